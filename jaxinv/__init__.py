@@ -1,0 +1,1 @@
+"""Inventory control learned in a differentiable simulator, thousands of supply networks at once on JAX."""

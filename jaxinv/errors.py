@@ -1,0 +1,25 @@
+"""Mistakes a user can make, told in one message.
+
+Commands catch `UserError`, print its text and end with exit code 2; library callers see an ordinary `ValueError`.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A mistake in what the user gave: the message names the place and the fix."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+    """The error for a name that does not exist, with the nearest one that does.
+
+    Args:
+      kind: what the name stands for, such as "preset" or "key".
+      name: what the user wrote.
+      known: every right name.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return UserError(f"unknown {kind} {name!r}; {hint}")
