@@ -1,0 +1,435 @@
+"""Configurations: typed frozen dataclasses, filled from defaults, then a YAML file, then `key=value` overrides.
+
+The dataclasses live beside what they configure; this module knows none of them. A field is an int, float, bool,
+str, Literal, Optional or tuple of these, another such dataclass (a section), or a `dict[str, Any]` of free-form
+keyword arguments that whoever takes them checks. Every mistake is one `UserError` that begins with its place: the
+file and line, or the override as it was typed.
+"""
+
+import dataclasses
+import difflib
+import itertools
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from jaxinv.errors import UserError, unknown
+
+Schema = typing.TypeVar("Schema")
+
+
+def resolve(
+    schema: type[Schema],
+    *,
+    file: Path | None = None,
+    overrides: Sequence[str] = (),
+    names: Mapping[str, Iterable[str]] | None = None,
+) -> Schema:
+    """An instance of `schema`: its defaults, overlaid by the file's values, overlaid by the overrides.
+
+    The key of an override, or of the file's top level, is a full dotted place (`agent.learning_rate`) or the end
+    of exactly one such place (`learning_rate`). A whole number may be written `1e6`; in an override a tuple may be
+    `64,64` as well as `[64, 64]`, and text needs no quotes.
+
+    Args:
+      schema: a dataclass. A `__post_init__` that raises UserError rejects impossible values; its message gets the
+        place of the first field that it names.
+      file: a YAML file, its nesting that of the sections.
+      overrides: `key=value` texts; a later one wins.
+      names: for the dotted place of a free-form dict, the keys that it takes. They can then be given by their
+        own names (`lead_time=4`), and others are errors. A dict that is not listed takes any key.
+
+    Raises:
+      UserError: the file cannot be read, or a key or value is wrong.
+    """
+    names = {place: tuple(keys) for place, keys in (names or {}).items()}
+    given = [*_from_file(schema, file, names)] if file is not None else []
+    for override in overrides:
+        given += _from_override(schema, override, names)
+
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for assignment in given:
+        _put(values, assignment.path, assignment.value)
+        origins[".".join(assignment.path)] = assignment.origin
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), values)
+        plain = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} has no default; give {error.full_key}=VALUE") from None
+    except OmegaConfBaseException as error:
+        key = error.full_key or ""
+        origin = origins.get(key, key)
+        raise UserError(f"{origin}: {str(error).splitlines()[0]}") from None
+    return _build(schema, plain, (), origins)
+
+
+def to_yaml(config: Any) -> str:
+    """The YAML text of a configuration; `resolve` reads it back to an equal one."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def chosen(key: str, default: str, *, file: Path | None = None, overrides: Sequence[str] = ()) -> str:
+    """What the overrides, else the file, give for one key, read before the schema is known.
+
+    A choice such as the preset or the agent decides which dataclasses make up the schema, so a command reads it
+    first and calls `resolve` with the schema that follows from it.
+    """
+    for override in reversed(overrides):
+        name, value = _split(override)
+        if name == key:
+            return value
+    value: Any = _load(file)[0] if file is not None else {}
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return default if value is None else str(value)
+
+
+def parse_sweep(sweeps: Sequence[str]) -> list[dict[str, str]]:
+    """Every combination of `key=a,b,c` sweeps, the last key varying fastest.
+
+    Values stay as they were typed, so that `f"{key}={value}"` is an override for `resolve`. A comma inside brackets
+    does not separate: `hidden=[64,64],[128]` has two values.
+
+    Raises:
+      UserError: a sweep is not `key=a,b,c`, has an empty value, or repeats a key.
+    """
+    axes: dict[str, list[str]] = {}
+    for sweep in sweeps:
+        key, _, text = sweep.partition("=")
+        values = _pieces(text)
+        if not key or not all(values):
+            raise UserError(f"{sweep}: a sweep is written key=a,b,c with at least one value and none empty")
+        if key in axes:
+            raise UserError(f"{sweep}: {key!r} is swept twice; give all its values in one sweep")
+        axes[key] = values
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+
+
+# --- what was given: the file and the overrides as assignments to the schema's leaves ------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Assignment:
+    path: tuple[str, ...]
+    value: Any
+    origin: str  # where the user wrote it, as messages begin
+
+
+def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -> Iterator[_Assignment]:
+    values, lines = _load(file)
+    kinds = _kinds(schema, names)
+    seen = set()
+    for key, value in values.items():
+        start = f"{file}, line {lines[(str(key),)]}" if (str(key),) in lines else str(file)
+        place = tuple(_locate(str(key), kinds, names, start).split("."))
+
+        def origin(path: tuple[str, ...], key=str(key), depth=len(place), start=start) -> str:
+            line = lines.get((key, *path[depth:]))
+            return f"{file}, line {line}" if line else start
+
+        for assignment in _assign(kinds.get(".".join(place), Any), value, place, names, origin):
+            if assignment.path in seen:
+                raise UserError(f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file")
+            seen.add(assignment.path)
+            yield assignment
+
+
+def _from_override(schema: type, override: str, names: Mapping[str, tuple[str, ...]]) -> list[_Assignment]:
+    key, text = _split(override)
+    kinds = _kinds(schema, names)
+    place = _locate(key, kinds, names, override)
+    try:
+        value = _read(kinds.get(place, Any), text)
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
+        raise UserError(f"{override}: cannot read the value {text!r}; check its brackets and quotes") from None
+    path = tuple(place.split("."))
+    return [*_assign(kinds.get(place, Any), value, path, names, lambda _: override)]
+
+
+def _flatten(section: type, values: Mapping, path, names, origin) -> Iterator[_Assignment]:
+    kinds = typing.get_type_hints(section)
+    fields = [field.name for field in dataclasses.fields(section)]
+    for key, value in values.items():
+        here = (*path, str(key))
+        if key not in fields:
+            raise _at(origin(here), UserError(f"{unknown('key', str(key), fields)} (in {'.'.join(path)})"))
+        yield from _assign(kinds[key], value, here, names, origin)
+
+
+def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]:
+    inner, optional = _optional(kind)
+    where, place = origin(path), ".".join(path)
+    if dataclasses.is_dataclass(inner):
+        if isinstance(value, Mapping):
+            yield from _flatten(inner, value, path, names, origin)
+        elif value is not None:
+            keys = ", ".join(field.name for field in dataclasses.fields(inner))
+            raise UserError(f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself")
+        elif optional:
+            yield _Assignment(path, None, where)
+        # A section with nothing under it, as when all its lines are commented out, gives nothing.
+    elif _is_dict(inner):
+        if not isinstance(value, Mapping | None):
+            raise UserError(f"{where}: {place} must be keys with values, not {value!r}")
+        for key, item in (value or {}).items():
+            if place in names and key not in names[place]:
+                raise _at(origin((*path, str(key))), unknown("key", str(key), names[place]))
+            yield _Assignment((*path, str(key)), item, origin((*path, str(key))))
+    else:
+        yield _Assignment(path, _fit(kind, value, place, where), where)
+
+
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        inner = values.get(part)
+        if not isinstance(inner, dict):  # absent, or a section that was set to null before
+            inner = values[part] = {}
+        values = inner
+    values[path[-1]] = value
+
+
+def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> Schema:
+    kinds = typing.get_type_hints(section)
+    arguments = {}
+    for name, value in values.items():
+        inner, _ = _optional(kinds[name])
+        nested = dataclasses.is_dataclass(inner) and value is not None
+        arguments[name] = _build(inner, value, (*path, name), origins) if nested else value
+    try:
+        return section(**arguments)
+    except UserError as error:
+        words = re.findall(r"\w+", str(error))
+        places = [".".join((*path, word)) for word in words]
+        origin = next((origins[place] for place in places if place in origins), ".".join(path))
+        raise (_at(origin, error) if origin else error) from None
+
+
+# --- files and texts ----------------------------------------------------------------------------------------------
+
+
+def _load(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
+    """The file's values, and the line of each key."""
+    file = Path(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            return {}, {}
+        if not isinstance(root, yaml.MappingNode):
+            raise UserError(f"{file}: a configuration is lines of `key: value`; this file is something else")
+        lines = {}
+        _note_lines(root, (), lines)
+        return OmegaConf.to_container(OmegaConf.create(text)), lines
+    except FileNotFoundError:
+        raise UserError(f"no configuration file {str(file)!r}{_nearest_file(file)}") from None
+    except IsADirectoryError:
+        raise UserError(f"{file}: is a directory, not a configuration file{_nearest_file(file / '_')}") from None
+    except (UnicodeDecodeError, yaml.reader.ReaderError):
+        raise UserError(f"{file}: is not a text file; a configuration is YAML in UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{file}{line}: is not valid YAML: {error.problem or error.context}") from None
+    except OmegaConfBaseException as error:
+        raise UserError(f"{file}: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise UserError(f"{file}: is nested too deeply for a configuration") from None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{file}: {error}") from None  # a number or date that Python cannot hold
+
+
+def _note_lines(node: yaml.MappingNode, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+    for key, value in node.value:
+        here = (*path, str(key.value))
+        lines[here] = key.start_mark.line + 1
+        if isinstance(value, yaml.MappingNode):
+            _note_lines(value, here, lines)
+
+
+def _nearest_file(file: Path) -> str:
+    try:
+        siblings = sorted(path.name for path in file.parent.iterdir() if path.suffix in (".yaml", ".yml"))
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(file.name, siblings, n=1, cutoff=0.5)
+    if near:
+        return f"; did you mean {str(file.parent / near[0])!r}?"
+    return f"; {file.parent} has {', '.join(siblings)}" if siblings else ""
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, equals, text = override.partition("=")
+    if not key.strip() or not equals:
+        raise UserError(f"{override}: an override is written key=value")
+    return key.strip(), text.strip()
+
+
+def _read(kind: Any, text: str) -> Any:
+    """The value that a text on the command line stands for where `kind` is wanted."""
+    inner, optional = _optional(kind)
+    if optional and text == "null":
+        return None
+    if inner is str or (_is_literal(inner) and all(isinstance(choice, str) for choice in typing.get_args(inner))):
+        return text  # verbatim: a product called `no` or `1e5` is text
+    if _is_tuple(inner):
+        bracketed = text[:1] + text[-1:] in ("[]", "()") and len(text) > 1
+        pieces = _pieces(text[1:-1] if bracketed else text)
+        pieces = [] if pieces == [""] else pieces
+        items = _items(inner, len(pieces))
+        items = items if len(items) == len(pieces) else [Any] * len(pieces)  # `_fit` says what is wrong
+        return [_read(item, piece) for item, piece in zip(items, pieces, strict=True)]
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+
+
+def _pieces(text: str) -> list[str]:
+    """The text split at commas that are outside brackets."""
+    pieces, depth = [""], 0
+    for character in text:
+        depth += (character in "[({") - (character in "])}")
+        if character == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += character
+    return [piece.strip() for piece in pieces]
+
+
+# --- keys ---------------------------------------------------------------------------------------------------------
+
+
+def _kinds(section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The type at every dotted place of the schema, sections and named free-form keys included."""
+    kinds = {}
+    hints = typing.get_type_hints(section)
+    for field in dataclasses.fields(section):
+        here = (*path, field.name)
+        place = ".".join(here)
+        kinds[place] = hints[field.name]
+        inner, _ = _optional(hints[field.name])
+        if dataclasses.is_dataclass(inner):
+            kinds |= _kinds(inner, names, here)
+        for name in names.get(place, ()):
+            kinds[f"{place}.{name}"] = Any
+    return kinds
+
+
+def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], origin: str) -> str:
+    """The one dotted place that `key`, full or shortened, stands for; inside a free-form dict it is not in `kinds`."""
+    if key in kinds:
+        return key
+    for place, kind in kinds.items():
+        if _is_dict(_optional(kind)[0]) and key.startswith(f"{place}."):
+            name = key.removeprefix(f"{place}.").split(".")[0]
+            if place in names and name not in names[place]:
+                raise _at(origin, unknown("key", name, names[place]))
+            return key
+    places = [place for place in kinds if place.endswith(f".{key}")]
+    if len(places) == 1:
+        return places[0]
+    if places:
+        raise UserError(f"{origin}: {key!r} could be {' or '.join(places)}; write one of them in full")
+    leaves = [place for place, kind in kinds.items() if not dataclasses.is_dataclass(_optional(kind)[0])]
+    every = {*kinds, *(place.rpartition(".")[2] for place in kinds)}
+    near = difflib.get_close_matches(key, every, n=1, cutoff=0.5)
+    raise _at(origin, unknown("key", key, near or leaves))
+
+
+def _at(origin: str, error: UserError) -> UserError:
+    return UserError(f"{origin}: {error}")
+
+
+# --- types --------------------------------------------------------------------------------------------------------
+
+
+def _fit(kind: Any, value: Any, place: str, origin: str) -> Any:
+    """The value as `kind`, or the error that says what `place` takes."""
+    inner, optional = _optional(kind)
+    wrong = UserError(f"{origin}: {place} must be {_describe(kind)}, not {_show(value)}")
+    if isinstance(value, str) and "${" in value:
+        return value  # an interpolation: omegaconf checks what it resolves to
+    if value is None:
+        if optional:
+            return None
+        raise wrong
+    if _is_literal(inner):
+        choices = typing.get_args(inner)
+        if value in choices:
+            return value
+        raise _at(origin, unknown(f"value of {place}", str(value), map(str, choices)))
+    if _is_tuple(inner):
+        if not isinstance(value, list | tuple):
+            raise wrong
+        items = _items(inner, len(value))
+        if len(items) != len(value):
+            raise wrong
+        return [_fit(item, each, place, origin) for item, each in zip(items, value, strict=True)]
+    if inner is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 1e6 is how people write a number of steps
+    if inner is float and value in ("inf", "-inf"):
+        return float(value)  # YAML itself knows only .inf
+    if inner is float and isinstance(value, float) and math.isnan(value):
+        raise wrong
+    allowed = {int: int, float: int | float, bool: bool, str: str}.get(inner, object)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and inner in (int, float)):
+        raise wrong
+    return value
+
+
+def _describe(kind: Any) -> str:
+    inner, optional = _optional(kind)
+    if _is_literal(inner):
+        text = f"one of {', '.join(map(str, typing.get_args(inner)))}"
+    elif _is_tuple(inner):
+        items = typing.get_args(inner)
+        same = len(items) == 2 and items[1] is Ellipsis
+        text = f"a list, each {_describe(items[0])}" if same else f"a list of {len(items)} values"
+    else:
+        text = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(inner, str(inner))
+    return f"{text}, or null" if optional else text
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "empty"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _optional(kind: Any) -> tuple[Any, bool]:
+    """The type without None, and whether None was part of it."""
+    if kind is Any:
+        return Any, True
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind, False
+    items = typing.get_args(kind)
+    rest = tuple(item for item in items if item is not type(None))
+    return typing.Union[rest], len(rest) < len(items)
+
+
+def _is_literal(kind: Any) -> bool:
+    return typing.get_origin(kind) is typing.Literal
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
+def _is_dict(kind: Any) -> bool:
+    return kind is dict or typing.get_origin(kind) is dict
+
+
+def _items(kind: Any, length: int) -> list[Any]:
+    """The type of each item of a tuple of `length` items; of another length if the tuple type fixes it."""
+    items = typing.get_args(kind)
+    return [items[0]] * length if len(items) == 2 and items[1] is Ellipsis else list(items)

@@ -1,0 +1,391 @@
+"""A panel: many sales series on one regular grid of periods, ready to be replayed, split and scaled.
+
+Everything that is learned from a panel (which series are kept, their scale) is computed in a window that the
+caller names, so that no number of the test periods reaches training.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from jaxinv.data.schema import series_keys
+from jaxinv.errors import UserError, unknown
+
+SCALE_FLOOR = 1e-2  # units a period; keeps a series that never sold in training from being scaled to infinity
+FREQUENCIES = ("day", "week")
+
+_DAY = np.timedelta64(1, "D")
+Window = slice | tuple[int, int]  # periods [start, stop)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Panel:
+    """S series over T periods.
+
+    Attributes:
+      sales: units sold, float32 [S, T].
+      dates: first day of each period, datetime64[D] [T].
+      series: one row a series with its `sku`, and `location` and `category` where the table has them.
+      covariates: name -> float32 [S, T], numbers known before each period begins, without gaps.
+      stock: units on hand at the start of each period, float32 [S, T], NaN where unknown; None without a
+        stock column.
+      frequency: "day" or "week".
+    """
+
+    sales: np.ndarray
+    dates: np.ndarray
+    series: pd.DataFrame
+    covariates: dict[str, np.ndarray] = field(default_factory=dict)
+    stock: np.ndarray | None = None
+    frequency: str = "day"
+
+    def __post_init__(self):
+        expected = (len(self.series), len(self.dates))
+        for name, grid in {"sales": self.sales, "stock": self.stock, **self.covariates}.items():
+            if grid is not None and grid.shape != expected:
+                raise UserError(
+                    f"panel: {name!r} has shape {grid.shape}, but there are {expected[0]} series and "
+                    f"{expected[1]} dates"
+                )
+
+    def __repr__(self) -> str:
+        series, periods = self.sales.shape
+        return f"Panel({series} series, {periods} {self.frequency}s from {self.dates[0]} to {self.dates[-1]})"
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, frequency: str | None = None, gaps: str = "zero") -> "Panel":
+        """The grid from the first to the last date of a table in the sales schema.
+
+        - Sales of a date without a row are zero, also before a series' first row.
+        - Weeks that are summed from days begin on Monday; a first or last week that the dates do not cover is
+          dropped. Weekly tables keep their own weekday.
+        - `promotion` is zero where unknown. Price, lead time and other covariates keep their last known
+          value; one that has the same value for all series on each date (a calendar) takes that value. Before
+          the first known value a series has the mean over the series known by then, and zero while there is
+          none: never a value from later. Over a week, covariates are averaged.
+        - `stock` is that of the week's first day; it is not filled.
+
+        Args:
+          table: columns as in `jaxinv.data.schema`.
+          frequency: "day", "week", or None for the table's own.
+          gaps: "zero" as above, or "error" to refuse a table with dates missing.
+
+        Raises:
+          UserError: naming the first gaps for `gaps="error"`; for dates that are neither daily nor weekly,
+            two rows with one date and series, less than one whole week, or an unknown frequency.
+        """
+        if frequency is not None and frequency not in FREQUENCIES:
+            raise unknown("frequency", frequency, FREQUENCIES)
+        if gaps not in ("zero", "error"):
+            raise unknown("treatment of gaps", gaps, ("zero", "error"))
+        if not len(table):
+            raise UserError("the sales table has no rows")
+        keys = series_keys(table)
+        rows = table.groupby(keys, sort=True).ngroup().to_numpy()
+        days = table["date"].to_numpy().astype("datetime64[D]")
+        step = _step(days, frequency)
+        columns = ((days - days.min()) // step).astype(int)
+        summed = frequency == "week" and step == _DAY
+        seen = columns.max() + 1
+        # Days to be summed go on to the Sunday of the last week.
+        shape = (rows.max() + 1, seen + (6 - _weekday(days.max()) if summed else 0))
+        dates = days.min() + step * np.arange(shape[1])
+        if shape[0] * shape[1] > 500_000_000:
+            raise UserError(
+                f"{shape[0]} series from {dates[0]} to {dates[-1]} make too large a grid; look for a "
+                "mistyped date, or load fewer series"
+            )
+
+        filled = np.zeros(shape, bool)
+        filled[rows, columns] = True
+        first = np.unique(rows, return_index=True)[1]
+        series = table.iloc[first][[*keys, *(["category"] if "category" in table else [])]].reset_index(
+            drop=True
+        )
+        if filled.sum() < len(table):
+            raise UserError(
+                f"the sales table has {len(table) - filled.sum()} surplus rows with the same date and "
+                "series; validate it first"
+            )
+        if gaps == "error" and not filled[:, :seen].all():
+            raise _gap_error(filled[:, :seen], dates, series[keys])
+
+        def grid(name, fill):
+            values = np.full(shape, fill, np.float32)
+            values[rows, columns] = table[name]
+            return values
+
+        sales = grid("sales", 0.0)
+        stock = grid("stock", np.nan) if "stock" in table else None
+        others = [name for name in table.columns if name not in (*keys, "date", "sales", "stock", "category")]
+        covariates = {
+            name: _fill(grid(name, np.nan), zero=name == "promotion")
+            for name in others
+            if table[name].notna().any()
+        }
+        if summed:
+            whole = _whole_weeks(dates, days)
+            dates = dates[whole][::7]
+            sales = _by_week(sales, whole).sum(axis=2)
+            covariates = {name: _by_week(values, whole).mean(axis=2) for name, values in covariates.items()}
+            stock = None if stock is None else _by_week(stock, whole)[:, :, 0]
+        return cls(sales, dates, series, covariates, stock, "day" if step == _DAY and not summed else "week")
+
+    def select(
+        self, *, min_active: float = 0.0, window: Window, max_series: int | None = None, seed: int = 0
+    ) -> "Panel":
+        """The series that sold in enough periods of the window, at most `max_series` of them drawn by `seed`.
+
+        Args:
+          min_active: least share of the window's periods with sales > 0, from 0 to 1.
+          window: the training periods; nothing outside it is looked at.
+          max_series: how many to keep, or None for all; drawn without regard to their sales, in the panel's
+            order.
+          seed: of that draw.
+
+        Raises:
+          UserError: for a share outside [0, 1], an impossible window, or when no series is left.
+        """
+        if not 0 <= min_active <= 1:
+            raise UserError(f"min_active is a share of periods from 0 to 1, not {min_active}")
+        if max_series is not None and max_series < 1:
+            raise UserError(f"max_series is at least 1, not {max_series}")
+        active = (self.sales[:, self._window(window)] > 0).mean(axis=1)
+        rows = np.flatnonzero(active >= min_active)
+        if not len(rows):
+            raise UserError(
+                f"no series sold in {min_active:.0%} of the training {self.frequency}s; the most active of "
+                f"{len(active)} sold in "
+                f"{active.max():.0%}; lower min_active"
+            )
+        if max_series is not None and len(rows) > max_series:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, max_series, replace=False))
+        return self._rows(rows)
+
+    def split_by_time(self, train: float | int = 0.7, validation: float | int = 0.0) -> "TimeSplit":
+        """Training periods first, then validation, then test: all that is left.
+
+        Args:
+          train, validation: shares of the periods (floats), or numbers of periods (integers). For explicit
+            indices make a `TimeSplit` yourself.
+
+        Raises:
+          UserError: when no period is left for training or for the test.
+        """
+        periods = len(self.dates)
+        counts = []
+        for name, part in (("train", train), ("validation", validation)):
+            if part < 0 or (isinstance(part, float) and not part < 1):
+                raise UserError(
+                    f"{name} is a share of the periods below 1, or a whole number of them, not {part}"
+                )
+            counts.append(round(part * periods) if isinstance(part, float) else part)
+        start, stop = counts[0], sum(counts)
+        if start < 1 or stop >= periods:
+            raise UserError(
+                f"train={train} and validation={validation} leave {start} training and {periods - stop} test "
+                f"periods of {periods}; "
+                "each needs at least one"
+            )
+        return TimeSplit(slice(0, start), slice(start, stop), slice(stop, periods))
+
+    def split_by_sku(self, fraction: float, seed: int = 0) -> tuple["Panel", "Panel"]:
+        """Two panels with no SKU in common; all locations of a SKU are on one side.
+
+        Args:
+          fraction: share of the SKUs in the first panel, above 0 and below 1.
+          seed: of the draw.
+
+        Raises:
+          UserError: for an impossible fraction, or fewer than two SKUs.
+        """
+        skus = np.unique(self.series["sku"].to_numpy(dtype=str))
+        if not 0 < fraction < 1:
+            raise UserError(f"fraction is a share of SKUs above 0 and below 1, not {fraction}")
+        if len(skus) < 2:
+            raise UserError(f"a split by SKU needs two SKUs at least; there is only {skus[0]!r}")
+        count = min(max(round(fraction * len(skus)), 1), len(skus) - 1)
+        chosen = np.random.default_rng(seed).permutation(skus)[:count]
+        first = self.series["sku"].isin(chosen).to_numpy()
+        return self._rows(np.flatnonzero(first)), self._rows(np.flatnonzero(~first))
+
+    def scale(self, window: Window) -> np.ndarray:
+        """Mean sales a period in the (training) window, at least `SCALE_FLOOR`, float32 [S]."""
+        return np.maximum(self.sales[:, self._window(window)].mean(axis=1), SCALE_FLOOR).astype(np.float32)
+
+    def _window(self, window: Window) -> slice:
+        if not isinstance(window, slice):
+            window = slice(*window)
+        start, stop, step = window.indices(len(self.dates))
+        if step != 1 or stop <= start or (window.stop is not None and window.stop > len(self.dates)):
+            raise UserError(
+                f"window {(window.start, window.stop)} holds no run of periods within 0 to {len(self.dates)}"
+            )
+        return slice(start, stop)
+
+    def _rows(self, rows: np.ndarray) -> "Panel":
+        return replace(
+            self,
+            sales=self.sales[rows],
+            series=self.series.iloc[rows].reset_index(drop=True),
+            covariates={name: values[rows] for name, values in self.covariates.items()},
+            stock=None if self.stock is None else self.stock[rows],
+        )
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """Which periods train, choose and test.
+
+    Attributes:
+      train, validation, test: slices of periods. Those of validation and test begin with the warm-up.
+      warm_up: periods at the start of validation and test that only fill histories and pipelines and are not
+        scored; they may overlap what comes before.
+
+    Raises:
+      UserError: when a slice has no scored period, or the scored test periods overlap those of training.
+    """
+
+    train: slice
+    validation: slice
+    test: slice
+    warm_up: int = 0
+
+    def __post_init__(self):
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        for name, part in parts.items():
+            if (
+                part.start is None
+                or part.stop is None
+                or part.step not in (None, 1)
+                or not 0 <= part.start <= part.stop
+            ):
+                raise UserError(
+                    f"time split: {name} is slice(start, stop) with 0 <= start <= stop, not {part}"
+                )
+        for name in ("train", "test"):
+            if self.scored(name).start >= parts[name].stop:
+                raise UserError(
+                    f"time split: {name} has no scored periods: {parts[name]} with {self.warm_up} periods of "
+                    "warm-up"
+                )
+        if self.scored("test").start < self.train.stop:
+            raise UserError(
+                f"time split: scored test periods begin at {self.scored('test').start}, within the training "
+                "periods "
+                f"that end before {self.train.stop}; a later test keeps it honest"
+            )
+
+    def scored(self, part: str) -> slice:
+        """The periods of "train", "validation" or "test" without the warm-up."""
+        if part == "train":
+            return self.train
+        whole = {"validation": self.validation, "test": self.test}[part]
+        return slice(whole.start + self.warm_up if whole.stop > whole.start else whole.start, whole.stop)
+
+
+# Alvo et al., "Neural inventory control": weeks 0-110, 88-140 and 118-170, the first 16 of validation and
+# test being warm-up. As published, scored validation weeks 104-110 also train and 134-140 also test; no
+# training week is tested.
+FAVORITA_SPLIT = TimeSplit(slice(0, 111), slice(88, 141), slice(118, 171), warm_up=16)
+
+
+def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What the calendar alone tells about each period.
+
+    Args:
+      dates: first day of each period, datetime64 [T].
+      frequency: "day" or "week"; the day of the week is told for days only.
+
+    Returns:
+      Features float32 [T, C] and their names [C]: sine and cosine of the day of the week and of the year, in
+      [-1, 1], and the time to the next 25 December in years, in [0, 1].
+    """
+    if frequency not in FREQUENCIES:
+        raise unknown("frequency", frequency, FREQUENCIES)
+    index = pd.DatetimeIndex(np.asarray(dates).astype("datetime64[s]"))
+    angles = {"week": index.day_of_week / 7} if frequency == "day" else {}
+    angles["year"] = (index.day_of_year - 1) / 365.25
+    features = {}
+    for name, turns in angles.items():
+        features[f"sin_{name}"] = np.sin(2 * np.pi * turns)
+        features[f"cos_{name}"] = np.cos(2 * np.pi * turns)
+    past = (index.month == 12) & (index.day > 25)
+    christmas = pd.DatetimeIndex([f"{year}-12-25" for year in index.year + past])
+    features["to_christmas"] = (christmas - index).days / 366
+    return np.stack(list(features.values()), axis=1).astype(np.float32), tuple(features)
+
+
+def _step(days: np.ndarray, frequency: str | None) -> np.timedelta64:
+    """The table's own grid: a day or seven."""
+    gaps = np.diff(np.unique(days)).astype(int)
+    if not len(gaps):
+        raise UserError(f"the sales table has one date only, {days[0]}; a series needs two at least")
+    if frequency is None and np.median(gaps) > 7:
+        raise UserError(
+            f"dates are mostly {int(np.median(gaps))} days apart, neither daily nor weekly; give sales by "
+            "day or week, "
+            'or name the frequency ("day" or "week") if sales are that rare'
+        )
+    if (gaps % 7).any():
+        return _DAY
+    if frequency == "day":
+        raise UserError(
+            'all dates fall on one weekday: weekly sales cannot be read by day; use frequency="week"'
+        )
+    return np.timedelta64(7, "D")
+
+
+def _fill(values: np.ndarray, zero: bool) -> np.ndarray:
+    """A covariate [S, T] without NaN, each gap filled from the same or earlier periods."""
+    known = ~np.isnan(values)
+    if zero or known.all():
+        return np.where(known, values, 0).astype(np.float32)
+    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
+    if len(values) > 1 and (low >= high).all():
+        values = np.where(known | np.isinf(low), values, low)
+    own = _forward(values)
+    known = ~np.isnan(own)
+    mean = np.where(known, own, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, own, mean).astype(np.float32)
+
+
+def _forward(values: np.ndarray) -> np.ndarray:
+    """[S, T] with each NaN replaced by the last number before it, if any."""
+    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
+    return np.take_along_axis(values, last, axis=1)
+
+
+def _whole_weeks(dates: np.ndarray, traded: np.ndarray) -> slice:
+    """The days, Monday to Sunday, of whole weeks in `dates`, which end on a Sunday.
+
+    The last week is whole when it reaches the last weekday that anything ever sold on (in some trades Friday).
+    """
+    start = -_weekday(dates[0]) % 7
+    reached = _weekday(traded.max()) >= _weekday(np.unique(traded)).max()
+    stop = len(dates) if reached else len(dates) - 7
+    if stop <= start:
+        raise UserError(
+            f"no whole week, Monday to Sunday, between {traded.min()} and {traded.max()}; give more days"
+        )
+    return slice(start, stop)
+
+
+def _weekday(dates: np.ndarray) -> np.ndarray:
+    """0 for Monday to 6 for Sunday."""
+    return (dates.astype("datetime64[D]").astype(int) + 3) % 7  # 1970-01-01 was a Thursday
+
+
+def _by_week(values: np.ndarray, whole: slice) -> np.ndarray:
+    """Days [S, T] -> weeks [S, W, 7]."""
+    return values[:, whole].reshape(len(values), -1, 7)
+
+
+def _gap_error(filled: np.ndarray, dates: np.ndarray, series: pd.DataFrame) -> UserError:
+    missing = np.argwhere(~filled)
+    places = "; ".join(f"{dates[t]}, {' at '.join(map(repr, series.iloc[s]))}" for s, t in missing[:5])
+    return UserError(
+        f"{len(missing)} dates have no row between {dates[0]} and {dates[-1]}, the first: {places}; "
+        'add the rows, or use gaps="zero" if nothing was sold then'
+    )

@@ -1,0 +1,151 @@
+"""What drives a network from outside, and the noise behind it.
+
+Uniforms in, world out: every random quantity is a monotone function of uniforms, drawn in bulk for a whole batch from
+keys folded on (mechanism, period). The draw never depends on a policy, so the same key replays the same world under any
+policy: common random numbers, pathwise gradients and counterfactuals are one thing.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+MECHANISMS = ("start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns")
+"""Names of independent noise streams; a stream's position here is folded into its key, so only append."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@struct.dataclass
+class Exogenous:
+    """What one period brings from outside."""
+
+    demand: jax.Array  # [D, K] units asked for at the demand nodes
+    lead_time: jax.Array | None = None  # [E] periods that an order placed now will take
+    price: jax.Array | None = None  # [N, K] selling price, where it moves
+
+
+class Process(Protocol):
+    """A part of the world: pure functions over a state, traced parameters and named uniforms."""
+
+    start_noise: Shapes
+    noise: Shapes
+
+    def init(self, uniforms: dict[str, jax.Array], params: Any) -> Any: ...
+
+    def step(self, state: Any, uniforms: dict[str, jax.Array], params: Any) -> tuple[Any, jax.Array]: ...
+
+
+def draw_uniforms(key: jax.Array, period, shapes: Shapes, batch: tuple[int, ...] = ()) -> dict[str, jax.Array]:
+    """Uniforms on [0, 1) for one period, of `shape + batch` for each mechanism.
+
+    The batch is the last axis: on CPU that lets XLA vectorise every small network of the batch together.
+    """
+    return {
+        name: jax.random.uniform(
+            jax.random.fold_in(jax.random.fold_in(key, MECHANISMS.index(name)), period), shape + batch
+        )
+        for name, shape in shapes.items()
+    }
+
+
+@dataclass(frozen=True)
+class World:
+    """Demand and lead times together: the exogenous process of one network.
+
+    Attributes:
+      demand: a process that yields demand `[D, K]`; it also tells what is `known` of a period before its demand.
+      lead_time: a process that yields lead times `[E]`, or None where the topology fixes them.
+    """
+
+    demand: Any
+    lead_time: Any = None
+
+    @property
+    def noise(self) -> Shapes:
+        return {**self.demand.noise, **(self.lead_time.noise if self.lead_time else {})}
+
+    @property
+    def start_noise(self) -> Shapes:
+        return {**self.demand.start_noise, **(self.lead_time.start_noise if self.lead_time else {})}
+
+    @property
+    def signals(self) -> int:
+        """Length S of the signal vector: last period's demand, then what is known of the period to come."""
+        return self.demand.locations * self.demand.products + self.demand.covariates
+
+    def init(self, uniforms: dict[str, jax.Array], params: Any) -> Any:
+        """Args: uniforms of `start_noise`; params: the `InstanceParams`."""
+        lead = self.lead_time.init(uniforms, params) if self.lead_time else None
+        return self.demand.init(uniforms, params.demand), lead
+
+    def step(self, state: Any, uniforms: dict[str, jax.Array], params: Any) -> tuple[Any, Exogenous]:
+        demand_state, lead_state = state
+        demand_state, demand = self.demand.step(demand_state, uniforms, params.demand)
+        lead_time = None
+        if self.lead_time:
+            lead_state, lead_time = self.lead_time.step(lead_state, uniforms, params)
+        return (demand_state, lead_state), Exogenous(demand=demand, lead_time=lead_time)
+
+    def observe(self, state: Any, last_demand: jax.Array, params: Any) -> jax.Array:
+        """The signal vector `[S]` a decision sees: demand `[D, K]` of last period and known covariates `[C]`."""
+        known = self.demand.known(state[0], params.demand)
+        return jnp.concatenate([last_demand.reshape(-1), known])
+
+
+class LeadTimes:
+    """Base of the lead-time processes; `step` gets the whole `InstanceParams` because quoted times live there."""
+
+    start_noise: Shapes = {}
+    noise: Shapes = {}
+
+    def init(self, uniforms, params):
+        return None
+
+
+@dataclass(frozen=True)
+class QuotedLeadTimes(LeadTimes):
+    """Every order takes the quoted lead time of its edge; for batches whose instances differ in lead time."""
+
+    def step(self, state, uniforms, params):
+        return state, jnp.round(params.lead_time)
+
+
+@struct.dataclass
+class LeadTimeLaw:
+    """Numbers of `RandomLeadTimes`."""
+
+    cdf: jax.Array  # [R, L, E] probability of at most l periods, l = 0 .. L-1, in each regime
+    enter: jax.Array  # [] probability a period that the normal regime ends
+    leave: jax.Array  # [] probability a period that the disrupted regime ends
+
+
+@dataclass(frozen=True)
+class RandomLeadTimes(LeadTimes):
+    """An independent lead time for each order, from a table that depends on the present regime.
+
+    With two regimes the world switches between normal (0) and disrupted (1), for instance at customs, as a Markov chain.
+    The parameters are `params.lead_time_law`.
+    """
+
+    edges: int
+    regimes: int = 1
+
+    @property
+    def noise(self) -> Shapes:
+        return {"lead_time": (self.edges,), **({"regime": ()} if self.regimes > 1 else {})}
+
+    def init(self, uniforms, params):
+        return jnp.int32(0)
+
+    def step(self, regime, uniforms, params):
+        law = params.lead_time_law
+        if self.regimes > 1:
+            u = uniforms["regime"]
+            regime = jnp.where(regime == 0, u < law.enter, u >= law.leave).astype(jnp.int32)
+            cdf = jnp.where(regime == 0, law.cdf[0], law.cdf[1])
+        else:
+            cdf = law.cdf[0]
+        return regime, jnp.sum(uniforms["lead_time"] >= cdf, 0).astype(jnp.float32)

@@ -1,0 +1,79 @@
+"""Stationary and seasonal demand by name: from a law and a few numbers to a process and its parameters."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand import processes, quantiles
+from jaxinv.errors import UserError, unknown
+
+LAWS = ("poisson", "geometric", "negative_binomial", "uniform", "normal", "truncated_normal", "seasonal", "ar1")
+
+
+@dataclass(frozen=True)
+class Law:
+    """A demand law for locations that share it.
+
+    Attributes:
+      name: one of `LAWS`.
+      mean: mean demand a period (before a normal law is cut at zero).
+      deviation: standard deviation of the normal laws and of AR(1) innovations; for "seasonal" the seed has 0.1 mean.
+      dispersion: r of the negative binomial, variance mean + mean^2 / r.
+      persistence: phi of AR(1).
+      amplitude, period: of the sine season, as a share of the mean and in periods.
+      low, high: range of the uniform law; its mean is their middle.
+    """
+
+    name: str = "poisson"
+    mean: float = 5.0
+    deviation: float = 1.6
+    dispersion: float = 2.0
+    persistence: float = 0.6
+    amplitude: float = 0.2
+    period: float = 7.0
+    low: int = 0
+    high: int = 4
+
+    def __post_init__(self):
+        if self.name not in LAWS:
+            raise unknown("demand law", self.name, LAWS)
+        if not self.mean > 0 or not self.dispersion > 0 or not self.period > 0 or not self.deviation >= 0:
+            raise UserError("demand needs mean, dispersion and period above 0 and deviation of at least 0")
+        if not 0 <= self.persistence < 1:
+            raise UserError(f"persistence={self.persistence} must lie in 0..1, 1 excluded")
+        if not 0 <= self.low < self.high:
+            raise UserError(f"uniform demand needs 0 <= low < high, not {self.low} and {self.high}")
+
+    @property
+    def average(self) -> float:
+        return (self.low + self.high) / 2 if self.name == "uniform" else self.mean
+
+    def process(self, locations: int = 1, products: int = 1):
+        """The process and its parameters for `[D, K]` independent copies of the law."""
+        size = dict(locations=locations, products=products)
+
+        def full(value):
+            return jnp.full((locations, products), value, jnp.float32)
+
+        if self.name in ("normal", "truncated_normal"):
+            cut = "clip" if self.name == "normal" else "truncate"
+            params = processes.NormalParams(full(self.mean), full(self.deviation), jnp.float32(0.0))
+            return processes.Normal(**size, cut=cut), params
+        if self.name == "seasonal":
+            params = processes.SeasonalParams(
+                base=full(self.mean), amplitude=full(self.amplitude), deviation=full(self.deviation / self.mean),
+                period=jnp.float32(self.period), phase=full(0.0),
+            )  # fmt: skip
+            return processes.Seasonal(**size), params
+        if self.name == "ar1":
+            params = processes.AutoRegressiveParams(full(self.mean), full(self.persistence), full(self.deviation))
+            return processes.AutoRegressive(**size), params
+        table = {
+            "poisson": lambda: quantiles.poisson_cdf(self.mean),
+            "geometric": lambda: quantiles.geometric_cdf(self.mean),
+            "negative_binomial": lambda: quantiles.negative_binomial_cdf(self.mean, self.dispersion),
+            "uniform": lambda: quantiles.uniform_cdf(self.low, self.high),
+        }[self.name]()
+        cdf = np.broadcast_to(table[:, None, None], (len(table), locations, products))
+        return processes.Tabulated(**size), processes.TableParams(jnp.asarray(cdf))

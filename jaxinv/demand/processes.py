@@ -1,0 +1,168 @@
+"""Demand processes: stochastic models and replay of traces.
+
+Each is a frozen dataclass of static sizes (D locations, K products, C covariates known ahead) with pure `init`, `step`
+and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in units.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxinv.demand import quantiles
+from jaxinv.demand.exogenous import Shapes
+
+
+@dataclass(frozen=True)
+class DemandProcess:
+    """Sizes every demand process has, and the defaults of one without memory, calendar or covariates."""
+
+    locations: int = 1
+    products: int = 1
+    covariates = 0
+    start_noise = {}
+
+    @property
+    def noise(self) -> Shapes:
+        return {"demand": (self.locations, self.products)}
+
+    def init(self, uniforms, params):
+        return None
+
+    def known(self, state, params) -> jax.Array:
+        """Covariates `[C]` of the coming period that are known before its demand."""
+        return jnp.zeros((0,))
+
+
+@struct.dataclass
+class TableParams:
+    cdf: jax.Array  # [M, D, K] distribution function at 0, 1, .. M-1
+
+
+@dataclass(frozen=True)
+class Tabulated(DemandProcess):
+    """Independent demand from any law on 0, 1, 2, …: Poisson, geometric, negative binomial, uniform, empirical."""
+
+    def step(self, state, uniforms, params: TableParams):
+        return state, quantiles.from_table(uniforms["demand"], params.cdf)
+
+
+@struct.dataclass
+class NormalParams:
+    mean: jax.Array  # [D, K]
+    deviation: jax.Array  # [D, K]
+    correlation: jax.Array  # [] between locations
+
+
+@dataclass(frozen=True)
+class Normal(DemandProcess):
+    """Normal demand cut at zero.
+
+    Attributes:
+      cut: "clip" reads negative draws as zero (the literature's N^+), "truncate" conditions on being positive.
+      correlated: locations share a common factor, with `params.correlation` between any two.
+    """
+
+    cut: str = "clip"
+    correlated: bool = False
+
+    @property
+    def noise(self) -> Shapes:
+        return {"demand": (self.locations, self.products), **({"market": (self.products,)} if self.correlated else {})}
+
+    def step(self, state, uniforms, params: NormalParams):
+        u = uniforms["demand"]
+        if self.cut == "truncate":
+            below = jax.scipy.special.ndtr(-params.mean / params.deviation)
+            u = below + u * (1.0 - below)
+        z = quantiles.standard_normal(u)
+        if self.correlated:
+            common = quantiles.standard_normal(uniforms["market"])
+            z = jnp.sqrt(params.correlation) * common + jnp.sqrt(1.0 - params.correlation) * z
+        return state, jnp.maximum(params.mean + params.deviation * z, 0.0)
+
+
+@struct.dataclass
+class SeasonalParams:
+    base: jax.Array  # [D, K]
+    amplitude: jax.Array  # [D, K] share of base; seed 002 has 0.2
+    deviation: jax.Array  # [D, K] share of base; seed 002 has 0.1
+    period: jax.Array  # [] periods of a full season
+    phase: jax.Array  # [D, K] periods by which a location runs ahead
+
+
+@dataclass(frozen=True)
+class Seasonal(DemandProcess):
+    """Base, a sine season and normal noise (seed 002, equation 1), cut at zero; the phase is known ahead."""
+
+    covariates = 2
+    start_noise = {"start": ()}
+
+    def init(self, uniforms, params: SeasonalParams):
+        return jnp.floor(uniforms["start"] * params.period)
+
+    def step(self, time, uniforms, params: SeasonalParams):
+        season = jnp.sin(2 * jnp.pi * (time + params.phase) / params.period)
+        z = quantiles.standard_normal(uniforms["demand"])
+        demand = params.base * (1.0 + params.amplitude * season + params.deviation * z)
+        return time + 1.0, jnp.maximum(demand, 0.0)
+
+    def known(self, time, params: SeasonalParams):
+        angle = 2 * jnp.pi * time / params.period
+        return jnp.stack([jnp.sin(angle), jnp.cos(angle)])
+
+
+@struct.dataclass
+class AutoRegressiveParams:
+    base: jax.Array  # [D, K]
+    persistence: jax.Array  # [D, K] phi
+    deviation: jax.Array  # [D, K] standard deviation of the innovation
+
+
+@dataclass(frozen=True)
+class AutoRegressive(DemandProcess):
+    """D_t = (phi D_{t-1} + (1 - phi) base + N(0, deviation))^+, the law of DeepStock's settings 2 and 3."""
+
+    def init(self, uniforms, params: AutoRegressiveParams):
+        return params.base
+
+    def step(self, last, uniforms, params: AutoRegressiveParams):
+        z = quantiles.standard_normal(uniforms["demand"])
+        mean = params.persistence * last + (1.0 - params.persistence) * params.base
+        demand = jnp.maximum(mean + params.deviation * z, 0.0)
+        return demand, demand
+
+
+@struct.dataclass
+class TraceParams:
+    demand: jax.Array  # [T, D, K] recorded demand
+    covariates: jax.Array  # [T, C] what was known of each period before it began
+    first: jax.Array  # [] earliest period an episode may start at, history included
+    last: jax.Array  # [] latest
+
+
+@dataclass(frozen=True)
+class Replay(DemandProcess):
+    """Replays a recorded trace from a period drawn at reset; past the end the last period repeats.
+
+    One instance holds one trace; a panel of SKUs is a batch of instances.
+    """
+
+    known_covariates: int = 0
+    start_noise = {"start": ()}
+    noise = {}
+
+    @property
+    def covariates(self) -> int:
+        return self.known_covariates
+
+    def init(self, uniforms, params: TraceParams):
+        span = params.last - params.first + 1
+        return params.first + jnp.floor(uniforms["start"] * span).astype(jnp.int32)
+
+    def step(self, time, uniforms, params: TraceParams):
+        return time + 1, params.demand[jnp.minimum(time, params.demand.shape[0] - 1)]
+
+    def known(self, time, params: TraceParams):
+        return params.covariates[jnp.minimum(time, params.covariates.shape[0] - 1)]

@@ -1,0 +1,344 @@
+"""The one transition: everything that moves stock, in every preset, is `transition` below.
+
+A period runs in the order of its functions here: `ship`, `serve`, `take_back`, `charge`, `advance`. The transition is
+deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise can be replayed under
+any policy. Axes: N nodes, E edges, K products, L largest lead time, A ages, R return lags, B freight tiers. Quantities
+are in product units, time in periods, money in one currency.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments.environment import EnvParams
+
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
+
+COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
+"""Parts of the cost vector. Revenue is a negative cost."""
+
+
+@struct.dataclass
+class InstanceParams(EnvParams):
+    """The numbers of one instance; a batch of instances is this struct with a leading axis on every array.
+
+    A field is None where the topology has no use for it.
+    """
+
+    max_steps_in_episode: int = 100
+    holding: jax.Array | None = None  # [N, K] money per unit on hand at the end of a period
+    shortage: jax.Array | None = None  # [N, K] money per unit short (lost sales) or per unit and period owed (backlog)
+    weights: jax.Array | None = None  # [len(COSTS)] weight of each cost part in the reward
+    scale: jax.Array | None = None  # [N, K] typical demand a period that passes the node; scales what networks see
+    initial_low: jax.Array | None = None  # [N, K] stock at reset is uniform between these two
+    initial_high: jax.Array | None = None  # [N, K]
+    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot at reset
+    lead_time: jax.Array | None = None  # [E] quoted lead time in periods
+    max_order: jax.Array | None = None  # [E, K] upper end of the action space
+    demand: Any = None  # parameters of the demand process
+    lead_time_law: Any = None  # parameters of the lead-time process
+    unit_cost: jax.Array | None = None  # [E, K] money per unit ordered
+    fixed_cost: jax.Array | None = None  # [E, K] money per order
+    freight_fixed: jax.Array | None = None  # [E] money per shipment
+    freight_breaks: jax.Array | None = None  # [E, B] quantity at which each tier starts; the first is 0
+    freight_rates: jax.Array | None = None  # [E, B] money per further unit within each tier
+    duty: jax.Array | None = None  # [E, K] money per unit
+    transit_holding: jax.Array | None = None  # [E, K] money per unit in transit at the end of a period
+    pack_size: jax.Array | None = None  # [E, K] units
+    minimum_order: jax.Array | None = None  # [E, K] units
+    order_limit: jax.Array | None = None  # [E] volume a period
+    budget: jax.Array | None = None  # [] money a period for what suppliers are paid
+    review_period: jax.Array | None = None  # [E] periods between ordering opportunities
+    volume: jax.Array | None = None  # [K] volume of a unit
+    capacity: jax.Array | None = None  # [N] volume
+    overflow_cost: jax.Array | None = None  # [N] money per unit of volume above capacity and period
+    expiry_cost: jax.Array | None = None  # [N, K] money per unit expired
+    price: jax.Array | None = None  # [N, K] money per unit sold
+    return_share: jax.Array | None = None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
+    restock_share: jax.Array | None = None  # [N, K] share of returns that is put back into stock here
+    forward_share: jax.Array | None = None  # [N, K] share that is sent on to `return_to`; the rest is liquidated
+    return_cost: jax.Array | None = None  # [N, K] money per returned unit
+    return_fixed_cost: jax.Array | None = None  # [N] money per period with returns
+    liquidation_value: jax.Array | None = None  # [N, K] money earned per liquidated unit
+
+
+@struct.dataclass
+class NetworkState:
+    """Stock and what is on its way, as it stands after this period's arrivals.
+
+    The pipeline is kept by the age of the order: slot i holds what was ordered i + 1 periods ago and has not arrived,
+    which is what a planner knows; the realised lead time of each order is kept beside it and is never observed.
+    """
+
+    time: jax.Array  # [] int32
+    on_hand: jax.Array  # [N, K], or [N, K, A] where goods age; age class 0 expires first
+    pipeline: jax.Array  # [E, K, L - 1]
+    due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
+    backorder: jax.Array | None = None  # [N, K], with backlog
+    sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
+
+
+@struct.dataclass
+class Outcome:
+    """What happened in one period."""
+
+    reward: jax.Array  # [] minus the weighted costs
+    costs: jax.Array  # [len(COSTS)]
+    ordered: jax.Array  # [E, K] what was really ordered and shipped, after post-processing and rationing
+    demand: jax.Array  # [N, K] new demand
+    sold: jax.Array  # [N, K] units handed over, backorders included
+    short: jax.Array  # [N, K] new demand not served at once
+    on_hand: jax.Array  # [N, K] stock that is held at the end of the period
+    expired: jax.Array  # [N, K]
+    returned: jax.Array  # [N, K] units that came back
+    liquidated: jax.Array  # [N, K]
+
+
+def transition(
+    topology: Topology, state: NetworkState, action: jax.Array, exogenous: Exogenous, params: InstanceParams
+) -> tuple[NetworkState, Outcome]:
+    """One period of the network.
+
+    Args:
+      topology: the static shape.
+      state: stock after this period's arrivals.
+      action: `[E, K]` requested order quantities; what cannot be is cut (see `ship`).
+      exogenous: demand, and lead times and prices where the topology leaves them open.
+      params: the numbers of the instance.
+
+    Returns:
+      The state after the next period's arrivals, and what happened.
+    """
+    ordered, stock, arriving_now = ship(topology, state, action, exogenous, params)
+    stock = _receive(topology, stock, topology.into_nodes(arriving_now))
+    demand = topology.at_demand_nodes(exogenous.demand)
+    stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
+    stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, params)
+    pipeline, due, arrivals = advance(topology, state, ordered - arriving_now, exogenous)
+    stock_held = stock.sum(-1) if topology.ages > 1 else stock
+    stock, expired = _age(topology, stock)
+    costs = charge(
+        topology, params, exogenous, ordered, sold, short if backorder is None else backorder, stock_held,
+        pipeline.sum(-1) + arrivals, expired, returned, liquidated,
+    )  # fmt: skip
+    next_state = NetworkState(
+        time=state.time + 1,
+        on_hand=_receive(topology, stock, topology.into_nodes(arrivals)),
+        pipeline=pipeline,
+        due=due,
+        backorder=backorder,
+        sales=sales,
+    )
+    reward = -jnp.dot(params.weights, costs, precision="highest")
+    return next_state, Outcome(
+        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated
+    )
+
+
+# 1. Order and ship
+
+
+def ship(topology, state, action, exogenous, params):
+    """Turns requests into what is ordered and takes it from the source nodes.
+
+    Requests are held to the review calendar, rounded to packs, raised to the minimum order or dropped, cut to the edge
+    limit and the budget, and rationed where they exceed the stock of their source.
+
+    Returns:
+      Ordered `[E, K]`, stock left at the nodes, and what arrives in this very period `[E, K]` (lead time 0).
+    """
+    order = jnp.maximum(action, 0.0)
+    if topology.has("review"):
+        order = jnp.where((state.time % params.review_period == 0)[:, None], order, 0.0)
+    order = _round_to_packs(topology, order, params, jnp.round)
+    if topology.has("minimum_order"):
+        minimum = params.minimum_order
+        order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
+    asked = order
+    if topology.has("order_limit"):
+        order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
+    if topology.has("budget"):
+        bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+        paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
+        order = jnp.where(bought, order * _cut(params.budget, paid), order)
+    stock = state.on_hand
+    if topology.internal:
+        order = _ration(topology, stock, order)
+    if order is not asked:  # a cut may have broken packs and minimum orders
+        order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
+        if topology.has("minimum_order"):
+            order = jnp.where(order >= minimum, order, 0.0)
+    if topology.internal:
+        stock = jnp.maximum(stock - topology.out_of_nodes(order), 0.0)
+    return order, stock, _arriving_now(topology, order, exogenous)
+
+
+def _round_to_packs(topology, order, params, rounding):
+    """Whole packs; the gradient passes as if nothing was rounded (straight-through)."""
+    if not topology.has("packs"):
+        return order
+    rounded = params.pack_size * rounding(order / params.pack_size)
+    return order + jax.lax.stop_gradient(rounded - order)
+
+
+def _cut(limit, wanted):
+    """The factor, at most 1, that brings `wanted` down to `limit`."""
+    return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
+
+
+def _ration(topology, stock, order):
+    """Shares the stock of a source node among its outgoing edges `[E, K]`."""
+    from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+    if topology.rationing == "proportional":
+        share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
+        return jnp.where(from_supplier, order, order * share)
+    earlier = jnp.asarray(
+        [[other < edge and topology.sources[other] == topology.sources[edge] for other in range(topology.edges)]
+         for edge in range(topology.edges)], jnp.float32,
+    )  # fmt: skip
+    left = topology.at_source(stock) - jnp.tensordot(earlier, order, axes=1, precision="highest")
+    return jnp.where(from_supplier, order, jnp.clip(order, 0.0, jnp.maximum(left, 0.0)))
+
+
+def _arriving_now(topology, order, exogenous):
+    if topology.random_lead_time:
+        return order * (exogenous.lead_time == 0)[:, None]
+    if 0 not in topology.lead_times:
+        return jnp.zeros_like(order)
+    return order * jnp.asarray([[lead == 0] for lead in topology.lead_times], order.dtype)
+
+
+def _receive(topology, stock, arrivals):
+    """Adds arrivals `[N, K]`; where goods age they are of the freshest class."""
+    return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
+
+
+# 2. Demand
+
+
+def serve(topology, stock, demand, backorder):
+    """Serves demand, and what is owed, from stock.
+
+    Returns:
+      Stock left, units sold `[N, K]`, new demand not served `[N, K]`, and the new backorders (None: lost sales).
+    """
+    wanted = demand if backorder is None else demand + backorder
+    if topology.ages == 1:
+        sold = jnp.minimum(stock, wanted)
+        left = stock - sold
+    else:
+        order = stock if topology.issuing == "oldest" else stock[..., ::-1]
+        before = jnp.cumsum(order, -1) - order
+        taken = jnp.clip(wanted[..., None] - before, 0.0, order)
+        sold = taken.sum(-1)
+        left = stock - (taken if topology.issuing == "oldest" else taken[..., ::-1])
+    if backorder is None:
+        return left, sold, wanted - sold, None
+    owed = wanted - sold
+    return left, sold, jnp.minimum(owed, demand), owed
+
+
+# 3. Returns
+
+
+def take_back(topology, stock, sold, sales, params):
+    """Past sales come back and are restocked, sent on, or liquidated.
+
+    Returns:
+      Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
+    """
+    nothing = jnp.zeros_like(sold)
+    if not topology.return_lags:
+        return stock, None, nothing, nothing
+    returned = jnp.sum(params.return_share * sales, -1)
+    restocked = params.restock_share * returned
+    if topology.return_to:
+        forwarded = params.forward_share * returned
+        put_back = restocked + add_rows(forwarded, topology.return_to, topology.nodes)
+    else:
+        forwarded, put_back = nothing, restocked
+    sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
+    return _receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
+
+
+# 4. Costs
+
+
+def charge(
+    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated
+):  # fmt: skip
+    """The cost vector `[len(COSTS)]` of a period; `short` is lost or owed demand, `in_transit` is `[E, K]`."""
+    parts = dict.fromkeys(COSTS, jnp.float32(0.0))
+    parts["holding"] = jnp.sum(params.holding * on_hand)
+    parts["shortage"] = jnp.sum(params.shortage * short)
+    if topology.has("transit_holding"):
+        parts["holding"] += jnp.sum(params.transit_holding * in_transit)
+    if topology.has("unit_cost"):
+        parts["ordering"] += jnp.sum(params.unit_cost * ordered)
+    if topology.has("fixed_cost"):
+        parts["ordering"] += jnp.sum(params.fixed_cost * (ordered > 0))
+    if topology.has("freight"):
+        parts["transport"] = jnp.sum(freight(ordered.sum(-1), params))
+    if topology.has("duty"):
+        parts["duty"] = jnp.sum(params.duty * ordered)
+    if topology.return_lags:
+        parts["returns"] = (
+            jnp.sum(params.return_cost * returned)
+            + jnp.sum(params.return_fixed_cost * (returned.sum(-1) > 0))
+            - jnp.sum(params.liquidation_value * liquidated)
+        )
+    if topology.ages > 1:
+        parts["expiry"] = jnp.sum(params.expiry_cost * expired)
+    if topology.has("capacity"):
+        over = jnp.maximum(jnp.dot(on_hand, params.volume) - params.capacity, 0.0)
+        parts["overflow"] = jnp.sum(params.overflow_cost * over)
+    if topology.has("revenue"):
+        price = params.price if exogenous.price is None else exogenous.price
+        parts["revenue"] = -jnp.sum(price * sold)
+    return jnp.stack([parts[name] for name in COSTS])
+
+
+def freight(quantity: jax.Array, params: InstanceParams) -> jax.Array:
+    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`."""
+    upper = jnp.concatenate([params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1)
+    within = jnp.clip(quantity[:, None], params.freight_breaks, upper) - params.freight_breaks
+    return params.freight_fixed * (quantity > 0) + jnp.sum(params.freight_rates * within, -1)
+
+
+# 5. Time
+
+
+def advance(topology, state, shipped, exogenous):
+    """Pipelines grow older by one period.
+
+    Returns:
+      Pipeline `[E, K, L - 1]`, realised lead times (None where fixed), and what arrives at the start of the next
+      period `[E, K]`.
+    """
+    if topology.max_lead_time == 0:
+        return state.pipeline, state.due, jnp.zeros_like(shipped)
+    underway = jnp.concatenate([shipped[..., None], state.pipeline], -1)  # [E, K, L], by age 0 .. L-1
+    if not topology.random_lead_time:
+        return _advance_fixed(topology, underway)
+    lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
+    arriving = (lead == jnp.arange(1, topology.max_lead_time + 1))[:, None, :]
+    arrivals = jnp.sum(jnp.where(arriving, underway, 0.0), -1)
+    return jnp.where(arriving, 0.0, underway)[..., :-1], lead[:, :-1], arrivals
+
+
+def _advance_fixed(topology, underway):
+    leads = topology.lead_times
+    if len(set(leads)) == 1:
+        return underway[..., :-1], None, underway[..., -1]
+    arrivals = jnp.stack([underway[edge, :, max(lead - 1, 0)] for edge, lead in enumerate(leads)])
+    still = jnp.asarray([[age + 1 < lead for age in range(topology.slots)] for lead in leads], jnp.float32)
+    return underway[..., :-1] * still[:, None, :], None, arrivals
+
+
+def _age(topology, stock):
+    """Goods grow one period older; the oldest class expires."""
+    if topology.ages == 1:
+        return stock, jnp.zeros_like(stock)
+    return jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1), stock[..., 0]

@@ -1,0 +1,295 @@
+"""Named instances of the one network. Each preset is a topology and parameters, never an environment of its own."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
+from jaxinv.demand.laws import Law
+from jaxinv.demand.processes import Normal, NormalParams
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive, weight_vector
+from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleStore(Preset):
+    """One store and its supplier: the standard lost-sales or backlog model.
+
+    The order placed in period t is available for demand in period t + lead_time.
+
+    Attributes:
+      lead_time: periods.
+      lead_time_pmf: probabilities of a lead time of 0, 1, 2, … periods, drawn for every order; empty: `lead_time`.
+      holding_cost, shortage_cost: money per unit and period on hand, and per unit lost (or owed, and period).
+      fixed_cost: money per order. unit_cost: money per unit ordered.
+      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers.
+    """
+
+    lead_time: int = 4
+    lead_time_pmf: tuple[float, ...] = ()
+    holding_cost: float = 1.0
+    shortage_cost: float = 4.0
+    fixed_cost: float = 0.0
+    unit_cost: float = 0.0
+    demand: str = "poisson"
+    mean: float = 5.0
+    deviation: float = 1.6
+    dispersion: float = 2.0
+    persistence: float = 0.6
+    amplitude: float = 0.2
+    period: float = 7.0
+    low: int = 0
+    high: int = 4
+
+    backlog = False
+    name = "lost_sales"
+
+    def __post_init__(self):
+        super().__post_init__()
+        not_negative(self, "lead_time", "holding_cost", "shortage_cost", "fixed_cost", "unit_cost")
+        if self.lead_time_pmf and len(self.lead_time_pmf) < 2:
+            raise UserError("lead_time_pmf needs the probabilities of at least lead times 0 and 1; or give lead_time")
+
+    def build(self) -> Problem:
+        law = Law(
+            self.demand, self.mean, self.deviation, self.dispersion, self.persistence, self.amplitude, self.period,
+            self.low, self.high,
+        )  # fmt: skip
+        process, demand = law.process()
+        lead_law = None
+        lead_time = float(self.lead_time)
+        if self.lead_time_pmf:
+            mass = mass_function("lead_time_pmf", self.lead_time_pmf)
+            lead_time = float(mass @ np.arange(len(mass)))
+            lead_law = fixed_regime(np.cumsum(mass)[:-1, None])
+        mechanisms = {"packs"} if self.integer_orders else set()
+        mechanisms |= {"fixed_cost"} if self.fixed_cost else set()
+        mechanisms |= {"unit_cost"} if self.unit_cost else set()
+        topology = Topology(
+            nodes=1,
+            sources=(SUPPLIER,),
+            destinations=(0,),
+            demand_nodes=(0,),
+            lead_times=None if lead_law else (self.lead_time,),
+            max_lead_time=len(self.lead_time_pmf) - 1,
+            backlog=self.backlog,
+            mechanisms=frozenset(mechanisms),
+            node_names=("store",),
+            edge_names=("supplier-store",),
+        )
+        scale = np.full((1, 1), law.average)
+        params = network_params(
+            self, topology, scale, lead_time=[lead_time], holding=[self.holding_cost], shortage=[self.shortage_cost]
+        ).replace(
+            demand=demand,
+            lead_time_law=lead_law,
+            fixed_cost=jnp.full((1, 1), self.fixed_cost) if self.fixed_cost else None,
+            unit_cost=jnp.full((1, 1), self.unit_cost) if self.unit_cost else None,
+        )
+        world = World(process, RandomLeadTimes(edges=1) if lead_law else None)
+        env = InventoryNetwork(topology, world, params, self.history, self.name)
+        return Problem(env, params, params, test_periods=1000, warm_up=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostSales(SingleStore):
+    __doc__ = SingleStore.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backlog(SingleStore):
+    __doc__ = SingleStore.__doc__
+    backlog = True
+    name = "backlog"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualSourcing(Preset):
+    """One store with a cheap slow supplier and a dear fast one, backlog (Veeraraghavan & Scheller-Wolf 2008).
+
+    The defaults are the instances of Gijsbrechts et al. 2022, figure 9: demand uniform on 0 .. 4.
+    """
+
+    regular_lead_time: int = 2
+    expedited_lead_time: int = 0
+    regular_cost: float = 100.0
+    expedited_cost: float = 105.0
+    holding_cost: float = 5.0
+    shortage_cost: float = 495.0
+    demand: str = "uniform"
+    mean: float = 2.0
+    low: int = 0
+    high: int = 4
+
+    def __post_init__(self):
+        super().__post_init__()
+        not_negative(self, "regular_lead_time", "expedited_lead_time", "regular_cost", "expedited_cost")
+        not_negative(self, "holding_cost", "shortage_cost")
+        if self.expedited_lead_time >= self.regular_lead_time:
+            raise UserError(
+                f"expedited_lead_time={self.expedited_lead_time} must be below regular_lead_time={self.regular_lead_time}"
+            )
+
+    def build(self) -> Problem:
+        law = Law(self.demand, self.mean, low=self.low, high=self.high)
+        process, demand = law.process()
+        topology = Topology(
+            nodes=1,
+            sources=(SUPPLIER, SUPPLIER),
+            destinations=(0, 0),
+            demand_nodes=(0,),
+            lead_times=(self.expedited_lead_time, self.regular_lead_time),
+            backlog=True,
+            mechanisms=frozenset({"unit_cost"} | ({"packs"} if self.integer_orders else set())),
+            node_names=("store",),
+            edge_names=("expedited", "regular"),
+        )
+        scale = np.full((1, 1), law.average)
+        params = network_params(
+            self, topology, scale, topology.lead_times, [self.holding_cost], [self.shortage_cost]
+        ).replace(demand=demand, unit_cost=jnp.asarray([[self.expedited_cost], [self.regular_cost]], jnp.float32))
+        env = InventoryNetwork(topology, World(process), params, self.history, "dual_sourcing")
+        return Problem(env, params, params, test_periods=1000, warm_up=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serial(Preset):
+    """A chain of stages with backlog at the last one, the network of Clark & Scarf (1960).
+
+    Stage 0 buys from the supplier; the last stage faces demand. The defaults are those of Alvo et al. (2306.11246).
+
+    Attributes:
+      lead_times: periods from the stage before, one per stage.
+      holding_costs: money per unit and period at each stage. Units in transit to a stage cost what they cost at the
+        stage they left, so that the classical echelon accounting holds.
+    """
+
+    lead_times: tuple[int, ...] = (4, 2, 3, 4)
+    holding_costs: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0)
+    shortage_cost: float = 9.0
+    demand: str = "normal"
+    mean: float = 5.0
+    deviation: float = 2.0
+    integer_orders: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        not_negative(self, "lead_times", "holding_costs", "shortage_cost")
+        if len(self.lead_times) != len(self.holding_costs):
+            raise UserError(f"{len(self.lead_times)} lead_times but {len(self.holding_costs)} holding_costs")
+
+    def build(self) -> Problem:
+        stages = len(self.lead_times)
+        law = Law(self.demand, self.mean, self.deviation)
+        process, demand = law.process()
+        topology = Topology(
+            nodes=stages,
+            sources=(SUPPLIER, *range(stages - 1)),
+            destinations=tuple(range(stages)),
+            demand_nodes=(stages - 1,),
+            lead_times=tuple(self.lead_times),
+            backlog=True,
+            mechanisms=frozenset({"transit_holding"} | ({"packs"} if self.integer_orders else set())),
+            node_names=tuple(f"stage {stage}" for stage in range(stages)),
+        )
+        shortage = [0.0] * (stages - 1) + [self.shortage_cost]
+        scale = np.full((stages, 1), law.average)
+        params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage).replace(
+            demand=demand,
+            transit_holding=jnp.asarray([[cost] for cost in (0.0, *self.holding_costs[:-1])], jnp.float32),
+        )
+        env = InventoryNetwork(topology, World(process), params, self.history, "serial")
+        return Problem(env, params, params, test_periods=1000, warm_up=200)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneWarehouseManyStores(Preset):
+    """One warehouse that supplies many stores with lost sales and correlated normal demand (Alvo et al. 2306.11246).
+
+    Store means are uniform on 2.5 .. 7.5, coefficients of variation on .25 .. .5, holding costs on .7 .. 1.3, shortage
+    costs on 6.3 .. 11.7 and lead times on {2, 3}, drawn once from `instance_seed`.
+
+    Attributes:
+      stores: number of stores.
+      correlation: between the demands of any two stores.
+      warehouse_lead_time, warehouse_holding_cost: of the warehouse.
+    """
+
+    stores: int = 10
+    correlation: float = 0.5
+    warehouse_lead_time: int = 3
+    warehouse_holding_cost: float = 0.3
+    instance_seed: int = 0
+    integer_orders: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive(self, "stores")
+        not_negative(self, "warehouse_lead_time", "warehouse_holding_cost")
+        if not 0 <= self.correlation < 1:
+            raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
+
+    def build(self) -> Problem:
+        draw = np.random.default_rng(self.instance_seed)
+        mean = draw.uniform(2.5, 7.5, self.stores)
+        deviation = mean * draw.uniform(0.25, 0.5, self.stores)
+        holding = draw.uniform(0.7, 1.3, self.stores)
+        shortage = draw.uniform(6.3, 11.7, self.stores)
+        lead_times = (self.warehouse_lead_time, *(int(lead) for lead in draw.integers(2, 4, self.stores)))
+        topology = Topology(
+            nodes=1 + self.stores,
+            sources=(SUPPLIER, *(0,) * self.stores),
+            destinations=tuple(range(1 + self.stores)),
+            demand_nodes=tuple(range(1, 1 + self.stores)),
+            lead_times=lead_times,
+            mechanisms=frozenset({"packs"} if self.integer_orders else set()),
+            node_names=("warehouse", *(f"store {store}" for store in range(self.stores))),
+        )
+        scale = np.concatenate([[mean.sum()], mean])[:, None]
+        params = network_params(
+            self, topology, scale, lead_times, [self.warehouse_holding_cost, *holding], [0.0, *shortage]
+        ).replace(
+            demand=NormalParams(
+                jnp.asarray(mean[:, None], jnp.float32),
+                jnp.asarray(deviation[:, None], jnp.float32),
+                jnp.float32(self.correlation),
+            )
+        )
+        world = World(Normal(locations=self.stores, correlated=self.correlation > 0))
+        env = InventoryNetwork(topology, world, params, self.history, "one_warehouse_many_stores")
+        return Problem(env, params, params, test_periods=500, warm_up=100)
+
+
+def network_params(preset: Preset, topology: Topology, scale, lead_time, holding, shortage) -> InstanceParams:
+    """The parameters that every network needs, from per-node and per-edge lists.
+
+    Args:
+      scale: `[N, K]` typical demand a period that passes each node; also sizes the first stock and the action space.
+      lead_time: E quoted lead times. holding, shortage: N costs, the same for all products.
+    """
+    products = np.ones((1, topology.products))
+    scale = jnp.asarray(scale, jnp.float32)
+    per_edge = scale[jnp.asarray(topology.destinations)]
+    lead_time = jnp.asarray(lead_time, jnp.float32)
+    return InstanceParams(
+        max_steps_in_episode=preset.horizon,
+        holding=jnp.asarray(np.asarray(holding, float)[:, None] * products, jnp.float32),
+        shortage=jnp.asarray(np.asarray(shortage, float)[:, None] * products, jnp.float32),
+        weights=weight_vector(preset.weights),
+        scale=scale,
+        initial_low=0.5 * scale,
+        initial_high=2.5 * scale,
+        initial_pipeline=per_edge,
+        lead_time=lead_time,
+        max_order=per_edge * (lead_time[:, None] + 2.0),
+        pack_size=jnp.ones((topology.edges, topology.products)) if topology.has("packs") else None,
+    )
+
+
+def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:
+    """A lead-time law with one regime from the distribution functions `[L, E]` at 0 .. L-1."""
+    return LeadTimeLaw(jnp.asarray(cdf[None], jnp.float32), jnp.float32(0.0), jnp.float32(1.0))

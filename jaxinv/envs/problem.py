@@ -1,0 +1,107 @@
+"""A problem: an environment, the instances to learn on, and the unseen ones to be judged on."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a preset builds.
+
+    Attributes:
+      env: the network and its world.
+      train: parameters to learn and tune on; with `instances`, every array has a leading axis of that size.
+      test: the same instances on demand that was never seen: later weeks of a trace, or fresh noise.
+      instances: number of instances (SKUs, stores), or None where there is one.
+      test_periods: how many periods a test episode lasts, `warm_up` included.
+      warm_up: first periods of an episode that no cost is counted for.
+      periods_per_year: for turnover.
+      labels: what the instances are called.
+    """
+
+    env: InventoryNetwork
+    train: InstanceParams
+    test: InstanceParams
+    instances: int | None = None
+    test_periods: int = 400
+    warm_up: int = 50
+    periods_per_year: float = 365.0
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What all presets share. A preset is a typed set of options; `build` makes the problem.
+
+    Attributes:
+      horizon: periods an episode lasts.
+      history: periods of demand that a policy sees.
+      integer_orders: orders are whole units.
+      weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not given (revenue 0).
+    """
+
+    horizon: int = 100
+    history: int = 1
+    integer_orders: bool = True
+    weights: dict[str, float] = field(default_factory=dict)
+
+    def build(self) -> Problem:
+        raise NotImplementedError
+
+    def __post_init__(self):
+        positive(self, "horizon", "history")
+
+
+def weight_vector(weights: dict[str, float], **defaults: float) -> jax.Array:
+    """Weights `[len(COSTS)]` by name of the cost part: 1, or 0 for revenue, where neither argument names it."""
+    for name, value in weights.items():
+        if name not in COSTS:
+            raise unknown("cost part in weights", name, COSTS)
+        if not np.isfinite(value) or value < 0:
+            raise UserError(f"weights.{name}={value} must be a number of at least 0")
+    merged = {**dict.fromkeys(COSTS, 1.0), "revenue": 0.0, **defaults, **weights}
+    if not any(merged.values()):
+        raise UserError("weights are all zero; nothing would be optimised. Give one cost part a positive weight")
+    return jnp.asarray([merged[name] for name in COSTS], jnp.float32)
+
+
+def positive(config: Any, *names: str) -> None:
+    """Checks that options are above zero."""
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise UserError(f"{name}={getattr(config, name)} must be above 0")
+
+
+def not_negative(config: Any, *names: str) -> None:
+    """Checks that options are at least zero (and numbers at all)."""
+    for name in names:
+        values = np.atleast_1d(getattr(config, name))
+        if not np.all(values >= 0):
+            raise UserError(f"{name}={getattr(config, name)} must be at least 0")
+
+
+def probability(config: Any, *names: str) -> None:
+    """Checks that options are probabilities."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise UserError(f"{name}={getattr(config, name)} is not a probability; it must lie in 0..1")
+
+
+def mass_function(name: str, weights: tuple[float, ...]) -> np.ndarray:
+    """Probabilities from a tuple of probabilities, checked: `[len(weights)]` float64."""
+    mass = np.asarray(weights, float)
+    if not np.all(np.isfinite(mass)) or np.any(mass < 0) or np.any(mass > 1):
+        raise UserError(f"{name}={tuple(weights)}: each entry must be a probability in 0..1")
+    if mass.sum() == 0:
+        raise UserError(f"{name}={tuple(weights)}: weights are all zero")
+    if abs(mass.sum() - 1) > 1e-6:
+        raise UserError(f"{name}={tuple(weights)} sums to {mass.sum():g}; probabilities must sum to 1")
+    return mass

@@ -1,0 +1,52 @@
+"""Presets by name, for `jaxinv.make` and the commands."""
+
+import dataclasses
+from typing import Any
+
+import gymnax
+
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.problem import Preset
+from jaxinv.errors import unknown
+
+PRESETS: dict[str, type[Preset]] = {
+    "lost_sales": LostSales,
+    "backlog": Backlog,
+    "dual_sourcing": DualSourcing,
+    "serial": Serial,
+    "one_warehouse_many_stores": OneWarehouseManyStores,
+}
+
+
+def preset(name: str) -> type[Preset]:
+    """The preset class of a name."""
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
+    """A gymnax environment and its parameters.
+
+    Args:
+      name: a preset, such as "lost_sales".
+      **options: the preset's own, such as lead_time=4; see its class.
+
+    Raises:
+      UserError: for a name or an option that does not exist, or a value that cannot be.
+    """
+    kind = preset(name)
+    known = [field.name for field in dataclasses.fields(kind)]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
+    problem = kind(**options).build()
+    return problem.env, problem.train
+
+
+def register() -> None:
+    """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it."""
+    for name in PRESETS:
+        gymnax.register(f"jaxinv/{name}", lambda name=name, **options: make(name, **options)[0])

@@ -1,0 +1,195 @@
+"""The static shape of a supply network: which nodes there are, what ships to where, and which mechanisms exist at all.
+
+A `Topology` is hashable and equal by value, so two equal networks share one compiled program. Everything that is a
+number (costs, rates, levels) lives in `jaxinv.envs.network.InstanceParams` instead and is traced. A mechanism that a
+topology does not list compiles to nothing.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.errors import UserError, unknown
+
+SUPPLIER = -1
+"""Source of an edge that brings goods from outside the network."""
+
+MECHANISMS = {
+    "fixed_cost": "a cost for every order placed on an edge",
+    "unit_cost": "a purchase cost per unit ordered",
+    "freight": "tiered transport cost by quantity (the distance band of an edge is in its rates)",
+    "duty": "import duty per unit",
+    "transit_holding": "holding cost on units in transit",
+    "packs": "orders are whole packs",
+    "minimum_order": "orders are zero or at least a minimum",
+    "order_limit": "an edge carries a limited volume a period, shared by products",
+    "budget": "what is bought from suppliers in a period costs at most a budget",
+    "review": "an edge accepts orders only every so many periods",
+    "capacity": "node capacity shared by products; volume above it costs",
+    "revenue": "units sold earn a price",
+}
+"""Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""
+
+RELAXABLE = frozenset({"packs", "minimum_order"})
+
+
+@dataclass(frozen=True)
+class Topology:
+    """A directed network of stocking nodes.
+
+    Attributes:
+      nodes: number of nodes N.
+      sources: source node of each edge, or `SUPPLIER`; E entries.
+      destinations: destination node of each edge.
+      products: number of products K.
+      lead_times: the lead time of each edge in periods where it is a fixed number; None where the exogenous
+        process gives the lead time of every order (random, or different between instances of one batch).
+      max_lead_time: the largest lead time L; needed where `lead_times` is None.
+      demand_nodes: nodes that face customer demand, D of them.
+      lateral: edges that move stock sideways (transshipment); they do not count for echelons.
+      backlog: unmet demand waits (True) or is lost (False).
+      ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on receipt.
+      issuing: which ages serve demand first, "oldest" or "freshest".
+      return_lags: longest lag, in periods, after which a sold unit may come back; 0 without returns.
+      return_to: for each node, the node that the forwarded share of its returns goes to; empty for none.
+      tiers: quantity tiers of the freight tariff, with mechanism "freight".
+      rationing: how a node shares stock that falls short, "proportional" or "priority" (edge order).
+      mechanisms: names out of `MECHANISMS`.
+      node_names, edge_names: for reports; numbered where empty.
+    """
+
+    nodes: int
+    sources: tuple[int, ...]
+    destinations: tuple[int, ...]
+    demand_nodes: tuple[int, ...]
+    products: int = 1
+    lead_times: tuple[int, ...] | None = None
+    max_lead_time: int = 0
+    lateral: tuple[int, ...] = ()
+    backlog: bool = False
+    ages: int = 1
+    issuing: str = "oldest"
+    return_lags: int = 0
+    return_to: tuple[int, ...] = ()
+    tiers: int = 0
+    rationing: str = "proportional"
+    mechanisms: frozenset[str] = frozenset()
+    node_names: tuple[str, ...] = ()
+    edge_names: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.lead_times is not None:
+            object.__setattr__(self, "max_lead_time", max(self.lead_times, default=0))
+        _check(self)
+
+    @property
+    def edges(self) -> int:
+        return len(self.sources)
+
+    @property
+    def random_lead_time(self) -> bool:
+        """Whether realised lead times come from the exogenous process, order by order."""
+        return self.lead_times is None
+
+    @property
+    def slots(self) -> int:
+        """Pipeline slots of the state, L - 1: what was ordered 1 .. L-1 periods ago and may be outstanding."""
+        return max(self.max_lead_time - 1, 0)
+
+    def has(self, mechanism: str) -> bool:
+        return mechanism in self.mechanisms
+
+    @property
+    def internal(self) -> bool:
+        """Whether any edge starts at a node of the network."""
+        return any(source != SUPPLIER for source in self.sources)
+
+    @cached_property
+    def echelon(self) -> np.ndarray:
+        """`[N, N]`, 1 where the column node lies in the echelon of the row node (itself and all it supplies)."""
+        reach = np.eye(self.nodes)
+        for _ in range(self.nodes):
+            for edge, (source, destination) in enumerate(zip(self.sources, self.destinations)):
+                if source != SUPPLIER and edge not in self.lateral:
+                    reach[source] = np.maximum(reach[source], reach[destination])
+        return reach
+
+    def into_nodes(self, per_edge: jax.Array) -> jax.Array:
+        """Sums `[E, ...]` over the edges that enter each node: `[N, ...]`."""
+        return add_rows(per_edge, self.destinations, self.nodes)
+
+    def out_of_nodes(self, per_edge: jax.Array) -> jax.Array:
+        """Sums `[E, ...]` over the edges that leave each node: `[N, ...]`."""
+        return add_rows(per_edge, self.sources, self.nodes)
+
+    def at_source(self, per_node: jax.Array) -> jax.Array:
+        """`[N, ...]` read at the source of each edge, zero where that is a supplier: `[E, ...]`."""
+        return take_rows(per_node, self.sources)
+
+    def at_destination(self, per_node: jax.Array) -> jax.Array:
+        """`[N, ...]` read at the destination of each edge: `[E, ...]`."""
+        return take_rows(per_node, self.destinations)
+
+    def at_demand_nodes(self, demand: jax.Array) -> jax.Array:
+        """Places `[D, ...]` on the nodes that face demand: `[N, ...]`, zero elsewhere."""
+        return add_rows(demand, self.demand_nodes, self.nodes)
+
+
+def add_rows(rows: jax.Array, index: tuple[int, ...], size: int) -> jax.Array:
+    """Adds row i of `rows` into row `index[i]` of a zero array of `size` rows; -1 drops the row.
+
+    A product with a constant 0/1 matrix: on every backend this is faster inside a batched loop than a scatter. Full
+    precision is asked for because accelerators would otherwise round the stock itself.
+    """
+    if index == tuple(range(size)):
+        return rows
+    matrix = (np.arange(size)[:, None] == np.asarray(index)[None, :]).astype(np.float32)
+    return jnp.tensordot(matrix, rows, axes=1, precision="highest")
+
+
+def take_rows(rows: jax.Array, index: tuple[int, ...]) -> jax.Array:
+    """Row `index[i]` of `rows` for each i; -1 gives a row of zeros. See `add_rows` for why it is a product."""
+    size = rows.shape[0]
+    if index == tuple(range(size)):
+        return rows
+    matrix = (np.asarray(index)[:, None] == np.arange(size)[None, :]).astype(np.float32)
+    return jnp.tensordot(matrix, rows, axes=1, precision="highest")
+
+
+def _check(topology: Topology) -> None:
+    """Refuses a topology that means nothing, naming the field and the fix."""
+    nodes, edges = topology.nodes, topology.edges
+    if nodes < 1 or topology.products < 1 or topology.ages < 1:
+        raise UserError("a network needs at least one node, one product and one age class")
+    if len(topology.destinations) != edges:
+        raise UserError(f"{edges} sources but {len(topology.destinations)} destinations; give one of each per edge")
+    for source, destination in zip(topology.sources, topology.destinations):
+        if not (source == SUPPLIER or 0 <= source < nodes) or not 0 <= destination < nodes or source == destination:
+            raise UserError(f"edge {source}->{destination} does not join two nodes of 0..{nodes - 1}")
+    if topology.lead_times is not None:
+        if len(topology.lead_times) != edges:
+            raise UserError(f"{edges} edges but {len(topology.lead_times)} lead times; give one per edge")
+        if any(not isinstance(lead, int) or lead < 0 for lead in topology.lead_times):
+            raise UserError(f"lead_time {topology.lead_times} must be whole numbers of periods, 0 or more")
+    elif topology.max_lead_time < 1:
+        raise UserError(f"max_lead_time {topology.max_lead_time} must be at least 1 where lead times are random")
+    if sorted(set(topology.demand_nodes)) != list(topology.demand_nodes) or not topology.demand_nodes:
+        raise UserError("demand_nodes must name at least one node, each once, in rising order")
+    if topology.demand_nodes[-1] >= nodes or topology.demand_nodes[0] < 0:
+        raise UserError(f"demand_nodes {topology.demand_nodes} must lie in 0..{nodes - 1}")
+    for name in topology.mechanisms:
+        if name not in MECHANISMS:
+            raise unknown("mechanism", name, MECHANISMS)
+    if topology.rationing not in ("proportional", "priority"):
+        raise unknown("rationing", topology.rationing, ("proportional", "priority"))
+    if topology.issuing not in ("oldest", "freshest"):
+        raise unknown("issuing", topology.issuing, ("oldest", "freshest"))
+    if topology.ages > 1 and topology.internal:
+        raise UserError("perishable goods are modelled in one echelon: an edge between nodes would lose their age")
+    if topology.has("freight") != (topology.tiers > 0):
+        raise UserError("mechanism 'freight' and tiers of 1 or more go together")
+    if topology.return_to and len(topology.return_to) != nodes:
+        raise UserError("return_to needs one node per node (or none at all)")

@@ -1,0 +1,63 @@
+"""Inventory positions read off an observation: what rules and networks steer by."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.envs.environment import Observation
+from jaxinv.envs.topology import Topology
+
+
+def on_hand(topology: Topology, observation: Observation) -> jax.Array:
+    """Units on hand `[N, K]`, all ages together."""
+    return observation.on_hand.sum(-1) if topology.ages > 1 else observation.on_hand
+
+
+def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
+    """On hand minus backorders `[N, K]`."""
+    stock = on_hand(topology, observation)
+    return stock if observation.backorder is None else stock - observation.backorder
+
+
+def inventory_position(topology: Topology, observation: Observation) -> jax.Array:
+    """On hand plus on order minus backorders, of each node by itself `[N, K]`."""
+    return net_inventory(topology, observation) + topology.into_nodes(observation.pipeline.sum(-1))
+
+
+def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
+    """Inventory position of each node's echelon: its own and that of all it supplies `[N, K]`."""
+    return downstream(topology, inventory_position(topology, observation))
+
+
+def edge_position(topology: Topology, observation: Observation) -> jax.Array:
+    """What an order on each edge adds to `[E, K]`.
+
+    For a node with one inbound edge this is its echelon inventory position. Where several edges enter a node, a faster
+    one sees only what will have arrived by the time its own order does (the two positions of dual-index policies).
+    """
+    position = topology.at_destination(echelon_position(topology, observation))
+    if not shared_destinations(topology):
+        return position
+    slots = jnp.arange(1, topology.slots + 1)  # age of the order in each slot
+    lead = observation.instance.lead_time
+    later = lead[None, :, None] - slots > lead[:, None, None]  # [E, E, L-1]: arrives after my own order would
+    beside = jnp.asarray(_same_destination(topology))  # [E, E]
+    hidden = jnp.where(later, beside[:, :, None], 0.0)
+    return position - jnp.einsum("fes,eks->fk", hidden, observation.pipeline, precision="highest")
+
+
+def shared_destinations(topology: Topology) -> bool:
+    """Whether some node is supplied by more than one edge."""
+    return len(set(topology.destinations)) < topology.edges
+
+
+def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
+    """Sums a quantity of nodes `[N, K]` over each node's echelon `[N, K]`."""
+    if not topology.internal:
+        return quantity
+    return jnp.tensordot(topology.echelon.astype(jnp.float32), quantity, axes=1, precision="highest")
+
+
+def _same_destination(topology: Topology):
+    into = topology.destinations
+    return [[float(a != b and into[a] == into[b]) for b in range(topology.edges)] for a in range(topology.edges)]
+

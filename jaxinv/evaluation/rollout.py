@@ -1,0 +1,151 @@
+"""The one rollout: agents, rules, tuning and evaluation all run their policies through it.
+
+It has two halves, because the world does not depend on actions. `unroll_world` plays the exogenous process of a whole
+batch ahead; `rollout` then runs stock against it. Between the two a policy may read the signals of the whole trace at
+once (encode once). The batch of environments is the last axis of every array here; single environments are written
+without it and mapped.
+"""
+
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxinv.demand.exogenous import Exogenous, draw_uniforms
+from jaxinv.envs.environment import InventoryNetwork, Observation
+from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
+
+BATCH = -1
+"""The axis of the environments."""
+
+
+@struct.dataclass
+class Episodes:
+    """A batch of running episodes; the key and the period decide all noise to come."""
+
+    key: jax.Array
+    period: jax.Array  # [] int32
+    network: NetworkState  # [..., B]
+    world: Any  # [..., B]
+    signals: jax.Array  # [W, S, B] the latest signal vectors
+
+
+@struct.dataclass
+class WorldTrace:
+    """T periods of a world that was played ahead."""
+
+    exogenous: Exogenous  # [T, ..., B]
+    signals: jax.Array  # [W - 1 + T, S, B]; row W - 1 + t is the latest that decision t may see
+
+
+def batch_last(params: InstanceParams) -> InstanceParams:
+    """Moves the leading instance axis of a batch of parameters to the end, where the rollout has its batch."""
+    return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), params)
+
+
+def take_instances(params: InstanceParams, index: jax.Array) -> InstanceParams:
+    """The instances at `index` `[B]` of a batch of parameters with a leading axis."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], params)
+
+
+def begin(
+    env: InventoryNetwork, key: jax.Array, params: InstanceParams, batch: int, axis: int | None = None
+) -> Episodes:
+    """Resets `batch` episodes.
+
+    Args:
+      axis: None where all share one instance, `BATCH` where `params` is a batch of instances (`batch_last`).
+    """
+    uniforms = draw_uniforms(key, 0, env.start_noise, (batch,))
+    shared = (BATCH, axis)
+    network = jax.vmap(env.start, in_axes=shared, out_axes=BATCH, axis_size=batch)(uniforms, params)
+    world = jax.vmap(env.world.init, in_axes=shared, out_axes=BATCH, axis_size=batch)(uniforms, params)
+    blank = jnp.zeros((env.history, env.world.signals, batch))
+    episodes = Episodes(key, jnp.int32(0), network, world, blank)
+    return unroll_world(env, episodes, params, env.history, axis)[0]
+
+
+def unroll_world(
+    env: InventoryNetwork, episodes: Episodes, params: InstanceParams, periods: int, axis: int | None = None
+) -> tuple[Episodes, WorldTrace]:
+    """Plays the exogenous process of every episode `periods` ahead; stock stays where it is."""
+    world = env.world
+
+    def step(state, uniforms, params):
+        state, exogenous = world.step(state, uniforms, params)
+        return state, exogenous, world.observe(state, exogenous.demand, params)
+
+    step = jax.vmap(step, in_axes=(BATCH, BATCH, axis), out_axes=BATCH)
+    batch = episodes.signals.shape[-1]
+
+    def period(state, time):
+        state, exogenous, signals = step(state, draw_uniforms(episodes.key, time, world.noise, (batch,)), params)
+        return state, (exogenous, signals)
+
+    times = episodes.period + jnp.arange(periods)
+    state, (exogenous, signals) = jax.lax.scan(period, episodes.world, times)
+    signals = jnp.concatenate([episodes.signals, signals])
+    episodes = episodes.replace(
+        period=episodes.period + periods, world=state, signals=signals[signals.shape[0] - env.history :]
+    )
+    return episodes, WorldTrace(exogenous, signals[:-1])
+
+
+Act = Callable[[Any, Observation, Any], tuple[jax.Array, Any]]
+"""One environment's decision: (policy parameters, observation, inputs of the period) -> (action [E, K], a note)."""
+
+
+def rollout(
+    env: InventoryNetwork,
+    params: InstanceParams,
+    act: Act,
+    policy_params: Any,
+    start: NetworkState,
+    exogenous: Exogenous,
+    inputs: Any = None,
+    *,
+    axis: int | None = None,
+    policy_axis: int | None = None,
+    signals: jax.Array | None = None,
+    record: Callable[[Observation, Outcome, Any], Any] = lambda observation, outcome, note: outcome.reward,
+    total: Callable[[Outcome], Any] | None = None,
+) -> tuple[NetworkState, Any, Any]:
+    """Runs a batch of networks through T periods of given exogenous values.
+
+    Args:
+      act: decides for one environment; it is mapped over the batch.
+      start: stock `[..., B]`.
+      exogenous: `[T, ..., B]`.
+      inputs: what `act` gets besides the observation, `[T, ..., B]`: encoded signals, exploration noise, …
+      axis: batch axis of `params`, or None where all environments share one instance.
+      policy_axis: batch axis of `policy_params`, or None where all share one policy.
+      signals: `[W - 1 + T, S, B]`, where `act` wants the observation's window itself (window by window).
+      record: what to keep of each period of one environment; stacked over time `[T, ..., B]`.
+      total: what to add up over time instead; None for nothing.
+
+    Returns:
+      The final stock, the records, and the totals.
+    """
+
+    def single(state, exogenous, inputs, window, params, policy_params):
+        observation = env.view(state, params, window)
+        action, note = act(policy_params, observation, inputs)
+        state, outcome = env.transition(state, action, exogenous, params)
+        return state, record(observation, outcome, note), total(outcome) if total else None
+
+    single = jax.vmap(single, in_axes=(BATCH, BATCH, BATCH, BATCH, axis, policy_axis), out_axes=BATCH)
+
+    def period(carry, x):
+        time, state, totals = carry
+        exogenous, inputs = x
+        window = None if signals is None else jax.lax.dynamic_slice_in_dim(signals, time, env.history)
+        state, kept, added = single(state, exogenous, inputs, window, params, policy_params)
+        return (time + 1, state, jax.tree.map(jnp.add, totals, added)), kept
+
+    first = jax.tree.map(lambda leaf: leaf[0], (exogenous, inputs))
+    window = None if signals is None else signals[: env.history]
+    shapes = jax.eval_shape(lambda: single(start, *first, window, params, policy_params)[2])
+    totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (_, state, totals), kept = jax.lax.scan(period, (jnp.int32(0), start, totals), (exogenous, inputs))
+    return state, kept, totals

@@ -1,0 +1,63 @@
+"""What a policy is: a pure function of parameters and an observation."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.envs import views
+from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.topology import Topology
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A deterministic policy `(params, observation, key) -> action`; stochastic ones use the key.
+
+    Rules and networks alike are split in two so that a rollout can read a whole trace at once: `encode` sees only
+    signals (which no action moves), `act` sees the context of one period and the stock.
+
+    Attributes:
+      topology: the network it acts on.
+    """
+
+    topology: Topology
+
+    wants_window = False
+    """Whether `act` reads the signal window of the observation itself."""
+
+    def encode(self, params: Any, signals: jax.Array, facts: Facts) -> Any:
+        """Contexts `[W' , ...]` for signals `[W', S]`; None for policies that need none."""
+        return None
+
+    def act(self, params: Any, observation: Observation, context: Any) -> jax.Array:
+        """Order quantities `[E, K]`."""
+        raise NotImplementedError
+
+    def __call__(self, params: Any, observation: Observation, key: jax.Array | None = None) -> jax.Array:
+        """One decision from one observation: the window is encoded and its last context used."""
+        contexts = self.encode(params, observation.signals, observation.instance)
+        return self.act(params, observation, jax.tree.map(lambda context: context[-1], contexts))
+
+
+def fill_to(topology: Topology, observation: Observation, target: jax.Array, position: jax.Array) -> jax.Array:
+    """Orders that bring each edge's position up to its target `[E, K]`.
+
+    Where several edges enter a node, a slower edge counts what a faster one orders in the same period.
+    """
+    order = jnp.maximum(target - position, 0.0)
+    if not views.shared_destinations(topology):
+        return order
+    lead = observation.instance.lead_time
+    same = jnp.asarray([[a == b for b in topology.destinations] for a in topology.destinations])
+    faster = jnp.where(same & (lead[None, :] < lead[:, None]), 1.0, 0.0)  # [E, E]: the column edge is faster
+    widest = max(topology.destinations.count(node) for node in topology.destinations)
+    for _ in range(widest - 1):
+        order = jnp.maximum(target - position - jnp.tensordot(faster, order, axes=1, precision="highest"), 0.0)
+    return order
+
+
+def coverage(facts: Facts) -> jax.Array:
+    """Periods an order has to cover `[E]`: its quoted lead time and one review."""
+    return facts.lead_time + facts.review_period

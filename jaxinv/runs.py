@@ -1,0 +1,405 @@
+"""The run folder: what one training run leaves on disk, and how it is taken up again.
+
+    runs/<name>/
+      config.yaml       the resolved configuration
+      metrics.csv       one row a chunk of updates
+      checkpoints/      the last two states of training
+      summary.json      what the command printed at its end
+
+A checkpoint is whole or it does not exist, at whatever moment the process is killed or the power fails. It is
+written under a hidden name; a list of its files with their sizes and checksums is written last; all is flushed to
+disk; then one rename gives it its name. Older checkpoints are removed after that. Reading begins by comparing every
+file with the list, since orbax itself notices neither a flipped byte nor, quietly, a missing file; a damaged
+checkpoint is passed over for the one before it. What a killed process left under a hidden name is ignored and is
+removed by the next writer.
+
+jax and orbax are imported where they are used, so that a mistyped run name is answered at once.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import logging
+import math
+import os
+import random
+import re
+import shutil
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxinv.errors import UserError, unknown
+
+_KEPT = 2  # the newest, and one to fall back on
+
+
+class Run:
+    """One run folder. Make it with `Run.create` or `Run.open`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.name = path.name
+        self.config_path = path / "config.yaml"
+        self.metrics_path = path / "metrics.csv"
+        self.summary_path = path / "summary.json"
+        self.checkpoints_path = path / "checkpoints"
+
+    @classmethod
+    def create(cls, root: str | Path, name: str | None = None, *, config_text: str) -> "Run":
+        """A new run folder under `root`, with its configuration in it.
+
+        Args:
+          root: the folder of runs; made if absent.
+          name: the run's name; by default the time and three letters, such as `2025-01-31-164502-kqz`.
+          config_text: the resolved configuration as YAML.
+
+        Raises:
+          UserError: the name is taken or cannot be a folder's, or the folder cannot be written.
+        """
+        root = Path(root)
+        if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+            raise UserError(f"run name {name!r}: must be letters, digits, '_', '-' and '.', beginning with none of '-.'")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            run = cls(root / (name or _new_name(root)))
+            run.path.mkdir()
+        except FileExistsError:
+            if not root.is_dir():
+                raise UserError(f"{root}: is a file; runs need a folder") from None
+            raise UserError(
+                f"run {name!r} exists already in {root}; resume it with --resume {name} or choose another name"
+            ) from None
+        except OSError as error:
+            raise UserError(f"{root}: no run folder can be made here: {error.strerror}") from None
+        try:
+            _write_whole(run.config_path, config_text)
+        except OSError as error:
+            run.discard()
+            raise UserError(f"{run.path}: cannot be written: {error.strerror}") from None
+        return run
+
+    @classmethod
+    def open(cls, path_or_name: str | Path, root: str | Path = "runs") -> "Run":
+        """An existing run, by its path or by its name under `root`. Changes nothing on disk.
+
+        Raises:
+          UserError: there is no such run (the message names the nearest), or the folder is not a run.
+        """
+        given, root = Path(path_or_name), Path(root)
+        path = next((path for path in (root / given, given) if path.exists()), None)
+        if path is None:
+            names = sorted(config.parent.name for config in root.glob("*/config.yaml"))
+            if not names:
+                raise UserError(f"no run {str(given)!r}: {root} has no runs yet")
+            raise unknown(f"run in {root}", str(given), names)
+        if not (path / "config.yaml").is_file():
+            what = "it has no config.yaml" if path.is_dir() else "it is a file"
+            raise UserError(f"{path}: is not a run folder: {what}")
+        return cls(path)
+
+    def discard(self) -> None:
+        """Removes a run that never got going; one that has a checkpoint stays."""
+        if not self.updates():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def log(self, update: int, metrics: Mapping[str, Any]) -> None:
+        """Appends one row to metrics.csv.
+
+        The first row fixes the columns; later rows leave out what they do not have. A value is a number, an array
+        of one, or a line of text, and is written with the digits of its own precision. Several rows may share an
+        update, such as one for each seed. Rows of an update are logged before its checkpoint is saved.
+
+        Raises:
+          ValueError: a column that the first row did not have.
+        """
+        row = {"update": update, **metrics}
+        columns = self._columns()
+        new = sorted(set(row) - set(columns or row))
+        if new:
+            raise ValueError(f"the columns of {self.metrics_path} are fixed by its first row; new: {', '.join(new)}")
+        lines = _csv_line([_text(row[column]) if column in row else "" for column in columns or row])
+        if not columns:
+            lines = _csv_line(row) + lines
+        with self.metrics_path.open("a", encoding="utf-8", newline="") as file:
+            file.write(lines)
+
+    def save_checkpoint(self, update: int, tree: Any) -> None:
+        """Saves a pytree of arrays and typed random keys as the state after `update`, whole or not at all.
+
+        An update that is saved already stays as it is. Takes 0.2 s for 1 MB and 0.3 s for 12 MB on a plain disk, most
+        of it waiting for the disk, so save every some seconds and not after every update.
+
+        Raises:
+          UserError: the disk is full or cannot be written. Earlier checkpoints are untouched.
+        """
+        final = self._checkpoint(update)
+        if final.exists() and not _damage(final):
+            return
+        partial = self.checkpoints_path / f".partial-{update}"
+        try:
+            self.checkpoints_path.mkdir(exist_ok=True)
+            self._remove_leftovers()
+            partial.mkdir()
+            _write_tree(partial, tree)
+            shutil.rmtree(final, ignore_errors=True)  # only where it was damaged
+            partial.rename(final)
+            _flush(self.checkpoints_path)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise UserError(f"{self.checkpoints_path}: the checkpoint cannot be written: {error.strerror}") from None
+        for old in self.updates()[:-_KEPT]:
+            shutil.rmtree(self._checkpoint(old), ignore_errors=True)
+
+    def updates(self) -> list[int]:
+        """The updates that have a checkpoint, in rising order, unchecked."""
+        if not self.checkpoints_path.is_dir():
+            return []
+        names = [path.name for path in self.checkpoints_path.iterdir()]
+        return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{8,}", name))
+
+    def restore(self, template: Any) -> tuple[int, Any]:
+        """The newest whole checkpoint: its update, and its pytree bit for bit. Changes nothing on disk.
+
+        A newer checkpoint that is damaged is passed over with a warning.
+
+        Args:
+          template: a pytree of the same structure, shapes and dtypes, such as `jax.eval_shape(agent.init, key)`.
+            Where its arrays have a sharding, the restored ones get it; otherwise they go to the first device.
+
+        Raises:
+          UserError: no checkpoint is whole, or it belongs to another configuration.
+        """
+        updates = self.updates()
+        if not updates:
+            raise UserError(f"run {self.name!r} stopped before its first checkpoint; start it anew")
+        for update in reversed(updates):
+            path = self._checkpoint(update)
+            damage = _damage(path)
+            if not damage:
+                return update, _read_tree(path, template)
+            logging.getLogger(__name__).warning("%s is damaged (%s); looking for an earlier one", path, damage)
+        raise UserError(f"{self.checkpoints_path}: every checkpoint is damaged (the last: {damage}); start it anew")
+
+    def rewind(self, update: int) -> None:
+        """Makes the folder what it was right after `update` was saved, for a run that goes on from there.
+
+        Rows of metrics.csv after `update` go, so that a resumed run ends with the file of an uninterrupted one;
+        so do later checkpoints and whatever a killed process left.
+        """
+        self._remove_leftovers()
+        for later in self.updates():
+            if later > update:
+                shutil.rmtree(self._checkpoint(later))
+        if not self.metrics_path.exists():
+            return
+        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
+        kept = whole[:1] + [line for line in whole[1:] if int(line.split(",")[0]) <= update]
+        if len(kept) > 1:
+            _write_whole(self.metrics_path, "".join(kept))
+        else:
+            self.metrics_path.unlink()
+
+    def write_summary(self, summary: Any) -> None:
+        """Writes summary.json, whole or not at all."""
+        _write_whole(self.summary_path, json_text(summary) + "\n")
+
+    def _columns(self) -> list[str]:
+        if not self.metrics_path.exists():
+            return []
+        with self.metrics_path.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), [])
+
+    def _checkpoint(self, update: int) -> Path:
+        return self.checkpoints_path / f"{update:08d}"
+
+    def _remove_leftovers(self) -> None:
+        for path in self.checkpoints_path.glob(".partial-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def json_text(document: Any) -> str:
+    """The document as JSON that every reader takes: arrays as lists, NaN and infinity as null."""
+    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+# --- trees on disk ------------------------------------------------------------------------------------------------
+
+
+def _write_tree(folder: Path, tree: Any) -> None:
+    import jax
+    import orbax.checkpoint as ocp
+
+    leaves = _leaves(tree)
+    arrays = {name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in leaves.items()}
+    stored = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty arrays
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer, _disk_errors():
+        # orbax also refuses a tree without arrays, hence the marker
+        checkpointer.save(folder / "arrays", args=ocp.args.StandardSave({"leaves": stored, "marker": 0}))
+    listing = {
+        "leaves": {name: _kind(leaf) for name, leaf in leaves.items()},
+        "keys": {name: str(jax.random.key_impl(leaf)) for name, leaf in leaves.items() if _is_key(leaf)},
+        "files": {str(path.relative_to(folder)): _fingerprint(path) for path in folder.rglob("*") if path.is_file()},
+    }
+    (folder / "listing.json").write_text(json.dumps(listing, indent=1), encoding="utf-8")
+    for path in [*folder.rglob("*"), folder]:
+        _flush(path)
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Turns orbax's pages of tracebacks about a full disk into the OSError that it is."""
+    log = logging.getLogger("absl")
+    log.disabled, before = True, log.disabled
+    try:
+        yield
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if not code:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from None
+    finally:
+        log.disabled = before
+
+
+def _read_tree(folder: Path, template: Any) -> Any:
+    import jax
+    import numpy as np
+    import orbax.checkpoint as ocp
+
+    listing = json.loads((folder / "listing.json").read_text(encoding="utf-8"))
+    wanted = _leaves(template)
+    _check_fit(folder, listing["leaves"], {name: _kind(leaf) for name, leaf in wanted.items()})
+    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def target(leaf):
+        if isinstance(leaf, np.ndarray | np.generic):
+            return np.zeros(leaf.shape, leaf.dtype)  # comes back as numpy, 64 bits wide where it is
+        if _is_key(leaf):
+            concrete = isinstance(leaf, jax.Array)
+            leaf = jax.random.key_data(leaf) if concrete else jax.eval_shape(jax.random.key_data, leaf)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or device)
+
+    targets = {name: target(leaf) for name, leaf in wanted.items()}
+    stored = {name: array for name, array in targets.items() if math.prod(array.shape)}
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+        args = ocp.args.StandardRestore({"leaves": stored, "marker": 0})
+        found = checkpointer.restore(folder / "arrays", args=args)["leaves"]
+
+    def leaf(name):
+        empty = targets[name]
+        array = found[name] if name in found else jax.device_put(np.zeros(empty.shape, empty.dtype))
+        return jax.random.wrap_key_data(array, impl=listing["keys"][name]) if name in listing["keys"] else array
+
+    return jax.tree.unflatten(jax.tree.structure(template), [leaf(name) for name in wanted])
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    """The leaves by readable names, in the tree's order."""
+    import jax
+
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
+    # A number in front keeps names apart that read alike, such as those of {1: x} and {"1": x}.
+    return {f"{index} {name}": leaf for index, (name, (_, leaf)) in enumerate(zip(names, paths, strict=True))}
+
+
+def _is_key(leaf: Any) -> bool:
+    import jax
+
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _kind(leaf: Any) -> str:
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _check_fit(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for (has, has_kind), (name, kind) in zip(stored.items(), wanted.items(), strict=False):
+        if (has, has_kind) != (name, kind):
+            raise _misfit(folder, f"{has} is {has_kind} there, {name} is {kind} here")
+    if len(stored) != len(wanted):
+        raise _misfit(folder, f"it has {len(stored)} arrays, {len(wanted)} are wanted")
+
+
+def _misfit(folder: Path, what: str) -> UserError:
+    return UserError(f"{folder}: the checkpoint does not fit this configuration: {what}; resume with the run's own")
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with the files of a checkpoint; empty if nothing is."""
+    try:
+        listing = json.loads((folder / "listing.json").read_text(encoding="utf-8"))
+        for name, fingerprint in listing["files"].items():
+            size, _ = found = _fingerprint(folder / name)
+            if size != fingerprint[0]:
+                return f"{name} has {size} of {fingerprint[0]} bytes"
+            if found != fingerprint:
+                return f"{name} has changed"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except (ValueError, KeyError):
+        return "listing.json is cut short or has changed"
+    return ""
+
+
+def _fingerprint(path: Path) -> list[int]:
+    data = path.read_bytes()
+    return [len(data), zlib.crc32(data)]
+
+
+# --- small files --------------------------------------------------------------------------------------------------
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Replaces a file so that a reader, at whatever moment, sees the old text or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="")
+    _flush(partial)
+    partial.replace(path)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _new_name(root: Path) -> str:
+    stamp = time.strftime("%Y-%m-%d-%H%M%S")
+    while True:
+        name = stamp + "-" + "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz", k=3))
+        if not (root / name).exists():
+            return name
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
+
+
+def _text(value: Any) -> str:
+    import numpy as np
+
+    return value if isinstance(value, str) else str(np.asarray(value).reshape(())[()])
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # numpy and jax arrays and scalars
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

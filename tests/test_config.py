@@ -1,0 +1,283 @@
+"""Configurations: what a user may write, and what is said about everything else."""
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import pytest
+
+from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
+from jaxinv.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    width: int = 64
+    heads: int = 4
+    layers: tuple[int, ...] = (64, 64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Critic:
+    depth: int = 2
+    gain: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Agent:
+    learning_rate: float = 3e-4
+    form: Literal["none", "base", "both"] = "base"
+    clip: float | None = None
+    encoder: Encoder = Encoder()
+    critic: Critic | None = None
+
+    def __post_init__(self):
+        if self.learning_rate <= 0:
+            raise UserError(f"learning_rate must be above zero, not {self.learning_rate}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    width: float = 0.95
+    periods: int = 1000
+    bounds: tuple[int, float] = (1, 2.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    env: str = "lost_sales"
+    data: str | None = None
+    instance: dict[str, Any] = dataclasses.field(default_factory=dict)
+    agent: Agent = Agent()
+    evaluation: Evaluation = Evaluation()
+    integer: bool = False
+    skus: tuple[str, ...] = ()
+
+
+def write(tmp_path, text, name="run.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def fails(*overrides, file=None, schema=Config, names=None):
+    with pytest.raises(UserError) as caught:
+        resolve(schema, file=file, overrides=overrides, names=names)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_defaults_then_file_then_overrides(tmp_path):
+    file = write(tmp_path, "env: serial\nagent:\n  learning_rate: 1e-3\n  encoder:\n    heads: 8\nevaluation:\n")
+    config = resolve(Config, file=file, overrides=["heads=2", "agent.clip=0.2"])
+    expected = Agent(learning_rate=1e-3, clip=0.2, encoder=Encoder(heads=2))
+    assert config == Config(env="serial", agent=expected)
+    assert resolve(Config) == Config()
+    assert resolve(Config, file=write(tmp_path, "")) == Config()
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "value"),
+    [
+        ("learning_rate=1e-3", "agent.learning_rate", 1e-3),
+        ("encoder.width=8", "agent.encoder.width", 8),
+        ("evaluation.width=1", "evaluation.width", 1.0),
+        ("periods=1e6", "evaluation.periods", 1_000_000),
+        ("clip=null", "agent.clip", None),
+        ("clip=inf", "agent.clip", math.inf),
+        ("form=none", "agent.form", "none"),
+        ("env=no", "env", "no"),
+        ("env=1e5", "env", "1e5"),
+        ("data=sales: a [1], b.csv", "data", "sales: a [1], b.csv"),
+        ("data=null", "data", None),
+        ("integer=yes", "integer", True),
+        ("agent.encoder.layers=32,16", "agent.encoder.layers", (32, 16)),
+        ("agent.encoder.layers=[32, 1e2]", "agent.encoder.layers", (32, 100)),
+        ("agent.encoder.layers=8", "agent.encoder.layers", (8,)),
+        ("agent.encoder.layers=[]", "agent.encoder.layers", ()),
+        ("bounds=3,4", "evaluation.bounds", (3, 4.0)),
+        ("skus=a1,no,007", "skus", ("a1", "no", "007")),
+        ("agent.critic={depth: 3}", "agent.critic", Critic(depth=3)),
+        ("depth=3", "agent.critic", Critic(depth=3)),
+        ("agent.encoder={width: 3}", "agent.encoder", Encoder(width=3)),
+        ("instance.lead_time=4", "instance", {"lead_time": 4}),
+        ("instance={lead_time: [1, 2]}", "instance", {"lead_time": [1, 2]}),
+    ],
+)
+def test_an_override_reaches_its_place_with_its_type(override, place, value):
+    found = resolve(Config, overrides=[override])
+    for name in place.split("."):
+        found = getattr(found, name)
+    assert found == value and type(found) is type(value)
+
+
+def test_the_later_override_wins():
+    assert resolve(Config, overrides=["heads=1", "agent.encoder.heads=2"]).agent.encoder.heads == 2
+
+
+def test_the_files_top_level_takes_the_names_of_overrides(tmp_path):
+    file = write(tmp_path, "learning_rate: 0.01\nagent.encoder.heads: 1\nlead_time: 3\ninstance: {price: 2}\n")
+    config = resolve(Config, file=file, names={"instance": ["lead_time", "price"]})
+    assert config.agent == Agent(learning_rate=0.01, encoder=Encoder(heads=1))
+    assert config.instance == {"lead_time": 3, "price": 2}
+    twice = write(tmp_path, "learning_rate: 0.01\nagent: {learning_rate: 0.02}\n")
+    assert fails(file=twice) == f"{twice}, line 2: agent.learning_rate is given twice in this file"
+
+
+def test_yaml_round_trip(tmp_path):
+    config = resolve(
+        Config,
+        overrides=["env=1e5", "data=no", "clip=inf", "learning_rate=1e-8", "agent.encoder.layers=1", "skus=a,1"]
+        + ["gain=2", "instance.costs=[1, 2.5]", "instance.law=null", "integer=true"],
+    )
+    assert resolve(Config, file=write(tmp_path, to_yaml(config))) == config
+    assert resolve(Config, file=write(tmp_path, to_yaml(Config()))) == Config()
+
+
+def test_named_keys_of_a_free_form_dict():
+    names = {"instance": ["lead_time", "shortage_cost"]}
+    config = resolve(Config, overrides=["lead_time=4", "instance.shortage_cost=null"], names=names)
+    assert config.instance == {"lead_time": 4, "shortage_cost": None}
+    expected = "lead_tme=4: unknown key 'lead_tme'; did you mean 'lead_time'?"
+    assert fails("lead_tme=4", names=names) == expected
+    assert "did you mean 'lead_time'" in fails("instance.lead_tme=4", names=names)
+    assert "did you mean 'lead_time'" in fails("instance={lead_tme: 4}", names=names)
+
+
+def test_unknown_keys_name_the_nearest_and_the_place(tmp_path):
+    assert fails("learing_rate=1") == "learing_rate=1: unknown key 'learing_rate'; did you mean 'learning_rate'?"
+    assert "did you mean 'agent.encoder.heads'" in fails("agent.encoder.head=1")
+    file = write(tmp_path, "env: serial\nagent:\n  # comment\n  encoder: {heds: 3}\n")
+    assert fails(file=file) == f"{file}, line 4: unknown key 'heds'; did you mean 'heads'? (in agent.encoder)"
+    file = write(tmp_path, "agnt:\n  form: base\n")
+    assert fails(file=file) == f"{file}, line 1: unknown key 'agnt'; did you mean 'agent'?"
+    assert "unknown key '1'" in fails(file=write(tmp_path, "1: 2\n"))
+    assert "known: data, " not in fails("learing_rate=1")
+    assert "known: " in fails("zzzzzzzz=1")
+
+
+def test_an_ambiguous_name_lists_its_places():
+    expected = "could be agent.encoder.width or evaluation.width; write one of them in full"
+    assert expected in fails("width=3")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("heads=abc", "agent.encoder.heads must be a whole number, not 'abc'"),
+        ("heads=1.5", "agent.encoder.heads must be a whole number, not 1.5"),
+        ("heads=true", "must be a whole number, not true"),
+        ("heads=", "must be a whole number, not empty"),
+        ("learning_rate=.nan", "must be a number, not nan"),
+        ("learning_rate=fast", "must be a number, not 'fast'"),
+        ("clip=x", "must be a number, or null, not 'x'"),
+        ("integer=maybe", "must be true or false, not 'maybe'"),
+        ("form=bas", "unknown value of agent.form 'bas'; did you mean 'base'?"),
+        ("agent.encoder.layers=a", "must be a whole number, not 'a'"),
+        ("bounds=1", "must be a list of 2 values, not [1]"),
+        ("agent=ppo", "agent is a section with the keys learning_rate, form, clip, encoder, critic"),
+        ("instance=3", "instance must be keys with values, not 3"),
+        ("heads=[1", "cannot read the value '[1'"),
+        ("heads=${nothing}", "Interpolation key 'nothing' not found"),
+        ("heads", "an override is written key=value"),
+        ("=3", "an override is written key=value"),
+        ("agent.learning_rate=-1", "learning_rate must be above zero, not -1.0"),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_override(override, message):
+    told = fails(override)
+    assert told.startswith(f"{override}: ") and message in told
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("agent:\n  learning_rate: -1\n", 2, "learning_rate must be above zero"),
+        ("agent:\n  learning_rate: fast\n", 2, "agent.learning_rate must be a number, not 'fast'"),
+        ("env: no\n", 1, "env must be text, not false"),
+        ("agent:\n  form: [base]\n", 2, "unknown value of agent.form"),
+        ("env: serial\nagent: 3\n", 2, "agent is a section"),
+        ("agent:\n  encoder: {layers: 3}\n", 2, "agent.encoder.layers must be a list, each a whole number, not 3"),
+        ("env: a\nenv: b\n", 2, "is not valid YAML: found duplicate key env"),
+        ("env: a\nagent: [1\n", 3, "is not valid YAML"),
+        ("env: !!python/name:os.system\n", 1, "is not valid YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(tmp_path, text, line, message):
+    file = write(tmp_path, text)
+    told = fails(file=file)
+    assert told.startswith(f"{file}, line {line}: ") and message in told
+
+
+@pytest.mark.parametrize("text", ["- 1\n- 2\n", "just words\n", "3\n"])
+def test_a_file_that_is_not_a_mapping(tmp_path, text):
+    assert "a configuration is lines of `key: value`" in fails(file=write(tmp_path, text))
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    write(tmp_path, "env: serial\n", "retail.yaml")
+    assert f"did you mean '{tmp_path / 'retail.yaml'}'?" in fails(file=tmp_path / "retial.yaml")
+    assert "no configuration file" in fails(file=tmp_path / "none" / "x.yaml")
+    assert "is a directory, not a configuration file" in fails(file=tmp_path)
+    binary = tmp_path / "binary.yaml"
+    for content in (b"\xff\xfe\x00\x01", b"a: \x00"):
+        binary.write_bytes(content)
+        assert fails(file=binary) == f"{binary}: is not a text file; a configuration is YAML in UTF-8"
+    assert "nested too deeply" in fails(file=write(tmp_path, "a: " + "[" * 5000 + "]" * 5000))
+    assert "nested too deeply" in fails(file=write(tmp_path, "agent: &a\n  encoder: *a\n"))
+    assert fails(file=write(tmp_path, "env: ${nothing}\n")).endswith("Interpolation key 'nothing' not found")
+
+
+def test_a_value_without_default_is_asked_for():
+    @dataclasses.dataclass(frozen=True)
+    class Needs:
+        rule: str
+        size: int = 1
+
+    assert fails(schema=Needs) == "rule has no default; give rule=VALUE"
+    assert resolve(Needs, overrides=["rule=s_S"]) == Needs("s_S")
+
+
+def test_impossible_values_across_sections_are_told_once():
+    @dataclasses.dataclass(frozen=True)
+    class Pair:
+        low: int = 0
+        high: int = 1
+
+        def __post_init__(self):
+            if self.low > self.high:
+                raise UserError("the range is empty")
+
+    @dataclasses.dataclass(frozen=True)
+    class Outer:
+        pair: Pair = Pair()
+
+    assert fails("low=3", schema=Outer) == "pair: the range is empty"
+    assert fails("low=3", schema=Pair) == "the range is empty"
+
+
+def test_a_choice_is_read_before_the_schema(tmp_path):
+    file = write(tmp_path, "agent: ddpg\nenv: {name: serial}\n")
+    assert chosen("agent", "ppo") == "ppo"
+    assert chosen("agent", "ppo", file=file) == "ddpg"
+    assert chosen("agent", "ppo", file=file, overrides=["agent=a", "x=1", "agent=sac"]) == "sac"
+    assert chosen("env.name", "x", file=file) == "serial"
+    assert chosen("agent.name", "x", file=file) == "x"
+
+
+def test_sweeps_are_every_combination():
+    points = parse_sweep(["lr=1e-3,1e-4", "hidden=[64,64],[128]"])
+    assert points == [
+        {"lr": "1e-3", "hidden": "[64,64]"},
+        {"lr": "1e-3", "hidden": "[128]"},
+        {"lr": "1e-4", "hidden": "[64,64]"},
+        {"lr": "1e-4", "hidden": "[128]"},
+    ]
+    assert parse_sweep([]) == [{}]
+
+
+@pytest.mark.parametrize("sweeps", [["lr"], ["lr="], ["lr=1,,2"], ["=1,2"], ["lr=1", "lr=2"]])
+def test_a_wrong_sweep_is_told(sweeps):
+    with pytest.raises(UserError, match="sweep"):
+        parse_sweep(sweeps)

@@ -1,0 +1,604 @@
+"""Sales files: every mistake told clearly and at once, known totals of every source, no look into the test."""
+
+import gzip
+import re
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxinv.data import FAVORITA_SPLIT, READERS, Panel, TimeSplit, calendar_features, load, validate
+from jaxinv.errors import UserError
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"needs ../shared/data/{name} beside the repository")
+    return path
+
+
+@cache
+def source(name: str, **options) -> pd.DataFrame:
+    return load(shared(name), **options)
+
+
+def write(folder: Path, text: str, name: str = "sales.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def refusal(path, **options) -> str:
+    """The message with which `load` refuses."""
+    with pytest.raises(UserError) as caught:
+        load(path, **options)
+    return str(caught.value)
+
+
+def toy(skus=("a", "b"), locations=("x", "y"), days=60, seed=0, start="2024-01-01") -> pd.DataFrame:
+    """A full table of Poisson sales with a price."""
+    rng = np.random.default_rng(seed)
+    index = pd.MultiIndex.from_product(
+        [skus, locations, pd.date_range(start, periods=days)], names=["sku", "location", "date"]
+    )
+    table = index.to_frame(index=False)
+    return table.assign(
+        sales=rng.poisson(3, len(table)).astype(float), price=rng.uniform(1, 9, len(table)).round(2)
+    )
+
+
+# Tables in the schema ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sales.csv", "sales.csv.gz", "sales.parquet"])
+def test_round_trip(tmp_path, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    table = toy().assign(stock=7.0, promotion=True, category="toys", temperature=21.5)
+    path = tmp_path / name
+    shuffled = table.sample(frac=1, random_state=1)
+    shuffled.to_parquet(path) if name.endswith("parquet") else shuffled.to_csv(path, index=False)
+    back = load(path)
+    assert list(back.columns[:4]) == ["date", "sku", "sales", "location"]
+    assert (back["promotion"] == 1).all() and (back["temperature"] == 21.5).all()
+    pd.testing.assert_frame_equal(back[table.columns], validate(table, "toy")[table.columns])
+    pd.testing.assert_series_equal(back["sales"], table["sales"])
+
+
+def test_codes_stay_text(tmp_path):
+    path = write(
+        tmp_path,
+        "\ufeffdate,sku,location,sales\r\n2024-01-01, 007,NA,1\r\n2024-01-02,007,NA,2\r\n\r\n,,,\r\n",
+    )
+    table = load(path)
+    assert list(table["sku"]) == ["007", "007"] and list(table["location"]) == ["NA", "NA"]
+
+
+def test_columns_by_other_names(tmp_path):
+    path = write(tmp_path, "Day,Item,Units Sold,temp\n2024-01-01,a,3,20\n")
+    names = {"date": "Day", "sku": "Item", "sales": "Units Sold", "temperature": "temp"}
+    assert list(load(path, columns=names).columns) == ["date", "sku", "sales", "temperature"]
+    assert (
+        "'Units'" in (message := refusal(path, columns={"sales": "Units"}))
+        and "did you mean 'Units Sold'" in message
+    )
+    path = write(tmp_path, "date,sku,sales,units\n2024-01-01,a,3.50,1\n")
+    assert "besides 'units'" in refusal(path, columns={"sales": "units"})
+    assert load(path, columns={"sales": "units", "revenue": "sales"})["sales"].item() == 1
+
+
+def test_text_outside_the_schema_is_left_out_aloud(tmp_path):
+    path = write(tmp_path, "date,sku,sales,weather\n2024-01-01,a,3,rainy\n")
+    with pytest.warns(UserWarning, match="left out.*weather"):
+        assert "weather" not in load(path)
+
+
+GOOD = ["2024-01-01,a,1", "2024-01-02,a,2", "2024-01-03,a,3"]
+
+
+@pytest.mark.parametrize(
+    "row, told",
+    [
+        ("03/01/2024,a,3", ["'date'", "'03/01/2024'", "YYYY-MM-DD"]),
+        ("2024-02-30,a,3", ["'date'", "'2024-02-30'"]),
+        ("3024-01-03,a,3", ["'date'", "'3024-01-03'"]),
+        ("2024-01-03 08:26:00,a,3", ["'date'", "time of day"]),
+        (",a,3", ["'date'", "empty"]),
+        ("2024-01-03,,3", ["'sku'", "empty"]),
+        ("2024-01-03,a,-3", ["'sales'", "negative", "'-3'", "returns"]),
+        ("2024-01-03,a,", ["'sales'", "empty", "0"]),
+        ("2024-01-03,a", ["'sales'", "empty"]),
+        ("2024-01-03,a,NA", ["'sales'", "empty"]),
+        ("2024-01-03,a,three", ["'sales'", "not a number", "'three'"]),
+        ('2024-01-03,a,"1,000"', ["'sales'", "not a number", "'1,000'"]),
+        ("2024-01-03,a,inf", ["'sales'", "infinite"]),
+        ("2024-01-03,a,1e39", ["'sales'", "infinite or too large"]),
+        ("2024-01-02,a,3", ["same date and series", "2024-01-02", "'a'", "lines 3, 4"]),
+    ],
+)
+def test_bad_row_is_named(tmp_path, row, told):
+    path = write(tmp_path, "\n".join(["date,sku,sales", *GOOD[:2], row]) + "\n")
+    message = refusal(path)
+    assert str(path) in message and "1 problem " in message
+    assert re.search(r"line 4\b|lines 3, 4\b", message)
+    for part in told:
+        assert part in message
+
+
+def test_all_problems_at_once(tmp_path):
+    rows = [
+        "2024-01-01,a,1,x,5,1",
+        "soon,a,1,x,5,1",
+        "2024-01-02,a,-1,x,5,1",
+        "2024-01-02,a,2,x,inf,1",
+        "2024-01-03,,2,y,5,?",
+        "2024-01-04,a,1,z,-1,2",
+    ]
+    message = refusal(write(tmp_path, "date,sku,sales,category,price,wind\n" + "\n".join(rows)))
+    told = [
+        "'soon'",
+        "'-1'",
+        "'sku' is empty in line 6",
+        "'price' is infinite",
+        "'price' is negative in line 7",
+    ]
+    told += [
+        "'wind' is not a number in line 6",
+        "same date and series",
+        "lines 4, 5",
+        "'category' changes within a series in line 7",
+    ]
+    for part in told:
+        assert part in message
+    assert "8 problems" in message and message.count("\n  - ") == 8
+
+
+def test_many_rows_are_counted(tmp_path):
+    days = pd.date_range("2024-01-01", periods=40)
+    path = write(tmp_path, "date,sku,sales\n" + "".join(f"{day:%Y-%m-%d},a,-1\n" for day in days))
+    assert "lines 2, 3, 4, 5, 6 … (40 lines)" in refusal(path)
+
+
+def test_lines_are_those_of_an_editor(tmp_path):
+    path = write(tmp_path, 'date,sku,sales\n2024-01-01,a,1\n\n2024-01-02,"b\nlong",1\n2024-01-03,a,-1\n')
+    assert path.read_text().splitlines()[5] == "2024-01-03,a,-1"
+    assert "line 6 " in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "header, told",
+    [
+        (
+            "date,sku,Sales_qty",
+            ["'sales' is missing", "'Sales_qty' looks like it", "columns={'sales': 'Sales_qty'}"],
+        ),
+        ("ds,sku,sales", ["'date' is missing", "'ds'"]),
+        ("date,productId,sales", ["'sku' is missing", "'productId'"]),
+        (
+            "Date,Item,Units Sold",
+            ["'date' is missing", "'sku' is missing", "'sales' is missing", "3 problems"],
+        ),
+        ("date,sku,foo", ["'sales' is missing", "columns are date, sku, foo"]),
+        ("date,sku,sales,Stock", ["'Stock' looks like 'stock'"]),
+        ("date,sku,sales,store_id", ["'store_id' looks like 'location'"]),
+        ("date,sku,sales,sales", ["'sales' more than once"]),
+        ("date;sku;sales", ["semicolons"]),
+    ],
+)
+def test_bad_header(tmp_path, header, told):
+    cells = ["2024-01-01", "a", "1", "2"][: len(re.split("[,;]", header))]
+    message = refusal(write(tmp_path, header + "\n" + (";" if ";" in header else ",").join(cells) + "\n"))
+    for part in told:
+        assert part in message
+
+
+def test_stores_told_apart(tmp_path):
+    path = write(tmp_path, "date,sku,location,sales\n2024-01-01,a,x,1\n2024-01-01,a,y,1\n")
+    assert len(load(path)) == 2
+
+
+# Files that cannot be read ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name, content, told",
+    [
+        ("empty.csv", b"", "an empty file"),
+        ("blank.csv", b"\n \n", "an empty file"),
+        ("header.csv", b"date,sku,sales\n", "no rows under the header"),
+        ("binary.csv", bytes(range(256)) * 8, "not a text file"),
+        ("latin.csv", "date,sku,sales\n2024-01-01,café,1\n".encode("latin-1"), "not UTF-8 text from line 2"),
+        ("book.xlsx", b"PK\x03\x04rest", "Excel workbook"),
+        ("cut.csv.gz", gzip.compress(b"date,sku,sales\n" * 99)[:-9], "damaged gzip"),
+        ("empty.csv.gz", gzip.compress(b""), "an empty file"),
+        ("junk.parquet", b"PAR1 and then nothing of the kind", "not a readable parquet"),
+        ("text.parquet", b"date,sku,sales\n", "not a readable parquet"),
+        ("junk.npz", b"junk", "not a readable .npz"),
+        ("empty.npz", b"", "not a readable .npz"),
+        (
+            "wide.csv",
+            b"date,sku,sales\n2024-01-01,a,1\n2024-01-02,a,1,5\n",
+            "line 3 has 4 cells where the header has 3",
+        ),
+        ("shifted.csv", b"date,sku,sales\n2024-01-01,a,1,5\n2024-01-02,a,1,5\n", "do not fit the header"),
+        ("quote.csv", b'date,sku,sales\n2024-01-01,"a,1\n', "do not fit the header"),
+    ],
+)
+def test_unreadable_file(tmp_path, name, content, told):
+    if "parquet" in name:
+        pytest.importorskip("pyarrow")
+    path = write(tmp_path, content, name)
+    message = refusal(path)
+    assert str(path) in message and told in message
+
+
+def test_missing_file_and_directory(tmp_path):
+    write(tmp_path, "date,sku,sales\n", "sales_2024.csv")
+    assert "sales_2024.csv?" in refusal(tmp_path / "sales_2042.csv")
+    assert "no such file" in refusal(tmp_path / "nowhere" / "sales.csv")
+    assert "a directory" in (message := refusal(tmp_path)) and "sales_2024.csv" in message
+    assert "a directory" in refusal(tmp_path, reader="m5")
+    with pytest.raises(UserError, match="a directory"):
+        READERS["table"].read(tmp_path)
+
+
+def test_unknown_reader_and_option(tmp_path):
+    path = write(tmp_path, "date,sku,sales\n2024-01-01,a,1\n")
+    assert "did you mean 'online_retail'" in refusal(path, reader="online_retial")
+    assert "did you mean 'columns'" in refusal(path, column={})
+    assert "takes none" in refusal(path, reader="m5", country="x")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=80),
+        st.text("date,skulo\n\r\"';-01249e.", max_size=120).map(
+            lambda text: ("date,sku,sales\n" + text).encode()
+        ),
+    )
+)
+def test_any_bytes_give_a_table_or_a_clear_error(tmp_path_factory, content):
+    path = write(tmp_path_factory.getbasetemp(), content, "fuzz.csv")
+    try:
+        table = load(path)
+    except UserError as error:
+        assert str(path) in str(error)
+    else:
+        assert len(table) and (table["sales"] >= 0).all()
+
+
+# Sources ----------------------------------------------------------------------------------------------------
+
+
+def test_retail_store_inventory():
+    table = source("retail_store_inventory")
+    assert len(table) == 73_100 and table["sales"].sum() == 9_975_582
+    assert set(table.columns) == {
+        "date",
+        "sku",
+        "sales",
+        "location",
+        "stock",
+        "price",
+        "promotion",
+        "discount",
+        "competitor_price",
+    }
+    assert (table["sales"] <= table["stock"]).all()
+    panel = Panel.from_table(table, gaps="error")
+    assert panel.sales.shape == (100, 731) and panel.stock.shape == (100, 731) and panel.frequency == "day"
+
+
+def test_source_problems_in_the_source_s_own_words(tmp_path):
+    lines = (
+        gzip.decompress(shared("retail_store_inventory/retail_store_inventory.csv.gz").read_bytes())
+        .decode()
+        .split("\r\n")[:50]
+    )
+    cells = lines[7].split(",")
+    cells[6] = "-1"
+    path = write(tmp_path, "\n".join([*lines[:7], ",".join(cells), *lines[8:]]))
+    assert "column 'Units Sold' is negative in line 8" in refusal(path)
+    path = write(tmp_path, "\n".join([lines[0].replace("Units Sold", "Units_sold"), *lines[1:]]))
+    message = refusal(path, reader="retail_store_inventory")
+    assert "'Units Sold' ('Units_sold' looks like it) missing" in message
+
+
+def test_online_retail():
+    table = source("online_retail")
+    assert (
+        table["sales"].sum() == 8_419_937
+        and table["sku"].nunique() == 4_545
+        and list(table.columns) == ["date", "sku", "sales"]
+    )
+    assert table["sales"].max() < 12_000  # without the two cancelled outliers
+    assert table["date"].min() == pd.Timestamp("2010-01-04") and not table["date"].duplicated().all()
+    assert not table.duplicated(["sku", "date"]).any()
+    before = table["date"] < "2010-12-01"
+    assert (
+        0 < table.loc[before, "sales"].sum() == 4_066_986 - 138_923
+    )  # the nine days that both files cover count once
+    weekly = Panel.from_table(table, "week")
+    assert weekly.sales.shape[1] == 100 and weekly.dates[0] == np.datetime64("2010-01-04")
+    assert weekly.sales.sum(dtype=float) == table.loc[table["date"] < "2011-12-05", "sales"].sum()
+
+
+def test_online_retail_countries(tmp_path):
+    everywhere = source("online_retail", country=None)
+    assert everywhere["sales"].sum() == pytest.approx(5_576_996 - 80_995 - 74_215, rel=0.002)
+    assert everywhere["date"].min() == pd.Timestamp("2010-12-01")
+    with gzip.open(shared("online_retail/online_retail_daily.csv.gz"), "rt") as file:
+        path = write(tmp_path, "".join(file.readline() for _ in range(3000)))
+    countries = {name: load(path, country=name)["sales"].sum() for name in ("France", "United Kingdom", None)}
+    assert 0 < countries["France"] < countries["United Kingdom"] < countries[None]
+    assert "did you mean 'Germany'" in refusal(path, country="Germny")
+
+
+def test_online_retail_invoices_give_the_daily_file(tmp_path):
+    raw = (
+        gzip.decompress(shared("online_retail/online_retail.csv.gz").read_bytes())
+        .decode()
+        .split("\n")[:20_000]
+    )
+    last = raw[-1].split(",")[-4][:10]
+    path = write(tmp_path, "\n".join(raw), "online_retail.csv")
+    mine = load(path, country=None)
+    daily = source("online_retail", country=None)
+    mine, daily = (part[part["date"] < last].reset_index(drop=True) for part in (mine, daily))
+    assert len(mine) > 5_000
+    pd.testing.assert_frame_equal(mine, daily)
+
+
+def test_m5(tmp_path):
+    table = source("m5")
+    panel = Panel.from_table(table, gaps="error")
+    assert panel.sales.shape == (432, 1941) and panel.sales.sum(dtype=float) == 1_309_849
+    assert panel.dates[0] == np.datetime64("2011-01-29") and panel.dates[-1] == np.datetime64("2016-05-22")
+    assert set(panel.series["location"]) == {"CA_1", "CA_2"} and set(panel.covariates) == {"snap", "event"}
+    assert panel.sales[0, :5].tolist() == [3, 0, 0, 1, 4]
+    assert set(np.unique(panel.covariates["snap"])) == {0, 1}
+    wide = gzip.decompress(shared("m5/m5_items_2_stores_daily.csv.gz").read_bytes()).decode().split("\n")[:3]
+    path = write(tmp_path, "\n".join(wide), "m5.csv")
+    assert "calendar" in refusal(path)
+    shutil.copy(shared("m5/calendar.csv.gz"), tmp_path)
+    assert len(load(path)) == 2 * 1941
+    path.write_text("\n".join([*wide[:2], wide[2].replace(",CA,0,1", ",CA,0,-1", 1)]))
+    assert "'-1' in line 3, column 'd_2'" in refusal(path)
+
+
+def test_favorita():
+    table = source("favorita_weekly_21_stores")
+    panel = Panel.from_table(table, gaps="error")
+    assert panel.sales.shape == (288 * 21, 171) and panel.frequency == "week"
+    assert panel.sales.sum(dtype=float) == 87_451_597 + 1_851  # the ten negative values add up to -1,851
+    raw = np.load(shared("favorita_weekly_21_stores/weekly_sales.npz"))["weekly_sales"]
+    np.testing.assert_array_equal(panel.sales[21 * 5 + 3], np.maximum(raw[5, 3], 0))
+    assert panel.series.loc[21 * 5 + 3].tolist() == ["item_005", "store_03"]
+    assert set(panel.covariates) == {"days_from_christmas", "christmas"}
+    with pytest.raises(UserError, match="weekly sales cannot be read by day"):
+        Panel.from_table(table.head(500), "day")
+
+
+def test_favorita_without_pickle(tmp_path):
+    path = tmp_path / "weekly_sales.npz"
+    np.savez(path, weekly_sales=np.array([{"a": 1}], dtype=object))
+    assert "plain arrays" in refusal(path)
+    np.savez(path, other=np.zeros(3))
+    assert "no array 'weekly_sales'" in refusal(path)
+
+
+def test_retailrocket():
+    table = source("retailrocket_partial")
+    assert len(table) == 139 and table["sales"].sum() == 22_427 and table["sku"].nunique() == 1
+    assert list(table.columns) == ["date", "sku", "sales"]  # views and carts are not known in advance
+    items = source("retailrocket_partial/interactions_2174_users.csv.gz")
+    assert items["sales"].sum() == 9_551 and items["sku"].nunique() == 6_860
+
+
+# Panels -----------------------------------------------------------------------------------------------------
+
+
+def test_panel_is_the_pivot_of_the_table():
+    table = toy(days=30).sample(frac=0.5, random_state=0)  # unsorted, with gaps
+    panel = Panel.from_table(table, "day")
+    wide = table.pivot(index=["sku", "location"], columns="date", values="sales")
+    wide = wide.reindex(columns=pd.date_range(wide.columns.min(), wide.columns.max())).fillna(0)
+    np.testing.assert_array_equal(panel.sales, wide.to_numpy(np.float32))
+    assert list(zip(panel.series["sku"], panel.series["location"], strict=True)) == list(wide.index)
+    assert (panel.dates == wide.columns.to_numpy().astype("datetime64[D]")).all()
+    assert panel.sales.dtype == np.float32 and panel.covariates["price"].dtype == np.float32
+
+
+def test_gaps_are_refused_with_their_place():
+    table = toy(days=5)
+    table = table.drop(index=[2, 8])
+    with pytest.raises(UserError, match=r"2 dates .*2024-01-03, 'a' at 'x'; 2024-01-04, 'a' at 'y'"):
+        Panel.from_table(table, gaps="error")
+    assert Panel.from_table(table, gaps="zero").sales[0, 2] == 0
+
+
+def test_weeks_are_whole():
+    table = toy(days=30, start="2024-01-03")  # Wednesday to Thursday
+    panel = Panel.from_table(table, "week")
+    whole = table[(table["date"] >= "2024-01-08") & (table["date"] < "2024-01-29")]
+    assert panel.dates.tolist() == [
+        np.datetime64(day).item() for day in ("2024-01-08", "2024-01-15", "2024-01-22")
+    ]
+    assert panel.frequency == "week" and panel.sales.sum() == whole["sales"].sum()
+    np.testing.assert_allclose(
+        panel.covariates["price"].mean(axis=1), whole.groupby(["sku", "location"])["price"].mean(), rtol=1e-6
+    )
+    with pytest.raises(UserError, match="no whole week"):
+        Panel.from_table(table[table["date"] < "2024-01-10"], "week")
+
+
+def test_week_of_a_shop_closed_at_weekends_is_whole():
+    table = toy(days=12)  # Monday to the second Friday
+    open_days = table[table["date"].dt.day_of_week < 5]
+    panel = Panel.from_table(open_days, "week")
+    assert panel.sales.shape[1] == 2 and panel.sales.sum() == open_days["sales"].sum()
+
+
+def test_weekly_table_keeps_its_weekday():
+    table = toy(days=57, start="2024-01-02")
+    tuesdays = table[table["date"].dt.day_of_week == 1]
+    panel = Panel.from_table(tuesdays)
+    assert (
+        panel.frequency == "week"
+        and panel.sales.shape[1] == 9
+        and panel.dates[0] == np.datetime64("2024-01-02")
+    )
+
+
+def test_monthly_dates_are_refused():
+    table = toy(days=400)
+    with pytest.raises(UserError, match="neither daily nor weekly"):
+        Panel.from_table(table[table["date"].dt.day == 1])
+
+
+def test_mistyped_date_does_not_fill_the_memory():
+    table = toy(skus=[f"s{i}" for i in range(5000)], days=2)
+    table.loc[3, "date"] = pd.Timestamp("2199-01-01")
+    with pytest.raises(UserError, match="mistyped date"):
+        Panel.from_table(table, "day")
+
+
+def test_covariates_are_filled_from_the_past_only():
+    dates = pd.date_range("2024-01-01", periods=5)
+    rows = [("a", 1, 10, 0, 1), ("a", 3, 30, 0, 1), ("b", 0, 2, 1, 0), ("b", 1, 4, 1, 1), ("b", 2, 6, 0, 0)]
+    rows.append(("b", 4, 8, 0, 1))
+    table = pd.DataFrame(rows, columns=["sku", "t", "price", "promotion", "holiday"])
+    table = table.assign(date=dates[table.pop("t")], sales=1.0)
+    panel = Panel.from_table(table)
+    assert panel.covariates["price"].tolist() == [[2, 10, 10, 30, 30], [2, 4, 6, 6, 8]]
+    assert panel.covariates["promotion"].tolist() == [[0, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
+    assert panel.covariates["holiday"].tolist() == [[0, 1, 0, 1, 1], [0, 1, 0, 1, 1]]  # one calendar for all
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 35))
+def test_the_future_never_reaches_the_past(seed, cut):
+    """Rows after a cut change nothing in the panel before it."""
+    table = toy(days=40, seed=seed).sample(frac=0.6, random_state=seed).sort_values("date")
+    keep = table.groupby(["sku", "location"])["date"].transform("min") < table["date"].min() + pd.Timedelta(
+        days=5
+    )
+    table = table[keep]
+    day = table["date"].min() + pd.Timedelta(days=cut)
+    early = table[table["date"] < day]
+    if (
+        early["date"].nunique() < 2
+        or early.groupby(["sku", "location"]).ngroups < table.groupby(["sku", "location"]).ngroups
+    ):
+        return
+    whole, part = Panel.from_table(table, "day"), Panel.from_table(early, "day")
+    length = len(part.dates)
+    np.testing.assert_array_equal(whole.sales[:, :length], part.sales)
+    np.testing.assert_array_equal(whole.covariates["price"][:, :length], part.covariates["price"])
+
+
+def test_selection_and_scale_see_the_training_window_only():
+    panel = Panel.from_table(toy(skus=[f"s{i}" for i in range(20)]))
+    split = panel.split_by_time(train=0.6)
+    changed = Panel.from_table(toy(skus=[f"s{i}" for i in range(20)]))
+    changed.sales[:, split.test] = np.where(np.arange(40)[:, None] % 2, 1e6, 0)
+    for window in (split.train, (0, 36)):
+        np.testing.assert_array_equal(panel.scale(window), changed.scale(window))
+        kept, other = (
+            p.select(min_active=0.97, window=window, max_series=7, seed=3) for p in (panel, changed)
+        )
+        pd.testing.assert_frame_equal(kept.series, other.series)
+    assert len(kept.series) <= 7 and len(kept.sales) == len(kept.series) == len(kept.covariates["price"])
+    assert ((kept.sales[:, :36] > 0).mean(axis=1) >= 0.97).all()
+    np.testing.assert_allclose(panel.scale(split.train), panel.sales[:, :36].mean(axis=1), rtol=1e-6)
+
+
+def test_scale_of_a_series_without_sales_is_positive():
+    panel = Panel.from_table(toy().assign(sales=0.0))
+    scale = panel.scale((0, 10))
+    assert scale.dtype == np.float32 and (scale > 0).all()
+
+
+def test_impossible_selections():
+    panel = Panel.from_table(toy())
+    with pytest.raises(UserError, match="no series sold in 100%"):
+        panel.select(min_active=1.0, window=(0, 60))
+    with pytest.raises(UserError, match="share of periods"):
+        panel.select(min_active=1.5, window=(0, 60))
+    with pytest.raises(UserError, match="max_series"):
+        panel.select(window=(0, 60), max_series=0)
+    for window in [(5, 5), (0, 61), (70, 80)]:
+        with pytest.raises(UserError, match="window"):
+            panel.scale(window)
+
+
+def test_time_splits():
+    panel = Panel.from_table(toy(days=100))
+    split = panel.split_by_time(train=0.7, validation=0.1)
+    assert (split.train, split.validation, split.test) == (slice(0, 70), slice(70, 80), slice(80, 100))
+    assert panel.split_by_time(train=50) == TimeSplit(slice(0, 50), slice(50, 50), slice(50, 100))
+    for wrong in [
+        {"train": 1.0},
+        {"train": 0.9, "validation": 0.1},
+        {"train": 0},
+        {"train": -0.1},
+        {"train": 101},
+    ]:
+        with pytest.raises(UserError):
+            panel.split_by_time(**wrong)
+    with pytest.raises(UserError, match="within the training periods"):
+        TimeSplit(slice(0, 50), slice(50, 50), slice(49, 100))
+    with pytest.raises(UserError, match="no scored periods"):
+        TimeSplit(slice(0, 50), slice(50, 50), slice(90, 100), warm_up=10)
+
+
+def test_favorita_split_is_the_published_one():
+    parts = FAVORITA_SPLIT
+    weeks = [(part.start, part.stop - 1) for part in (parts.train, parts.validation, parts.test)]
+    assert weeks == [(0, 110), (88, 140), (118, 170)] and parts.warm_up == 16
+    assert parts.scored("test") == slice(134, 171) and parts.scored("test").start >= parts.train.stop
+
+
+def test_sku_split_is_disjoint_and_complete():
+    panel = Panel.from_table(toy(skus=[f"s{i}" for i in range(10)]))
+    first, second = panel.split_by_sku(0.7, seed=1)
+    skus = set(first.series["sku"]), set(second.series["sku"])
+    assert not skus[0] & skus[1] and len(skus[0]) == 7 and len(skus[0] | skus[1]) == 10
+    assert len(first.sales) == 14 and len(second.sales) == 6
+    again, _ = panel.split_by_sku(0.7, seed=1)
+    pd.testing.assert_frame_equal(first.series, again.series)
+    for fraction in (0, 1, 1.5):
+        with pytest.raises(UserError):
+            panel.split_by_sku(fraction, seed=0)
+    with pytest.raises(UserError, match="two SKUs"):
+        Panel.from_table(toy(skus=["a"])).split_by_sku(0.5, seed=0)
+
+
+def test_stock_is_that_of_the_first_day():
+    table = toy(days=14).assign(stock=lambda t: t["date"].dt.day)
+    assert Panel.from_table(table, "week").stock[0].tolist() == [1, 8]
+    assert Panel.from_table(toy()).stock is None
+    assert np.isnan(Panel.from_table(table.drop(index=3)).stock[0, 3])
+
+
+def test_calendar_features():
+    dates = np.arange("2023-12-20", "2025-01-05", dtype="datetime64[D]")
+    features, names = calendar_features(dates, "day")
+    assert features.shape == (len(dates), 5) and features.dtype == np.float32 and np.abs(features).max() <= 1
+    to_christmas = features[:, names.index("to_christmas")]
+    at = {str(day): value for day, value in zip(dates, to_christmas, strict=True)}
+    assert at["2023-12-25"] == at["2024-12-25"] == 0 and at["2023-12-26"] == np.float32(365 / 366)
+    np.testing.assert_allclose(features[7:, :2], features[:-7, :2], atol=1e-6)
+    weekly, weekly_names = calendar_features(dates[::7], "week")
+    assert weekly.shape[1] == 3 and "sin_week" not in weekly_names
+    with pytest.raises(UserError, match="'day'"):
+        calendar_features(dates, "days")
