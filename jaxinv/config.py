@@ -1,9 +1,9 @@
-"""Configurations: typed frozen dataclasses, filled from defaults, then a YAML file, then `key=value` overrides.
+"""Configurations: typed frozen dataclasses filled from defaults, a YAML file and `key=value` overrides.
 
-The dataclasses live beside what they configure; this module knows none of them. A field is an int, float, bool,
-str, Literal, Optional or tuple of these, another such dataclass (a section), or a `dict[str, Any]` of free-form
-keyword arguments that whoever takes them checks. Every mistake is one `UserError` that begins with its place: the
-file and line, or the override as it was typed.
+The dataclasses live beside what they configure; this module knows none of them. A field is an int, float,
+bool, str, Literal, Optional or tuple of these, another such dataclass (a section), or a `dict[str, Any]` of
+free-form keyword arguments that whoever takes them checks. Every mistake is one `UserError` that begins with
+its place: the file and line, or the override as it was typed.
 """
 
 import dataclasses
@@ -35,13 +35,13 @@ def resolve(
 ) -> Schema:
     """An instance of `schema`: its defaults, overlaid by the file's values, overlaid by the overrides.
 
-    The key of an override, or of the file's top level, is a full dotted place (`agent.learning_rate`) or the end
-    of exactly one such place (`learning_rate`). A whole number may be written `1e6`; in an override a tuple may be
-    `64,64` as well as `[64, 64]`, and text needs no quotes.
+    The key of an override, or of the file's top level, is a full dotted place (`agent.learning_rate`) or the
+    end of exactly one such place (`learning_rate`). A whole number may be written `1e6`; in an override a
+    tuple may be `64,64` as well as `[64, 64]`, and text needs no quotes.
 
     Args:
-      schema: a dataclass. A `__post_init__` that raises UserError rejects impossible values; its message gets the
-        place of the first field that it names.
+      schema: a dataclass. A `__post_init__` that raises UserError rejects impossible values; its message gets
+        the place of the first field that it names.
       file: a YAML file, its nesting that of the sections.
       overrides: `key=value` texts; a later one wins.
       names: for the dotted place of a free-form dict, the keys that it takes. They can then be given by their
@@ -80,8 +80,8 @@ def to_yaml(config: Any) -> str:
 def chosen(key: str, default: str, *, file: Path | None = None, overrides: Sequence[str] = ()) -> str:
     """What the overrides, else the file, give for one key, read before the schema is known.
 
-    A choice such as the preset or the agent decides which dataclasses make up the schema, so a command reads it
-    first and calls `resolve` with the schema that follows from it.
+    A choice such as the preset or the agent decides which dataclasses make up the schema, so a command reads
+    it first and calls `resolve` with the schema that follows from it.
     """
     for override in reversed(overrides):
         name, value = _split(override)
@@ -96,8 +96,8 @@ def chosen(key: str, default: str, *, file: Path | None = None, overrides: Seque
 def parse_sweep(sweeps: Sequence[str]) -> list[dict[str, str]]:
     """Every combination of `key=a,b,c` sweeps, the last key varying fastest.
 
-    Values stay as they were typed, so that `f"{key}={value}"` is an override for `resolve`. A comma inside brackets
-    does not separate: `hidden=[64,64],[128]` has two values.
+    Values stay as they were typed, so that `f"{key}={value}"` is an override for `resolve`. A comma inside
+    brackets does not separate: `hidden=[64,64],[128]` has two values.
 
     Raises:
       UserError: a sweep is not `key=a,b,c`, has an empty value, or repeats a key.
@@ -114,7 +114,7 @@ def parse_sweep(sweeps: Sequence[str]) -> list[dict[str, str]]:
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 
-# --- what was given: the file and the overrides as assignments to the schema's leaves ------------------------------
+# --- what was given: the file and the overrides as assignments to the schema's leaves -------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,9 @@ def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -
 
         for assignment in _assign(kinds.get(".".join(place), Any), value, place, names, origin):
             if assignment.path in seen:
-                raise UserError(f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file")
+                raise UserError(
+                    f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file"
+                )
             seen.add(assignment.path)
             yield assignment
 
@@ -150,7 +152,9 @@ def _from_override(schema: type, override: str, names: Mapping[str, tuple[str, .
     try:
         value = _read(kinds.get(place, Any), text)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
-        raise UserError(f"{override}: cannot read the value {text!r}; check its brackets and quotes") from None
+        raise UserError(
+            f"{override}: cannot read the value {text!r}; check its brackets and quotes"
+        ) from None
     path = tuple(place.split("."))
     return [*_assign(kinds.get(place, Any), value, path, names, lambda _: override)]
 
@@ -173,7 +177,9 @@ def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]
             yield from _flatten(inner, value, path, names, origin)
         elif value is not None:
             keys = ", ".join(field.name for field in dataclasses.fields(inner))
-            raise UserError(f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself")
+            raise UserError(
+                f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself"
+            )
         elif optional:
             yield _Assignment(path, None, where)
         # A section with nothing under it, as when all its lines are commented out, gives nothing.
@@ -213,7 +219,7 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
         raise (_at(origin, error) if origin else error) from None
 
 
-# --- files and texts ----------------------------------------------------------------------------------------------
+# --- files and texts ------------------------------------------------------------------------------
 
 
 def _load(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
@@ -232,7 +238,9 @@ def _load(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     except FileNotFoundError:
         raise UserError(f"no configuration file {str(file)!r}{_nearest_file(file)}") from None
     except IsADirectoryError:
-        raise UserError(f"{file}: is a directory, not a configuration file{_nearest_file(file / '_')}") from None
+        raise UserError(
+            f"{file}: is a directory, not a configuration file{_nearest_file(file / '_')}"
+        ) from None
     except (UnicodeDecodeError, yaml.reader.ReaderError):
         raise UserError(f"{file}: is not a text file; a configuration is YAML in UTF-8") from None
     except OSError as error:
@@ -282,7 +290,8 @@ def _read(kind: Any, text: str) -> Any:
     inner, optional = _optional(kind)
     if optional and text == "null":
         return None
-    if inner is str or (_is_literal(inner) and all(isinstance(choice, str) for choice in typing.get_args(inner))):
+    words = _is_literal(inner) and all(isinstance(choice, str) for choice in typing.get_args(inner))
+    if inner is str or words:
         return text  # verbatim: a product called `no` or `1e5` is text
     if _is_tuple(inner):
         bracketed = text[:1] + text[-1:] in ("[]", "()") and len(text) > 1
@@ -306,7 +315,7 @@ def _pieces(text: str) -> list[str]:
     return [piece.strip() for piece in pieces]
 
 
-# --- keys ---------------------------------------------------------------------------------------------------------
+# --- keys -----------------------------------------------------------------------------------------
 
 
 def _kinds(section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -326,7 +335,7 @@ def _kinds(section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str,
 
 
 def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], origin: str) -> str:
-    """The one dotted place that `key`, full or shortened, stands for; inside a free-form dict it is not in `kinds`."""
+    """The one dotted place that `key`, full or shortened, means; `kinds` lacks it inside a free-form dict."""
     if key in kinds:
         return key
     for place, kind in kinds.items():
@@ -350,7 +359,7 @@ def _at(origin: str, error: UserError) -> UserError:
     return UserError(f"{origin}: {error}")
 
 
-# --- types --------------------------------------------------------------------------------------------------------
+# --- types ----------------------------------------------------------------------------------------
 
 
 def _fit(kind: Any, value: Any, place: str, origin: str) -> Any:
@@ -396,7 +405,8 @@ def _describe(kind: Any) -> str:
         same = len(items) == 2 and items[1] is Ellipsis
         text = f"a list, each {_describe(items[0])}" if same else f"a list of {len(items)} values"
     else:
-        text = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(inner, str(inner))
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        text = words.get(inner, str(inner))
     return f"{text}, or null" if optional else text
 
 

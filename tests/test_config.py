@@ -69,7 +69,9 @@ def fails(*overrides, file=None, schema=Config, names=None):
 
 
 def test_defaults_then_file_then_overrides(tmp_path):
-    file = write(tmp_path, "env: serial\nagent:\n  learning_rate: 1e-3\n  encoder:\n    heads: 8\nevaluation:\n")
+    file = write(
+        tmp_path, "env: serial\nagent:\n  learning_rate: 1e-3\n  encoder:\n    heads: 8\nevaluation:\n"
+    )
     config = resolve(Config, file=file, overrides=["heads=2", "agent.clip=0.2"])
     expected = Agent(learning_rate=1e-3, clip=0.2, encoder=Encoder(heads=2))
     assert config == Config(env="serial", agent=expected)
@@ -117,7 +119,9 @@ def test_the_later_override_wins():
 
 
 def test_the_files_top_level_takes_the_names_of_overrides(tmp_path):
-    file = write(tmp_path, "learning_rate: 0.01\nagent.encoder.heads: 1\nlead_time: 3\ninstance: {price: 2}\n")
+    file = write(
+        tmp_path, "learning_rate: 0.01\nagent.encoder.heads: 1\nlead_time: 3\ninstance: {price: 2}\n"
+    )
     config = resolve(Config, file=file, names={"instance": ["lead_time", "price"]})
     assert config.agent == Agent(learning_rate=0.01, encoder=Encoder(heads=1))
     assert config.instance == {"lead_time": 3, "price": 2}
@@ -128,7 +132,14 @@ def test_the_files_top_level_takes_the_names_of_overrides(tmp_path):
 def test_yaml_round_trip(tmp_path):
     config = resolve(
         Config,
-        overrides=["env=1e5", "data=no", "clip=inf", "learning_rate=1e-8", "agent.encoder.layers=1", "skus=a,1"]
+        overrides=[
+            "env=1e5",
+            "data=no",
+            "clip=inf",
+            "learning_rate=1e-8",
+            "agent.encoder.layers=1",
+            "skus=a,1",
+        ]
         + ["gain=2", "instance.costs=[1, 2.5]", "instance.law=null", "integer=true"],
     )
     assert resolve(Config, file=write(tmp_path, to_yaml(config))) == config
@@ -146,7 +157,9 @@ def test_named_keys_of_a_free_form_dict():
 
 
 def test_unknown_keys_name_the_nearest_and_the_place(tmp_path):
-    assert fails("learing_rate=1") == "learing_rate=1: unknown key 'learing_rate'; did you mean 'learning_rate'?"
+    assert (
+        fails("learing_rate=1") == "learing_rate=1: unknown key 'learing_rate'; did you mean 'learning_rate'?"
+    )
     assert "did you mean 'agent.encoder.heads'" in fails("agent.encoder.head=1")
     file = write(tmp_path, "env: serial\nagent:\n  # comment\n  encoder: {heds: 3}\n")
     assert fails(file=file) == f"{file}, line 4: unknown key 'heds'; did you mean 'heads'? (in agent.encoder)"
@@ -198,7 +211,11 @@ def test_a_wrong_value_is_told_with_the_override(override, message):
         ("env: no\n", 1, "env must be text, not false"),
         ("agent:\n  form: [base]\n", 2, "unknown value of agent.form"),
         ("env: serial\nagent: 3\n", 2, "agent is a section"),
-        ("agent:\n  encoder: {layers: 3}\n", 2, "agent.encoder.layers must be a list, each a whole number, not 3"),
+        (
+            "agent:\n  encoder: {layers: 3}\n",
+            2,
+            "agent.encoder.layers must be a list, each a whole number, not 3",
+        ),
         ("env: a\nenv: b\n", 2, "is not valid YAML: found duplicate key env"),
         ("env: a\nagent: [1\n", 3, "is not valid YAML"),
         ("env: !!python/name:os.system\n", 1, "is not valid YAML"),

@@ -213,6 +213,8 @@ def test_stores_told_apart(tmp_path):
     [
         ("empty.csv", b"", "an empty file"),
         ("blank.csv", b"\n \n", "an empty file"),
+        ("mark.csv", b"\xef\xbb\xbf", "line 1 is blank"),
+        ("late.csv", b"\ndate,sku,sales\n2024-01-01,a,1\n", "line 1 is blank"),
         ("header.csv", b"date,sku,sales\n", "no rows under the header"),
         ("binary.csv", bytes(range(256)) * 8, "not a text file"),
         ("latin.csv", "date,sku,sales\n2024-01-01,café,1\n".encode("latin-1"), "not UTF-8 text from line 2"),

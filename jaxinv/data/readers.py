@@ -459,18 +459,27 @@ def _read_text(path: Path) -> str:
     if b"\0" in data:
         raise UserError(f"{path}: not a text file; give a CSV (UTF-8), a gzipped CSV or a parquet file")
     try:
-        return data.decode("utf-8-sig")
+        # Line ends of any system, so that lines are counted as an editor counts them.
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}: not UTF-8 text from line {line} on; save it as CSV (UTF-8)") from None
 
 
 def _header(text: str, path: Path) -> list[str]:
-    names = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(text), skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise UserError(
+            f"{path}: no header in line 1 ({error}); begin with the names of the columns"
+        ) from None
+    if not any(names):
+        raise UserError(f"{path}: line 1 is blank; begin with the names of the columns")
+    names = [name or f"column {number}" for number, name in enumerate(names, 1)]
     for mark, called in ((";", "semicolons"), ("\t", "tabs")):
         if len(names) == 1 and mark in names[0]:
             raise UserError(f"{path}: columns separated by {called}; save it as CSV separated by commas")
-    twice = sorted({name for name in names if names.count(name) > 1 and name})
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
             f"{path}: the header has {', '.join(map(repr, twice))} more than once; rename or delete one"
@@ -487,13 +496,15 @@ def _read_csv(path: Path) -> pd.DataFrame:
             warnings.simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(
                 io.StringIO(text),
+                header=0,
+                names=names,
                 dtype=str,
                 na_filter=False,
                 skip_blank_lines=False,
                 index_col=False,
                 skipinitialspace=True,
             )
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         if found:
             raise UserError(
@@ -503,14 +514,12 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: rows do not fit the header ({str(error).strip()}); save it as CSV again"
         ) from None
-    frame.columns = [name or f"column {number + 1}" for number, name in enumerate(names)]
     # A quoted cell may hold line breaks, so the row number is not always the line number.
-    breaks = (
-        sum(frame[name].str.count("\n") for name in frame.columns) if re.search(r'"[^"\n]*\n', text) else 0
-    )
-    lines = np.arange(len(frame)) + 2
-    if len(frame) and np.ndim(breaks):
-        lines = lines + np.concatenate([[0], np.cumsum(breaks)[:-1]]).astype(int)
+    breaks = np.zeros(len(frame) + 1, int)
+    breaks[0] = 2 + sum(name.count("\n") for name in names)
+    if re.search(r'"[^"\n]*\n', text):
+        breaks[1:] = sum(frame[name].str.count("\n") for name in names)
+    lines = np.arange(len(frame)) + np.cumsum(breaks)[:-1]
     frame.index = pd.Index(lines, name="line")
     return frame[~_blank(frame)]
 

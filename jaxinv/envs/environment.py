@@ -1,5 +1,6 @@
 """`InventoryNetwork`: the transition, its world and an instance as one gymnax environment."""
 
+import copy
 import dataclasses
 import math
 from typing import Any
@@ -99,7 +100,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def relaxed(self) -> "InventoryNetwork":
         """The same network with divisible orders: no packs, no minimum order. Gradients and PPO train on this one."""
         topology = dataclasses.replace(self.topology, mechanisms=self.topology.mechanisms - RELAXABLE)
-        return InventoryNetwork(topology, self.world, self._params, self.history, self._name)
+        relaxed = copy.copy(self)
+        relaxed.topology = topology
+        return relaxed
 
     # The world and the transition
 
@@ -113,14 +116,15 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
         if topology.ages > 1:
             on_hand = jnp.zeros((*on_hand.shape, topology.ages)).at[..., -1].set(on_hand)
-        open_slots = jnp.arange(1, topology.slots + 1) < params.lead_time[:, None]
+        lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
+        open_slots = jnp.arange(1, topology.slots + 1) < lead_time[:, None]
         pipeline = jnp.where(open_slots[:, None, :], params.initial_pipeline[..., None], 0.0)
         nothing = jnp.zeros((topology.nodes, topology.products))
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
             pipeline=pipeline,
-            due=jnp.broadcast_to(jnp.round(params.lead_time)[:, None], (topology.edges, topology.slots))
+            due=jnp.broadcast_to(lead_time[:, None], (topology.edges, topology.slots))
             if topology.random_lead_time
             else None,
             backorder=nothing if topology.backlog else None,

@@ -19,6 +19,9 @@ from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
 COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
 """Parts of the cost vector. Revenue is a negative cost."""
 
+ROUNDING = 1e-6
+"""Relative differences below this are float32 rounding, not goods."""
+
 
 @struct.dataclass
 class InstanceParams(EnvParams):
@@ -154,7 +157,7 @@ def ship(topology, state, action, exogenous, params):
         order = jnp.where((state.time % params.review_period == 0)[:, None], order, 0.0)
     order = _round_to_packs(topology, order, params, jnp.round)
     if topology.has("minimum_order"):
-        minimum = params.minimum_order
+        minimum = _least(topology, params)
         order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
     asked = order
     if topology.has("order_limit"):
@@ -169,9 +172,10 @@ def ship(topology, state, action, exogenous, params):
     if order is not asked:  # a cut may have broken packs and minimum orders
         order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
         if topology.has("minimum_order"):
-            order = jnp.where(order >= minimum, order, 0.0)
+            order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
     if topology.internal:
-        stock = jnp.maximum(stock - topology.out_of_nodes(order), 0.0)
+        taken = topology.out_of_nodes(order)
+        stock = jnp.where(taken >= stock * (1.0 - ROUNDING), 0.0, stock - taken)  # no dust is left to ship again
     return order, stock, _arriving_now(topology, order, exogenous)
 
 
@@ -181,6 +185,13 @@ def _round_to_packs(topology, order, params, rounding):
         return order
     rounded = params.pack_size * rounding(order / params.pack_size)
     return order + jax.lax.stop_gradient(rounded - order)
+
+
+def _least(topology, params):
+    """The smallest order `[E, K]` that is a minimum order and whole packs too."""
+    if not topology.has("packs"):
+        return params.minimum_order
+    return params.pack_size * jnp.ceil(params.minimum_order / params.pack_size - 1e-4)
 
 
 def _cut(limit, wanted):

@@ -193,3 +193,5 @@ def _check(topology: Topology) -> None:
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
     if topology.return_to and len(topology.return_to) != nodes:
         raise UserError("return_to needs one node per node (or none at all)")
+    if any(not 0 <= node < nodes for node in topology.return_to):
+        raise UserError(f"return_to {topology.return_to} must lie in 0..{nodes - 1}")

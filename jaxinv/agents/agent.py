@@ -1,0 +1,89 @@
+"""What every learning algorithm shares: its contract, its configuration, and the batch of worlds it learns in."""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Problem
+from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, batch_last, begin, take_instances, unroll_world
+
+
+def traced(default: float) -> Any:
+    """A hyper-parameter that is a traced number: sweeps vmap over it without compiling again."""
+    return dataclasses.field(default=default, metadata={"traced": True})
+
+
+def split_config(config: Any) -> tuple[Any, dict[str, jax.Array]]:
+    """A configuration as its static part, in which traced fields are blanked, and a dict of its traced numbers."""
+    names = [field.name for field in dataclasses.fields(config) if field.metadata.get("traced")]
+    numbers = {name: jnp.float32(getattr(config, name)) for name in names}
+    return dataclasses.replace(config, **dict.fromkeys(names, None)), numbers
+
+
+class Agent(Protocol):
+    """A learning algorithm: pure functions that jit and vmap over keys and over the agent's traced numbers."""
+
+    def init(self, key: jax.Array) -> Any: ...
+
+    def update(self, state: Any) -> tuple[Any, dict[str, jax.Array]]: ...
+
+
+@struct.dataclass
+class Worlds:
+    """A batch of environments, each with an instance of its own where the problem has several.
+
+    Attributes:
+      env: what is learned on: the network with divisible orders.
+      params: one instance, or all with a leading axis.
+      instances: how many there are, or None.
+      batch: environments side by side.
+      periods: T, periods of one rollout.
+      rollouts: rollouts after which all episodes begin anew.
+    """
+
+    env: InventoryNetwork = struct.field(pytree_node=False)
+    params: InstanceParams
+    instances: int | None = struct.field(pytree_node=False)
+    batch: int = struct.field(pytree_node=False)
+    periods: int = struct.field(pytree_node=False)
+    rollouts: int = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, problem: Problem, batch: int, periods: int, horizon: int) -> "Worlds":
+        """Worlds on the training demand of a problem; episodes last `horizon` periods, in whole rollouts."""
+        rollouts = max(horizon // periods, 1)
+        return cls(problem.env.relaxed(), problem.train, problem.instances, batch, periods, rollouts)
+
+    @property
+    def axis(self) -> int | None:
+        """The batch axis of instance parameters in a rollout."""
+        return None if self.instances is None else BATCH
+
+    def instance_params(self, index: jax.Array) -> InstanceParams:
+        """Parameters of the instances at `index` `[B]` as a rollout wants them."""
+        if self.instances is None:
+            return self.params
+        return batch_last(take_instances(self.params, index))
+
+    def begin(self, key: jax.Array) -> tuple[Episodes, jax.Array]:
+        """Fresh episodes, and the instance `[B]` that each plays."""
+        index_key, key = jax.random.split(key)
+        index = jnp.zeros(self.batch, jnp.int32)
+        if self.instances is not None:
+            index = jax.random.randint(index_key, (self.batch,), 0, self.instances)
+        return begin(self.env, key, self.instance_params(index), self.batch, self.axis), index
+
+    def proceed(self, key: jax.Array, episodes: Episodes, index: jax.Array) -> tuple[Episodes, jax.Array]:
+        """The same episodes, or fresh ones where their time is over."""
+        over = episodes.period - self.env.history >= self.rollouts * self.periods
+        return jax.lax.cond(over, lambda: self.begin(key), lambda: (episodes, index))
+
+    def play_ahead(self, episodes: Episodes, params: InstanceParams) -> tuple[Episodes, WorldTrace, jax.Array]:
+        """T periods of world, and signals `[W + T, S, B]`: one row more than decisions, for the value at the end."""
+        after, trace = unroll_world(self.env, episodes, params, self.periods, self.axis)
+        return after, trace, jnp.concatenate([trace.signals, after.signals[-1:]])

@@ -1,0 +1,346 @@
+"""What every command shares: arguments, how mistakes and interruptions end, what goes to which stream.
+
+Standard output carries the result alone: a table for people, or with `--json` one JSON document. Progress and
+notes go to standard error. A command is
+
+    def main(argv):
+        args = parser("train", "Trains a policy.", arguments="[CONFIG] [key=value ...]").parse_args(argv)
+        positional, overrides = split_arguments(args.arguments)
+        ...
+        emit(document, args.json, lambda: table(rows, columns))
+
+    if __name__ == "__main__":
+        run_command(main)
+
+jax, rich and numpy are imported where they are used: `--help` and a mistyped name are answered at once.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jaxinv.errors import UserError, unknown
+
+_SPARSE_SECONDS = 10.0  # between progress lines where no bar can be drawn
+_ABSENT = "–"
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the command and its work is saved; the text says how to go on."""
+
+
+def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs `main` and ends the process: code 0, 2 after a user's mistake, 130 after Ctrl-C.
+
+    A mistake or an interruption is one line on standard error. Any other exception is a fault of ours and
+    keeps its traceback.
+    """
+    try:
+        try:
+            main(list(sys.argv[1:] if argv is None else argv))
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is quiet
+    except UserError as error:
+        note(f"error: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt as error:
+        note(f"interrupted{': ' if str(error) else ''}{error}")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted; the interpreter's own last flush would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a program that SIGPIPE ended
+    sys.exit(0)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def parser(
+    command: str, description: str, *, arguments: str, examples: Sequence[str] = ()
+) -> argparse.ArgumentParser:
+    """The parser of `python -m jaxinv.<command>`, to which a command adds its own flags.
+
+    It has `--json`, `--seed` and, as the list `arguments`, everything that is no flag; flags and arguments
+    may be mixed in any order. A mistake raises UserError; a mistyped flag is told with the nearest one.
+
+    Args:
+      arguments: how the arguments are written, such as "[CONFIG] [key=value ...]".
+      examples: what follows `python -m jaxinv.<command>` in examples at the end of the help.
+    """
+    program = f"python -m jaxinv.{command}"
+    lines = [f"  {program} {example}".rstrip() for example in examples]
+    made = _Parser(
+        prog=program,
+        usage=f"{program} {arguments} [options]",
+        description=description,
+        epilog="\n".join(["examples:", *lines]) if lines else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("arguments", nargs="*", metavar=arguments, help=argparse.SUPPRESS)
+    made.add_argument("--seed", type=int, default=0, help="seed of every random draw (default 0)")
+    made.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    return made
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The positional arguments and the `key=value` overrides. A path with '=' in it is written `./a=b`."""
+    overrides = [text for text in arguments if re.match(r"[A-Za-z_][\w.]*=", text)]
+    return [text for text in arguments if text not in overrides], overrides
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args=None, namespace=None):
+        # The plain parser takes arguments in one block only: it refuses `CONFIG --env PRESET key=value`.
+        parsed, rest = self.parse_known_intermixed_args(args, namespace)
+        if rest:
+            flag = rest[0].partition("=")[0]
+            raise unknown("option", flag, set(self._option_string_actions) - {"-h"})
+        return parsed
+
+    def error(self, message):
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+# --- results and notes ----------------------------------------------------------------------------
+
+
+def emit(document: Any, as_json: bool, render: Callable[[], Any]) -> None:
+    """Prints the result: the document as JSON, or what `render` returns, text or a rich renderable."""
+    if as_json:
+        from jaxinv.runs import json_text
+
+        print(json_text(document))
+        return
+    from rich.console import Console
+
+    # Piped into a file a table is as wide as it needs to be.
+    width = None if sys.stdout.isatty() else 500
+    Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(render())
+
+
+def note(text: str) -> None:
+    """A line for people, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    title: str | None = None,
+    formats: Mapping[str, Callable[[Any], str]] | None = None,
+) -> Any:
+    """A rich table of the rows, for `emit`.
+
+    Numbers are shown to four digits, `[low, high]` as an interval, and what is absent or None as a dash.
+
+    Args:
+      rows: one mapping a row; keys that are no column are left out.
+      columns: the heading for each key, in order.
+      formats: for a key, how its values are written instead.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for key, heading in columns.items():
+        words = any(isinstance(row.get(key), str) for row in rows)
+        made.add_column(Text(heading), justify="left" if words else "right", overflow="fold")
+    for row in rows:
+        present = {key: row[key] for key in columns if row.get(key) is not None}
+        written = {key: (formats or {}).get(key, _cell)(value) for key, value in present.items()}
+        made.add_row(*(Text(written.get(key, _ABSENT)) for key in columns))
+    return made
+
+
+def _cell(value: Any) -> str:
+    if hasattr(value, "tolist"):  # numpy and jax
+        value = value.tolist()
+    if value is None or value != value:
+        return _ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_cell(item) for item in value)}]"
+    return str(value)
+
+
+# --- progress -------------------------------------------------------------------------------------
+
+
+class Progress:
+    """What has been done of a total, told through `show`; made by `progress`."""
+
+    def __init__(self, total: int, done: int, show: Callable[["Progress"], None], clock: Callable[[], float]):
+        self.total, self.done, self.text = total, done, ""
+        self._show, self._clock = show, clock
+        self._started: tuple[int, float] | None = None
+
+    def advance(self, steps: int, text: str = "") -> None:
+        """Counts `steps` more as done; `text` says how the work stands, such as its cost."""
+        self.done += steps
+        self.text = text
+        # The rate counts from the end of the first chunk, which also compiled.
+        self._started = self._started or (self.done, self._clock())
+        self._show(self)
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second, without the first chunk; None before the second."""
+        if self._started is None or self.done == self._started[0]:
+            return None
+        done, then = self._started
+        return (self.done - done) / max(self._clock() - then, 1e-9)
+
+    def pace(self) -> str:
+        """Throughput and time left, such as "152 k steps/s, 1:05 left"."""
+        if self.rate is None:
+            return ""
+        left = round((self.total - self.done) / self.rate)
+        hours, minutes = divmod(left // 60, 60)
+        clock = f"{hours}:{minutes:02d}:{left % 60:02d}" if hours else f"{minutes}:{left % 60:02d}"
+        return f"{_count(self.rate)} steps/s, {clock} left"
+
+
+@contextlib.contextmanager
+def progress(
+    total: int, label: str, *, done: int = 0, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Progress]:
+    """Shows how far a long piece of work is: call `advance(steps)` on what this gives, after each chunk.
+
+    On a terminal it is a bar; elsewhere a line on standard error every ten seconds; nothing if `quiet`, which
+    a command sets from `--json`.
+
+    Args:
+      total: environment steps of the whole work.
+      label: what is going on, such as "training".
+      done: steps already done, in a resumed run.
+    """
+    if quiet:
+        yield Progress(total, done, lambda _: None, clock)
+    elif sys.stderr.isatty():
+        with _bar(total, label, done) as show:
+            yield Progress(total, done, show, clock)
+    else:
+        yield Progress(total, done, _sparse_lines(label, clock), clock)
+
+
+@contextlib.contextmanager
+def _bar(total: int, label: str, done: int) -> Iterator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    texts = [TextColumn("{task.fields[pace]}", markup=False), TextColumn("{task.fields[text]}", markup=False)]
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *texts)
+    with Bars(*columns, console=Console(file=sys.stderr), redirect_stdout=False) as bars:
+        task = bars.add_task(label, total=total, completed=done, pace="compiling", text="")
+
+        def show(state: Progress) -> None:
+            bars.update(task, completed=state.done, pace=state.pace(), text=state.text)
+
+        yield show
+
+
+def _sparse_lines(label: str, clock: Callable[[], float]) -> Callable[[Progress], None]:
+    last = clock()
+
+    def show(state: Progress) -> None:
+        nonlocal last
+        if clock() - last < _SPARSE_SECONDS and state.done < state.total:
+            return
+        last = clock()
+        parts = [f"{label} {100 * state.done / state.total:.0f}%", state.pace(), state.text]
+        note(", ".join(part for part in parts if part))
+
+    return show
+
+
+def _count(value: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:.3g}"
+
+
+# --- interruption ---------------------------------------------------------------------------------
+
+
+class Interruption:
+    """Whether the user has asked to stop; a loop polls it after each chunk."""
+
+    requested = False
+
+    def __bool__(self) -> bool:
+        return self.requested
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interruption]:
+    """Turns the first Ctrl-C, or a SIGTERM, into a flag that a loop polls; the second stops at once.
+
+        with interruptible() as stop:
+            for chunk in chunks:
+                ...
+                if stop:
+                    run.save_checkpoint(update, state)
+                    raise Interrupted(f"saved at update {update}; go on with --resume {run.name}")
+
+    Outside the main thread, where Python delivers no signals, the flag stays unset.
+    """
+    stop = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handle(number, frame):
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping after this chunk; Ctrl-C again stops at once\n")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --- compilation ----------------------------------------------------------------------------------
+
+
+def enable_compilation_cache() -> None:
+    """Keeps compiled programs on disk, so that the second run of a command starts at once.
+
+    The folder is JAX_COMPILATION_CACHE_DIR, or `jaxinv` in the user's cache folder; nothing is kept where
+    that cannot be written. jax's key covers the program, its own version and the processor, and a damaged
+    entry is compiled anew. Call it before anything is compiled.
+    """
+    import jax
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jaxinv"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # RuntimeError: there is no home
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    # Programs that compile faster than this are not worth the disk.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -1,0 +1,76 @@
+"""The D3S-CI network: encoder, actor, critic, forecast and stock-out heads (methods D.2)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxinv.nets.mlp import MLP
+
+QUANTILES = (0.1, 0.5, 0.9)
+"""Levels of the forecast head."""
+
+
+@struct.dataclass
+class Decision:
+    """What the heads say of one decision."""
+
+    mean: jax.Array  # [..., A] raw outputs, the mode of the policy
+    log_deviation: jax.Array  # [A]
+    value: jax.Array  # [...]
+    stockout: jax.Array  # [...] logit of a stock-out within the next coverage
+
+
+class ActorCritic(nn.Module):
+    """Encoder and heads; stock enters after the encoder, so a trace is encoded once whatever is ordered.
+
+    Attributes:
+      outputs: A, raw outputs of the actor.
+      series: D * K demand series.
+      encoder: maps signals `[..., T, C]` to states, or None for a policy that sees stock alone.
+      actor_hidden, critic_hidden: widths of the two perceptrons.
+      activation: of both.
+      horizon: periods that the forecast head looks ahead; 0 for no forecast.
+      log_deviation: first log standard deviation of the raw outputs.
+    """
+
+    outputs: int
+    series: int
+    encoder: nn.Module | None
+    actor_hidden: tuple[int, ...] = (64, 64)
+    critic_hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    horizon: int = 0
+    log_deviation: float = -1.5
+
+    def setup(self):
+        self.actor = MLP(self.actor_hidden, self.outputs, self.activation)
+        self.critic = MLP(self.critic_hidden, 2, self.activation)
+        self.spread = self.param("log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,))
+        if self.horizon:
+            self.forecast = nn.Dense(self.horizon * self.series * len(QUANTILES))
+
+    def __call__(self, signals: jax.Array, stock: jax.Array) -> Decision:
+        """Everything once, for initialisation."""
+        states, _ = self.encode(signals)
+        return self.decide(None if states is None else states[..., -1, :], stock)
+
+    def encode(self, signals: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+        """Signals `[..., T, C]` to states `[..., T, H]` and demand quantiles `[..., T, horizon, D * K, Q]`.
+
+        Quantiles are in the unit of recent demand, never negative, and rise with their level.
+        """
+        if self.encoder is None:
+            return None, None
+        states = self.encoder(signals)
+        if not self.horizon:
+            return states, None
+        steps = nn.softplus(self.forecast(states))
+        steps = steps.reshape(*states.shape[:-1], self.horizon, self.series, len(QUANTILES))
+        return states, jnp.cumsum(steps, -1)
+
+    def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
+        """States `[..., H]` and stock features `[..., F]` to a decision."""
+        seen = stock if state is None else jnp.concatenate([state, stock], -1)
+        judged = self.critic(seen)
+        return Decision(self.actor(seen), jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1])

@@ -1,0 +1,69 @@
+"""From raw network outputs to feasible orders: the four forms of DeepStock, for every algorithm alike.
+
+With o the raw output, f the demand rates of the coefficient forms and IP the inventory position,
+
+    none   order = review * rate * s(o)                 base   order = (coverage * rate * s(o) - IP)^+
+    coeff  order = review * mean_i s(o_i) f_i           both   order = (coverage * mean_i s(o_i) f_i - IP)^+
+
+where s is a softplus shifted so that s(0) = 1: an untrained network orders the recent rate of demand, or up to what
+that rate uses over the coverage, and never falls silent. (DeepStock, seed 003; methods A.3. Under lost sales the optimal
+target still depends on the stock, so the network sees the stock in every form.)
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.envs import views
+from jaxinv.envs.environment import Observation
+from jaxinv.envs.topology import Topology
+from jaxinv.errors import unknown
+from jaxinv.policies.policy import coverage, fill_to
+
+FORMS = ("none", "base", "coeff", "both")
+
+RATES = 4
+"""Demand rates of the coefficient forms: near history, far history, forecast, and the constant typical demand."""
+
+_UNIT_SHIFT = 0.5413249  # softplus(0.5413249) = 1
+
+
+@dataclass(frozen=True)
+class Decode:
+    """Turns raw outputs into order quantities.
+
+    Attributes:
+      topology: the network.
+      form: one of `FORMS`.
+    """
+
+    topology: Topology
+    form: str = "base"
+
+    def __post_init__(self):
+        if self.form not in FORMS:
+            raise unknown("decode form", self.form, FORMS)
+
+    @property
+    def outputs(self) -> int:
+        """How many raw outputs the form reads."""
+        per_order = RATES if self.form in ("coeff", "both") else 1
+        return self.topology.edges * self.topology.products * per_order
+
+    def __call__(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
+        """Order quantities `[E, K]`.
+
+        Args:
+          raw: `[outputs]`.
+          rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
+        """
+        factors = jax.nn.softplus(raw.reshape(*rates.shape[:2], -1) + _UNIT_SHIFT)
+        if self.form in ("coeff", "both"):
+            rate = jnp.mean(factors * rates, -1)
+        else:
+            rate = factors[..., 0] * rates[..., 1]
+        if self.form in ("none", "coeff"):
+            return rate * observation.instance.review_period[:, None]
+        target = rate * coverage(observation.instance)[:, None]
+        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))

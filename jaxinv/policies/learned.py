@@ -1,0 +1,146 @@
+"""A network as a policy: what it is shown, and how its outputs become orders."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxinv.envs import views
+from jaxinv.envs.environment import Facts, Observation
+from jaxinv.policies.decode import Decode
+from jaxinv.policies.policy import Policy, coverage
+
+STOCK_BUCKETS = 8
+"""Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of equal length."""
+
+
+@struct.dataclass
+class Context:
+    """What a decision takes from the signals; a leading time axis on every array."""
+
+    state: jax.Array | None  # [H]
+    forecast: jax.Array | None  # [horizon, D * K, Q] in units of `recent`
+    recent: jax.Array  # [D, K] mean demand of the window, held off zero
+    rates: jax.Array  # [E, K, RATES] see `decode`
+
+
+@dataclass(frozen=True)
+class LearnedPolicy(Policy):
+    """An `ActorCritic` that acts by its mode.
+
+    Attributes:
+      network: the module; its parameters are the policy's.
+      decode: from raw outputs to orders.
+      history: W, periods of signals that a decision may see.
+      window_by_window: encode the window at every decision instead of the whole trace once; the same decisions, slower.
+    """
+
+    network: nn.Module
+    decode: Decode
+    history: int = 1
+    window_by_window: bool = False
+
+    @property
+    def wants_window(self) -> bool:
+        return self.window_by_window
+
+    def init(self, key: jax.Array, observation: Observation) -> Any:
+        """Parameters of a fresh network for observations of this shape, signals included."""
+        tokens = self.tokens(observation.signals, observation.instance)
+        blank = self._context(None, None, observation.signals, observation.instance)
+        stock = self.stock_features(observation, jax.tree.map(lambda leaf: leaf[-1], blank))
+        return self.network.init(key, tokens, stock)
+
+    def tokens(self, signals: jax.Array, facts: Facts) -> jax.Array:
+        """Signals `[T, S]` as the network reads them: demand as log(1 + demand / typical demand), the rest as it is."""
+        scale = facts.scale[np.asarray(self.topology.demand_nodes)].reshape(-1)
+        demand, known = signals[:, : scale.shape[0]], signals[:, scale.shape[0] :]
+        return jnp.concatenate([jnp.log1p(demand / scale), known], -1)
+
+    def encode(self, params, signals, facts):
+        """Contexts of every period of a trace; row t of the signals is the latest that context t saw."""
+        if self.window_by_window:
+            return None
+        states, forecast = self.network.apply(params, self.tokens(signals, facts), method="encode")
+        return self._context(states, forecast, signals, facts)
+
+    def act(self, params, observation, context):
+        if self.window_by_window:
+            whole = replace(self, window_by_window=False)
+            context = jax.tree.map(
+                lambda leaf: leaf[-1], whole.encode(params, observation.signals, observation.instance)
+            )
+        raw = self.decide(params, observation, context).mean
+        return self.decode(raw, observation, context.rates)
+
+    def decide(self, params, observation: Observation, context: Context):
+        """What the heads say (`Decision`) of one observation."""
+        return self.network.apply(params, context.state, self.stock_features(observation, context), method="decide")
+
+    def stock_features(self, observation: Observation, context: Context) -> jax.Array:
+        """Stock, pipeline and position in units of recent demand, and the facts of the instance: `[F]`."""
+        topology, facts = self.topology, observation.instance
+        rate = topology.at_demand_nodes(context.recent)
+        rate = views.downstream(topology, rate)  # [N, K]
+        edge_rate = topology.at_destination(rate)
+        cover = coverage(facts)
+        longest = jnp.max(cover)
+        unit = jnp.sqrt(longest) * rate
+        buckets = _bucket(observation.pipeline)
+        position = views.edge_position(topology, observation) / (edge_rate * cover[:, None])
+        parts = [
+            views.on_hand(topology, observation) / unit,
+            buckets / (topology.at_destination(unit)[..., None]),
+            position - 1.0,
+            jnp.log(rate / jnp.maximum(facts.scale, 1e-6) + 1e-3),
+            facts.critical_ratio,
+            cover / longest,
+        ]
+        if observation.backorder is not None:
+            parts.append(observation.backorder / unit)
+        if topology.has("review"):
+            parts.append((observation.time % facts.review_period) / facts.review_period)
+        return jnp.concatenate([jnp.clip(part, -10.0, 20.0).reshape(-1) for part in parts])
+
+    def _context(self, states, forecast, signals, facts) -> Context:
+        """Adds demand rates to encoded states."""
+        topology = self.topology
+        places = np.asarray(topology.demand_nodes)
+        typical = facts.scale[places]
+        demand = signals[:, : typical.size].reshape(-1, *typical.shape)
+        far = _trailing_mean(demand, self.history) + 0.05 * typical if self.history > 1 else typical + 0.0 * demand
+        near = _trailing_mean(demand, max(self.history // 4, 1))
+        ahead = far
+        if forecast is not None:
+            median = jax.lax.stop_gradient(forecast[..., 1].mean(-2))  # over the horizon
+            ahead = far * median.reshape(far.shape)
+        rates = jnp.stack([near, far, ahead, jnp.broadcast_to(typical, far.shape)], -1)  # [T, D, K, RATES]
+
+        def along_edges(rate):
+            return topology.at_destination(views.downstream(topology, topology.at_demand_nodes(rate)))
+
+        return Context(states, forecast, far, jax.vmap(along_edges)(rates))
+
+
+def _trailing_mean(series: jax.Array, window: int) -> jax.Array:
+    """Mean of the latest `window` rows at every row `[T, ...]`; fewer at the start."""
+    total = jax.lax.reduce_window(
+        series, 0.0, jax.lax.add, (window,) + (1,) * (series.ndim - 1), (1,) * series.ndim,
+        [(window - 1, 0)] + [(0, 0)] * (series.ndim - 1),
+    )  # fmt: skip
+    count = np.minimum(np.arange(series.shape[0]) + 1, window).astype(np.float32)
+    return total / count.reshape(-1, *(1,) * (series.ndim - 1))
+
+
+def _bucket(pipeline: jax.Array) -> jax.Array:
+    """Adds up pipeline slots `[E, K, L - 1]` so that at most `STOCK_BUCKETS` are left."""
+    slots = pipeline.shape[-1]
+    if slots <= STOCK_BUCKETS:
+        return pipeline
+    stretch = -(-slots // STOCK_BUCKETS)
+    padded = jnp.pad(pipeline, [(0, 0), (0, 0), (0, stretch * STOCK_BUCKETS - slots)])
+    return padded.reshape(*pipeline.shape[:-1], STOCK_BUCKETS, stretch).sum(-1)

@@ -1,0 +1,292 @@
+"""An independent simulator in plain Python and NumPy: one period of DESIGN section 4, written as loops over nodes, edges
+and products in float64.
+
+It shares nothing with `jaxinv.envs.network` but the names of a `Topology` and of the numbers. Orders under way are kept
+as a list of shipments with the period in which they arrive, not as pipeline slots, so that the two cannot share a
+mistake about time.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+DUST = 1e-9
+"""Stock below this is rounding, not goods."""
+
+
+@dataclass
+class Shipment:
+    edge: int
+    product: int
+    quantity: float
+    ordered_at: int
+    arrives_at: int
+
+
+@dataclass
+class Stock:
+    """The whole physical state: goods by node, product and periods of life left; shipments; debts; past sales."""
+
+    time: int
+    goods: np.ndarray  # [N, K, A]; entry a has a + 1 periods to live, this one included
+    shipments: list[Shipment] = field(default_factory=list)
+    owed: np.ndarray | None = None  # [N, K]
+    past_sales: list[np.ndarray] = field(default_factory=list)  # [N, K] each, latest first
+
+
+@dataclass
+class Period:
+    """What happened."""
+
+    costs: dict[str, float]
+    ordered: np.ndarray
+    sold: np.ndarray
+    short: np.ndarray
+    on_hand: np.ndarray
+    expired: np.ndarray
+    returned: np.ndarray
+    liquidated: np.ndarray
+    margin: float  # how far every rounding decision was from going the other way
+
+
+class Reference:
+    """Simulates one instance.
+
+    Args:
+      topology: a `jaxinv.envs.topology.Topology`; only its plain fields are read.
+      numbers: the instance's numbers as NumPy arrays by name.
+    """
+
+    def __init__(self, topology, numbers: dict[str, np.ndarray]):
+        self.net = topology
+        self.numbers = numbers
+        self.margin = np.inf
+
+    def play(self, stock: Stock, action, demand, lead_time=None, price=None) -> Period:
+        """One period; changes `stock` in place.
+
+        Args:
+          action: `[E, K]`. demand: `[D, K]`. lead_time: `[E]` where random. price: `[N, K]` where it moves.
+        """
+        net, numbers = self.net, self.numbers
+        self.margin = np.inf
+        leads = net.lead_times if lead_time is None else [int(lead) for lead in lead_time]
+        ordered = self.order(stock, np.array(action, float))
+        for edge in range(net.edges):
+            for product in range(net.products):
+                quantity = ordered[edge, product]
+                if net.sources[edge] >= 0:
+                    self.take(stock.goods[net.sources[edge], product], quantity, "oldest")
+                arrival = stock.time + leads[edge]
+                stock.shipments.append(Shipment(edge, product, quantity, stock.time, arrival))
+        self.receive(stock, stock.time)
+
+        sold = np.zeros((net.nodes, net.products))
+        short = np.zeros_like(sold)
+        for place, node in enumerate(net.demand_nodes):
+            for product in range(net.products):
+                wanted = float(demand[place, product])
+                shelf = stock.goods[node, product]
+                if net.backlog:  # who waits is served first
+                    paid_back = self.take(shelf, stock.owed[node, product], net.issuing)
+                    stock.owed[node, product] -= paid_back
+                    sold[node, product] += paid_back
+                served = self.take(shelf, wanted, net.issuing)
+                sold[node, product] += served
+                short[node, product] = wanted - served
+                if net.backlog:
+                    stock.owed[node, product] += wanted - served
+
+        returned = np.zeros_like(sold)
+        liquidated = np.zeros_like(sold)
+        if net.return_lags:
+            self.take_back(stock, returned, liquidated)
+            stock.past_sales = [sold.copy(), *stock.past_sales[: net.return_lags - 1]]
+
+        on_hand = stock.goods.sum(-1)
+        costs = self.cost(stock, ordered, sold, short, on_hand, returned, liquidated, price)
+        expired = np.zeros_like(sold)
+        if net.ages > 1:
+            for node in range(net.nodes):
+                for product in range(net.products):
+                    shelf = stock.goods[node, product]
+                    expired[node, product] = shelf[0]
+                    shelf[:-1] = shelf[1:].copy()
+                    shelf[-1] = 0.0
+            costs["expiry"] = float((numbers["expiry_cost"] * expired).sum())
+        stock.time += 1
+        self.receive(stock, stock.time)
+        return Period(costs, ordered, sold, short, on_hand, expired, returned, liquidated, self.margin)
+
+    # Orders
+
+    def order(self, stock: Stock, wish: np.ndarray) -> np.ndarray:
+        """What is really ordered `[E, K]`."""
+        net, numbers = self.net, self.numbers
+        order = np.maximum(wish, 0.0)
+        for edge in range(net.edges):
+            if net.has("review") and stock.time % int(numbers["review_period"][edge]) != 0:
+                order[edge] = 0.0
+            for product in range(net.products):
+                order[edge, product] = self.whole_packs(edge, product, order[edge, product], nearest=True)
+                if net.has("minimum_order"):
+                    least = self.least(edge, product)
+                    if order[edge, product] < 0.5 * least:
+                        order[edge, product] = 0.0
+                    elif order[edge, product] < least:
+                        order[edge, product] = least
+        cut = False
+        if net.has("order_limit"):
+            cut = True
+            for edge in range(net.edges):
+                load = sum(order[edge, k] * numbers["volume"][k] for k in range(net.products))
+                if load > numbers["order_limit"][edge]:
+                    order[edge] *= numbers["order_limit"][edge] / load
+        if net.has("budget"):
+            cut = True
+            bought = [edge for edge in range(net.edges) if net.sources[edge] < 0]
+            bill = sum(float(order[edge] @ numbers["unit_cost"][edge]) for edge in bought)
+            if bill > numbers["budget"]:
+                for edge in bought:
+                    order[edge] *= numbers["budget"] / bill
+        for node in range(net.nodes):
+            leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
+            cut = cut or bool(leaving)
+            for product in range(net.products):
+                self.ration(order, leaving, product, stock.goods[node, product].sum())
+        if any(source >= 0 for source in net.sources) or cut:
+            for edge in range(net.edges):
+                for product in range(net.products):
+                    quantity = self.whole_packs(edge, product, order[edge, product], nearest=False)
+                    if net.has("minimum_order") and 0 < quantity:
+                        least = self.least(edge, product)
+                        if abs(quantity - least) > DUST:
+                            self.near(quantity - least)
+                        if quantity < least - DUST:
+                            quantity = 0.0
+                    order[edge, product] = quantity
+        return order
+
+    def least(self, edge: int, product: int) -> float:
+        """The smallest order that satisfies both the minimum and whole packs."""
+        least = self.numbers["minimum_order"][edge, product]
+        if self.net.has("packs"):
+            pack = self.numbers["pack_size"][edge, product]
+            least = pack * np.ceil(least / pack - DUST)
+        return float(least)
+
+    def whole_packs(self, edge: int, product: int, quantity: float, nearest: bool) -> float:
+        if not self.net.has("packs"):
+            return quantity
+        pack = self.numbers["pack_size"][edge, product]
+        packs = quantity / pack
+        if nearest:
+            return pack * float(np.round(packs))  # action data are exact in binary, so halves are halves
+        if abs(packs - round(packs)) > DUST:
+            self.near(abs(packs - round(packs)))
+        return pack * float(np.floor(packs + DUST))
+
+    def near(self, distance: float) -> None:
+        self.margin = min(self.margin, abs(distance))
+
+    def ration(self, order: np.ndarray, leaving: list[int], product: int, available: float) -> None:
+        wanted = sum(order[edge, product] for edge in leaving)
+        if wanted <= available:
+            return
+        if self.net.rationing == "proportional":
+            for edge in leaving:
+                order[edge, product] *= available / wanted
+        else:
+            for edge in leaving:
+                order[edge, product] = min(order[edge, product], available)
+                available -= order[edge, product]
+
+    # Goods
+
+    @staticmethod
+    def take(shelf: np.ndarray, wanted: float, issuing: str) -> float:
+        """Takes up to `wanted` units off a shelf `[A]`, and says how many."""
+        taken = 0.0
+        classes = range(len(shelf)) if issuing == "oldest" else reversed(range(len(shelf)))
+        for age in classes:
+            units = min(shelf[age], wanted - taken)
+            shelf[age] -= units
+            taken += units
+            if shelf[age] < DUST:
+                shelf[age] = 0.0
+        return taken
+
+    def receive(self, stock: Stock, now: int) -> None:
+        """Puts what arrives now on the shelves, as the freshest goods."""
+        for shipment in stock.shipments:
+            if shipment.arrives_at == now:
+                stock.goods[self.net.destinations[shipment.edge], shipment.product, -1] += shipment.quantity
+        stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
+
+    def take_back(self, stock: Stock, returned: np.ndarray, liquidated: np.ndarray) -> None:
+        net, numbers = self.net, self.numbers
+        put_back = np.zeros_like(returned)
+        for node in range(net.nodes):
+            for product in range(net.products):
+                for lag, sales in enumerate(stock.past_sales):
+                    returned[node, product] += numbers["return_share"][node, product, lag] * sales[node, product]
+                back = returned[node, product]
+                here = numbers["restock_share"][node, product] * back
+                on = numbers["forward_share"][node, product] * back if net.return_to else 0.0
+                put_back[node, product] += here
+                if net.return_to:
+                    put_back[net.return_to[node], product] += on
+                liquidated[node, product] = back - here - on
+        stock.goods[:, :, -1] += put_back
+
+    # Money
+
+    def cost(self, stock, ordered, sold, short, on_hand, returned, liquidated, price) -> dict[str, float]:
+        """Costs by name; expiry is added by the caller, after goods have aged."""
+        net, numbers = self.net, self.numbers
+        costs = dict.fromkeys(
+            ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue"), 0.0
+        )
+        for node in range(net.nodes):
+            load = 0.0
+            for k in range(net.products):
+                costs["holding"] += numbers["holding"][node, k] * on_hand[node, k]
+                waiting = stock.owed[node, k] if net.backlog else short[node, k]
+                costs["shortage"] += numbers["shortage"][node, k] * waiting
+                if net.has("revenue"):
+                    costs["revenue"] -= (numbers["price"] if price is None else price)[node, k] * sold[node, k]
+                if net.has("capacity"):
+                    load += on_hand[node, k] * numbers["volume"][k]
+                if net.return_lags:
+                    costs["returns"] += numbers["return_cost"][node, k] * returned[node, k]
+                    costs["returns"] -= numbers["liquidation_value"][node, k] * liquidated[node, k]
+            if net.has("capacity") and load > numbers["capacity"][node]:
+                costs["overflow"] += numbers["overflow_cost"][node] * (load - numbers["capacity"][node])
+            if net.return_lags and returned[node].sum() > 0:
+                costs["returns"] += numbers["return_fixed_cost"][node]
+        for edge in range(net.edges):
+            for k in range(net.products):
+                quantity = ordered[edge, k]
+                if net.has("unit_cost"):
+                    costs["ordering"] += numbers["unit_cost"][edge, k] * quantity
+                if net.has("fixed_cost") and quantity > 0:
+                    costs["ordering"] += numbers["fixed_cost"][edge, k]
+                if net.has("duty"):
+                    costs["duty"] += numbers["duty"][edge, k] * quantity
+            if net.has("freight"):
+                costs["transport"] += self.freight(edge, ordered[edge].sum())
+        if net.has("transit_holding"):
+            for shipment in stock.shipments:  # what arrives next period is still on its way
+                costs["holding"] += numbers["transit_holding"][shipment.edge, shipment.product] * shipment.quantity
+        return costs
+
+    def freight(self, edge: int, quantity: float) -> float:
+        """A fixed amount for a shipment, and each tier's rate for the units that fall into it."""
+        if quantity <= 0:
+            return 0.0
+        starts = self.numbers["freight_breaks"][edge]
+        bill = float(self.numbers["freight_fixed"][edge])
+        for tier, start in enumerate(starts):
+            end = starts[tier + 1] if tier + 1 < len(starts) else np.inf
+            bill += self.numbers["freight_rates"][edge, tier] * max(min(quantity, end) - start, 0.0)
+        return bill
