@@ -1,0 +1,109 @@
+"""Bootstrap intervals for simulated costs: means, ratios, paired differences and optimality gaps.
+
+The unit of resampling is the path (an episode, or an SKU of a panel), never the period: periods of one path depend on
+each other. Policies are compared on the same paths, so what is resampled is the pair. With several training seeds,
+values are `[seeds, paths]` and both are resampled, each seed seeing the same paths (a crossed two-level bootstrap).
+
+Every interval is deterministic given its seed, and all use the same resamples for the same seed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+CELLS = 1 << 22
+"""Resampling weights that are held in memory at a time."""
+
+
+class Estimate(NamedTuple):
+    """A number and its percentile interval; the ends are NaN where a single path leaves no spread to see."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return self.low, self.high
+
+
+def bootstrap_interval(values, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) of the mean.
+
+    Args:
+      values: `[B]` one value a path, or `[S, B]` of S training seeds on the same B paths.
+      level: coverage.
+    """
+    return mean_of(values, seed, level, resamples).interval
+
+
+def mean_of(values, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+    """The mean of `[B]` or `[S, B]` with its interval."""
+    values = _table(values)
+    means = _resampled_sums([values], seed, resamples)[0] / values.size
+    return _estimate(values.mean(), means, values.size, level)
+
+
+def ratio_of_sums(numerator, denominator, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+    """Sum of the numerators over sum of the denominators, such as a fill rate; both `[B]` or `[S, B]`.
+
+    Unlike a mean of ratios it weighs a path by its size. NaN where the denominators add up to zero.
+    """
+    numerator, denominator = np.broadcast_arrays(_table(numerator), _table(denominator))
+    sums = _resampled_sums([numerator, denominator], seed, resamples)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value, resampled = numerator.sum() / denominator.sum(), sums[0] / sums[1]
+    return _estimate(value, resampled, numerator.size, level)
+
+
+def paired_difference(cost, other, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+    """Mean of `cost - other` on the same noise, `[B]` or `[S, B]` each; below zero, `cost` is the cheaper.
+
+    `other` may have no seeds of its own, as a tuned rule has none.
+    """
+    return mean_of(_table(cost) - _table(other), seed, level, resamples)
+
+
+def relative_difference(cost, other, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+    """Paired difference as a share of the other's cost: sum(cost - other) / sum(other)."""
+    return ratio_of_sums(_table(cost) - _table(other), other, seed, level, resamples)
+
+
+def optimality_gap(cost, reference, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+    """C / C* - 1 on the same noise.
+
+    Args:
+      cost: `[B]` or `[S, B]`.
+      reference: C*, a known average cost or one a path `[B]` (the optimum or a lower bound); above zero in sum.
+    """
+    return relative_difference(cost, np.broadcast_to(reference, np.shape(cost)), seed, level, resamples)
+
+
+def _table(values) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    return values[None] if values.ndim == 1 else values
+
+
+def _estimate(value, resampled, count, level) -> Estimate:
+    if count < 2:
+        return Estimate(float(value), float("nan"), float("nan"))
+    tail = (1 - level) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Estimate(float(value), float(low), float(high))
+
+
+def _resampled_sums(tables: list[np.ndarray], seed: int, resamples: int) -> np.ndarray:
+    """Sums of each table `[S, B]` over resampled seeds and paths: `[len(tables), resamples]`.
+
+    A resample is a count of how often each row and each column was drawn, so sums are products with the counts and no
+    resampled table is ever made.
+    """
+    rows, columns = tables[0].shape
+    draw = np.random.default_rng(seed)
+    sums = []
+    for start in range(0, resamples, step := max(CELLS // columns, 1)):
+        count = min(step, resamples - start)
+        paths = draw.multinomial(columns, np.full(columns, 1 / columns), count)
+        seeds = draw.multinomial(rows, np.full(rows, 1 / rows), count)
+        sums.append([np.sum(seeds * (paths @ table.T), 1) for table in tables])
+    return np.concatenate(sums, 1)
