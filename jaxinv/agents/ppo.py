@@ -87,6 +87,30 @@ class PPOConfig:
 
 
 @struct.dataclass
+class Scales:
+    """Running moments that bring rewards and values to the order of 1."""
+
+    reward_mean: jax.Array  # [] average reward, taken off so that values do not carry the level of cost
+    reward_deviation: jax.Array  # []
+    return_deviation: jax.Array  # [] of the return within a rollout
+
+    @classmethod
+    def fresh(cls) -> "Scales":
+        return cls(jnp.float32(0.0), jnp.float32(0.0), jnp.float32(0.0))
+
+    def follow(self, reward: jax.Array, discount: jax.Array) -> "Scales":
+        """Moves towards the moments of the rewards `[T, B]` of a rollout; the first rollout sets them."""
+        keep = jnp.where(self.reward_deviation == 0, 0.0, 0.98)
+        mean = keep * self.reward_mean + (1 - keep) * reward.mean()
+        _, returns = jax.lax.scan(
+            lambda total, now: (now + discount * total,) * 2, jnp.zeros_like(reward[0]), reward - mean
+        )
+        deviations = jnp.stack([reward.std(), returns.std()]) + 1e-6
+        moved = keep * jnp.stack([self.reward_deviation, self.return_deviation]) + (1 - keep) * deviations
+        return Scales(mean, moved[0], moved[1])
+
+
+@struct.dataclass
 class PPOState:
     """Everything that training carries on: saved whole in a checkpoint."""
 
@@ -96,8 +120,7 @@ class PPOState:
     index: jax.Array  # [B] instance of each environment
     key: jax.Array
     update: jax.Array  # [] int32
-    reward_mean: jax.Array  # [] running mean of the reward
-    reward_scale: jax.Array  # [] running scale of it
+    scales: Scales
 
 
 @struct.dataclass
@@ -155,8 +178,7 @@ class PPO:
             index=index,
             key=key,
             update=jnp.int32(0),
-            reward_mean=jnp.float32(0.0),
-            reward_scale=jnp.float32(1.0),
+            scales=Scales.fresh(),
         )
 
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
@@ -168,9 +190,9 @@ class PPO:
         network, collected = self._collect(state.params, noise_key, episodes, trace, signals, instance)
         raw, log_prob, stock, values, last_value, reward, short, contexts = collected
 
-        mean, scale = _running_scale(state, reward)
+        scales = state.scales.follow(reward, self.numbers["discount"])
         advantage, target = generalised_advantage(
-            (reward - mean) / scale, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
+            (reward - scales.reward_mean) / scales.return_deviation, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
         )
         tokens = jax.vmap(
             lambda signals, params: self.policy.tokens(signals, self.worlds.env.facts(params)),
@@ -188,11 +210,11 @@ class PPO:
             stockout=(short > 0).T.astype(jnp.float32),
         )
         replay = (episodes.network, trace, contexts, instance)
-        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scale)
+        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
         cost = -reward.mean()
         metrics = {"cost": cost, **metrics}
         state = PPOState(
-            params, optimiser, after.replace(network=network), index, key, state.update + 1, mean, scale
+            params, optimiser, after.replace(network=network), index, key, state.update + 1, scales
         )
         return state, metrics
 
@@ -357,14 +379,6 @@ def pinball(forecast: jax.Array, demand: jax.Array, recent: jax.Array) -> jax.Ar
     levels = jnp.asarray(QUANTILES)
     loss = jnp.maximum(levels * error, (levels - 1) * error)
     return jnp.sum(jnp.where(known, loss, 0.0)) / (known.sum() * forecast.shape[0] * forecast.shape[3] * len(QUANTILES))
-
-
-def _running_scale(state: PPOState, reward):
-    """Running mean and standard deviation of rewards; the first rollout sets them."""
-    keep = jnp.where(state.update == 0, 0.0, 0.99)
-    mean = keep * state.reward_mean + (1 - keep) * reward.mean()
-    scale = keep * state.reward_scale + (1 - keep) * (reward.std() + 1e-6)
-    return mean, scale
 
 
 def _soon(flag, horizon):

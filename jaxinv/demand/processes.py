@@ -140,17 +140,19 @@ class TraceParams:
     covariates: jax.Array  # [T, C] what was known of each period before it began
     first: jax.Array  # [] earliest period an episode may start at, history included
     last: jax.Array  # [] latest
+    level_spread: jax.Array = 0.0  # [] an episode's demand is multiplied by exp(level_spread * z); 0 replays exactly
 
 
 @dataclass(frozen=True)
 class Replay(DemandProcess):
     """Replays a recorded trace from a period drawn at reset; past the end the last period repeats.
 
-    One instance holds one trace; a panel of SKUs is a batch of instances.
+    One instance holds one trace; a panel of SKUs is a batch of instances. Training may spread the level of demand
+    between episodes (augmentation), so that a policy learns to follow a level it has not seen.
     """
 
     known_covariates: int = 0
-    start_noise = {"start": ()}
+    start_noise = {"start": (), "market": ()}
     noise = {}
 
     @property
@@ -159,10 +161,12 @@ class Replay(DemandProcess):
 
     def init(self, uniforms, params: TraceParams):
         span = params.last - params.first + 1
-        return params.first + jnp.floor(uniforms["start"] * span).astype(jnp.int32)
+        start = params.first + jnp.floor(uniforms["start"] * span).astype(jnp.int32)
+        return start, jnp.exp(params.level_spread * quantiles.standard_normal(uniforms["market"]))
 
-    def step(self, time, uniforms, params: TraceParams):
-        return time + 1, params.demand[jnp.minimum(time, params.demand.shape[0] - 1)]
+    def step(self, state, uniforms, params: TraceParams):
+        time, level = state
+        return (time + 1, level), level * params.demand[jnp.minimum(time, params.demand.shape[0] - 1)]
 
-    def known(self, time, params: TraceParams):
-        return params.covariates[jnp.minimum(time, params.covariates.shape[0] - 1)]
+    def known(self, state, params: TraceParams):
+        return params.covariates[jnp.minimum(state[0], params.covariates.shape[0] - 1)]

@@ -243,7 +243,7 @@ def serve(topology, stock, demand, backorder):
         order = stock if topology.issuing == "oldest" else stock[..., ::-1]
         before = jnp.cumsum(order, -1) - order
         taken = jnp.clip(wanted[..., None] - before, 0.0, order)
-        sold = taken.sum(-1)
+        sold = jnp.minimum(stock.sum(-1), wanted)  # not the sum of `taken`, whose rounding would look like a shortage
         left = stock - (taken if topology.issuing == "oldest" else taken[..., ::-1])
     if backorder is None:
         return left, sold, wanted - sold, None

@@ -9,6 +9,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
 from jaxinv.envs.problem import Preset
+from jaxinv.envs.retail import Retail
 from jaxinv.errors import unknown
 
 PRESETS: dict[str, type[Preset]] = {
@@ -17,6 +18,7 @@ PRESETS: dict[str, type[Preset]] = {
     "dual_sourcing": DualSourcing,
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
+    "retail": Retail,
 }
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 CELLS = 1 << 22
-"""Resampling weights that are held in memory at a time."""
+"""Resampled values that are held in memory at a time."""
 
 
 class Estimate(NamedTuple):
@@ -95,15 +95,15 @@ def _estimate(value, resampled, count, level) -> Estimate:
 def _resampled_sums(tables: list[np.ndarray], seed: int, resamples: int) -> np.ndarray:
     """Sums of each table `[S, B]` over resampled seeds and paths: `[len(tables), resamples]`.
 
-    A resample is a count of how often each row and each column was drawn, so sums are products with the counts and no
-    resampled table is ever made.
+    Seeds and paths are drawn apart, so every seed of a resample sees the same paths.
     """
     rows, columns = tables[0].shape
     draw = np.random.default_rng(seed)
     sums = []
     for start in range(0, resamples, step := max(CELLS // columns, 1)):
         count = min(step, resamples - start)
-        paths = draw.multinomial(columns, np.full(columns, 1 / columns), count)
+        paths = draw.integers(columns, size=(count, columns), dtype=np.int32)
         seeds = draw.multinomial(rows, np.full(rows, 1 / rows), count)
-        sums.append([np.sum(seeds * (paths @ table.T), 1) for table in tables])
+        of_seeds = ([row[paths].sum(1) for row in table] for table in tables)
+        sums.append([np.sum(seeds.T * np.stack(of_seed), 0) for of_seed in of_seeds])
     return np.concatenate(sums, 1)

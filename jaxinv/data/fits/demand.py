@@ -1,138 +1,22 @@
-"""What the embedded cross-border world takes from real files, and how each number was fitted.
-
-Three fits, each a pure function of one raw file, and beside them their results as constants, so that the
-package needs no file at run time: `SCMS_LEAD_TIMES` and `SCMS_FREIGHT` from USAID's Supply Chain Management
-System delivery history (purchase-order lines to 43 countries, 2006-2015), `ONLINE_RETAIL_DEMAND` from UCI
-Online Retail (a British wholesaler of gifts, 2010-12-01 to 2011-12-09). A test fits them afresh and compares.
-"""
+"""Daily demand of SKUs, its season, shocks and markets, fitted to UCI Online Retail."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.fits.reading import read
 from jaxinv.errors import UserError
 
-PROBABILITIES = tuple(round(0.05 * k, 2) for k in range(1, 20))  # 5%, 10% … 95%
-TIER_EDGES_KG = (500.0, 2500.0, 10000.0)  # where the marginal freight rate changes
-LIGHTEST_KG, HEAVIEST_KG = 200.0, 25000.0  # lighter consignments are left out, few are heavier
 VELOCITY_CLASSES = (("fast", 0.2), ("medium", 0.3), ("long_tail", 0.5))  # shares of the SKUs
-
 HOME = "United Kingdom"
 EUROPE = (
-    "Austria",
-    "Belgium",
-    "Channel Islands",
-    "Cyprus",
-    "Czech Republic",
-    "Denmark",
-    "EIRE",
-    "European Community",
-    "Finland",
-    "France",
-    "Germany",
-    "Greece",
-    "Iceland",
-    "Italy",
-    "Lithuania",
-    "Malta",
-    "Netherlands",
-    "Norway",
-    "Poland",
-    "Portugal",
-    "Spain",
-    "Sweden",
-    "Switzerland",
-)
-
-
-@dataclass(frozen=True)
-class LeadTimeSpread:
-    """Lead times of one shipment mode relative to the mean of their lane (a supplier site and a country).
-
-    Attributes:
-      shipments: how many shipments the shape rests on, all in lanes of five or more.
-      median_days: median over all shipments of the mode, production included [days].
-      quantiles: lead time / mean at `PROBABILITIES`, dimensionless.
-      lognormal_cv: coefficient of variation of the lognormal nearest to `quantiles`.
-      lognormal_error: root mean square distance of its quantiles from `quantiles`.
-      gamma_cv: the same for the gamma distribution.
-      gamma_error: the same for the gamma distribution.
-      pooled_cv: standard deviation / mean over all shipments, lanes mixed; for comparison only.
-    """
-
-    shipments: int
-    median_days: float
-    quantiles: tuple[float, ...]
-    lognormal_cv: float
-    lognormal_error: float
-    gamma_cv: float
-    gamma_error: float
-    pooled_cv: float
-
-
-@dataclass(frozen=True)
-class LeadTimes:
-    """Lead-time spread by mode, and how much slower the sea is.
-
-    Attributes:
-      air: scheduled air freight; chartered aircraft left out.
-      ocean: ocean freight.
-      ocean_to_air: ratio of the modes' median lead times, production included in both.
-      ocean_to_air_same_lane: the same ratio within lanes that used both modes (median over lanes).
-      ocean_minus_air_days: difference of medians within such lanes (median over lanes), where the production
-        time, common to both, cancels [days].
-    """
-
-    air: LeadTimeSpread
-    ocean: LeadTimeSpread
-    ocean_to_air: float
-    ocean_to_air_same_lane: float
-    ocean_minus_air_days: float
-
-
-@dataclass(frozen=True)
-class FreightRate:
-    """Freight of one mode; money in nominal US dollars.
-
-    Attributes:
-      consignments: how many the rates rest on.
-      usd_per_kg: median freight / weight.
-      value_share: median freight / value of the goods, at the weights the mode carries.
-      scale: a in freight = a * weight_kg ** b [USD].
-      exponent: b; below 1, so that a kilogram is cheaper in a larger consignment.
-      tier_usd_per_kg: marginal rate in the bands that `TIER_EDGES_KG` parts.
-      tier_value_share: the same as a share of item value, for goods of `Freight.usd_value_per_kg`.
-    """
-
-    consignments: int
-    usd_per_kg: float
-    value_share: float
-    scale: float
-    exponent: float
-    tier_usd_per_kg: tuple[float, ...]
-    tier_value_share: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Freight:
-    """Freight by mode, for the same goods by either.
-
-    Attributes:
-      air: scheduled air freight.
-      ocean: ocean freight.
-      usd_value_per_kg: median value of a kilogram of goods over both modes, which turns weight rates into
-        shares of value.
-      reference_kg: median consignment over both modes; tier edges divided by it are in reference orders.
-    """
-
-    air: FreightRate
-    ocean: FreightRate
-    usd_value_per_kg: float
-    reference_kg: float
+    "Austria", "Belgium", "Channel Islands", "Cyprus", "Czech Republic", "Denmark", "EIRE", "European Community",
+    "Finland", "France", "Germany", "Greece", "Iceland", "Italy", "Lithuania", "Malta", "Netherlands", "Norway",
+    "Poland", "Portugal", "Spain", "Sweden", "Switzerland",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,96 +85,7 @@ class Demand:
     spikes_a_year_by_chance: float
 
 
-# The fits below, of the files in shared/data, to three digits.
-SCMS_LEAD_TIMES = LeadTimes(
-    air=LeadTimeSpread(
-        shipments=2490,
-        median_days=95.0,
-        quantiles=(
-            0.364,
-            0.448,
-            0.515,
-            0.569,
-            0.623,
-            0.675,
-            0.724,
-            0.771,
-            0.818,
-            0.868,
-            0.927,
-            0.989,
-            1.05,
-            1.13,
-            1.23,
-            1.31,
-            1.46,
-            1.68,
-            2.19,
-        ),
-        lognormal_cv=0.58,
-        lognormal_error=0.0321,
-        gamma_cv=0.54,
-        gamma_error=0.0621,
-        pooled_cv=0.635,
-    ),
-    ocean=LeadTimeSpread(
-        shipments=271,
-        median_days=174.0,
-        quantiles=(
-            0.544,
-            0.598,
-            0.653,
-            0.701,
-            0.805,
-            0.846,
-            0.851,
-            0.888,
-            0.951,
-            0.977,
-            1.03,
-            1.06,
-            1.13,
-            1.15,
-            1.2,
-            1.25,
-            1.34,
-            1.45,
-            1.51,
-        ),
-        lognormal_cv=0.32,
-        lognormal_error=0.0359,
-        gamma_cv=0.31,
-        gamma_error=0.026,
-        pooled_cv=0.347,
-    ),
-    ocean_to_air=1.83,
-    ocean_to_air_same_lane=1.44,
-    ocean_minus_air_days=43.0,
-)
-
-SCMS_FREIGHT = Freight(
-    air=FreightRate(
-        consignments=1821,
-        usd_per_kg=8.44,
-        value_share=0.0897,
-        scale=55.7,
-        exponent=0.733,
-        tier_usd_per_kg=(10.6, 5.95, 4.04, 3.03),
-        tier_value_share=(0.129, 0.0724, 0.0491, 0.0368),
-    ),
-    ocean=FreightRate(
-        consignments=266,
-        usd_per_kg=1.62,
-        value_share=0.0299,
-        scale=138.0,
-        exponent=0.489,
-        tier_usd_per_kg=(5.79, 1.73, 0.824, 0.473),
-        tier_value_share=(0.0704, 0.0211, 0.01, 0.00575),
-    ),
-    usd_value_per_kg=82.2,
-    reference_kg=1530.0,
-)
-
+# The fit below, of the file in shared/data, to three digits.
 ONLINE_RETAIL_DEMAND = Demand(
     classes=(
         VelocityClass(
@@ -344,109 +139,6 @@ ONLINE_RETAIL_DEMAND = Demand(
     spikes_a_year=0.922,
     spikes_a_year_by_chance=0.913,
 )
-
-
-def fit_lead_times(path: str | Path) -> LeadTimes:
-    """Fits lead-time spread to `scms_delivery_history.csv.gz`.
-
-    A lead time runs from "PO Sent to Vendor" to "Delivered to Client" in days; it is positive and one a
-    shipment (ASN/DN), because the lines of a shipment travel together and count once. It includes production,
-    so only its shape is used: each lead time is divided by the geometric mean of its lane (manufacturing site
-    and country, five shipments or more), the residual logarithm stretched by sqrt(n / (n - 1)) for the mean
-    taken out, and the pool scaled to mean 1 (a mean over values held within their 1% and 99% quantiles, since
-    a few dates are misprints). An edge of the network is one lane, so the spread within lanes is the right
-    one; lanes mixed have more. Lognormal and gamma distributions of mean 1 are fitted by least squares on the
-    5% … 95% quantiles.
-
-    Air Charter is left out: chartered aircraft fly from the regional stores, for which no order date is kept
-    (18 usable lines). Truck is left out: half of its lines arrive within four days of the order, from stock
-    that was there already. Domestic supply can borrow the air shape.
-
-    Raises:
-      UserError: the file is missing, is not this table, or has too few shipments of a mode.
-    """
-    table = _read(
-        path,
-        [
-            "ASN/DN #",
-            "Country",
-            "Manufacturing Site",
-            "Shipment Mode",
-            "PO Sent to Vendor Date",
-            "Delivered to Client Date",
-        ],
-    )
-    sent = pd.to_datetime(table["PO Sent to Vendor Date"], format="%Y-%m-%d", errors="coerce")
-    delivered = pd.to_datetime(table["Delivered to Client Date"], format="%Y-%m-%d", errors="coerce")
-    table = table.assign(
-        days=(delivered - sent).dt.days, lane=table["Country"] + " from " + table["Manufacturing Site"]
-    )
-    shipments = table[table["days"] > 0].drop_duplicates("ASN/DN #")
-    by_mode = {mode: shipments[shipments["Shipment Mode"] == mode] for mode in ("Air", "Ocean")}
-
-    air, ocean = (_spread(by_mode[mode], path, mode) for mode in ("Air", "Ocean"))
-    lanes = {mode: rows.groupby("lane")["days"].agg(["median", "size"]) for mode, rows in by_mode.items()}
-    both = lanes["Air"].add_suffix("_air").join(lanes["Ocean"].add_suffix("_ocean"), how="inner")
-    both = both[(both["size_air"] >= 5) & (both["size_ocean"] >= 5)]
-    return LeadTimes(
-        air=air,
-        ocean=ocean,
-        ocean_to_air=ocean.median_days / air.median_days,
-        ocean_to_air_same_lane=float((both["median_ocean"] / both["median_air"]).median()),
-        ocean_minus_air_days=float((both["median_ocean"] - both["median_air"]).median()),
-    )
-
-
-def fit_freight(path: str | Path) -> Freight:
-    """Fits freight cost to `scms_delivery_history.csv.gz`.
-
-    A consignment is the line that states weight and freight as positive numbers with the lines that refer to
-    it ("See ASN-… (ID#:…)"), and its value is the sum of their line item values: dividing by the stating
-    line's value alone would overstate the share. Lines whose freight is in the price or is invoiced apart
-    fall out. Only Direct Drop consignments (supplier to country) are used: all but five ocean consignments
-    are, while air freight from the regional stores is another journey. Air Charter is left out: an aircraft
-    is paid whole, whatever it carries. Consignments under 200 kg are left out: no planner ships those by sea,
-    and the handful there are (parts of others, it seems, two at over 1,000 USD a kilogram) would tilt the
-    curve of the heavy ones.
-
-    freight = a * weight^b is the median regression of log freight on log weight, so a few misprinted weights
-    do not matter. Tiers are chords of that curve between `TIER_EDGES_KG` (the first from 0 kg, the last to
-    25,000 kg), hence decreasing. Above 10,000 kg the ocean rate is the least certain: 59 consignments, whose
-    own medians suggest about twice the curve's. A rate in USD a kilogram becomes a share of item value
-    through one value density for both modes, since a planner chooses the mode for the same goods: share = USD
-    a kilogram / USD of value a kilogram. For goods of another density multiply the shares by usd_value_per_kg
-    / theirs: these are medicines and test kits, general merchandise is worth less a kilogram and pays a
-    larger share.
-
-    Raises:
-      UserError: the file is missing, is not this table, or has too few consignments of a mode.
-    """
-    table = _read(
-        path,
-        ["ID", "Fulfill Via", "Shipment Mode", "Line Item Value", "Weight (Kilograms)", "Freight Cost (USD)"],
-    )
-    referred = pd.to_numeric(table["Freight Cost (USD)"].astype(str).str.extract(r"\(ID#:(\d+)\)")[0])
-    stated = pd.to_numeric(table["Line Item Value"], errors="coerce")
-    value = stated.groupby(referred.fillna(table["ID"])).sum()
-    table = pd.DataFrame(
-        {
-            "mode": table["Shipment Mode"],
-            "via": table["Fulfill Via"],
-            "value": table["ID"].map(value),
-            "kg": pd.to_numeric(table["Weight (Kilograms)"], errors="coerce"),
-            "usd": pd.to_numeric(table["Freight Cost (USD)"], errors="coerce"),
-        }
-    )
-    table = table[
-        (table["kg"] >= LIGHTEST_KG)
-        & (table["usd"] > 0)
-        & (table["value"] > 0)
-        & (table["via"] == "Direct Drop")
-        & table["mode"].isin(["Air", "Ocean"])
-    ]
-    density = float((table["value"] / table["kg"]).median())
-    air, ocean = (_rate(table[table["mode"] == mode], density, path, mode) for mode in ("Air", "Ocean"))
-    return Freight(air=air, ocean=ocean, usd_value_per_kg=density, reference_kg=float(table["kg"].median()))
 
 
 def fit_demand(path: str | Path) -> Demand:
@@ -518,109 +210,15 @@ def fit_demand(path: str | Path) -> Demand:
     )
 
 
-def _read(path: str | Path, columns: list[str]) -> pd.DataFrame:
-    """These columns of a CSV, or one message that says what is wrong with it."""
-    try:
-        table = pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, EOFError) as error:  # pandas' parser and encoding errors are ValueErrors
-        raise UserError(f"{path}: cannot be read as a CSV table ({error})") from error
-    missing = [name for name in columns if name not in table]
-    if missing:
-        named, found = (", ".join(map(repr, names)) for names in (missing, table.columns))
-        raise UserError(f"{path}: no column {named}; found {found}")
-    return table[columns]
-
-
-def _spread(shipments: pd.DataFrame, path: str | Path, mode: str) -> LeadTimeSpread:
-    """The spread of one mode's shipments (`days`, `lane`) about their lanes."""
-    size = shipments.groupby("lane")["days"].transform("size")
-    kept = shipments[size >= 5]
-    if len(kept) < 50:
-        raise UserError(f"{path}: {len(kept)} shipments by {mode} in lanes of five or more; the fit needs 50")
-    log = np.log(kept["days"])
-    size = size[size >= 5]
-    residual = (log - log.groupby(kept["lane"]).transform("mean")) * np.sqrt(size / (size - 1))
-    relative = np.exp(residual).to_numpy()
-    relative = relative / np.clip(relative, *np.quantile(relative, [0.01, 0.99])).mean()
-    quantiles = np.quantile(relative, PROBABILITIES)
-    lognormal_cv, lognormal_error = _nearest_cv(_lognormal_quantiles, quantiles)
-    gamma_cv, gamma_error = _nearest_cv(_gamma_quantiles, quantiles)
-    return LeadTimeSpread(
-        shipments=len(kept),
-        median_days=float(shipments["days"].median()),
-        quantiles=tuple(quantiles.tolist()),
-        lognormal_cv=lognormal_cv,
-        lognormal_error=lognormal_error,
-        gamma_cv=gamma_cv,
-        gamma_error=gamma_error,
-        pooled_cv=float(shipments["days"].std() / shipments["days"].mean()),
-    )
-
-
-def _nearest_cv(family: Callable[[float], np.ndarray], quantiles: np.ndarray) -> tuple[float, float]:
-    """The coefficient of variation whose quantiles lie nearest, to the hundredth, and their distance."""
-    tried = [(float(np.sqrt(np.mean((family(cv) - quantiles) ** 2))), cv) for cv in np.arange(5, 151) / 100]
-    error, cv = min(tried)
-    return float(cv), error
-
-
-def _lognormal_quantiles(cv: float) -> np.ndarray:
-    """At `PROBABILITIES`, of mean 1."""
-    z = np.linspace(-6, 6, 4001)
-    cdf = [0.5 * math.erfc(-x / math.sqrt(2)) for x in z]
-    sigma = math.sqrt(math.log1p(cv**2))
-    return np.exp(sigma * np.interp(PROBABILITIES, cdf, z) - sigma**2 / 2)
-
-
-def _gamma_quantiles(cv: float) -> np.ndarray:
-    """At `PROBABILITIES`, of mean 1, by summing the density on a fine grid in log x (smooth at any shape)."""
-    shape = cv**-2
-    log_x = np.linspace(-20, 3, 4001)
-    cdf = np.cumsum(np.exp(shape * (log_x - np.exp(log_x) + math.log(shape)) - math.lgamma(shape)))
-    return np.exp(np.interp(PROBABILITIES, cdf / cdf[-1], log_x))
-
-
-def _rate(consignments: pd.DataFrame, density: float, path: str | Path, mode: str) -> FreightRate:
-    """Rates of one mode's consignments (`kg`, `usd`, `value`); density in USD of value a kilogram."""
-    if len(consignments) < 50:
-        raise UserError(
-            f"{path}: {len(consignments)} consignments by {mode} state weight and freight; the fit needs 50"
-        )
-    kg, usd = consignments["kg"].to_numpy(float), consignments["usd"].to_numpy(float)
-    intercept, exponent = _median_regression(np.log(kg), np.log(usd))
-    edges = np.array([0.0, *TIER_EDGES_KG, HEAVIEST_KG])
-    tiers = np.diff(math.exp(intercept) * edges**exponent) / np.diff(edges)
-    return FreightRate(
-        consignments=len(kg),
-        usd_per_kg=float(np.median(usd / kg)),
-        value_share=float((consignments["usd"] / consignments["value"]).median()),
-        scale=math.exp(intercept),
-        exponent=exponent,
-        tier_usd_per_kg=tuple(tiers.tolist()),
-        tier_value_share=tuple((tiers / density).tolist()),
-    )
-
-
-def _median_regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of the line with the least sum of absolute errors, by reweighted least squares."""
-    design = np.stack([np.ones_like(x), x], axis=1)
-    weight = np.ones_like(x)
-    for _ in range(100):
-        line = np.linalg.solve(design.T @ (weight[:, None] * design), design.T @ (weight * y))
-        weight = 1 / np.maximum(np.abs(y - design @ line), 1e-4)
-    return float(line[0]), float(line[1])
-
-
 def _sales(path: str | Path) -> pd.DataFrame:
     """The daily sales with `units` net of same-day cancellations."""
-    table = _read(path, ["date", "stock_code", "country", "units", "orders", "cancelled_units"])
+    table = read(path, ["date", "stock_code", "country", "units", "orders", "cancelled_units"])
     dates = pd.to_datetime(table["date"], format="%Y-%m-%d", errors="coerce")
     counts = table[["units", "orders", "cancelled_units"]].apply(pd.to_numeric, errors="coerce")
     wrong = np.flatnonzero(dates.isna() | ~(counts >= 0).all(axis=1))
     if len(wrong):
         raise UserError(
-            f"{path}: row {wrong[0] + 2}: date is not ISO, or units, orders or "
-            "cancelled_units is not a number from 0"
+            f"{path}: row {wrong[0] + 2}: date is not ISO, or units, orders or cancelled_units is not a number from 0"
         )
     if table.empty:
         raise UserError(f"{path}: no rows")

@@ -1,0 +1,162 @@
+"""Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
+from jaxinv.demand.exogenous import QuotedLeadTimes, World
+from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
+from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retail(Preset):
+    """A store that replenishes each series of a sales table from a supplier; lost sales.
+
+    Sales are read as demand: what a shop out of stock could not sell is not in them. Costs are per unit of a series'
+    own mean sales in training, so that every series weighs the same: holding its mean demand for a period costs
+    `holding_cost`. The policy is trained on the periods before the split and judged on those after it.
+
+    Attributes:
+      data: a file or directory of sales, see `jaxinv.data.load`.
+      reader: its reader by name, or empty to recognise it.
+      frequency: "day", "week", or empty for weeks.
+      lead_time: periods; `lead_time_spread` adds 0 .. spread periods, another number for each series.
+      holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
+      train: share of the periods that train; "published" splits come with `published_split`.
+      published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up.
+      min_active: share of training periods in which a series must have sold.
+      max_series: most series to keep; 0 for all.
+      level_spread: augmentation of training episodes, the standard deviation of a series' log level.
+    """
+
+    data: str = ""
+    reader: str = ""
+    frequency: str = "week"
+    lead_time: int = 3
+    lead_time_spread: int = 0
+    holding_cost: float = 1.0
+    shortage_cost: float = 4.0
+    train: float = 0.7
+    published_split: bool = False
+    min_active: float = 0.5
+    max_series: int = 0
+    instance_seed: int = 0
+    level_spread: float = 0.3
+    horizon: int = 40
+    history: int = 16
+
+    def __post_init__(self):
+        super().__post_init__()
+        not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread")
+        positive(self, "holding_cost", "shortage_cost")
+
+    def build(self) -> Problem:
+        if not self.data:
+            raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
+        panel = Panel.from_table(load(self.data, self.reader or None), self.frequency or None)
+        split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+        warm_up = max(split.warm_up, self.lead_time + self.lead_time_spread + 4)
+        self._check_lengths(split, warm_up)
+        panel = panel.select(
+            min_active=self.min_active, window=split.train, max_series=self.max_series or None, seed=self.instance_seed
+        )
+        scale = panel.scale(split.train).astype(np.float64)
+        series = len(scale)
+        draw = np.random.default_rng(self.instance_seed)
+        lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
+        topology = Topology(
+            nodes=1,
+            sources=(SUPPLIER,),
+            destinations=(0,),
+            demand_nodes=(0,),
+            lead_times=None if self.lead_time_spread else (self.lead_time,),
+            max_lead_time=self.lead_time + self.lead_time_spread,
+            mechanisms=frozenset({"packs"} if self.integer_orders else set()),
+            node_names=("store",),
+            edge_names=("supplier-store",),
+        )
+        covariates = _covariates(panel, split.train)
+
+        def stacked(values):
+            """One value a series as `[series, 1, 1]`."""
+            return jnp.asarray(np.asarray(values, float)[:, None, None], jnp.float32)
+
+        def trace(stop: int, first: int, last: int, spread: float) -> TraceParams:
+            return TraceParams(
+                demand=jnp.asarray(panel.sales[:, :stop, None, None]),
+                covariates=jnp.asarray(covariates[:, :stop]),
+                first=jnp.full(series, first, jnp.int32),
+                last=jnp.full(series, last, jnp.int32),
+                level_spread=jnp.full(series, spread, jnp.float32),
+            )
+
+        cover = scale * (lead + 1)
+        train = InstanceParams(
+            max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
+            holding=stacked(self.holding_cost / scale),
+            shortage=stacked(self.shortage_cost / scale),
+            weights=jnp.tile(weight_vector(self.weights), (series, 1)),
+            scale=stacked(scale),
+            initial_low=stacked(0.3 * cover),
+            initial_high=stacked(1.3 * cover),
+            initial_pipeline=stacked(scale),
+            lead_time=jnp.asarray(lead[:, None], jnp.float32),
+            max_order=stacked(4 * cover),
+            pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
+            # the training trace ends where training ends: what comes after cannot leak because it is not there
+            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon, self.level_spread),
+        )
+        scored = split.scored("test")
+        start = scored.start - warm_up - self.history
+        test = train.replace(
+            initial_low=stacked(cover),
+            initial_high=stacked(cover),
+            demand=trace(scored.stop, start, start, 0.0),
+        )
+        world = World(
+            Replay(known_covariates=covariates.shape[-1]), QuotedLeadTimes() if self.lead_time_spread else None
+        )
+        one = InventoryNetwork(topology, world, train, self.history, "retail")
+        return Problem(
+            env=one,
+            train=train,
+            test=test,
+            instances=series,
+            test_periods=warm_up + scored.stop - scored.start,
+            warm_up=warm_up,
+            periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
+            labels=tuple(" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)),
+        )
+
+    def _check_lengths(self, split: TimeSplit, warm_up: int) -> None:
+        """Refuses data too short for the history and horizon that were asked for."""
+        if split.train.stop < self.history + self.horizon:
+            raise UserError(
+                f"{split.train.stop} training periods are fewer than history={self.history} and horizon={self.horizon} "
+                "together; give more data or smaller numbers"
+            )
+        if split.scored("test").start < warm_up + self.history:
+            raise UserError(
+                f"the test begins in period {split.scored('test').start}, before history={self.history} and "
+                f"{warm_up} periods of warm-up; give more training data or a shorter history"
+            )
+
+
+def _covariates(panel: Panel, train: slice) -> np.ndarray:
+    """What is known of each period before it begins, standardised by the training periods: `[series, T, C]`."""
+    calendar, _ = calendar_features(panel.dates, panel.frequency)
+    series, periods = panel.sales.shape
+    columns = [np.broadcast_to(calendar[None], (series, periods, calendar.shape[-1]))]
+    for values in panel.covariates.values():
+        seen = values[:, train]
+        spread = seen.std()
+        if spread > 0:
+            columns.append(np.clip((values - seen.mean()) / spread, -5, 5)[..., None])
+    return np.concatenate(columns, -1).astype(np.float32)

@@ -1,0 +1,283 @@
+"""Evaluates policies on the same held-out noise and compares them path by path."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import unknown
+from jaxinv.evaluation.rollout import BATCH, batch_last, begin, take_instances, unroll_world
+from jaxinv.evaluation.simulate import Totals, simulate
+from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, paired_difference, relative_difference
+from jaxinv.evaluation.tuning import Tuned, instance_groups
+from jaxinv.policies.policy import Policy
+
+PATHS = 1024
+"""Most paths in one program; it bounds the memory of an evaluation."""
+
+HELD_OUT = 2
+"""Folded into the key, so that an evaluation never draws what a tuning with the same key did."""
+
+COLUMNS = {
+    "policy": "policy",
+    "cost": "cost",
+    "cost_interval": "95%",
+    "relative_difference": "vs best rule, %",
+    "relative_difference_interval": "95%",
+    "gap": "gap, %",
+    "fill_rate": "fill rate, %",
+    "stockout_rate": "stock-outs, %",
+    "turnover": "turns a year",
+    "forecast_error": "forecast error",
+}
+"""Headings, in order, of the table for people (`jaxinv.cli.table`); the documents hold more."""
+
+
+class Contestant(NamedTuple):
+    """A policy under evaluation.
+
+    Attributes:
+      name: what its row is called.
+      params: its parameters; `policy_axis` is `BATCH` where their last axis is the instances of the problem.
+    """
+
+    name: str
+    policy: Policy
+    params: Any
+    policy_axis: int | None = None
+
+
+def contestants_of(tuned: Mapping[str, Tuned]) -> list[Contestant]:
+    """Tuned rules as contestants."""
+    return [Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in tuned.items()]
+
+
+def best_of(tuned: Mapping[str, Tuned]) -> str:
+    """Name of the rule with the lowest cost in training: the one that others are compared with.
+
+    It is chosen in training because the best on the test noise would be chosen with the test's own luck.
+    """
+    return min(tuned, key=lambda name: tuned[name].cost)
+
+
+def evaluate(
+    problem: Problem,
+    contestants: Sequence[Contestant],
+    key: jax.Array,
+    *,
+    paths: int = 512,
+    baseline: str | None = None,
+    reference: float | np.ndarray | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[dict[str, Any]]:
+    """One row for each policy, all on the same noise of `problem.test`.
+
+    With several instances each is one path, in order, so that policies are paired by instance; a single instance is run
+    on `paths` independent episodes. An episode lasts `problem.test_periods`, of which the warm-up is not counted.
+
+    Args:
+      baseline: the contestant that all are compared with, by convention the rule that was cheapest in training
+        (`best_of`); None for no comparison.
+      reference: the optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
+      seed: of the bootstrap.
+      level: of all intervals.
+
+    Returns:
+      Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in the same
+      unit and `relative_difference` in percent of the baseline's cost, below zero is better; `gap`, cost over reference
+      minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of units served at once;
+      `stockout_rate`, the share of periods (of a node and product) with demand unserved; `turnover`, units sold a year
+      over mean stock; `parts`, the weighted cost parts, which add up to the cost; `forecast_error`, where the policy has
+      a method of that name `(params, problem, key) -> float`. What does not apply is None.
+
+    Raises:
+      UserError: if the baseline is no contestant.
+    """
+    contestants = [Contestant(*contestant) for contestant in contestants]
+    names = [contestant.name for contestant in contestants]
+    if baseline is not None and baseline not in names:
+        raise unknown("baseline", baseline, names)
+    totals = {contestant.name: measure(problem, contestant, key, paths) for contestant in contestants}
+    periods = problem.test_periods - problem.warm_up
+    costs = {name: -total.reward / periods for name, total in totals.items()}
+    against = None if baseline is None else costs[baseline]
+    bootstrap = {"seed": seed, "level": level}
+
+    rows = []
+    for contestant in contestants:
+        cost, total = costs[contestant.name], totals[contestant.name]
+        row = {"policy": contestant.name, **_entry("cost", mean_of(cost, **bootstrap))}
+        difference = relative = gap = None
+        if against is not None:
+            difference = paired_difference(cost, against, **bootstrap)
+            relative = relative_difference(cost, against, **bootstrap) if against.sum() > 0 else None
+        if reference is not None and np.sum(reference) > 0:
+            gap = optimality_gap(cost, reference, **bootstrap)
+        row |= _entry("difference", difference)
+        row |= _entry("relative_difference", relative, 100.0)
+        row |= _entry("gap", gap)
+        row |= _service(problem, total, periods)
+        row["parts"] = _parts(problem, total, periods)
+        forecast_error = getattr(contestant.policy, "forecast_error", None)
+        row["forecast_error"] = None if forecast_error is None else forecast_error(contestant.params, problem, key)
+        rows.append(row)
+    return rows
+
+
+def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> Totals:
+    """What a policy did on each path of the held-out noise: `Totals` of NumPy arrays `[..., B]`.
+
+    The noise depends on the key, the problem and `paths` alone, so any two calls can be paired.
+    """
+    name, policy, params, policy_axis = contestant
+    parts = []
+    for index, instance, group_key in _groups(problem, key, paths):
+        own = params if policy_axis is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], params)
+        parts.append(
+            _simulate(problem.env, policy, _Size.of(problem, len(index)), policy_axis, instance, own, group_key)
+        )
+    return _join(parts, problem.instances or paths)
+
+
+def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray | None:
+    """A lower bound `[B]` on the mean cost a period of each path of `measure`: a clairvoyant's unavoidable cost.
+
+    Who knows demand in advance holds no stock and is never short, so what remains of each unit of demand is the cheapest
+    landed cost of bringing it in (purchase, duty, the lowest freight rate, holding in transit) less its price; or, where
+    sales may be lost, the penalty if that is less. Fixed costs, packs, minimum orders, limits and capacities can only
+    add to it. It holds in the long run: within an episode a policy may also live on stock bought in the warm-up.
+
+    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by default, where the
+    clairvoyant pays nothing, and a gap relative to nothing is no number), with returns, perishable goods or prices that
+    move, and where profits make it negative.
+    """
+    topology = problem.env.topology
+    if topology.return_lags or topology.ages > 1:
+        return None
+    parts = []
+    for index, instance, group_key in _groups(problem, key, paths):
+        parts.append(_unavoidable(problem.env, _Size.of(problem, len(index)), instance, group_key))
+    bound = _join(parts, problem.instances or paths)
+    return bound if bound.sum() > 0 else None
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+
+def _entry(name: str, estimate: Estimate | None, unit: float = 1.0) -> dict[str, Any]:
+    """An estimate and its interval as two keys; None for what is unknown."""
+    if estimate is None:
+        return {name: None, f"{name}_interval": None}
+    known = not math.isnan(estimate.low)
+    return {
+        name: unit * estimate.value,
+        f"{name}_interval": [unit * estimate.low, unit * estimate.high] if known else None,
+    }
+
+
+def _service(problem: Problem, total: Totals, periods: int) -> dict[str, float | None]:
+    topology, paths = problem.env.topology, total.demand.size
+    demand, on_hand = total.demand.sum(), total.on_hand.sum()
+    return {
+        "fill_rate": float(1 - total.short.sum() / demand) if demand > 0 else None,
+        "stockout_rate": float(
+            total.stockouts.sum() / (paths * periods * len(topology.demand_nodes) * topology.products)
+        ),
+        "turnover": float(problem.periods_per_year * total.sold.sum() / on_hand) if on_hand > 0 else None,
+    }
+
+
+def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
+    """Weighted cost parts a period and path; those that are nothing are left out."""
+    weights = np.asarray(problem.test.weights)
+    weights = weights[:, None] if problem.instances is None else weights.T
+    parts = (weights * total.costs).mean(1) / periods
+    return {name: float(part) for name, part in zip(COSTS, parts) if part}
+
+
+# --- simulation in groups ---------------------------------------------------------------------------
+
+
+class _Size(NamedTuple):
+    """What a compiled evaluation depends on besides the environment."""
+
+    batch: int
+    warm_up: int
+    periods: int
+    axis: int | None
+
+    @classmethod
+    def of(cls, problem: Problem, batch: int) -> "_Size":
+        axis = None if problem.instances is None else BATCH
+        return cls(batch, problem.warm_up, problem.test_periods - problem.warm_up, axis)
+
+
+def _groups(problem: Problem, key: jax.Array, paths: int) -> Iterator[tuple[np.ndarray, InstanceParams, jax.Array]]:
+    """The paths in groups of equal size with their instances and keys; the last group is filled up."""
+    key = jax.random.fold_in(key, HELD_OUT)
+    for number, index in enumerate(instance_groups(problem.instances or paths, PATHS)):
+        instance = problem.test
+        if problem.instances is not None:
+            instance = batch_last(take_instances(problem.test, index))
+        yield index, instance, jax.random.fold_in(key, number)
+
+
+def _join(parts: list, paths: int):
+    """Groups along the last axis, without what filled up the last one."""
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts))
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _simulate(env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, key) -> Totals:
+    return simulate(
+        env, instance, policy, params, key, batch=size.batch, periods=size.periods, warm_up=size.warm_up,
+        axis=size.axis, policy_axis=policy_axis,
+    )  # fmt: skip
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _unavoidable(env: InventoryNetwork, size: _Size, instance, key) -> jax.Array:
+    """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at least."""
+    episodes = begin(env, key, instance, size.batch, size.axis)
+    _, trace = unroll_world(env, episodes, instance, size.warm_up + size.periods, size.axis)
+    demand = trace.exogenous.demand[size.warm_up :].sum(0)  # [D, K, B]
+
+    def single(demand, instance):
+        least = least_unit_cost(env.topology, instance)
+        return jnp.sum(env.topology.at_demand_nodes(demand) * least) / size.periods
+
+    return jax.vmap(single, in_axes=(BATCH, size.axis))(demand, instance)
+
+
+def least_unit_cost(topology: Topology, params: InstanceParams) -> jax.Array:
+    """The least weighted money that a unit of demand costs at each node `[N, K]`: the cheapest way in, or going without.
+
+    Holding in transit counts over fixed lead times alone; where they are random an order may be lucky.
+    """
+    weights = dict(zip(COSTS, params.weights))
+    edge = jnp.zeros((topology.edges, topology.products))
+    if topology.has("unit_cost"):
+        edge += weights["ordering"] * params.unit_cost
+    if topology.has("duty"):
+        edge += weights["duty"] * params.duty
+    if topology.has("freight"):
+        edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
+    if topology.has("transit_holding") and topology.lead_times is not None:
+        edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
+    landed = jnp.full((topology.nodes, topology.products), jnp.inf)
+    for _ in range(topology.nodes):  # the longest way in has as many edges
+        for number, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
+            here = edge[number] if source == SUPPLIER else edge[number] + landed[source]
+            landed = landed.at[destination].min(here)
+    if topology.has("revenue"):
+        landed -= weights["revenue"] * params.price
+    return landed if topology.backlog else jnp.minimum(landed, weights["shortage"] * params.shortage)

@@ -1,0 +1,474 @@
+"""Tunes classical rules by simulation: cross-entropy search, pathwise gradient, or both, as one compiled program.
+
+Candidates are evaluated side by side on the same noise, so what is compared is the rules and not their luck. What a
+tuning may simulate is a budget of periods, so that a rule and a learner can be given the same.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxinv.demand.processes import Replay
+from jaxinv.envs import views
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Problem
+from jaxinv.errors import UserError, unknown
+from jaxinv.evaluation.rollout import BATCH, batch_last, take_instances
+from jaxinv.evaluation.simulate import CHUNK, simulate
+from jaxinv.evaluation.statistics import bootstrap_interval
+from jaxinv.policies.rules import RULES, Rule, make_rule
+
+METHODS = {
+    # share of the budget for search, gradient; the rest re-evaluates the finalists
+    "search": (0.7, 0.0),
+    "gradient": (0.1, 0.6),
+    "both": (0.45, 0.25),
+}
+INSTANCES = 1024
+"""Most instances in one program: a shared rule is tuned on as many, rules of each instance in groups as large."""
+
+TRAINING = 1
+"""Folded into the key, so that a tuning never draws what an evaluation with the same key does."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned rule.
+
+    Attributes:
+      rule: the policy.
+      params: its parameters, pure numbers; with `policy_axis` set, the instances are the last axis of every array.
+      policy_axis: `BATCH` where every instance has its own parameters, else None.
+      cost: mean weighted cost a period on training noise that played no part in the choice.
+      cost_interval: 95% bootstrap interval over paths, or over instances where there are several.
+      simulated_periods: periods of one environment simulated in all; forward passes, a gradient counted as one.
+      history: one row a generation of the search or step of the gradient: `{stage, simulated_periods, cost}`. In a
+        search `cost` is the best so far, in a gradient that of the best start; each on that stage's own noise.
+    """
+
+    rule: Rule
+    params: dict[str, jax.Array]
+    policy_axis: int | None
+    cost: float
+    cost_interval: tuple[float, float]
+    simulated_periods: int
+    history: list[dict[str, Any]]
+
+    def natural(self, problem: Problem) -> dict[str, jax.Array]:
+        """The parameters in product units, `[E, K]` each; with several instances these are the last axis."""
+        if problem.instances is None:
+            return self.rule.natural(self.params, problem.env.facts(problem.train))
+        facts = jax.vmap(problem.env.facts)(problem.train)
+        natural = jax.vmap(self.rule.natural, in_axes=(self.policy_axis, 0), out_axes=BATCH)
+        return natural(self.params, facts)
+
+
+def tune(
+    problem: Problem,
+    rule: Rule,
+    key: jax.Array,
+    budget_periods: int = 4_000_000,
+    method: str = "search",
+    per_instance: bool = False,
+) -> Tuned:
+    """Tunes a rule on the training instances of a problem.
+
+    - search: the cross-entropy method (Rubinstein 1999) over `rule.ranges`. It starts from a Latin hypercube, half of
+      whose points give all edges the same value, and keeps the best points ever seen as its elite.
+    - gradient: Adam on the derivative of the simulated cost with respect to the parameters (methods.md B.1), with
+      divisible orders and noise that is fresh at every step, from the best points of a Latin hypercube. Rules that
+      jump (`s_S`, `r_nQ`) have no useful derivative and are to be searched.
+    - both: the gradient goes on from the best points of the search.
+
+    The finalists of all stages are then compared on fresh noise in the true environment (whole packs) and the best is
+    taken; where orders are whole packs every finalist also runs with its levels rounded to whole units, which wins a
+    tie. Its cost is estimated on yet other noise, so it is free of the winner's curse.
+
+    Args:
+      key: of all the noise; the same key gives the same result.
+      budget_periods: at most as many periods of one environment are simulated, warm-up included.
+      per_instance: every instance gets parameters of its own (all tuned side by side) instead of one set for all.
+
+    Raises:
+      UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon that leaves no
+        training period to count.
+    """
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    if per_instance and problem.instances is None:
+        raise UserError("per_instance tuning needs a problem with several instances")
+    key = jax.random.fold_in(key, TRAINING)
+    groups = _groups(problem, key, per_instance)
+    size = 1 if groups[0] is None else len(groups[0])
+    plan = _plan(problem, rule, budget_periods // len(groups), method, size, not per_instance)
+    results = []
+    for number, index in enumerate(groups):
+        instance = problem.train if index is None else batch_last(take_instances(problem.train, index))
+        results.append(jax.device_get(_run(problem.env, rule, plan, instance, jax.random.fold_in(key, number))))
+
+    def join(*parts):  # groups lie along the last axis; the last group was filled up
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
+
+    params, costs = jax.tree.map(join, *[result[:2] for result in results])
+    costs = costs.mean(0) if plan.several else costs.reshape(-1)
+    return Tuned(
+        rule=rule,
+        params=params,
+        policy_axis=plan.policy_axis,
+        cost=float(costs.mean()),
+        cost_interval=bootstrap_interval(costs),
+        simulated_periods=plan.simulated_periods * len(groups),
+        history=_history(plan, [result[2] for result in results]),
+    )
+
+
+def tune_many(
+    problem: Problem,
+    key: jax.Array,
+    names: list[str] | None = None,
+    budget_periods: int = 4_000_000,
+    method: str = "search",
+    per_instance: bool = False,
+) -> dict[str, Tuned]:
+    """Tunes several rules, all that apply by default, each with the whole budget and all on the same noise."""
+    names = applicable_rules(problem) if names is None else names
+    return {
+        name: tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance) for name in names
+    }
+
+
+def applicable_rules(problem: Problem) -> list[str]:
+    """Names of the rules that make sense for a problem, each behaviour once.
+
+    Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon and
+    installation base-stock differ only where a node supplies another. A constant order has no steady state with
+    backlog. Forecast rules need a history to forecast from.
+    """
+    topology, history = problem.env.topology, problem.env.history
+    shared = views.shared_destinations(topology)
+    applies = {
+        "base_stock": not shared,
+        "echelon_base_stock": topology.internal and not shared,
+        "capped_base_stock": True,
+        "s_S": True,
+        "r_nQ": True,
+        "constant_order": not topology.backlog,
+        "dual_index": shared,
+        "newsvendor_smoothing": history >= 4,
+        "newsvendor_seasonal": history >= 2 * season(problem),
+    }
+    return [name for name in RULES if applies[name]]
+
+
+def season(problem: Problem) -> int:
+    """Periods of a season: the week of daily data, the year of weekly or monthly data."""
+    return 7 if problem.periods_per_year > 100 else round(problem.periods_per_year)
+
+
+def rule_for(problem: Problem, name: str) -> Rule:
+    """The rule of that name for a problem's network and season."""
+    return make_rule(name, problem.env.topology, season(problem))
+
+
+def instance_groups(count: int, most: int) -> list[np.ndarray]:
+    """The numbers 0 .. count-1 in groups of one equal size of at most `most`, the last filled up by repeating its end.
+
+    Equal sizes let all groups share one compiled program.
+    """
+    groups = math.ceil(count / most)
+    size = math.ceil(count / groups)
+    return [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, groups * size, size)]
+
+
+# --- one program ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a budget is spent. An episode is one path of `warm_up + periods`; counts of them are for each instance."""
+
+    warm_up: int
+    periods: int
+    instances: int  # 1 where there is one
+    shared: bool  # one set of parameters for all instances
+    several: bool  # parameters of the instances are a batch
+    population: int
+    generations: int
+    search_episodes: int  # of each candidate
+    starts: int
+    steps: int
+    gradient_episodes: int  # of each start and step
+    finalists: int
+    final_episodes: int  # of each finalist
+    snap: bool
+
+    elites = 8
+
+    @property
+    def axis(self) -> int | None:
+        return BATCH if self.several else None
+
+    @property
+    def policy_axis(self) -> int | None:
+        return None if self.shared else BATCH
+
+    @property
+    def columns(self) -> int:
+        """Sets of parameters that are tuned side by side."""
+        return 1 if self.shared else self.instances
+
+    @property
+    def episode(self) -> int:
+        """Simulated periods of one episode of every instance."""
+        return self.instances * (self.warm_up + self.periods)
+
+    @property
+    def generation_periods(self) -> int:
+        return self.population * self.search_episodes * self.episode
+
+    @property
+    def step_periods(self) -> int:
+        return self.starts * self.gradient_episodes * self.episode
+
+    @property
+    def simulated_periods(self) -> int:
+        final = self.finalists * self.final_episodes * self.episode
+        return self.generations * self.generation_periods + self.steps * self.step_periods + final
+
+
+def _plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool) -> Plan:
+    """Spends a budget: enough candidates for the number of parameters first, then more noise for each."""
+    warm_up, periods = problem.warm_up, counted_periods(problem)
+    several = problem.instances is not None
+    snap = problem.env.topology.has("packs") and not (several and shared)
+    least = 1 if several else 2  # episodes; a single instance runs an even number, see `_costs`
+    available = budget / (instances * (warm_up + periods))
+    search_share, gradient_share = METHODS[method]
+
+    dimensions = sum(math.prod(shape) for shape in rule.shapes().values())
+    generations = 1 if method == "gradient" else 12
+    population = min(24 + 8 * dimensions, 128)
+    affordable = int(search_share * available / least)
+    if affordable < population * generations:
+        generations = min(generations, max(affordable // 12, 1))
+        population = affordable // generations
+    search_episodes = _even(search_share * available / max(population * generations, 1), several)
+
+    starts, steps = (4, 100) if gradient_share else (0, 0)
+    if gradient_share:
+        steps = min(steps, int(gradient_share * available / (starts * least)))
+    gradient_episodes = _even(gradient_share * available / max(starts * steps, 1), several)
+
+    finalists = (Plan.elites // 2 + 1 + starts) * (2 if snap else 1)
+    spent = population * generations * search_episodes + starts * steps * gradient_episodes
+    final_episodes = 2 * int((available - spent) / finalists / 2)
+    plan = Plan(
+        warm_up, periods, instances, shared, several, population, generations, search_episodes, starts, steps,
+        gradient_episodes, finalists, final_episodes, snap,
+    )  # fmt: skip
+    if population < Plan.elites or final_episodes < 2 or (gradient_share and steps < 10):
+        raise UserError(
+            f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by {method}: an episode of "
+            f"every instance takes {plan.episode:,}, and about {40 + 100 * (method != 'search')} episodes are the least"
+        )
+    return plan
+
+
+def counted_periods(problem: Problem) -> int:
+    """Periods of a training episode that costs are counted for.
+
+    A replayed trace lasts for the training horizon and no longer; other worlds go on for as long as one likes, here for
+    long enough that the warm-up is a small part, in whole chunks of the simulator.
+    """
+    if not isinstance(problem.env.world.demand, Replay):
+        return max(math.ceil(3 * problem.warm_up / CHUNK), 2) * CHUNK
+    horizon = int(np.min(problem.train.max_steps_in_episode))
+    if horizon <= problem.warm_up:
+        raise UserError(f"horizon={horizon} leaves no period to count after a warm-up of {problem.warm_up}")
+    return horizon - problem.warm_up
+
+
+def _even(episodes: float, several: bool) -> int:
+    """Whole episodes; an even number of them where one instance runs them in two halves."""
+    return int(episodes) if several else 2 * int(episodes / 2)
+
+
+def _groups(problem: Problem, key: jax.Array, per_instance: bool) -> list[np.ndarray | None]:
+    """The instances `[I]` of each program to run; None where there is but one."""
+    if problem.instances is None:
+        return [None]
+    if per_instance:
+        return instance_groups(problem.instances, INSTANCES)
+    return [np.sort(jax.random.permutation(key, problem.instances)[:INSTANCES])]
+
+
+def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:
+    search, descent = (np.mean(stage, 0) for stage in zip(*groups))
+    rows = [("search", plan.generation_periods, cost) for cost in search]
+    rows += [("gradient", plan.step_periods, cost) for cost in descent]
+    used = len(groups) * np.cumsum([periods for _, periods, _ in rows])
+    return [
+        {"stage": stage, "simulated_periods": int(total), "cost": float(cost)}
+        for (stage, _, cost), total in zip(rows, used)
+    ]
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
+    """Search, gradient and final comparison.
+
+    Returns:
+      The best parameters, their costs `[C, B]`, and the histories of search `[G]` and gradient `[steps]`.
+    """
+    search_key, gradient_key, final_key = jax.random.split(key, 3)
+    elite, searched = _search(env, rule, plan, instance, search_key)
+    points = jnp.concatenate([elite[: plan.elites // 2], elite.mean(0, keepdims=True)])
+    descended = jnp.zeros((0,))
+    if plan.steps:
+        ends, descended = _descend(env, rule, plan, instance, gradient_key, elite[: plan.starts])
+        points = jnp.concatenate([ends, points])
+    finalists = jax.vmap(partial(_unpack, rule, plan))(points)
+    if plan.snap:
+        whole = jax.vmap(lambda params: _snap(env, rule, plan, instance, params))(finalists)
+        finalists = jax.tree.map(lambda *both: jnp.concatenate(both), whole, finalists)
+    costs = _costs(env, rule, plan, instance, finalists, final_key, plan.final_episodes)
+    choosing, reporting = jnp.split(costs, 2, axis=1)
+    best = jnp.argmin(_by_column(plan, choosing), 0)  # [columns]; the first of equals
+    if plan.shared:
+        best = best[0]
+        return jax.tree.map(lambda leaf: leaf[best], finalists), reporting[best], (searched, descended)
+
+    def pick(leaf):
+        return jnp.take_along_axis(leaf, best.reshape((1,) * (leaf.ndim - 1) + (-1,)), 0)[0]
+
+    return jax.tree.map(pick, finalists), pick(reporting), (searched, descended)
+
+
+def _search(env, rule, plan, instance, key):
+    """Cross-entropy search in the unit cube. Returns the elite `[elites, d, columns]`, best first, and the best cost so
+    far after each generation `[G]`, a mean over columns.
+
+    All generations run on the same noise, so the elite of past generations stays comparable. A floor under the spread,
+    which shrinks with the generations, keeps the search from settling before it has looked around.
+    """
+    spread_key, noise_key, draw_key = jax.random.split(key, 3)
+    spread = _spread(rule, plan, spread_key)  # [P, d, 1]
+
+    def generation(elite, number):
+        points, scores = elite
+        floor = 0.1 * (1.0 - number / plan.generations)
+        noise = jax.random.normal(jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns))
+        drawn = points.mean(0) + jnp.maximum(points.std(0), floor) * noise
+        candidates = jnp.clip(jnp.where(number == 0, spread, drawn), 0.0, 1.0)
+        costs = _costs(env, rule, plan, instance, jax.vmap(partial(_unpack, rule, plan))(candidates), noise_key,
+                       plan.search_episodes)  # fmt: skip
+        points = jnp.concatenate([points, candidates])
+        scores = jnp.concatenate([scores, _by_column(plan, costs)])
+        order = jnp.argsort(scores, 0)[: plan.elites]
+        scores = jnp.take_along_axis(scores, order, 0)
+        points = jnp.take_along_axis(points, order[:, None], 0)
+        return (points, scores), scores[0].mean()
+
+    dimensions = spread.shape[1]
+    nothing = jnp.zeros((plan.elites, dimensions, plan.columns)), jnp.full((plan.elites, plan.columns), jnp.inf)
+    (elite, _), best = jax.lax.scan(generation, nothing, jnp.arange(plan.generations))
+    return elite, best
+
+
+def _spread(rule, plan, key):
+    """A Latin hypercube `[P, d, 1]`; in every other point all entries of a parameter are equal.
+
+    The diagonal is where to look first in a network of many edges: levels are multiples of each edge's own demand.
+    """
+    sizes = [math.prod(shape) for shape in rule.shapes().values()]
+
+    def hypercube(key, dimensions):
+        order_key, offset_key = jax.random.split(key)
+        strata = jnp.broadcast_to(jnp.arange(plan.population)[:, None], (plan.population, dimensions))
+        strata = jax.random.permutation(order_key, strata, axis=0, independent=True)
+        return (strata + jax.random.uniform(offset_key, strata.shape)) / plan.population
+
+    free_key, tied_key = jax.random.split(key)
+    free = hypercube(free_key, sum(sizes))
+    tied = jnp.repeat(hypercube(tied_key, len(sizes)), np.asarray(sizes), axis=1)
+    return jnp.where(jnp.arange(plan.population)[:, None] % 2 == 0, free, tied)[..., None]
+
+
+def _descend(env, rule, plan, instance, key, starts):
+    """Adam from each of `starts` `[S, d, columns]`. Returns the ends and the cost of the best start at each step."""
+    relaxed = env.relaxed()
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.03, plan.steps))  # of a unit cube
+
+    def cost(points, key):
+        params = jax.vmap(partial(_unpack, rule, plan))(points)
+        costs = _by_column(plan, _costs(relaxed, rule, plan, instance, params, key, plan.gradient_episodes))
+        return costs.sum(), costs
+
+    def step(carry, number):
+        points, moments = carry
+        gradient, costs = jax.grad(cost, has_aux=True)(points, jax.random.fold_in(key, number))
+        change, moments = optimiser.update(gradient, moments)
+        return (jnp.clip(points + change, 0.0, 1.0), moments), costs.min(0).mean()
+
+    (points, _), costs = jax.lax.scan(step, (starts, optimiser.init(starts)), jnp.arange(plan.steps))
+    return points, costs
+
+
+def _costs(env, rule, plan, instance, candidates, key, episodes):
+    """Mean weighted cost a period of each candidate and path `[P, C, B]`, all candidates on the same noise.
+
+    With several instances B is all of them, in order, and C the episodes of each; a single instance runs half of its
+    episodes in each of C = 2, so that choosing and reporting can always be split along C.
+    """
+    copies, batch = (episodes, plan.instances) if plan.several else (2, episodes // 2)
+
+    def run(params, key):
+        totals = simulate(
+            env, instance, rule, params, key, batch=batch, periods=plan.periods, warm_up=plan.warm_up, axis=plan.axis,
+            policy_axis=plan.policy_axis,
+        )  # fmt: skip
+        return -totals.reward / plan.periods
+
+    return jax.vmap(jax.vmap(run, (None, 0)), (0, None))(candidates, jax.random.split(key, copies))
+
+
+def _by_column(plan, costs):
+    """Costs `[P, C, B]` averaged for each set of parameters `[P, columns]`."""
+    return costs.mean((1, 2))[:, None] if plan.shared else costs.mean(1)
+
+
+def _unpack(rule, plan, point):
+    """Parameters from a point of the unit cube `[d, columns]`: `[..., columns]`, or `[...]` where they are shared.
+
+    The cube has one side for each entry of each parameter, in the order of `rule.shapes()`.
+    """
+    params, start = {}, 0
+    for name, shape in rule.shapes().items():
+        size = math.prod(shape)
+        low, high = rule.ranges[name]
+        columns = () if plan.shared else (plan.columns,)
+        params[name] = low + (high - low) * point[start : start + size].reshape(*shape, *columns)
+        start += size
+    return params
+
+
+def _snap(env, rule, plan, instance, params):
+    """The same parameters with levels and quantities rounded to whole units."""
+
+    def single(params, instance):
+        unit = rule.natural(jax.tree.map(jnp.ones_like, params), env.facts(instance))
+        return {
+            name: value if name in rule.scalars else jnp.round(value * unit[name]) / unit[name]
+            for name, value in params.items()
+        }
+
+    if plan.shared:
+        return single(params, instance)
+    return jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(params, instance)
