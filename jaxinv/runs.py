@@ -250,7 +250,7 @@ def _write_tree(folder: Path, tree: Any) -> None:
     stored = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty arrays
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer, _disk_errors():
         # orbax also refuses a tree without arrays, hence the marker
-        checkpointer.save(folder / "arrays", args=ocp.args.StandardSave({"leaves": stored, "marker": 0}))
+        checkpointer.save(folder.absolute() / "arrays", args=ocp.args.StandardSave({"leaves": stored, "marker": 0}))
     listing = {
         "leaves": {name: _kind(leaf) for name, leaf in leaves.items()},
         "keys": {name: str(jax.random.key_impl(leaf)) for name, leaf in leaves.items() if _is_key(leaf)},
@@ -301,7 +301,7 @@ def _read_tree(folder: Path, template: Any) -> Any:
     stored = {name: array for name, array in targets.items() if math.prod(array.shape)}
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
         args = ocp.args.StandardRestore({"leaves": stored, "marker": 0})
-        found = checkpointer.restore(folder / "arrays", args=args)["leaves"]
+        found = checkpointer.restore(folder.absolute() / "arrays", args=args)["leaves"]
 
     def leaf(name):
         empty = targets[name]

@@ -18,9 +18,14 @@ def traced(default: float) -> Any:
     return dataclasses.field(default=default, metadata={"traced": True})
 
 
+def traced_fields(config: Any) -> list[str]:
+    """Names of the traced numbers of a configuration, or of its class."""
+    return [field.name for field in dataclasses.fields(config) if field.metadata.get("traced")]
+
+
 def split_config(config: Any) -> tuple[Any, dict[str, jax.Array]]:
     """A configuration as its static part, in which traced fields are blanked, and a dict of its traced numbers."""
-    names = [field.name for field in dataclasses.fields(config) if field.metadata.get("traced")]
+    names = traced_fields(config)
     numbers = {name: jnp.float32(getattr(config, name)) for name in names}
     return dataclasses.replace(config, **dict.fromkeys(names, None)), numbers
 

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
+from flax import struct
+from scipy import optimize, stats
 
 from jaxinv.data.fits import ONLINE_RETAIL_DEMAND, SCMS_FREIGHT, SCMS_LEAD_TIMES, TIER_EDGES_KG
-from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
+from jaxinv.demand import quantiles
+from jaxinv.demand.exogenous import LeadTimes, World
 from jaxinv.demand.market import MarketDemand, MarketParams, Promotions, market_params
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
@@ -162,12 +164,12 @@ class CrossBorder(Preset):
         law = self._lead_time_law()
         instances = [self._instance(topology, sku, law) for sku in skus]
         params = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *instances)
-        world = World(MarketDemand(locations=3), RandomLeadTimes(edges=5, regimes=2))
+        world = World(MarketDemand(locations=3), CustomsLeadTimes(edges=5, longest=self.max_lead_time))
         env = InventoryNetwork(topology, world, instances[0], self.history, "cross_border")
         labels = tuple(f"{sku.velocity} {number}" for number, sku in enumerate(skus, 1))
         return Problem(env, params, params, self.skus, test_periods=60 + 365, warm_up=60, labels=labels)
 
-    def _instance(self, topology: Topology, sku: "Sku", law: LeadTimeLaw) -> InstanceParams:
+    def _instance(self, topology: Topology, sku: "Sku", law: "CustomsLaw") -> InstanceParams:
         total = sku.mean.sum()
         at_node = np.array([total, *sku.mean[1:]])[:, None]
         at_edge = at_node[list(topology.destinations)]
@@ -222,17 +224,60 @@ class CrossBorder(Preset):
         eu, us = self.ocean_lead_times
         return np.array([self.supplier_lead_time, self.air_lead_time, eu, self.air_lead_time, us], float)
 
-    def _lead_time_law(self) -> LeadTimeLaw:
+    def _lead_time_law(self) -> "CustomsLaw":
         air, sea = SCMS_LEAD_TIMES.air.lognormal_cv, SCMS_LEAD_TIMES.ocean.lognormal_cv
-        spread = (air, air, sea, air, sea)  # the truck from the supplier borrows the air's
-        normal = [lead_time_mass(mean, cv, self.max_lead_time) for mean, cv in zip(self._lead_times(), spread)]
-        disrupted = [normal[0], *(delayed(mass, self.disruption_delay) for mass in normal[1:])]
-        cdf = np.cumsum([np.stack(normal, 1), np.stack(disrupted, 1)], 1)[:, :-1]
-        return LeadTimeLaw(
-            jnp.asarray(cdf, jnp.float32),
-            jnp.float32(self.disruption_probability),
-            jnp.float32(1 / self.disruption_days),
+        sigma = np.sqrt(np.log1p(np.array([air, air, sea, air, sea]) ** 2))  # the supplier's truck borrows the air's
+        least, most = self.disruption_delay
+        law = CustomsLaw(
+            median=[median_lead_time(*edge, self.max_lead_time) for edge in zip(self._lead_times(), sigma)],
+            sigma=sigma,
+            least_delay=[0, *4 * (least,)],
+            most_delay=[0, *4 * (most,)],
+            enter=self.disruption_probability,
+            leave=1 / self.disruption_days,
         )
+        return CustomsLaw(**{name: np.asarray(value, np.float32) for name, value in vars(law).items()})
+
+
+@struct.dataclass
+class CustomsLaw:
+    """Numbers of `CustomsLeadTimes`."""
+
+    median: jax.Array  # [E] days, in the normal regime
+    sigma: jax.Array  # [E] standard deviation of the logarithm
+    least_delay: jax.Array  # [E] further days in the disrupted regime, whole numbers
+    most_delay: jax.Array  # [E]
+    enter: jax.Array  # [] probability a day that the normal regime ends
+    leave: jax.Array  # [] probability a day that the disrupted regime ends
+
+
+@dataclass(frozen=True)
+class CustomsLeadTimes(LeadTimes):
+    """An independent lognormal lead time for each order, in whole days of 1 .. `longest`, longer while customs is disrupted.
+
+    Regimes are a Markov chain of two states, as in `RandomLeadTimes`; in closed form, because a table of 45 days for every
+    SKU of a batch costs more than the rest of the world. Monotone in the uniforms of "lead_time".
+    """
+
+    edges: int
+    longest: int
+
+    @property
+    def noise(self):
+        return {"lead_time": (2, self.edges), "regime": ()}
+
+    def init(self, uniforms, params):
+        return jnp.int32(0)
+
+    def step(self, regime, uniforms, params):
+        law: CustomsLaw = params.lead_time_law
+        u = uniforms["regime"]
+        regime = jnp.where(regime == 0, u < law.enter, u >= law.leave).astype(jnp.int32)
+        spread, late = uniforms["lead_time"]
+        days = jnp.round(law.median * jnp.exp(law.sigma * quantiles.standard_normal(spread)))
+        delay = law.least_delay + jnp.floor((law.most_delay - law.least_delay + 1.0) * late)
+        days = jnp.clip(days, 1.0, self.longest) + jnp.where(regime == 0, 0.0, delay)
+        return regime, jnp.minimum(days, self.longest)
 
 
 @dataclass(frozen=True)
@@ -277,24 +322,11 @@ def carton_size(week: float) -> float:
     return float(max([size for size in CARTONS if size <= week / 5], default=1))
 
 
-def lead_time_mass(mean: float, cv: float, longest: int) -> np.ndarray:
-    """Probabilities of 0 .. `longest` days of a lognormal rounded and held to 1 .. `longest`, of exactly this mean."""
-    sigma = np.sqrt(np.log1p(cv**2))
+def median_lead_time(mean: float, sigma: float, longest: int) -> float:
+    """Median of the lognormal that, rounded and held to 1 .. `longest` days, has this mean."""
     days = np.arange(1, longest)
 
-    def mass(median):
-        below = stats.lognorm(sigma, scale=median).cdf(days + 0.5)
-        return np.diff(below, prepend=0.0, append=1.0)
+    def mean_of(median):
+        return longest - stats.lognorm(sigma, scale=median).cdf(days + 0.5).sum()
 
-    low, high = 1e-3, 1e3
-    for _ in range(60):
-        middle = np.sqrt(low * high)
-        low, high = (middle, high) if mass(middle) @ np.arange(1, longest + 1) < mean else (low, middle)
-    return np.concatenate([[0.0], mass(high)])
-
-
-def delayed(mass: np.ndarray, delay: tuple[int, ...]) -> np.ndarray:
-    """Lead-time probabilities with an even delay of `delay[0] .. delay[1]` days, held to the longest lead time."""
-    late = np.convolve(mass, np.r_[np.zeros(delay[0]), np.full(delay[1] - delay[0] + 1, 1 / (delay[1] - delay[0] + 1))])
-    late[len(mass) - 1] = late[len(mass) - 1 :].sum()
-    return late[: len(mass)]
+    return optimize.brentq(lambda median: mean_of(median) - mean, 1e-3, 10.0 * longest)

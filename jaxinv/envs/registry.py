@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnax
 
+from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
@@ -18,6 +19,7 @@ PRESETS: dict[str, type[Preset]] = {
     "dual_sourcing": DualSourcing,
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
+    "cross_border": CrossBorder,
     "retail": Retail,
 }
 

@@ -1,0 +1,93 @@
+"""The one training loop: compiled stretches of updates, and what happens between them."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.agents.agent import Agent
+from jaxinv.errors import UserError
+
+
+class Trainer:
+    """Runs an agent, or several that differ in seed and traced numbers side by side.
+
+    Attributes:
+      agent: the agent; with `runs`, its `numbers` have a leading axis of that size.
+      runs: how many are trained at once in one program, or None for a single one without an axis.
+    """
+
+    def __init__(self, agent: Agent, runs: int | None = None):
+        self.agent, self.runs = agent, runs
+        self._compiled: dict[int, Any] = {}
+
+    def init(self, key: jax.Array) -> Any:
+        """The state before the first update; `key` is one, or `[runs]` of them."""
+        return jax.jit(self._map(lambda agent, key: agent.init(key)))(self.agent, key)
+
+    def compile(self, state: Any, updates: int) -> None:
+        """Compiles a stretch of `updates` ahead, so that its time is not counted as training."""
+        self._stretch(state, updates)
+
+    def advance(self, state: Any, updates: int) -> tuple[Any, dict[str, np.ndarray]]:
+        """A stretch of updates: the new state, and metrics `[updates]` or `[updates, runs]` of each."""
+        state, metrics = self._stretch(state, updates)(self.agent, state)
+        return state, jax.device_get(metrics)
+
+    def _stretch(self, state, updates):
+        if updates not in self._compiled:
+            update = self._map(lambda agent, state: agent.update(state))
+
+            @jax.jit
+            def stretch(agent, state):
+                return jax.lax.scan(lambda state, _: update(agent, state), state, length=updates)
+
+            self._compiled[updates] = stretch.lower(self.agent, state).compile()
+        return self._compiled[updates]
+
+    def _map(self, function: Callable) -> Callable:
+        """The function of (agent, key or state) over all runs; worlds are shared, numbers are not."""
+        if self.runs is None:
+            return function
+        return jax.vmap(function, in_axes=(self.agent.replace(worlds=None, numbers=0), 0))
+
+
+def stretch_length(updates: int, stretches: int = 40) -> int:
+    """The length of stretches that divides `updates` evenly and gives about `stretches` of them."""
+    wanted = max(updates // stretches, 1)
+    divisors = [length for length in range(1, updates + 1) if updates % length == 0]
+    return min(divisors, key=lambda length: abs(length - wanted))
+
+
+def check_finite(metrics: dict[str, np.ndarray], before: int) -> None:
+    """Raises at the first update whose metrics are not all finite.
+
+    Args:
+      metrics: of a stretch, as `Trainer.advance` gives them.
+      before: updates done before the stretch.
+    """
+    for name, values in metrics.items():
+        wrong = ~np.isfinite(values).reshape(len(values), -1).all(1)
+        if wrong.any():
+            raise UserError(
+                f"training broke down in update {before + int(np.argmax(wrong)) + 1}: {name} is not a finite number. "
+                "A smaller learning_rate or max_grad_norm usually helps"
+            )
+
+
+def stack_numbers(agents: list[Agent], seeds: int) -> Agent:
+    """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`."""
+    numbers = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), seeds), *[agent.numbers for agent in agents])
+    return agents[0].replace(numbers=numbers)
+
+
+def select_run(state: Any, run: int | None) -> Any:
+    """The state of one run out of several trained at once."""
+    return state if run is None else jax.tree.map(partial(_row, run), state)
+
+
+def _row(index, leaf):
+    return leaf[index]

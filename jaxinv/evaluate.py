@@ -1,0 +1,77 @@
+"""`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
+
+from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
+from jaxinv.errors import UserError, unknown
+
+
+def main(argv: list[str]) -> None:
+    made = parser(
+        "evaluate",
+        "Evaluates trained runs and classical rules on the same held-out demand. Rules are tuned on training demand "
+        "first; without any named, all that apply are.",
+        arguments="WHAT ... [key=value ...]",
+        examples=(
+            "my-run",
+            "my-run base_stock newsvendor_smoothing",
+            "base_stock capped_base_stock --env lost_sales lead_time=2",
+        ),
+    )
+    made.add_argument("--env", help="preset, where no run among WHAT says it")
+    made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
+    args = made.parse_args(argv)
+    what, overrides = split_arguments(args.arguments)
+    if not what and not args.env:
+        raise UserError("name a run or rules to evaluate, or an --env for all its rules")
+
+    import dataclasses
+
+    from jaxinv.evidence import evidence_table, judge, verdict
+    from jaxinv.experiment import Experiment, trained_policies
+    from jaxinv.policies.rules import RULES
+    from jaxinv.runs import Run
+
+    enable_compilation_cache()
+    rules = tuple(name for name in what if name in RULES)
+    trained = []
+    for name in what:
+        if name in RULES:
+            continue
+        try:
+            Run.open(name, args.runs)
+        except UserError as error:
+            raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)})") from None
+        trained.append(trained_policies(name, args.runs))
+    if trained and (args.env or overrides):
+        raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
+    for experiment, _ in trained[1:]:
+        if experiment.config.instance != trained[0][0].config.instance:
+            raise UserError("these runs were trained for different problems; evaluate them one by one")
+    if trained:
+        experiment = trained[0][0]
+    else:
+        experiment = Experiment.load(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
+    config = experiment.config
+    periods = max([_periods(experiment) for experiment, _ in trained], default=0)
+    policies = [policy for _, found in trained for policy in found]
+    if not args.json:
+        note("tuning rules on training demand, evaluating on held-out demand")
+    rows = judge(experiment.problem, policies, dataclasses.replace(config.evaluation, rules=rules), periods, args.seed)
+    emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
+
+
+def _periods(experiment) -> int:
+    return experiment.agent.periods_per_update * experiment.config.learner.updates
+
+
+def _missing(what):
+    raise UserError(f"rules need a problem: add --env PRESET, as in `{' '.join(what)} --env lost_sales`")
+
+
+def _render(rows, env, evidence_table, verdict):
+    from rich.console import Group
+
+    return Group(evidence_table(rows, f"{env}: held-out demand"), verdict(rows))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,88 @@
+"""The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
+
+from typing import Any
+
+import jax
+
+from jaxinv.cli import table
+from jaxinv.envs.problem import Problem
+from jaxinv.errors import UserError, unknown
+from jaxinv.evaluation.compare import COLUMNS, Contestant, best_of, evaluate, just_in_time
+from jaxinv.evaluation.tuning import Tuned, applicable_rules, tune_many
+from jaxinv.policies.rules import RULES
+
+LEAST_PERIODS = 1_000_000
+"""Rules are never tuned on fewer simulated periods, however short a training was."""
+
+PER_INSTANCE_EPISODES = 300
+"""Episodes of every instance that a tuning of each instance by itself needs to find its way."""
+
+
+def judge(
+    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int
+) -> list[dict[str, Any]]:
+    """Evaluation rows of policies and of rules tuned with as many simulated periods.
+
+    Args:
+      policies: learned ones; their rows come first.
+      config: an `EvaluationConfig`.
+      trained_periods: simulated periods that the policies were trained with.
+      seed: of tuning and of the held-out noise (both streams are apart from training's).
+    """
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
+    contestants = policies + [Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in rules.items()]
+    rows = evaluate(
+        problem, contestants, key, paths=config.paths, baseline=best_of(rules),
+        reference=just_in_time(problem, key, config.paths),
+    )  # fmt: skip
+    for row in rows:
+        tuned = rules.get(row["policy"])
+        row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
+    return rows
+
+
+def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:
+    """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has its own numbers."""
+    known = applicable_rules(problem)
+    names = list(config.rules) or known
+    for name in names:
+        if name not in RULES:
+            raise unknown("rule", name, RULES)
+        if name not in known:
+            raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
+    periods = max(periods, LEAST_PERIODS)
+    rules = tune_many(problem, key, names, periods)
+    if problem.instances:
+        apart = [name for name in config.per_instance if name in names]
+        least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
+        own = tune_many(problem, key, apart, max(periods, least), per_instance=True)
+        rules |= {f"{name} per instance": rule for name, rule in own.items()}
+    return rules
+
+
+def evidence_table(rows: list[dict[str, Any]], title: str):
+    """Rows as a table for people, cheapest first below the learned policies."""
+    percent = ("fill_rate", "stockout_rate", "gap")
+    shown = [
+        {key: 100 * row[key] if key in percent and row[key] is not None else row[key] for key in row} for row in rows
+    ]
+    columns = {key: heading for key, heading in COLUMNS.items() if any(row.get(key) is not None for row in rows)}
+    return table(shown, columns, title=title)
+
+
+def verdict(rows: list[dict[str, Any]]) -> str:
+    """One sentence: what the first row's comparison with the best tuned rule says."""
+    first = rows[0]
+    interval = first["relative_difference_interval"]
+    if interval is None:
+        return "one path leaves no interval; evaluate on more"
+    low, high = interval
+    difference = first["relative_difference"]
+    if high < 0:
+        said = f"cheaper than the best tuned rule by {-difference:.2f}%"
+    elif low > 0:
+        said = f"dearer than the best tuned rule by {difference:.2f}%"
+    else:
+        said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
+    return f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"

@@ -1,0 +1,52 @@
+"""Pictures of a result."""
+
+import csv
+from typing import Any
+
+from jaxinv.runs import Run
+
+LEARNED, RULE = "#1f6f8b", "#b8b8b8"
+
+
+def save_result(run: Run, document: dict[str, Any]) -> None:
+    """Draws `result.png` in the run folder: the cost while learning, and every policy's cost on held-out demand."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = document["evaluation"]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 0.32 * len(rows) + 2.4), constrained_layout=True)
+    for label, (updates, costs) in _learning_curves(run).items():
+        left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
+    left.set_xlabel("update")
+    left.set_ylabel("training cost a period, exploring")
+    left.spines[["top", "right"]].set_visible(False)
+
+    rows = sorted(rows, key=lambda row: -row["cost"])
+    cheapest = min(row["cost"] for row in rows)
+    shown = [row for row in rows if row["cost"] < 3 * cheapest]
+    costs = [row["cost"] for row in shown]
+    names = [row["policy"] for row in shown]
+    learned = [row["policy"].startswith(document["agent"]) for row in shown]
+    intervals = [row["cost_interval"] or [row["cost"]] * 2 for row in shown]
+    spread = [[cost - low for cost, (low, _) in zip(costs, intervals)], [high - cost for cost, (_, high) in zip(costs, intervals)]]
+    right.barh(names, costs, xerr=spread, color=[LEARNED if mine else RULE for mine in learned], error_kw={"linewidth": 1})
+    for place, cost in enumerate(costs):
+        right.annotate(f"{cost:.3g}", (0.02 * max(costs), place), va="center", fontsize=8)
+    hidden = len(rows) - len(shown)
+    right.set_xlabel("held-out cost a period, 95% interval" + (f" ({hidden} dearer rule(s) not shown)" if hidden else ""))
+    right.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(f"{document['agent']} on {document['env']}", fontsize=11)
+    figure.savefig(run.path / "result.png", dpi=120)
+    pyplot.close(figure)
+
+
+def _learning_curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
+    curves: dict[str, tuple[list[int], list[float]]] = {}
+    with run.metrics_path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            updates, costs = curves.setdefault(row.get("run", ""), ([], []))
+            updates.append(int(row["update"]))
+            costs.append(float(row["cost"]))
+    return curves

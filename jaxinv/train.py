@@ -1,0 +1,192 @@
+"""`python -m jaxinv.train`: trains a policy and ends with evidence of how it does against tuned rules."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from jaxinv.cli import (
+    Interrupted,
+    emit,
+    enable_compilation_cache,
+    interruptible,
+    note,
+    parser,
+    progress,
+    run_command,
+    split_arguments,
+)
+from jaxinv.errors import UserError
+
+CHECKPOINT_SECONDS = 20.0
+"""Time between checkpoints; one is also saved at the end and when the user stops the run."""
+
+
+def main(argv: list[str]) -> None:
+    made = parser(
+        "train",
+        "Trains a policy, then compares it with every classical rule, tuned, on demand that none of them saw.",
+        arguments="[CONFIG] [key=value ...]",
+        examples=(
+            "",
+            "--env lost_sales lead_time=2 shortage_cost=9 --seeds 5",
+            "configs/retail.yaml data=sales.csv",
+            "configs/lost_sales.yaml --sweep learning_rate=3e-4,1e-3,3e-3",
+            "--resume my-run",
+        ),
+    )
+    made.add_argument("--env", help="preset to train on, instead of the configuration's")
+    made.add_argument("--name", help="name of the run (default: the time)")
+    made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
+    made.add_argument("--seeds", type=int, help="train this many seeds side by side")
+    made.add_argument("--sweep", action="append", default=[], metavar="KEY=A,B,C", help="train once for each value")
+    made.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    args = made.parse_args(argv)
+    files, overrides = split_arguments(args.arguments)
+    if len(files) > 1:
+        raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
+
+    from jaxinv.experiment import Experiment, expand
+    from jaxinv.runs import Run
+
+    enable_compilation_cache()
+    if args.resume:
+        if files or overrides or args.env or args.sweep or args.seeds or args.name:
+            raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
+        run = Run.open(args.resume, args.runs)
+        documents = [train(Experiment.load(run.config_path), run, quiet=args.json, resume=True)]
+    else:
+        overrides = [f"seed={args.seed}", *overrides]
+        overrides += [f"env={args.env}"] if args.env else []
+        overrides += [f"seeds={args.seeds}"] if args.seeds is not None else []
+        experiments = expand(Path(files[0]) if files else None, overrides, args.sweep)
+        for experiment in experiments:
+            experiment.agent  # every mistake is found before the first run folder is made
+        documents = []
+        for number, experiment in enumerate(experiments, 1):
+            name = args.name if len(experiments) == 1 or not args.name else f"{args.name}-{number}"
+            run = Run.create(args.runs, name, config_text=experiment.yaml)
+            try:
+                documents.append(train(experiment, run, quiet=args.json))
+            except (UserError, KeyboardInterrupt):
+                run.discard()  # does nothing once there is a checkpoint
+                raise
+    emit(documents[0] if len(documents) == 1 else documents, args.json, lambda: render(documents))
+
+
+def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) -> dict[str, Any]:
+    """Trains an experiment in its run folder and judges the outcome: the document of `train --json`."""
+    import jax
+
+    started = time.monotonic()
+    config, trainer, agent = experiment.config, experiment.trainer, experiment.agent
+    _say(quiet, _introduction(experiment, run))
+    done = 0
+    if resume:
+        done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
+        run.rewind(done)
+    else:
+        state = trainer.init(experiment.keys)
+    state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
+
+    from jaxinv.evidence import judge
+
+    _say(quiet, "tuning and evaluating the rules, each with as many simulated periods")
+    evidence = judge(experiment.problem, experiment.contestants(state, config.agent), config.evaluation,
+                     agent.periods_per_update * config.learner.updates, config.seed)  # fmt: skip
+    steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)
+    document = {
+        "run": run.name,
+        "env": config.env,
+        "agent": config.agent,
+        "seconds": time.monotonic() - started,
+        "compile_seconds": compile_seconds,
+        "steps": steps,
+        "steps_per_second": steps / seconds if seconds else None,
+        "evaluation": evidence,
+    }
+    run.write_summary(document)
+
+    from jaxinv.report.figures import save_result
+
+    save_result(run, document)
+    return document
+
+
+def _fit(experiment, run, state, done: int, quiet: bool):
+    """Updates up to the last one; returns the state, seconds of training, and seconds of compilation."""
+    from jaxinv.agents.loop import check_finite, stretch_length
+
+    trainer, updates = experiment.trainer, experiment.config.learner.updates
+    length = stretch_length(updates)
+    steps = experiment.agent.periods_per_update * (experiment.runs or 1)
+    if done == updates:
+        return state, 0.0, 0.0
+    began = time.monotonic()
+    trainer.compile(state, length)
+    compiled = time.monotonic()
+    saved = compiled
+    with interruptible() as stop, progress(updates * steps, "training", done=done * steps, quiet=quiet) as bar:
+        while done < updates:
+            after, metrics = trainer.advance(state, length)
+            try:
+                check_finite(metrics, done)
+            except UserError as error:
+                run.save_checkpoint(done, state)
+                raise UserError(f"{error}. The state after update {done} is kept in {run.path}") from None
+            state, done = after, done + length
+            _log(experiment, run, done, metrics)
+            bar.advance(length * steps, f"cost {metrics['cost'][-1].mean():.4g}")
+            if stop or done == updates or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                run.save_checkpoint(done, state)
+                saved = time.monotonic()
+            if stop and done < updates:
+                where = "" if str(run.path.parent) == "runs" else f" --runs {run.path.parent}"
+                raise Interrupted(
+                    f"saved at update {done} of {updates}; go on with: "
+                    f"python -m jaxinv.train --resume {run.name}{where}"
+                )
+    return state, time.monotonic() - compiled, compiled - began
+
+
+def _log(experiment, run, done, metrics) -> None:
+    """One row a stretch and run: the means over its updates."""
+    for index, label in enumerate(experiment.labels):
+        row = {name: values.mean(0) if experiment.runs is None else values.mean(0)[index]
+               for name, values in metrics.items()}  # fmt: skip
+        run.log(done, row if experiment.runs is None else {"run": label, **row})
+
+
+def _introduction(experiment, run) -> str:
+    config, problem = experiment.config, experiment.problem
+    what = f"{problem.instances} instances" if problem.instances else "one instance"
+    runs = f", {experiment.runs} runs side by side" if experiment.runs else ""
+    return (
+        f"{run.path}: {config.agent} on {config.env} ({what}), {config.learner.updates} updates of "
+        f"{config.learner.envs} environments x {config.learner.rollout} periods{runs}"
+    )
+
+
+def render(documents: list[dict[str, Any]]):
+    """What people see at the end."""
+    from rich.console import Group
+
+    from jaxinv.evidence import evidence_table, verdict
+
+    parts = []
+    for document in documents:
+        parts += [
+            evidence_table(document["evaluation"], f"{document['env']}: held-out demand, run {document['run']}"),
+            verdict(document["evaluation"]),
+            f"{document['seconds']:.0f} s, of which {document['compile_seconds']:.0f} s compiled; "
+            + (f"{document['steps_per_second']:,.0f} environment steps a second" if document["steps_per_second"] else ""),
+        ]
+    return Group(*parts)
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        note(text)
+
+
+if __name__ == "__main__":
+    run_command(main)

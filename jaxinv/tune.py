@@ -1,0 +1,74 @@
+"""`python -m jaxinv.tune`: tunes a classical rule on the training demand of a preset."""
+
+from jaxinv.cli import emit, enable_compilation_cache, parser, run_command, split_arguments
+from jaxinv.errors import UserError
+
+
+def main(argv: list[str]) -> None:
+    made = parser(
+        "tune",
+        "Tunes a classical rule by simulation, by gradient, or both, and prints its parameters in product units.",
+        arguments="RULE PRESET [key=value ...]",
+        examples=(
+            "capped_base_stock lost_sales lead_time=4 shortage_cost=9",
+            "dual_index dual_sourcing --method both",
+            "base_stock retail data=sales.csv --per-instance",
+        ),
+    )
+    made.add_argument("--method", default="search", help="search (default), gradient, or both")
+    made.add_argument("--periods", type=int, default=4_000_000, help="simulated periods to spend (default 4000000)")
+    made.add_argument("--per-instance", action="store_true", help="own parameters for every SKU, not one set for all")
+    args = made.parse_args(argv)
+    what, overrides = split_arguments(args.arguments)
+    if len(what) != 2:
+        raise UserError(f"give a RULE and a PRESET, as in `base_stock lost_sales`, not {' '.join(what) or 'nothing'}")
+    name, preset = what
+
+    import jax
+    import numpy as np
+
+    from jaxinv.evaluation.tuning import rule_for, tune
+    from jaxinv.experiment import Experiment
+
+    enable_compilation_cache()
+    problem = Experiment.load(None, [f"env={preset}", *overrides]).problem
+    rule = rule_for(problem, name)
+    tuned = tune(problem, rule, jax.random.key(args.seed), args.periods, args.method, args.per_instance)
+    natural = jax.tree.map(np.asarray, tuned.natural(problem))
+    topology = problem.env.topology
+    document = {
+        "rule": name,
+        "parameters": {key: value.tolist() for key, value in natural.items()},
+        "cost": tuned.cost,
+        "cost_interval": list(tuned.cost_interval),
+        "simulated_periods": tuned.simulated_periods,
+        "edges": list(topology.edge_names) or [f"edge {edge}" for edge in range(topology.edges)],
+        "instances": list(problem.labels),
+    }
+    emit(document, args.json, lambda: _render(document, natural))
+
+
+def _render(document, natural) -> str:
+    low, high = document["cost_interval"]
+    lines = [
+        f"{document['rule']}: cost {document['cost']:.5g} a period on training demand, 95% interval {low:.5g} to {high:.5g} "
+        f"({document['simulated_periods']:,} simulated periods)"
+    ]
+    for name, value in natural.items():
+        if value.ndim <= 2:
+            for edge, row in zip(document["edges"], value.reshape(len(value), -1) if value.ndim else [value[None]]):
+                where = f" on {edge}" if value.ndim and len(document["edges"]) > 1 else ""
+                lines.append(f"  {name}{where}: {', '.join(f'{number:.5g}' for number in row)}")
+        else:
+            lines.append(f"  {name}, in units, over {value.shape[-1]} instances: median {_median(value):.5g} (all with --json)")
+    return "\n".join(lines)
+
+
+def _median(value):
+    import numpy as np
+
+    return float(np.median(value))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,232 @@
+"""The gymnax contract, for every preset that needs no file; and the one rollout under any policy."""
+
+from functools import partial
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax import wrappers
+
+import jaxinv
+from jaxinv.envs import network
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world
+from jaxinv.evaluation.simulate import CHUNK, simulate
+from jaxinv.policies.rules import make_rule
+
+NEEDS_A_FILE = {"retail", "deepstock"}
+NAMES = [name for name in jaxinv.PRESETS if name not in NEEDS_A_FILE]
+
+each_preset = pytest.mark.parametrize("name", NAMES)
+
+
+@each_preset
+def test_episodes_of_random_actions(name):
+    """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and never terminated."""
+    env, params = gymnax.make(f"jaxinv/{name}")
+    limit, batch, periods = 7, 8, 18
+    params = params.replace(max_steps_in_episode=limit)
+    space = env.observation_space(params)
+    sample = jax.vmap(env.action_space(params).sample)
+
+    @jax.jit
+    def play(key):
+        observation, state = jax.vmap(env.reset, (0, None))(jax.random.split(key, batch), params)
+
+        def period(state, key):
+            action = sample(jax.random.split(key, batch))
+            step = jax.vmap(env.step, (0, 0, 0, None))
+            observation, state, reward, terminated, truncated, info = step(
+                jax.random.split(key, batch), state, action, params
+            )
+            return state, (observation, state.time, action, reward, terminated, truncated, info)
+
+        return observation, jax.lax.scan(period, state, jax.random.split(key, periods))[1]
+
+    first, (observed, time, action, reward, terminated, truncated, info) = jax.device_get(play(jax.random.key(0)))
+    final = info["final_observation"]
+    contains = jax.vmap(space.contains)
+    for seen in (first, observed.reshape(-1, *space.shape), final.reshape(-1, *space.shape)):
+        assert seen.shape[1:] == space.shape and seen.dtype == space.dtype == np.float32
+        assert np.all(np.isfinite(seen)) and np.all(contains(seen))
+    assert np.all(jax.vmap(env.action_space(params).contains)(action.reshape(-1, *action.shape[2:])))
+    ends = (np.arange(1, periods + 1) % limit == 0)[:, None]
+    np.testing.assert_array_equal(truncated, np.broadcast_to(ends, truncated.shape))
+    np.testing.assert_array_equal(time, np.broadcast_to(np.arange(1, periods + 1)[:, None] % limit, time.shape))
+    assert not terminated.any()
+    assert reward.shape == (periods, batch) and np.all(np.isfinite(reward)) and reward.std() > 0
+    moved = np.any(observed != final, -1)
+    np.testing.assert_array_equal(moved, truncated)  # the reset observation shows only at the end
+
+
+def preset_start(name, **options):
+    env, params = jaxinv.make(name, **options)
+    _, state = env.reset(jax.random.key(0), params)
+    return env, params, state, env.action_space(params).sample(jax.random.key(1))
+
+
+@each_preset
+def test_equal_environments_share_programs_and_keep_their_own_parameters(name, monkeypatch):
+    traces = []
+    transition = network.transition
+    monkeypatch.setattr(network, "transition", lambda *args: traces.append(1) or transition(*args))
+    longer = jaxinv.make(name)[0].history + 1  # no other test has compiled this one
+    env, params, state, action = preset_start(name, history=longer)
+    twin = jaxinv.make(name, history=longer)[0]
+    dearer = InventoryNetwork(
+        twin.topology, twin.world, twin.default_params.replace(weights=3.0 * twin.default_params.weights), twin.history
+    )
+    assert env is not twin and env == twin == dearer and len({env, twin, dearer}) == 1
+    assert env != jaxinv.make(name)[0]
+    key = jax.random.key(2)
+    reward = env.step(key, state, action)[2]
+    assert len(traces) == 1
+    assert twin.step(key, state, action)[2] == reward == env.step(key, state, action, params)[2]
+    np.testing.assert_allclose(dearer.step(key, state, action)[2], 3.0 * reward, rtol=1e-5)
+    assert len(traces) == 1, "an equal environment compiled again"
+
+
+@each_preset
+def test_transition_gradients_are_off_until_asked_for(name):
+    env, params, state, action = preset_start(name)
+
+    def future(env):
+        return lambda action: env.step_env(jax.random.key(3), state, action, params)[0].sum()
+
+    on = env.with_transition_gradients()
+    assert env.supports_transition_gradients and on.transition_gradients_enabled and on != env
+    assert np.all(jax.grad(future(env))(action) == 0)
+    assert np.any(np.asarray(jax.grad(future(on))(action)) > 0)
+    loose = on.relaxed()
+    assert loose.transition_gradients_enabled and not loose.topology.mechanisms & {"packs", "minimum_order"}
+    assert loose == env.relaxed().with_transition_gradients()
+    assert not env.transition_gradients_enabled
+
+
+@each_preset
+def test_batches_of_instances(name):
+    """Every number of an instance can differ within a batch."""
+    env, params, state, action = preset_start(name)
+    batch = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 3), params)
+    batch = batch.replace(
+        weights=batch.weights * jnp.array([[1.0], [2.0], [0.5]]), max_steps_in_episode=jnp.array([1, 5, 9])
+    )
+    one, zero = None, 0
+    key = jax.random.key(4)
+    _, _, reward, _, truncated, _ = jax.vmap(env.step, (one, one, one, zero))(key, state, action, batch)
+    alone = env.step(key, state, action, params)[2]
+    np.testing.assert_allclose(reward, alone * np.array([1.0, 2.0, 0.5]), rtol=1e-5)
+    assert truncated.tolist() == [True, False, False]
+    observation, _ = jax.vmap(env.reset, (one, zero))(key, batch)
+    np.testing.assert_array_equal(observation[0], observation[2])
+
+
+def test_gymnax_wrappers_take_it():
+    env, params = gymnax.make("jaxinv/lost_sales", lead_time=2)
+    params = params.replace(max_steps_in_episode=3)
+    logged = wrappers.LogWrapper(env)
+    observation, state = logged.reset(jax.random.key(0), params)
+    for t in range(3):
+        observation, state, reward, terminated, truncated, info = logged.step(
+            jax.random.key(t), state, jnp.full((1, 1), 5.0), params
+        )
+    assert info["returned_episode"] and info["returned_episode_lengths"] == 3 and truncated and not terminated
+
+
+def test_keys_decide_everything():
+    env, params = jaxinv.make("backlog", history=4)
+    one, same, other = (env.reset(jax.random.key(seed), params)[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert np.any(one != other)
+
+
+def test_memory_counts_what_a_batch_holds():
+    env, params = jaxinv.make("one_warehouse_many_stores", stores=3, history=2)
+    _, state = env.reset(jax.random.key(0), params)
+    floats = sum(np.size(leaf) for leaf in jax.tree.leaves(state))
+    _, world = unroll_world(env, begin(env, jax.random.key(0), params, 1), params, 10)
+    floats += world.exogenous.demand.size + 10 * env.world.signals
+    assert env.memory(1, 10) == 4 * floats
+    assert env.memory(7, 10) == 7 * env.memory(1, 10)
+
+
+# The rollout
+
+
+RANDOM_WORLD = dict(lead_time_pmf=(0.1, 0.4, 0.5), demand="negative_binomial", history=3)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def outcomes(env, params, rule, rule_params, periods=40, batch=16):
+    """The world and, of each period, demand, orders and reward."""
+    episodes = begin(env, jax.random.key(7), params, batch)
+    _, world = unroll_world(env, episodes, params, periods)
+
+    def act(rule_params, observation, _):
+        return rule.act(rule_params, observation, None), None
+
+    def record(observation, outcome, note):
+        return outcome.demand, outcome.ordered, outcome.reward
+
+    _, kept, _ = rollout(env, params, act, rule_params, episodes.network, world.exogenous, record=record)
+    return world, kept
+
+
+def simulated(env, params, name, numbers, key, **options):
+    rule = make_rule(name, env.topology)
+    return jax.jit(lambda params, numbers: simulate(env, params, rule, numbers, key, **options))(params, numbers)
+
+
+def test_two_policies_meet_the_same_world_bit_for_bit():
+    env, params = jaxinv.make("lost_sales", **RANDOM_WORLD)
+    rules = [("base_stock", {"level": 1.3}), ("constant_order", {"quantity": 0.5})]
+    (world, one), (world2, two) = (
+        outcomes(env, params, make_rule(name, env.topology), jax.tree.map(lambda v: jnp.full((1, 1), v), numbers))
+        for name, numbers in rules
+    )
+    for a, b in zip(jax.tree.leaves(world), jax.tree.leaves(world2)):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[0], world.exogenous.demand)
+    assert np.any(one[1] != two[1]) and np.any(one[2] != two[2])
+
+
+def test_simulate_meets_the_same_world_under_any_policy_and_adds_up():
+    """Through its chunks, with a warm-up and a remainder."""
+    env, params = jaxinv.make("lost_sales", **RANDOM_WORLD)
+    batch, periods, warm_up = 8, CHUNK + 9, 5
+    key = jax.random.key(3)
+    totals = [
+        simulated(
+            env, params, name, {parameter: jnp.full((1, 1), value)}, key, batch=batch, periods=periods, warm_up=warm_up
+        )
+        for name, parameter, value in (("base_stock", "level", 1.3), ("constant_order", "quantity", 0.5))
+    ]
+    np.testing.assert_array_equal(totals[0].demand, totals[1].demand)
+    start = begin(env, key, params, batch)
+    _, world = unroll_world(env, start, params, warm_up + periods)
+    np.testing.assert_allclose(totals[0].demand, world.exogenous.demand[warm_up:].sum((0, 1, 2)), rtol=1e-6)
+    for total in totals:
+        np.testing.assert_allclose(total.sold + total.short, total.demand, rtol=1e-5)
+        np.testing.assert_allclose(total.reward, -(params.weights @ total.costs), rtol=1e-5)
+        assert np.all(total.stockouts <= periods)
+    assert np.all(totals[0].costs != totals[1].costs, where=(totals[0].costs != 0))
+
+
+def test_a_batch_of_instances_rolls_out_as_each_alone():
+    env, params = jaxinv.make("lost_sales", **RANDOM_WORLD)
+    both = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), params)
+    both = both.replace(shortage=both.shortage * jnp.array([1.0, 3.0])[:, None, None])
+    levels = {"level": jnp.array([1.0, 1.5]).reshape(1, 1, 2)}
+    index = jnp.array([0, 1, 1, 0])
+    instances = batch_last(take_instances(both, index))
+    run = dict(key=jax.random.key(0), batch=4, periods=30)
+    each = jax.tree.map(lambda leaf: leaf[..., index], levels)
+    mixed = simulated(env, instances, "base_stock", each, axis=BATCH, policy_axis=BATCH, **run)
+    for instance in (0, 1):
+        one = jax.tree.map(lambda leaf: leaf[instance], both)
+        alone = simulated(env, one, "base_stock", {"level": levels["level"][..., instance]}, **run)
+        for a, b in zip(jax.tree.leaves(mixed), jax.tree.leaves(alone)):
+            np.testing.assert_allclose(a[..., index == instance], b[..., index == instance], rtol=1e-5)
