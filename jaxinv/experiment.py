@@ -1,7 +1,6 @@
 """An experiment as the commands see it: one typed configuration, the problem and agent it makes, and its saved runs."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +14,7 @@ from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.loop import Trainer, select_run, stack_numbers
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
+from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError, unknown
@@ -62,7 +62,8 @@ class Experiment:
         agent = chosen("agent", "ppo", file=file, overrides=overrides)
         if agent not in AGENTS:
             raise unknown("agent", agent, AGENTS)
-        return cls(resolve(_schema(env, preset(env), AGENTS[agent][0]), file=file, overrides=overrides))
+        schema = _schema(env, preset(env), AGENTS[agent][0])
+        return cls(resolve(schema, file=file, overrides=overrides, names={"instance.weights": COSTS}))
 
     @property
     def yaml(self) -> str:
@@ -124,14 +125,13 @@ def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) ->
         numbers = {name for config, _ in AGENTS.values() for name in traced_fields(config)}
         (traced if key in numbers else static).append(text.removeprefix("learner."))
     parse_sweep(sweep)
-    return [
-        Experiment.load(
-            file,
-            [*overrides, *(f"{key}={value}" for key, value in point.items())]
-            + ([f"sweep={json.dumps(traced)}"] if traced else []),
-        )
+    experiments = [
+        Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())])
         for point in parse_sweep(static)
     ]
+    if not traced:
+        return experiments
+    return [Experiment(dataclasses.replace(experiment.config, sweep=tuple(traced))) for experiment in experiments]
 
 
 def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, list[Contestant]]:
@@ -168,3 +168,13 @@ def _schema(env: str, instance: type[Preset], learner: type) -> type:
 def _check(config: Any) -> None:
     if config.seeds < 1:
         raise UserError(f"seeds={config.seeds} must be at least 1")
+    for point in parse_sweep(config.sweep):
+        for key, value in point.items():
+            if key not in traced_fields(config.learner):
+                raise unknown("number to sweep", key, traced_fields(config.learner))
+            try:
+                dataclasses.replace(config.learner, **{key: float(value)})
+            except UserError:
+                raise
+            except ValueError:
+                raise UserError(f"--sweep {key}: {value!r} is not a number") from None

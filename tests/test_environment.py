@@ -22,6 +22,15 @@ NAMES = [name for name in jaxinv.PRESETS if name not in NEEDS_A_FILE]
 each_preset = pytest.mark.parametrize("name", NAMES)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def compile_fast():
+    """Programs here run for microseconds; half the time would go into optimising them."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @each_preset
 def test_episodes_of_random_actions(name):
     """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and never terminated."""

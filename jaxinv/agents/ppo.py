@@ -212,7 +212,7 @@ class PPO:
         replay = (episodes.network, trace, contexts, instance)
         params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
         cost = -reward.mean()
-        metrics = {"cost": cost, **metrics}
+        metrics = {"cost": cost, **metrics, "parameter_norm": optax.global_norm(params)}
         state = PPOState(
             params, optimiser, after.replace(network=network), index, key, state.update + 1, scales
         )
@@ -221,37 +221,40 @@ class PPO:
     def _collect(self, params, key, episodes, trace, signals, instance):
         """Plays the stochastic policy; returns the final stock and what the losses need, batch last."""
         env, policy, axis = self.worlds.env, self.policy, self.worlds.axis
-        history = env.history
 
         def encode(signals, instance):
             return policy.encode(params, signals, env.facts(instance))
 
         contexts = jax.vmap(encode, in_axes=(BATCH, axis), out_axes=BATCH)(signals, instance)
-        contexts = jax.tree.map(lambda leaf: leaf[history - 1 :], contexts)  # [T + 1, ..., B]
+        contexts = jax.tree.map(lambda leaf: leaf[env.history - 1 :], contexts)  # [T + 1, ..., B]
         noise = jax.random.normal(key, (self.config.rollout, policy.decode.outputs, self.config.envs))
 
         def act(params, observation, inputs):
             context, noise = inputs
+            context = policy.context(params, observation, context)
             stock = policy.stock_features(observation, context)
             decision = policy.network.apply(params, context.state, stock, method="decide")
             raw = decision.mean + jnp.exp(decision.log_deviation) * noise
             log_prob = _log_prob(raw, decision.mean, decision.log_deviation)
-            return policy.decode(raw, observation, context.rates), (raw, log_prob, stock, decision.value)
+            seen = context.replace(state=None, forecast=None) if policy.window_by_window else None
+            return policy.decode(raw, observation, context.rates), (raw, log_prob, stock, decision.value, seen)
 
         now = jax.tree.map(lambda leaf: leaf[:-1], contexts)
         network, (notes, reward, short), _ = rollout(
             env, instance, act, params, episodes.network, trace.exogenous, (now, noise), axis=axis,
+            signals=trace.signals if policy.wants_window else None,
             record=lambda observation, outcome, note: (note, outcome.reward, outcome.short.sum()),
         )  # fmt: skip
 
-        def last_value(network, context, instance):
-            observation = env.view(network, instance)
-            return policy.decide(params, observation, context).value
+        def last_value(network, context, window, instance):
+            observation = env.view(network, instance, window)
+            return policy.decide(params, observation, policy.context(params, observation, context)).value
 
         end = jax.tree.map(lambda leaf: leaf[-1], contexts)
-        last = jax.vmap(last_value, in_axes=(BATCH, BATCH, axis))(network, end, instance)
-        raw, log_prob, stock, values = notes
-        return network, (raw, log_prob, stock, values, last, reward, short, now)
+        window = signals[-env.history :]
+        last = jax.vmap(last_value, in_axes=(BATCH, BATCH, BATCH, axis))(network, end, window, instance)
+        raw, log_prob, stock, values, seen = notes
+        return network, (raw, log_prob, stock, values, last, reward, short, seen or now)
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
@@ -278,10 +281,8 @@ class PPO:
         return params, opt, {name: values.mean() for name, values in metrics.items()}
 
     def _loss(self, params, batch: Batch, replay, reward_scale):
-        numbers, history = self.numbers, self.worlds.env.history
-        states, forecast = self.policy.network.apply(params, batch.signals, method="encode")
-        if states is not None:
-            states = states[:, history - 1 : -1]
+        numbers = self.numbers
+        states, forecast = self.policy.encode_decisions(params, batch.signals)
         decision = self.policy.network.apply(params, states, batch.stock, method="decide")
         log_ratio = _log_prob(batch.raw, decision.mean, decision.log_deviation) - batch.log_prob
         ratio = jnp.exp(log_ratio)
@@ -297,7 +298,7 @@ class PPO:
             "kl": jnp.mean(ratio - 1 - log_ratio),
         }
         if forecast is not None:
-            metrics["forecast_loss"] = pinball(forecast[:, history - 1 : -1], batch.demand, batch.recent)
+            metrics["forecast_loss"] = pinball(forecast, batch.demand, batch.recent)
             loss += numbers["forecast_weight"] * metrics["forecast_loss"]
         coming = _soon(batch.stockout, max(self.config.forecast, 1))
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
@@ -314,7 +315,8 @@ class PPO:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
 
         def act(params, observation, context: Context):
-            return self.policy.act(params, observation, context), None
+            raw = self.policy.decide(params, observation, context).mean
+            return self.policy.decode(raw, observation, context.rates), None
 
         _, reward, _ = rollout(
             self.worlds.env, instance, act, params, network, exogenous, contexts, axis=self.worlds.axis

@@ -19,8 +19,8 @@ WEEK, YEAR = 7, 365
 HORIZON = 28
 """How many days ahead a promotion is announced."""
 
-KNOTS = 65
-"""Of the gamma table: with its mean set right, variances are within 1% and days without a sale within 1 in 100."""
+KNOTS = 129
+"""Of the gamma table: with its mean set right, variances are within 1% and days without a sale within 0.5 in 100."""
 
 
 @struct.dataclass
@@ -59,9 +59,9 @@ class MarketDemand(DemandProcess):
 
         level = base * week * year * promotion * exp(shock),    demand ~ Poisson(level * gamma),  gamma of mean 1.
 
-    The shock is AR(1) and correlated between markets. Each market has its own promotions at random intervals, with a dip
-    before (customers wait) and after (they have stocked up). When a promotion runs is known `HORIZON` days ahead; how
-    strong it is shows only in demand.
+    The shock is AR(1) and correlated between markets. Each market has its own promotions at random intervals, with a
+    dip before (customers wait) and after (they have stocked up). When a promotion runs is known `HORIZON` days ahead;
+    how strong it is shows only in demand.
 
     Uniforms: "market" moves the shocks, "demand" the gamma, "count" the Poisson and "promotion" draws, on the eve of a
     promotion, its uplift and when the next one starts. Demand is monotone in the first three.
@@ -202,7 +202,7 @@ class Promotions:
 
     def __post_init__(self):
         if not self.a_year >= 0 or not 0 < self.uplift[0] <= self.uplift[1]:
-            raise UserError(f"promotions={self.a_year} and uplift={self.uplift} must be positive, the lesser uplift first")
+            raise UserError(f"promotions={self.a_year} must be at least 0, uplift={self.uplift} positive and rising")
         if self.gap[0] < self.days + self.before_days + self.after_days:
             raise UserError(f"promotions={self.a_year} a year would overlap; give {self.most_a_year} or fewer")
 

@@ -67,6 +67,19 @@ def uniform_cdf(low: int, high: int) -> np.ndarray:
     return _table(stats.randint(low, high + 1))
 
 
+def lognormal_mass(mean: float, variation: float, longest: int) -> np.ndarray:
+    """Probabilities of 0 .. `longest` periods of a lognormal time, rounded and held to 1 .. `longest`.
+
+    Args:
+      mean: of the time before it is rounded, in periods.
+      variation: coefficient of variation.
+    """
+    sigma = np.sqrt(np.log1p(variation**2))
+    law = stats.lognorm(sigma, scale=mean * np.exp(-(sigma**2) / 2))
+    reached = law.cdf(np.arange(1, longest) + 0.5)
+    return np.concatenate([[0.0], np.diff(reached, prepend=0.0, append=1.0)])
+
+
 def gamma_quantiles(shape: float, knots: int) -> np.ndarray:
     """Quantiles of a gamma law with mean 1 at `gamma_grid(knots)`: `[knots]`."""
     return stats.gamma(shape, scale=1 / shape).ppf(_grid(knots)).astype(np.float32)

@@ -5,9 +5,9 @@ Where its numbers come from (the fits stand in `jaxinv.data.fits`, with how they
 - fitted: the spread of lead times by mode and the freight tariff by mode (USAID SCMS deliveries); volume of SKUs by
   velocity class, season of the year, size and persistence of demand shocks, and of wholesale buyers dispersion and week
   (Online Retail).
-- methods.md D.5: three warehouses; supplier 7 days and ocean 21 and 28 days on average; the customs regime; review every
-  7 days, air daily; lost sales; margins of 20-40% of price; six promotions a year of 1.5-4 times demand with dips;
-  correlation .3 between markets; 20/30/50% fast, medium and slow SKUs.
+- methods.md D.5: three warehouses; supplier 7 days and ocean 21 and 28 days on average; the customs regime; review
+  every 7 days, air daily; lost sales; margins of 20-40% of price; six promotions a year of 1.5-4 times demand with
+  dips; correlation .3 between markets; 20/30/50% fast, medium and slow SKUs.
 - chosen: everything else, each where it stands below.
 """
 
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from scipy import optimize, stats
+from scipy import special
 
 from jaxinv.data.fits import ONLINE_RETAIL_DEMAND, SCMS_FREIGHT, SCMS_LEAD_TIMES, TIER_EDGES_KG
 from jaxinv.demand import quantiles
@@ -40,45 +40,47 @@ CARTONS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # chosen: units in a carton
 class CrossBorder(Preset):
     """Three warehouses, each with its own market; a batch of SKUs, each an instance of its own.
 
-    The supplier fills the home warehouse; from there each market abroad is supplied by air and by sea, two edges between
-    the same two nodes. What a market lacks is lost. Time is in days, money in US dollars.
+    The supplier fills the home warehouse; from there each market abroad is supplied by air and by sea, two edges
+    between the same two nodes. What a market lacks is lost. Time is in days, money in US dollars.
 
-    Cost is what a planner can move: holding, capital in transit, freight, duty, and for each unit lost the price less the
-    purchase value. Profit is then a constant minus this cost: revenue and purchase of a unit that is sold both lie in that
-    constant, and a lost unit saves its freight and duty because it is never shipped. The supplier's price includes its
-    transport. Prices abroad are set on the value landed by sea, so the margin is what is left after freight by sea and duty.
+    Cost is what a planner can move: holding, capital in transit, freight, duty, and for each unit lost the price less
+    the purchase value. Profit is then a constant minus this cost: revenue and purchase of a unit that is sold both
+    lie in that constant, and a lost unit saves its freight and duty because it is never shipped. The supplier's price
+    includes its transport. Prices abroad are set on the value landed by sea, so the margin is what is left after
+    freight by sea and duty.
 
-    Lead times are lognormal with the fitted coefficients of variation (by sea .32, by air and truck .58), in whole days of
-    1 to `max_lead_time` with the means below. The fits measure order to delivery with production, so only their spread is
-    used. The air mean is chosen: the fitted sea/air ratio of 1.8 holds months of production on both sides, and without them
-    7 days door to door is what forwarders quote.
+    Lead times are lognormal with the fitted coefficients of variation (by sea .32, by air and truck .58), in whole
+    days of 1 to `max_lead_time` with the means below. The fits measure order to delivery with production, so only
+    their spread is used. The air mean is chosen: the fitted sea/air ratio of 1.8 holds months of production on both
+    sides, and without them 7 days door to door is what forwarders quote.
 
-    A freight tariff has the fitted tiers as shares of the value shipped, per SKU: a week's demand of the market counts as
-    the median consignment of the fit, as if the whole range were shipped alike. A week's demand then costs 9.1% of its value
-    by air (a day's, 12.9%) and 3.7% by sea.
+    A freight tariff has the fitted tiers as shares of the value shipped, per SKU: a week's demand of the market
+    counts as the median consignment of the fit, as if the whole range were shipped alike. A week's demand then costs
+    9.1% of its value by air (a day's, 12.9%) and 3.7% by sea.
 
     Attributes:
       velocity: SKUs that are "fast", "medium" or "slow" sellers, or "mixed", 20/30/50%.
       skus: how many, drawn once from `instance_seed`.
       instance_seed: of the SKUs' volumes, values and margins.
-      buyers: "consumers" or "wholesale". Wholesale has the fitted dispersion of each class (.26 fast, .15 medium, .10 slow:
-        rare bulk orders) and the fitted week with no trade on Saturdays. Consumers order a few units at a time on all days:
-        `dispersion`, and the fitted week with a Saturday like the Sunday.
+      buyers: "consumers" or "wholesale". Wholesale has the fitted dispersion of each class (.26 fast, .15 medium, .10
+        slow: rare bulk orders) and the fitted week with no trade on Saturdays. Consumers order a few units at a time
+        on all days: `dispersion`, and the fitted week with a Saturday like the Sunday.
       dispersion: r of consumers' demand about its level, variance = level + level^2 / r; chosen.
-      market_shares: mean demand of home, EU and US relative to the fitted volume of an SKU, each SKU 35% about it; chosen,
-        because the fitted shop has no warehouse abroad.
+      market_shares: mean demand of home, EU and US relative to the fitted volume of an SKU, each SKU 35% about it;
+        chosen, because the fitted shop has no warehouse abroad.
       correlation: of the demand shocks of two markets.
       promotions: a year, in each market. uplift: least and most factor on demand.
       supplier_lead_time, air_lead_time, ocean_lead_times: mean days; of the sea to EU and US.
       max_lead_time: the longest that any order takes.
-      disruption_probability: a day, of customs being disrupted; disruption_days: mean length; disruption_delay: least and most
-        days that an order to EU or US, placed meanwhile, takes longer.
+      disruption_probability: a day, of customs being disrupted; disruption_days: mean length; disruption_delay: least
+        and most days that an order to EU or US, placed meanwhile, takes longer.
       review_period: days between orders to the supplier and between sailings. air_review_period: between air shipments.
-      holding_rate: cost of a day in stock as a share of value. D.5 says .02, 730% a year: at that rate three weeks at sea
-        cost more than the margin, and nothing would ever sail. The default .002 (73% a year: capital 18%, the rest
-        fulfilment-centre storage and markdown of short-lived goods) leaves air and sea both worth having.
+      holding_rate: cost of a day in stock as a share of value. D.5 says .02, 730% a year: at that rate three weeks of
+        stock cost the whole margin, and no one would keep a warehouse abroad. The default .002 (73% a year: capital
+        18%, the rest fulfilment-centre storage and markdown of short-lived goods) leaves air and sea both worth having.
       transit_rate: the same in transit, capital alone.
-      value: median purchase value of a unit, SKUs lognormal about it with standard deviation .5 of its logarithm; chosen.
+      value: median purchase value of a unit, SKUs lognormal about it with standard deviation .5 of its logarithm;
+        chosen.
       value_per_kg: of the goods; the fitted shares of value are for 82 dollars a kilogram and scale with its inverse.
       margin: least and most margin of a SKU as a share of price.
       duty: of EU and US as a share of value; of the size of their average tariffs on industrial goods.
@@ -119,13 +121,13 @@ class CrossBorder(Preset):
             raise unknown("velocity", self.velocity, (*VELOCITIES, "mixed"))
         if self.buyers not in ("consumers", "wholesale"):
             raise unknown("buyers", self.buyers, ("consumers", "wholesale"))
-        for name, length in (
-            ("market_shares", 3), ("uplift", 2), ("ocean_lead_times", 2), ("disruption_delay", 2), ("margin", 2), ("duty", 2)
-        ):  # fmt: skip
+        for name in ("market_shares", "uplift", "ocean_lead_times", "disruption_delay", "margin", "duty"):
+            length = 3 if name == "market_shares" else 2
             if len(getattr(self, name)) != length:
                 raise UserError(f"{name}={getattr(self, name)} must be {length} numbers")
         positive(self, "skus", "dispersion", "review_period", "air_review_period", "value", "value_per_kg")
-        not_negative(self, "market_shares", "holding_rate", "transit_rate", "duty", "minimum_order_days", "disruption_delay")
+        not_negative(self, "market_shares", "holding_rate", "transit_rate", "duty", "minimum_order_days")
+        not_negative(self, "disruption_delay")
         probability(self, "correlation", "disruption_probability")
         if not min(self.market_shares) > 0:
             raise UserError(f"market_shares={self.market_shares} must all be above 0")
@@ -138,7 +140,7 @@ class CrossBorder(Preset):
         for name in ("supplier_lead_time", "air_lead_time", "ocean_lead_times"):
             for mean in np.atleast_1d(getattr(self, name)):
                 if not 1 <= mean <= 0.8 * self.max_lead_time:
-                    raise UserError(f"{name}={getattr(self, name)}: a mean must be at least 1 and at most 0.8 of max_lead_time")
+                    raise UserError(f"{name}={getattr(self, name)} must be at least 1 and at most 0.8 of max_lead_time")
         self.planned_promotions()
 
     def planned_promotions(self) -> Promotions:
@@ -229,7 +231,9 @@ class CrossBorder(Preset):
         sigma = np.sqrt(np.log1p(np.array([air, air, sea, air, sea]) ** 2))  # the supplier's truck borrows the air's
         least, most = self.disruption_delay
         law = CustomsLaw(
-            median=[median_lead_time(*edge, self.max_lead_time) for edge in zip(self._lead_times(), sigma)],
+            median=[
+                median_lead_time(*edge, self.max_lead_time) for edge in zip(self._lead_times(), sigma, strict=True)
+            ],
             sigma=sigma,
             least_delay=[0, *4 * (least,)],
             most_delay=[0, *4 * (most,)],
@@ -253,10 +257,11 @@ class CustomsLaw:
 
 @dataclass(frozen=True)
 class CustomsLeadTimes(LeadTimes):
-    """An independent lognormal lead time for each order, in whole days of 1 .. `longest`, longer while customs is disrupted.
+    """An independent lognormal lead time for each order, in whole days of 1 .. `longest`, longer while customs is
+    disrupted.
 
-    Regimes are a Markov chain of two states, as in `RandomLeadTimes`; in closed form, because a table of 45 days for every
-    SKU of a batch costs more than the rest of the world. Monotone in the uniforms of "lead_time".
+    Regimes are a Markov chain of two states, as in `RandomLeadTimes`; in closed form, because a table of 45 days for
+    every SKU of a batch costs more than the rest of the world. Monotone in the uniforms of "lead_time".
     """
 
     edges: int
@@ -291,7 +296,7 @@ class Sku:
 
 
 def draw_skus(preset: CrossBorder) -> list[Sku]:
-    """The SKUs of a preset, fastest class first; volume at home is lognormal as fitted, at least one unit in 20 days."""
+    """The SKUs of a preset, fastest class first; home volume is lognormal as fitted, at least a unit in 20 days."""
     draw = np.random.default_rng(preset.instance_seed)
     skus = []
     for number in range(preset.skus):
@@ -322,11 +327,22 @@ def carton_size(week: float) -> float:
     return float(max([size for size in CARTONS if size <= week / 5], default=1))
 
 
+def lead_time_mass(mean: float, cv: float, longest: int) -> np.ndarray:
+    """Probabilities of 0 .. `longest` days of a lognormal, rounded and held to 1 .. `longest`, with this mean."""
+    sigma = np.sqrt(np.log1p(cv**2))
+    within = _within(median_lead_time(mean, sigma, longest), sigma, longest)
+    return np.diff(within, prepend=[0.0, 0.0], append=1.0)
+
+
 def median_lead_time(mean: float, sigma: float, longest: int) -> float:
-    """Median of the lognormal that, rounded and held to 1 .. `longest` days, has this mean."""
-    days = np.arange(1, longest)
+    """Median of the lognormal that, rounded and held to 1 .. `longest` days, has this mean (by bisection)."""
+    low, high = 1e-3, 10.0 * longest
+    for _ in range(60):
+        middle = np.sqrt(low * high)
+        low, high = (middle, high) if longest - _within(middle, sigma, longest).sum() < mean else (low, middle)
+    return high
 
-    def mean_of(median):
-        return longest - stats.lognorm(sigma, scale=median).cdf(days + 0.5).sum()
 
-    return optimize.brentq(lambda median: mean_of(median) - mean, 1e-3, 10.0 * longest)
+def _within(median: float, sigma: float, longest: int) -> np.ndarray:
+    """Probability of at most 1 .. `longest` - 1 days."""
+    return special.ndtr(np.log((np.arange(1, longest) + 0.5) / median) / sigma)

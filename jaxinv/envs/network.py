@@ -122,7 +122,7 @@ def transition(
     pipeline, due, arrivals = advance(topology, state, ordered - arriving_now, exogenous)
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
     stock, expired = _age(topology, stock)
-    costs = charge(
+    parts = charge(
         topology, params, exogenous, ordered, sold, short if backorder is None else backorder, stock_held,
         pipeline.sum(-1) + arrivals, expired, returned, liquidated,
     )  # fmt: skip
@@ -134,7 +134,9 @@ def transition(
         backorder=backorder,
         sales=sales,
     )
-    reward = -jnp.dot(params.weights, costs, precision="highest")
+    # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
+    reward = -sum(params.weights[COSTS.index(name)] * part for name, part in parts.items())
+    costs = jnp.stack([parts.get(name, jnp.zeros_like(reward)) for name in COSTS])
     return next_state, Outcome(
         reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated
     )
@@ -280,16 +282,15 @@ def take_back(topology, stock, sold, sales, params):
 def charge(
     topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated
 ):  # fmt: skip
-    """The cost vector `[len(COSTS)]` of a period; `short` is lost or owed demand, `in_transit` is `[E, K]`."""
-    parts = dict.fromkeys(COSTS, jnp.float32(0.0))
-    parts["holding"] = jnp.sum(params.holding * on_hand)
-    parts["shortage"] = jnp.sum(params.shortage * short)
+    """The costs of a period by name, those that the topology knows; `short` is lost or owed demand, `in_transit` is
+    `[E, K]`."""
+    parts = {"holding": jnp.sum(params.holding * on_hand), "shortage": jnp.sum(params.shortage * short)}
     if topology.has("transit_holding"):
         parts["holding"] += jnp.sum(params.transit_holding * in_transit)
     if topology.has("unit_cost"):
-        parts["ordering"] += jnp.sum(params.unit_cost * ordered)
+        parts["ordering"] = jnp.sum(params.unit_cost * ordered)
     if topology.has("fixed_cost"):
-        parts["ordering"] += jnp.sum(params.fixed_cost * (ordered > 0))
+        parts["ordering"] = parts.get("ordering", 0.0) + jnp.sum(params.fixed_cost * (ordered > 0))
     if topology.has("freight"):
         parts["transport"] = jnp.sum(freight(ordered.sum(-1), params))
     if topology.has("duty"):
@@ -308,7 +309,7 @@ def charge(
     if topology.has("revenue"):
         price = params.price if exogenous.price is None else exogenous.price
         parts["revenue"] = -jnp.sum(price * sold)
-    return jnp.stack([parts[name] for name in COSTS])
+    return parts
 
 
 def freight(quantity: jax.Array, params: InstanceParams) -> jax.Array:

@@ -279,7 +279,7 @@ def network_params(preset: Preset, topology: Topology, scale, lead_time, holding
         max_steps_in_episode=preset.horizon,
         holding=jnp.asarray(np.asarray(holding, float)[:, None] * products, jnp.float32),
         shortage=jnp.asarray(np.asarray(shortage, float)[:, None] * products, jnp.float32),
-        weights=weight_vector(preset.weights),
+        weights=weight_vector(preset.weights, topology),
         scale=scale,
         initial_low=0.5 * scale,
         initial_high=2.5 * scale,

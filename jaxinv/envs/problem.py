@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 
 
@@ -45,7 +46,7 @@ class Preset:
       horizon: periods an episode lasts.
       history: periods of demand that a policy sees.
       integer_orders: orders are whole units.
-      weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not given (revenue 0).
+      weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not given.
     """
 
     horizon: int = 100
@@ -60,17 +61,38 @@ class Preset:
         positive(self, "horizon", "history")
 
 
-def weight_vector(weights: dict[str, float], **defaults: float) -> jax.Array:
-    """Weights `[len(COSTS)]` by name of the cost part: 1, or 0 for revenue, where neither argument names it."""
+def weight_vector(weights: dict[str, float], topology: Topology) -> jax.Array:
+    """Weights `[len(COSTS)]` by name of the cost part: 1 where not given (revenue: 1 where the network earns it)."""
     for name, value in weights.items():
         if name not in COSTS:
             raise unknown("cost part in weights", name, COSTS)
         if not np.isfinite(value) or value < 0:
             raise UserError(f"weights.{name}={value} must be a number of at least 0")
-    merged = {**dict.fromkeys(COSTS, 1.0), "revenue": 0.0, **defaults, **weights}
-    if not any(merged.values()):
-        raise UserError("weights are all zero; nothing would be optimised. Give one cost part a positive weight")
+    merged = {**dict.fromkeys(COSTS, 1.0), **weights}
+    charged = charged_costs(topology)
+    if not any(merged[name] for name in charged):
+        raise UserError(f"weights are all zero on what this network costs ({', '.join(charged)}); make one positive")
     return jnp.asarray([merged[name] for name in COSTS], jnp.float32)
+
+
+def charged_costs(topology: Topology) -> list[str]:
+    """The cost parts that can be other than zero in a network."""
+    parts = {"holding", "shortage"}
+    parts |= {part for mechanism, part in CHARGES.items() if topology.has(mechanism)}
+    parts |= {"returns"} if topology.return_lags else set()
+    parts |= {"expiry"} if topology.ages > 1 else set()
+    return [name for name in COSTS if name in parts]
+
+
+CHARGES = {
+    "unit_cost": "ordering",
+    "fixed_cost": "ordering",
+    "freight": "transport",
+    "duty": "duty",
+    "capacity": "overflow",
+    "revenue": "revenue",
+}
+"""The cost part that each mechanism charges."""
 
 
 def positive(config: Any, *names: str) -> None:

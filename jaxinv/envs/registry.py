@@ -34,6 +34,9 @@ def preset(name: str) -> type[Preset]:
 def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
     """A gymnax environment and its parameters.
 
+    Of a preset with many instances (SKUs, series) these are the parameters of the first; all of them are in
+    `preset(name)(**options).build().train`, with a leading axis.
+
     Args:
       name: a preset, such as "lost_sales".
       **options: the preset's own, such as lead_time=4; see its class.
@@ -46,8 +49,8 @@ def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    problem = kind(**options).build()
-    return problem.env, problem.train
+    env = kind(**options).build().env
+    return env, env.default_params
 
 
 def register() -> None:

@@ -1,18 +1,30 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
+import math
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
-from jaxinv.demand.exogenous import QuotedLeadTimes, World
+from jaxinv.data.fits import SCMS_LEAD_TIMES
+from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.presets import fixed_regime
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
+
+LEAD_TIME_LAWS = {
+    "fixed": 0.0,
+    "air": SCMS_LEAD_TIMES.air.lognormal_cv,
+    "ocean": SCMS_LEAD_TIMES.ocean.lognormal_cv,
+}
+"""Coefficient of variation of each lead-time law."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +40,8 @@ class Retail(Preset):
       reader: its reader by name, or empty to recognise it.
       frequency: "day", "week", or empty for weeks.
       lead_time: periods; `lead_time_spread` adds 0 .. spread periods, another number for each series.
+      lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
+        fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
       holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
       train: share of the periods that train; "published" splits come with `published_split`.
       published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up.
@@ -41,6 +55,7 @@ class Retail(Preset):
     frequency: str = "week"
     lead_time: int = 3
     lead_time_spread: int = 0
+    lead_time_law: str = "fixed"
     holding_cost: float = 1.0
     shortage_cost: float = 4.0
     train: float = 0.7
@@ -56,13 +71,23 @@ class Retail(Preset):
         super().__post_init__()
         not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread")
         positive(self, "holding_cost", "shortage_cost")
+        if self.lead_time_law not in LEAD_TIME_LAWS:
+            raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
+        if self.lead_time_law != "fixed" and (self.lead_time_spread or not self.lead_time):
+            raise UserError("a random lead_time_law needs lead_time of at least 1 and lead_time_spread=0")
 
     def build(self) -> Problem:
         if not self.data:
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
         panel = Panel.from_table(load(self.data, self.reader or None), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
-        warm_up = max(split.warm_up, self.lead_time + self.lead_time_spread + 4)
+        longest = self.lead_time + self.lead_time_spread
+        law = None
+        if self.lead_time_law != "fixed":
+            longest = math.ceil(2.5 * self.lead_time)
+            mass = lognormal_mass(self.lead_time, LEAD_TIME_LAWS[self.lead_time_law], longest)
+            law = fixed_regime(np.cumsum(mass)[:-1, None])
+        warm_up = max(split.warm_up, longest + 4)
         self._check_lengths(split, warm_up)
         panel = panel.select(
             min_active=self.min_active, window=split.train, max_series=self.max_series or None, seed=self.instance_seed
@@ -76,8 +101,8 @@ class Retail(Preset):
             sources=(SUPPLIER,),
             destinations=(0,),
             demand_nodes=(0,),
-            lead_times=None if self.lead_time_spread else (self.lead_time,),
-            max_lead_time=self.lead_time + self.lead_time_spread,
+            lead_times=None if law or self.lead_time_spread else (self.lead_time,),
+            max_lead_time=longest,
             mechanisms=frozenset({"packs"} if self.integer_orders else set()),
             node_names=("store",),
             edge_names=("supplier-store",),
@@ -102,7 +127,7 @@ class Retail(Preset):
             max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
             holding=stacked(self.holding_cost / scale),
             shortage=stacked(self.shortage_cost / scale),
-            weights=jnp.tile(weight_vector(self.weights), (series, 1)),
+            weights=jnp.tile(weight_vector(self.weights, topology), (series, 1)),
             scale=stacked(scale),
             initial_low=stacked(0.3 * cover),
             initial_high=stacked(1.3 * cover),
@@ -110,6 +135,7 @@ class Retail(Preset):
             lead_time=jnp.asarray(lead[:, None], jnp.float32),
             max_order=stacked(4 * cover),
             pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
+            lead_time_law=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (series, *leaf.shape)), law),
             # the training trace ends where training ends: what comes after cannot leak because it is not there
             demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon, self.level_spread),
         )
@@ -120,12 +146,11 @@ class Retail(Preset):
             initial_high=stacked(cover),
             demand=trace(scored.stop, start, start, 0.0),
         )
-        world = World(
-            Replay(known_covariates=covariates.shape[-1]), QuotedLeadTimes() if self.lead_time_spread else None
-        )
-        one = InventoryNetwork(topology, world, train, self.history, "retail")
+        lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if self.lead_time_spread else None
+        world = World(Replay(known_covariates=covariates.shape[-1]), lead_times)
+        first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one series
         return Problem(
-            env=one,
+            env=InventoryNetwork(topology, world, first, self.history, "retail"),
             train=train,
             test=test,
             instances=series,

@@ -16,7 +16,13 @@ from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, begin, take_instances, unroll_world
 from jaxinv.evaluation.simulate import Totals, simulate
-from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, paired_difference, relative_difference
+from jaxinv.evaluation.statistics import (
+    Estimate,
+    mean_of,
+    optimality_gap,
+    paired_difference,
+    relative_difference,
+)
 from jaxinv.evaluation.tuning import Tuned, instance_groups
 from jaxinv.policies.policy import Policy
 
@@ -81,23 +87,25 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """One row for each policy, all on the same noise of `problem.test`.
 
-    With several instances each is one path, in order, so that policies are paired by instance; a single instance is run
-    on `paths` independent episodes. An episode lasts `problem.test_periods`, of which the warm-up is not counted.
+    With several instances each is one path, in order, so that policies are paired by instance; a single
+    instance is run on `paths` independent episodes. An episode lasts `problem.test_periods`, of which the
+    warm-up is not counted.
 
     Args:
-      baseline: the contestant that all are compared with, by convention the rule that was cheapest in training
-        (`best_of`); None for no comparison.
+      baseline: the contestant that all are compared with, by convention the rule that was cheapest in
+        training (`best_of`); None for no comparison.
       reference: the optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
       seed: of the bootstrap.
       level: of all intervals.
 
     Returns:
-      Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in the same
-      unit and `relative_difference` in percent of the baseline's cost, below zero is better; `gap`, cost over reference
-      minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of units served at once;
-      `stockout_rate`, the share of periods (of a node and product) with demand unserved; `turnover`, units sold a year
-      over mean stock; `parts`, the weighted cost parts, which add up to the cost; `forecast_error`, where the policy has
-      a method of that name `(params, problem, key) -> float`. What does not apply is None.
+      Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in
+      the same unit and `relative_difference` in percent of the baseline's cost, below zero is better; `gap`,
+      cost over reference minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of
+      units served at once; `stockout_rate`, the share of periods (of a node and product) with demand
+      unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
+      to the cost; `forecast_error`, where the policy has a method of that name `(params, problem, key) ->
+      float`. What does not apply is None.
 
     Raises:
       UserError: if the baseline is no contestant.
@@ -128,7 +136,7 @@ def evaluate(
         row |= _service(problem, total, periods)
         row["parts"] = _parts(problem, total, periods)
         forecast_error = getattr(contestant.policy, "forecast_error", None)
-        row["forecast_error"] = None if forecast_error is None else forecast_error(contestant.params, problem, key)
+        row["forecast_error"] = forecast_error(contestant.params, problem, key) if forecast_error else None
         rows.append(row)
     return rows
 
@@ -141,24 +149,24 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     name, policy, params, policy_axis = contestant
     parts = []
     for index, instance, group_key in _groups(problem, key, paths):
-        own = params if policy_axis is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], params)
-        parts.append(
-            _simulate(problem.env, policy, _Size.of(problem, len(index)), policy_axis, instance, own, group_key)
-        )
+        own = params if policy_axis is None else _take_last(params, index)
+        size = _Size.of(problem, len(index))
+        parts.append(_simulate(problem.env, policy, size, policy_axis, instance, own, group_key))
     return _join(parts, problem.instances or paths)
 
 
 def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray | None:
-    """A lower bound `[B]` on the mean cost a period of each path of `measure`: a clairvoyant's unavoidable cost.
+    """A clairvoyant's unavoidable cost: a lower bound `[B]` on the cost a period of each path of `measure`.
 
-    Who knows demand in advance holds no stock and is never short, so what remains of each unit of demand is the cheapest
-    landed cost of bringing it in (purchase, duty, the lowest freight rate, holding in transit) less its price; or, where
-    sales may be lost, the penalty if that is less. Fixed costs, packs, minimum orders, limits and capacities can only
-    add to it. It holds in the long run: within an episode a policy may also live on stock bought in the warm-up.
+    Who knows demand in advance holds no stock and is never short, so what remains of each unit of demand is
+    the cheapest landed cost of bringing it in (purchase, duty, the lowest freight rate, holding in transit)
+    less its price; or, where sales may be lost, the penalty if that is less. Fixed costs, packs, minimum
+    orders, limits and capacities can only add to it. It holds in the long run: within an episode a policy may
+    also live on stock bought in the warm-up.
 
-    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by default, where the
-    clairvoyant pays nothing, and a gap relative to nothing is no number), with returns, perishable goods or prices that
-    move, and where profits make it negative.
+    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by default,
+    where the clairvoyant pays nothing, and a gap relative to nothing is no number), with returns, perishable
+    goods or prices that move, and where profits make it negative.
     """
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:
@@ -221,7 +229,9 @@ class _Size(NamedTuple):
         return cls(batch, problem.warm_up, problem.test_periods - problem.warm_up, axis)
 
 
-def _groups(problem: Problem, key: jax.Array, paths: int) -> Iterator[tuple[np.ndarray, InstanceParams, jax.Array]]:
+def _groups(
+    problem: Problem, key: jax.Array, paths: int
+) -> Iterator[tuple[np.ndarray, InstanceParams, jax.Array]]:
     """The paths in groups of equal size with their instances and keys; the last group is filled up."""
     key = jax.random.fold_in(key, HELD_OUT)
     for number, index in enumerate(instance_groups(problem.instances or paths, PATHS)):
@@ -231,13 +241,19 @@ def _groups(problem: Problem, key: jax.Array, paths: int) -> Iterator[tuple[np.n
         yield index, instance, jax.random.fold_in(key, number)
 
 
+def _take_last(tree: Any, index: np.ndarray) -> Any:
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], tree)
+
+
 def _join(parts: list, paths: int):
     """Groups along the last axis, without what filled up the last one."""
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts))
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _simulate(env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, key) -> Totals:
+def _simulate(
+    env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, key
+) -> Totals:
     return simulate(
         env, instance, policy, params, key, batch=size.batch, periods=size.periods, warm_up=size.warm_up,
         axis=size.axis, policy_axis=policy_axis,
@@ -259,7 +275,7 @@ def _unavoidable(env: InventoryNetwork, size: _Size, instance, key) -> jax.Array
 
 
 def least_unit_cost(topology: Topology, params: InstanceParams) -> jax.Array:
-    """The least weighted money that a unit of demand costs at each node `[N, K]`: the cheapest way in, or going without.
+    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none.
 
     Holding in transit counts over fixed lead times alone; where they are random an order may be lucky.
     """

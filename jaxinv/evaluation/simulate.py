@@ -1,5 +1,6 @@
 """Runs a policy over long episodes and keeps, for every path, what an evaluation needs."""
 
+import math
 from typing import Any
 
 import jax
@@ -50,6 +51,7 @@ def simulate(
       axis: `BATCH` where `params` is a batch of instances (`batch_last`), None where all share one.
       policy_axis: likewise for the policy's parameters: levels of each SKU, or one set for all.
     """
+
     def act(policy_params, observation, context):
         return policy.act(policy_params, observation, context), None
 
@@ -69,9 +71,12 @@ def simulate(
         )  # fmt: skip
         return after.replace(network=network), totals
 
+    def play_equal(episodes, chunk, count):
+        return jax.lax.scan(lambda running, _: play(running, chunk), episodes, length=count)
+
     def play_chunks(episodes, periods):
         chunk = min(periods, CHUNK)
-        episodes, totals = jax.lax.scan(lambda running, _: play(running, chunk), episodes, length=periods // chunk)
+        episodes, totals = play_equal(episodes, chunk, periods // chunk)
         totals = jax.tree.map(lambda total: total.sum(0), totals)
         if rest := periods % chunk:
             episodes, last = play(episodes, rest)
@@ -79,6 +84,11 @@ def simulate(
         return episodes, totals
 
     episodes = begin(env, key, params, batch, axis)
+    common = math.gcd(warm_up, periods)
+    chunk = max(divisor for divisor in range(1, CHUNK + 1) if common % divisor == 0)
+    if chunk > CHUNK // 4:  # one loop for warm-up and the rest, a fraction of the time to compile
+        _, totals = play_equal(episodes, chunk, (warm_up + periods) // chunk)
+        return jax.tree.map(lambda total: total[warm_up // chunk :].sum(0), totals)
     if warm_up:
         episodes, _ = play_chunks(episodes, warm_up)
     return play_chunks(episodes, periods)[1]

@@ -1,8 +1,9 @@
 """Bootstrap intervals for simulated costs: means, ratios, paired differences and optimality gaps.
 
-The unit of resampling is the path (an episode, or an SKU of a panel), never the period: periods of one path depend on
-each other. Policies are compared on the same paths, so what is resampled is the pair. With several training seeds,
-values are `[seeds, paths]` and both are resampled, each seed seeing the same paths (a crossed two-level bootstrap).
+The unit of resampling is the path (an episode, or an SKU of a panel), never the period: periods of one path
+depend on each other. Policies are compared on the same paths, so what is resampled is the pair. With several
+training seeds, values are `[seeds, paths]` and both are resampled, each seed seeing the same paths (a crossed
+two-level bootstrap).
 
 Every interval is deterministic given its seed, and all use the same resamples for the same seed.
 """
@@ -16,7 +17,7 @@ CELLS = 1 << 22
 
 
 class Estimate(NamedTuple):
-    """A number and its percentile interval; the ends are NaN where a single path leaves no spread to see."""
+    """A number and its percentile interval; the ends are NaN where there is none, as for a single path."""
 
     value: float
     low: float
@@ -27,7 +28,9 @@ class Estimate(NamedTuple):
         return self.low, self.high
 
 
-def bootstrap_interval(values, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> tuple[float, float]:
+def bootstrap_interval(
+    values, seed: int = 0, level: float = 0.95, resamples: int = 2000
+) -> tuple[float, float]:
     """Percentile bootstrap interval (Efron & Tibshirani 1993, section 13.3) of the mean.
 
     Args:
@@ -44,7 +47,9 @@ def mean_of(values, seed: int = 0, level: float = 0.95, resamples: int = 2000) -
     return _estimate(values.mean(), means, values.size, level)
 
 
-def ratio_of_sums(numerator, denominator, seed: int = 0, level: float = 0.95, resamples: int = 2000) -> Estimate:
+def ratio_of_sums(
+    numerator, denominator, seed: int = 0, level: float = 0.95, resamples: int = 2000
+) -> Estimate:
     """Sum of the numerators over sum of the denominators, such as a fill rate; both `[B]` or `[S, B]`.
 
     Unlike a mean of ratios it weighs a path by its size. NaN where the denominators add up to zero.
@@ -74,7 +79,8 @@ def optimality_gap(cost, reference, seed: int = 0, level: float = 0.95, resample
 
     Args:
       cost: `[B]` or `[S, B]`.
-      reference: C*, a known average cost or one a path `[B]` (the optimum or a lower bound); above zero in sum.
+      reference: C*, a known average cost or one a path `[B]` (the optimum or a lower bound); above zero in
+        sum.
     """
     return relative_difference(cost, np.broadcast_to(reference, np.shape(cost)), seed, level, resamples)
 
@@ -88,7 +94,8 @@ def _estimate(value, resampled, count, level) -> Estimate:
     if count < 2:
         return Estimate(float(value), float("nan"), float("nan"))
     tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
+    known = np.all(np.isfinite(resampled))
+    low, high = np.quantile(resampled, [tail, 1 - tail]) if known else (np.nan, np.nan)
     return Estimate(float(value), float(low), float(high))
 
 

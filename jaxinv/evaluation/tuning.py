@@ -1,7 +1,7 @@
-"""Tunes classical rules by simulation: cross-entropy search, pathwise gradient, or both, as one compiled program.
+"""Tunes classical rules by cross-entropy search, by pathwise gradient, or both, as one compiled program.
 
-Candidates are evaluated side by side on the same noise, so what is compared is the rules and not their luck. What a
-tuning may simulate is a budget of periods, so that a rule and a learner can be given the same.
+Candidates are evaluated side by side on the same noise, so what is compared is the rules and not their luck.
+What a tuning may simulate is a budget of periods, so that a rule and a learner can be given the same.
 """
 
 import math
@@ -21,7 +21,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, take_instances
-from jaxinv.evaluation.simulate import CHUNK, simulate
+from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.statistics import bootstrap_interval
 from jaxinv.policies.rules import RULES, Rule, make_rule
 
@@ -34,11 +34,14 @@ METHODS = {
 JUMPS = ("s_S", "r_nQ")
 """Rules whose orders jump in their parameters: their derivative says nothing, so they are searched alone."""
 
+ELITE = 6
+"""Best points ever seen that the search draws around."""
+
 FINALISTS = 4
 """How many of the elite are compared at the end, besides their mean and what the gradient found."""
 
 INSTANCES = 1024
-"""Most instances in one program: a shared rule is tuned on as many, rules of each instance in groups as large."""
+"""Most instances in one program: a shared rule is tuned on as many, rules of their own in groups as large."""
 
 TRAINING = 1
 """Folded into the key, so that a tuning never draws what an evaluation with the same key does."""
@@ -50,13 +53,16 @@ class Tuned:
 
     Attributes:
       rule: the policy.
-      params: its parameters, pure numbers; with `policy_axis` set, the instances are the last axis of every array.
+      params: its parameters, pure numbers; with `policy_axis` set, the instances are the last axis of every
+        array.
       policy_axis: `BATCH` where every instance has its own parameters, else None.
       cost: mean weighted cost a period on training noise that played no part in the choice.
       cost_interval: 95% bootstrap interval over paths, or over instances where there are several.
-      simulated_periods: periods of one environment simulated in all; forward passes, a gradient counted as one.
-      history: one row a generation of the search or step of the gradient: `{stage, simulated_periods, cost}`. In a
-        search `cost` is the best so far, in a gradient that of the best start; each on that stage's own noise.
+      simulated_periods: periods of one environment simulated in all; forward passes, a gradient counted as
+        one.
+      history: one row a generation of the search or step of the gradient: `{stage, simulated_periods, cost}`.
+        In a search `cost` is the best so far, in a gradient that of the best start; each on that stage's own
+        noise.
     """
 
     rule: Rule
@@ -86,32 +92,34 @@ def tune(
 ) -> Tuned:
     """Tunes a rule on the training instances of a problem.
 
-    - search: the cross-entropy method (Rubinstein 1999) over `rule.ranges`. It starts from a Latin hypercube, half of
-      whose points give all edges the same value, and keeps the best points ever seen as its elite.
-    - gradient: Adam on the derivative of the simulated cost with respect to the parameters (methods.md B.1), with
-      divisible orders and noise that is fresh at every step, from the best points of a Latin hypercube. It can end
-      on a flat: a cap too high to bind has no derivative.
-    - both: the gradient goes on from the best points of the search. Best with many parameters, where a search alone
-      stays a per cent behind. Rules without a useful derivative (`JUMPS`) are searched with the whole budget.
+    - search: the cross-entropy method (Rubinstein 1999) over `rule.ranges`. It starts from a Latin hypercube,
+      half of whose points give all edges the same value, and keeps the best points ever seen as its elite.
+    - gradient: Adam on the derivative of the simulated cost with respect to the parameters (methods.md B.1),
+      with divisible orders and noise that is fresh at every step, from the best points of a Latin hypercube.
+      It can end on a flat: a cap too high to bind has no derivative.
+    - both: the gradient goes on from the best points of the search. Best with many parameters, where a search
+      alone stays a per cent behind. Rules without a useful derivative (`JUMPS`) are searched with the whole
+      budget.
 
-    The finalists of all stages are then compared on fresh noise in the true environment (whole packs) and the best is
-    taken; where orders are whole packs every finalist also runs with its levels rounded to whole units, which wins a
-    tie. Its cost is estimated on yet other noise, so it is free of the winner's curse.
+    The finalists of all stages are then compared on fresh noise in the true environment (whole packs) and the
+    best is taken; where orders are whole packs every finalist also runs with its levels rounded to whole
+    units, which wins a tie. Its cost is estimated on yet other noise, so it is free of the winner's curse.
 
     Args:
       key: of all the noise; the same key gives the same result.
       budget_periods: at most as many periods of one environment are simulated, warm-up included.
-      per_instance: every instance gets parameters of its own (all tuned side by side) instead of one set for all.
+      per_instance: every instance gets parameters of its own (all tuned side by side) instead of one set for
+        all.
 
     Raises:
-      UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon that leaves no
-        training period to count.
+      UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon that leaves
+        no training period to count.
     """
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     if rule.name in JUMPS:
         if method == "gradient":
-            raise UserError(f"{rule.name} jumps in its parameters, so there is no gradient to follow; use method=search")
+            raise UserError(f"{rule.name} jumps in its parameters and has no gradient; use method=search")
         method = "search"
     if per_instance and problem.instances is None:
         raise UserError("per_instance tuning needs a problem with several instances")
@@ -124,7 +132,9 @@ def tune(
         instance = _as_recorded(problem)
         if index is not None:
             instance = batch_last(take_instances(instance, index))
-        results.append(jax.device_get(_run(problem.env, rule, plan, instance, jax.random.fold_in(key, number))))
+        results.append(
+            jax.device_get(_run(problem.env, rule, plan, instance, jax.random.fold_in(key, number)))
+        )
 
     def join(*parts):  # groups lie along the last axis; the last group was filled up
         return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
@@ -150,19 +160,20 @@ def tune_many(
     method: str = "both",
     per_instance: bool = False,
 ) -> dict[str, Tuned]:
-    """Tunes several rules, all that apply by default, each with the whole budget and all on the same noise."""
+    """Tunes several rules, by default all that apply, each with the whole budget and on the same noise."""
     names = applicable_rules(problem) if names is None else names
     return {
-        name: tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance) for name in names
+        name: tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance)
+        for name in names
     }
 
 
 def applicable_rules(problem: Problem) -> list[str]:
     """Names of the rules that make sense for a problem, each behaviour once.
 
-    Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon and
-    installation base-stock differ only where a node supplies another. A constant order has no steady state with
-    backlog. Forecast rules need a history to forecast from.
+    Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon
+    and installation base-stock differ only where a node supplies another. A constant order has no steady
+    state with backlog. Forecast rules need a history to forecast from.
     """
     topology, history = problem.env.topology, problem.env.history
     shared = views.shared_destinations(topology)
@@ -191,7 +202,7 @@ def rule_for(problem: Problem, name: str) -> Rule:
 
 
 def instance_groups(count: int, most: int) -> list[np.ndarray]:
-    """The numbers 0 .. count-1 in groups of one equal size of at most `most`, the last filled up by repeating its end.
+    """The numbers 0 .. count-1 in groups of one equal size, at most `most`, the last filled up with its end.
 
     Equal sizes let all groups share one compiled program.
     """
@@ -205,7 +216,7 @@ def instance_groups(count: int, most: int) -> list[np.ndarray]:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a budget is spent. An episode is one path of `warm_up + periods`; counts of them are for each instance."""
+    """How a budget is spent. An episode is a path of `warm_up + periods`; they are counted by instance."""
 
     warm_up: int
     periods: int
@@ -221,8 +232,6 @@ class Plan:
     finalists: int
     final_episodes: int  # of each finalist
     snap: bool
-
-    elites = 6
 
     @property
     def axis(self) -> int | None:
@@ -274,7 +283,7 @@ def _plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int
         population = affordable // generations
     search_episodes = _even(search_share * available / max(population * generations, 1), several)
 
-    starts, steps = {"search": (0, 0), "gradient": (4, 150), "both": (2, 150)}[method]
+    starts, steps = {"search": (0, 0), "gradient": (4, 150), "both": (3, 150)}[method]
     if steps:
         steps = min(steps, int(gradient_share * available / (starts * least)))
     gradient_episodes = _even(gradient_share * available / max(starts * steps, 1), several)
@@ -286,10 +295,10 @@ def _plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int
         warm_up, periods, instances, shared, several, population, generations, search_episodes, starts, steps,
         gradient_episodes, finalists, final_episodes, snap,
     )  # fmt: skip
-    if population < Plan.elites or final_episodes < 2 or (gradient_share and steps < 10):
+    if population < ELITE or final_episodes < 2 or (gradient_share and steps < 10):
         raise UserError(
-            f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by {method}: an episode of "
-            f"every instance takes {plan.episode:,}, and about {40 + 100 * (method != 'search')} episodes are the least"
+            f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by {method}: one "
+            f"episode of every instance takes {plan.episode:,}; allow {200 if plan.starts else 60} times that"
         )
     return plan
 
@@ -297,11 +306,11 @@ def _plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int
 def counted_periods(problem: Problem) -> int:
     """Periods of a training episode that costs are counted for.
 
-    A replayed trace lasts for the training horizon and no longer; other worlds go on for as long as one likes, here for
-    long enough that the warm-up is a small part, in whole chunks of the simulator.
+    A replayed trace lasts for the training horizon and no longer; other worlds go on for as long as one
+    likes, here for long enough that the warm-up is a small part.
     """
     if not isinstance(problem.env.world.demand, Replay):
-        return max(math.ceil(3 * problem.warm_up / CHUNK), 2) * CHUNK
+        return problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
     horizon = int(np.min(problem.train.max_steps_in_episode))
     if horizon <= problem.warm_up:
         raise UserError(f"horizon={horizon} leaves no period to count after a warm-up of {problem.warm_up}")
@@ -323,7 +332,7 @@ def _groups(problem: Problem, key: jax.Array, per_instance: bool) -> list[np.nda
 
 
 def _as_recorded(problem: Problem) -> InstanceParams:
-    """The training instances without augmentation, which is for learners: a rule is tuned on demand as it was."""
+    """The training instances without augmentation, which is for learners: rules are tuned on what was."""
     train = problem.train
     if not isinstance(problem.env.world.demand, Replay):
         return train
@@ -349,11 +358,15 @@ def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams
       The best parameters, their costs `[C, B]`, and the histories of search `[G]` and gradient `[steps]`.
     """
     search_key, gradient_key, final_key = jax.random.split(key, 3)
-    elite, searched = _search(env, rule, plan, instance, search_key)
+    elite, first, searched = _search(env, rule, plan, instance, search_key)
     points = jnp.concatenate([elite[:FINALISTS], elite.mean(0, keepdims=True)])
     descended = jnp.zeros((0,))
     if plan.steps:
-        ends, descended = _descend(env, rule, plan, instance, gradient_key, elite[: plan.starts])
+        # the elite of a finished search lies close together; its first leader may stand in another valley
+        starts = elite[: plan.starts]
+        if plan.generations > 1:
+            starts = starts.at[-1].set(first)
+        ends, descended = _descend(env, rule, plan, instance, gradient_key, starts)
         points = jnp.concatenate([ends, points])
     finalists = jax.vmap(partial(_unpack, rule, plan))(points)
     if plan.snap:
@@ -373,11 +386,15 @@ def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams
 
 
 def _search(env, rule, plan, instance, key):
-    """Cross-entropy search in the unit cube. Returns the elite `[elites, d, columns]`, best first, and the best cost so
-    far after each generation `[G]`, a mean over columns.
+    """Cross-entropy search in the unit cube.
 
-    All generations run on the same noise, so the elite of past generations stays comparable. A floor under the spread,
-    which shrinks with the generations, keeps the search from settling before it has looked around.
+    Returns:
+      The elite `[elites, d, columns]`, best first; the best point of the spread it began with `[d, columns]`;
+      the best cost so far after each generation `[G]`, a mean over columns.
+
+    All generations run on the same noise, so the elite of past generations stays comparable. A floor under
+    the spread, which shrinks with the generations, and a quarter of the points drawn anywhere keep the search
+    from settling before it has looked around.
     """
     spread_key, noise_key, draw_key = jax.random.split(key, 3)
     spread = _spread(rule, plan, spread_key)  # [P, d, 1]
@@ -387,26 +404,32 @@ def _search(env, rule, plan, instance, key):
         floor = 0.1 * (1.0 - number / plan.generations)
         noise = jax.random.normal(jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns))
         drawn = points.mean(0) + jnp.maximum(points.std(0), floor) * noise
+        anywhere = jax.random.uniform(jax.random.fold_in(spread_key, number), drawn.shape)
+        drawn = jnp.where(jnp.arange(plan.population)[:, None, None] % 4 == 3, anywhere, drawn)
         candidates = jnp.clip(jnp.where(number == 0, spread, drawn), 0.0, 1.0)
-        costs = _costs(env, rule, plan, instance, jax.vmap(partial(_unpack, rule, plan))(candidates), noise_key,
-                       plan.search_episodes)  # fmt: skip
+        params = jax.vmap(partial(_unpack, rule, plan))(candidates)
+        costs = _costs(env, rule, plan, instance, params, noise_key, plan.search_episodes)
         points = jnp.concatenate([points, candidates])
         scores = jnp.concatenate([scores, _by_column(plan, costs)])
-        order = jnp.argsort(scores, 0)[: plan.elites]
+        order = jnp.argsort(scores, 0)[:ELITE]
         scores = jnp.take_along_axis(scores, order, 0)
         points = jnp.take_along_axis(points, order[:, None], 0)
-        return (points, scores), scores[0].mean()
+        return (points, scores), (points[0], scores[0].mean())
 
     dimensions = spread.shape[1]
-    nothing = jnp.zeros((plan.elites, dimensions, plan.columns)), jnp.full((plan.elites, plan.columns), jnp.inf)
-    (elite, _), best = jax.lax.scan(generation, nothing, jnp.arange(plan.generations))
-    return elite, best
+    nothing = (
+        jnp.zeros((ELITE, dimensions, plan.columns)),
+        jnp.full((ELITE, plan.columns), jnp.inf),
+    )
+    (elite, _), (leaders, best) = jax.lax.scan(generation, nothing, jnp.arange(plan.generations))
+    return elite, leaders[0], best
 
 
 def _spread(rule, plan, key):
     """A Latin hypercube `[P, d, 1]`; in every other point all entries of a parameter are equal.
 
-    The diagonal is where to look first in a network of many edges: levels are multiples of each edge's own demand.
+    The diagonal is where to look first in a network of many edges: levels are multiples of each edge's own
+    demand.
     """
     sizes = [math.prod(shape) for shape in rule.shapes().values()]
 
@@ -423,7 +446,7 @@ def _spread(rule, plan, key):
 
 
 def _descend(env, rule, plan, instance, key, starts):
-    """Adam from each of `starts` `[S, d, columns]`. Returns the ends and the cost of the best start at each step."""
+    """Adam from `starts` `[S, d, columns]`. Returns the ends, and the cost of the best start at each step."""
     relaxed = env.relaxed()
     optimiser = optax.adam(optax.cosine_decay_schedule(0.03, plan.steps))  # of a unit cube
 
@@ -445,15 +468,15 @@ def _descend(env, rule, plan, instance, key, starts):
 def _costs(env, rule, plan, instance, candidates, key, episodes):
     """Mean weighted cost a period of each candidate and path `[P, C, B]`, all candidates on the same noise.
 
-    With several instances B is all of them, in order, and C the episodes of each; a single instance runs half of its
-    episodes in each of C = 2, so that choosing and reporting can always be split along C.
+    With several instances B is all of them, in order, and C the episodes of each; a single instance runs half
+    of its episodes in each of C = 2, so that choosing and reporting can always be split along C.
     """
     copies, batch = (episodes, plan.instances) if plan.several else (2, episodes // 2)
 
     def run(params, key):
         totals = simulate(
-            env, instance, rule, params, key, batch=batch, periods=plan.periods, warm_up=plan.warm_up, axis=plan.axis,
-            policy_axis=plan.policy_axis,
+            env, instance, rule, params, key, batch=batch, periods=plan.periods, warm_up=plan.warm_up,
+            axis=plan.axis, policy_axis=plan.policy_axis,
         )  # fmt: skip
         return -totals.reward / plan.periods
 
@@ -466,16 +489,19 @@ def _by_column(plan, costs):
 
 
 def _unpack(rule, plan, point):
-    """Parameters from a point of the unit cube `[d, columns]`: `[..., columns]`, or `[...]` where they are shared.
+    """Parameters `[..., columns]`, or `[...]` where they are shared, from a point of the cube `[d, columns]`.
 
-    The cube has one side for each entry of each parameter, in the order of `rule.shapes()`.
+    The cube has one side for each entry of each parameter, in the order of `rule.shapes()`. A range that
+    begins above zero is one of sizes (a cap, a lot, a smoothing) and is read on a logarithmic scale: half of
+    the caps are then below 1.3 periods of demand, which is where a cap changes anything.
     """
     params, start = {}, 0
     for name, shape in rule.shapes().items():
         size = math.prod(shape)
         low, high = rule.ranges[name]
         columns = () if plan.shared else (plan.columns,)
-        params[name] = low + (high - low) * point[start : start + size].reshape(*shape, *columns)
+        share = point[start : start + size].reshape(*shape, *columns)
+        params[name] = low * (high / low) ** share if low > 0 else low + (high - low) * share
         start += size
     return params
 

@@ -68,12 +68,29 @@ class LearnedPolicy(Policy):
         states, forecast = self.network.apply(params, self.tokens(signals, facts), method="encode")
         return self._context(states, forecast, signals, facts)
 
+    def encode_decisions(self, params, tokens: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+        """States `[B, T, H]` and forecasts `[B, T, ...]` of T decisions from tokens `[B, W + T, C]` (`tokens`).
+
+        The last row of the tokens is that of the decision after the last.
+        """
+        if not self.window_by_window:
+            encoded = self.network.apply(params, tokens, method="encode")
+            return jax.tree.map(lambda leaf: leaf[:, self.history - 1 : -1], encoded)
+        starts = np.arange(tokens.shape[1] - self.history)
+        windows = tokens[:, starts[:, None] + np.arange(self.history)]  # [B, T, W, C]
+        states, forecast = self.network.apply(params, windows, method="encode")
+        return jax.tree.map(lambda leaf: leaf[:, :, -1], (states, forecast))
+
+    def context(self, params, observation: Observation, context: Context | None) -> Context:
+        """The context of a decision: the one that `encode` gave, or that of the observation's own window."""
+        if not self.window_by_window:
+            return context
+        whole = replace(self, window_by_window=False)
+        contexts = whole.encode(params, observation.signals, observation.instance)
+        return jax.tree.map(lambda leaf: leaf[-1], contexts)
+
     def act(self, params, observation, context):
-        if self.window_by_window:
-            whole = replace(self, window_by_window=False)
-            context = jax.tree.map(
-                lambda leaf: leaf[-1], whole.encode(params, observation.signals, observation.instance)
-            )
+        context = self.context(params, observation, context)
         raw = self.decide(params, observation, context).mean
         return self.decode(raw, observation, context.rates)
 

@@ -1,0 +1,139 @@
+"""Comparisons on held-out noise: rows, exact pairing, groups of instances, and the just-in-time bound."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores
+from jaxinv.envs.problem import Problem
+from jaxinv.errors import UserError
+from jaxinv.evaluation import compare
+from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, evaluate, just_in_time, measure
+from jaxinv.evaluation.rollout import BATCH
+from jaxinv.evaluation.tuning import rule_for, tune_many
+
+KEY = jax.random.key(11)
+KEYS = {
+    "policy", "cost", "cost_interval", "difference", "difference_interval", "relative_difference",
+    "relative_difference_interval", "gap", "gap_interval", "fill_rate", "stockout_rate", "turnover", "parts",
+    "forecast_error",
+}  # fmt: skip
+
+
+def rule(problem, level, name="base_stock", **more):
+    params = {"level": jnp.full((problem.env.topology.edges, 1), level), **more}
+    return Contestant(f"{name} {level}", rule_for(problem, name), params)
+
+
+def several(means) -> Problem:
+    problems = [
+        Backlog(demand="normal", mean=mean, deviation=mean / 4, lead_time=1).build() for mean in means
+    ]
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.train for p in problems])
+    return dataclasses.replace(
+        problems[0], train=params, test=params, instances=len(means), warm_up=20, test_periods=84
+    )
+
+
+@pytest.fixture(scope="module")
+def lost_sales():
+    return dataclasses.replace(LostSales(lead_time=2, unit_cost=0.5).build(), warm_up=64, test_periods=320)
+
+
+def test_rows_hold_what_the_commands_promise(lost_sales):
+    low, high = rule(lost_sales, 0.9), rule(lost_sales, 1.2)
+    rows = evaluate(lost_sales, [low, high], KEY, paths=64, baseline=low.name, reference=4.0)
+    assert [row["policy"] for row in rows] == [low.name, high.name]
+    for row in rows:
+        assert set(row) == KEYS
+        assert row["cost_interval"][0] < row["cost"] < row["cost_interval"][1]
+        assert sum(row["parts"].values()) == pytest.approx(row["cost"], rel=1e-4)
+        assert set(row["parts"]) == {"holding", "shortage", "ordering"}
+        assert row["gap"] == pytest.approx(row["cost"] / 4.0 - 1)
+        assert 0 < row["stockout_rate"] < 1 and 0 < row["fill_rate"] < 1 and row["forecast_error"] is None
+    assert rows[1]["fill_rate"] > rows[0]["fill_rate"] and rows[1]["turnover"] < rows[0]["turnover"]
+    assert rows[1]["difference"] == pytest.approx(rows[1]["cost"] - rows[0]["cost"], rel=1e-4)
+
+
+def test_a_policy_compared_with_itself_differs_by_exactly_nothing(lost_sales):
+    base = rule(lost_sales, 1.0)
+    rows = evaluate(lost_sales, [base, base._replace(name="again")], KEY, paths=32, baseline=base.name)
+    for row in rows:
+        assert row["difference"] == 0.0 and row["difference_interval"] == [0.0, 0.0]
+        assert row["relative_difference"] == 0.0
+
+
+def test_pairing_makes_small_differences_visible(lost_sales):
+    base, near = rule(lost_sales, 1.0), rule(lost_sales, 1.07)
+    rows = evaluate(lost_sales, [base, near], KEY, paths=128, baseline=base.name)
+    width = np.diff(rows[1]["difference_interval"])[0]
+    assert width < 0.5 * np.diff(rows[1]["cost_interval"])[0]
+
+
+def test_figures_follow_from_the_totals(lost_sales):
+    base = rule(lost_sales, 1.0)
+    row = evaluate(lost_sales, [base], KEY, paths=32)[0]
+    totals = measure(lost_sales, base, KEY, paths=32)
+    assert row["fill_rate"] == pytest.approx(1 - totals.short.sum() / totals.demand.sum())
+    assert row["turnover"] == pytest.approx(365 * totals.sold.sum() / totals.on_hand.sum())
+    assert row["difference"] is None and row["gap"] is None
+
+
+def test_groups_of_instances_give_each_instance_its_own_numbers(monkeypatch):
+    """Means rise from 2 to 8, so a permuted or repeated instance would show."""
+    problem = several(np.linspace(2.0, 8.0, 7))
+    levels = jnp.linspace(0.9, 1.3, 7).reshape(1, 1, 7)
+    own = Contestant("own", rule_for(problem, "base_stock"), {"level": levels}, BATCH)
+    shared = rule(problem, 1.1)
+    monkeypatch.setattr(compare, "PATHS", 3)
+    totals = measure(problem, own, KEY)
+    assert totals.reward.shape == (7,) and totals.costs.shape == (9, 7)
+    np.testing.assert_allclose(totals.demand / 64, np.linspace(2, 8, 7), rtol=0.25)
+    np.testing.assert_array_equal(totals.demand, measure(problem, shared, KEY).demand)  # the same noise
+    stock = totals.on_hand / totals.demand
+    assert stock[-1] > stock[0]
+    rows = evaluate(problem, [own, shared], KEY, baseline="own")
+    assert sum(rows[0]["parts"].values()) == pytest.approx(rows[0]["cost"], rel=1e-4)
+
+
+def test_best_rule_is_chosen_in_training(lost_sales):
+    tuned = tune_many(
+        lost_sales, KEY, ["base_stock", "constant_order"], budget_periods=200_000, method="search"
+    )
+    assert best_of(tuned) == min(tuned, key=lambda name: tuned[name].cost) == "base_stock"
+    assert [contestant.name for contestant in contestants_of(tuned)] == ["base_stock", "constant_order"]
+
+
+def test_just_in_time_is_what_demand_costs_at_the_least(lost_sales):
+    bound = just_in_time(lost_sales, KEY, paths=32)
+    totals = measure(lost_sales, rule(lost_sales, 1.0), KEY, paths=32)
+    np.testing.assert_allclose(bound, 0.5 * totals.demand / 256, rtol=1e-5)
+    assert np.all(-totals.reward / 256 > bound)
+
+
+def test_just_in_time_takes_the_cheapest_supplier():
+    problem = dataclasses.replace(DualSourcing().build(), warm_up=64, test_periods=320)
+    bound = just_in_time(problem, KEY, paths=16)
+    assert bound.mean() == pytest.approx(200.0, rel=0.05)  # two units a period at 100
+
+
+def test_just_in_time_adds_up_the_way_through_a_network():
+    problem = OneWarehouseManyStores(stores=2).build()
+    topology = dataclasses.replace(problem.env.topology, mechanisms=frozenset({"unit_cost", "duty"}))
+    cost = jnp.asarray([[1.0], [0.5], [50.0]])
+    params = problem.train.replace(unit_cost=cost, duty=0.1 * jnp.ones((3, 1)))
+    least = compare.least_unit_cost(topology, params)
+    np.testing.assert_allclose(least[:2, 0], [min(1.1, 0.0), 1.7], rtol=1e-6)
+    assert float(least[2, 0]) == pytest.approx(float(params.shortage[2, 0]))  # not worth bringing in
+
+
+def test_just_in_time_says_nothing_where_foresight_is_free():
+    assert just_in_time(LostSales().build(), KEY, paths=4) is None
+
+
+def test_unknown_baseline_is_named(lost_sales):
+    with pytest.raises(UserError, match="unknown baseline"):
+        evaluate(lost_sales, [rule(lost_sales, 1.0)], KEY, baseline="base_stok")
