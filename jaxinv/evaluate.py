@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
 
     import dataclasses
 
-    from jaxinv.evidence import evidence_table, judge, verdict
+    from jaxinv.evidence import evidence_table, judge, rules_of, verdict
     from jaxinv.experiment import Experiment, trained_policies
     from jaxinv.policies.rules import RULES
     from jaxinv.runs import Run
@@ -53,9 +53,11 @@ def main(argv: list[str]) -> None:
     config = experiment.config
     periods = max([_periods(experiment) for experiment, _ in trained], default=0)
     policies = [policy for _, found in trained for policy in found]
+    asked = dataclasses.replace(config.evaluation, rules=rules)
+    rules_of(experiment.problem, asked)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
-    rows = judge(experiment.problem, policies, dataclasses.replace(config.evaluation, rules=rules), periods, args.seed)
+    rows = judge(experiment.problem, policies, asked, periods, args.seed)
     emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
 
 

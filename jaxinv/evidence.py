@@ -44,13 +44,7 @@ def judge(
 
 def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:
     """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has its own numbers."""
-    known = applicable_rules(problem)
-    names = list(config.rules) or known
-    for name in names:
-        if name not in RULES:
-            raise unknown("rule", name, RULES)
-        if name not in known:
-            raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
+    names = rules_of(problem, config)
     periods = max(periods, LEAST_PERIODS)
     rules = tune_many(problem, key, names, periods)
     if problem.instances:
@@ -59,6 +53,18 @@ def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> d
         own = tune_many(problem, key, apart, max(periods, least), per_instance=True)
         rules |= {f"{name} per instance": rule for name, rule in own.items()}
     return rules
+
+
+def rules_of(problem: Problem, config: Any) -> list[str]:
+    """Names of the rules of an evaluation, checked: those that are asked for, or all that apply."""
+    known = applicable_rules(problem)
+    for name in (*config.rules, *config.per_instance):
+        if name not in RULES:
+            raise unknown("rule", name, RULES)
+    for name in config.rules:
+        if name not in known:
+            raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
+    return list(config.rules) or known
 
 
 def evidence_table(rows: list[dict[str, Any]], title: str):

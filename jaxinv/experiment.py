@@ -44,6 +44,12 @@ class EvaluationConfig:
     tune_periods: int = 0
     per_instance: tuple[str, ...] = ("base_stock",)
 
+    def __post_init__(self):
+        if self.paths < 1:
+            raise UserError(f"paths={self.paths} must be at least 1")
+        if self.tune_periods < 0:
+            raise UserError(f"tune_periods={self.tune_periods} must be at least 0")
+
 
 @dataclass(frozen=True)
 class Experiment:

@@ -34,6 +34,7 @@ def main(argv: list[str]) -> None:
             "--resume my-run",
         ),
     )
+    made.set_defaults(seed=None)  # so that it does not override the configuration's
     made.add_argument("--env", help="preset to train on, instead of the configuration's")
     made.add_argument("--name", help="name of the run (default: the time)")
     made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
@@ -45,22 +46,25 @@ def main(argv: list[str]) -> None:
     if len(files) > 1:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
 
+    from jaxinv.evidence import rules_of
     from jaxinv.experiment import Experiment, expand
     from jaxinv.runs import Run
 
     enable_compilation_cache()
     if args.resume:
-        if files or overrides or args.env or args.sweep or args.seeds or args.name:
+        if files or overrides or args.env or args.sweep or args.seeds or args.name or args.seed is not None:
             raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
         run = Run.open(args.resume, args.runs)
         documents = [train(Experiment.load(run.config_path), run, quiet=args.json, resume=True)]
     else:
-        overrides = [f"seed={args.seed}", *overrides]
+        overrides += [f"seed={args.seed}"] if args.seed is not None else []
         overrides += [f"env={args.env}"] if args.env else []
         overrides += [f"seeds={args.seeds}"] if args.seeds is not None else []
         experiments = expand(Path(files[0]) if files else None, overrides, args.sweep)
         for experiment in experiments:
-            experiment.agent  # every mistake is found before the first run folder is made
+            # every mistake is found before the first run folder is made
+            experiment.agent
+            rules_of(experiment.problem, experiment.config.evaluation)
         documents = []
         for number, experiment in enumerate(experiments, 1):
             name = args.name if len(experiments) == 1 or not args.name else f"{args.name}-{number}"
@@ -139,7 +143,7 @@ def _fit(experiment, run, state, done: int, quiet: bool):
             if stop or done == updates or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save_checkpoint(done, state)
                 saved = time.monotonic()
-            if stop and done < updates:
+            if stop:
                 where = "" if str(run.path.parent) == "runs" else f" --runs {run.path.parent}"
                 raise Interrupted(
                     f"saved at update {done} of {updates}; go on with: "

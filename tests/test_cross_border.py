@@ -29,24 +29,26 @@ def problem():
     return CrossBorder(**SMALL).build()
 
 
-def play(params, days, batch, key=0):
-    """States `[T, ..., B]` before each day, demand `[T, 3, B]` and what was known before it `[T, C, B]`."""
-    process = MarketDemand(locations=3)
-    key = jax.random.key(key)
+DAYS, PATHS = 3 * market.YEAR, 512
+PROCESS = MarketDemand(locations=3)
 
-    @jax.jit
-    def run(params):
-        state = jax.vmap(process.init, (-1, None), -1)(draw_uniforms(key, 0, process.start_noise, (batch,)), params)
-        step = jax.vmap(process.step, (-1, -1, None), -1)
-        known = jax.vmap(process.known, (-1, None), -1)
 
-        def day(state, time):
-            after, demand = step(state, draw_uniforms(key, time, process.noise, (batch,)), params)
-            return after, (state, demand[:, 0], known(state, params))
+def play(params):
+    """States `[DAYS, ..., PATHS]` before each day, demand `[DAYS, 3, PATHS]` and what was known `[DAYS, C, PATHS]`."""
+    return jax.tree.map(np.asarray, _play(params))
 
-        return jax.lax.scan(day, state, jnp.arange(days))[1]
 
-    return jax.tree.map(np.asarray, run(params))
+@jax.jit
+def _play(params):
+    key = jax.random.key(0)
+    state = jax.vmap(PROCESS.init, (-1, None), -1)(draw_uniforms(key, 0, PROCESS.start_noise, (PATHS,)), params)
+    step, known = jax.vmap(PROCESS.step, (-1, -1, None), -1), jax.vmap(PROCESS.known, (-1, None), -1)
+
+    def day(state, time):
+        after, demand = step(state, draw_uniforms(key, time, PROCESS.noise, (PATHS,)), params)
+        return after, (state, demand[:, 0], known(state, params))
+
+    return jax.lax.scan(day, state, jnp.arange(DAYS))[1]
 
 
 def calm(**changes):
@@ -72,10 +74,10 @@ def simulator(problem, batch, periods):
 def test_mean_demand_is_the_configured_one():
     params = CrossBorder(velocity="fast", skus=1).build().train.demand
     params = jax.tree.map(lambda leaf: leaf[0], params)
-    _, demand, _ = play(params, 2 * market.YEAR, 512)
+    _, demand, _ = play(params)
     expected = params.base * Promotions().average
-    found = demand[market.YEAR :].mean((0, 2))  # a whole year, promotions under way
-    assert found == pytest.approx(np.asarray(expected), rel=0.025)  # three standard errors, shocks being slow
+    found = demand[market.YEAR :].mean((0, 2))  # whole years, promotions under way
+    assert found == pytest.approx(np.asarray(expected), rel=0.02)  # three standard errors, shocks being slow
 
 
 @pytest.mark.parametrize("dispersion", [0.0963, 0.15, 0.261, 1.0, 2.0])
@@ -100,7 +102,7 @@ def test_written_out_poisson_is_the_poisson_quantile():
 
 def test_moments_without_season_or_shocks():
     params = calm()
-    _, demand, _ = play(params, 400, 256)
+    _, demand, _ = play(params)
     mean = np.array([15.0, 6.0, 0.5])
     assert demand.mean((0, 2)) == pytest.approx(mean, rel=0.02)
     assert demand.var((0, 2)) == pytest.approx(mean + mean**2 / 2, rel=0.06)
@@ -110,9 +112,7 @@ def test_moments_without_season_or_shocks():
 
 def test_season_is_the_fitted_one():
     fit = ONLINE_RETAIL_DEMAND
-    states, demand, _ = play(
-        calm(mean=[500.0] * 3, dispersion=100.0, week=fit.week, year=fit.year), 3 * market.YEAR, 64
-    )
+    states, demand, _ = play(calm(mean=[500.0] * 3, dispersion=100.0, week=fit.week, year=fit.year))
     level = demand.mean(1) / 500
     week = [level[states.weekday == day].mean() for day in range(7)]
     assert week == pytest.approx(fit.week, abs=0.03)
@@ -122,21 +122,22 @@ def test_season_is_the_fitted_one():
 
 def test_shocks_have_the_given_size_persistence_and_correlation():
     params = calm(shock_variance=0.178, shock_persistence=0.882, correlation=0.3)
-    states, demand, _ = play(params, 200, 2048)
+    states, demand, _ = play(params)
     shock = states.shock
     assert shock.std() == pytest.approx(1, abs=0.03)
     assert params.shock_deviation == pytest.approx(np.sqrt(np.log(1.178)))
     week = [np.corrcoef(shock[100, place], shock[107, place])[0, 1] for place in range(3)]
     assert week == pytest.approx([0.882] * 3, abs=0.02)
-    between = np.corrcoef(shock[150])[np.triu_indices(3, 1)]
-    assert between == pytest.approx([0.3] * 3, abs=0.07)
+    for days in (shock[:1], shock[1::50]):  # from the first day on
+        between = [np.mean([np.corrcoef(day)[pair] for day in days]) for pair in ((0, 1), (0, 2), (1, 2))]
+        assert between == pytest.approx([0.3] * 3, abs=0.13 if len(days) == 1 else 0.05)
     assert demand.mean((0, 2)) == pytest.approx([15.0, 6.0, 0.5], rel=0.03)
 
 
 def test_promotions_come_as_planned():
     promotions = Promotions(6.0, (2.0, 2.0))
     params = calm(mean=[100.0] * 3, dispersion=1000.0, promotions=promotions)
-    states, demand, known = play(params, 4 * market.YEAR, 64)
+    states, demand, known = play(params)
     running, soon, countdown = np.split(known[:, 4:], 3, axis=1)
     begins = states.since == 0
     assert begins.mean() * market.YEAR == pytest.approx(6, rel=0.04)
@@ -256,7 +257,7 @@ def test_median_gives_the_mean(mean, sigma):
 
 
 def test_every_sku_is_an_instance_of_its_own():
-    problem = CrossBorder().build()
+    problem = CrossBorder(skus=32).build()
     assert problem.instances == 32 == len(problem.labels)
     assert all(leaf.shape[0] == 32 for leaf in jax.tree.leaves(problem.train))
     assert [sum(label.startswith(kind) for label in problem.labels) for kind in ("fast", "medium", "slow")] == [
@@ -269,9 +270,9 @@ def test_every_sku_is_an_instance_of_its_own():
     mean = np.asarray(problem.train.demand.base) * Promotions().average
     assert scale[:, 0] == pytest.approx(mean.sum(1), rel=1e-5)  # home passes on what goes abroad
     assert scale[:, 1:] == pytest.approx(mean[:, 1:], rel=1e-5)
-    again = CrossBorder().build()
+    again = CrossBorder(skus=32).build()
     assert again.env == problem.env and np.array_equal(again.train.scale, problem.train.scale)
-    other = CrossBorder(instance_seed=1).build()
+    other = CrossBorder(skus=32, instance_seed=1).build()
     assert other.env == problem.env and not np.array_equal(other.train.scale, problem.train.scale)
 
 
@@ -356,6 +357,13 @@ def test_a_sensible_rule_serves_most_demand_and_each_mode_has_its_reason():
     share = both.costs.sum(1) / both.costs.sum()
     assert all(share[COSTS.index(part)] > 0.05 for part in ("holding", "shortage", "transport", "duty"))
     assert share[COSTS.index("transport")] < 0.4
+
+
+def test_equal_weights_make_skus_alike():
+    equal, dollars = (CrossBorder(**SMALL, equal_weights=flag).build().train for flag in (True, False))
+    value = np.asarray(dollars.holding[:, 0, 0]) / 0.002
+    sales = value * np.asarray(dollars.scale[:, 0, 0])
+    assert np.asarray(equal.weights) == pytest.approx(np.asarray(dollars.weights) * 100 / sales[:, None], rel=1e-4)
 
 
 # How it is asked for

@@ -34,6 +34,12 @@ def backlog_skus(means=(5.0, 10.0, 20.0)) -> Problem:
     )
 
 
+def assert_budget_kept_and_mostly_used(tuned, budget):
+    assert 0.85 * budget < tuned.simulated_periods <= budget
+    spent = [row["simulated_periods"] for row in tuned.history]
+    assert spent == sorted(spent) and spent[-1] < tuned.simulated_periods
+
+
 def newsvendor_level(mean, deviation, lead_time=1, ratio=0.9):
     """The optimal level with backlog: the quantile of demand over lead time and review."""
     return stats.norm(mean * (lead_time + 1), deviation * np.sqrt(lead_time + 1)).ppf(ratio)
@@ -57,6 +63,7 @@ def test_capped_base_stock_reaches_its_published_cost():
     tuned = tune_by_name(problem, "capped_base_stock", method="both")
     natural = tuned.natural(problem)
     assert (round(float(natural["level"][0, 0]), 3), round(float(natural["cap"][0, 0]), 3)) == (17.0, 5.0)
+    assert_budget_kept_and_mostly_used(tuned, 4_000_000)
     long = dataclasses.replace(problem, test_periods=5100)
     total = measure(long, Contestant("tuned", tuned.rule, tuned.params), KEY, paths=1024)
     assert -total.reward.mean() / 5000 == pytest.approx(4.4057, abs=0.005)
@@ -68,6 +75,7 @@ def test_each_instance_gets_its_own_level_in_one_program():
     own = tune_by_name(problem, "base_stock", per_instance=True, method="search", budget_periods=1_000_000)
     shared = tune_by_name(problem, "base_stock", method="search", budget_periods=1_000_000)
     assert own.policy_axis == BATCH and shared.policy_axis is None
+    assert_budget_kept_and_mostly_used(own, 1_000_000)
     levels = own.natural(problem)["level"][0, 0]
     expected = [newsvendor_level(mean, 0.2 * mean) for mean in means]
     np.testing.assert_allclose(levels, expected, rtol=0.03)
@@ -86,15 +94,6 @@ def test_one_shared_parameter_serves_instances_that_differ_in_size_alone():
     assert float(tuned.params["level"][0, 0]) == pytest.approx(newsvendor_level(5.0, 1.0) / 10.0, rel=0.03)
 
 
-@pytest.mark.parametrize("method, budget", [("search", 150_000), ("both", 1_234_567)])
-def test_budget_is_kept_and_mostly_used(method, budget):
-    problem = Backlog(mean=5.0, deviation=1.0, **NORMAL_BACKLOG).build()
-    tuned = tune_by_name(problem, "base_stock", method=method, budget_periods=budget)
-    assert 0.85 * budget < tuned.simulated_periods <= budget
-    spent = [row["simulated_periods"] for row in tuned.history]
-    assert spent == sorted(spent) and spent[-1] < tuned.simulated_periods
-
-
 def test_a_budget_that_tells_nothing_apart_is_refused():
     problem = Backlog().build()
     with pytest.raises(UserError, match="budget of 5,000 simulated periods is too small"):
@@ -107,6 +106,7 @@ def test_same_key_same_result():
         tune_by_name(problem, "base_stock", method="search", budget_periods=200_000, key=jax.random.key(seed))
         for seed in (0, 0, 1)
     )
+    assert_budget_kept_and_mostly_used(first, 200_000)
     assert first.cost == again.cost and first.history == again.history
     assert np.array_equal(first.params["level"], again.params["level"])
     assert first.cost != other.cost

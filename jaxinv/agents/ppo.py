@@ -10,7 +10,7 @@ quantiles, L_so the cross-entropy of a coming stock-out, and L_path the cost of 
 differentiated through the simulator; its weight 0 leaves plain PPO.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -20,10 +20,11 @@ from flax import struct
 
 from jaxinv.agents.agent import Worlds, split_config, traced
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, Episodes, rollout
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
 from jaxinv.nets.encoder import make_encoder
+from jaxinv.nets.mlp import ACTIVATIONS
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import Context, LearnedPolicy
 
@@ -82,6 +83,17 @@ class PPOConfig:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
         if self.envs % self.minibatches:
             raise UserError(f"envs={self.envs} must be a multiple of minibatches={self.minibatches}")
+        if self.activation not in ACTIVATIONS:
+            raise unknown("activation", self.activation, ACTIVATIONS)
+        if any(width < 1 for width in self.hidden):
+            raise UserError(f"hidden={self.hidden}: every width must be at least 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, float) and field.name != "exploration" and value is not None and not value >= 0:
+                raise UserError(f"{field.name}={value} must be at least 0")
+        for name in ("discount", "gae_lambda"):
+            if (getattr(self, name) or 0) > 1:
+                raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
         if self.forecast and self.encoder == "none":
             object.__setattr__(self, "forecast", 0)
 
@@ -212,7 +224,7 @@ class PPO:
         replay = (episodes.network, trace, contexts, instance)
         params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
         cost = -reward.mean()
-        metrics = {"cost": cost, **metrics, "parameter_norm": optax.global_norm(params)}
+        metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
         state = PPOState(
             params, optimiser, after.replace(network=network), index, key, state.update + 1, scales
         )
@@ -273,7 +285,7 @@ class PPO:
             grads, metrics = jax.grad(self._loss, has_aux=True)(params, part, (*last, own), reward_scale)
             updates, opt = optimiser.update(grads, opt, params)
             params = optax.apply_updates(params, jax.tree.map(lambda update: -rate * update, updates))
-            return (params, opt), {**metrics, "gradient_norm": optax.global_norm(grads)}
+            return (params, opt), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         orders = jax.vmap(lambda key: jax.random.permutation(key, config.envs))(jax.random.split(key, config.epochs))
         orders = orders.reshape(config.epochs * config.minibatches, -1)

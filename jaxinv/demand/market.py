@@ -80,7 +80,7 @@ class MarketDemand(DemandProcess):
 
     @property
     def start_noise(self) -> Shapes:
-        return {"start": (1 + 2 * self.locations,)}
+        return {"start": (2 + 2 * self.locations,)}
 
     @property
     def noise(self) -> Shapes:
@@ -89,14 +89,14 @@ class MarketDemand(DemandProcess):
 
     def init(self, uniforms, params: MarketParams) -> MarketState:
         """Any weekday of any week, shocks in their stationary law, no promotion running."""
-        day, shock, until = jnp.split(uniforms["start"], (1, 1 + self.locations))
+        day, shock, until = jnp.split(uniforms["start"], (1, 2 + self.locations))
         day = jnp.floor(day[0] * (WEEK * YEAR))
         middle = params.gap.mean()
         longest = middle + (params.gap[1] - params.gap[0]) ** 2 / (12 * middle)  # twice the mean residual gap
         return MarketState(
             weekday=day % WEEK,
             yearday=day % YEAR,
-            shock=quantiles.standard_normal(shock),
+            shock=_innovation(shock, params),
             since=jnp.zeros_like(until) + params.promotion_days + params.after[0],
             until=1.0 + jnp.floor(until * longest),
             uplift=jnp.ones_like(until),
@@ -135,10 +135,14 @@ def _poisson(uniform, mean, terms=40):
 
 
 def _next_shock(shock, uniforms, params):
-    z = quantiles.standard_normal(uniforms)
-    innovation = jnp.sqrt(params.correlation) * z[0] + jnp.sqrt(1.0 - params.correlation) * z[1:]
     keep = params.shock_persistence
-    return keep * shock + jnp.sqrt(1.0 - keep**2) * innovation
+    return keep * shock + jnp.sqrt(1.0 - keep**2) * _innovation(uniforms, params)
+
+
+def _innovation(uniforms, params):
+    """Correlated standard normals `[D]` from `[1 + D]` uniforms, the first of them common to all markets."""
+    z = quantiles.standard_normal(uniforms)
+    return jnp.sqrt(params.correlation) * z[0] + jnp.sqrt(1.0 - params.correlation) * z[1:]
 
 
 def _week_factor(weekday, factors):

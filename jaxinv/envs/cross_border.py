@@ -61,6 +61,8 @@ class CrossBorder(Preset):
     Attributes:
       velocity: SKUs that are "fast", "medium" or "slow" sellers, or "mixed", 20/30/50%.
       skus: how many, drawn once from `instance_seed`.
+      equal_weights: the reward is in percent of a SKU's mean daily sales at purchase value, so that every SKU weighs the
+        same; otherwise in dollars, where a few fast sellers are nearly all of it. The cost vector is in dollars always.
       instance_seed: of the SKUs' volumes, values and margins.
       buyers: "consumers" or "wholesale". Wholesale has the fitted dispersion of each class (.26 fast, .15 medium, .10
         slow: rare bulk orders) and the fitted week with no trade on Saturdays. Consumers order a few units at a time
@@ -90,7 +92,8 @@ class CrossBorder(Preset):
     horizon: int = 180
     history: int = 28
     velocity: str = "mixed"
-    skus: int = 32
+    skus: int = 256
+    equal_weights: bool = True
     instance_seed: int = 0
     buyers: str = "consumers"
     dispersion: float = 2.0
@@ -204,6 +207,8 @@ class CrossBorder(Preset):
             quantities["minimum_order"] = np.array([minimum, 0, 0, 0, 0])[:, None]
         holding = np.full(3, self.holding_rate * sku.value)
         params = network_params(self, topology, at_node, lead_time, holding, price - sku.value)
+        if self.equal_weights:
+            params = params.replace(weights=params.weights * 100 / (sku.value * total))
         return params.replace(
             demand=self._demand(sku),
             lead_time_law=law,

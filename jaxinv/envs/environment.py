@@ -151,11 +151,12 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         )
 
     def facts(self, params: InstanceParams) -> Facts:
+        at_stake = params.shortage + params.holding
         return Facts(
             lead_time=params.lead_time,
             review_period=params.review_period if self.topology.has("review") else jnp.ones_like(params.lead_time),
             scale=params.scale,
-            critical_ratio=params.shortage / (params.shortage + params.holding),
+            critical_ratio=params.shortage / jnp.where(at_stake > 0, at_stake, 1.0),
         )
 
     def flatten(self, observation: Observation) -> jax.Array:

@@ -20,7 +20,19 @@ def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
 
 def inventory_position(topology: Topology, observation: Observation) -> jax.Array:
     """On hand plus on order minus backorders, of each node by itself `[N, K]`."""
-    return net_inventory(topology, observation) + topology.into_nodes(observation.pipeline.sum(-1))
+    return net_inventory(topology, observation) + topology.into_nodes(on_order(observation))
+
+
+def on_order(observation: Observation) -> jax.Array:
+    """Units outstanding on each edge `[E, K]`.
+
+    A short pipeline is added slot by slot: on CPU a reduction over so short an axis is a kernel and a copy of its own
+    within every period of a rollout, and costs as much as all the rest.
+    """
+    pipeline = observation.pipeline
+    if pipeline.shape[-1] > 16:
+        return pipeline.sum(-1)
+    return sum((pipeline[..., slot] for slot in range(pipeline.shape[-1])), jnp.zeros(pipeline.shape[:-1]))
 
 
 def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
