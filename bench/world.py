@@ -124,7 +124,7 @@ def network(batch, periods, name, rule, numbers, chunk, **options):
             after, world = unroll_world(env, episodes, params, chunk)
             stock, _, cost = rollout(
                 env, params, act, numbers, episodes.network, world.exogenous,
-                record=lambda *_: None, total=lambda outcome: -outcome.reward,
+                record=lambda *_: None, total=lambda observation, outcome: -outcome.reward,
             )  # fmt: skip
             return after.replace(network=stock), cost
 

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from jaxinv import evaluate, train, tune
+from jaxinv.agents.loop import Trainer
 from jaxinv.cli import Interrupted, run_command
 from jaxinv.experiment import Experiment
 from jaxinv.runs import Run
@@ -33,8 +34,7 @@ ROW = {
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 20_000)
-    monkeypatch.setattr("jaxinv.evidence.PER_INSTANCE_EPISODES", 4)
+    monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 100_000)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def finished(tmp_path_factory):
     """A finished run in a folder of runs; tests read it and leave it as it is."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxinv.evidence.LEAST_PERIODS", 20_000)
+        patch.setattr("jaxinv.evidence.LEAST_PERIODS", 100_000)
         train.main([*TINY, "--runs", str(folder), "--name", "whole", "--json"])
     return Run.open("whole", folder)
 
@@ -150,17 +150,18 @@ def test_a_sweep_of_sizes_is_one_run_each(capsys):
 def test_training_on_a_table_of_sales(capsys, tmp_path):
     random, days = np.random.default_rng(0), pd.date_range("2024-01-01", periods=120)
     week = np.array([1.0, 1, 1, 1, 2, 3, 0.5])
+    mean = 3 * week[np.arange(120) % 7]
     table = pd.concat(
-        pd.DataFrame({"date": days, "sku": f"item {sku}", "sales": random.poisson(3 * (sku + 1) * week[days.dayofweek])})
+        pd.DataFrame({"date": days, "sku": f"item {sku}", "sales": random.poisson((sku + 1) * mean)})
         for sku in range(6)
     )
     table.to_csv(tmp_path / "sales.csv", index=False)
     train.main(
         ["--env", "retail", "data=sales.csv", "frequency=day", "lead_time=2", "history=7", "features=8", "heads=2",
-         "layers=1", "updates=2", *SIZES, "rules=base_stock,newsvendor_smoothing", "--json", "--name", "shop"]
+         "layers=1", "updates=2", *SIZES, "--json", "--name", "shop"]
     )  # fmt: skip
     rows = {row["policy"]: row for row in document_of(capsys)["evaluation"]}
-    assert list(rows) == ["ppo", "base_stock", "newsvendor_smoothing", "base_stock per instance"]
+    assert list(rows) == ["ppo", "base_stock", "base_stock per instance"]
     assert all(row["cost"] > 0 and 0 < row["fill_rate"] <= 1 for row in rows.values())
     evaluate.main(["shop", "base_stock", "--json"])
     again = {row["policy"]: row for row in document_of(capsys)}
@@ -227,14 +228,38 @@ def test_ctrl_c_before_the_first_update_leaves_nothing(monkeypatch, tmp_path):
 # --- training that breaks down --------------------------------------------------------------------
 
 
-def test_training_that_breaks_down_keeps_the_last_good_state(capsys):
-    said = mistake(capsys, train, *TINY, "learning_rate=1e15", "max_grad_norm=1e30", "--name", "wild", "--json")
-    assert "training broke down in update" in said and "is not a finite number" in said
-    run = Run.open("wild")
-    update, state = trained_state(run)
-    assert f"The state after update {update} is kept in" in said
+def assert_finite(state):
     assert all(bool(np.all(np.isfinite(leaf))) for leaf in jax.tree.leaves(state.params))
-    assert not run.metrics_path.exists() or "nan" not in run.metrics_path.read_text()
+
+
+def test_training_that_breaks_down_keeps_the_last_good_state(capsys):
+    said = mistake(capsys, train, *TINY, "learning_rate=1e30", "max_grad_norm=1e30", "--name", "wild", "--json")
+    assert "training broke down in update 1: " in said and "is not a finite number" in said
+    assert "The state after update 0 is kept in runs/wild" in said
+    update, state = trained_state(Run.open("wild"))
+    assert update == 0
+    assert_finite(state)
+
+
+def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, monkeypatch):
+    advance = Trainer.advance
+
+    def broken(self, state, updates):
+        after, metrics = advance(self, state, updates)
+        if int(state.update) == 2:
+            after, metrics = jax.tree.map(lambda leaf: leaf * np.nan, after.params), {**metrics, "kl": np.array([np.nan])}
+        return after, metrics
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "advance", broken)
+        said = mistake(capsys, train, *TINY, "--name", "later", "--json")
+    assert "training broke down in update 3: kl is not a finite number" in said
+    run = Run.open("later")
+    update, state = trained_state(run)
+    assert update == 2 and "nan" not in run.metrics_path.read_text()
+    assert_finite(state)
+    train.main(["--resume", "later", "--json"])  # what broke it was ours alone
+    assert_same_outcome(run, finished)
 
 
 # --- evaluate and tune ----------------------------------------------------------------------------
@@ -280,7 +305,7 @@ def test_tune_prints_parameters_in_units(capsys):
         (["--env", "lost_sales", "lead_time_pmf=0.5,-0.5"], "lead_time_pmf.*probability in 0..1"),
         (["--env", "lost_sales", "lead_time_pmf=0,0"], "lead_time_pmf.*all zero"),
         (["--env", "lost_sales", "weights.holding=0", "weights.shortage=0"], "weights are all zero"),
-        (["--env", "lost_sales", "weights.holdng=2"], "unknown key 'holdng'; did you mean 'holding'"),
+        (["--env", "lost_sales", "weights.holdng=2"], "'weights.holdng'; did you mean 'instance.weights.holding'"),
         (["--env", "lost_sales", "demand=poison"], "unknown demand law 'poison'; did you mean 'poisson'"),
         (["--env", "lost_sales", "mean=-5"], "mean.*above 0"),
         (["--env", "lost_sales", "horizon=0"], "horizon=0 must be above 0"),
@@ -385,3 +410,10 @@ def test_a_mistake_in_a_process_of_its_own():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: unknown preset 'lost_sale'; did you mean 'lost_sales'?\n"
+
+
+def test_the_readme_tells_the_command_that_ci_runs():
+    root = Path(__file__).parents[1]
+    command = (root / ".ci" / "run").read_text().splitlines()[-1]
+    assert command == "pip install -e '.[test]' && pytest"
+    assert f"\n{command}\n" in (root / "README.md").read_text()

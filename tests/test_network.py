@@ -40,11 +40,11 @@ def compile_fast():
 @st.composite
 def topologies(draw, most_nodes=4):
     """Networks without cycles; every mechanism of `MECHANISMS` comes up, alone and with others."""
-    nodes = draw(st.integers(1, most_nodes))
+    nodes = draw(st.sampled_from(range(most_nodes, 0, -1)))
     ages = draw(st.sampled_from([1, 1, 1, 2, 3]))
     edges = []
     for node in range(nodes):
-        above = [SUPPLIER] if ages > 1 else [SUPPLIER, *range(node)]
+        above = [SUPPLIER] if ages > 1 else [*range(node), SUPPLIER]
         edges += [(source, node) for source in draw(st.lists(st.sampled_from(above), min_size=1, max_size=2))]
     leads = draw(st.sampled_from(["none", "same", "mixed", "random"]))
     lead_time = {
@@ -54,7 +54,7 @@ def topologies(draw, most_nodes=4):
         "random": st.none(),
     }[leads]
     demand_nodes = draw(st.sets(st.integers(0, nodes - 1), min_size=1))
-    mechanisms = draw(st.sets(st.sampled_from(sorted(MECHANISMS)), max_size=6))
+    mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
     return_lags = draw(st.sampled_from([0, 0, 1, 3]))
     forwarded = bool(return_lags) and draw(st.booleans())

@@ -108,7 +108,7 @@ class MarketDemand(DemandProcess):
         calendar = _week_factor(state.weekday, params.week) * _year_factor(state.yearday, params.year)
         level = params.base * calendar * _promotion(state, params) * jnp.exp(deviation * (shock - deviation / 2))
         level = level * quantiles.from_gamma_quantiles(uniforms["demand"], params.mixing)
-        demand = _poisson(uniforms["count"], level)[:, None]
+        demand = quantiles.poisson(uniforms["count"], level)[:, None]
         return _next_day(state, uniforms["promotion"], params).replace(shock=shock), demand
 
     def known(self, state: MarketState, params: MarketParams) -> jax.Array:
@@ -119,19 +119,6 @@ class MarketDemand(DemandProcess):
         this, following = jnp.clip(days - state.since, 0.0, WEEK), jnp.clip(WEEK - state.until, 0.0, days)
         soon = jnp.minimum((this + following) / WEEK, 1.0)
         return jnp.concatenate([calendar, running, soon, jnp.minimum(state.until / HORIZON, 1.0)])
-
-
-def _poisson(uniform, mean, terms=40):
-    """`quantiles.poisson` with its loop over probabilities written out: forty times faster inside a mapped scan."""
-    small = jnp.minimum(mean, 12.0)
-    reached = uniform * jnp.exp(small)
-    term = cumulated = jnp.ones_like(small)
-    exact = (reached >= cumulated).astype(jnp.float32)
-    for k in range(1, terms):
-        term = term * (small * (1.0 / k))
-        cumulated = cumulated + term
-        exact = exact + (reached >= cumulated)
-    return jnp.where(mean <= 12.0, exact, quantiles.poisson(uniform, mean, terms=0))
 
 
 def _next_shock(shock, uniforms, params):

@@ -114,11 +114,13 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`; open pipeline slots hold a given quantity."""
         topology = self.topology
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
-        if topology.ages > 1:
-            on_hand = jnp.zeros((*on_hand.shape, topology.ages)).at[..., -1].set(on_hand)
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
         open_slots = jnp.arange(1, topology.slots + 1) < lead_time[:, None]
         pipeline = jnp.where(open_slots[:, None, :], params.initial_pipeline[..., None], 0.0)
+        if topology.has("packs"):  # goods that come in packs are there in whole units
+            on_hand, pipeline = jnp.round(on_hand), jnp.round(pipeline)
+        if topology.ages > 1:
+            on_hand = jnp.zeros((*on_hand.shape, topology.ages)).at[..., -1].set(on_hand)
         nothing = jnp.zeros((topology.nodes, topology.products))
         return NetworkState(
             time=jnp.int32(0),

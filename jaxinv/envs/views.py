@@ -47,14 +47,16 @@ def edge_position(topology: Topology, observation: Observation) -> jax.Array:
     one sees only what will have arrived by the time its own order does (the two positions of dual-index policies).
     """
     position = topology.at_destination(echelon_position(topology, observation))
-    if not shared_destinations(topology):
-        return position
-    slots = jnp.arange(1, topology.slots + 1)  # age of the order in each slot
-    lead = observation.instance.lead_time
-    later = lead[None, :, None] - slots > lead[:, None, None]  # [E, E, L-1]: arrives after my own order would
-    beside = jnp.asarray(_same_destination(topology))  # [E, E]
-    hidden = jnp.where(later, beside[:, :, None], 0.0)
-    return position - jnp.einsum("fes,eks->fk", hidden, observation.pipeline, precision="highest")
+    lead, age = observation.instance.lead_time, jnp.arange(1, topology.slots + 1)
+    hidden = []
+    for edge, into in enumerate(topology.destinations):
+        later = jnp.zeros(topology.products)
+        for other, destination in enumerate(topology.destinations):
+            if other != edge and destination == into:
+                arrives_later = lead[other] - age > lead[edge]
+                later += jnp.sum(jnp.where(arrives_later, observation.pipeline[other], 0.0), -1)
+        hidden.append(later)
+    return position - jnp.stack(hidden) if shared_destinations(topology) else position
 
 
 def shared_destinations(topology: Topology) -> bool:
@@ -67,9 +69,3 @@ def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
     if not topology.internal:
         return quantity
     return jnp.tensordot(topology.echelon.astype(jnp.float32), quantity, axes=1, precision="highest")
-
-
-def _same_destination(topology: Topology):
-    into = topology.destinations
-    return [[float(a != b and into[a] == into[b]) for b in range(topology.edges)] for a in range(topology.edges)]
-

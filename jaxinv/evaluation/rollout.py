@@ -109,7 +109,7 @@ def rollout(
     policy_axis: int | None = None,
     signals: jax.Array | None = None,
     record: Callable[[Observation, Outcome, Any], Any] = lambda observation, outcome, note: outcome.reward,
-    total: Callable[[Outcome], Any] | None = None,
+    total: Callable[[Observation, Outcome], Any] | None = None,
 ) -> tuple[NetworkState, Any, Any]:
     """Runs a batch of networks through T periods of given exogenous values.
 
@@ -132,7 +132,7 @@ def rollout(
         observation = env.view(state, params, window)
         action, note = act(policy_params, observation, inputs)
         state, outcome = env.transition(state, action, exogenous, params)
-        return state, record(observation, outcome, note), total(outcome) if total else None
+        return state, record(observation, outcome, note), total(observation, outcome) if total else None
 
     single = jax.vmap(single, in_axes=(BATCH, BATCH, BATCH, BATCH, axis, policy_axis), out_axes=BATCH)
 

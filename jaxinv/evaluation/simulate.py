@@ -1,6 +1,5 @@
 """Runs a policy over long episodes and keeps, for every path, what an evaluation needs."""
 
-import math
 from typing import Any
 
 import jax
@@ -8,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, Outcome
+from jaxinv.envs.network import COSTS, InstanceParams, Outcome
 from jaxinv.evaluation.rollout import BATCH, begin, rollout, unroll_world
 from jaxinv.policies.policy import Policy
 
@@ -60,38 +59,29 @@ def simulate(
 
     encode = jax.vmap(encode, in_axes=(policy_axis, BATCH, axis), out_axes=BATCH, axis_size=batch)
 
-    def play(episodes, periods):
-        after, trace = unroll_world(env, episodes, params, periods, axis)
+    last = warm_up + periods
+    chunks = -(-last // CHUNK)
+    chunk = -(-last // chunks)  # equal chunks; the few periods beyond the last one are not counted
+
+    def measure(observation, outcome):
+        counted = (observation.time >= warm_up) & (observation.time < last)
+        return jax.tree.map(lambda amount: jnp.where(counted, amount, 0.0), _measure(outcome))
+
+    def play(running, _):
+        episodes, before = running
+        after, trace = unroll_world(env, episodes, params, chunk, axis)
         contexts = encode(policy_params, trace.signals, params)
         network, _, totals = rollout(
             env, params, act, policy_params, episodes.network, trace.exogenous,
             jax.tree.map(lambda context: context[env.history - 1 :], contexts),
             axis=axis, policy_axis=policy_axis, signals=trace.signals if policy.wants_window else None,
-            record=lambda *_: None, total=_measure,
+            record=lambda *_: None, total=measure,
         )  # fmt: skip
-        return after.replace(network=network), totals
+        return (after.replace(network=network), jax.tree.map(jnp.add, before, totals)), None
 
-    def play_equal(episodes, chunk, count):
-        return jax.lax.scan(lambda running, _: play(running, chunk), episodes, length=count)
-
-    def play_chunks(episodes, periods):
-        chunk = min(periods, CHUNK)
-        episodes, totals = play_equal(episodes, chunk, periods // chunk)
-        totals = jax.tree.map(lambda total: total.sum(0), totals)
-        if rest := periods % chunk:
-            episodes, last = play(episodes, rest)
-            totals = jax.tree.map(jnp.add, totals, last)
-        return episodes, totals
-
-    episodes = begin(env, key, params, batch, axis)
-    common = math.gcd(warm_up, periods)
-    chunk = max(divisor for divisor in range(1, CHUNK + 1) if common % divisor == 0)
-    if chunk > CHUNK // 4:  # one loop for warm-up and the rest, a fraction of the time to compile
-        _, totals = play_equal(episodes, chunk, (warm_up + periods) // chunk)
-        return jax.tree.map(lambda total: total[warm_up // chunk :].sum(0), totals)
-    if warm_up:
-        episodes, _ = play_chunks(episodes, warm_up)
-    return play_chunks(episodes, periods)[1]
+    nothing = Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 7)
+    (_, totals), _ = jax.lax.scan(play, (begin(env, key, params, batch, axis), nothing), length=chunks)
+    return totals
 
 
 def _measure(outcome: Outcome) -> Totals:

@@ -5,6 +5,8 @@ What a tuning may simulate is a budget of periods, so that a rule and a learner 
 """
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -39,6 +41,9 @@ ELITE = 6
 
 FINALISTS = 4
 """How many of the elite are compared at the end, besides their mean and what the gradient found."""
+
+SHARED_EPISODES = 600
+"""Episodes of each instance that tuning a shared rule should be able to play."""
 
 INSTANCES = 1024
 """Most instances in one program: a shared rule is tuned on as many, rules of their own in groups as large."""
@@ -124,7 +129,7 @@ def tune(
     if per_instance and problem.instances is None:
         raise UserError("per_instance tuning needs a problem with several instances")
     key = jax.random.fold_in(key, TRAINING)
-    groups = _groups(problem, key, per_instance)
+    groups = _groups(problem, key, per_instance, budget_periods)
     size = 1 if groups[0] is None else len(groups[0])
     plan = _plan(problem, rule, budget_periods // len(groups), method, size, not per_instance)
     results = []
@@ -162,10 +167,13 @@ def tune_many(
 ) -> dict[str, Tuned]:
     """Tunes several rules, by default all that apply, each with the whole budget and on the same noise."""
     names = applicable_rules(problem) if names is None else names
-    return {
-        name: tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance)
-        for name in names
-    }
+
+    def single(name):
+        return tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance)
+
+    # most of the time is compilation, which threads share out among the cores
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
+        return dict(zip(names, pool.map(single, names)))
 
 
 def applicable_rules(problem: Problem) -> list[str]:
@@ -198,7 +206,7 @@ def season(problem: Problem) -> int:
 
 def rule_for(problem: Problem, name: str) -> Rule:
     """The rule of that name for a problem's network and season."""
-    return make_rule(name, problem.env.topology, season(problem))
+    return make_rule(name, problem.env.topology, problem.env.history, season(problem))
 
 
 def instance_groups(count: int, most: int) -> list[np.ndarray]:
@@ -322,13 +330,19 @@ def _even(episodes: float, several: bool) -> int:
     return int(episodes) if several else 2 * int(episodes / 2)
 
 
-def _groups(problem: Problem, key: jax.Array, per_instance: bool) -> list[np.ndarray | None]:
-    """The instances `[I]` of each program to run; None where there is but one."""
+def _groups(
+    problem: Problem, key: jax.Array, per_instance: bool, budget: int
+) -> list[np.ndarray | None]:
+    """The instances `[I]` of each program to run; None where there is but one.
+
+    A shared rule is tuned on as many instances, drawn at random, as the budget can afford `SHARED_EPISODES` of each.
+    """
     if problem.instances is None:
         return [None]
     if per_instance:
         return instance_groups(problem.instances, INSTANCES)
-    return [np.sort(jax.random.permutation(key, problem.instances)[:INSTANCES])]
+    affordable = budget // (SHARED_EPISODES * (problem.warm_up + counted_periods(problem)))
+    return [np.sort(jax.random.permutation(key, problem.instances)[: int(np.clip(affordable, 16, INSTANCES))])]
 
 
 def _as_recorded(problem: Problem) -> InstanceParams:

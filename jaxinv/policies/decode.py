@@ -19,7 +19,7 @@ from jaxinv.envs import views
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
-from jaxinv.policies.policy import coverage, fill_to
+from jaxinv.policies.policy import echelon_coverage, fill_to
 
 FORMS = ("none", "base", "coeff", "both")
 
@@ -65,5 +65,5 @@ class Decode:
             rate = factors[..., 0] * rates[..., 1]
         if self.form in ("none", "coeff"):
             return rate * observation.instance.review_period[:, None]
-        target = rate * coverage(observation.instance)[:, None]
+        target = rate * echelon_coverage(self.topology, observation.instance)[:, None]
         return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))

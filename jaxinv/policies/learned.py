@@ -12,7 +12,7 @@ from flax import struct
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.policies.decode import Decode
-from jaxinv.policies.policy import Policy, coverage
+from jaxinv.policies.policy import Policy, echelon_coverage
 
 STOCK_BUCKETS = 8
 """Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of equal length."""
@@ -104,7 +104,7 @@ class LearnedPolicy(Policy):
         rate = topology.at_demand_nodes(context.recent)
         rate = views.downstream(topology, rate)  # [N, K]
         edge_rate = topology.at_destination(rate)
-        cover = coverage(facts)
+        cover = echelon_coverage(topology, facts)
         longest = jnp.max(cover)
         unit = jnp.sqrt(longest) * rate
         buckets = _bucket(observation.pipeline)

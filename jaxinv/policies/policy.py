@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
-from jaxinv.envs.topology import Topology
+from jaxinv.envs.topology import SUPPLIER, Topology
 
 
 @dataclass(frozen=True)
@@ -59,5 +59,15 @@ def fill_to(topology: Topology, observation: Observation, target: jax.Array, pos
 
 
 def coverage(facts: Facts) -> jax.Array:
-    """Periods an order has to cover `[E]`: its quoted lead time and one review."""
+    """Periods that an order has to cover at its own node `[E]`: its quoted lead time and one review."""
     return facts.lead_time + facts.review_period
+
+
+def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
+    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down comes on top."""
+    onward = [jnp.float32(0.0)] * topology.nodes
+    for _ in range(topology.nodes - 1 if topology.internal else 0):
+        for edge, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
+            if source != SUPPLIER and edge not in topology.lateral:
+                onward[source] = jnp.maximum(onward[source], facts.lead_time[edge] + onward[destination])
+    return coverage(facts) + jnp.stack([onward[destination] for destination in topology.destinations])

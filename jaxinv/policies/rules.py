@@ -10,12 +10,14 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax import struct
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
-from jaxinv.policies.policy import Policy, coverage, fill_to
+from jaxinv.policies.policy import Policy, coverage, echelon_coverage, fill_to
 
 Range = tuple[float, float]
 
@@ -35,17 +37,17 @@ class Rule(Policy):
 
     def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
         """Parameters in product units."""
-        units = {"level": level_unit, "reorder": level_unit, "gap": level_unit}
-        units |= {"cap": quantity_unit, "lot": quantity_unit, "quantity": quantity_unit}
-        return {
-            name: value * units[name](self.topology, facts) if name in units else value
-            for name, value in params.items()
-        }
+        level, quantity = self.level_unit(facts), quantity_unit(self.topology, facts)
+        units = {"level": level, "reorder": level, "gap": level, "cap": quantity, "lot": quantity, "quantity": quantity}
+        return {name: value * units.get(name, 1.0) for name, value in params.items()}
 
+    def level_unit(self, facts: Facts) -> jax.Array:
+        """Typical demand over the coverage of an order on each edge `[E, K]`."""
+        return self.topology.at_destination(facts.scale) * self.coverage(facts)[:, None]
 
-def level_unit(topology: Topology, facts: Facts) -> jax.Array:
-    """Typical demand over the coverage of an order on each edge `[E, K]`."""
-    return topology.at_destination(facts.scale) * coverage(facts)[:, None]
+    def coverage(self, facts: Facts) -> jax.Array:
+        """Periods an order covers `[E]`."""
+        return coverage(facts)
 
 
 def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:
@@ -55,37 +57,41 @@ def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:
 
 @dataclass(frozen=True)
 class BaseStock(Rule):
-    """Order up to a level. For a node with several suppliers the levels are those of a dual-index policy."""
+    """Order up to a level, every node by itself."""
 
     name = "base_stock"
-    ranges = {"level": (0.0, 3.0)}
+    ranges = {"level": (0.0, 4.0)}
 
     def position(self, observation: Observation) -> jax.Array:
-        if views.shared_destinations(self.topology):
-            return views.edge_position(self.topology, observation)
         return self.topology.at_destination(views.inventory_position(self.topology, observation))
 
     def act(self, params, observation, context):
-        target = params["level"] * level_unit(self.topology, observation.instance)
+        target = params["level"] * self.level_unit(observation.instance)
         return fill_to(self.topology, observation, target, self.position(observation))
 
 
 @dataclass(frozen=True)
 class EchelonBaseStock(BaseStock):
-    """Order the echelon up to a level; shortages are rationed by the network (proportionally unless it says else)."""
+    """Order the echelon up to a level; shortages are rationed by the network (proportionally unless it says else).
+
+    For a node with several suppliers the levels are those of a dual-index policy.
+    """
 
     name = "echelon_base_stock"
+
+    def coverage(self, facts):
+        return echelon_coverage(self.topology, facts)
 
     def position(self, observation):
         return views.edge_position(self.topology, observation)
 
 
 @dataclass(frozen=True)
-class CappedBaseStock(BaseStock):
+class CappedBaseStock(EchelonBaseStock):
     """Base-stock with orders of at most a cap (Xin 2021); on two suppliers, the capped dual index."""
 
     name = "capped_base_stock"
-    ranges = {"level": (0.0, 3.0), "cap": (0.3, 6.0)}
+    ranges = {"level": (0.0, 4.0), "cap": (0.3, 6.0)}
 
     def act(self, params, observation, context):
         return jnp.minimum(
@@ -94,7 +100,7 @@ class CappedBaseStock(BaseStock):
 
 
 @dataclass(frozen=True)
-class DualIndex(BaseStock):
+class DualIndex(EchelonBaseStock):
     """Two order-up-to levels for a fast and a slow supplier (Veeraraghavan & Scheller-Wolf 2008)."""
 
     name = "dual_index"
@@ -109,10 +115,10 @@ class ReorderUpTo(EchelonBaseStock):
     """(s, S): at or below the reorder point s, order up to S = s + gap."""
 
     name = "s_S"
-    ranges = {"reorder": (0.0, 3.0), "gap": (0.0, 2.0)}
+    ranges = {"reorder": (0.0, 4.0), "gap": (0.0, 2.0)}
 
     def act(self, params, observation, context):
-        unit = level_unit(self.topology, observation.instance)
+        unit = self.level_unit(observation.instance)
         reorder = params["reorder"] * unit
         position = self.position(observation)
         target = reorder + params["gap"] * unit
@@ -125,10 +131,10 @@ class ReorderLots(EchelonBaseStock):
     """(R, nQ): at or below R, order the fewest lots of Q that lift the position above R."""
 
     name = "r_nQ"
-    ranges = {"reorder": (0.0, 3.0), "lot": (0.2, 6.0)}
+    ranges = {"reorder": (0.0, 4.0), "lot": (0.2, 6.0)}
 
     def act(self, params, observation, context):
-        reorder = params["reorder"] * level_unit(self.topology, observation.instance)
+        reorder = params["reorder"] * self.level_unit(observation.instance)
         lot = params["lot"] * quantity_unit(self.topology, observation.instance)
         gap = reorder - self.position(observation)
         lots = jnp.floor(jnp.maximum(gap, 0.0) / lot + 1e-4) + 1.0
@@ -146,42 +152,61 @@ class ConstantOrder(Rule):
         return params["quantity"] * quantity_unit(self.topology, observation.instance)
 
 
+@struct.dataclass
+class Forecast:
+    """What a forecasting rule knows of demand in each period `[T, ...]`."""
+
+    total: jax.Array  # [E, K] expected over the coverage of an order on each edge, everything downstream included
+    variance: jax.Array  # [D, K] of one period's demand
+    next: jax.Array  # [D, K] expected in the coming period
+
+
 @dataclass(frozen=True)
 class ForecastNewsvendor(EchelonBaseStock):
     """Order up to a forecast of demand over the coverage plus a safety stock (the myopic newsvendor on a forecast).
 
     The forecast is exponential smoothing over the window of history: level and mean squared deviation with the same
     weights. `smoothing` and `safety` (standard deviations) are shared by all nodes and SKUs.
+
+    Attributes:
+      history: W, the window.
     """
 
-    name = "newsvendor_smoothing"
-    ranges = {"smoothing": (0.01, 0.6), "safety": (-0.5, 3.5)}
-    scalars = frozenset({"smoothing", "safety"})
-    wants_window = True
+    history: int = 1
 
-    def act(self, params, observation, context):
-        total, variance = self.forecast(params, self.demand(observation), observation)
-        network = self.topology
-        deviation = jnp.sqrt(views.downstream(network, network.at_demand_nodes(variance)) + 1e-6)
-        deviation = network.at_destination(deviation) * jnp.sqrt(coverage(observation.instance))[:, None]
-        target = total + params["safety"] * deviation
+    name = "newsvendor_smoothing"
+    ranges = {"smoothing": (0.01, 0.6), "safety": (-1.0, 6.0)}
+    scalars = frozenset({"smoothing", "safety"})
+
+    def encode(self, params, signals, facts):
+        places, products = len(self.topology.demand_nodes), self.topology.products
+        demand = signals[:, : places * products].reshape(-1, places, products)
+        return self.forecast(params, demand, facts)
+
+    def act(self, params, observation, context: Forecast):
+        network, facts = self.topology, observation.instance
+        deviation = jnp.sqrt(views.downstream(network, network.at_demand_nodes(context.variance)) + 1e-6)
+        deviation = network.at_destination(deviation) * jnp.sqrt(self.coverage(facts))[:, None]
+        target = context.total + params["safety"] * deviation
         return fill_to(network, observation, target, self.position(observation))
 
-    def demand(self, observation: Observation) -> jax.Array:
-        """Past demand `[W, D, K]`, latest last."""
-        places, products = len(self.topology.demand_nodes), self.topology.products
-        return observation.signals[:, : places * products].reshape(-1, places, products)
-
-    def forecast(self, params, demand, observation):
-        """Demand over each edge's coverage `[E, K]` and the variance of one period's demand `[D, K]`."""
-        age = jnp.arange(demand.shape[0])[::-1]
+    def forecast(self, params, demand, facts) -> Forecast:
+        """Forecasts from past demand `[T, D, K]`, made with what is known up to each row."""
+        age = jnp.arange(self.history)
         weights = (1.0 - params["smoothing"]) ** age
         weights = weights / weights.sum()
-        mean = jnp.tensordot(weights, demand, axes=1)
-        variance = jnp.tensordot(weights, (demand - mean) ** 2, axes=1)
+        mean = lagged_sum(weights, demand)
+        variance = jnp.maximum(lagged_sum(weights, demand**2) - mean**2, 0.0)
+        return Forecast(self._along_edges(mean) * self.coverage(facts)[:, None], variance, mean)
+
+    def _along_edges(self, demand: jax.Array) -> jax.Array:
+        """Demand `[T, D, K]` that passes the end of each edge `[T, E, K]`."""
         network = self.topology
-        rate = network.at_destination(views.downstream(network, network.at_demand_nodes(mean)))
-        return rate * coverage(observation.instance)[:, None], variance
+
+        def single(demand):
+            return network.at_destination(views.downstream(network, network.at_demand_nodes(demand)))
+
+        return jax.vmap(single)(demand)
 
 
 @dataclass(frozen=True)
@@ -196,23 +221,43 @@ class SeasonalNewsvendor(ForecastNewsvendor):
     season: int = 7
 
     name = "newsvendor_seasonal"
-    ranges = {"safety": (-0.5, 3.5)}
+    ranges = {"safety": (-1.0, 6.0)}
     scalars = frozenset({"safety"})
 
-    def forecast(self, params, demand, observation):
-        window, season = demand.shape[0], self.season
-        if window < 2 * season:
-            raise UserError(f"newsvendor_seasonal needs history={2 * season} or more (two seasons), not {window}")
-        whole = demand[window % season :].reshape(-1, season, *demand.shape[1:])
-        profile = whole.mean(0)  # [season, D, K]; entry 0 is the phase of the coming period
-        network = self.topology
-        rate = jax.vmap(lambda mean: views.downstream(network, network.at_demand_nodes(mean)))(profile)
-        rate = jax.vmap(network.at_destination)(rate)  # [season, E, K]
-        cover = coverage(observation.instance)
-        times = jnp.clip((cover[None] - jnp.arange(season)[:, None]) / season, 0.0, None)
-        visits = jnp.ceil(times)  # how often each phase lies within the coverage [season, E]
-        variance = jnp.mean((demand[season:] - demand[:-season]) ** 2, 0) / 2
-        return jnp.sum(visits[..., None] * rate, 0), variance
+    def __post_init__(self):
+        if self.history < 2 * self.season:
+            raise UserError(
+                f"newsvendor_seasonal needs history={2 * self.season} or more (two seasons), not {self.history}"
+            )
+
+    def forecast(self, params, demand, facts):
+        season, seasons = self.season, self.history // self.season
+        age = jnp.arange(seasons * season)
+
+        def visits(cover):
+            """How often the phase of each age comes up in the next `cover` periods."""
+            return jnp.floor((cover + age) / season) - jnp.floor(age / season)
+
+        flow = self._along_edges(demand)
+        total = jax.vmap(lambda cover, flow: lagged_sum(visits(cover) / seasons, flow), (0, 1), 1)(
+            self.coverage(facts), flow
+        )
+        pairs = self.history - season
+        change = demand - jnp.concatenate([demand[:season], demand[:-season]])
+        variance = lagged_sum(jnp.full(pairs, 0.5 / pairs), change**2)
+        return Forecast(total, variance, lagged_sum(visits(1.0) / seasons, demand))
+
+
+def lagged_sum(weights: jax.Array, series: jax.Array) -> jax.Array:
+    """sum_a weights[a] * series[t - a] for every row t of `[T, ...]`; rows before the first count as zero.
+
+    One product with a banded matrix, for any number of weights.
+    """
+    periods = series.shape[0]
+    age = np.arange(periods)[:, None] - np.arange(periods)[None, :]
+    inside = (age >= 0) & (age < weights.shape[0])
+    band = jnp.where(inside, weights[np.clip(age, 0, weights.shape[0] - 1)], 0.0)
+    return jnp.tensordot(band, series, axes=1, precision="highest")
 
 
 RULES = {
@@ -224,9 +269,11 @@ RULES = {
 }  # fmt: skip
 
 
-def make_rule(name: str, topology: Topology, season: int = 7) -> Rule:
-    """The rule of that name for a network; `season` matters to the seasonal newsvendor alone."""
+def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7) -> Rule:
+    """The rule of that name for a network; the window and the season matter to those that forecast alone."""
     if name not in RULES:
         raise unknown("rule", name, RULES)
     rule = RULES[name]
-    return rule(topology, season=season) if rule is SeasonalNewsvendor else rule(topology)
+    if rule is SeasonalNewsvendor:
+        return rule(topology, history=history, season=season)
+    return rule(topology, history=history) if rule is ForecastNewsvendor else rule(topology)
