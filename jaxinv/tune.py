@@ -15,7 +15,7 @@ def main(argv: list[str]) -> None:
             "base_stock retail data=sales.csv --per-instance",
         ),
     )
-    made.add_argument("--method", default="search", help="search (default), gradient, or both")
+    made.add_argument("--method", help="search, gradient, or both (default: what suits the number of parameters)")
     made.add_argument("--periods", type=int, default=4_000_000, help="simulated periods to spend (default 4000000)")
     made.add_argument("--per-instance", action="store_true", help="own parameters for every SKU, not one set for all")
     args = made.parse_args(argv)

@@ -49,9 +49,9 @@ class PPOConfig:
       exploration: first log standard deviation of the raw outputs.
     """
 
-    updates: int = 300
+    updates: int = 160
     envs: int = 64
-    rollout: int = 128
+    rollout: int = 90
     epochs: int = 2
     minibatches: int = 4
     encoder: str = "transformer"
@@ -64,7 +64,7 @@ class PPOConfig:
     forecast: int = 7
     window_by_window: bool = False
     pathwise: bool = True
-    max_grad_norm: float = 0.5
+    max_grad_norm: float = 1.0
     learning_rate: float = traced(1e-3)
     final_learning_rate: float = traced(3e-5)
     discount: float = traced(0.99)
@@ -74,7 +74,7 @@ class PPOConfig:
     entropy_weight: float = traced(0.0)
     forecast_weight: float = traced(1.0)
     stockout_weight: float = traced(0.1)
-    pathwise_weight: float = traced(1.0)
+    pathwise_weight: float = traced(10.0)
     exploration: float = -1.5
 
     def __post_init__(self):

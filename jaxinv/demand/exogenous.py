@@ -5,6 +5,7 @@ keys folded on (mechanism, period). The draw never depends on a policy, so the s
 policy: common random numbers, pathwise gradients and counterfactuals are one thing.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,11 +44,17 @@ def draw_uniforms(key: jax.Array, period, shapes: Shapes, batch: tuple[int, ...]
 
     The batch is the last axis: on CPU that lets XLA vectorise every small network of the batch together.
     """
+    if not shapes:
+        return {}
+    # One generator call for all mechanisms, each filled up to the largest: a call for each would be most of what there
+    # is to compile in a small world. What a mechanism draws depends on its own key and size alone.
+    streams = jnp.asarray([MECHANISMS.index(name) for name in shapes], jnp.uint32)
+    keys = jax.vmap(lambda stream: jax.random.fold_in(jax.random.fold_in(key, stream), period))(streams)
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    drawn = jax.vmap(lambda key: jax.random.uniform(key, (max(sizes), *batch)))(keys)
     return {
-        name: jax.random.uniform(
-            jax.random.fold_in(jax.random.fold_in(key, MECHANISMS.index(name)), period), shape + batch
-        )
-        for name, shape in shapes.items()
+        name: drawn[number, :size].reshape(*shape, *batch)
+        for number, (size, (name, shape)) in enumerate(zip(sizes, shapes.items()))
     }
 
 

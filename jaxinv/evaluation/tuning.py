@@ -42,6 +42,9 @@ ELITE = 6
 FINALISTS = 4
 """How many of the elite are compared at the end, besides their mean and what the gradient found."""
 
+FEW = 8
+"""Parameters that a search alone settles; it compiles in half the time of a gradient."""
+
 SHARED_EPISODES = 600
 """Episodes of each instance that tuning a shared rule should be able to play."""
 
@@ -92,7 +95,7 @@ def tune(
     rule: Rule,
     key: jax.Array,
     budget_periods: int = 4_000_000,
-    method: str = "both",
+    method: str | None = None,
     per_instance: bool = False,
 ) -> Tuned:
     """Tunes a rule on the training instances of a problem.
@@ -112,6 +115,7 @@ def tune(
 
     Args:
       key: of all the noise; the same key gives the same result.
+      method: one of the above; None searches up to `FEW` parameters and does both beyond, where it pays.
       budget_periods: at most as many periods of one environment are simulated, warm-up included.
       per_instance: every instance gets parameters of its own (all tuned side by side) instead of one set for
         all.
@@ -120,6 +124,8 @@ def tune(
       UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon that leaves
         no training period to count.
     """
+    if method is None:
+        method = "both" if sum(math.prod(shape) for shape in rule.shapes().values()) > FEW else "search"
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     if rule.name in JUMPS:
@@ -162,7 +168,7 @@ def tune_many(
     key: jax.Array,
     names: list[str] | None = None,
     budget_periods: int = 4_000_000,
-    method: str = "both",
+    method: str | None = None,
     per_instance: bool = False,
 ) -> dict[str, Tuned]:
     """Tunes several rules, by default all that apply, each with the whole budget and on the same noise."""
