@@ -95,8 +95,11 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
     from jaxinv.evidence import judge
 
     _say(quiet, "tuning and evaluating the rules, each with as many simulated periods")
-    evidence = judge(experiment.problem, experiment.contestants(state, config.agent), config.evaluation,
-                     agent.periods_per_update * config.learner.updates, config.seed)  # fmt: skip
+    try:
+        evidence = judge(experiment.problem, experiment.contestants(state, config.agent), config.evaluation,
+                         agent.periods_per_update * config.learner.updates, config.seed)  # fmt: skip
+    except KeyboardInterrupt:
+        raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
     steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)
     document = {
         "run": run.name,
@@ -144,12 +147,13 @@ def _fit(experiment, run, state, done: int, quiet: bool):
                 run.save_checkpoint(done, state)
                 saved = time.monotonic()
             if stop:
-                where = "" if str(run.path.parent) == "runs" else f" --runs {run.path.parent}"
-                raise Interrupted(
-                    f"saved at update {done} of {updates}; go on with: "
-                    f"python -m jaxinv.train --resume {run.name}{where}"
-                )
+                raise Interrupted(f"saved at update {done} of {updates}; go on with: {_resume_command(run)}")
     return state, time.monotonic() - compiled, compiled - began
+
+
+def _resume_command(run) -> str:
+    where = "" if str(run.path.parent) == "runs" else f" --runs {run.path.parent}"
+    return f"python -m jaxinv.train --resume {run.name}{where}"
 
 
 def _log(experiment, run, done, metrics) -> None:

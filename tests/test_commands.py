@@ -215,6 +215,15 @@ def test_ctrl_c_saves_says_how_to_go_on_and_resumes_to_the_same_numbers():
     assert_same_outcome(run, Run.open("through"))
 
 
+def test_ctrl_c_while_rules_are_tuned_says_that_the_policy_is_saved(finished, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxinv.evidence.tune_rules", interrupt)
+    with pytest.raises(Interrupted, match="the trained policy is saved; judge it with: .* --resume whole --runs /"):
+        train.main(["--resume", str(finished.path), "--json"])
+
+
 def test_ctrl_c_before_the_first_update_leaves_nothing(monkeypatch, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt

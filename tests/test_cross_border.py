@@ -92,14 +92,6 @@ def test_counts_are_negative_binomial(dispersion):
         assert np.exp(-mean * gamma).mean() == pytest.approx(empty, abs=0.006)
 
 
-def test_written_out_poisson_is_the_poisson_quantile():
-    u, mean = np.meshgrid((np.arange(200) + 0.5) / 200, [0.0, 1e-5, 0.3, 2.0, 7.7, 12.0, 12.1, 40.0, 300.0])
-    u, mean = jnp.asarray(u, jnp.float32), jnp.asarray(mean, jnp.float32)
-    ours, plain = jax.jit(market._poisson)(u, mean), quantiles.poisson(u, mean)
-    assert np.mean(np.asarray(ours) != np.asarray(plain)) < 2e-3  # float32 ties
-    assert np.max(np.abs(ours - plain)) <= 1
-
-
 def test_moments_without_season_or_shocks():
     params = calm()
     _, demand, _ = play(params)
@@ -351,7 +343,7 @@ def test_a_sensible_rule_serves_most_demand_and_each_mode_has_its_reason():
     def run(air, sea, top):
         return simulation(jnp.array([top, air, sea, air, sea])[:, None])
 
-    both, sea, air = run(2.0, 1.55, 3.35), run(0.0, 1.65, 3.35), run(2.85, 0.0, 2.4)
+    both, sea, air = run(2.0, 1.55, 1.12), run(0.0, 1.65, 1.12), run(2.85, 0.0, 0.8)
     assert 0.9 < 1 - both.short.sum() / both.demand.sum() < 0.99
     assert both.reward.sum() > sea.reward.sum() and both.reward.sum() > air.reward.sum()
     share = both.costs.sum(1) / both.costs.sum()

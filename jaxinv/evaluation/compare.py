@@ -42,7 +42,7 @@ COLUMNS = {
     "fill_rate": "fill rate, %",
     "stockout_rate": "stock-outs, %",
     "turnover": "turns a year",
-    "forecast_error": "forecast error",
+    "forecast_error": "WAPE, %",
 }
 """Headings, in order, of the table for people (`jaxinv.cli.table`); the documents hold more."""
 
@@ -107,8 +107,7 @@ def evaluate(
       cost over reference minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of
       units served at once; `stockout_rate`, the share of periods (of a node and product) with demand
       unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
-      to the cost; `forecast_error`, where the policy has a method of that name `(params, problem, key) ->
-      float`. What does not apply is None.
+      to the cost; `forecast_error` of policies that forecast (see there). What does not apply is None.
 
     Raises:
       UserError: if a baseline is no contestant.
@@ -140,8 +139,7 @@ def evaluate(
         row |= _entry("gap", gap)
         row |= _service(problem, total, periods)
         row["parts"] = _parts(problem, total, periods)
-        forecast_error = getattr(contestant.policy, "forecast_error", None)
-        row["forecast_error"] = forecast_error(contestant.params, problem, key) if forecast_error else None
+        row["forecast_error"] = forecast_error(problem, contestant, key, paths)
         rows.append(row)
     return rows
 
@@ -158,6 +156,24 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
         size = _Size.of(problem, len(index))
         parts.append(_simulate(problem.env, policy, size, policy_axis, instance, own, group_key))
     return _join(parts, problem.instances or paths)
+
+
+def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> float | None:
+    """WAPE of a policy's forecast of the coming period, in percent: sum |demand - forecast| over sum of demand.
+
+    On the held-out demand of `measure`, which is the same for all policies and uncensored. None for policies that do
+    not forecast (`Policy.predict`).
+    """
+    if not contestant.policy.forecasts:
+        return None
+    error = demand = 0.0
+    params, policy_axis = contestant.params, contestant.policy_axis
+    for index, instance, group_key in _groups(problem, key, paths):
+        own = params if policy_axis is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], params)
+        size = _Size.of(problem, len(index))
+        sums = _forecast_sums(problem.env, contestant.policy, size, policy_axis, instance, own, group_key)
+        error, demand = error + float(sums[0]), demand + float(sums[1])
+    return 100.0 * error / demand if demand > 0 else None
 
 
 def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray | None:
@@ -263,6 +279,25 @@ def _simulate(
         env, instance, policy, params, key, batch=size.batch, periods=size.periods, warm_up=size.warm_up,
         axis=size.axis, policy_axis=policy_axis,
     )  # fmt: skip
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, params, key):
+    """Sums of absolute forecast errors and of demand over the counted periods of a group."""
+    periods = min(size.warm_up + size.periods, 512)
+    episodes = begin(env, key, instance, size.batch, size.axis)
+    _, trace = unroll_world(env, episodes, instance, periods, size.axis)
+
+    def single(params, signals, demand, instance):
+        contexts = policy.encode(params, signals, env.facts(instance))
+        predicted = jax.vmap(policy.predict)(contexts)[env.history - 1 :]
+        counted = slice(size.warm_up, None)
+        return jnp.abs(demand - predicted)[counted].sum(), demand[counted].sum()
+
+    sums = jax.vmap(single, in_axes=(policy_axis, BATCH, BATCH, size.axis))(
+        params, trace.signals, trace.exogenous.demand, instance
+    )
+    return jax.tree.map(jnp.sum, sums)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

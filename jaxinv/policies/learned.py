@@ -94,6 +94,14 @@ class LearnedPolicy(Policy):
         raw = self.decide(params, observation, context).mean
         return self.decode(raw, observation, context.rates)
 
+    @property
+    def forecasts(self) -> bool:
+        return self.network.horizon > 0 and not self.window_by_window
+
+    def predict(self, context: Context):
+        """The median of the forecast head."""
+        return context.recent * context.forecast[0, :, 1].reshape(context.recent.shape)
+
     def decide(self, params, observation: Observation, context: Context):
         """What the heads say (`Decision`) of one observation."""
         return self.network.apply(params, context.state, self.stock_features(observation, context), method="decide")

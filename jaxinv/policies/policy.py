@@ -27,6 +27,13 @@ class Policy:
     wants_window = False
     """Whether `act` reads the signal window of the observation itself."""
 
+    forecasts = False
+    """Whether the policy forecasts demand (`predict`)."""
+
+    def predict(self, context: Any) -> jax.Array:
+        """Demand `[D, K]` that a context expects of the coming period; for policies that forecast."""
+        raise TypeError(f"{type(self).__name__} does not forecast")
+
     def encode(self, params: Any, signals: jax.Array, facts: Facts) -> Any:
         """Contexts `[W' , ...]` for signals `[W', S]`; None for policies that need none."""
         return None

@@ -175,6 +175,7 @@ class ForecastNewsvendor(EchelonBaseStock):
     history: int = 1
 
     name = "newsvendor_smoothing"
+    forecasts = True
     ranges = {"smoothing": (0.01, 0.6), "safety": (-1.0, 6.0)}
     scalars = frozenset({"smoothing", "safety"})
 
@@ -189,6 +190,9 @@ class ForecastNewsvendor(EchelonBaseStock):
         deviation = network.at_destination(deviation) * jnp.sqrt(self.coverage(facts))[:, None]
         target = context.total + params["safety"] * deviation
         return fill_to(network, observation, target, self.position(observation))
+
+    def predict(self, context: Forecast):
+        return context.next
 
     def forecast(self, params, demand, facts) -> Forecast:
         """Forecasts from past demand `[T, D, K]`, made with what is known up to each row."""
