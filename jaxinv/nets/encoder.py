@@ -5,7 +5,7 @@ tokens, t included, and of nothing else. So a whole trace encoded once gives at 
 window of t encoded alone gives as its last row ("encode once" equals "window by window"): training reads a
 trace in one pass, and a decision in use reads one window.
 
-Source: seed 000 (D3S-CI), equations 2-4, as resolved in shared/reference/methods.md, D.1 row 5.
+Source: seed 000 (D3S-CI), equations 2-4, made causal, with positions and several heads.
 """
 
 import flax.linen as nn

@@ -85,7 +85,7 @@ class Demand:
     spikes_a_year_by_chance: float
 
 
-# The fit below, of the file in shared/data, to three digits.
+# The fit below, of the public file, to three digits.
 ONLINE_RETAIL_DEMAND = Demand(
     classes=(
         VelocityClass(

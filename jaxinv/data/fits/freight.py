@@ -55,7 +55,7 @@ class Freight:
     reference_kg: float
 
 
-# The fit below, of the file in shared/data, to three digits.
+# The fit below, of the public file, to three digits.
 SCMS_FREIGHT = Freight(
     air=FreightRate(
         consignments=1821,

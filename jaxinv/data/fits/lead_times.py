@@ -59,7 +59,7 @@ class LeadTimes:
     ocean_minus_air_days: float
 
 
-# The fit below, of the file in shared/data, to three digits.
+# The fit below, of the public file, to three digits.
 SCMS_LEAD_TIMES = LeadTimes(
     air=LeadTimeSpread(
         shipments=2490,
