@@ -1,7 +1,7 @@
 """`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
 
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import UserError
 
 
 def main(argv: list[str]) -> None:

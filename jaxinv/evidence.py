@@ -7,7 +7,7 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import COLUMNS, Contestant, evaluate, just_in_time
+from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
 from jaxinv.evaluation.tuning import Tuned, applicable_rules, tune_many
 from jaxinv.policies.rules import RULES
 
@@ -34,7 +34,7 @@ def judge(
     """
     key = jax.random.fold_in(jax.random.key(seed), 1)
     rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
-    contestants = policies + [Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in rules.items()]
+    contestants = policies + contestants_of(rules)
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
         reference=just_in_time(problem, key, config.paths),
