@@ -332,12 +332,6 @@ def carton_size(week: float) -> float:
     return float(max([size for size in CARTONS if size <= week / 5], default=1))
 
 
-def lead_time_mass(mean: float, cv: float, longest: int) -> np.ndarray:
-    """Probabilities of 0 .. `longest` days of a lognormal, rounded and held to 1 .. `longest`, with this mean."""
-    sigma = np.sqrt(np.log1p(cv**2))
-    within = _within(median_lead_time(mean, sigma, longest), sigma, longest)
-    return np.diff(within, prepend=[0.0, 0.0], append=1.0)
-
 
 def median_lead_time(mean: float, sigma: float, longest: int) -> float:
     """Median of the lognormal that, rounded and held to 1 .. `longest` days, has this mean (by bisection)."""
