@@ -8,7 +8,9 @@ import numpy as np
 from jaxinv.demand import processes, quantiles
 from jaxinv.errors import UserError, unknown
 
-LAWS = ("poisson", "geometric", "negative_binomial", "uniform", "normal", "truncated_normal", "seasonal", "ar1")
+LAWS = (
+    "poisson", "geometric", "negative_binomial", "uniform", "gamma", "normal", "truncated_normal", "seasonal", "ar1",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class Law:
       persistence: phi of AR(1).
       amplitude, period: of the sine season, as a share of the mean and in periods.
       low, high: range of the uniform law; its mean is their middle.
+      variation: coefficient of variation of the gamma law, which is rounded to whole units.
     """
 
     name: str = "poisson"
@@ -34,12 +37,15 @@ class Law:
     period: float = 7.0
     low: int = 0
     high: int = 4
+    variation: float = 0.5
 
     def __post_init__(self):
         if self.name not in LAWS:
             raise unknown("demand law", self.name, LAWS)
         if not self.mean > 0 or not self.dispersion > 0 or not self.period > 0 or not self.deviation >= 0:
             raise UserError("demand needs mean, dispersion and period above 0 and deviation of at least 0")
+        if not self.variation > 0:
+            raise UserError(f"variation={self.variation} must be above 0")
         if not 0 <= self.persistence < 1:
             raise UserError(f"persistence={self.persistence} must lie in 0..1, 1 excluded")
         if not 0 <= self.low < self.high:
@@ -74,6 +80,7 @@ class Law:
             "geometric": lambda: quantiles.geometric_cdf(self.mean),
             "negative_binomial": lambda: quantiles.negative_binomial_cdf(self.mean, self.dispersion),
             "uniform": lambda: quantiles.uniform_cdf(self.low, self.high),
+            "gamma": lambda: quantiles.gamma_cdf(self.mean, self.variation),
         }[self.name]()
         cdf = np.broadcast_to(table[:, None, None], (len(table), locations, products))
         return processes.Tabulated(**size), processes.TableParams(jnp.asarray(cdf))

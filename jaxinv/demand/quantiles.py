@@ -66,6 +66,18 @@ def uniform_cdf(low: int, high: int) -> np.ndarray:
     return _table(stats.randint(low, high + 1))
 
 
+def gamma_cdf(mean: float, variation: float) -> np.ndarray:
+    """Gamma demand rounded to whole units, as De Moor et al. (2022) read it: P(d) = F(d + 0.5) - F(d - 0.5).
+
+    Args:
+      mean: of the law before it is rounded.
+      variation: its coefficient of variation.
+    """
+    law = stats.gamma(1 / variation**2, scale=mean * variation**2)
+    last = int(law.ppf(1 - TAIL) + 0.5)
+    return law.cdf(np.arange(last) + 0.5).astype(np.float32)
+
+
 def lognormal_mass(mean: float, variation: float, longest: int) -> np.ndarray:
     """Probabilities of 0 .. `longest` periods of a lognormal time, rounded and held to 1 .. `longest`.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -44,8 +45,11 @@ class SingleStore(Preset):
     period: float = 7.0
     low: int = 0
     high: int = 4
+    variation: float = 0.5
 
     backlog = False
+    shelf_life = 1
+    issuing = "oldest"
     name = "lost_sales"
 
     def __post_init__(self):
@@ -57,7 +61,7 @@ class SingleStore(Preset):
     def build(self) -> Problem:
         law = Law(
             self.demand, self.mean, self.deviation, self.dispersion, self.persistence, self.amplitude, self.period,
-            self.low, self.high,
+            self.low, self.high, self.variation,
         )  # fmt: skip
         process, demand = law.process()
         lead_law = None
@@ -77,6 +81,8 @@ class SingleStore(Preset):
             lead_times=None if lead_law else (self.lead_time,),
             max_lead_time=len(self.lead_time_pmf) - 1,
             backlog=self.backlog,
+            ages=self.shelf_life,
+            issuing=self.issuing,
             mechanisms=frozenset(mechanisms),
             node_names=("store",),
             edge_names=("supplier-store",),
@@ -89,10 +95,15 @@ class SingleStore(Preset):
             lead_time_law=lead_law,
             fixed_cost=jnp.full((1, 1), self.fixed_cost) if self.fixed_cost else None,
             unit_cost=jnp.full((1, 1), self.unit_cost) if self.unit_cost else None,
+            **self.more_params(),
         )
         world = World(process, RandomLeadTimes(edges=1) if lead_law else None)
         env = InventoryNetwork(topology, world, params, self.history, self.name)
         return Problem(env, params, params, test_periods=1000, warm_up=100)
+
+    def more_params(self) -> dict[str, jax.Array]:
+        """Parameters that only this kind of store has, or has otherwise."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +116,48 @@ class Backlog(SingleStore):
     __doc__ = SingleStore.__doc__
     backlog = True
     name = "backlog"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perishable(SingleStore):
+    """One store whose goods expire, with lost sales (De Moor et al. 2022).
+
+    The defaults are experiment 1 with a shelf life of 2 in Farrington et al. 2025, scenario A; its eight experiments are
+    the combinations of lead_time 1 or 2, issuing and expiry_cost 7 or 10.
+
+    Attributes:
+      shelf_life: periods in which a unit can be sold, the one it arrives in included; at least 2.
+      issuing: which units are sold first, "oldest" (FIFO) or "freshest" (LIFO).
+      expiry_cost: money per unit that expires. Such a unit is not held into the next period and costs this instead of
+        `holding_cost`; as the network charges holding before goods age, its own expiry cost is the difference.
+      max_order: units; upper end of the action space.
+      lead_time, holding_cost, shortage_cost, unit_cost, demand, …: see `SingleStore`.
+    """
+
+    lead_time: int = 1
+    shortage_cost: float = 5.0
+    unit_cost: float = 3.0
+    demand: str = "gamma"
+    mean: float = 4.0
+    shelf_life: int = 2
+    issuing: str = "freshest"
+    expiry_cost: float = 7.0
+    max_order: float = 10.0
+
+    name = "perishable"
+
+    def __post_init__(self):
+        super().__post_init__()
+        not_negative(self, "expiry_cost")
+        positive(self, "max_order")
+        if self.shelf_life < 2:
+            raise UserError(f"shelf_life={self.shelf_life} must be at least 2; goods of one period are a newsvendor's")
+
+    def more_params(self):
+        return {
+            "expiry_cost": jnp.full((1, 1), self.expiry_cost - self.holding_cost),
+            "max_order": jnp.full((1, 1), self.max_order),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ import gymnax
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Perishable, Serial
 from jaxinv.envs.problem import Preset
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import unknown
@@ -16,6 +16,7 @@ from jaxinv.errors import unknown
 PRESETS: dict[str, type[Preset]] = {
     "lost_sales": LostSales,
     "backlog": Backlog,
+    "perishable": Perishable,
     "dual_sourcing": DualSourcing,
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
