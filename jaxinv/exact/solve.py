@@ -1,0 +1,216 @@
+"""Optimal policies of networks small enough to enumerate."""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand.quantiles import TAIL
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.errors import UserError
+from jaxinv.exact.extent import first_grid, order_cap
+from jaxinv.exact.mdp import MDP, Grid, covered, tabulate
+from jaxinv.exact.value_iteration import BLOCK, greedy, iterate
+from jaxinv.policies.policy import Policy
+
+MEMORY = 6e9
+"""Bytes that a problem may need before it is refused."""
+
+RARE = 1e-7
+"""Demands less likely than this do not count when asking which states a policy visits."""
+
+WIDENINGS = 6
+"""Times that a grid is widened before giving up."""
+
+
+@dataclass(frozen=True)
+class TablePolicy(Policy):
+    """A policy that looks its orders up: `params` is `[X * R, E * K]`, one row a state of the grid.
+
+    Attributes:
+      grid: how states are numbered; what lies beyond it counts as its bound.
+    """
+
+    grid: Grid
+
+    def act(self, params, observation, context):
+        stock, pipeline = self.grid.vectors(observation)
+        state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(pipeline)
+        return params[state].reshape(self.topology.edges, self.topology.products).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solved instance.
+
+    Attributes:
+      average_cost: a period; where there is a discount, (1 - discount) times the discounted cost of the typical start.
+      interval: the bounds that value iteration proved.
+      policy, params: the optimal policy, to be rolled out like any other.
+      states, iterations, seconds: of the last grid.
+      truncated_probability: the most, a period, that demand beyond the table or the grid has in a visited state.
+      mdp, value, orders: the tables, relative values `[X, R]` and numbers of optimal orders `[X, R]`.
+    """
+
+    average_cost: float
+    interval: tuple[float, float]
+    policy: TablePolicy
+    params: np.ndarray
+    states: int
+    iterations: int
+    seconds: float
+    truncated_probability: float
+    mdp: MDP
+    value: np.ndarray
+    orders: np.ndarray
+
+    @property
+    def visited(self) -> np.ndarray:
+        """Which states `[X, R]` the policy can come to from a typical start."""
+        return visits(self.mdp, self.orders).states
+
+
+def solve(
+    env: InventoryNetwork,
+    params: InstanceParams | None = None,
+    *,
+    discount: float = 1.0,
+    tolerance: float = 1e-7,
+    grid: Grid | None = None,
+    memory: float = MEMORY,
+) -> Solution:
+    """The policy of least average cost a period (or least discounted cost) among all policies.
+
+    Args:
+      params: of one instance; the environment's own where not given.
+      tolerance: of the bounds on the cost, relative to it.
+      grid: states and orders to be considered; by default those of `first_grid`, widened until the optimal policy
+        meets none of their bounds.
+      memory: bytes that may be used.
+
+    Raises:
+      UserError: a network that is not covered (`mdp.covered`), one with too many states, or no convergence.
+    """
+    params = env.default_params if params is None else params
+    covered(env)
+    began, given = time.monotonic(), grid
+    grid = grid or first_grid(env, params)
+    for _ in range(WIDENINGS):
+        check_size(grid, memory)
+        mdp = tabulate(env, params, grid)
+        values = iterate(mdp, None, discount, tolerance)
+        orders = greedy(mdp, values.value, discount)
+        seen = visits(mdp, orders)
+        wider = _widened(env, params, grid, seen)
+        if given or wider == grid:
+            break
+        grid = wider
+    else:
+        raise UserError(f"the optimal policy goes beyond every grid tried, the last of {grid.states:,} states")
+    low, high = float(values.low), float(values.high)
+    cost = (low + high) / 2
+    if discount < 1:
+        start = (1 - discount) * float(values.value[divmod(_start(grid), grid.pipeline.size)])
+        low, high, cost = start + (1 - discount) * (low - cost), start + (1 - discount) * (high - cost), start
+    last = env.world.demand.support(params.demand)[1][-1]  # small where a table was cut off, as tables are at TAIL
+    return Solution(
+        average_cost=cost,
+        interval=(low, high),
+        policy=TablePolicy(env.topology, grid),
+        params=grid.orders.points()[orders.reshape(-1)].astype(np.float32),
+        states=grid.states,
+        iterations=int(values.sweeps),
+        seconds=time.monotonic() - began,
+        truncated_probability=max(seen.cut, TAIL if last < 10 * TAIL else 0.0),
+        mdp=mdp,
+        value=values.value,
+        orders=orders,
+    )
+
+
+def check_size(grid: Grid, memory: float = MEMORY) -> None:
+    """Refuses a grid that needs more memory than allowed, before anything is built."""
+    needed = memory_needed(grid)
+    if needed > memory:
+        raise UserError(
+            f"{grid.states:,} states x {grid.orders.size:,} orders need about {needed / 1e9:.1f} GB, more than the "
+            f"{memory / 1e9:.1f} GB allowed. A shorter lead time, a smaller mean demand, a lower shortage cost or fewer "
+            "nodes shrink it; where it cannot be solved, evaluation gives the clairvoyant's cost as a bound"
+        )
+
+
+def memory_needed(grid: Grid) -> float:
+    """Bytes: tables of moving, values of two sweeps, the policy, and the blocks of a sweep."""
+    stock, pipelines, orders = grid.stock.size, grid.pipeline.size, grid.orders.size
+    moves = pipelines * orders * (2 * 4 + 8)
+    block = max(BLOCK, stock * orders) * 8 * 3
+    return moves + stock * pipelines * (2 * 8 + 4 + 4 * len(grid.orders.low)) + block
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Where a policy goes.
+
+    Attributes:
+      states: `[X, R]` whether it can come there.
+      orders_met: `[E * K]` whether an order is ever the largest of the grid.
+      stock_met: whether stock ever spills over the grid.
+      cut: largest probability, in a visited state, that demand leaves less stock than the grid holds.
+    """
+
+    states: np.ndarray
+    orders_met: np.ndarray
+    stock_met: bool
+    cut: float
+
+
+def visits(mdp: MDP, orders: np.ndarray) -> Visits:
+    """The states that a policy `[X, R]` can come to from a typical start, and the bounds it meets there."""
+    pipelines = mdp.grid.pipeline.size
+    outcome, likely = mdp.kernel.outcome, mdp.kernel.mass > RARE
+    seen = np.zeros(orders.size, bool)
+    met, spilt, cut = np.zeros(len(mdp.grid.orders.low), bool), False, 0.0
+    points, largest = mdp.grid.orders.points(), np.array(mdp.grid.orders.high)
+    ahead = np.array([_start(mdp.grid)])
+    seen[ahead] = True
+    while len(ahead):
+        found = []
+        for states in np.array_split(ahead, math.ceil(len(ahead) / 65536)):
+            stock, pipeline = np.divmod(states, pipelines)
+            order = orders[stock, pipeline]
+            offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+            arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
+            row, column = np.nonzero(likely[offered])
+            left = column if outcome is None else outcome[offered[row], column]
+            met |= (points[order] == largest).any(0)
+            spilt |= bool(mdp.spill[left, arrival[row]].any())
+            cut = max(cut, float(mdp.cut[offered].max()))
+            after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
+            fresh = np.unique(after[~seen[after]])
+            seen[fresh] = True
+            found.append(fresh)
+        ahead = np.concatenate(found)
+    return Visits(seen.reshape(orders.shape), met, spilt, cut)
+
+
+def _start(grid: Grid) -> int:
+    """A state in the middle: half of the stock that fits, and typical orders on their way."""
+    stock = np.array([max(low, (low + high) // 2 if low >= 0 else high // 2) for low, high in zip(grid.stock.low, grid.stock.high)])
+    pipeline = np.array(grid.pipeline.high, int) // 2
+    return int(grid.stock.index(stock) * grid.pipeline.size + grid.pipeline.index(pipeline))
+
+
+def _widened(env, params, grid: Grid, seen: Visits) -> Grid:
+    """The grid with room where the policy met a bound; the same one if it met none."""
+    topology = env.topology
+    caps = [order_cap(topology, params, edge) for edge in range(topology.edges) for _ in range(topology.products)]
+    orders = [
+        int(min(1.3 * high + 1, cap)) if met else high
+        for high, met, cap in zip(grid.orders.high, seen.orders_met, caps)
+    ]
+    stock = [int(1.25 * high) + 1 if seen.stock_met else high for high in grid.stock.high]
+    return Grid.of(topology, grid.stock.low, stock, orders)
