@@ -37,7 +37,8 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
             most = _quantile(law, 1, level) + lots[edge, product] + SLACK
             if topology.backlog and topology.lead_times[edge] == min(others):  # what a fast edge may have to make good
                 most += _quantile(law, topology.lead_times[edge] + 1, 1 - NEVER)
-            orders.append(int(min(most, order_cap(topology, params, edge))))
+            cap = order_cap(topology, params, edge)
+            orders.append(int(cap if topology.ages > 1 else min(most, cap)))
     for node in range(topology.nodes):
         into = [edge for edge, end in enumerate(topology.destinations) if end == node]
         leads = [topology.lead_times[edge] for edge in into]
@@ -55,7 +56,12 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
 
 
 def order_cap(topology: Topology, params: InstanceParams, edge: int) -> float:
-    """The most that an edge carries in a period."""
+    """The most that an order may be: what the edge carries or, where goods perish, the end of the action space.
+
+    The published perishable problems set it, and every age class multiplies the states by it.
+    """
+    if topology.ages > 1:
+        return float(params.max_order[edge].max())
     if not topology.has("order_limit"):
         return np.inf
     return float(np.floor(params.order_limit[edge] / np.min(params.volume)))

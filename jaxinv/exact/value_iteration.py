@@ -13,6 +13,10 @@ import jax.numpy as jnp
 from jaxinv.errors import UserError
 from jaxinv.exact.mdp import MDP
 
+DAMPING = 0.9
+"""Share of a step that is taken: a policy that orders every other period would otherwise swing the values to and fro, with
+average cost for ever (the aperiodicity transformation of Schweitzer 1971). The bounds stay what they are."""
+
 BLOCK = 1 << 24
 """Values that a sweep holds at a time besides those of all states."""
 
@@ -62,8 +66,8 @@ def prescribed(policy: jax.Array):
     return lambda costs, rows: jnp.take_along_axis(costs, policy[:, rows][..., None], -1)[..., 0]
 
 
-@partial(jax.jit, static_argnames=("most",))
-def _iterate(mdp, policy, discount, tolerance, most):
+@partial(jax.jit, static_argnames=("discounted", "most"))
+def _iterate(mdp, policy, discount, discounted, tolerance, most):
     choose = cheapest if policy is None else prescribed(policy)
     start = jnp.zeros((mdp.serve_cost.shape[0], mdp.arrival.shape[0]))
 
@@ -73,14 +77,13 @@ def _iterate(mdp, policy, discount, tolerance, most):
 
     def step(carry):
         value, _, _, sweeps = carry
-        after = sweep(mdp, value, discount, choose)
-        change = after - value
+        change = sweep(mdp, value, discount, choose) - value
         low, high = change.min(), change.max()
-        # the shift keeps relative values small; with a discount it takes the iteration to the middle of its bounds
-        reach = jnp.where(discount < 1, discount / (1 - jnp.minimum(discount, 1 - 1e-12)), -1.0)
-        shift = jnp.where(discount < 1, reach * (low + high) / 2, -after.reshape(-1)[0])
-        scale = jnp.where(discount < 1, reach, 1.0)
-        return after + shift, scale * low, scale * high, sweeps + 1
+        after = value + DAMPING * change
+        if discounted:  # on to the middle of the bounds
+            reach = 1.0 / (1.0 - discount)
+            return after + (reach - DAMPING) * (low + high) / 2, reach * low, reach * high, sweeps + 1
+        return after - after[0, 0], low, high, sweeps + 1  # only differences matter; this keeps them small
 
     return Values(*jax.lax.while_loop(going_on, step, (start, -jnp.inf, jnp.inf, 0)))
 
@@ -103,7 +106,7 @@ def iterate(
     """
     with jax.enable_x64(True):
         mdp = jax.tree.map(jnp.asarray, mdp)
-        result = jax.device_get(_iterate(mdp, policy, jnp.float64(discount), jnp.float64(tolerance), most))
+        result = jax.device_get(_iterate(mdp, policy, jnp.float64(discount), discount < 1, jnp.float64(tolerance), most))
     if not result.high - result.low <= tolerance * max(1.0, abs(result.high)):
         raise UserError(
             f"value iteration did not converge: after {result.sweeps} sweeps the cost is only known to lie between "
