@@ -40,7 +40,7 @@ CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
-class Lattice:
+class Box:
     """Whole-number vectors between bounds, both included, numbered with the last entry running fastest."""
 
     low: tuple[int, ...]
@@ -81,9 +81,9 @@ class Grid:
     """
 
     topology: Topology
-    stock: Lattice
-    pipeline: Lattice
-    orders: Lattice
+    stock: Box
+    pipeline: Box
+    orders: Box
 
     @classmethod
     def of(cls, topology: Topology, stock_low, stock_high, order_high) -> "Grid":
@@ -91,9 +91,9 @@ class Grid:
         slots = [order_high[edge * topology.products + product] for edge, product, _ in open_slots(topology)]
         return cls(
             topology,
-            Lattice(tuple(stock_low), tuple(stock_high)),
-            Lattice((0,) * len(slots), tuple(slots)),
-            Lattice((0,) * len(order_high), tuple(order_high)),
+            Box(tuple(stock_low), tuple(stock_high)),
+            Box((0,) * len(slots), tuple(slots)),
+            Box((0,) * len(order_high), tuple(order_high)),
         )
 
     @property

@@ -1,9 +1,7 @@
-"""Optimal policies of networks small enough to enumerate."""
+"""Optimal policies of networks small enough to enumerate, on a grid that the policy itself shows to be large enough."""
 
 import math
-import time
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -44,68 +42,74 @@ class TablePolicy(Policy):
 
 
 @dataclass(frozen=True)
-class Solution:
-    """A solved instance.
+class Enumeration:
+    """An instance solved state by state.
 
     Attributes:
-      average_cost: a period; where there is a discount, (1 - discount) times the discounted cost of the typical start.
+      cost: average cost a period; where there is a discount, (1 - discount) times the discounted cost from a state in the
+        middle of the grid.
       interval: the bounds that value iteration proved.
-      policy, params: the optimal policy, to be rolled out like any other.
-      states, iterations, seconds: of the last grid.
-      truncated_probability: the most, a period, that demand beyond the table or the grid has in a visited state.
       mdp, value, orders: the tables, relative values `[X, R]` and numbers of optimal orders `[X, R]`.
+      iterations: sweeps on the last grid.
+      truncated_probability: the most, a period, that demand beyond the table or the grid has in a visited state.
     """
 
-    average_cost: float
+    cost: float
     interval: tuple[float, float]
-    policy: TablePolicy
-    params: np.ndarray
-    states: int
-    iterations: int
-    seconds: float
-    truncated_probability: float
     mdp: MDP
     value: np.ndarray
     orders: np.ndarray
+    iterations: int
+    truncated_probability: float
+
+    @property
+    def grid(self) -> Grid:
+        return self.mdp.grid
+
+    @property
+    def policy(self) -> TablePolicy:
+        return TablePolicy(self.grid.topology, self.grid)
+
+    @property
+    def params(self) -> np.ndarray:
+        """Parameters of the policy."""
+        return self.grid.orders.points()[self.orders.reshape(-1)].astype(np.float32)
 
     @property
     def visited(self) -> np.ndarray:
-        """Which states `[X, R]` the policy can come to from a typical start."""
+        """Which states `[X, R]` the policy can come to from the middle of the grid."""
         return visits(self.mdp, self.orders).states
 
 
-def solve(
+def enumerate_states(
     env: InventoryNetwork,
-    params: InstanceParams | None = None,
+    params: InstanceParams,
     *,
     discount: float = 1.0,
     tolerance: float = 1e-7,
     grid: Grid | None = None,
     memory: float = MEMORY,
-) -> Solution:
-    """The policy of least average cost a period (or least discounted cost) among all policies.
+) -> Enumeration:
+    """The policy of least average (or discounted) cost among all policies, by value iteration.
 
     Args:
-      params: of one instance; the environment's own where not given.
       tolerance: of the bounds on the cost, relative to it.
-      grid: states and orders to be considered; by default those of `first_grid`, widened until the optimal policy
-        meets none of their bounds.
+      grid: states and orders to be considered; by default those of `first_grid`, widened until the optimal policy meets
+        none of their bounds.
       memory: bytes that may be used.
 
     Raises:
       UserError: a network that is not covered (`mdp.covered`), one with too many states, or no convergence.
     """
-    params = env.default_params if params is None else params
     covered(env)
-    began, given = time.monotonic(), grid
-    grid = grid or first_grid(env, params)
+    given, grid = grid, grid or first_grid(env, params)
     for _ in range(WIDENINGS):
         check_size(grid, memory)
         mdp = tabulate(env, params, grid)
         values = iterate(mdp, None, discount, tolerance)
         orders = greedy(mdp, values.value, discount)
         seen = visits(mdp, orders)
-        wider = _widened(env, params, grid, seen)
+        wider = widened(env, params, grid, seen)
         if given or wider == grid:
             break
         grid = wider
@@ -114,22 +118,11 @@ def solve(
     low, high = float(values.low), float(values.high)
     cost = (low + high) / 2
     if discount < 1:
-        start = (1 - discount) * float(values.value[divmod(_start(grid), grid.pipeline.size)])
-        low, high, cost = start + (1 - discount) * (low - cost), start + (1 - discount) * (high - cost), start
+        middle, reach = float(values.value.reshape(-1)[_middle(grid)]), (high - low) / 2
+        low, high, cost = ((1 - discount) * bound for bound in (middle - reach, middle + reach, middle))
     last = env.world.demand.support(params.demand)[1][-1]  # small where a table was cut off, as tables are at TAIL
-    return Solution(
-        average_cost=cost,
-        interval=(low, high),
-        policy=TablePolicy(env.topology, grid),
-        params=grid.orders.points()[orders.reshape(-1)].astype(np.float32),
-        states=grid.states,
-        iterations=int(values.sweeps),
-        seconds=time.monotonic() - began,
-        truncated_probability=max(seen.cut, TAIL if last < 10 * TAIL else 0.0),
-        mdp=mdp,
-        value=values.value,
-        orders=orders,
-    )
+    truncated = max(seen.cut, TAIL if last < 10 * TAIL else 0.0)
+    return Enumeration(cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated)
 
 
 def check_size(grid: Grid, memory: float = MEMORY) -> None:
@@ -175,7 +168,7 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
     seen = np.zeros(orders.size, bool)
     met, spilt, cut = np.zeros(len(mdp.grid.orders.low), bool), False, 0.0
     points, largest = mdp.grid.orders.points(), np.array(mdp.grid.orders.high)
-    ahead = np.array([_start(mdp.grid)])
+    ahead = np.array([_middle(mdp.grid)])
     seen[ahead] = True
     while len(ahead):
         found = []
@@ -197,14 +190,14 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
     return Visits(seen.reshape(orders.shape), met, spilt, cut)
 
 
-def _start(grid: Grid) -> int:
+def _middle(grid: Grid) -> int:
     """A state in the middle: half of the stock that fits, and typical orders on their way."""
     stock = np.array([max(low, (low + high) // 2 if low >= 0 else high // 2) for low, high in zip(grid.stock.low, grid.stock.high)])
     pipeline = np.array(grid.pipeline.high, int) // 2
     return int(grid.stock.index(stock) * grid.pipeline.size + grid.pipeline.index(pipeline))
 
 
-def _widened(env, params, grid: Grid, seen: Visits) -> Grid:
+def widened(env, params, grid: Grid, seen: Visits) -> Grid:
     """The grid with room where the policy met a bound; the same one if it met none."""
     topology = env.topology
     caps = [order_cap(topology, params, edge) for edge in range(topology.edges) for _ in range(topology.products)]

@@ -1,0 +1,82 @@
+"""An optimal policy as people read it: orders by what is on hand and what is on its way."""
+
+from typing import Any
+
+import numpy as np
+
+from jaxinv.exact.mdp import open_slots
+from jaxinv.exact.solve import Solution
+
+
+def policy_rows(solution: Solution) -> list[dict[str, Any]]:
+    """One row a visited state: every stock cell, pipeline slot and order, and the relative value of the state.
+
+    Columns are named by node and edge, with the product where there are several, the age of goods from the oldest on,
+    and for the pipeline the periods since the order was placed.
+    """
+    grid = solution.policy.grid
+    stock, pipeline = np.nonzero(solution.visited)
+    columns = dict(zip(_stock_names(grid), grid.stock.points()[stock].T))
+    columns |= dict(zip(_slot_names(grid), grid.pipeline.points()[pipeline].T))
+    columns |= dict(zip(_order_names(grid), grid.orders.points()[solution.orders[stock, pipeline]].T))
+    columns["relative value"] = np.round(solution.value[stock, pipeline], 6)
+    return [dict(zip(columns, (value.item() for value in row))) for row in zip(*columns.values())]
+
+
+def order_map(solution: Solution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean total order by net stock and units on their way, over visited states.
+
+    Returns:
+      Net stock levels `[X]`, units on their way `[Q]`, and mean orders `[X, Q]`, NaN where no state is visited.
+    """
+    grid = solution.policy.grid
+    stock, pipeline = np.nonzero(solution.visited)
+    net, on_order = grid.stock.points().sum(1)[stock], grid.pipeline.points().sum(1)[pipeline]
+    orders = grid.orders.points().sum(1)[solution.orders[stock, pipeline]]
+    levels, row = np.unique(net, return_inverse=True)
+    amounts, column = np.unique(on_order, return_inverse=True)
+    total, count = np.zeros((2, len(levels), len(amounts)))
+    np.add.at(total, (row, column), orders)
+    np.add.at(count, (row, column), 1)
+    with np.errstate(invalid="ignore"):
+        return levels, amounts, total / count
+
+
+def _stock_names(grid) -> list[str]:
+    topology = grid.topology
+    kind = "net stock" if topology.backlog else "on hand"
+    names = [
+        _of_product(topology, f"{kind} {topology.node_names[node] if topology.node_names else node}", product)
+        for node in range(topology.nodes)
+        for product in range(topology.products)
+    ]
+    if topology.ages == 1:
+        return names
+    return [f"{name}, {age + 1} period{'s' * (age > 0)} left" for name in names for age in range(topology.ages)]
+
+
+def _slot_names(grid) -> list[str]:
+    topology = grid.topology
+    return [
+        _of_product(topology, f"ordered {age + 1} ago {_edge(topology, edge)}", product)
+        for edge, product, age in open_slots(topology)
+    ]
+
+
+def _order_names(grid) -> list[str]:
+    topology = grid.topology
+    return [
+        _of_product(topology, f"order {_edge(topology, edge)}", product)
+        for edge in range(topology.edges)
+        for product in range(topology.products)
+    ]
+
+
+def _edge(topology, edge: int) -> str:
+    if topology.edge_names:
+        return topology.edge_names[edge]
+    return f"to {topology.node_names[topology.destinations[edge]] if topology.node_names else topology.destinations[edge]}"
+
+
+def _of_product(topology, name: str, product: int) -> str:
+    return name if topology.products == 1 else f"{name}, product {product}"
