@@ -1,0 +1,1 @@
+"""Optima and bounds: the truth that policies are judged by."""
