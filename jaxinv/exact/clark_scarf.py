@@ -21,7 +21,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import DemandLaw, cover, demand_law, expected, normal_mass, require, shortfall, weight
+from jaxinv.exact.lattice import DemandLaw, cover, demand_law, expected, newsvendor_costs, normal_mass, require, weight
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,12 @@ def recursion(stages: Sequence[Stage], shortage: float) -> tuple[float, np.ndarr
     points = np.arange(size)
     held_back, slope = None, -charged  # C_(i-1)(min(x, S_(i-1))) at the points, and its slope below zero
     for stage in stages:
-        mean = stage.charged @ np.arange(len(stage.charged))
-        costs = stage.echelon_holding * (points - mean)
+        holding = stage.echelon_holding
         if held_back is None:
-            costs = costs + charged * shortfall(stage.charged, size)
+            costs = newsvendor_costs(stage.charged, size, holding, charged - holding)
         else:
-            costs = costs + expected(stage.passed, held_back, slope)
-        slope += stage.echelon_holding
+            costs = newsvendor_costs(stage.charged, size, holding, -holding) + expected(stage.passed, held_back, slope)
+        slope += holding
         level = int(np.argmin(costs))
         if level == size - 1:
             raise UserError("an echelon holding cost is so low that a stage would hold without limit")

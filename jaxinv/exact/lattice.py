@@ -122,6 +122,12 @@ def shortfall(mass: np.ndarray, size: int) -> np.ndarray:
     return np.pad(loss, (0, max(size - len(loss), 0)))[:size]
 
 
+def newsvendor_costs(mass: np.ndarray, size: int, holding: float, shortage: float) -> np.ndarray:
+    """h E(y - D)^+ + b E(D - y)^+ at the points y = 0 .. size-1, for costs a point; either may be negative."""
+    short = shortfall(mass, size)
+    return holding * (np.arange(size) - mass @ np.arange(len(mass)) + short) + shortage * short
+
+
 def weight(params: InstanceParams, part: str) -> float:
     """The weight of a cost part in the reward."""
     return float(np.asarray(params.weights)[COSTS.index(part)])
