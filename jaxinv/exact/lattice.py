@@ -53,7 +53,7 @@ def demand_law(env: InventoryNetwork, params: InstanceParams, points: float) -> 
     process, numbers = env.world.demand, params.demand
     if process.products > 1:
         raise UserError(f"closed forms are for one product, and {env.name} has {process.products}")
-    if env.topology.has("packs") and (not isinstance(process, Tabulated) or np.any(np.asarray(params.pack_size) != 1)):
+    if env.topology.has("packs") and (isinstance(process, Normal) or np.any(np.asarray(params.pack_size) != 1)):
         raise UserError("closed forms need orders of any size (integer_orders=false), or whole units and such demand")
     if isinstance(process, Tabulated):
         cdf = np.asarray(numbers.cdf, float)[:, :, 0]

@@ -17,19 +17,18 @@ class Stock(NamedTuple):
     cost: jax.Array  # [] money a period
 
 
-def newsvendor(mass: jax.Array, holding: jax.Array, shortage: jax.Array) -> Stock:
-    """The optimal level for a discrete law: the smallest y with P(D <= y) >= b / (b + h) (Arrow et al. 1951)."""
-    level = jnp.sum(jnp.cumsum(mass) < shortage / (shortage + holding)).clip(0, mass.shape[0] - 1)
-    return Stock(level.astype(mass.dtype), newsvendor_costs(mass, holding, shortage)[level])
+def newsvendor(mass: jax.Array, holding: jax.Array, shortage: jax.Array, mean: jax.Array | None = None) -> Stock:
+    """The optimal level for a discrete law: the smallest y with P(D <= y) >= b / (b + h) (Arrow et al. 1951).
 
-
-def newsvendor_costs(mass: jax.Array, holding: jax.Array, shortage: jax.Array) -> jax.Array:
-    """h E(y - D)^+ + b E(D - y)^+ at the levels y = 0 .. M-1 `[M]`."""
+    Args:
+      mean: of the law, where it is known better than from the table, whose far end is rounding.
+    """
+    mean = mass @ jnp.arange(mass.shape[0]) if mean is None else mean
     below = jnp.cumsum(mass)
-    left = jnp.cumsum(below) - below  # E(y - D)^+ is the sum of P(D <= k) over k < y
-    exceeds = jnp.cumsum(mass[::-1])[::-1]
-    short = jnp.cumsum(exceeds[::-1])[::-1] - exceeds
-    return holding * left + shortage * short
+    level = jnp.sum(below < shortage / (shortage + holding)).clip(0, mass.shape[0] - 1)
+    left = (jnp.cumsum(below) - below)[level]  # E(y - D)^+ is the sum of P(D <= k) over k < y
+    short = left + mean - level
+    return Stock(level.astype(mass.dtype), holding * left + shortage * short)
 
 
 def newsvendor_normal(mean, deviation, holding, shortage) -> Stock:
@@ -39,8 +38,9 @@ def newsvendor_normal(mean, deviation, holding, shortage) -> Stock:
 
 
 def newsvendor_poisson(mean, holding, shortage, *, size: int) -> Stock:
-    """The optimal level for Poisson demand; what lies beyond `size` units is put there."""
-    return newsvendor(poisson_mass(mean, size), holding, shortage)
+    """The optimal level for Poisson demand, below `size` units (static)."""
+    mass = jax.scipy.stats.poisson.pmf(jnp.arange(size), mean)
+    return newsvendor(mass / mass.sum(), holding, shortage, mean)
 
 
 def base_stock(mass: jax.Array, lead_time, holding, shortage, *, longest: int) -> Stock:
@@ -54,7 +54,8 @@ def base_stock(mass: jax.Array, lead_time, holding, shortage, *, longest: int) -
       lead_time: L, at most `longest`; it may differ between mapped instances.
       longest: static; sizes the table of demand over the lead time.
     """
-    return newsvendor(demand_over(mass, lead_time + 1, longest + 1), holding, shortage)
+    mean = (lead_time + 1) * (mass @ jnp.arange(mass.shape[0]))
+    return newsvendor(demand_over(mass, lead_time + 1, longest + 1), holding, shortage, mean)
 
 
 def base_stock_normal(mean, deviation, lead_time, holding, shortage) -> Stock:
@@ -87,9 +88,3 @@ def demand_over(mass: jax.Array, periods, most: int) -> jax.Array:
 def table_mass(cdf: jax.Array) -> jax.Array:
     """The mass function `[M + 1]` of a table of `processes.TableParams`, one column `[M]` of it."""
     return jnp.diff(cdf, prepend=0.0, append=1.0)
-
-
-def poisson_mass(mean, size: int) -> jax.Array:
-    """Poisson probabilities of 0 .. size-1, and the rest at `size`: `[size + 1]`."""
-    mass = jax.scipy.stats.poisson.pmf(jnp.arange(size), mean)
-    return jnp.append(mass, jnp.maximum(1.0 - mass.sum(), 0.0))
