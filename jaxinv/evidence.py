@@ -1,5 +1,6 @@
 """The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
 
+import math
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
 from jaxinv.evaluation.tuning import Tuned, applicable_rules, tune_many
+from jaxinv.exact import solve
+from jaxinv.exact.bounds import lower_bound
 from jaxinv.policies.rules import RULES
 
 LEAST_PERIODS = 4_000_000
@@ -18,8 +21,12 @@ PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
 
 
+QUICK = 4e6
+"""States times orders up to which an optimum is worked out unasked: seconds."""
+
+
 def judge(
-    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int
+    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False
 ) -> list[dict[str, Any]]:
     """Evaluation rows of policies and of rules tuned with as many simulated periods.
 
@@ -28,21 +35,48 @@ def judge(
       config: an `EvaluationConfig`.
       trained_periods: simulated periods that the policies were trained with.
       seed: of tuning and of the held-out noise (both streams are apart from training's).
+      optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to find.
+
+    A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower bound.
 
     The rule that all are compared with is the one that turns out cheapest on the held-out demand, which leans against
     the learned policy: on real sales the cheapest in training can be far from it later.
     """
     key = jax.random.fold_in(jax.random.key(seed), 1)
     rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
-    contestants = policies + contestants_of(rules)
+    optimal = optimal_policy(problem, optimum)
+    contestants = policies + contestants_of(rules) + optimal
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
-        reference=just_in_time(problem, key, config.paths),
+        reference=optimal[0].name if optimal else best_bound(problem, key, config.paths),
     )  # fmt: skip
     for row in rows:
         tuned = rules.get(row["policy"])
         row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
+        row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     return rows
+
+
+def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
+    """The optimal policy, alone in a list; an empty one where it is not known and not required."""
+    try:
+        if problem.instances:
+            raise UserError(f"optimal: these are {problem.instances} instances, each a problem of its own")
+        solution = solve(problem.env, problem.test, most=math.inf if required else QUICK)
+    except UserError:
+        if required:
+            raise
+        return []
+    return [Contestant("optimal", solution.policy, solution.params)]
+
+
+def best_bound(problem: Problem, key: jax.Array, paths: int):
+    """A lower bound on the cost a period, one number or one a path; None where none is known."""
+    clairvoyant = just_in_time(problem, key, paths)
+    bound = None if problem.instances else lower_bound(problem.env, problem.test)
+    if clairvoyant is None or (bound is not None and bound > clairvoyant.mean()):
+        return bound
+    return clairvoyant
 
 
 def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:

@@ -13,8 +13,8 @@ SHOWN = 18
 def main(argv: list[str]) -> None:
     made = parser(
         "solve",
-        "Solves an instance to optimality by value iteration and shows the best policy. It works on whole units, known "
-        "demand laws and fixed lead times, as far as the states fit into memory.",
+        "Solves an instance to optimality and shows the best policy: a chain or a store with backlog in closed form, others "
+        "by value iteration on whole units, known demand laws and fixed lead times, as far as the states fit into memory.",
         arguments="PRESET [key=value ...]",
         examples=(
             "lost_sales lead_time=4 shortage_cost=9",
@@ -47,71 +47,86 @@ def main(argv: list[str]) -> None:
     solution = solve(
         problem.env, problem.train, discount=args.discount, tolerance=args.tolerance, memory=1e9 * args.memory
     )
+    table = solution.enumeration
     document = {
         "env": what[0],
         "average_cost": solution.average_cost,
         "interval": list(solution.interval),
-        "states": solution.states,
-        "orders": solution.policy.grid.orders.size,
-        "iterations": solution.iterations,
+        "method": solution.method,
+        "states": table.grid.states if table else None,
+        "iterations": table.iterations if table else None,
         "seconds": solution.seconds,
-        "truncated_probability": solution.truncated_probability,
+        "truncated_probability": table.truncated_probability if table else None,
+        "parameters": None if table else _natural(solution, problem),
     }
     if args.out:
-        _write(Path(args.out), what[0], solution, args.json)
-    emit(document, args.json, lambda: _render(document, solution))
+        _write(Path(args.out), what[0], table, args.json)
+    emit(document, args.json, lambda: _render(document, table))
 
 
-def _write(folder: Path, name: str, solution, quiet: bool) -> None:
+def _natural(solution, problem) -> dict:
+    """Parameters of a rule in product units, one number an edge."""
+    natural = solution.policy.natural(solution.params, problem.env.facts(problem.train))
+    return {name: [float(entry) for entry in value.reshape(-1)] for name, value in natural.items()}
+
+
+def _write(folder: Path, name: str, table, quiet: bool) -> None:
+    if table is None:
+        raise UserError("--out: the optimal policy of this instance is a rule with a few numbers; there is no table to write")
     from jaxinv.exact.policy_table import policy_rows
     from jaxinv.report.figures import save_policy
 
+    rows = policy_rows(table)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        rows = policy_rows(solution)
         with (folder / "policy.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             writer.writerows(rows)
-        save_policy(folder / "policy.png", name, solution)
+        save_policy(folder / "policy.png", name, table)
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written: {error.strerror}") from None
     if not quiet:
         note(f"{len(rows):,} visited states in {folder / 'policy.csv'}, drawn in {folder / 'policy.png'}")
 
 
-def _render(document, solution):
-    import numpy as np
+def _render(document, table):
     from rich.console import Group
 
-    from jaxinv.cli import table
+    low, high = document["interval"]
+    lines = [f"optimal average cost {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    if table is None:
+        for name, values in document["parameters"].items():
+            lines.append(f"  {name}: {', '.join(f'{value:.5g}' for value in values)}")
+        return Group(*lines)
+    lines.append(
+        f"{document['states']:,} states x {table.grid.orders.size:,} orders, {document['iterations']} sweeps, "
+        f"{document['seconds']:.1f} s; demand cut off with probability {document['truncated_probability']:.1g} a period"
+    )
+    return Group(*lines, _orders(table))
+
+
+def _orders(table):
+    """The mean order by stock and units on their way, as a table that fits a screen."""
+    import numpy as np
+
+    from jaxinv.cli import table as draw
     from jaxinv.exact.policy_table import order_map
 
-    low, high = document["interval"]
-    levels, amounts, orders = order_map(solution)
-    rows, columns = _spread(len(levels)), _spread(len(amounts))
-    shown = [
-        {"stock": int(levels[row]), **{str(amounts[c]): _order(orders[row, c]) for c in columns}}
-        for row in rows
+    levels, amounts, orders = order_map(table)
+    columns = _spread(len(amounts))
+    rows = [
+        {"stock": int(levels[row]), **{str(amounts[column]): f"{orders[row, column]:.3g}" for column in columns if orders[row, column] >= 0}}
+        for row in _spread(len(levels))
         if not np.isnan(orders[row, columns]).all()
     ]
-    headings = {"stock": "stock", **{str(amounts[c]): str(amounts[c]) for c in columns}}
-    return Group(
-        f"optimal average cost {document['average_cost']:.6g} a period, proved to lie within {low:.6g} and {high:.6g}",
-        f"{document['states']:,} states x {document['orders']:,} orders, {document['iterations']} sweeps, "
-        f"{document['seconds']:.1f} s; demand cut off with probability {document['truncated_probability']:.1g} a period",
-        table(shown, headings, title="mean order, by stock (down) and units on their way (across)"),
-    )
-
-
-def _order(order: float) -> str | None:
-    return None if order != order else f"{order:.3g}"
+    headings = {"stock": "stock", **{str(amounts[column]): str(amounts[column]) for column in columns}}
+    return draw(rows, headings, title="mean order, by stock (down) and units on their way (across)")
 
 
 def _spread(count: int) -> list[int]:
     """At most `SHOWN` places, evenly spread over `count`."""
-    step = -(-count // SHOWN)
-    return list(range(0, count, step))
+    return list(range(0, count, -(-count // SHOWN)))
 
 
 if __name__ == "__main__":

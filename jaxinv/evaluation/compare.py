@@ -82,7 +82,7 @@ def evaluate(
     *,
     paths: int = 512,
     baseline: str | Sequence[str] | None = None,
-    reference: float | np.ndarray | None = None,
+    reference: str | float | np.ndarray | None = None,
     seed: int = 0,
     level: float = 0.95,
 ) -> list[dict[str, Any]]:
@@ -97,7 +97,8 @@ def evaluate(
         (`best_of`). Of several names, such as those of all rules, it is the cheapest on this very noise: that
         gives the rules the luck of the draw, and so leans against whoever is to beat the best of them. None
         for no comparison.
-      reference: the optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
+      reference: the name of the contestant that is optimal, whose cost on the same paths gaps are measured by; or the
+        optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
       seed: of the bootstrap.
       level: of all intervals.
 
@@ -122,6 +123,7 @@ def evaluate(
     periods = problem.test_periods - problem.warm_up
     costs = {name: -total.reward / periods for name, total in totals.items()}
     against = min((costs[name] for name in baselines), key=np.mean, default=None)
+    reference = costs[reference] if isinstance(reference, str) else reference
     bootstrap = {"seed": seed, "level": level}
 
     rows = []

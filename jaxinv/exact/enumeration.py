@@ -89,6 +89,7 @@ def enumerate_states(
     tolerance: float = 1e-7,
     grid: Grid | None = None,
     memory: float = MEMORY,
+    most: float = math.inf,
 ) -> Enumeration:
     """The policy of least average (or discounted) cost among all policies, by value iteration.
 
@@ -97,6 +98,7 @@ def enumerate_states(
       grid: states and orders to be considered; by default those of `first_grid`, widened until the optimal policy meets
         none of their bounds.
       memory: bytes that may be used.
+      most: states times orders that may be looked at.
 
     Raises:
       UserError: a network that is not covered (`mdp.covered`), one with too many states, or no convergence.
@@ -104,7 +106,7 @@ def enumerate_states(
     covered(env)
     given, grid = grid, grid or first_grid(env, params)
     for _ in range(WIDENINGS):
-        check_size(grid, memory)
+        check_size(grid, memory, most)
         mdp = tabulate(env, params, grid)
         values = iterate(mdp, None, discount, tolerance)
         orders = greedy(mdp, values.value, discount)
@@ -125,14 +127,14 @@ def enumerate_states(
     return Enumeration(cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated)
 
 
-def check_size(grid: Grid, memory: float = MEMORY) -> None:
-    """Refuses a grid that needs more memory than allowed, before anything is built."""
+def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> None:
+    """Refuses a grid that needs more memory or work than allowed, before anything is built."""
     needed = memory_needed(grid)
-    if needed > memory:
+    if needed > memory or grid.states * grid.orders.size > most:
         raise UserError(
-            f"{grid.states:,} states x {grid.orders.size:,} orders need about {needed / 1e9:.1f} GB, more than the "
-            f"{memory / 1e9:.1f} GB allowed. A shorter lead time, a smaller mean demand, a lower shortage cost or fewer "
-            "nodes shrink it; where it cannot be solved, evaluation gives the clairvoyant's cost as a bound"
+            f"{grid.states:,} states x {grid.orders.size:,} orders need about {needed / 1e9:.1f} GB, of {memory / 1e9:.1f} GB "
+            "allowed. A shorter lead time, a smaller mean demand, a lower shortage cost or fewer nodes shrink it; without "
+            "the optimum, `evaluate` compares with a lower bound where it knows one, and with every tuned rule"
         )
 
 

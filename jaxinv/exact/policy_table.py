@@ -5,16 +5,16 @@ from typing import Any
 import numpy as np
 
 from jaxinv.exact.mdp import open_slots
-from jaxinv.exact.solve import Solution
+from jaxinv.exact.enumeration import Enumeration
 
 
-def policy_rows(solution: Solution) -> list[dict[str, Any]]:
+def policy_rows(solution: Enumeration) -> list[dict[str, Any]]:
     """One row a visited state: every stock cell, pipeline slot and order, and the relative value of the state.
 
     Columns are named by node and edge, with the product where there are several, the age of goods from the oldest on,
     and for the pipeline the periods since the order was placed.
     """
-    grid = solution.policy.grid
+    grid = solution.grid
     stock, pipeline = np.nonzero(solution.visited)
     columns = dict(zip(_stock_names(grid), grid.stock.points()[stock].T))
     columns |= dict(zip(_slot_names(grid), grid.pipeline.points()[pipeline].T))
@@ -23,13 +23,13 @@ def policy_rows(solution: Solution) -> list[dict[str, Any]]:
     return [dict(zip(columns, (value.item() for value in row))) for row in zip(*columns.values())]
 
 
-def order_map(solution: Solution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def order_map(solution: Enumeration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean total order by net stock and units on their way, over visited states.
 
     Returns:
       Net stock levels `[X]`, units on their way `[Q]`, and mean orders `[X, Q]`, NaN where no state is visited.
     """
-    grid = solution.policy.grid
+    grid = solution.grid
     stock, pipeline = np.nonzero(solution.visited)
     net, on_order = grid.stock.points().sum(1)[stock], grid.pipeline.points().sum(1)[pipeline]
     orders = grid.orders.points().sum(1)[solution.orders[stock, pipeline]]

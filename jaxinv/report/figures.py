@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxinv.exact.policy_table import order_map
-from jaxinv.exact.solve import Solution
+from jaxinv.exact.enumeration import Enumeration
 from jaxinv.runs import Run
 
 LEARNED, RULE = "#1f6f8b", "#b8b8b8"
@@ -55,7 +55,7 @@ def _learning_curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
     return curves
 
 
-def save_policy(path: Path, name: str, solution: Solution) -> None:
+def save_policy(path: Path, name: str, solution: Enumeration) -> None:
     """Draws the mean order of an optimal policy by stock and units on their way."""
     import matplotlib
 
@@ -72,7 +72,7 @@ def save_policy(path: Path, name: str, solution: Solution) -> None:
         drawn = axes.pcolormesh(levels, amounts, orders.T, cmap="YlGnBu", shading="nearest")
         axes.set_ylabel("units on their way")
         figure.colorbar(drawn, label="mean order")
-    axes.set_xlabel("net stock" if solution.policy.topology.backlog else "units on hand")
-    axes.set_title(f"optimal orders of {name}, average cost {solution.average_cost:.5g}", fontsize=11)
+    axes.set_xlabel("net stock" if solution.grid.topology.backlog else "units on hand")
+    axes.set_title(f"optimal orders of {name}, average cost {solution.cost:.5g}", fontsize=11)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
