@@ -199,6 +199,7 @@ def applicable_rules(problem: Problem) -> list[str]:
         "r_nQ": True,
         "constant_order": not topology.backlog,
         "dual_index": shared,
+        "tailored_base_surge": shared and not topology.internal,
         "newsvendor_smoothing": history >= 4,
         "newsvendor_seasonal": history >= 2 * season(problem),
     }

@@ -5,6 +5,7 @@ from. Its numbers are searched one step at a time in all directions at once, fro
 """
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,6 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.errors import UserError
 from jaxinv.exact.enumeration import MEMORY, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.mdp import Grid, covered, tabulate
@@ -49,7 +49,7 @@ class RuleCosts:
         self._known: dict[tuple, float] = {}
 
     def __call__(self, numbers: Numbers) -> float:
-        """Average cost a period of the rule with whole numbers in product units."""
+        """Average cost a period of the rule with whole numbers in product units; infinite where stock has no bound."""
         key = tuple((name, tuple(np.ravel(value).tolist())) for name, value in sorted(numbers.items()))
         if key not in self._known:
             self._known[key] = self._cost(numbers)
@@ -73,7 +73,7 @@ class RuleCosts:
             stock = [int(1.25 * high) + 1 if seen.stock_met else high for high in self.grid.stock.high]
             largest = np.maximum(most, self.grid.orders.high).tolist()
             self._use(Grid.of(topology, self.grid.stock.low, stock, largest))
-        raise UserError(f"{self.rule.name} goes beyond every grid tried, the last of {self.grid.states:,} states")
+        return math.inf
 
     def _orders(self, numbers) -> np.ndarray:
         """What the rule orders in every state `[X, R, E * K]`."""
@@ -93,32 +93,26 @@ def _act(env, rule, grid, params, pure):
     return jax.vmap(jax.vmap(single, (None, 0)), (0, None))(stocks, pipelines)
 
 
-def best_numbers(costs: RuleCosts, start: Numbers, fixed: frozenset[str] = frozenset()) -> BestRule:
-    """The whole numbers of a rule from which no step of one in any directions lowers the exact cost.
+def best_numbers(costs: RuleCosts, start: Numbers, free: Numbers | None = None) -> BestRule:
+    """The whole numbers of a rule from which no step of one, in any directions at once, lowers the exact cost.
 
     Args:
-      start: whole numbers in product units, such as `tuning.tune` found.
-      fixed: names of parameters that stay what they are.
+      start: whole numbers in product units, such as those of `tuning.tune`, rounded.
+      free: which entries may move; all where not given.
     """
     shapes = {name: np.shape(value) for name, value in start.items()}
-    moving = [name for name in start if name not in fixed]
+    first = np.concatenate([np.ravel(start[name]) for name in shapes]).round().astype(int)
+    moving = np.concatenate([np.ravel(np.broadcast_to(True if free is None else free[name], shapes[name])) for name in shapes])
 
-    def flat(numbers):
-        return tuple(int(entry) for name in moving for entry in np.ravel(numbers[name]))
+    def numbers(point):
+        parts = np.split(np.asarray(point, float), np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])[:-1])
+        return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items())}
 
-    def whole(point):
-        entries = iter(point)
-        return {
-            name: np.array([next(entries) for _ in range(int(np.prod(shapes[name])))], float).reshape(shapes[name])
-            if name in moving else np.asarray(start[name], float)
-            for name in start
-        }  # fmt: skip
-
-    point = flat(start)
+    steps = [np.array(step) for step in itertools.product(*[(-1, 0, 1) if moves else (0,) for moves in moving])]
+    point = first
     while True:
-        steps = itertools.product((-1, 0, 1), repeat=len(point))
-        around = [tuple(np.add(point, step).tolist()) for step in steps]
-        best = min((near for near in around if min(near) >= 0), key=lambda near: costs(whole(near)))
-        if costs(whole(best)) >= costs(whole(point)):
-            return BestRule(whole(point), costs(whole(point)))
+        around = [point + step for step in steps if (point + step >= 0).all()]
+        best = min(around, key=lambda near: costs(numbers(near)))
+        if costs(numbers(best)) >= costs(numbers(point)):
+            return BestRule(numbers(point), costs(numbers(point)))
         point = best
