@@ -32,6 +32,8 @@ class Stock:
     shipments: list[Shipment] = field(default_factory=list)
     owed: np.ndarray | None = None  # [N, K]
     past_sales: list[np.ndarray] = field(default_factory=list)  # [N, K] each, latest first
+    unshipped: np.ndarray | None = None  # [E, K] what source nodes owe each other
+    slips: list[np.ndarray] = field(default_factory=list)  # [E, K] each, orders placed, the latest last
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Reference:
         net, numbers = self.net, self.numbers
         self.margin = np.inf
         leads = net.lead_times if lead_time is None else [int(lead) for lead in lead_time]
-        ordered = self.order(stock, np.array(action, float))
+        ordered = self.ship(stock, self.place(stock, np.array(action, float)))
         for edge in range(net.edges):
             for product in range(net.products):
                 quantity = ordered[edge, product]
@@ -120,8 +122,8 @@ class Reference:
 
     # Orders
 
-    def order(self, stock: Stock, wish: np.ndarray) -> np.ndarray:
-        """What is really ordered `[E, K]`."""
+    def place(self, stock: Stock, wish: np.ndarray) -> np.ndarray:
+        """The orders `[E, K]` that reach their source now, after post-processing of those that are placed now."""
         net, numbers = self.net, self.numbers
         order = np.maximum(wish, 0.0)
         for edge in range(net.edges):
@@ -135,6 +137,19 @@ class Reference:
                         order[edge, product] = 0.0
                     elif order[edge, product] < least:
                         order[edge, product] = least
+        if not net.order_memory:
+            return order
+        stock.slips.append(order)
+        delays = net.order_delays or (0,) * net.edges
+        return np.stack([stock.slips[-1 - delay][edge] for edge, delay in enumerate(delays)])
+
+    def ship(self, stock: Stock, order: np.ndarray) -> np.ndarray:
+        """What is really shipped `[E, K]`; what source nodes owe comes first and stays where it cannot be shipped."""
+        net, numbers = self.net, self.numbers
+        order = order.copy()
+        if net.internal_backlog:
+            order += stock.unshipped
+            asked = order.copy()
         cut = False
         if net.has("order_limit"):
             cut = True
@@ -165,6 +180,11 @@ class Reference:
                         if quantity < least - DUST:
                             quantity = 0.0
                     order[edge, product] = quantity
+        if net.internal_backlog:
+            for edge in range(net.edges):
+                for product in range(net.products):
+                    missing = asked[edge, product] - order[edge, product]
+                    stock.unshipped[edge, product] = missing if net.sources[edge] >= 0 and missing > DUST else 0.0
         return order
 
     def least(self, edge: int, product: int) -> float:
@@ -252,6 +272,8 @@ class Reference:
             for k in range(net.products):
                 costs["holding"] += numbers["holding"][node, k] * on_hand[node, k]
                 waiting = stock.owed[node, k] if net.backlog else short[node, k]
+                if net.internal_backlog:
+                    waiting += sum(stock.unshipped[e, k] for e in range(net.edges) if net.sources[e] == node)
                 costs["shortage"] += numbers["shortage"][node, k] * waiting
                 if net.has("revenue"):
                     costs["revenue"] -= (numbers["price"] if price is None else price)[node, k] * sold[node, k]

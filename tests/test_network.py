@@ -42,10 +42,11 @@ def topologies(draw, most_nodes=4):
     """Networks without cycles; every mechanism of `MECHANISMS` comes up, alone and with others."""
     nodes = draw(st.sampled_from(range(most_nodes, 0, -1)))
     ages = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    most_suppliers = draw(st.sampled_from([1, 2]))
     edges = []
     for node in range(nodes):
         above = [SUPPLIER] if ages > 1 else [*range(node), SUPPLIER]
-        edges += [(source, node) for source in draw(st.lists(st.sampled_from(above), min_size=1, max_size=2))]
+        edges += [(source, node) for source in draw(st.lists(st.sampled_from(above), min_size=1, max_size=most_suppliers))]
     leads = draw(st.sampled_from(["none", "same", "mixed", "random"]))
     lead_time = {
         "none": st.just((0,) * len(edges)),
@@ -57,6 +58,9 @@ def topologies(draw, most_nodes=4):
     mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
     return_lags = draw(st.sampled_from([0, 0, 1, 3]))
+    internal = any(source != SUPPLIER for source, _ in edges)
+    one_supplier = len({node for _, node in edges}) == len(edges)
+    delays = st.lists(st.integers(0, 2), min_size=len(edges), max_size=len(edges)).map(tuple)
     forwarded = bool(return_lags) and draw(st.booleans())
     return Topology(
         nodes=nodes,
@@ -67,6 +71,9 @@ def topologies(draw, most_nodes=4):
         lead_times=draw(lead_time),
         max_lead_time=draw(st.integers(1, 4)) if leads == "random" else 0,
         backlog=draw(st.booleans()),
+        internal_backlog=draw(st.sampled_from([True, True, False])) and internal,
+        order_delays=draw(delays) if draw(st.sampled_from([True, True, False])) and one_supplier else (),
+        order_memory=draw(st.sampled_from([0, 0, 3])),
         ages=ages,
         issuing=draw(st.sampled_from(["oldest", "freshest"])),
         return_lags=return_lags,
@@ -126,6 +133,9 @@ class Episode:
         self.goods = eighths(0, 12, *per_node, net.ages)
         self.owed = eighths(0, 5, *per_node) * np.isin(np.arange(nodes), net.demand_nodes)[:, None]
         self.sales = eighths(0, 9, *per_node, lags)
+        internal = np.array([source != SUPPLIER for source in net.sources])
+        self.unshipped = eighths(0, 4, *per_edge) * internal[:, None]
+        self.orders = eighths(0, 9, *per_edge, net.order_memory)
         leads = random.integers(0, net.max_lead_time + 1, (edges, net.slots))
         self.due = leads if net.random_lead_time else np.tile(np.array(net.lead_times)[:, None], net.slots)
         open_slots = np.arange(1, net.slots + 1) < self.due
@@ -140,6 +150,8 @@ class Episode:
             pipeline=self.pipeline,
             due=self.due.astype(float) if net.random_lead_time else None,
             backorder=self.owed if net.backlog else None,
+            owed=self.unshipped if net.internal_backlog else None,
+            orders=self.orders if net.order_memory else None,
             sales=self.sales if net.return_lags else None,
         )
         exogenous = Exogenous(
@@ -156,7 +168,9 @@ class Episode:
             for slot in range(self.net.slots)
         ]
         past = [self.sales[..., lag].copy() for lag in range(self.net.return_lags)]
-        return Stock(0, self.goods.copy(), shipments, self.owed.copy() if self.net.backlog else None, past)
+        slips = [self.orders[..., slot].copy() for slot in reversed(range(self.net.order_memory))]
+        owed = self.owed.copy() if self.net.backlog else None
+        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips)
 
 
 def episodes(net: Topology, seed: int) -> list[Episode]:
@@ -226,6 +240,10 @@ def same_state(net, ours, stock: Stock):
     np.testing.assert_allclose(ours.pipeline, pipeline, **close)
     if net.backlog:
         np.testing.assert_allclose(ours.backorder, stock.owed, **close)
+    if net.internal_backlog:
+        np.testing.assert_allclose(ours.owed, stock.unshipped, **close)
+    if net.order_memory:
+        np.testing.assert_allclose(ours.orders, np.stack(stock.slips[: -net.order_memory - 1 : -1], -1), **close)
     if net.return_lags:
         np.testing.assert_allclose(ours.sales, np.stack(stock.past_sales, -1), **close)
 
@@ -311,13 +329,17 @@ CONTINUOUS = {
     "backlog": dict(demand="truncated_normal", mean=5.0, lead_time=2, integer_orders=False),
     "serial": dict(lead_times=(2, 1, 2), holding_costs=(0.25, 0.5, 1.0)),
     "one_warehouse_many_stores": dict(stores=3),
+    "serial, orders owed and delayed": dict(
+        lead_times=(2, 1, 2), holding_costs=(0.25, 0.5, 1.0), internal_backlog=True, order_delays=(1, 0, 2),
+        internal_shortage_cost=0.7,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_gradient_of_a_level_equals_finite_differences(name):
     """Costs are piecewise linear in the levels, so away from kinks a central difference is exact but for rounding."""
-    env, params = jaxinv.make(name, **CONTINUOUS[name])
+    env, params = jaxinv.make(name.split(",")[0], **CONTINUOUS[name])
     rule = make_rule("echelon_base_stock", env.topology)
     batch, periods, width = 4, 30, 2.0**-9
 
@@ -367,6 +389,10 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
         (dict(rationing="fair"), "rationing"),
         (dict(issuing="newest"), "issuing"),
         (dict(ages=2), "one echelon"),
+        (dict(order_delays=(1,)), "2 edges but 1 order_delays"),
+        (dict(order_delays=(0, -1)), "0 or more"),
+        (dict(sources=(SUPPLIER,) * 3, destinations=(0, 0, 1), lead_times=(1, 1, 1), order_delays=(1,) * 3), "one supplier"),
+        (dict(sources=(SUPPLIER,) * 2, internal_backlog=True), "between two nodes"),
         (dict(tiers=2), "freight"),
         (dict(return_lags=1, return_to=(0,)), "one node per node"),
         (dict(return_lags=1, return_to=(0, -1)), "must lie in 0..1"),

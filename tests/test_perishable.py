@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import jaxinv
+from jaxinv.agents.ppo import PPOConfig, make_policy
 from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs import views
@@ -103,6 +104,19 @@ def test_rules_count_every_age():
         rule = rule_for(problem, name)
         middle = {name: jnp.full(shape, sum(rule.ranges[name]) / 2) for name, shape in rule.shapes().items()}
         assert np.all(np.isfinite(rule(middle, observation)))
+
+
+def test_a_learned_policy_sees_every_age():
+    problem = jaxinv.preset("perishable")().build()
+    policy = make_policy(problem.env, PPOConfig(features=8, heads=2, layers=1, hidden=(8,), forecast=0))
+    _, state = problem.env.reset(jax.random.key(0))
+
+    def features(on_hand):
+        seen = problem.env.view(state.network.replace(on_hand=jnp.array([[on_hand]])), problem.train, state.signals)
+        context = policy._context(None, None, seen.signals, seen.instance)
+        return policy.stock_features(seen, jax.tree.map(lambda leaf: leaf[-1], context))
+
+    assert np.any(features([3.0, 1.0]) != features([1.0, 3.0]))
 
 
 def test_orders_stay_within_the_published_actions():

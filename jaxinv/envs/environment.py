@@ -29,13 +29,15 @@ class Observation:
     backorder: jax.Array | None  # [N, K]
     instance: "Facts"
     signals: jax.Array | None = None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
+    owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
+    orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
 
 
 @struct.dataclass
 class Facts:
     """What a planner knows of the instance itself; it does not change with time."""
 
-    lead_time: jax.Array  # [E] quoted
+    lead_time: jax.Array  # [E] quoted, from order to arrival
     review_period: jax.Array  # [E]
     scale: jax.Array  # [N, K] typical demand a period
     critical_ratio: jax.Array  # [N, K] shortage / (shortage + holding)
@@ -58,7 +60,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
     - action: float32 `[E, K]`, requested order quantities.
-    - observation: float32 `[F]`: on hand, pipeline, backorders, then the last W signal vectors (`flatten`).
+    - observation: float32 `[F]`: on hand, pipeline, what is owed and ordered, then the last W signal vectors (`flatten`).
     - reward: minus the weighted costs of the period.
     - termination: never; an episode is cut off (truncated) after `params.max_steps_in_episode` periods.
 
@@ -111,7 +113,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return {**self.world.start_noise, "stock": (self.topology.nodes, self.topology.products)}
 
     def start(self, uniforms: dict[str, jax.Array], params: InstanceParams) -> NetworkState:
-        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`; open pipeline slots hold a given quantity."""
+        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`; open pipeline slots hold a given quantity,
+        which is also what was ordered before."""
         topology = self.topology
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
@@ -130,6 +133,10 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             if topology.random_lead_time
             else None,
             backorder=nothing if topology.backlog else None,
+            owed=jnp.zeros((topology.edges, topology.products)) if topology.internal_backlog else None,
+            orders=jnp.repeat(params.initial_pipeline[..., None], topology.order_memory, -1)
+            if topology.order_memory
+            else None,
             sales=jnp.zeros((topology.nodes, topology.products, topology.return_lags))
             if topology.return_lags
             else None,
@@ -150,20 +157,26 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             backorder=state.backorder,
             instance=self.facts(params),
             signals=signals,
+            owed=state.owed,
+            orders=state.orders,
         )
 
     def facts(self, params: InstanceParams) -> Facts:
         at_stake = params.shortage + params.holding
+        delays = self.topology.order_delays
         return Facts(
-            lead_time=params.lead_time,
+            lead_time=params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time,
             review_period=params.review_period if self.topology.has("review") else jnp.ones_like(params.lead_time),
             scale=params.scale,
             critical_ratio=params.shortage / jnp.where(at_stake > 0, at_stake, 1.0),
         )
 
     def flatten(self, observation: Observation) -> jax.Array:
-        """An observation as one vector `[F]`: on hand, pipeline, backorders, signals."""
-        parts = [observation.on_hand, observation.pipeline, observation.backorder, observation.signals]
+        """An observation as one vector `[F]`: on hand, pipeline, backorders, what nodes owe, past orders, signals."""
+        parts = [
+            observation.on_hand, observation.pipeline, observation.backorder, observation.owed, observation.orders,
+            observation.signals,
+        ]  # fmt: skip
         return jnp.concatenate([part.reshape(-1) for part in parts if part is not None])
 
     # The gymnax contract
@@ -226,6 +239,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         topology = self.topology
         stock = topology.nodes * topology.products * topology.ages + topology.edges * topology.products * topology.slots
         stock += topology.nodes * topology.products * topology.backlog
+        stock += topology.edges * topology.products * (topology.internal_backlog + topology.order_memory)
         signals = self.history * self.world.signals
         low = jnp.concatenate([jnp.zeros(stock), jnp.full(signals, -SIGNAL_BOUND)])
         high = jnp.concatenate([jnp.full(stock, stock_bound), jnp.full(signals, SIGNAL_BOUND)])

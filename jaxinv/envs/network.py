@@ -32,13 +32,14 @@ class InstanceParams(EnvParams):
 
     max_steps_in_episode: int = 100
     holding: jax.Array | None = None  # [N, K] money per unit on hand at the end of a period
-    shortage: jax.Array | None = None  # [N, K] money per unit short (lost sales) or per unit and period owed (backlog)
+    # [N, K] money per unit short (lost sales), or per unit and period owed to customers (backlog) and to other nodes
+    shortage: jax.Array | None = None
     weights: jax.Array | None = None  # [len(COSTS)] weight of each cost part in the reward
     scale: jax.Array | None = None  # [N, K] typical demand a period that passes the node; scales what networks see
     initial_low: jax.Array | None = None  # [N, K] stock at reset is uniform between these two
     initial_high: jax.Array | None = None  # [N, K]
-    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot at reset
-    lead_time: jax.Array | None = None  # [E] quoted lead time in periods
+    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot, and remembered order, at reset
+    lead_time: jax.Array | None = None  # [E] quoted lead time in periods, from shipment to arrival
     max_order: jax.Array | None = None  # [E, K] upper end of the action space
     demand: Any = None  # parameters of the demand process
     lead_time_law: Any = None  # parameters of the lead-time process
@@ -80,6 +81,8 @@ class NetworkState:
     pipeline: jax.Array  # [E, K, L - 1]
     due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
     backorder: jax.Array | None = None  # [N, K], with backlog
+    owed: jax.Array | None = None  # [E, K] units that the source of an edge still has to ship, with internal backlog
+    orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
 
 
@@ -89,7 +92,7 @@ class Outcome:
 
     reward: jax.Array  # [] minus the weighted costs
     costs: jax.Array  # [len(COSTS)]
-    ordered: jax.Array  # [E, K] what was really ordered and shipped, after post-processing and rationing
+    ordered: jax.Array  # [E, K] what was really shipped, after post-processing and rationing; it is what is paid for
     demand: jax.Array  # [N, K] new demand
     sold: jax.Array  # [N, K] units handed over, backorders included
     short: jax.Array  # [N, K] new demand not served at once
@@ -114,7 +117,8 @@ def transition(
     Returns:
       The state after the next period's arrivals, and what happened.
     """
-    ordered, stock, arriving_now = ship(topology, state, action, exogenous, params)
+    ordered, stock, owed, orders = ship(topology, state, action, params)
+    arriving_now = _arriving_now(topology, ordered, exogenous)
     stock = _receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
@@ -122,9 +126,12 @@ def transition(
     pipeline, due, arrivals = advance(topology, state, ordered - arriving_now, exogenous)
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
     stock, expired = _age(topology, stock)
+    waiting = short if backorder is None else backorder
+    if owed is not None:
+        waiting = waiting + topology.out_of_nodes(owed)
     parts = charge(
-        topology, params, exogenous, ordered, sold, short if backorder is None else backorder, stock_held,
-        pipeline.sum(-1) + arrivals, expired, returned, liquidated,
+        topology, params, exogenous, ordered, sold, waiting, stock_held, pipeline.sum(-1) + arrivals, expired, returned,
+        liquidated,
     )  # fmt: skip
     next_state = NetworkState(
         time=state.time + 1,
@@ -132,6 +139,8 @@ def transition(
         pipeline=pipeline,
         due=due,
         backorder=backorder,
+        owed=owed,
+        orders=orders,
         sales=sales,
     )
     # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
@@ -145,14 +154,16 @@ def transition(
 # 1. Order and ship
 
 
-def ship(topology, state, action, exogenous, params):
-    """Turns requests into what is ordered and takes it from the source nodes.
+def ship(topology, state, action, params):
+    """Turns requests into orders, and orders into shipments that are taken from the source nodes.
 
-    Requests are held to the review calendar, rounded to packs, raised to the minimum order or dropped, cut to the edge
-    limit and the budget, and rationed where they exceed the stock of their source.
+    Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
+    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit
+    and the budget, and rationed where it exceeds the stock of its source. What a source node cuts it owes, with internal
+    backlog; what a supplier cuts is gone.
 
     Returns:
-      Ordered `[E, K]`, stock left at the nodes, and what arrives in this very period `[E, K]` (lead time 0).
+      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so far `[E, K, M]`.
     """
     order = jnp.maximum(action, 0.0)
     if topology.has("review"):
@@ -161,6 +172,9 @@ def ship(topology, state, action, exogenous, params):
     if topology.has("minimum_order"):
         minimum = _least(topology, params)
         order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
+    order, orders = _send_orders(topology, order, state.orders)
+    if topology.internal_backlog:
+        order = order + state.owed
     asked = order
     if topology.has("order_limit"):
         order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
@@ -178,7 +192,25 @@ def ship(topology, state, action, exogenous, params):
     if topology.internal:
         taken = topology.out_of_nodes(order)
         stock = jnp.where(taken >= stock * (1.0 - ROUNDING), 0.0, stock - taken)  # no dust is left to ship again
-    return order, stock, _arriving_now(topology, order, exogenous)
+    return order, stock, _owed(topology, asked, order), orders
+
+
+def _send_orders(topology, order, earlier):
+    """Orders `[E, K]` that reach their source now, and those placed so far `[E, K, M]`, the latest first."""
+    if not topology.order_memory:
+        return order, None
+    placed = jnp.concatenate([order[..., None], earlier], -1)
+    if topology.order_delays:
+        order = jnp.stack([placed[edge, :, delay] for edge, delay in enumerate(topology.order_delays)])
+    return order, placed[..., :-1]
+
+
+def _owed(topology, asked, shipped):
+    """What source nodes still have to ship `[E, K]`; None where they cut instead."""
+    if not topology.internal_backlog:
+        return None
+    internal = jnp.asarray([source != SUPPLIER for source in topology.sources])[:, None]
+    return jnp.where(internal & (shipped < asked * (1.0 - ROUNDING)), asked - shipped, 0.0)
 
 
 def _round_to_packs(topology, order, params, rounding):

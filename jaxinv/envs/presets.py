@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
 from jaxinv.demand.laws import Law
-from jaxinv.demand.processes import Normal, NormalParams
+from jaxinv.demand.processes import Normal, NormalParams, Replay, TraceParams
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive, weight_vector
@@ -213,32 +213,54 @@ class DualSourcing(Preset):
 class Serial(Preset):
     """A chain of stages with backlog at the last one, the network of Clark & Scarf (1960).
 
-    Stage 0 buys from the supplier; the last stage faces demand. The defaults are those of Alvo et al. (2306.11246).
+    Stage 0 buys from the supplier; the last stage faces demand. The defaults are those of Alvo et al. (2306.11246); the
+    options of `BEER_GAME` make it the beer game.
 
     Attributes:
       lead_times: periods from the stage before, one per stage.
-      holding_costs: money per unit and period at each stage. Units in transit to a stage cost what they cost at the
-        stage they left, so that the classical echelon accounting holds.
+      order_delays: periods that an order of each stage travels before the stage before can ship it; empty: none.
+      holding_costs: money per unit and period at each stage.
+      transit_holding: units in transit to a stage cost what they cost at the stage they left, so that the classical
+        echelon accounting holds.
+      shortage_cost: money per unit and period owed to customers.
+      internal_backlog: what a stage cannot ship to the next it owes, at `internal_shortage_cost` per unit and period;
+        otherwise the order is cut to what is there.
+      demand_path: demand of each period, the last one going on and the first one before; empty: drawn from `demand`.
+      mean: typical demand; also what is under way to each stage, a period, at reset.
+      initial_stock: units on hand at each stage at reset, the first arrivals included; empty: drawn at random.
     """
 
     lead_times: tuple[int, ...] = (4, 2, 3, 4)
+    order_delays: tuple[int, ...] = ()
     holding_costs: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0)
+    transit_holding: bool = True
     shortage_cost: float = 9.0
+    internal_backlog: bool = False
+    internal_shortage_cost: float = 0.0
     demand: str = "normal"
     mean: float = 5.0
     deviation: float = 2.0
+    demand_path: tuple[float, ...] = ()
+    initial_stock: tuple[float, ...] = ()
     integer_orders: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "lead_times", "holding_costs", "shortage_cost")
-        if len(self.lead_times) != len(self.holding_costs):
-            raise UserError(f"{len(self.lead_times)} lead_times but {len(self.holding_costs)} holding_costs")
+        not_negative(self, "lead_times", "holding_costs", "shortage_cost", "internal_shortage_cost")
+        not_negative(self, "demand_path", "initial_stock")
+        stages = len(self.lead_times)
+        for name in ("holding_costs", "order_delays", "initial_stock"):
+            given = len(getattr(self, name))
+            if given != stages and (given or name == "holding_costs"):
+                raise UserError(f"{stages} lead_times but {given} {name}; give one per stage")
+        if self.internal_shortage_cost and not self.internal_backlog:
+            raise UserError("internal_shortage_cost needs internal_backlog=true: nothing is owed between stages without")
 
     def build(self) -> Problem:
         stages = len(self.lead_times)
-        law = Law(self.demand, self.mean, self.deviation)
-        process, demand = law.process()
+        process, demand = self.demand_process()
+        mechanisms = {"transit_holding"} if self.transit_holding else set()
+        mechanisms |= {"packs"} if self.integer_orders else set()
         topology = Topology(
             nodes=stages,
             sources=(SUPPLIER, *range(stages - 1)),
@@ -246,17 +268,57 @@ class Serial(Preset):
             demand_nodes=(stages - 1,),
             lead_times=tuple(self.lead_times),
             backlog=True,
-            mechanisms=frozenset({"transit_holding"} | ({"packs"} if self.integer_orders else set())),
+            internal_backlog=self.internal_backlog,
+            order_delays=tuple(self.order_delays),
+            order_memory=max(self.order_delays) + self.history if self.order_delays else 0,
+            mechanisms=frozenset(mechanisms),
             node_names=tuple(f"stage {stage}" for stage in range(stages)),
         )
-        shortage = [0.0] * (stages - 1) + [self.shortage_cost]
-        scale = np.full((stages, 1), law.average)
-        params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage).replace(
-            demand=demand,
-            transit_holding=jnp.asarray([[cost] for cost in (0.0, *self.holding_costs[:-1])], jnp.float32),
-        )
+        shortage = [self.internal_shortage_cost] * (stages - 1) + [self.shortage_cost]
+        scale = np.full((stages, 1), self.mean)
+        params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage)
+        params = params.replace(demand=demand)
+        if self.transit_holding:
+            cost = jnp.asarray((0.0, *self.holding_costs[:-1]), jnp.float32)
+            params = params.replace(transit_holding=cost[:, None])
+        if self.initial_stock:
+            stock = jnp.asarray(self.initial_stock, jnp.float32)[:, None]
+            params = params.replace(initial_low=stock, initial_high=stock)
         env = InventoryNetwork(topology, World(process), params, self.history, "serial")
+        if self.demand_path:
+            return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
         return Problem(env, params, params, test_periods=1000, warm_up=200)
+
+    def demand_process(self):
+        """The process of customer demand and its parameters."""
+        law = Law(self.demand, self.mean, self.deviation)
+        if not self.demand_path:
+            return law.process()
+        path = np.asarray((self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32)
+        start = jnp.int32(0)
+        return Replay(), TraceParams(jnp.asarray(path[:, None, None]), jnp.zeros((len(path), 0)), start, start)
+
+
+BEER_GAME = dict(
+    lead_times=(2, 2, 2, 2),
+    order_delays=(0, 1, 1, 1),
+    holding_costs=(0.5, 0.5, 0.5, 0.5),
+    transit_holding=False,
+    shortage_cost=1.0,
+    internal_backlog=True,
+    internal_shortage_cost=1.0,
+    mean=4.0,
+    demand_path=(4.0, 4.0, 4.0, 4.0, 8.0),
+    initial_stock=(16.0, 16.0, 16.0, 16.0),
+    integer_orders=True,
+    horizon=36,
+)
+"""Options of `Serial` that make it the beer game (Sterman 1989): factory, distributor, wholesaler and retailer.
+
+Twelve units on hand, and four more in each week of the two that shipments take and the one that orders take; the factory
+starts its own orders at once. On hand are 16 at reset because the first four have arrived. Demand steps from 4 to 8 in
+the fifth of 36 weeks.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

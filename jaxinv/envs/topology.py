@@ -51,6 +51,9 @@ class Topology:
       demand_nodes: nodes that face customer demand, D of them.
       lateral: edges that move stock sideways (transshipment); they do not count for echelons.
       backlog: unmet demand waits (True) or is lost (False).
+      internal_backlog: what a source node cannot ship waits there and is shipped later (True) or is cut (False).
+      order_delays: periods that an order on each edge travels before its source can ship it; empty where none does.
+      order_memory: how many past orders of each edge the state keeps, M; at least the longest order delay.
       ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on receipt.
       issuing: which ages serve demand first, "oldest" or "freshest".
       return_lags: longest lag, in periods, after which a sold unit may come back; 0 without returns.
@@ -70,6 +73,9 @@ class Topology:
     max_lead_time: int = 0
     lateral: tuple[int, ...] = ()
     backlog: bool = False
+    internal_backlog: bool = False
+    order_delays: tuple[int, ...] = ()
+    order_memory: int = 0
     ages: int = 1
     issuing: str = "oldest"
     return_lags: int = 0
@@ -83,6 +89,7 @@ class Topology:
     def __post_init__(self):
         if self.lead_times is not None:
             object.__setattr__(self, "max_lead_time", max(self.lead_times, default=0))
+        object.__setattr__(self, "order_memory", max(self.order_memory, *self.order_delays, 0))
         _check(self)
 
     @property
@@ -176,6 +183,15 @@ def _check(topology: Topology) -> None:
             raise UserError(f"lead_time {topology.lead_times} must be whole numbers of periods, 0 or more")
     elif topology.max_lead_time < 1:
         raise UserError(f"max_lead_time {topology.max_lead_time} must be at least 1 where lead times are random")
+    if topology.order_delays:
+        if len(topology.order_delays) != edges:
+            raise UserError(f"{edges} edges but {len(topology.order_delays)} order_delays; give one per edge")
+        if any(not isinstance(delay, int) or delay < 0 for delay in topology.order_delays):
+            raise UserError(f"order_delays {topology.order_delays} must be whole numbers of periods, 0 or more")
+        if len(set(topology.destinations)) < edges:
+            raise UserError("order_delays need nodes with one supplier each: dual-index positions do not know them")
+    if topology.internal_backlog and not topology.internal:
+        raise UserError("internal_backlog needs an edge between two nodes; suppliers ship everything at once")
     if sorted(set(topology.demand_nodes)) != list(topology.demand_nodes) or not topology.demand_nodes:
         raise UserError("demand_nodes must name at least one node, each once, in rising order")
     if topology.demand_nodes[-1] >= nodes or topology.demand_nodes[0] < 0:

@@ -13,18 +13,33 @@ def on_hand(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
-    """On hand minus backorders `[N, K]`."""
+    """On hand minus backorders and what is owed to other nodes `[N, K]`."""
     stock = on_hand(topology, observation)
-    return stock if observation.backorder is None else stock - observation.backorder
+    if observation.backorder is not None:
+        stock = stock - observation.backorder
+    return stock if observation.owed is None else stock - topology.out_of_nodes(observation.owed)
 
 
 def inventory_position(topology: Topology, observation: Observation) -> jax.Array:
     """On hand plus on order minus backorders, of each node by itself `[N, K]`."""
-    return net_inventory(topology, observation) + topology.into_nodes(on_order(observation))
+    return net_inventory(topology, observation) + topology.into_nodes(on_order(topology, observation))
 
 
-def on_order(observation: Observation) -> jax.Array:
-    """Units outstanding on each edge `[E, K]`.
+def on_order(topology: Topology, observation: Observation) -> jax.Array:
+    """Units outstanding on each edge `[E, K]`: under way, owed by the source, or ordered and not yet known to it."""
+    outstanding = in_transit(observation)
+    if observation.owed is not None:
+        outstanding = outstanding + observation.owed
+    return outstanding + travelling(topology, observation) if topology.order_delays else outstanding
+
+
+def travelling(topology: Topology, observation: Observation) -> jax.Array:
+    """Orders that have not reached their source yet `[E, K]`, where orders take time."""
+    return jnp.stack([observation.orders[edge, :, :delay].sum(-1) for edge, delay in enumerate(topology.order_delays)])
+
+
+def in_transit(observation: Observation) -> jax.Array:
+    """Units that were shipped and have not arrived on each edge `[E, K]`.
 
     A short pipeline is added slot by slot: on CPU a reduction over so short an axis is a kernel and a copy of its own
     within every period of a rollout, and costs as much as all the rest.
@@ -37,7 +52,10 @@ def on_order(observation: Observation) -> jax.Array:
 
 def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
     """Inventory position of each node's echelon: its own and that of all it supplies `[N, K]`."""
-    return downstream(topology, inventory_position(topology, observation))
+    position = inventory_position(topology, observation)
+    if topology.order_delays:  # an order from within the echelon, which its source does not know yet, adds nothing to it
+        position = position - topology.out_of_nodes(travelling(topology, observation))
+    return downstream(topology, position)
 
 
 def edge_position(topology: Topology, observation: Observation) -> jax.Array:

@@ -25,7 +25,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, take_instances
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.statistics import bootstrap_interval
-from jaxinv.policies.rules import RULES, Rule, make_rule
+from jaxinv.policies.rules import LEVELS, QUANTITIES, RULES, Rule, make_rule
 
 METHODS = {
     # share of the budget for search, gradient; the rest re-evaluates the finalists
@@ -187,7 +187,8 @@ def applicable_rules(problem: Problem) -> list[str]:
 
     Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon
     and installation base-stock differ only where a node supplies another. A constant order has no steady
-    state with backlog. Forecast rules need a history to forecast from.
+    state with backlog. Anchoring and adjusting is how people order where orders take time. Forecast rules need a
+    history to forecast from.
     """
     topology, history = problem.env.topology, problem.env.history
     shared = views.shared_destinations(topology)
@@ -199,7 +200,11 @@ def applicable_rules(problem: Problem) -> list[str]:
         "r_nQ": True,
         "constant_order": not topology.backlog,
         "dual_index": shared,
+<<<<<<< HEAD
         "tailored_base_surge": shared and not topology.internal,
+=======
+        "anchor_and_adjust": bool(topology.order_delays),
+>>>>>>> worlds
         "newsvendor_smoothing": history >= 4,
         "newsvendor_seasonal": history >= 2 * season(problem),
     }
@@ -533,7 +538,7 @@ def _snap(env, rule, plan, instance, params):
     def single(params, instance):
         unit = rule.natural(jax.tree.map(jnp.ones_like, params), env.facts(instance))
         return {
-            name: value if name in rule.scalars else jnp.round(value * unit[name]) / unit[name]
+            name: jnp.round(value * unit[name]) / unit[name] if name in LEVELS + QUANTITIES else value
             for name, value in params.items()
         }
 

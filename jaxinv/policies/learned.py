@@ -118,7 +118,7 @@ class LearnedPolicy(Policy):
         buckets = _bucket(observation.pipeline)
         position = views.edge_position(topology, observation) / (edge_rate * cover[:, None])
         parts = [
-            views.on_hand(topology, observation) / unit,
+            observation.on_hand / (unit if topology.ages == 1 else unit[..., None]),
             buckets / (topology.at_destination(unit)[..., None]),
             position - 1.0,
             jnp.log(rate / jnp.maximum(facts.scale, 1e-6) + 1e-3),
@@ -127,6 +127,10 @@ class LearnedPolicy(Policy):
         ]
         if observation.backorder is not None:
             parts.append(observation.backorder / unit)
+        if observation.owed is not None:
+            parts.append(observation.owed / topology.at_destination(unit))
+        if topology.order_delays:
+            parts.append(views.travelling(topology, observation) / topology.at_destination(unit))
         if topology.has("review"):
             parts.append((observation.time % facts.review_period) / facts.review_period)
         return jnp.concatenate([jnp.clip(part, -10.0, 20.0).reshape(-1) for part in parts])

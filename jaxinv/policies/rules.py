@@ -21,6 +21,9 @@ from jaxinv.policies.policy import Policy, coverage, echelon_coverage, fill_to
 
 Range = tuple[float, float]
 
+LEVELS, QUANTITIES = ("level", "reorder", "gap"), ("cap", "lot", "quantity")
+"""Parameters that stand for product units; all others are pure numbers."""
+
 
 @dataclass(frozen=True)
 class Rule(Policy):
@@ -38,7 +41,7 @@ class Rule(Policy):
     def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
         """Parameters in product units."""
         level, quantity = self.level_unit(facts), quantity_unit(self.topology, facts)
-        units = {"level": level, "reorder": level, "gap": level, "cap": quantity, "lot": quantity, "quantity": quantity}
+        units = dict.fromkeys(LEVELS, level) | dict.fromkeys(QUANTITIES, quantity)
         return {name: value * units.get(name, 1.0) for name, value in params.items()}
 
     def level_unit(self, facts: Facts) -> jax.Array:
@@ -169,6 +172,68 @@ class ConstantOrder(Rule):
         return params["quantity"] * quantity_unit(self.topology, observation.instance)
 
 
+@dataclass(frozen=True)
+class AnchorAndAdjust(Rule):
+    """How people order in the beer game (Sterman 1989): what they expect, plus a part of what stock and supply line lack,
+
+        order = (expected + adjustment * (level - stock - supply_line * outstanding))^+
+
+    where stock is net of what is owed; `level`, `adjustment`, `supply_line` and `smoothing` are Sterman's S', alpha_S, beta
+    and theta. A stage expects the orders it received, smoothed exponentially over the window of history; what lies before
+    counts as the typical demand. Smoothing 0 always expects the typical demand, 1 the order received last. Sterman's
+    players decide before this period's arrivals, which here are in stock already: with `supply_line` below 1 that differs.
+
+    Attributes:
+      history: W, the window.
+      settled: periods at the start in which nothing is adjusted; in the game all order 4 for the first weeks.
+    """
+
+    history: int = 1
+    settled: int = 0
+
+    name = "anchor_and_adjust"
+    ranges = {"level": (0.0, 4.0), "smoothing": (0.0, 1.0), "adjustment": (0.0, 1.0), "supply_line": (0.0, 1.0)}
+
+    def __post_init__(self):
+        needed = self.history + max(self.topology.order_delays, default=0)
+        if self.topology.internal and self.topology.order_memory < needed:
+            raise UserError(
+                f"anchor_and_adjust needs the last {needed} orders between nodes (order_memory) and this network keeps "
+                f"{self.topology.order_memory}; try serial with order_delays"
+            )
+
+    def encode(self, params, signals, facts):
+        """Smoothed customer demand at the end of each edge `[T, E, K]`, without what lies before the window."""
+        network = self.topology
+        places, products = len(network.demand_nodes), network.products
+        demand = signals[:, : places * products].reshape(-1, places, products)
+        demand = jax.vmap(lambda demand: network.at_destination(network.at_demand_nodes(demand)))(demand)
+        by_order = jax.vmap(jax.vmap(lagged_sum, 1, 1), 1, 1)
+        return by_order(self._weights(params), demand)
+
+    def act(self, params, observation, context):
+        network, facts = self.topology, observation.instance
+        before = (1.0 - params["smoothing"]) ** self.history
+        expected = context + before * network.at_destination(facts.scale)
+        if network.internal:
+            delays = network.order_delays or (0,) * network.edges
+            received = jnp.stack(
+                [observation.orders[edge, :, delay : delay + self.history] for edge, delay in enumerate(delays)]
+            )  # [E, K, W], at the source of each edge
+            received = network.at_destination(network.out_of_nodes(received))
+            expected += jnp.einsum("wek,ekw->ek", self._weights(params), received, precision="highest")
+        stock = network.at_destination(views.net_inventory(network, observation))
+        outstanding = views.on_order(network, observation)
+        lacking = params["level"] * self.level_unit(facts) - stock - params["supply_line"] * outstanding
+        adjusted = expected + params["adjustment"] * lacking
+        return jnp.maximum(jnp.where(observation.time < self.settled, expected, adjusted), 0.0)
+
+    def _weights(self, params) -> jax.Array:
+        """Weights of the last W periods, the latest first `[W, E, K]`."""
+        smoothing = params["smoothing"]
+        return smoothing * (1.0 - smoothing) ** jnp.arange(self.history)[:, None, None]
+
+
 @struct.dataclass
 class Forecast:
     """What a forecasting rule knows of demand in each period `[T, ...]`."""
@@ -285,8 +350,7 @@ RULES = {
     rule.name: rule
     for rule in (
         BaseStock, EchelonBaseStock, CappedBaseStock, ReorderUpTo, ReorderLots, ConstantOrder, DualIndex,
-        TailoredBaseSurge,
-        ForecastNewsvendor, SeasonalNewsvendor,
+        TailoredBaseSurge, AnchorAndAdjust, ForecastNewsvendor, SeasonalNewsvendor,
     )
 }  # fmt: skip
 
@@ -298,4 +362,4 @@ def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7) 
     rule = RULES[name]
     if rule is SeasonalNewsvendor:
         return rule(topology, history=history, season=season)
-    return rule(topology, history=history) if rule is ForecastNewsvendor else rule(topology)
+    return rule(topology, history=history) if rule in (ForecastNewsvendor, AnchorAndAdjust) else rule(topology)
