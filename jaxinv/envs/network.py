@@ -118,8 +118,8 @@ def transition(
       The state after the next period's arrivals, and what happened.
     """
     ordered, stock, owed, orders = ship(topology, state, action, params)
-    arriving_now = _arriving_now(topology, ordered, exogenous)
-    stock = _receive(topology, stock, topology.into_nodes(arriving_now))
+    arriving_now = delivered_at_once(topology, ordered, exogenous)
+    stock = receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
     stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, params)
@@ -135,7 +135,7 @@ def transition(
     )  # fmt: skip
     next_state = NetworkState(
         time=state.time + 1,
-        on_hand=_receive(topology, stock, topology.into_nodes(arrivals)),
+        on_hand=receive(topology, stock, topology.into_nodes(arrivals)),
         pipeline=pipeline,
         due=due,
         backorder=backorder,
@@ -247,7 +247,7 @@ def _ration(topology, stock, order):
     return jnp.where(from_supplier, order, jnp.clip(order, 0.0, jnp.maximum(left, 0.0)))
 
 
-def _arriving_now(topology, order, exogenous):
+def delivered_at_once(topology, order, exogenous):
     if topology.random_lead_time:
         return order * (exogenous.lead_time == 0)[:, None]
     if 0 not in topology.lead_times:
@@ -255,7 +255,7 @@ def _arriving_now(topology, order, exogenous):
     return order * jnp.asarray([[lead == 0] for lead in topology.lead_times], order.dtype)
 
 
-def _receive(topology, stock, arrivals):
+def receive(topology, stock, arrivals):
     """Adds arrivals `[N, K]`; where goods age they are of the freshest class."""
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 
@@ -305,7 +305,7 @@ def take_back(topology, stock, sold, sales, params):
     else:
         forwarded, put_back = nothing, restocked
     sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
-    return _receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
+    return receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
 
 
 # 4. Costs

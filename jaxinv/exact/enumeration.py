@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from jaxinv.demand.quantiles import TAIL
 from jaxinv.envs.environment import InventoryNetwork
@@ -19,7 +20,10 @@ MEMORY = 6e9
 """Bytes that a problem may need before it is refused."""
 
 RARE = 1e-7
-"""Demands less likely than this do not count when asking which states a policy visits."""
+"""Demands less likely than this, and bounds met less often a period, do not count."""
+
+STEPS, SETTLED = 2000, 1e-10
+"""Steps to a steady state, and the change that is left when it is there."""
 
 WIDENINGS = 6
 """Times that a grid is widened before giving up."""
@@ -51,7 +55,8 @@ class Enumeration:
       interval: the bounds that value iteration proved.
       mdp, value, orders: the tables, relative values `[X, R]` and numbers of optimal orders `[X, R]`.
       iterations: sweeps on the last grid.
-      truncated_probability: the most, a period, that demand beyond the table or the grid has in a visited state.
+      truncated_probability: of a demand, a period, beyond its table or below the grid.
+      visits: the steady state of the optimal policy.
     """
 
     cost: float
@@ -61,6 +66,7 @@ class Enumeration:
     orders: np.ndarray
     iterations: int
     truncated_probability: float
+    visits: "Visits"
 
     @property
     def grid(self) -> Grid:
@@ -77,8 +83,8 @@ class Enumeration:
 
     @property
     def visited(self) -> np.ndarray:
-        """Which states `[X, R]` the policy can come to from the middle of the grid."""
-        return visits(self.mdp, self.orders).states
+        """Share of periods `[X, R]` that the policy spends in each state."""
+        return self.visits.share
 
 
 def enumerate_states(
@@ -124,7 +130,7 @@ def enumerate_states(
         low, high, cost = ((1 - discount) * bound for bound in (middle - reach, middle + reach, middle))
     last = env.world.demand.support(params.demand)[1][-1]  # small where a table was cut off, as tables are at TAIL
     truncated = max(seen.cut, TAIL if last < 10 * TAIL else 0.0)
-    return Enumeration(cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated)
+    return Enumeration(cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated, seen)
 
 
 def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> None:
@@ -148,48 +154,75 @@ def memory_needed(grid: Grid) -> float:
 
 @dataclass(frozen=True)
 class Visits:
-    """Where a policy goes.
+    """Where a policy spends its time.
 
     Attributes:
-      states: `[X, R]` whether it can come there.
-      orders_met: `[E * K]` whether an order is ever the largest of the grid.
-      stock_met: whether stock ever spills over the grid.
-      cut: largest probability, in a visited state, that demand leaves less stock than the grid holds.
+      share: `[X, R]` of periods in each state, in the long run.
+      most_ordered: `[E * K]` share of periods with the largest order of the grid.
+      spilt: share of periods in which stock spills over the grid, and so is not what the network would have.
+      cut: probability a period that demand leaves less stock than the grid holds.
     """
 
-    states: np.ndarray
-    orders_met: np.ndarray
-    stock_met: bool
+    share: np.ndarray
+    most_ordered: np.ndarray
+    spilt: float
     cut: float
 
 
 def visits(mdp: MDP, orders: np.ndarray) -> Visits:
-    """The states that a policy `[X, R]` can come to from a typical start, and the bounds it meets there."""
+    """The steady state of a policy `[X, R]`, from the middle of the grid."""
+    pipelines = mdp.grid.pipeline.size
+    states, rows, columns, chances, spilt = _reached(mdp, orders)
+    chain = sparse.csr_matrix((chances, (rows, columns)), (len(states), len(states))).T.tocsr()
+    share = np.zeros(len(states))
+    share[0] = 1.0
+    for _ in range(STEPS):
+        after = 0.5 * (share + chain @ share)  # by halves, so that a periodic policy settles too
+        after /= after.sum()
+        settled = np.abs(after - share).sum() < SETTLED
+        share = after
+        if settled:
+            break
+    stock, pipeline = np.divmod(states, pipelines)
+    order = orders[stock, pipeline]
+    offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+    largest = mdp.grid.orders.points()[order] == np.array(mdp.grid.orders.high)
+    whole = np.zeros(orders.size)
+    whole[states] = share
+    return Visits(whole.reshape(orders.shape), share @ largest, float(share @ spilt), float(share @ mdp.cut[offered]))
+
+
+def _reached(mdp: MDP, orders: np.ndarray):
+    """The states a policy can come to, and the chain on them.
+
+    Returns:
+      Numbers of the states `[V]`, the middle of the grid first; rows, columns and chances of the transitions between them;
+      and the probability `[V]` that what arrives next spills over the grid.
+    """
     pipelines = mdp.grid.pipeline.size
     outcome, likely = mdp.kernel.outcome, mdp.kernel.mass > RARE
-    seen = np.zeros(orders.size, bool)
-    met, spilt, cut = np.zeros(len(mdp.grid.orders.low), bool), False, 0.0
-    points, largest = mdp.grid.orders.points(), np.array(mdp.grid.orders.high)
+    place = np.full(orders.size, -1)
     ahead = np.array([_middle(mdp.grid)])
-    seen[ahead] = True
+    place[ahead] = 0
+    states, parts, known = [ahead], [], 1
     while len(ahead):
-        found = []
-        for states in np.array_split(ahead, math.ceil(len(ahead) / 65536)):
-            stock, pipeline = np.divmod(states, pipelines)
-            order = orders[stock, pipeline]
-            offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
-            arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
-            row, column = np.nonzero(likely[offered])
-            left = column if outcome is None else outcome[offered[row], column]
-            met |= (points[order] == largest).any(0)
-            spilt |= bool(mdp.spill[left, arrival[row]].any())
-            cut = max(cut, float(mdp.cut[offered].max()))
-            after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
-            fresh = np.unique(after[~seen[after]])
-            seen[fresh] = True
-            found.append(fresh)
-        ahead = np.concatenate(found)
-    return Visits(seen.reshape(orders.shape), met, spilt, cut)
+        stock, pipeline = np.divmod(ahead, pipelines)
+        order = orders[stock, pipeline]
+        offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+        arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
+        row, column = np.nonzero(likely[offered])
+        left = column if outcome is None else outcome[offered[row], column]
+        after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
+        chance = mdp.kernel.mass[offered[row], column]
+        spilt = np.bincount(row, chance * mdp.spill[left, arrival[row]], len(ahead))
+        fresh = np.unique(after[place[after] < 0])
+        place[fresh] = known + np.arange(len(fresh))
+        parts.append((place[ahead[row]], place[after], chance, spilt))
+        known += len(fresh)
+        states.append(fresh)
+        ahead = fresh
+    rows, columns, chances, spilt = (np.concatenate(part) for part in zip(*parts))
+    return np.concatenate(states), rows, columns, chances, spilt
 
 
 def _middle(grid: Grid) -> int:
@@ -199,13 +232,13 @@ def _middle(grid: Grid) -> int:
     return int(grid.stock.index(stock) * grid.pipeline.size + grid.pipeline.index(pipeline))
 
 
-def widened(env, params, grid: Grid, seen: Visits) -> Grid:
-    """The grid with room where the policy met a bound; the same one if it met none."""
+def widened(env: InventoryNetwork, params: InstanceParams, grid: Grid, seen: Visits) -> Grid:
+    """The grid with room where a policy meets a bound; the same one if it meets none."""
     topology = env.topology
     caps = [order_cap(topology, params, edge) for edge in range(topology.edges) for _ in range(topology.products)]
     orders = [
-        int(min(1.3 * high + 1, cap)) if met else high
-        for high, met, cap in zip(grid.orders.high, seen.orders_met, caps)
+        int(min(1.3 * high + 1, cap)) if met > RARE else high
+        for high, met, cap in zip(grid.orders.high, seen.most_ordered, caps)
     ]
-    stock = [int(1.25 * high) + 1 if seen.stock_met else high for high in grid.stock.high]
+    stock = [int(1.25 * high) + 1 if seen.spilt > RARE else high for high in grid.stock.high]
     return Grid.of(topology, grid.stock.low, stock, orders)

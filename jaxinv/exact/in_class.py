@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.exact.enumeration import MEMORY, WIDENINGS, check_size, visits
+from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.mdp import Grid, covered, tabulate
 from jaxinv.exact.value_iteration import iterate
@@ -66,11 +66,11 @@ class RuleCosts:
             held = np.minimum(wanted, self.grid.orders.high)
             orders = self.grid.orders.index(held).astype(np.int32)
             seen = visits(self.mdp, orders)
-            most = wanted[seen.states].max(0)
-            if not seen.stock_met and (most <= self.grid.orders.high).all():
+            most = wanted[seen.share > RARE].max(0)
+            if seen.spilt <= RARE and (most <= self.grid.orders.high).all():
                 values = iterate(self.mdp, orders)
                 return float(values.low + values.high) / 2
-            stock = [int(1.25 * high) + 1 if seen.stock_met else high for high in self.grid.stock.high]
+            stock = [int(1.25 * high) + 1 if seen.spilt > RARE else high for high in self.grid.stock.high]
             largest = np.maximum(most, self.grid.orders.high).tolist()
             self._use(Grid.of(topology, self.grid.stock.low, stock, largest))
         return math.inf

@@ -25,7 +25,7 @@ from flax import struct
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, NetworkState, ship
+from jaxinv.envs.network import InstanceParams, NetworkState, delivered_at_once, receive, ship
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 
@@ -225,6 +225,8 @@ def covered(env: InventoryNetwork) -> None:
         reason = "lead times that are random or differ between instances"
     elif topology.return_lags:
         reason = "returns of past sales"
+    elif topology.order_memory or topology.internal_backlog:
+        reason = "orders that travel or are owed between nodes"
     elif topology.has("review"):
         reason = "a review calendar"
     elif not topology.has("packs"):
@@ -274,10 +276,9 @@ def _offer(env, params, grid, stocks, orders):
     def single(stock, order):
         state = grid.network_state(stock, jnp.zeros(len(grid.pipeline.low)))
         action = order.astype(jnp.float32).reshape(topology.edges, topology.products)
-        ordered, left, now = ship(topology, state, action, Exogenous(demand=None), params)
-        arrived = topology.into_nodes(now)
-        left = left.at[..., -1].add(arrived) if topology.ages > 1 else left + arrived
-        state = state.replace(on_hand=left)
+        ordered, left, *_ = ship(topology, state, action, params)
+        at_once = topology.into_nodes(delivered_at_once(topology, ordered, Exogenous(demand=None)))
+        state = state.replace(on_hand=receive(topology, left, at_once))
         return grid.vectors(state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
 
     return [np.concatenate(leaves) for leaves in zip(*(

@@ -86,7 +86,8 @@ def pure_numbers(rule: Rule, numbers: dict[str, Any], env: InventoryNetwork, par
 def closed_form_of(topology: Topology):
     """The closed form that solves a network, or None."""
     chain = topology.sources == (SUPPLIER, *range(topology.nodes - 1)) and topology.destinations == tuple(range(topology.nodes))
-    if not (chain and topology.backlog and topology.lead_times and topology.demand_nodes == (topology.nodes - 1,)):
+    owing = topology.order_memory or topology.internal_backlog
+    if owing or not (chain and topology.backlog and topology.lead_times and topology.demand_nodes == (topology.nodes - 1,)):
         return None
     if topology.nodes > 1:
         return _chain if topology.mechanisms <= {"packs", "unit_cost", "transit_holding"} else None

@@ -125,7 +125,7 @@ def capped_base_stock(bench: Bench) -> Measured:
     if bench.env.topology.edges == 1:
         return _best(bench, "capped_base_stock", {"level": levels, "cap": [[_mean(bench) + 1]]})
     start = {"level": levels, "cap": [[2 * most[0]], [_mean(bench) + 1]]}
-    return _best(bench, "capped_base_stock", start, {"level": [[True], [True]], "cap": [[False], [True]]})
+    return _best(bench, "capped_base_stock", start, free={"level": [[True], [True]], "cap": [[False], [True]]})
 
 
 def dual_index(bench: Bench) -> Measured:
@@ -133,14 +133,16 @@ def dual_index(bench: Bench) -> Measured:
 
 
 def tailored_base_surge(bench: Bench) -> Measured:
+    """The constant order is the largest below mean demand; at the mean, stock would have no steady state."""
     start = {"level": _levels(bench), "quantity": [[0], [_mean(bench) - 1]]}
-    return _best(bench, "tailored_base_surge", start, {"level": [[True], [False]], "quantity": [[False], [True]]})
+    return _best(bench, "tailored_base_surge", start, free={"level": [[True], [False]], "quantity": [[False], [False]]})
 
 
 def base_stock(bench: Bench) -> Measured:
     """With two suppliers the best single-index policy, exactly; with one, whose orders have no bound, by simulation."""
-    if bench.env.topology.edges > 1:
-        return _best(bench, "base_stock", {"level": _levels(bench)})
+    if bench.env.topology.edges > 1:  # a level further below the slow one than a period's demand never matters
+        slow = _levels(bench)[1, 0]
+        return _best(bench, "base_stock", *[{"level": [[slow - gap], [slow]]} for gap in range(1, 2 * _mean(bench))])
     high = bench.solved().grid.stock.high[0]
     levels = jnp.arange(high // 2, high + 4, dtype=jnp.float32)
     rewards = _simulated_levels(bench.env, bench.params, levels)
@@ -193,11 +195,13 @@ def return_error(bench: Bench) -> float:
     return DISCOUNTED * float(np.std(rewards)) / PERIODS / math.sqrt(PUBLISHED_PATHS)
 
 
-def _best(bench: Bench, name: str, start: dict[str, Any], free: dict[str, Any] | None = None) -> Measured:
-    rule = make_rule(name, bench.env.topology)
-    costs = RuleCosts(bench.env, bench.params, rule)
-    found: BestRule = best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free)
-    return Measured(found.cost)
+def _best(bench: Bench, name: str, *starts: dict[str, Any], free: dict[str, Any] | None = None) -> Measured:
+    """The best of a class, searched from each start."""
+    costs = RuleCosts(bench.env, bench.params, make_rule(name, bench.env.topology))
+    found: list[BestRule] = [
+        best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free) for start in starts
+    ]
+    return Measured(min(best.cost for best in found))
 
 
 def _levels(bench: Bench) -> np.ndarray:
