@@ -22,6 +22,7 @@ from jaxinv.evaluation.simulate import simulate
 from jaxinv.exact import newsvendor as nv
 from jaxinv.exact.clairvoyant import lot_sizing, path_bound
 from jaxinv.exact.clark_scarf import solve_serial
+from jaxinv.exact.information_relaxation import dual_bound, penalised_cost
 from jaxinv.exact.lattice import cover, demand_law, expected, newsvendor_costs, normal_mass
 from jaxinv.exact.one_warehouse import allocate, pooled_bound
 from jaxinv.exact.reorder_point import Store, optimal_lots, optimal_order_up_to, order_up_to_cost, read_store
@@ -432,3 +433,41 @@ def test_no_policy_beats_the_clairvoyant_on_any_path(preset, fixed):
     cost = -np.asarray(totals.reward)
     assert np.all(bound <= cost + 1e-3)
     assert np.all(bound >= 0.7 * 0.5 * np.asarray(trace.sum((0, 1, 2))))  # most of demand has to be bought in any case
+
+
+# Information relaxation
+
+
+@pytest.mark.parametrize("shortage, at_one, optimum", [(4.0, 4.04071, 4.72853), (39.0, 7.83595, 10.79441)])
+def test_who_pays_for_what_he_knows_does_not_beat_the_optimum(shortage, at_one, optimum):
+    """Poisson(5), h = 1, L = 4, where the clairvoyant pays nothing; the optima are those of Zipkin (2008)."""
+    env, params = jaxinv.make("lost_sales", lead_time=4, shortage_cost=shortage)
+    demand = unroll_world(env, begin(env, jax.random.key(0), params, 32), params, 500)[1].exogenous.demand
+    bound = dual_bound(env, params, demand)
+    assert jax.vmap(lambda path: path_bound(env, params, path), in_axes=BATCH)(demand).max() == 0
+    error = bound.std(ddof=1) / len(bound) ** 0.5
+    assert 0.97 * at_one < bound.mean() < at_one + 3 * error < optimum
+
+
+def test_the_penalty_of_the_true_value_function_leaves_nothing_to_gain():
+    """Strong duality: with V of the lead time 1 model (by value iteration here) every long path costs its optimum."""
+    mass, size = poisson(5.0, 30), 20
+    costs = newsvendor_costs(mass, 2 * size, 1.0, 4.0)
+    value = costs.copy()
+    stock, order, demand = np.ogrid[: 2 * size, : 2 * size, : len(mass)]
+    after = np.maximum(stock - demand, 0) + order
+    for _ in range(200):
+        value = costs + (np.where(after < 2 * size, value[np.minimum(after, 2 * size - 1)], 1e6) @ mass).min(1)
+        value -= value.min()
+    path = jax.random.poisson(jax.random.key(3), 5.0, (3, 600))
+    solve = jax.vmap(lambda path: penalised_cost(*map(jnp.asarray, (mass, value, costs[:size])), path) / 600)
+    assert np.allclose(solve(path), 4.04071, atol=1e-4)
+
+
+def test_any_value_function_gives_a_bound():
+    mass, size = jnp.asarray(poisson(5.0, 30)), 20
+    costs = jnp.asarray(newsvendor_costs(np.asarray(mass), size, 1.0, 4.0))
+    value = 3 * jax.random.normal(jax.random.key(0), (2 * size,)).cumsum()
+    path = jax.random.poisson(jax.random.key(3), 5.0, (64, 200))
+    cost = jax.vmap(lambda path: penalised_cost(mass, value, costs, path) / 200)(path)
+    assert cost.mean() < 4.04071

@@ -15,8 +15,8 @@ may differ; and only the law of total demand matters upstream, so stores may be 
 With lost sales the same holds for backlog at b_i = p_i / W_i, W_i = max(L_0, 1) + L_i + 1. Let the backlog system copy any
 policy of the lost-sales system, and order every lost unit again in the next period and send it straight on. It owes a lost unit
 for at most W_i periods, which costs p_i, and never holds more: a lower bound again (the argument of Janakiraman, Seshadri &
-Shanthikumar 2007 for one store, along the path from the supplier). Nor does any store cost less than a newsvendor who
-chooses its stock at hand each period; the larger of the two is taken.
+Shanthikumar 2007 for one store, along the path from the supplier). Nor does any store cost less than it would if the warehouse
+never ran out, which is bounded by itself (`newsvendor.lost_sales_bound`). The larger is taken.
 """
 
 from dataclasses import dataclass
@@ -94,12 +94,12 @@ def allocate(costs: list[np.ndarray], floor: float, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Costs:
-    """The numbers of an instance, weighted: per unit, the warehouse first where there is one a node."""
+    """The numbers of an instance, weighted, in money per unit (and period)."""
 
     warehouse_holding: float
     holding: np.ndarray  # [stores]
     backlog: np.ndarray  # [stores] b
-    lead_times: tuple[int, ...]
+    lead_times: tuple[int, ...]  # the warehouse's first
     lost: np.ndarray | None  # [stores] p, net of what a unit that is sold costs on its way; None with backlog
     on_the_way: np.ndarray  # [stores] what each unit that is sold costs on its way: transit and purchase
     transit_credit: np.ndarray  # [stores] h_0 L_i, which echelon accounting charges for transit
@@ -147,8 +147,11 @@ def _bound(costs: _Costs, law: DemandLaw) -> tuple[float, float]:
     bound = float(of_system[level] + (costs.on_the_way - costs.transit_credit) @ means)
     if costs.lost is not None:
         alone = [
-            step * newsvendor_costs(mass, len(mass), *own).min()
-            for mass, *own in zip(law.local, costs.holding, costs.lost)
+            max(
+                step * newsvendor_costs(mass, len(mass), holding, lost).min(),
+                step * newsvendor_costs(later, len(later), holding, lost / (time + 1)).min(),
+            )
+            for mass, later, time, holding, lost in zip(law.local, ahead, lead[1:], costs.holding, costs.lost)
         ]
         bound = max(bound, float(sum(alone) + costs.on_the_way @ means))
     return bound, level * step
