@@ -63,7 +63,7 @@ def brute_newsvendor(mass, holding, shortage, most):
     return (holding * over + shortage * short) @ mass
 
 
-@pytest.mark.parametrize("mean, holding, shortage", [(5.0, 1.0, 4.0), (0.3, 2.0, 9.0), (40.0, 1.0, 39.0), (5.0, 3.0, 1.0)])
+@pytest.mark.parametrize("mean, holding, shortage", [(5, 1, 4), (0.3, 2, 9), (40, 1, 39), (5, 3, 1)])
 def test_newsvendor_is_the_best_of_all_levels(mean, holding, shortage):
     mass = poisson(mean)
     costs = brute_newsvendor(mass, holding, shortage, 150)
@@ -110,7 +110,7 @@ def test_a_thousand_backlog_instances_in_one_call():
 
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (instances, *jnp.shape(leaf))), params)
     params = params.replace(
-        demand=TableParams(cdf[:, :, None, None]), lead_time=jnp.asarray(lead[:, None], jnp.float32), pack_size=None,
+        demand=TableParams(cdf[:, :, None, None]), pack_size=None, lead_time=jnp.asarray(lead[:, None], jnp.float32),
         holding=stacked(holding), shortage=stacked(shortage), scale=stacked(mean), initial_pipeline=stacked(mean),
     )  # fmt: skip
     env = InventoryNetwork(topology, World(Law().process()[0], QuotedLeadTimes()), params, name="backlog")
@@ -279,9 +279,9 @@ def stores(count, warehouse_lead, store_leads, mean=3.0, backlog=True, holding=1
     process, demand = Law("poisson", mean).process(count)
     scale = jnp.full((count + 1, 1), mean).at[0].set(count * mean)
     params = params.replace(
-        demand=demand, holding=jnp.full((count + 1, 1), holding).at[0].set(0.5), lead_time=jnp.asarray(topology.lead_times, float),
-        shortage=jnp.full((count + 1, 1), shortage).at[0].set(0.0), scale=scale, initial_high=scale,
-        initial_pipeline=scale,
+        demand=demand, holding=jnp.full((count + 1, 1), holding).at[0].set(0.5), scale=scale, initial_high=scale,
+        shortage=jnp.full((count + 1, 1), shortage).at[0].set(0.0), initial_pipeline=scale,
+        lead_time=jnp.asarray(topology.lead_times, jnp.float32),
     )  # fmt: skip
     return InventoryNetwork(topology, World(process), params, name="stores"), params
 
@@ -432,7 +432,7 @@ def test_no_policy_beats_the_clairvoyant_on_any_path(preset, fixed):
     )  # fmt: skip
     cost = -np.asarray(totals.reward)
     assert np.all(bound <= cost + 1e-3)
-    assert np.all(bound >= 0.7 * 0.5 * np.asarray(trace.sum((0, 1, 2))))  # most of demand has to be bought in any case
+    assert np.all(bound >= 0.7 * 0.5 * np.asarray(trace.sum((0, 1, 2))))  # most is bought in any case
 
 
 # Information relaxation
@@ -450,7 +450,7 @@ def test_who_pays_for_what_he_knows_does_not_beat_the_optimum(shortage, at_one, 
 
 
 def test_the_penalty_of_the_true_value_function_leaves_nothing_to_gain():
-    """Strong duality: with V of the lead time 1 model (by value iteration here) every long path costs its optimum."""
+    """Strong duality: with V of the lead time 1 model (by value iteration here) every path costs its optimum."""
     mass, size = poisson(5.0, 30), 20
     costs = newsvendor_costs(mass, 2 * size, 1.0, 4.0)
     value = costs.copy()

@@ -38,7 +38,7 @@ def test_shang_and_song(holding, shortage, cost, levels):
 
 
 def test_snyder_and_shen():
-    """Example 6.1: 47.65 in the book; 47.665 and S = 6.484, 12.028, 22.720 in stockpyl, on a coarser grid than here."""
+    """Example 6.1: 47.65 in the book; 47.665 and S = 6.484, 12.028, 22.720 in stockpyl, on a coarser grid."""
     optimum = solve_serial_normal(5, 1, (1, 1, 2), (3, 2, 2), 37.12)
     assert abs(optimum.average_cost - 47.665) < 0.006
     assert np.allclose(optimum.levels, [6.484, 12.028, 22.720], atol=0.02)
@@ -59,7 +59,7 @@ def by_quadrature(lead_times, holding, shortage, mean=5.0, deviation=1.0):
             costs = here * (grid - mean * lead) + charged * spread * (stats.norm.pdf(u) - u * stats.norm.sf(u))
         else:
             arrived = grid[::10, None] - mean * lead - spread * z
-            below = np.where(arrived < grid[0], costs[0] + (arrived - grid[0]) * slope, np.interp(arrived, grid, held))
+            below = np.interp(arrived, grid, held) + np.minimum(arrived - grid[0], 0.0) * slope
             costs = CubicSpline(grid[::10], here * (grid[::10] - mean * lead) + below @ density)(grid)
         slope = (costs[1] - costs[0]) / (grid[1] - grid[0])
         held = np.where(np.arange(len(grid)) < costs.argmin(), costs, costs.min())
@@ -67,14 +67,14 @@ def by_quadrature(lead_times, holding, shortage, mean=5.0, deviation=1.0):
 
 
 def test_a_serial_optimum_is_that_of_its_markov_decision_process():
-    """Two stages, lead times 1, demand uniform on 0, 1, 2: relative value iteration over every order and shipment."""
+    """Two stages, lead times 1, demand uniform on 0, 1, 2: relative value iteration over all decisions."""
     holding, shortage, most = (0.4, 1.0), 5.0, 7
     low, high = -8, 9
     stock, net = np.meshgrid(np.arange(most + 1), np.arange(low, high + 1), indexing="ij")
     value = np.zeros(stock.shape)
-    charge = np.mean(
-        [holding[0] * stock + holding[1] * np.maximum(net - d, 0) + shortage * np.maximum(d - net, 0) for d in range(3)], 0
-    )
+    after_demand = net - np.arange(3)[:, None, None]
+    at_store = holding[1] * np.maximum(after_demand, 0) + shortage * np.maximum(-after_demand, 0)
+    charge = holding[0] * stock + at_store.mean(0)  # in transit a unit costs what it cost upstream
     for _ in range(3000):
         best = np.full(stock.shape, np.inf)
         for sent in range(most + 1):
@@ -88,7 +88,8 @@ def test_a_serial_optimum_is_that_of_its_markov_decision_process():
         if np.ptp(change) < 1e-7:
             break
     env, params = jaxinv.make(
-        "serial", lead_times=(1, 1), holding_costs=holding, shortage_cost=shortage, demand="uniform", integer_orders=True
+        "serial", lead_times=(1, 1), holding_costs=holding, shortage_cost=shortage, demand="uniform",
+        integer_orders=True,
     )
     params = params.replace(demand=params.demand.replace(cdf=jnp.asarray([1 / 3, 2 / 3])[:, None, None]))
     assert np.ptp(change) < 1e-7

@@ -1,8 +1,8 @@
 """Lower bounds on what a store costs on one path of demand, from knowing the path in advance.
 
-Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked for; what is left to pay
-is what the start forces on him before an order can arrive, and ordering itself, where lots are a trade-off: the dynamic
-lot-sizing problem of Wagner & Whitin (1958), with backlog (Zangwill 1966) or lost sales.
+Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked for; what is
+left to pay is what the start forces on him before an order can arrive, and ordering itself, where lots are a
+trade-off: the dynamic lot-sizing problem of Wagner & Whitin (1958), with backlog (Zangwill 1966) or lost sales.
 """
 
 from functools import partial
@@ -26,8 +26,8 @@ def path_bound(
       env: one store, one supplier with a fixed lead time, backlog or lost sales.
       params: of one instance.
       demand: `[T, 1, 1]` of the T periods whose cost is counted, as `Exogenous.demand`.
-      start: stock at the first of them. None: whatever suits best, stock and what arrives in the first L periods having
-        been paid for before, as in an evaluation that does not count its warm-up.
+      start: stock at the first of them. None: whatever suits best, stock and what arrives in the first L
+        periods having been paid for before, as in an evaluation that does not count its warm-up.
 
     Raises:
       UserError: for another network.
@@ -53,9 +53,9 @@ def path_bound(
 def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.Array:
     """The least cost `[]` of meeting a known demand from nothing, by a dynamic programme over the periods.
 
-    An order that arrives in period m serves whole periods, from the first that waits for it to the last before the next
-    order: stock of two orders is never held at once. F(t) is the least cost when all demand before t is settled, W(t) with
-    backlog when what waits is to be served by an order in t.
+    An order that arrives in period m serves whole periods, from the first that waits for it to the last before
+    the next order: stock of two orders is never held at once. F(t) is the least cost when all demand before t
+    is settled, W(t) with backlog when what waits is to be served by an order in t.
 
     Args:
       demand: `[T]`.

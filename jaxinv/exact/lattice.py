@@ -1,7 +1,7 @@
 """Demand laws as probability masses on the points 0, step, 2 step, …, in float64 on the host.
 
-Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which moves an average
-cost by an amount of the order of step^2.
+Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which moves an
+average cost by an amount of the order of step^2.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def demand_law(env: InventoryNetwork, params: InstanceParams, points: float) -> 
     if process.products > 1:
         raise UserError(f"closed forms are for one product, and {env.name} has {process.products}")
     if env.topology.has("packs") and (isinstance(process, Normal) or np.any(np.asarray(params.pack_size) != 1)):
-        raise UserError("closed forms need orders of any size (integer_orders=false), or whole units and such demand")
+        raise UserError("closed forms need integer_orders=false, or demand in whole units and packs of one")
     if isinstance(process, Tabulated):
         cdf = np.asarray(numbers.cdf, float)[:, :, 0]
         local = tuple(np.diff(column, prepend=0.0, append=1.0) for column in cdf.T)
@@ -91,7 +91,8 @@ def sum_of(masses) -> np.ndarray:
     """Mass function of a sum of independent demands; of none, a certain zero."""
     total = np.ones(1)
     for mass in masses:
-        total = _trim(signal.fftconvolve(total, mass)) if min(len(total), len(mass)) > 64 else np.convolve(total, mass)
+        long = min(len(total), len(mass)) > 64
+        total = _trim(signal.fftconvolve(total, mass)) if long else np.convolve(total, mass)
     return total
 
 
