@@ -30,9 +30,8 @@ from jaxinv.exact.lattice import (
     expected,
     newsvendor_costs,
     normal_mass,
-    require,
-    weight,
 )
+from jaxinv.exact.scope import require, weighted
 
 
 @dataclass(frozen=True)
@@ -79,19 +78,18 @@ def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 10
     Raises:
       UserError: for another network, or for costs that have no optimum.
     """
-    require(env, "Clark-Scarf", {"packs", "unit_cost", "transit_holding"})
+    require(env, "Clark-Scarf", {"packs", "unit_cost", "transit_holding"}, backlog=True)
     topology = env.topology
     stages = topology.nodes
     chain = (SUPPLIER, *range(stages - 1)), tuple(range(stages)), (stages - 1,)
     if (topology.sources, topology.destinations, topology.demand_nodes) != chain:
         raise UserError(f"Clark-Scarf is for stages in a row, and {env.name} is another network")
-    holding = weight(params, "holding") * np.asarray(params.holding, float)[:, 0]
-    transit = np.zeros(stages)
-    if topology.has("transit_holding"):
-        transit = weight(params, "holding") * np.asarray(params.transit_holding, float)[:, 0]
+    holding = weighted(params, "holding", "holding")
+    has_transit = topology.has("transit_holding")
+    transit = weighted(params, "holding", "transit_holding") if has_transit else np.zeros(stages)
     before = np.concatenate([[0.0], holding[:-1]])
     lead_times = np.asarray(topology.lead_times)
-    shortage = weight(params, "shortage") * float(np.asarray(params.shortage)[-1, 0])
+    shortage = weighted(params, "shortage", "shortage")[-1]
     if not shortage > 0 or not holding[-1] > 0:
         raise UserError("Clark-Scarf needs a shortage cost, and a holding cost at the last stage, above 0")
 
@@ -105,7 +103,7 @@ def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 10
         # every unit spends its lead time in transit, whatever the policy
         cost += float((transit - before) @ lead_times) * law.mean(mass)
         if topology.has("unit_cost"):
-            cost += weight(params, "ordering") * float(np.sum(params.unit_cost)) * law.mean(mass)
+            cost += weighted(params, "ordering", "unit_cost").sum() * law.mean(mass)
         return cost, step * levels[::-1]
 
     law = demand_law(env, params, points)
@@ -125,7 +123,8 @@ def solve_serial_normal(
 ) -> SerialOptimum:
     """The optimum in continuous review with normal demand: the model of Snyder & Shen, section 6.2.
 
-    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero. Goods in transit cost what they cost at the stage they left.
+    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero. Goods
+    in transit cost what they cost at the stage they left.
 
     Args:
       mean, deviation: of demand in a unit of time.

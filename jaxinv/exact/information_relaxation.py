@@ -23,7 +23,8 @@ import numpy as np
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import cover, demand_law, newsvendor_costs, require, weight
+from jaxinv.exact.lattice import cover, demand_law, newsvendor_costs
+from jaxinv.exact.scope import require_store, weighted
 
 
 def dual_bound(env: InventoryNetwork, params: InstanceParams, demand: jax.Array) -> np.ndarray:
@@ -37,17 +38,15 @@ def dual_bound(env: InventoryNetwork, params: InstanceParams, demand: jax.Array)
     Raises:
       UserError: for another network.
     """
-    require(env, "the information-relaxation bound", {"packs"}, backlog=False)
+    require_store(env, "the information-relaxation bound", {"packs"}, backlog=False)
     topology = env.topology
-    if topology.nodes > 1 or topology.edges > 1 or topology.lead_times[0] < 1:
-        raise UserError(
-            f"the information-relaxation bound is for one store with a lead time of 1 or more, not {env.name}"
-        )
+    if topology.lead_times[0] < 1:
+        raise UserError("the information-relaxation bound needs lead_time of 1 or more; at 0 the newsvendor is optimal")
     law = demand_law(env, params, points=1)
     if law.step != 1.0 or not topology.has("packs"):
         raise UserError("the information-relaxation bound is for whole demand and whole orders")
-    holding = weight(params, "holding") * float(params.holding[0, 0])
-    shortage = weight(params, "shortage") * float(params.shortage[0, 0])
+    holding = weighted(params, "holding", "holding").item()
+    shortage = weighted(params, "shortage", "shortage").item()
     # some optimal policy never holds more than the newsvendor of the periods an order covers (Zipkin 2008)
     ahead = np.cumsum(cover(law.total, topology.lead_times[0] + 1))
     size = int(np.searchsorted(ahead, shortage / (shortage + holding))) + 1

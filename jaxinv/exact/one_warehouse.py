@@ -30,7 +30,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import DemandLaw, cover, demand_law, expected, newsvendor_costs, require, weight
+from jaxinv.exact.lattice import DemandLaw, cover, demand_law, expected, newsvendor_costs
+from jaxinv.exact.scope import require, weighted
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def pooled_bound(env: InventoryNetwork, params: InstanceParams, points: int = 20
     Raises:
       UserError: for another network, or for costs that have no optimum.
     """
-    require(env, "the Federgruen-Zipkin bound", {"packs", "unit_cost", "transit_holding"}, backlog=None)
+    require(env, "the Federgruen-Zipkin bound", {"packs", "unit_cost", "transit_holding"})
     topology = env.topology
     stores = topology.nodes - 1
     shape = (SUPPLIER, *(0,) * stores), tuple(range(stores + 1)), tuple(range(1, stores + 1))
@@ -110,14 +111,14 @@ class _Costs:
     @classmethod
     def read(cls, env: InventoryNetwork, params: InstanceParams) -> "_Costs":
         topology = env.topology
-        holding = weight(params, "holding") * np.asarray(params.holding, float)[:, 0]
-        shortage = weight(params, "shortage") * np.asarray(params.shortage, float)[1:, 0]
+        holding = weighted(params, "holding", "holding")
+        shortage = weighted(params, "shortage", "shortage")[1:]
         lead = np.asarray(topology.lead_times)
         per_edge = np.zeros(topology.edges)
         if topology.has("transit_holding"):
-            per_edge += weight(params, "holding") * np.asarray(params.transit_holding, float)[:, 0] * lead
+            per_edge += weighted(params, "holding", "transit_holding") * lead
         if topology.has("unit_cost"):
-            per_edge += weight(params, "ordering") * np.asarray(params.unit_cost, float)[:, 0]
+            per_edge += weighted(params, "ordering", "unit_cost")
         on_the_way = per_edge[0] + per_edge[1:]
         lost = None
         if not topology.backlog:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import cover, demand_law, require, shortfall, weight
+from jaxinv.exact.lattice import cover, demand_law, shortfall
+from jaxinv.exact.scope import require_store, weighted
 
 
 @dataclass(frozen=True)
@@ -96,22 +97,20 @@ def read_store(env: InventoryNetwork, params: InstanceParams, points: int = 64) 
     Raises:
       UserError: for a network or a demand that this does not describe.
     """
-    require(env, "base-stock and (s, S) with backlog", {"packs", "unit_cost", "fixed_cost"})
+    require_store(env, "(s, S)", {"packs", "unit_cost", "fixed_cost"}, backlog=True)
     topology = env.topology
-    if topology.nodes > 1 or topology.edges > 1:
-        raise UserError(f"(s, S) is for one store with one supplier, and {env.name} has more")
     law = demand_law(env, params, points)
-
-    def of_unit(part: str, field: str) -> float:
-        return weight(params, part) * float(np.asarray(getattr(params, field)).item()) * law.step
-
+    ordering = {
+        name: weighted(params, "ordering", name).item() if topology.has(name) else 0.0
+        for name in ("fixed_cost", "unit_cost")
+    }
     return Store(
         mass=law.total,
         lead_time=topology.lead_times[0],
-        holding=of_unit("holding", "holding"),
-        shortage=of_unit("shortage", "shortage"),
-        fixed_cost=of_unit("ordering", "fixed_cost") / law.step if topology.has("fixed_cost") else 0.0,
-        unit_cost=of_unit("ordering", "unit_cost") if topology.has("unit_cost") else 0.0,
+        holding=weighted(params, "holding", "holding").item() * law.step,
+        shortage=weighted(params, "shortage", "shortage").item() * law.step,
+        fixed_cost=ordering["fixed_cost"],
+        unit_cost=ordering["unit_cost"] * law.step,
         step=law.step,
     )
 
