@@ -1,8 +1,8 @@
 """Lower bounds on what a store costs on one path of demand, from knowing the path in advance.
 
-Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked for; what is left to pay
-is what the start forces on him before an order can arrive, and ordering itself, where lots are a trade-off: the dynamic
-lot-sizing problem of Wagner & Whitin (1958), with backlog (Zangwill 1966) or lost sales.
+Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked for; what is
+left to pay is what the start forces on him before an order can arrive, and ordering itself, where lots are a
+trade-off: the dynamic lot-sizing problem of Wagner & Whitin (1958), with backlog (Zangwill 1966) or lost sales.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
-from jaxinv.errors import UserError
+from jaxinv.exact.scope import require_store
 
 
 def path_bound(
@@ -26,14 +26,14 @@ def path_bound(
       env: one store, one supplier with a fixed lead time, backlog or lost sales.
       params: of one instance.
       demand: `[T, 1, 1]` of the T periods whose cost is counted, as `Exogenous.demand`.
-      start: stock at the first of them. None: whatever suits best, stock and what arrives in the first L periods having
-        been paid for before, as in an evaluation that does not count its warm-up.
+      start: stock at the first of them. None: whatever suits best, stock and what arrives in the first L
+        periods having been paid for before, as in an evaluation that does not count its warm-up.
 
     Raises:
       UserError: for another network.
     """
     topology = env.topology
-    _check(env)
+    require_store(env, "the clairvoyant bound", {"packs", "unit_cost", "fixed_cost"})
     weights = dict(zip(COSTS, params.weights))
     holding = weights["holding"] * params.holding[0, 0]
     shortage = weights["shortage"] * params.shortage[0, 0]
@@ -53,9 +53,8 @@ def path_bound(
 def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.Array:
     """The least cost `[]` of meeting a known demand from nothing, by a dynamic programme over the periods.
 
-    An order that arrives in period m serves whole periods, from the first that waits for it to the last before the next
-    order: stock of two orders is never held at once. F(t) is the least cost when all demand before t is settled, W(t) with
-    backlog when what waits is to be served by an order in t.
+    An order that arrives in period m serves whole periods, from the first that waits for it to the last before
+    the next order: stock of two orders is never held at once.
 
     Args:
       demand: `[T]`.
@@ -69,7 +68,7 @@ def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.
     def period(carry, x):
         settled, waiting, owed, serving = carry
         time, asked = x
-        # start to wait in this period, from a settled past
+        # `settled` is the least cost when all earlier demand is settled; from there demand may start to wait
         waiting = jnp.where(index == time, settled, waiting)  # [T] by the first period that waits
         owed = jnp.where(index <= time, owed, 0.0)
         before = jnp.min(waiting + unit[time] * owed) if backlog else settled
@@ -117,14 +116,3 @@ def _run_down(topology, start: NetworkState, demand, holding, shortage):
     carry = (start.on_hand[0, 0], owed)
     _, (cost, left) = jax.lax.scan(period, carry, (jnp.arange(periods), demand, arrivals))
     return cost.sum(), left
-
-
-def _check(env: InventoryNetwork) -> None:
-    topology = env.topology
-    strange = sorted(topology.mechanisms - {"packs", "unit_cost", "fixed_cost"})
-    single = topology.nodes == topology.edges == topology.products == topology.ages == 1
-    if strange or not single or topology.lead_times is None or topology.return_lags:
-        raise UserError(
-            f"the clairvoyant bound is for one store, product and supplier with a fixed lead time"
-            f"{' and without ' + ', '.join(strange) if strange else ''}; {env.name} is another network"
-        )

@@ -1,15 +1,17 @@
 """The optimum of a serial system with backlog: echelon base-stock levels and their cost (Clark & Scarf 1960).
 
-Echelon i is the stock at stage i and all that is on its way to, or at, the stages it supplies, less backorders. Charged
-stage by stage, h_i on echelon i (what holding costs more at stage i than at the stage before it), the cost separates: a
-stage is a newsvendor whose shortage is what it costs the stages below to be held back (Chen & Zheng 1994; Snyder & Shen,
-Fundamentals of Supply Chain Theory, section 6.2). With stage 1 at the customer, C_0(x) = (b + h_1 + … + h_I) x^- and
+Echelon i is the stock at stage i and all that is on its way to, or at, the stages it supplies, less backorders.
+Charged stage by stage, h_i on echelon i (what holding costs more at stage i than at the stage before it), the
+cost separates: a stage is a newsvendor whose shortage is what it costs the stages below to be held back (Chen &
+Zheng 1994; Snyder & Shen, Fundamentals of Supply Chain Theory, section 6.2). With stage 1 at the customer,
+C_0(x) = (b + h_1 + … + h_I) x^- and
 
-    C_i(y) = E[ h_i (y - D_i) + C_(i-1)(min(y - U_i, S_(i-1))) ],     S_i = argmin C_i,     optimal cost = C_I(S_I),
+    C_i(y) = E[ h_i (y - D_i) + C_(i-1)(min(y - U_i, S_(i-1))) ],   S_i = argmin C_i,   optimal cost = C_I(S_I),
 
-where U_i is the demand until what stage i ordered can be sent on, and D_i the demand until it is charged for. In periods,
-with orders before demand and costs at the end of a period, U_i covers L_i periods (1 where L_i = 0: what arrives within a
-period is sent on in the next) and D_i covers L_i + 1, as does what meets C_0. In continuous review both cover L_i.
+where U_i is the demand until what stage i ordered can be sent on, and D_i the demand until it is charged for.
+In periods, with orders before demand and costs at the end of a period, U_i covers L_i periods (1 where L_i = 0:
+what arrives within a period is sent on in the next) and D_i covers L_i + 1, as does what meets C_0. In
+continuous review both cover L_i.
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,15 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import DemandLaw, cover, demand_law, expected, newsvendor_costs, normal_mass, require, weight
+from jaxinv.exact.lattice import (
+    DemandLaw,
+    cover,
+    demand_law,
+    expected,
+    newsvendor_costs,
+    normal_mass,
+)
+from jaxinv.exact.scope import require, weighted
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,8 @@ class Stage:
 def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 100) -> SerialOptimum:
     """The optimum of the `serial` preset, stage 0 (at the supplier) first, as its nodes and edges are.
 
-    Goods in transit must cost what they cost at the stage they left, as they do there. Any policy is beaten or met; a
-    normal demand is taken as the simulator draws it, cut at zero.
+    Goods in transit must cost what they cost at the stage they left, as they do there. Any policy is beaten or
+    met; a normal demand is taken as the simulator draws it, cut at zero.
 
     Args:
       params: of one instance.
@@ -68,19 +78,18 @@ def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 10
     Raises:
       UserError: for another network, or for costs that have no optimum.
     """
-    require(env, "Clark-Scarf", {"packs", "unit_cost", "transit_holding"})
+    require(env, "Clark-Scarf", {"packs", "unit_cost", "transit_holding"}, backlog=True)
     topology = env.topology
     stages = topology.nodes
     chain = (SUPPLIER, *range(stages - 1)), tuple(range(stages)), (stages - 1,)
     if (topology.sources, topology.destinations, topology.demand_nodes) != chain:
-        raise UserError(f"Clark-Scarf is for stages in a row, each supplying the next, and {env.name} is another network")
-    holding = weight(params, "holding") * np.asarray(params.holding, float)[:, 0]
-    transit = np.zeros(stages)
-    if topology.has("transit_holding"):
-        transit = weight(params, "holding") * np.asarray(params.transit_holding, float)[:, 0]
+        raise UserError(f"Clark-Scarf is for stages in a row, and {env.name} is another network")
+    holding = weighted(params, "holding", "holding")
+    has_transit = topology.has("transit_holding")
+    transit = weighted(params, "holding", "transit_holding") if has_transit else np.zeros(stages)
     before = np.concatenate([[0.0], holding[:-1]])
     lead_times = np.asarray(topology.lead_times)
-    shortage = weight(params, "shortage") * float(np.asarray(params.shortage)[-1, 0])
+    shortage = weighted(params, "shortage", "shortage")[-1]
     if not shortage > 0 or not holding[-1] > 0:
         raise UserError("Clark-Scarf needs a shortage cost, and a holding cost at the last stage, above 0")
 
@@ -91,9 +100,10 @@ def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 10
             for here, there, lead in zip(holding, before, lead_times)
         ]
         cost, levels = recursion(chain[::-1], step * shortage)
-        cost += float((transit - before) @ lead_times) * law.mean(mass)  # every unit spends its lead time in transit
+        # every unit spends its lead time in transit, whatever the policy
+        cost += float((transit - before) @ lead_times) * law.mean(mass)
         if topology.has("unit_cost"):
-            cost += weight(params, "ordering") * float(np.sum(params.unit_cost)) * law.mean(mass)
+            cost += weighted(params, "ordering", "unit_cost").sum() * law.mean(mass)
         return cost, step * levels[::-1]
 
     law = demand_law(env, params, points)
@@ -111,10 +121,10 @@ def solve_serial_normal(
     shortage: float,
     points: int = 200,
 ) -> SerialOptimum:
-    """The optimum in continuous review: costs are rates, demand over a time t is normal(t mean, sqrt(t) deviation).
+    """The optimum in continuous review with normal demand: the model of Snyder & Shen, section 6.2.
 
-    The model of Snyder & Shen, section 6.2: goods in transit cost what they cost at the stage they left. Demand over a lead
-    time is cut at zero.
+    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero. Goods
+    in transit cost what they cost at the stage they left.
 
     Args:
       mean, deviation: of demand in a unit of time.
@@ -152,7 +162,8 @@ def recursion(stages: Sequence[Stage], shortage: float) -> tuple[float, np.ndarr
         if held_back is None:
             costs = newsvendor_costs(stage.charged, size, holding, charged - holding)
         else:
-            costs = newsvendor_costs(stage.charged, size, holding, -holding) + expected(stage.passed, held_back, slope)
+            costs = newsvendor_costs(stage.charged, size, holding, -holding)
+            costs += expected(stage.passed, held_back, slope)
         slope += holding
         level = int(np.argmin(costs))
         if level == size - 1:

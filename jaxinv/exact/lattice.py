@@ -1,7 +1,7 @@
 """Demand laws as probability masses on the points 0, step, 2 step, …, in float64 on the host.
 
-Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which moves an average
-cost by an amount of the order of step^2.
+Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which moves an
+average cost by an amount of the order of step^2.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy import signal, special
 
 from jaxinv.demand.processes import Normal, NormalParams, Tabulated
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
 
 NEGLIGIBLE = 1e-15
@@ -44,17 +44,15 @@ def demand_law(env: InventoryNetwork, params: InstanceParams, points: float) -> 
     """The law of an environment's demand.
 
     Args:
-      params: of one instance.
+      params: of one instance with one product.
       points: in the smallest standard deviation, where demand is not on whole numbers anyway.
 
     Raises:
-      UserError: where demand is not independent from period to period, or there are several products.
+      UserError: where demand is not independent from period to period, or orders and demand share no lattice.
     """
     process, numbers = env.world.demand, params.demand
-    if process.products > 1:
-        raise UserError(f"closed forms are for one product, and {env.name} has {process.products}")
     if env.topology.has("packs") and (isinstance(process, Normal) or np.any(np.asarray(params.pack_size) != 1)):
-        raise UserError("closed forms need orders of any size (integer_orders=false), or whole units and such demand")
+        raise UserError("closed forms need integer_orders=false, or demand in whole units and packs of one")
     if isinstance(process, Tabulated):
         cdf = np.asarray(numbers.cdf, float)[:, :, 0]
         local = tuple(np.diff(column, prepend=0.0, append=1.0) for column in cdf.T)
@@ -91,7 +89,8 @@ def sum_of(masses) -> np.ndarray:
     """Mass function of a sum of independent demands; of none, a certain zero."""
     total = np.ones(1)
     for mass in masses:
-        total = _trim(signal.fftconvolve(total, mass)) if min(len(total), len(mass)) > 64 else np.convolve(total, mass)
+        long = min(len(total), len(mass)) > 64
+        total = _trim(signal.fftconvolve(total, mass)) if long else np.convolve(total, mass)
     return total
 
 
@@ -126,29 +125,6 @@ def newsvendor_costs(mass: np.ndarray, size: int, holding: float, shortage: floa
     """h E(y - D)^+ + b E(D - y)^+ at the points y = 0 .. size-1, for costs a point; either may be negative."""
     short = shortfall(mass, size)
     return holding * (np.arange(size) - mass @ np.arange(len(mass)) + short) + shortage * short
-
-
-def weight(params: InstanceParams, part: str) -> float:
-    """The weight of a cost part in the reward."""
-    return float(np.asarray(params.weights)[COSTS.index(part)])
-
-
-def require(env: InventoryNetwork, what: str, allowed: set[str], backlog: bool | None = True) -> None:
-    """Refuses a network that a closed form says nothing about.
-
-    Args:
-      what: the closed form, for the message.
-      allowed: mechanisms that it knows.
-      backlog: what it asks for; None where both are fine.
-    """
-    topology = env.topology
-    strange = sorted(topology.mechanisms - allowed)
-    if strange:
-        raise UserError(f"{what} does not know {', '.join(strange)}, which {env.name} has")
-    if backlog is not None and topology.backlog != backlog:
-        raise UserError(f"{what} is for {'backlog' if backlog else 'lost sales'}, and {env.name} has the other")
-    if topology.lead_times is None or topology.ages > 1 or topology.return_lags:
-        raise UserError(f"{what} is for fixed lead times, without ageing or returns")
 
 
 def _correlated_total(mean, deviation, correlation: float, step: float) -> np.ndarray:

@@ -1,7 +1,8 @@
-"""The newsvendor; base-stock with backlog, which is a newsvendor over the lead time; and what that says of lost sales.
+"""The newsvendor, and base-stock with backlog, which is a newsvendor over the lead time.
 
-Pure functions of arrays: `jax.vmap` solves thousands of instances in one call. Costs are h a unit left over and b (or p)
-a unit short, at the end of a period; a mass function `[M]` holds the probabilities of 0, 1, .. M-1 units.
+Pure functions of arrays: `jax.vmap` solves thousands of instances in one call. Costs are h a unit left over and
+b (or p) a unit short, at the end of a period; a mass function `[M]` holds the probabilities of 0, 1, .. M-1
+units.
 """
 
 from typing import NamedTuple
@@ -46,8 +47,8 @@ def newsvendor_poisson(mean, holding, shortage, *, size: int) -> Stock:
 def base_stock(mass: jax.Array, lead_time, holding, shortage, *, longest: int) -> Stock:
     """The optimal base-stock level with backlog, and its average cost a period.
 
-    What is ordered in period t meets demand from t + L on, so the level has to cover L + 1 periods of demand; the policy
-    is optimal (Karlin & Scarf 1958).
+    What is ordered in period t meets demand from t + L on, so the level has to cover L + 1 periods of demand;
+    the policy is optimal (Karlin & Scarf 1958).
 
     Args:
       mass: `[M]` of one period.
@@ -67,10 +68,10 @@ def base_stock_normal(mean, deviation, lead_time, holding, shortage) -> Stock:
 def lost_sales_bound(mass: jax.Array, lead_time, holding, shortage, *, longest: int) -> jax.Array:
     """A lower bound on the average cost with lost sales, the larger of two.
 
-    (1) The stock that meets a period's demand is chosen without knowing it, so no period costs less than the newsvendor.
-    (2) With backlog at b = p / (L + 1): let it copy any policy of the lost-sales system and order every lost unit again in the
-    next period. It then owes a lost unit for at most L + 1 periods, which costs p, and never holds more (Janakiraman,
-    Seshadri & Shanthikumar 2007), so its optimum is no dearer.
+    (1) The stock that meets a period's demand is chosen without knowing it, so no period costs less than the
+    newsvendor. (2) With backlog at b = p / (L + 1): let it copy any policy of the lost-sales system and order
+    every lost unit again in the next period. It then owes a lost unit for at most L + 1 periods, which costs p,
+    and never holds more (Janakiraman, Seshadri & Shanthikumar 2007), so its optimum is no dearer.
     """
     waiting = base_stock(mass, lead_time, holding, shortage / (lead_time + 1.0), longest=longest).cost
     return jnp.maximum(newsvendor(mass, holding, shortage).cost, waiting)

@@ -1,8 +1,8 @@
 """One store with backlog on the host, in float64: the best base-stock level, (s, S) and (R, nQ), all exact.
 
-What is ordered in period t meets demand from t + L on. So the inventory position y after ordering decides the expected
-cost G(y) of period t + L alone, h E(y - D)^+ + b E(D - y)^+ with D the demand of L + 1 periods, and a policy costs its mean
-of G over the positions it visits, plus what it pays for ordering.
+What is ordered in period t meets demand from t + L on. So the inventory position y after ordering decides the
+expected cost G(y) of period t + L alone, h E(y - D)^+ + b E(D - y)^+ with D the demand of L + 1 periods, and a
+policy costs its mean of G over the positions it visits, plus what it pays for ordering.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ import numpy as np
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
-from jaxinv.exact.lattice import cover, demand_law, require, shortfall, weight
+from jaxinv.exact.lattice import cover, demand_law, shortfall
+from jaxinv.exact.scope import require_store, weighted
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Store:
 
     def __post_init__(self):
         if not self.holding > 0 or not self.shortage > 0:
-            raise UserError(f"holding {self.holding:g} and shortage {self.shortage:g} must be above 0 for an optimum")
+            raise UserError(f"holding={self.holding:g} and shortage={self.shortage:g} must be above 0")
         if len(self.mass) < 2 or self.mass[0] >= 1:
             raise UserError("demand is always zero; there is nothing to order for")
 
@@ -96,28 +97,26 @@ def read_store(env: InventoryNetwork, params: InstanceParams, points: int = 64) 
     Raises:
       UserError: for a network or a demand that this does not describe.
     """
-    require(env, "base-stock and (s, S) with backlog", {"packs", "unit_cost", "fixed_cost"})
+    require_store(env, "(s, S)", {"packs", "unit_cost", "fixed_cost"}, backlog=True)
     topology = env.topology
-    if topology.nodes > 1 or topology.edges > 1:
-        raise UserError(f"(s, S) is for one store with one supplier, and {env.name} has more")
     law = demand_law(env, params, points)
-
-    def of_unit(part: str, field: str) -> float:
-        return weight(params, part) * float(np.asarray(getattr(params, field)).item()) * law.step
-
+    ordering = {
+        name: weighted(params, "ordering", name).item() if topology.has(name) else 0.0
+        for name in ("fixed_cost", "unit_cost")
+    }
     return Store(
         mass=law.total,
         lead_time=topology.lead_times[0],
-        holding=of_unit("holding", "holding"),
-        shortage=of_unit("shortage", "shortage"),
-        fixed_cost=of_unit("ordering", "fixed_cost") / law.step if topology.has("fixed_cost") else 0.0,
-        unit_cost=of_unit("ordering", "unit_cost") if topology.has("unit_cost") else 0.0,
+        holding=weighted(params, "holding", "holding").item() * law.step,
+        shortage=weighted(params, "shortage", "shortage").item() * law.step,
+        fixed_cost=ordering["fixed_cost"],
+        unit_cost=ordering["unit_cost"] * law.step,
         step=law.step,
     )
 
 
 def optimal_order_up_to(store: Store) -> OrderPoint:
-    """The optimal (s, S), which no policy beats, by Zheng & Federgruen (1991, section 2); K = 0 gives base-stock."""
+    """The optimal (s, S), which no policy beats (Zheng & Federgruen 1991, section 2); K = 0 gives base-stock."""
     start = store.best_level()
     costs = _Costs(store)
     fixed, renewals = store.fixed_cost, _Renewals(store.mass)
@@ -143,9 +142,10 @@ def optimal_order_up_to(store: Store) -> OrderPoint:
 
 
 def order_up_to_cost(store: Store, s: int, up_to: int) -> float:
-    """Average cost a period of (s, S), in points: K and G at each position between orders, over the periods between them.
+    """Average cost a period of any (s, S), in points (Veinott & Wagner 1965).
 
-    (Veinott & Wagner 1965; the periods spent at S - j are the renewal density of demand.)
+    K and G at each position between two orders, over the periods between them; the periods spent at S - j are the
+    renewal density of demand.
     """
     visited = _Renewals(store.mass).density(up_to - s)
     costs = store.costs(s + 1, up_to)[::-1]
@@ -155,8 +155,9 @@ def order_up_to_cost(store: Store, s: int, up_to: int) -> float:
 def optimal_lots(store: Store, quantity: int | None = None) -> OrderPoint:
     """The optimal (R, nQ): at or below R, the fewest lots of Q that lift the position above R.
 
-    After ordering, the position is uniform on R + 1 .. R + Q (Hadley & Whitin 1961; for demand whose sizes have no common
-    divisor). An order, of however many lots, costs K. With demand of one unit at a time this is (r, Q).
+    After ordering, the position is uniform on R + 1 .. R + Q (Hadley & Whitin 1961; for demand whose sizes have
+    no common divisor). An order, of however many lots, costs K. With demand of one unit at a
+    time this is (r, Q).
 
     Args:
       quantity: Q in points; None to search for it. Its cost without K cannot fall in Q, so the search can stop.
