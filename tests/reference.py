@@ -164,6 +164,7 @@ class Reference:
             if bill > numbers["budget"]:
                 for edge in bought:
                     order[edge] *= numbers["budget"] / bill
+        allowed = order.copy()
         for node in range(net.nodes):
             leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
             cut = cut or bool(leaving)
@@ -172,20 +173,49 @@ class Reference:
         if any(source >= 0 for source in net.sources) or cut:
             for edge in range(net.edges):
                 for product in range(net.products):
-                    quantity = self.whole_packs(edge, product, order[edge, product], nearest=False)
+                    order[edge, product] = self.whole_packs(edge, product, order[edge, product], nearest=False)
+            if net.has("packs"):
+                self.last_packs(stock, order, allowed)
+            for edge in range(net.edges):
+                for product in range(net.products):
+                    quantity = order[edge, product]
                     if net.has("minimum_order") and 0 < quantity:
                         least = self.least(edge, product)
                         if abs(quantity - least) > DUST:
                             self.near(quantity - least)
                         if quantity < least - DUST:
-                            quantity = 0.0
-                    order[edge, product] = quantity
+                            order[edge, product] = 0.0
         if net.internal_backlog:
             for edge in range(net.edges):
                 for product in range(net.products):
                     missing = asked[edge, product] - order[edge, product]
                     stock.unshipped[edge, product] = missing if net.sources[edge] >= 0 and missing > DUST else 0.0
         return order
+
+    def last_packs(self, stock: Stock, order: np.ndarray, allowed: np.ndarray) -> None:
+        """Hands out whole packs that rounding left at a node, one at most to each edge, to the one that lacks most first."""
+        net = self.net
+        for node in range(net.nodes):
+            leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
+            for product in range(net.products):
+                left = stock.goods[node, product].sum() - sum(order[edge, product] for edge in leaving)
+                gaps = {edge: allowed[edge, product] - order[edge, product] for edge in leaving}
+                for one in leaving:
+                    for other in leaving:
+                        if abs(gaps[one] - gaps[other]) > DUST:
+                            self.near(gaps[one] - gaps[other])
+                for edge in sorted(leaving, key=lambda edge: -round(gaps[edge], 9)):  # a stable sort: first edges first
+                    pack = self.numbers["pack_size"][edge, product]
+                    if abs(gaps[edge] - pack) > DUST:
+                        self.near(gaps[edge] - pack)
+                    if gaps[edge] < pack - DUST:
+                        continue
+                    if abs(left - pack) > DUST:
+                        self.near(left - pack)
+                    if left < pack - DUST:
+                        break
+                    order[edge, product] += pack
+                    left -= pack
 
     def least(self, edge: int, product: int) -> float:
         """The smallest order that satisfies both the minimum and whole packs."""
@@ -216,6 +246,19 @@ class Reference:
         if self.net.rationing == "proportional":
             for edge in leaving:
                 order[edge, product] *= available / wanted
+        elif self.net.rationing == "equal_shortage":  # all lack the same, but none more than it asked for
+            missing = wanted - available
+            while missing > DUST:
+                asking = [edge for edge in leaving if order[edge, product] > DUST]
+                each = min(missing / len(asking), *(order[edge, product] for edge in asking))
+                for edge in asking:
+                    order[edge, product] -= each
+                missing -= each * len(asking)
+            for edge in leaving:
+                if order[edge, product] > DUST:
+                    self.near(order[edge, product])
+                else:
+                    order[edge, product] = 0.0
         else:
             for edge in leaving:
                 order[edge, product] = min(order[edge, product], available)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation import compare

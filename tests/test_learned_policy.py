@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from jaxinv.agents.ppo import PPOConfig, make_policy
 from jaxinv.envs import views
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.evaluation.rollout import BATCH, begin, rollout, unroll_world
 from jaxinv.policies.decode import FORMS, RATES, Decode
 from jaxinv.policies.policy import coverage, echelon_coverage

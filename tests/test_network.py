@@ -79,7 +79,7 @@ def topologies(draw, most_nodes=4):
         return_lags=return_lags,
         return_to=tuple(draw(st.integers(0, nodes - 1)) for _ in range(nodes)) if forwarded else (),
         tiers=draw(st.integers(1, 3)) if "freight" in mechanisms else 0,
-        rationing=draw(st.sampled_from(["proportional", "priority"])),
+        rationing=draw(st.sampled_from(["proportional", "equal_shortage", "priority"])),
         mechanisms=frozenset(mechanisms),
     )
 

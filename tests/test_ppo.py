@@ -11,7 +11,8 @@ from scipy import stats
 
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_numbers, stretch_length
 from jaxinv.agents.ppo import PPO, PPOConfig, _soon, generalised_advantage, pinball
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.experiment import STOCK_ONLY

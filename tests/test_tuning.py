@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure

@@ -8,9 +8,17 @@ import numpy as np
 from jaxinv.demand import processes, quantiles
 from jaxinv.errors import UserError, unknown
 
-LAWS = (
-    "poisson", "geometric", "negative_binomial", "uniform", "gamma", "normal", "truncated_normal", "seasonal", "ar1",
-)  # fmt: skip
+NUMBERS = {
+    "poisson": ("mean",),
+    "geometric": ("mean",),
+    "negative_binomial": ("mean", "dispersion"),
+    "uniform": ("low", "high"),
+    "gamma": ("mean", "variation"),
+    "rounded_normal": ("mean", "deviation"),
+}
+"""Laws on whole units, and the numbers that each has."""
+
+LAWS = (*NUMBERS, "normal", "truncated_normal", "seasonal", "ar1")
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Law:
       name: one of `LAWS`.
       mean: mean demand a period (before a normal law is cut at zero).
       deviation: standard deviation of the normal laws and of AR(1) innovations; for "seasonal" the seed has 0.1 mean.
+        The rounded normal is on whole units, and counts what is negative as zero.
       dispersion: r of the negative binomial, variance mean + mean^2 / r.
       persistence: phi of AR(1).
       amplitude, period: of the sine season, as a share of the mean and in periods.
@@ -51,9 +60,33 @@ class Law:
         if not 0 <= self.low < self.high:
             raise UserError(f"uniform demand needs 0 <= low < high, not {self.low} and {self.high}")
 
+    @classmethod
+    def parse(cls, text: str) -> "Law":
+        """A law on whole units from its name and numbers, such as "poisson(3)" or "rounded_normal(5, 1)"."""
+        name, _, rest = text.replace(" ", "").partition("(")
+        if name not in NUMBERS:
+            raise unknown("demand law on whole units", name, NUMBERS)
+        names = NUMBERS[name]
+        try:
+            numbers = [float(number) for number in rest.removesuffix(")").split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) != len(names):
+            raise UserError(f"demand law {text!r} must be written {name}({', '.join(names)})")
+        if name == "uniform":
+            numbers = [int(number) for number in numbers]
+        return cls(name, **dict(zip(names, numbers)))
+
     @property
     def average(self) -> float:
+        if self.name == "rounded_normal":
+            return float(np.sum(1.0 - self.table().astype(float)))
         return (self.low + self.high) / 2 if self.name == "uniform" else self.mean
+
+    def table(self) -> np.ndarray:
+        """The distribution function at 0, 1, … of a law on whole units `[M]`."""
+        make = getattr(quantiles, f"{self.name}_cdf")
+        return make(*(getattr(self, number) for number in NUMBERS[self.name]))
 
     def process(self, locations: int = 1, products: int = 1):
         """The process and its parameters for `[D, K]` independent copies of the law."""
@@ -75,12 +108,12 @@ class Law:
         if self.name == "ar1":
             params = processes.AutoRegressiveParams(full(self.mean), full(self.persistence), full(self.deviation))
             return processes.AutoRegressive(**size), params
-        table = {
-            "poisson": lambda: quantiles.poisson_cdf(self.mean),
-            "geometric": lambda: quantiles.geometric_cdf(self.mean),
-            "negative_binomial": lambda: quantiles.negative_binomial_cdf(self.mean, self.dispersion),
-            "uniform": lambda: quantiles.uniform_cdf(self.low, self.high),
-            "gamma": lambda: quantiles.gamma_cdf(self.mean, self.variation),
-        }[self.name]()
+        table = self.table()
         cdf = np.broadcast_to(table[:, None, None], (len(table), locations, products))
         return processes.Tabulated(**size), processes.TableParams(jnp.asarray(cdf))
+
+
+def independent(laws: list[Law]):
+    """The process and its parameters for one product with a law on whole units at each location."""
+    cdf = quantiles.stack_tables([law.table() for law in laws])
+    return processes.Tabulated(locations=len(laws)), processes.TableParams(jnp.asarray(cdf[:, :, None]))

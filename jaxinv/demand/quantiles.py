@@ -78,6 +78,13 @@ def gamma_cdf(mean: float, variation: float) -> np.ndarray:
     return law.cdf(np.arange(last) + 0.5).astype(np.float32)
 
 
+def rounded_normal_cdf(mean: float, deviation: float) -> np.ndarray:
+    """Normal demand rounded to whole units, what is negative read as zero."""
+    law = stats.norm(mean, max(deviation, 1e-9))
+    last = max(int(law.ppf(1 - TAIL) + 0.5), 1)
+    return law.cdf(np.arange(last) + 0.5).astype(np.float32)
+
+
 def lognormal_mass(mean: float, variation: float, longest: int) -> np.ndarray:
     """Probabilities of 0 .. `longest` periods of a lognormal time, rounded and held to 1 .. `longest`.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments.environment import EnvParams
 
@@ -182,11 +183,13 @@ def ship(topology, state, action, params):
         bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
         paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
         order = jnp.where(bought, order * _cut(params.budget, paid), order)
-    stock = state.on_hand
+    stock, allowed = state.on_hand, order
     if topology.internal:
         order = _ration(topology, stock, order)
     if order is not asked:  # a cut may have broken packs and minimum orders
         order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
+        if topology.has("packs") and topology.internal:
+            order = order + jax.lax.stop_gradient(_last_packs(topology, stock, order, allowed, params))
         if topology.has("minimum_order"):
             order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
     if topology.internal:
@@ -239,15 +242,38 @@ def _ration(topology, stock, order):
     if topology.rationing == "proportional":
         share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
         return jnp.where(from_supplier, order, order * share)
-    earlier = jnp.asarray(
-        [[other < edge and topology.sources[other] == topology.sources[edge] for other in range(topology.edges)]
-         for edge in range(topology.edges)], jnp.float32,
-    )  # fmt: skip
+    if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
+        larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
+        lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
+        each = (lacking / jnp.maximum(larger.sum(1), 1))[None]
+        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each, 0.0), 1)
+        left = order - shortage
+        dust = ROUNDING * topology.at_source(topology.out_of_nodes(order))
+        return jnp.where(from_supplier, order, jnp.where(left > dust, left, 0.0))
+    earlier = jnp.asarray(np.tril(_rivals(topology), -1), jnp.float32)
     left = topology.at_source(stock) - jnp.tensordot(earlier, order, axes=1, precision="highest")
     return jnp.where(from_supplier, order, jnp.clip(order, 0.0, jnp.maximum(left, 0.0)))
 
 
+def _last_packs(topology, stock, order, allowed, params):
+    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may have."""
+    gap, pack = allowed - order, params.pack_size
+    wants = gap >= pack * (1.0 - ROUNDING)
+    edge = np.arange(topology.edges)
+    first = (gap[None] > gap[:, None]) | ((gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None])
+    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], pack[None], 0.0).sum(1)  # this pack included
+    left = topology.at_source(stock - topology.out_of_nodes(order))
+    return jnp.where(wants & (ahead <= left * (1.0 + ROUNDING)), pack, 0.0)
+
+
+def _rivals(topology):
+    """`[E, E]`, whether two edges (or an edge and itself) leave the same node."""
+    sources = np.asarray(topology.sources)
+    return (sources[:, None] == sources[None, :]) & (sources != SUPPLIER)[:, None]
+
+
 def delivered_at_once(topology, order, exogenous):
+    """What arrives in the period it is shipped in `[E, K]`: shipments with lead time 0."""
     if topology.random_lead_time:
         return order * (exogenous.lead_time == 0)[:, None]
     if 0 not in topology.lead_times:

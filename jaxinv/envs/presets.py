@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
 from jaxinv.demand.laws import Law
-from jaxinv.demand.processes import Normal, NormalParams, Replay, TraceParams
+from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive, weight_vector
@@ -285,7 +285,7 @@ class Serial(Preset):
             stock = jnp.asarray(self.initial_stock, jnp.float32)[:, None]
             params = params.replace(initial_low=stock, initial_high=stock)
         env = InventoryNetwork(topology, World(process), params, self.history, "serial")
-        if self.demand_path:
+        if self.demand_path or self.initial_stock:  # a game from a given start
             return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
         return Problem(env, params, params, test_periods=1000, warm_up=200)
 
@@ -319,64 +319,6 @@ Twelve units on hand, and four more in each week of the two that shipments take 
 starts its own orders at once. On hand are 16 at reset because the first four have arrived. Demand steps from 4 to 8 in
 the fifth of 36 weeks.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneWarehouseManyStores(Preset):
-    """One warehouse that supplies many stores with lost sales and correlated normal demand (Alvo et al. 2306.11246).
-
-    Store means are uniform on 2.5 .. 7.5, coefficients of variation on .25 .. .5, holding costs on .7 .. 1.3, shortage
-    costs on 6.3 .. 11.7 and lead times on {2, 3}, drawn once from `instance_seed`.
-
-    Attributes:
-      stores: number of stores.
-      correlation: between the demands of any two stores.
-      warehouse_lead_time, warehouse_holding_cost: of the warehouse.
-    """
-
-    stores: int = 10
-    correlation: float = 0.5
-    warehouse_lead_time: int = 3
-    warehouse_holding_cost: float = 0.3
-    instance_seed: int = 0
-    integer_orders: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        positive(self, "stores")
-        not_negative(self, "warehouse_lead_time", "warehouse_holding_cost")
-        if not 0 <= self.correlation < 1:
-            raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
-
-    def build(self) -> Problem:
-        draw = np.random.default_rng(self.instance_seed)
-        mean = draw.uniform(2.5, 7.5, self.stores)
-        deviation = mean * draw.uniform(0.25, 0.5, self.stores)
-        holding = draw.uniform(0.7, 1.3, self.stores)
-        shortage = draw.uniform(6.3, 11.7, self.stores)
-        lead_times = (self.warehouse_lead_time, *(int(lead) for lead in draw.integers(2, 4, self.stores)))
-        topology = Topology(
-            nodes=1 + self.stores,
-            sources=(SUPPLIER, *(0,) * self.stores),
-            destinations=tuple(range(1 + self.stores)),
-            demand_nodes=tuple(range(1, 1 + self.stores)),
-            lead_times=lead_times,
-            mechanisms=frozenset({"packs"} if self.integer_orders else set()),
-            node_names=("warehouse", *(f"store {store}" for store in range(self.stores))),
-        )
-        scale = np.concatenate([[mean.sum()], mean])[:, None]
-        params = network_params(
-            self, topology, scale, lead_times, [self.warehouse_holding_cost, *holding], [0.0, *shortage]
-        ).replace(
-            demand=NormalParams(
-                jnp.asarray(mean[:, None], jnp.float32),
-                jnp.asarray(deviation[:, None], jnp.float32),
-                jnp.float32(self.correlation),
-            )
-        )
-        world = World(Normal(locations=self.stores, correlated=self.correlation > 0))
-        env = InventoryNetwork(topology, world, params, self.history, "one_warehouse_many_stores")
-        return Problem(env, params, params, test_periods=500, warm_up=100)
 
 
 def network_params(preset: Preset, topology: Topology, scale, lead_time, holding, shortage) -> InstanceParams:

@@ -8,7 +8,8 @@ import gymnax
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Perishable, Serial
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Perishable, Serial
 from jaxinv.envs.problem import Preset
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import unknown

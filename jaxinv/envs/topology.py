@@ -33,6 +33,8 @@ MECHANISMS = {
 }
 """Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""
 
+RATIONING = ("proportional", "equal_shortage", "priority")
+
 RELAXABLE = frozenset({"packs", "minimum_order"})
 
 
@@ -59,7 +61,8 @@ class Topology:
       return_lags: longest lag, in periods, after which a sold unit may come back; 0 without returns.
       return_to: for each node, the node that the forwarded share of its returns goes to; empty for none.
       tiers: quantity tiers of the freight tariff, with mechanism "freight".
-      rationing: how a node shares stock that falls short, "proportional" or "priority" (edge order).
+      rationing: how a node shares stock that falls short: "proportional" to what is asked, "equal_shortage" (the largest
+        unfilled request is made as small as can be), or "priority" (edge order).
       mechanisms: names out of `MECHANISMS`.
       node_names, edge_names: for reports; numbered where empty.
     """
@@ -199,8 +202,8 @@ def _check(topology: Topology) -> None:
     for name in topology.mechanisms:
         if name not in MECHANISMS:
             raise unknown("mechanism", name, MECHANISMS)
-    if topology.rationing not in ("proportional", "priority"):
-        raise unknown("rationing", topology.rationing, ("proportional", "priority"))
+    if topology.rationing not in RATIONING:
+        raise unknown("rationing", topology.rationing, RATIONING)
     if topology.issuing not in ("oldest", "freshest"):
         raise unknown("issuing", topology.issuing, ("oldest", "freshest"))
     if topology.ages > 1 and topology.internal:
