@@ -31,7 +31,8 @@ WIDENINGS = 6
 
 @dataclass(frozen=True)
 class TablePolicy(Policy):
-    """A policy that looks its orders up: `params` is `[X * R, E * K]`, one row a state of the grid.
+    """A policy that looks its orders up: `params` is `[X * R, E * K]`, one row a state of the grid, or `[T, X * R, E * K]`
+    where the orders of each of T periods differ.
 
     Attributes:
       grid: how states are numbered; what lies beyond it counts as its bound.
@@ -42,7 +43,8 @@ class TablePolicy(Policy):
     def act(self, params, observation, context):
         stock, pipeline = self.grid.vectors(observation)
         state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(pipeline)
-        return params[state].reshape(self.topology.edges, self.topology.products).astype(jnp.float32)
+        orders = params[state] if params.ndim == 2 else params[observation.time, state]
+        return orders.reshape(self.topology.edges, self.topology.products).astype(jnp.float32)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Instance:
       name: short and unique.
       family: one of `FAMILIES`.
       source: author, year and table.
-      preset, options: what builds it.
+      preset, options: what builds it; without a preset, the options of a closed form.
       published: numbers by what was measured: "optimal", the name of a rule at its best, or a name that the study of the
         family knows.
       slow: whether it takes minutes rather than seconds.
@@ -39,7 +39,7 @@ class Instance:
     name: str
     family: str
     source: str
-    preset: str
+    preset: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     published: dict[str, Published] = field(default_factory=dict)
     slow: bool = False

@@ -8,28 +8,38 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
+from jaxinv.evaluation.compare import Contestant, measure as measure_paths
 from jaxinv.evaluation.simulate import simulate
+from jaxinv.evaluation.tuning import tune
 from jaxinv.exact import Enumeration, enumerate_states
+from jaxinv.exact.clark_scarf import solve_serial_normal
 from jaxinv.exact.in_class import BestRule, RuleCosts, best_numbers
 from jaxinv.exact.lattice import cover
+from jaxinv.exact.solve import pure_numbers
 from jaxinv.exact.value_iteration import iterate
 from jaxinv.instances import INSTANCES, Instance, Published, instances_of
+from jaxinv.instances.networks import STERMAN
 from jaxinv.instances.perishable import DISCOUNT, PERIODS
-from jaxinv.policies.rules import make_rule
+from jaxinv.policies.rules import AnchorAndAdjust, make_rule
+from jaxinv.studies import deepstock_optimum
 
 PUBLISHED_PATHS = 10_000
 """Paths that the perishable returns were averaged over in print."""
 
 DISCOUNTED = (1 - DISCOUNT**PERIODS) / (1 - DISCOUNT)
 """A return is discounted over a year that starts in the steady state: that many mean rewards."""
+
+TUNING = 20_000_000
+"""Periods that levels of a network are tuned with."""
 
 PATHS, LONG = 4096, 1000
 """Paths and counted periods of a simulation: four million periods, as in print."""
@@ -46,8 +56,12 @@ class Bench:
     """One instance and what has been worked out on it, each thing once."""
 
     def __init__(self, instance: Instance):
-        self.instance, self.problem = instance, instance.problem()
+        self.instance = instance
         self._solved: dict[float, Enumeration] = {}
+
+    @cached_property
+    def problem(self) -> Problem:
+        return self.instance.problem()
 
     @property
     def env(self):
@@ -175,6 +189,44 @@ def base_stock_return(bench: Bench) -> Measured:
     return Measured(-DISCOUNTED * costs({"level": np.full((1, 1), level)}))
 
 
+def continuous_review(bench: Bench) -> Measured:
+    found = solve_serial_normal(**bench.instance.options)
+    return Measured(found.average_cost, found.error)
+
+
+def anchor_and_adjust(bench: Bench) -> Measured:
+    """The total cost of one game."""
+    env, params = bench.env, bench.params
+    rule = AnchorAndAdjust(env.topology, settled=5)
+    edges = (env.topology.edges, 1)
+    numbers = {name: np.broadcast_to(np.reshape(value, (-1, 1)), edges) for name, value in STERMAN.items()}
+    pure = pure_numbers(rule, numbers, env, params)
+    weeks = bench.instance.options["horizon"]
+    return Measured(-float(simulate(env, params, rule, pure, jax.random.key(0), batch=1, periods=weeks).reward[0]))
+
+
+def echelon_base_stock(bench: Bench) -> Measured:
+    """Levels tuned by simulation, then their cost on fresh paths."""
+    key = jax.random.key(0)
+    tuned = tune(bench.problem, make_rule("echelon_base_stock", bench.env.topology), key, TUNING)
+    contestant = Contestant("echelon_base_stock", tuned.rule, tuned.params)
+    costs = -measure_paths(bench.problem, contestant, key, PATHS).reward
+    return Measured(float(costs.mean()), float(costs.std()) / math.sqrt(len(costs)))
+
+
+def deepstock_expected(bench: Bench) -> Measured:
+    return Measured(deepstock_optimum.expected_cost(bench.problem))
+
+
+def deepstock_tested(bench: Bench, law: np.ndarray = deepstock_optimum.TRUE_LAW) -> Measured:
+    costs = deepstock_optimum.costs_on_test_paths(bench.problem, law)
+    return Measured(costs.mean(), costs.std() / math.sqrt(len(costs)))
+
+
+def deepstock_learned(bench: Bench) -> Measured:
+    return deepstock_tested(bench, deepstock_optimum.empirical_law())
+
+
 MEASURES: dict[str, Callable[[Bench], Measured]] = {
     "optimal": optimal,
     "capped_base_stock": capped_base_stock,
@@ -185,6 +237,12 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
     "r_nQ": lots,
     "optimal return": optimal_return,
     "base_stock return": base_stock_return,
+    "continuous review": continuous_review,
+    "anchor_and_adjust": anchor_and_adjust,
+    "echelon_base_stock over 100 periods": echelon_base_stock,
+    "expected cost a day": deepstock_expected,
+    "cost on test paths": deepstock_tested,
+    "cost on test paths, law from 10 paths": deepstock_learned,
 }
 
 
