@@ -110,8 +110,8 @@ def test_a_thousand_backlog_instances_in_one_call():
 
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (instances, *jnp.shape(leaf))), params)
     params = params.replace(
-        demand=TableParams(cdf[:, :, None, None]), pack_size=None, lead_time=jnp.asarray(lead[:, None], jnp.float32),
-        holding=stacked(holding), shortage=stacked(shortage), scale=stacked(mean), initial_pipeline=stacked(mean),
+        demand=TableParams(cdf[:, :, None, None]), pack_size=None,
+        lead_time=jnp.asarray(lead[:, None], jnp.float32), holding=stacked(holding), shortage=stacked(shortage), scale=stacked(mean), initial_pipeline=stacked(mean),
     )  # fmt: skip
     env = InventoryNetwork(topology, World(Law().process()[0], QuotedLeadTimes()), params, name="backlog")
     rule = make_rule("base_stock", topology)
