@@ -110,7 +110,8 @@ def test_a_thousand_backlog_instances_in_one_call():
 
     params = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (instances, *jnp.shape(leaf))), params)
     params = params.replace(
-        demand=TableParams(cdf[:, :, None, None]), pack_size=None, lead_time=jnp.asarray(lead[:, None], jnp.float32),
+        demand=TableParams(cdf[:, :, None, None]), pack_size=None,
+        lead_time=jnp.asarray(lead[:, None], jnp.float32),
         holding=stacked(holding), shortage=stacked(shortage), scale=stacked(mean), initial_pipeline=stacked(mean),
     )  # fmt: skip
     env = InventoryNetwork(topology, World(Law().process()[0], QuotedLeadTimes()), params, name="backlog")
@@ -484,7 +485,7 @@ def test_any_value_function_gives_a_bound():
         (path_bound, "dual_sourcing", {}, "one store with one supplier"),
         (dual_bound, "backlog", {}, "is for lost sales"),
         (dual_bound, "lost_sales", dict(fixed_cost=5.0), "does not know fixed_cost"),
-        (dual_bound, "lost_sales", dict(lead_time=0), "lead_time of 1 or more"),
+        (dual_bound, "lost_sales", dict(lead_time=0), "lead_time of at least 1"),
         (dual_bound, "lost_sales", dict(demand="normal", integer_orders=False), "whole demand"),
     ],
 )

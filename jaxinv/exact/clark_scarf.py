@@ -123,8 +123,8 @@ def solve_serial_normal(
 ) -> SerialOptimum:
     """The optimum in continuous review with normal demand: the model of Snyder & Shen, section 6.2.
 
-    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero. Goods
-    in transit cost what they cost at the stage they left.
+    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero.
+    Goods in transit cost what they cost at the stage they left.
 
     Args:
       mean, deviation: of demand in a unit of time.

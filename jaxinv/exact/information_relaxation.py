@@ -41,7 +41,7 @@ def dual_bound(env: InventoryNetwork, params: InstanceParams, demand: jax.Array)
     require_store(env, "the information-relaxation bound", {"packs"}, backlog=False)
     topology = env.topology
     if topology.lead_times[0] < 1:
-        raise UserError("the information-relaxation bound needs lead_time of 1 or more; at 0 the newsvendor is optimal")
+        raise UserError("the information-relaxation bound needs lead_time of at least 1; at 0 use the newsvendor")
     law = demand_law(env, params, points=1)
     if law.step != 1.0 or not topology.has("packs"):
         raise UserError("the information-relaxation bound is for whole demand and whole orders")

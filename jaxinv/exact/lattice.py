@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import signal, special
 
-from jaxinv.demand.processes import Normal, NormalParams, Tabulated
+from jaxinv.demand.processes import Normal, Tabulated
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
