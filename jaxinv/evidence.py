@@ -73,7 +73,7 @@ def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
 def best_bound(problem: Problem, key: jax.Array, paths: int):
     """A lower bound on the cost a period, one number or one a path; None where none is known."""
     clairvoyant = just_in_time(problem, key, paths)
-    bound = None if problem.instances else lower_bound(problem.env, problem.test)
+    bound = None if problem.instances else lower_bound(problem.env, problem.test, QUICK)
     if clairvoyant is None or (bound is not None and bound > clairvoyant.mean()):
         return bound
     return clairvoyant

@@ -200,11 +200,8 @@ def applicable_rules(problem: Problem) -> list[str]:
         "r_nQ": True,
         "constant_order": not topology.backlog,
         "dual_index": shared,
-<<<<<<< HEAD
         "tailored_base_surge": shared and not topology.internal,
-=======
         "anchor_and_adjust": bool(topology.order_delays),
->>>>>>> worlds
         "newsvendor_smoothing": history >= 4,
         "newsvendor_seasonal": history >= 2 * season(problem),
     }
