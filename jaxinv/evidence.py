@@ -20,7 +20,6 @@ LEAST_PERIODS = 4_000_000
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
 
-
 QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
 
@@ -115,17 +114,24 @@ def evidence_table(rows: list[dict[str, Any]], title: str):
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """One sentence: what the first row's comparison with the best tuned rule says."""
+    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence each."""
     first = rows[0]
     interval = first["relative_difference_interval"]
     if interval is None:
         return "one path leaves no interval; evaluate on more"
     low, high = interval
     difference = first["relative_difference"]
-    if high < 0:
-        said = f"cheaper than the best tuned rule by {-difference:.2f}%"
-    elif low > 0:
-        said = f"dearer than the best tuned rule by {difference:.2f}%"
+    if difference == low == high == 0:
+        said = f"{first['policy']} is the best of the tuned rules"
     else:
-        said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
-    return f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
+        if high < 0:
+            said = f"cheaper than the best tuned rule by {-difference:.2f}%"
+        elif low > 0:
+            said = f"dearer than the best tuned rule by {difference:.2f}%"
+        else:
+            said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
+        said = f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
+    if first["gap"] is None:
+        return said
+    low, high = (100 * end for end in first["gap_interval"])
+    return f"{said}. It is {100 * first['gap']:.2f}% above the {first['reference']} ({low:.2f} to {high:.2f}%)"
