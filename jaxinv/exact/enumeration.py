@@ -116,7 +116,7 @@ def enumerate_states(
     for _ in range(WIDENINGS):
         check_size(grid, memory, most)
         mdp = tabulate(env, params, grid)
-        values = iterate(mdp, None, discount, tolerance)
+        values = iterate(mdp, discount, tolerance)
         orders = greedy(mdp, values.value, discount)
         seen = visits(mdp, orders)
         wider = widened(env, params, grid, seen)
@@ -159,12 +159,14 @@ class Visits:
     """Where a policy spends its time.
 
     Attributes:
+      cost: average cost a period.
       share: `[X, R]` of periods in each state, in the long run.
       most_ordered: `[E * K]` share of periods with the largest order of the grid.
       spilt: share of periods in which stock spills over the grid, and so is not what the network would have.
       cut: probability a period that demand leaves less stock than the grid holds.
     """
 
+    cost: float
     share: np.ndarray
     most_ordered: np.ndarray
     spilt: float
@@ -172,7 +174,8 @@ class Visits:
 
 
 def visits(mdp: MDP, orders: np.ndarray) -> Visits:
-    """The steady state of a policy `[X, R]`, from the middle of the grid."""
+    """The steady state of a policy `[X, R]`, from the middle of the grid, and its cost: a policy evaluation that looks at
+    none but the states that the policy comes to."""
     pipelines = mdp.grid.pipeline.size
     states, rows, columns, chances, spilt = _reached(mdp, orders)
     chain = sparse.csr_matrix((chances, (rows, columns)), (len(states), len(states))).T.tocsr()
@@ -188,10 +191,14 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
     stock, pipeline = np.divmod(states, pipelines)
     order = orders[stock, pipeline]
     offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+    cost = mdp.serve_cost[offered] + mdp.move_cost[pipeline, order]
     largest = mdp.grid.orders.points()[order] == np.array(mdp.grid.orders.high)
     whole = np.zeros(orders.size)
     whole[states] = share
-    return Visits(whole.reshape(orders.shape), share @ largest, float(share @ spilt), float(share @ mdp.cut[offered]))
+    return Visits(
+        float(share @ cost), whole.reshape(orders.shape), share @ largest, float(share @ spilt),
+        float(share @ mdp.cut[offered]),
+    )  # fmt: skip
 
 
 def _reached(mdp: MDP, orders: np.ndarray):

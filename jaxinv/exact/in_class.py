@@ -1,7 +1,7 @@
 """Classical rules at their best: the exact cost of a rule, and the whole numbers that make it least.
 
-A rule is a policy like any other, so its average cost is a policy evaluation on the tables that the optimum is computed
-from. Its numbers are searched one step at a time in all directions at once, from a start that simulation found.
+A rule is a policy like any other, so its average cost is that of its steady state on the tables that the optimum is
+computed from. Its numbers are searched one step at a time in all directions at once, from a start that simulation found.
 """
 
 import itertools
@@ -19,7 +19,6 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.mdp import Grid, covered, tabulate
-from jaxinv.exact.value_iteration import iterate
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]
@@ -68,8 +67,7 @@ class RuleCosts:
             seen = visits(self.mdp, orders)
             most = wanted[seen.share > RARE].max(0)
             if seen.spilt <= RARE and (most <= self.grid.orders.high).all():
-                values = iterate(self.mdp, orders)
-                return float(values.low + values.high) / 2
+                return seen.cost
             stock = [int(1.25 * high) + 1 if seen.spilt > RARE else high for high in self.grid.stock.high]
             largest = np.maximum(most, self.grid.orders.high).tolist()
             self._use(Grid.of(topology, self.grid.stock.low, stock, largest))

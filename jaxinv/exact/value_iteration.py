@@ -61,14 +61,8 @@ def best_order(costs, rows):
     return costs.argmin(-1).astype(jnp.int32)
 
 
-def prescribed(policy: jax.Array):
-    """Keeps the cost of the order that a policy `[X, R]` prescribes, for its evaluation."""
-    return lambda costs, rows: jnp.take_along_axis(costs, policy[:, rows][..., None], -1)[..., 0]
-
-
 @partial(jax.jit, static_argnames=("discounted", "most"))
-def _iterate(mdp, policy, discount, discounted, tolerance, most):
-    choose = cheapest if policy is None else prescribed(policy)
+def _iterate(mdp, discount, discounted, tolerance, most):
     start = jnp.zeros((mdp.serve_cost.shape[0], mdp.arrival.shape[0]))
 
     def going_on(carry):
@@ -77,7 +71,7 @@ def _iterate(mdp, policy, discount, discounted, tolerance, most):
 
     def step(carry):
         value, _, _, sweeps = carry
-        change = sweep(mdp, value, discount, choose) - value
+        change = sweep(mdp, value, discount, cheapest) - value
         low, high = change.min(), change.max()
         after = value + DAMPING * change
         if discounted:  # on to the middle of the bounds
@@ -88,17 +82,14 @@ def _iterate(mdp, policy, discount, discounted, tolerance, most):
     return Values(*jax.lax.while_loop(going_on, step, (start, -jnp.inf, jnp.inf, 0)))
 
 
-def iterate(
-    mdp: MDP, policy: jax.Array | None = None, discount: float = 1.0, tolerance: float = 1e-7, most: int = 20_000
-) -> Values:
-    """Value iteration of the best policy, or of a given one.
+def iterate(mdp: MDP, discount: float = 1.0, tolerance: float = 1e-7, most: int = 20_000) -> Values:
+    """Value iteration of the best policy.
 
     - `discount=1`: relative value iteration (White 1963). The average cost lies between the least and the largest change
       of a sweep (Odoni 1969), which is what `low` and `high` are.
     - below 1: discounted cost to go, with MacQueen's bounds (1966): the true values lie within `high - low` of `value`.
 
     Args:
-      policy: numbers of orders `[X, R]`.
       tolerance: of `high - low`, relative to the cost.
 
     Raises:
@@ -106,7 +97,7 @@ def iterate(
     """
     with jax.enable_x64(True):
         mdp = jax.tree.map(jnp.asarray, mdp)
-        result = jax.device_get(_iterate(mdp, policy, jnp.float64(discount), discount < 1, jnp.float64(tolerance), most))
+        result = jax.device_get(_iterate(mdp, jnp.float64(discount), discount < 1, jnp.float64(tolerance), most))
     if not result.high - result.low <= tolerance * max(1.0, abs(result.high)):
         raise UserError(
             f"value iteration did not converge: after {result.sweeps} sweeps the cost is only known to lie between "
