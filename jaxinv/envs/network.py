@@ -245,8 +245,8 @@ def _ration(topology, stock, order):
     if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
         larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
         lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
-        each = (lacking / jnp.maximum(larger.sum(1), 1))[None]
-        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each, 0.0), 1)
+        each = jnp.maximum(lacking, 0.0) / jnp.maximum(larger.sum(1), 1)
+        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each[None], 0.0), 1)
         left = order - shortage
         dust = ROUNDING * topology.at_source(topology.out_of_nodes(order))
         return jnp.where(from_supplier, order, jnp.where(left > dust, left, 0.0))
