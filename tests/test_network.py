@@ -329,6 +329,7 @@ CONTINUOUS = {
     "backlog": dict(demand="truncated_normal", mean=5.0, lead_time=2, integer_orders=False),
     "serial": dict(lead_times=(2, 1, 2), holding_costs=(0.25, 0.5, 1.0)),
     "one_warehouse_many_stores": dict(stores=3),
+    "one_warehouse_many_stores, equal shortage": dict(stores=3, rationing="equal_shortage"),
     "serial, orders owed and delayed": dict(
         lead_times=(2, 1, 2), holding_costs=(0.25, 0.5, 1.0), internal_backlog=True, order_delays=(1, 0, 2),
         internal_shortage_cost=0.7,
