@@ -7,8 +7,8 @@ from jaxinv.errors import UserError
 def main(argv: list[str]) -> None:
     made = parser(
         "evaluate",
-        "Evaluates trained runs and classical rules on the same held-out demand. Rules are tuned on training demand "
-        "first; without any named, all that apply are.",
+        "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out demand. Rules are tuned on "
+        "training demand first; without any named, all that apply are.",
         arguments="WHAT ... [key=value ...]",
         examples=(
             "my-run",
@@ -34,12 +34,12 @@ def main(argv: list[str]) -> None:
     rules = tuple(name for name in what if name in RULES)
     trained = []
     for name in what:
-        if name in RULES:
+        if name in (*RULES, "optimal"):
             continue
         try:
             Run.open(name, args.runs)
         except UserError as error:
-            raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)})") from None
+            raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)}, or optimal)") from None
         trained.append(trained_policies(name, args.runs))
     if trained and (args.env or overrides):
         raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     rules_of(experiment.problem, asked)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
-    rows = judge(experiment.problem, policies, asked, periods, args.seed)
+    rows = judge(experiment.problem, policies, asked, periods, args.seed, "optimal" in what)
     emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
 
 

@@ -1,5 +1,6 @@
 """The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
 
+import math
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
 from jaxinv.evaluation.tuning import Tuned, applicable_rules, tune_many
+from jaxinv.exact import solve
+from jaxinv.exact.bounds import lower_bound
 from jaxinv.policies.rules import RULES
 
 LEAST_PERIODS = 4_000_000
@@ -17,9 +20,12 @@ LEAST_PERIODS = 4_000_000
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
 
+QUICK = 4e6
+"""States times orders up to which an optimum is worked out unasked: seconds."""
+
 
 def judge(
-    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int
+    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False
 ) -> list[dict[str, Any]]:
     """Evaluation rows of policies and of rules tuned with as many simulated periods.
 
@@ -28,21 +34,48 @@ def judge(
       config: an `EvaluationConfig`.
       trained_periods: simulated periods that the policies were trained with.
       seed: of tuning and of the held-out noise (both streams are apart from training's).
+      optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to find.
+
+    A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower bound.
 
     The rule that all are compared with is the one that turns out cheapest on the held-out demand, which leans against
     the learned policy: on real sales the cheapest in training can be far from it later.
     """
     key = jax.random.fold_in(jax.random.key(seed), 1)
     rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
-    contestants = policies + contestants_of(rules)
+    optimal = optimal_policy(problem, optimum)
+    contestants = policies + contestants_of(rules) + optimal
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
-        reference=just_in_time(problem, key, config.paths),
+        reference=optimal[0].name if optimal else best_bound(problem, key, config.paths),
     )  # fmt: skip
     for row in rows:
         tuned = rules.get(row["policy"])
         row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
+        row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     return rows
+
+
+def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
+    """The optimal policy, alone in a list; an empty one where it is not known and not required."""
+    try:
+        if problem.instances:
+            raise UserError(f"optimal: these are {problem.instances} instances, each a problem of its own")
+        solution = solve(problem.env, problem.test, most=math.inf if required else QUICK)
+    except UserError:
+        if required:
+            raise
+        return []
+    return [Contestant("optimal", solution.policy, solution.params)]
+
+
+def best_bound(problem: Problem, key: jax.Array, paths: int):
+    """A lower bound on the cost a period, one number or one a path; None where none is known."""
+    clairvoyant = just_in_time(problem, key, paths)
+    bound = None if problem.instances else lower_bound(problem.env, problem.test, QUICK)
+    if clairvoyant is None or (bound is not None and bound > clairvoyant.mean()):
+        return bound
+    return clairvoyant
 
 
 def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:
@@ -81,17 +114,24 @@ def evidence_table(rows: list[dict[str, Any]], title: str):
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """One sentence: what the first row's comparison with the best tuned rule says."""
+    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence each."""
     first = rows[0]
     interval = first["relative_difference_interval"]
     if interval is None:
         return "one path leaves no interval; evaluate on more"
     low, high = interval
     difference = first["relative_difference"]
-    if high < 0:
-        said = f"cheaper than the best tuned rule by {-difference:.2f}%"
-    elif low > 0:
-        said = f"dearer than the best tuned rule by {difference:.2f}%"
+    if difference == low == high == 0:
+        said = f"{first['policy']} is the best of the tuned rules"
     else:
-        said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
-    return f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
+        if high < 0:
+            said = f"cheaper than the best tuned rule by {-difference:.2f}%"
+        elif low > 0:
+            said = f"dearer than the best tuned rule by {difference:.2f}%"
+        else:
+            said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
+        said = f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
+    if first["gap"] is None:
+        return said
+    low, high = (100 * end for end in first["gap_interval"])
+    return f"{said}. It is {100 * first['gap']:.2f}% above the {first['reference']} ({low:.2f} to {high:.2f}%)"

@@ -13,7 +13,8 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation import compare
 from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, evaluate, just_in_time, measure
-from jaxinv.evaluation.rollout import BATCH
+from jaxinv.evaluation.rollout import BATCH, play_world
+from jaxinv.evaluation.simulate import simulate, simulate_in
 from jaxinv.evaluation.tuning import Tuned, rule_for
 
 KEY = jax.random.key(11)
@@ -98,6 +99,18 @@ def test_groups_of_instances_give_each_instance_its_own_numbers(monkeypatch):
     assert stock[-1] > stock[0]
     rows = evaluate(problem, [own, shared], KEY, baseline="own")
     assert sum(rows[0]["parts"].values()) == pytest.approx(rows[0]["cost"], rel=1e-4)
+
+
+def test_a_world_played_ahead_is_the_one_that_a_simulation_plays():
+    """101 periods are two chunks with one to spare, and the rule reads a window of history across them."""
+    problem = LostSales(lead_time=2, history=5).build()
+    smoothing = rule_for(problem, "newsvendor_smoothing")
+    params = {"smoothing": jnp.float32(0.2), "safety": jnp.float32(1.0)}
+    one = simulate(problem.env, problem.train, smoothing, params, KEY, batch=8, periods=91, warm_up=10)
+    world = play_world(problem.env, KEY, problem.train, 8, 101)
+    other = simulate_in(problem.env, problem.train, smoothing, params, *world, warm_up=10)
+    np.testing.assert_array_equal(one.demand, other.demand)
+    np.testing.assert_allclose(one.costs, other.costs, rtol=1e-5)
 
 
 def test_best_rule_is_chosen_in_training(lost_sales):

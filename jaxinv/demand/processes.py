@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Shapes
+from jaxinv.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,17 @@ class DemandProcess:
         """Covariates `[C]` of the coming period that are known before its demand."""
         return jnp.zeros((0,))
 
+    def support(self, params) -> tuple[np.ndarray, np.ndarray]:
+        """Every demand of a period `[W, D, K]` and its probability `[W]`, for exact solvers.
+
+        Raises:
+          UserError: for demand that is continuous or has a memory.
+        """
+        raise UserError(
+            f"{type(self).__name__} demand has no finite list of values that would be the same in every period; "
+            "exact solvers need demand=poisson, geometric, negative_binomial or uniform"
+        )
+
 
 @struct.dataclass
 class TableParams:
@@ -46,6 +59,15 @@ class Tabulated(DemandProcess):
 
     def step(self, state, uniforms, params: TableParams):
         return state, quantiles.from_table(uniforms["demand"], params.cdf)
+
+    def support(self, params):
+        cdf = np.asarray(params.cdf, np.float64).reshape(params.cdf.shape[0], -1)
+        cells = np.diff(cdf, axis=0, prepend=0.0, append=1.0)  # [M + 1, D * K]
+        values = np.stack(np.meshgrid(*[np.arange(len(cells))] * cells.shape[1], indexing="ij"), -1)
+        values = values.reshape(-1, cells.shape[1])
+        mass = np.prod(np.take_along_axis(cells, values, 0), 1)
+        possible = mass > 0
+        return values[possible].reshape(-1, self.locations, self.products).astype(np.float32), mass[possible]
 
 
 @struct.dataclass

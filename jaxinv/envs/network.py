@@ -119,8 +119,8 @@ def transition(
       The state after the next period's arrivals, and what happened.
     """
     ordered, stock, owed, orders = ship(topology, state, action, params)
-    arriving_now = _arriving_now(topology, ordered, exogenous)
-    stock = _receive(topology, stock, topology.into_nodes(arriving_now))
+    arriving_now = delivered_at_once(topology, ordered, exogenous)
+    stock = receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
     stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, params)
@@ -136,7 +136,7 @@ def transition(
     )  # fmt: skip
     next_state = NetworkState(
         time=state.time + 1,
-        on_hand=_receive(topology, stock, topology.into_nodes(arrivals)),
+        on_hand=receive(topology, stock, topology.into_nodes(arrivals)),
         pipeline=pipeline,
         due=due,
         backorder=backorder,
@@ -272,7 +272,8 @@ def _rivals(topology):
     return (sources[:, None] == sources[None, :]) & (sources != SUPPLIER)[:, None]
 
 
-def _arriving_now(topology, order, exogenous):
+def delivered_at_once(topology, order, exogenous):
+    """What arrives in the period it is shipped in `[E, K]`: shipments with lead time 0."""
     if topology.random_lead_time:
         return order * (exogenous.lead_time == 0)[:, None]
     if 0 not in topology.lead_times:
@@ -280,7 +281,7 @@ def _arriving_now(topology, order, exogenous):
     return order * jnp.asarray([[lead == 0] for lead in topology.lead_times], order.dtype)
 
 
-def _receive(topology, stock, arrivals):
+def receive(topology, stock, arrivals):
     """Adds arrivals `[N, K]`; where goods age they are of the freshest class."""
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 
@@ -330,7 +331,7 @@ def take_back(topology, stock, sold, sales, params):
     else:
         forwarded, put_back = nothing, restocked
     sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
-    return _receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
+    return receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
 
 
 # 4. Costs
@@ -370,9 +371,12 @@ def charge(
 
 
 def freight(quantity: jax.Array, params: InstanceParams) -> jax.Array:
-    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`."""
+    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`.
+
+    A tariff with fewer tiers than others has the further ones start at infinity.
+    """
     upper = jnp.concatenate([params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1)
-    within = jnp.clip(quantity[:, None], params.freight_breaks, upper) - params.freight_breaks
+    within = jnp.maximum(jnp.minimum(quantity[:, None], upper) - params.freight_breaks, 0.0)
     return params.freight_fixed * (quantity > 0) + jnp.sum(params.freight_rates * within, -1)
 
 

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import unknown
-from jaxinv.evaluation.rollout import BATCH, batch_last, begin, take_instances, unroll_world
-from jaxinv.evaluation.simulate import Totals, simulate
+from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
+from jaxinv.evaluation.simulate import Totals, simulate_in
 from jaxinv.evaluation.statistics import (
     Estimate,
     mean_of,
@@ -82,7 +82,7 @@ def evaluate(
     *,
     paths: int = 512,
     baseline: str | Sequence[str] | None = None,
-    reference: float | np.ndarray | None = None,
+    reference: str | float | np.ndarray | None = None,
     seed: int = 0,
     level: float = 0.95,
 ) -> list[dict[str, Any]]:
@@ -97,7 +97,8 @@ def evaluate(
         (`best_of`). Of several names, such as those of all rules, it is the cheapest on this very noise: that
         gives the rules the luck of the draw, and so leans against whoever is to beat the best of them. None
         for no comparison.
-      reference: the optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
+      reference: the name of the contestant that is optimal, whose cost on the same paths gaps are measured by; or the
+        optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
       seed: of the bootstrap.
       level: of all intervals.
 
@@ -122,6 +123,7 @@ def evaluate(
     periods = problem.test_periods - problem.warm_up
     costs = {name: -total.reward / periods for name, total in totals.items()}
     against = min((costs[name] for name in baselines), key=np.mean, default=None)
+    reference = costs[reference] if isinstance(reference, str) else reference
     bootstrap = {"seed": seed, "level": level}
 
     rows = []
@@ -151,10 +153,9 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     """
     name, policy, params, policy_axis = contestant
     parts = []
-    for index, instance, group_key in _groups(problem, key, paths):
+    for index, instance, world in _groups(problem, key, paths):
         own = params if policy_axis is None else _take_last(params, index)
-        size = _Size.of(problem, len(index))
-        parts.append(_simulate(problem.env, policy, size, policy_axis, instance, own, group_key))
+        parts.append(_simulate(problem.env, policy, _Size.of(problem), policy_axis, instance, own, world))
     return _join(parts, problem.instances or paths)
 
 
@@ -168,10 +169,9 @@ def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, pat
         return None
     error = demand = 0.0
     params, policy_axis = contestant.params, contestant.policy_axis
-    for index, instance, group_key in _groups(problem, key, paths):
-        own = params if policy_axis is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], params)
-        size = _Size.of(problem, len(index))
-        sums = _forecast_sums(problem.env, contestant.policy, size, policy_axis, instance, own, group_key)
+    for index, instance, world in _groups(problem, key, paths):
+        own = params if policy_axis is None else _take_last(params, index)
+        sums = _forecast_sums(problem.env, contestant.policy, _Size.of(problem), policy_axis, instance, own, world)
         error, demand = error + float(sums[0]), demand + float(sums[1])
     return 100.0 * error / demand if demand > 0 else None
 
@@ -193,8 +193,8 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
     if topology.return_lags or topology.ages > 1:
         return None
     parts = []
-    for index, instance, group_key in _groups(problem, key, paths):
-        parts.append(_unavoidable(problem.env, _Size.of(problem, len(index)), instance, group_key))
+    for _, instance, world in _groups(problem, key, paths):
+        parts.append(_unavoidable(problem.env, _Size.of(problem), instance, world))
     bound = _join(parts, problem.instances or paths)
     return bound if bound.sum() > 0 else None
 
@@ -239,27 +239,27 @@ def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
 class _Size(NamedTuple):
     """What a compiled evaluation depends on besides the environment."""
 
-    batch: int
     warm_up: int
     periods: int
     axis: int | None
 
     @classmethod
-    def of(cls, problem: Problem, batch: int) -> "_Size":
+    def of(cls, problem: Problem) -> "_Size":
         axis = None if problem.instances is None else BATCH
-        return cls(batch, problem.warm_up, problem.test_periods - problem.warm_up, axis)
+        return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis)
 
 
 def _groups(
     problem: Problem, key: jax.Array, paths: int
-) -> Iterator[tuple[np.ndarray, InstanceParams, jax.Array]]:
-    """The paths in groups of equal size with their instances and keys; the last group is filled up."""
-    key = jax.random.fold_in(key, HELD_OUT)
+) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace]]]:
+    """The paths in groups of equal size with their instances and worlds; the last group is filled up."""
+    key, axis = jax.random.fold_in(key, HELD_OUT), _Size.of(problem).axis
     for number, index in enumerate(instance_groups(problem.instances or paths, PATHS)):
         instance = problem.test
         if problem.instances is not None:
             instance = batch_last(take_instances(problem.test, index))
-        yield index, instance, jax.random.fold_in(key, number)
+        own = jax.random.fold_in(key, number)
+        yield index, instance, play_world(problem.env, own, instance, len(index), problem.test_periods, axis)
 
 
 def _take_last(tree: Any, index: np.ndarray) -> Any:
@@ -273,20 +273,18 @@ def _join(parts: list, paths: int):
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _simulate(
-    env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, key
+    env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, world
 ) -> Totals:
-    return simulate(
-        env, instance, policy, params, key, batch=size.batch, periods=size.periods, warm_up=size.warm_up,
-        axis=size.axis, policy_axis=policy_axis,
-    )  # fmt: skip
+    return simulate_in(
+        env, instance, policy, params, *world, warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, params, key):
+def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, params, world):
     """Sums of absolute forecast errors and of demand over the counted periods of a group."""
     periods = min(size.warm_up + size.periods, 512)
-    episodes = begin(env, key, instance, size.batch, size.axis)
-    _, trace = unroll_world(env, episodes, instance, periods, size.axis)
+    demand, signals = world[1].exogenous.demand[:periods], world[1].signals[: env.history - 1 + periods]
 
     def single(params, signals, demand, instance):
         contexts = policy.encode(params, signals, env.facts(instance))
@@ -295,17 +293,15 @@ def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, para
         return jnp.abs(demand - predicted)[counted].sum(), demand[counted].sum()
 
     sums = jax.vmap(single, in_axes=(policy_axis, BATCH, BATCH, size.axis))(
-        params, trace.signals, trace.exogenous.demand, instance
+        params, signals, demand, instance
     )
     return jax.tree.map(jnp.sum, sums)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _unavoidable(env: InventoryNetwork, size: _Size, instance, key) -> jax.Array:
+def _unavoidable(env: InventoryNetwork, size: _Size, instance, world) -> jax.Array:
     """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at least."""
-    episodes = begin(env, key, instance, size.batch, size.axis)
-    _, trace = unroll_world(env, episodes, instance, size.warm_up + size.periods, size.axis)
-    demand = trace.exogenous.demand[size.warm_up :].sum(0)  # [D, K, B]
+    demand = world[1].exogenous.demand[size.warm_up :].sum(0)  # [D, K, B]
 
     def single(demand, instance):
         least = least_unit_cost(env.topology, instance)

@@ -6,6 +6,7 @@ once (encode once). The batch of environments is the last axis of every array he
 without it and mapped.
 """
 
+from functools import partial
 from typing import Any, Callable
 
 import jax
@@ -52,18 +53,36 @@ def take_instances(params: InstanceParams, index: jax.Array) -> InstanceParams:
 def begin(
     env: InventoryNetwork, key: jax.Array, params: InstanceParams, batch: int, axis: int | None = None
 ) -> Episodes:
-    """Resets `batch` episodes.
+    """Resets `batch` episodes, and plays their world until the history is full.
 
     Args:
       axis: None where all share one instance, `BATCH` where `params` is a batch of instances (`batch_last`).
     """
+    return unroll_world(env, _reset(env, key, params, batch, axis), params, env.history, axis)[0]
+
+
+@partial(jax.jit, static_argnames=("env", "batch", "periods", "axis"))
+def play_world(
+    env: InventoryNetwork, key: jax.Array, params: InstanceParams, batch: int, periods: int, axis: int | None = None
+) -> tuple[NetworkState, WorldTrace]:
+    """The first stock and the whole world of `batch` fresh episodes, those that `begin` and `unroll_world` give.
+
+    A program of its own: the world is most of what there is to compile in a simulation, and all policies that are tried
+    on the same noise can share it. Memory: that of the trace, see `InventoryNetwork.memory`.
+    """
+    episodes = _reset(env, key, params, batch, axis)
+    _, trace = unroll_world(env, episodes, params, env.history + periods, axis)
+    return episodes.network, jax.tree.map(lambda leaf: leaf[env.history :], trace)
+
+
+def _reset(env, key, params, batch, axis) -> Episodes:
+    """Episodes whose signals are still blank."""
     uniforms = draw_uniforms(key, 0, env.start_noise, (batch,))
     shared = (BATCH, axis)
     network = jax.vmap(env.start, in_axes=shared, out_axes=BATCH, axis_size=batch)(uniforms, params)
     world = jax.vmap(env.world.init, in_axes=shared, out_axes=BATCH, axis_size=batch)(uniforms, params)
     blank = jnp.zeros((env.history, env.world.signals, batch))
-    episodes = Episodes(key, jnp.int32(0), network, world, blank)
-    return unroll_world(env, episodes, params, env.history, axis)[0]
+    return Episodes(key, jnp.int32(0), network, world, blank)
 
 
 def unroll_world(

@@ -1,5 +1,6 @@
 """Runs a policy over long episodes and keeps, for every path, what an evaluation needs."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,12 +8,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import COSTS, InstanceParams, Outcome
-from jaxinv.evaluation.rollout import BATCH, begin, rollout, unroll_world
+from jaxinv.envs.network import COSTS, InstanceParams, NetworkState, Outcome
+from jaxinv.evaluation.rollout import BATCH, WorldTrace, begin, rollout, unroll_world
 from jaxinv.policies.policy import Policy
 
 CHUNK = 64
-"""Periods whose world is held in memory at a time."""
+"""Periods that a policy encodes at a time; it bounds the memory of a simulation."""
 
 
 @struct.dataclass
@@ -44,12 +45,56 @@ def simulate(
 ) -> Totals:
     """Simulates `batch` episodes of `warm_up + periods` periods; only the latter are counted.
 
-    The same key gives the same world under any policy.
+    The same key gives the same world under any policy. No more than `CHUNK` periods of it are held in memory.
 
     Args:
       axis: `BATCH` where `params` is a batch of instances (`batch_last`), None where all share one.
       policy_axis: likewise for the policy's parameters: levels of each SKU, or one set for all.
     """
+    last = warm_up + periods
+    chunks, chunk = _chunks(last)
+    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis)
+
+    def play(running, _):
+        episodes, totals = running
+        after, trace = unroll_world(env, episodes, params, chunk, axis)
+        network, totals = play_on(episodes.network, totals, trace)
+        return (after.replace(network=network), totals), None
+
+    (_, totals), _ = jax.lax.scan(play, (begin(env, key, params, batch, axis), _nothing(batch)), length=chunks)
+    return totals
+
+
+def simulate_in(
+    env: InventoryNetwork,
+    params: InstanceParams,
+    policy: Policy,
+    policy_params: Any,
+    network: NetworkState,
+    world: WorldTrace,
+    *,
+    warm_up: int = 0,
+    axis: int | None = None,
+    policy_axis: int | None = None,
+) -> Totals:
+    """`simulate` in a world that is there already (`play_world`), from the stock `network` on."""
+    last, batch = world.exogenous.demand.shape[0], world.exogenous.demand.shape[BATCH]
+    chunks, chunk = _chunks(last)
+    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis)
+    world = jax.tree.map(partial(_lengthen, by=chunks * chunk - last), world)
+
+    def play(running, number):
+        length = chunk + (env.history - 1)
+        exogenous = jax.tree.map(partial(_stretch, start=number * chunk, length=chunk), world.exogenous)
+        trace = WorldTrace(exogenous, _stretch(world.signals, number * chunk, length))
+        return play_on(*running, trace), None
+
+    (_, totals), _ = jax.lax.scan(play, (network, _nothing(batch)), jnp.arange(chunks))
+    return totals
+
+
+def _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis):
+    """A function that runs the policy through a further stretch of world and adds up what it does."""
 
     def act(policy_params, observation, context):
         return policy.act(policy_params, observation, context), None
@@ -59,29 +104,40 @@ def simulate(
 
     encode = jax.vmap(encode, in_axes=(policy_axis, BATCH, axis), out_axes=BATCH, axis_size=batch)
 
-    last = warm_up + periods
-    chunks = -(-last // CHUNK)
-    chunk = -(-last // chunks)  # equal chunks; the few periods beyond the last one are not counted
-
     def measure(observation, outcome):
         counted = (observation.time >= warm_up) & (observation.time < last)
         return jax.tree.map(lambda amount: jnp.where(counted, amount, 0.0), _measure(outcome))
 
-    def play(running, _):
-        episodes, before = running
-        after, trace = unroll_world(env, episodes, params, chunk, axis)
+    def play_on(network, before, trace):
         contexts = encode(policy_params, trace.signals, params)
         network, _, totals = rollout(
-            env, params, act, policy_params, episodes.network, trace.exogenous,
+            env, params, act, policy_params, network, trace.exogenous,
             jax.tree.map(lambda context: context[env.history - 1 :], contexts),
             axis=axis, policy_axis=policy_axis, signals=trace.signals if policy.wants_window else None,
             record=lambda *_: None, total=measure,
         )  # fmt: skip
-        return (after.replace(network=network), jax.tree.map(jnp.add, before, totals)), None
+        return network, jax.tree.map(jnp.add, before, totals)
 
-    nothing = Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 7)
-    (_, totals), _ = jax.lax.scan(play, (begin(env, key, params, batch, axis), nothing), length=chunks)
-    return totals
+    return play_on
+
+
+def _chunks(periods: int) -> tuple[int, int]:
+    """How many equal chunks hold that many periods, and their length; what is beyond the last period is not counted."""
+    chunks = -(-periods // CHUNK)
+    return chunks, -(-periods // chunks)
+
+
+def _nothing(batch: int) -> Totals:
+    return Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 7)
+
+
+def _lengthen(leaf, by):
+    """Repeats the last row `by` times."""
+    return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], by, 0)]) if by else leaf
+
+
+def _stretch(leaf, start, length):
+    return jax.lax.dynamic_slice_in_dim(leaf, start, length)
 
 
 def _measure(outcome: Outcome) -> Totals:

@@ -1,4 +1,4 @@
-"""Tunes classical rules by cross-entropy search, by pathwise gradient, or both, as one compiled program.
+"""Tunes classical rules by cross-entropy search, by pathwise gradient, or both, in one compiled program a rule.
 
 Candidates are evaluated side by side on the same noise, so what is compared is the rules and not their luck.
 What a tuning may simulate is a budget of periods, so that a rule and a learner can be given the same.
@@ -22,8 +22,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.rollout import BATCH, batch_last, take_instances
-from jaxinv.evaluation.simulate import simulate
+from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
+from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.evaluation.statistics import bootstrap_interval
 from jaxinv.policies.rules import LEVELS, QUANTITIES, RULES, Rule, make_rule
 
@@ -140,12 +140,10 @@ def tune(
     plan = _plan(problem, rule, budget_periods // len(groups), method, size, not per_instance)
     results = []
     for number, index in enumerate(groups):
-        instance = _as_recorded(problem)
+        instance = as_recorded(problem)
         if index is not None:
             instance = batch_last(take_instances(instance, index))
-        results.append(
-            jax.device_get(_run(problem.env, rule, plan, instance, jax.random.fold_in(key, number)))
-        )
+        results.append(jax.device_get(_spend(problem.env, rule, plan, instance, jax.random.fold_in(key, number))))
 
     def join(*parts):  # groups lie along the last axis; the last group was filled up
         return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
@@ -200,6 +198,7 @@ def applicable_rules(problem: Problem) -> list[str]:
         "r_nQ": True,
         "constant_order": not topology.backlog,
         "dual_index": shared,
+        "tailored_base_surge": shared and not topology.internal,
         "anchor_and_adjust": bool(topology.order_delays),
         "newsvendor_smoothing": history >= 4,
         "newsvendor_seasonal": history >= 2 * season(problem),
@@ -227,7 +226,7 @@ def instance_groups(count: int, most: int) -> list[np.ndarray]:
     return [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, groups * size, size)]
 
 
-# --- one program ------------------------------------------------------------------------------------
+# --- the plan ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -353,7 +352,7 @@ def _groups(
     return [np.sort(jax.random.permutation(key, problem.instances)[: int(np.clip(affordable, 16, INSTANCES))])]
 
 
-def _as_recorded(problem: Problem) -> InstanceParams:
+def as_recorded(problem: Problem) -> InstanceParams:
     """The training instances without augmentation, which is for learners: rules are tuned on what was."""
     train = problem.train
     if not isinstance(problem.env.world.demand, Replay):
@@ -372,15 +371,27 @@ def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:
     ]
 
 
+# --- the program of a rule --------------------------------------------------------------------------
+
+
+def _spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
+    """Plays the worlds of search and final comparison, and tunes in them; see `_run`."""
+    search_key, gradient_key, final_key = jax.random.split(key, 3)
+    spread_key, noise_key, draw_key = jax.random.split(search_key, 3)
+    search = _play(env, plan, instance, noise_key, plan.search_episodes, _one_by_one)
+    final = _play(env, plan, instance, final_key, plan.final_episodes, _one_by_one)
+    return _run(env, rule, plan, instance, (spread_key, draw_key, gradient_key), search, final)
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
+def _run(env, rule, plan, instance, keys, search_worlds, final_worlds):
     """Search, gradient and final comparison.
 
     Returns:
       The best parameters, their costs `[C, B]`, and the histories of search `[G]` and gradient `[steps]`.
     """
-    search_key, gradient_key, final_key = jax.random.split(key, 3)
-    elite, first, searched = _search(env, rule, plan, instance, search_key)
+    *search_keys, gradient_key = keys
+    elite, first, searched = _search(env, rule, plan, instance, search_keys, search_worlds)
     points = jnp.concatenate([elite[:FINALISTS], elite.mean(0, keepdims=True)])
     descended = jnp.zeros((0,))
     if plan.steps:
@@ -394,7 +405,7 @@ def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams
     if plan.snap:
         whole = jax.vmap(lambda params: _snap(env, rule, plan, instance, params))(finalists)
         finalists = jax.tree.map(lambda *both: jnp.concatenate(both), whole, finalists)
-    costs = _costs(env, rule, plan, instance, finalists, final_key, plan.final_episodes)
+    costs = _costs(env, rule, plan, instance, finalists, final_worlds)
     choosing, reporting = jnp.split(costs, 2, axis=1)
     best = jnp.argmin(_by_column(plan, choosing), 0)  # [columns]; the first of equals
     if plan.shared:
@@ -407,7 +418,7 @@ def _run(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams
     return jax.tree.map(pick, finalists), pick(reporting), (searched, descended)
 
 
-def _search(env, rule, plan, instance, key):
+def _search(env, rule, plan, instance, keys, worlds):
     """Cross-entropy search in the unit cube.
 
     Returns:
@@ -418,7 +429,7 @@ def _search(env, rule, plan, instance, key):
     the spread, which shrinks with the generations, and a quarter of the points drawn anywhere keep the search
     from settling before it has looked around.
     """
-    spread_key, noise_key, draw_key = jax.random.split(key, 3)
+    spread_key, draw_key = keys
     spread = _spread(rule, plan, spread_key)  # [P, d, 1]
 
     def generation(elite, number):
@@ -430,7 +441,7 @@ def _search(env, rule, plan, instance, key):
         drawn = jnp.where(jnp.arange(plan.population)[:, None, None] % 4 == 3, anywhere, drawn)
         candidates = jnp.clip(jnp.where(number == 0, spread, drawn), 0.0, 1.0)
         params = jax.vmap(partial(_unpack, rule, plan))(candidates)
-        costs = _costs(env, rule, plan, instance, params, noise_key, plan.search_episodes)
+        costs = _costs(env, rule, plan, instance, params, worlds)
         points = jnp.concatenate([points, candidates])
         scores = jnp.concatenate([scores, _by_column(plan, costs)])
         order = jnp.argsort(scores, 0)[:ELITE]
@@ -474,7 +485,8 @@ def _descend(env, rule, plan, instance, key, starts):
 
     def cost(points, key):
         params = jax.vmap(partial(_unpack, rule, plan))(points)
-        costs = _by_column(plan, _costs(relaxed, rule, plan, instance, params, key, plan.gradient_episodes))
+        worlds = _play(env, plan, instance, key, plan.gradient_episodes)
+        costs = _by_column(plan, _costs(relaxed, rule, plan, instance, params, worlds))
         return costs.sum(), costs
 
     def step(carry, number):
@@ -487,22 +499,39 @@ def _descend(env, rule, plan, instance, key, starts):
     return points, costs
 
 
-def _costs(env, rule, plan, instance, candidates, key, episodes):
-    """Mean weighted cost a period of each candidate and path `[P, C, B]`, all candidates on the same noise.
+def _play(env, plan, instance, key, episodes, each=jax.vmap):
+    """Worlds to simulate in, with a leading axis C (`play_world`); `each` maps a function over keys.
 
-    With several instances B is all of them, in order, and C the episodes of each; a single instance runs half
+    With several instances the batch is all of them, in order, and C the episodes of each; a single instance plays half
     of its episodes in each of C = 2, so that choosing and reporting can always be split along C.
     """
     copies, batch = (episodes, plan.instances) if plan.several else (2, episodes // 2)
 
-    def run(params, key):
-        totals = simulate(
-            env, instance, rule, params, key, batch=batch, periods=plan.periods, warm_up=plan.warm_up,
-            axis=plan.axis, policy_axis=plan.policy_axis,
-        )  # fmt: skip
+    def single(key):
+        return play_world(env, key, instance, batch, plan.warm_up + plan.periods, plan.axis)
+
+    return each(single)(jax.random.split(key, copies))
+
+
+def _one_by_one(function):
+    """`vmap` by calling a compiled function again and again: the number of calls is no part of the program."""
+
+    def mapped(keys):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(function, keys))
+
+    return mapped
+
+
+def _costs(env, rule, plan, instance, candidates, worlds):
+    """Mean weighted cost a period of each candidate, copy and path `[P, C, B]`, all candidates in the same worlds."""
+
+    def run(params, world):
+        totals = simulate_in(
+            env, instance, rule, params, *world, warm_up=plan.warm_up, axis=plan.axis, policy_axis=plan.policy_axis
+        )
         return -totals.reward / plan.periods
 
-    return jax.vmap(jax.vmap(run, (None, 0)), (0, None))(candidates, jax.random.split(key, copies))
+    return jax.vmap(jax.vmap(run, (None, 0)), (0, None))(candidates, worlds)
 
 
 def _by_column(plan, costs):

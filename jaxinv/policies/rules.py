@@ -110,7 +110,24 @@ class DualIndex(EchelonBaseStock):
 
     def __post_init__(self):
         if not views.shared_destinations(self.topology):
-            raise UserError("dual_index needs a node with two suppliers, as in dual_sourcing; try base_stock")
+            raise UserError(f"{self.name} needs a node with two suppliers, as in dual_sourcing; try base_stock")
+
+
+@dataclass(frozen=True)
+class TailoredBaseSurge(DualIndex):
+    """A constant order from the slow supplier, and a base-stock level for the fast one (Allon & Van Mieghem 2010)."""
+
+    name = "tailored_base_surge"
+    ranges = {"level": (0.0, 4.0), "quantity": (0.0, 2.0)}
+
+    def act(self, params, observation, context):
+        lead = observation.instance.lead_time
+        same = jnp.asarray([[a == b for b in self.topology.destinations] for a in self.topology.destinations])
+        slow = jnp.any(same & (lead[None, :] < lead[:, None]), 1)[:, None]
+        constant = params["quantity"] * quantity_unit(self.topology, observation.instance)
+        target = params["level"] * self.level_unit(observation.instance)
+        surge = jnp.maximum(target - self.position(observation), 0.0)
+        return jnp.where(slow, constant, surge)
 
 
 @dataclass(frozen=True)
@@ -333,7 +350,7 @@ RULES = {
     rule.name: rule
     for rule in (
         BaseStock, EchelonBaseStock, CappedBaseStock, ReorderUpTo, ReorderLots, ConstantOrder, DualIndex,
-        AnchorAndAdjust, ForecastNewsvendor, SeasonalNewsvendor,
+        TailoredBaseSurge, AnchorAndAdjust, ForecastNewsvendor, SeasonalNewsvendor,
     )
 }  # fmt: skip
 

@@ -1,8 +1,11 @@
 """Pictures of a result."""
 
 import csv
+from pathlib import Path
 from typing import Any
 
+from jaxinv.exact.policy_table import order_map
+from jaxinv.exact.enumeration import Enumeration
 from jaxinv.runs import Run
 
 LEARNED, RULE = "#1f6f8b", "#b8b8b8"
@@ -50,3 +53,26 @@ def _learning_curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
             updates.append(int(row["update"]))
             costs.append(float(row["cost"]))
     return curves
+
+
+def save_policy(path: Path, name: str, solution: Enumeration) -> None:
+    """Draws the mean order of an optimal policy by stock and units on their way."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    levels, amounts, orders = order_map(solution)
+    figure, axes = pyplot.subplots(figsize=(7, 4.6), constrained_layout=True)
+    if len(amounts) == 1:  # nothing is ever on its way when a decision is made
+        axes.step(levels, orders[:, 0], where="mid", color=LEARNED)
+        axes.set_ylabel("order")
+        axes.spines[["top", "right"]].set_visible(False)
+    else:
+        drawn = axes.pcolormesh(levels, amounts, orders.T, cmap="YlGnBu", shading="nearest")
+        axes.set_ylabel("units on their way")
+        figure.colorbar(drawn, label="mean order")
+    axes.set_xlabel("net stock" if solution.grid.topology.backlog else "units on hand")
+    axes.set_title(f"optimal orders of {name}, average cost {solution.cost:.5g}", fontsize=11)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

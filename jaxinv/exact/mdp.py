@@ -1,0 +1,335 @@
+"""A network in whole units as a finite Markov decision process, tabulated from the network's own transition.
+
+A state is what stands in the nodes and what is on its way. In the networks covered here the two do not meet before the
+end of a period, so one period is three smaller steps, and the transition splits in the same way:
+
+    decide   orders are taken from stock and put on their way         (stock, order) -> stock on offer
+    serve    demand takes from the stock on offer                     stock on offer, demand -> stock left
+    move     what is on its way advances and arrives                  (pipeline, order) -> arrivals, next pipeline
+
+The next state is (stock left + arrivals, next pipeline), and the cost is a part of serving and a part of moving. So
+three small tables, each filled by calling `env.transition` on states where the other parts are empty, stand for one
+table over all states, orders and demands; that the parts add up to the whole is checked against the transition itself
+on a sample. Nothing of the dynamics is written a second time, and a Bellman sweep is one product of matrices.
+
+Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams, NetworkState, delivered_at_once, receive, ship
+from jaxinv.envs.topology import Topology
+from jaxinv.errors import UserError
+
+DENSE = 1 << 22
+"""Largest kernel of serving, X * Y entries, that is kept as a full matrix."""
+
+SAMPLE = 512
+"""States on which the tables are checked against the transition."""
+
+CHUNK = 1 << 18
+"""Transitions tabulated in one call."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Whole-number vectors between bounds, both included, numbered with the last entry running fastest."""
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(high - low + 1 for low, high in zip(self.low, self.high))
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def points(self) -> np.ndarray:
+        """All vectors `[size, C]`."""
+        if not self.shape:
+            return np.zeros((1, 0), np.int32)
+        return np.stack(np.unravel_index(np.arange(self.size), self.shape), -1).astype(np.int32) + np.array(self.low, np.int32)
+
+    def index(self, vectors):
+        """Numbers `[...]` of vectors `[..., C]`; what lies outside counts as the nearest bound."""
+        index = 0
+        for column, (low, high) in enumerate(zip(self.low, self.high)):
+            entry = vectors[..., column].clip(low, high) - low
+            index = index * (high - low + 1) + entry
+        return index + 0 * vectors.sum(-1) if not self.shape else index
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The states and orders of the finite problem.
+
+    Attributes:
+      topology: of the network.
+      stock: per node, product and age: units on hand, less backorders where there are any.
+      pipeline: per open slot, the oldest of each edge first.
+      orders: per edge and product.
+    """
+
+    topology: Topology
+    stock: Box
+    pipeline: Box
+    orders: Box
+
+    @classmethod
+    def of(cls, topology: Topology, stock_low, stock_high, order_high) -> "Grid":
+        """A grid from the bounds of every stock cell (N * K * A of them) and of every order (E * K)."""
+        slots = [order_high[edge * topology.products + product] for edge, product, _ in open_slots(topology)]
+        return cls(
+            topology,
+            Box(tuple(stock_low), tuple(stock_high)),
+            Box((0,) * len(slots), tuple(slots)),
+            Box((0,) * len(order_high), tuple(order_high)),
+        )
+
+    @property
+    def states(self) -> int:
+        return self.stock.size * self.pipeline.size
+
+    def network_state(self, stock: jax.Array, pipeline: jax.Array) -> NetworkState:
+        """The state of one network from a stock vector and a pipeline vector."""
+        topology = self.topology
+        shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
+        stock = stock.astype(jnp.float32).reshape(shape)
+        slots = jnp.zeros((topology.edges, topology.products, topology.slots))
+        for column, (edge, product, age) in enumerate(open_slots(topology)):
+            slots = slots.at[edge, product, age].set(pipeline[column].astype(jnp.float32))
+        return NetworkState(
+            time=jnp.int32(0),
+            on_hand=jnp.maximum(stock, 0.0),
+            pipeline=slots,
+            backorder=jnp.maximum(-stock, 0.0) if topology.backlog else None,
+        )
+
+    def vectors(self, state) -> tuple[jax.Array, jax.Array]:
+        """Stock vector and pipeline vector of a `NetworkState` or an `Observation`."""
+        stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
+        slots = [state.pipeline[edge, product, age] for edge, product, age in open_slots(self.topology)]
+        pipeline = jnp.stack(slots) if slots else jnp.zeros(0)
+        return jnp.round(stock.reshape(-1)).astype(jnp.int32), jnp.round(pipeline).astype(jnp.int32)
+
+
+def open_slots(topology: Topology) -> list[tuple[int, int, int]]:
+    """(edge, product, age) of the pipeline slots that can hold goods, the oldest of each edge and product first."""
+    return [
+        (edge, product, age)
+        for edge, lead in enumerate(topology.lead_times)
+        for product in range(topology.products)
+        for age in reversed(range(lead - 1))
+    ]
+
+
+@struct.dataclass
+class Kernel:
+    """Probabilities of the stock that demand leaves, full or by the outcomes that can occur."""
+
+    mass: jax.Array  # [X, Y], or [X, O] with `outcome`
+    outcome: jax.Array | None = None  # [X, O]
+
+    def expect(self, values: jax.Array) -> jax.Array:
+        """Expectation `[X, C]` of values `[Y, C]` of the stock left."""
+        if self.outcome is None:
+            return self.mass @ values
+
+        def row(outcome, mass):
+            return mass @ values[outcome]
+
+        return jax.lax.map(lambda x: row(*x), (self.outcome, self.mass), batch_size=64)
+
+
+@struct.dataclass
+class MDP:
+    """The tables of a finite problem."""
+
+    grid: Grid = struct.field(pytree_node=False)
+    kernel: Kernel
+    serve_cost: jax.Array  # [X] expected cost of serving from the stock on offer
+    on_offer: jax.Array | None  # [X, A] stock on offer; None where orders take nothing from stock and bring nothing at once
+    infeasible: jax.Array | None  # [X, A] 0, or infinite where an order cannot be carried out
+    landing: jax.Array  # [Y, F] next stock
+    arrival: jax.Array  # [R, A] which of the F arrivals
+    onward: jax.Array  # [R, A] next pipeline
+    move_cost: jax.Array  # [R, A]
+    cut: jax.Array  # [X] probability that demand leaves less stock than the grid holds
+    spill: jax.Array  # [Y, F] whether arrivals lift the stock above the grid
+
+
+def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
+    """The tables of a network on a grid, as NumPy arrays in double precision.
+
+    Raises:
+      UserError: for a network whose periods do not split in this way, or whose demand has no finite support.
+    """
+    covered(env)
+    play = _player(env, params, grid)
+    stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
+    demand, mass = env.world.demand.support(params.demand)
+    nothing = np.zeros_like(demand[0])
+
+    left, _, cost = play(*_pairs(stocks, demand), order=orders[0], pipeline=pipelines[0])
+    left = left.reshape(len(stocks), len(demand), -1)
+    cut = (left < np.array(grid.stock.low)).any(-1) @ mass
+    serve_cost = cost.reshape(len(stocks), len(demand)) @ mass
+    reached, outcome = np.unique(grid.stock.index(left), return_inverse=True)
+    kernel = _kernel(outcome.reshape(len(stocks), -1), mass, len(reached))
+
+    # orders are moved from a stock that allows them all, whose own cost is taken off again
+    full = np.array(grid.stock.high)
+    offered = _offer(env, params, grid, np.broadcast_to(full, (len(orders), len(full))), orders)[0]
+    standing, _, standing_cost = play(offered, nothing, orders[0], pipelines[0])
+    before, ordered = _pairs(pipelines, np.arange(len(orders)))
+    landed, onward, cost = play(full, nothing, orders[ordered], before)
+    arrivals, arrival = np.unique(landed - standing[ordered], axis=0, return_inverse=True)
+    shape = (len(pipelines), len(orders))
+
+    on_offer, carried = _offer(env, params, grid, *_pairs(stocks, orders))
+    on_offer = grid.stock.index(on_offer).reshape(len(stocks), -1)
+    plain = (on_offer == np.arange(len(stocks))[:, None]).all()
+    landing = stocks[reached][:, None] + arrivals  # [Y, F, C]
+    mdp = MDP(
+        grid=grid,
+        kernel=kernel,
+        serve_cost=serve_cost,
+        on_offer=None if plain else on_offer.astype(np.int32),
+        infeasible=None if carried.all() else np.where(carried.reshape(on_offer.shape), 0.0, np.inf),
+        landing=grid.stock.index(landing).astype(np.int32),
+        arrival=arrival.reshape(shape).astype(np.int32),
+        onward=grid.pipeline.index(onward).reshape(shape).astype(np.int32),
+        move_cost=(cost - standing_cost[ordered]).reshape(shape).astype(np.float64),
+        cut=cut,
+        spill=(landing > full).any(-1),
+    )
+    _check_sum(mdp, play, reached, demand, outcome.reshape(len(stocks), -1), arrivals, env, params)
+    return mdp
+
+
+def covered(env: InventoryNetwork) -> None:
+    """Refuses a network that the tables cannot hold, saying why."""
+    topology = env.topology
+    reason = None
+    if topology.random_lead_time:
+        reason = "lead times that are random or differ between instances"
+    elif topology.return_lags:
+        reason = "returns of past sales"
+    elif topology.order_memory or topology.internal_backlog:
+        reason = "orders that travel or are owed between nodes"
+    elif topology.has("review"):
+        reason = "a review calendar"
+    elif not topology.has("packs"):
+        reason = "divisible orders (set integer_orders=true)"
+    if reason:
+        raise UserError(f"the exact solver works on whole units and fixed lead times; it does not cover {reason}")
+
+
+def _player(env, params, grid):
+    """The transition of many networks at once, in host arrays: (stock, demand, order, pipeline) -> (next stock,
+    next pipeline, cost); each `[B, ...]` or one vector for all."""
+    edges = (env.topology.edges, env.topology.products)
+
+    @jax.jit
+    @jax.vmap
+    def single(stock, demand, order, pipeline):
+        state = grid.network_state(stock, pipeline)
+        action = order.astype(jnp.float32).reshape(edges)
+        state, outcome = env.transition(state, action, Exogenous(demand=demand.astype(jnp.float32)), params)
+        return *grid.vectors(state), -outcome.reward
+
+    def play(stock, demand, order, pipeline):
+        inputs = [np.asarray(part) for part in (stock, demand, order, pipeline)]
+        many = [part.ndim > rank for part, rank in zip(inputs, (1, 2, 1, 1))]
+        count = max(len(part) for part, several in zip(inputs, many) if several)
+        outputs = []
+        for start in range(0, count, CHUNK):
+            size = min(CHUNK, count - start)
+            filled = min(CHUNK, 1 << (size - 1).bit_length())  # few sizes, so few compilations
+            rows = np.minimum(np.arange(start, start + filled), count - 1)
+            parts = [
+                part[rows] if several else np.broadcast_to(part, (filled, *part.shape))
+                for part, several in zip(inputs, many)
+            ]
+            outputs.append([np.asarray(leaf)[:size] for leaf in single(*parts)])
+        return [np.concatenate(leaves) for leaves in zip(*outputs)]
+
+    return play
+
+
+def _offer(env, params, grid, stocks, orders):
+    """Stock on offer `[B, C]` after orders, and whether each order is carried out as it stands `[B]`."""
+    topology = env.topology
+
+    @jax.jit
+    @jax.vmap
+    def single(stock, order):
+        state = grid.network_state(stock, jnp.zeros(len(grid.pipeline.low)))
+        action = order.astype(jnp.float32).reshape(topology.edges, topology.products)
+        ordered, left, *_ = ship(topology, state, action, params)
+        at_once = topology.into_nodes(delivered_at_once(topology, ordered, Exogenous(demand=None)))
+        state = state.replace(on_hand=receive(topology, left, at_once))
+        return grid.vectors(state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
+
+    return [np.concatenate(leaves) for leaves in zip(*(
+        [np.asarray(leaf) for leaf in single(stocks[start : start + CHUNK], orders[start : start + CHUNK])]
+        for start in range(0, len(stocks), CHUNK)
+    ))]  # fmt: skip
+
+
+def _pairs(first, second):
+    """Every row of the first with every row of the second, the second running fastest."""
+    return np.repeat(first, len(second), 0), np.tile(second, (len(first),) + (1,) * (second.ndim - 1))
+
+
+def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
+    """Adds up the probabilities of demands that leave the same stock; outcome `[X, W]` numbers the Y stocks."""
+    count = len(outcome)
+    if count * reached <= DENSE:
+        full = np.zeros((count, reached))
+        np.add.at(full, (np.arange(count)[:, None], outcome), mass)
+        return Kernel(full)
+    order = np.argsort(outcome, 1, kind="stable")
+    outcome, mass = np.take_along_axis(outcome, order, 1), mass[order]
+    first = np.concatenate([np.ones((count, 1), bool), outcome[:, 1:] != outcome[:, :-1]], 1)
+    place = np.cumsum(first, 1) - 1
+    width = place[:, -1].max() + 1
+    merged = np.zeros((count, width))
+    np.add.at(merged, (np.arange(count)[:, None], place), mass)
+    index = np.zeros((count, width), np.int32)
+    np.put_along_axis(index, place, outcome.astype(np.int32), 1)
+    return Kernel(merged, index)
+
+
+def _check_sum(mdp, play, reached, demand, outcome, arrivals, env, params) -> None:
+    """Raises where serving and moving do not add up to the transition, on a sample of states, orders and demands."""
+    grid, draw = mdp.grid, np.random.default_rng(0)
+    stock, pipeline, order, world = (
+        draw.integers(0, size, SAMPLE) for size in (grid.stock.size, grid.pipeline.size, grid.orders.size, len(demand))
+    )
+    offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+    stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
+    inside = np.ones(SAMPLE, bool) if mdp.infeasible is None else np.isfinite(mdp.infeasible[stock, order])
+    true_offer, _ = _offer(env, params, grid, stocks[stock], orders[order])
+    inside &= (true_offer == stocks[offered]).all(-1)  # beyond the grid, stock counts as its bound
+    landed, onward, cost = play(stocks[stock], demand[world], orders[order], pipelines[pipeline])
+    left, _, serve_cost = play(stocks[offered], demand[world], orders[0], pipelines[0])
+    expected = left + arrivals[mdp.arrival[pipeline, order]]
+    same = (landed == expected).all(-1) & (grid.pipeline.index(onward) == mdp.onward[pipeline, order])
+    together = serve_cost + mdp.move_cost[pipeline, order]
+    same &= np.abs(cost - together) <= 1e-4 * (1.0 + np.abs(cost))
+    if not same[inside].all():
+        raise UserError(
+            "the exact solver does not cover this network: what is served and what is on its way do not add up to its "
+            "transition. A bound is given by the clairvoyant instead"
+        )

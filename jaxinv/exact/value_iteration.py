@@ -1,0 +1,122 @@
+"""Value iteration on a tabulated network: average cost, discounted, and finite horizon.
+
+All three are one Bellman sweep (`sweep`) over the tables of `jaxinv.exact.mdp`, in double precision on the device. A
+sweep goes through the pipelines in blocks, so its memory is bounded whatever the number of states.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.errors import UserError
+from jaxinv.exact.mdp import MDP
+
+DAMPING = 0.9
+"""Share of a step that is taken: a policy that orders every other period would otherwise swing the values to and fro, with
+average cost for ever (the aperiodicity transformation of Schweitzer 1971). The bounds stay what they are."""
+
+BLOCK = 1 << 24
+"""Values that a sweep holds at a time besides those of all states."""
+
+
+class Values(NamedTuple):
+    """What an iteration ends with."""
+
+    value: jax.Array  # [X, R] relative (average cost) or discounted cost to go
+    low: jax.Array  # [] and high: bounds of the average cost a period, or of the error of `value` if discounted
+    high: jax.Array
+    sweeps: jax.Array  # []
+
+
+def action_costs(mdp: MDP, value: jax.Array, discount: jax.Array, rows: jax.Array) -> jax.Array:
+    """Cost of every order `[X, b, A]` in the states of pipelines `rows` `[b]`, with `value` `[X, R]` to follow."""
+    arrival, onward = mdp.arrival[rows], mdp.onward[rows]  # [b, A]
+    after = value[mdp.landing[:, arrival], onward]  # [Y, b, A]
+    count = mdp.serve_cost.shape[0]
+    offered = mdp.kernel.expect(after.reshape(after.shape[0], -1)).reshape(count, *arrival.shape)
+    offered = mdp.serve_cost[:, None, None] + discount * offered
+    if mdp.on_offer is not None:
+        offered = jnp.take_along_axis(offered, mdp.on_offer[:, None, :], 0)
+    costs = mdp.move_cost[rows] + offered
+    return costs if mdp.infeasible is None else costs + mdp.infeasible[:, None, :]
+
+
+def sweep(mdp: MDP, value: jax.Array, discount: jax.Array, choose) -> jax.Array:
+    """One pass over all states: `[X, R]` of what `choose(costs [X, b, A], rows [b])` keeps `[X, b]`."""
+    pipelines, orders = mdp.arrival.shape
+    size = max(min(BLOCK // (len(mdp.landing) * orders), pipelines), 1)
+    blocks = -(-pipelines // size)
+    rows = jnp.minimum(jnp.arange(blocks * size), pipelines - 1).reshape(blocks, size)
+    kept = jax.lax.map(lambda rows: choose(action_costs(mdp, value, discount, rows), rows), rows)  # [blocks, X, b]
+    return jnp.moveaxis(kept, 0, 1).reshape(value.shape[0], -1)[:, :pipelines]
+
+
+def cheapest(costs, rows):
+    return costs.min(-1)
+
+
+def best_order(costs, rows):
+    return costs.argmin(-1).astype(jnp.int32)
+
+
+def prescribed(policy: jax.Array):
+    """Keeps the cost of the order that a policy `[X, R]` prescribes, for its evaluation."""
+    return lambda costs, rows: jnp.take_along_axis(costs, policy[:, rows][..., None], -1)[..., 0]
+
+
+@partial(jax.jit, static_argnames=("discounted", "most"))
+def _iterate(mdp, policy, discount, discounted, tolerance, most):
+    choose = cheapest if policy is None else prescribed(policy)
+    start = jnp.zeros((mdp.serve_cost.shape[0], mdp.arrival.shape[0]))
+
+    def going_on(carry):
+        _, low, high, sweeps = carry
+        return (sweeps < most) & ((sweeps == 0) | (high - low > tolerance * jnp.maximum(1.0, jnp.abs(high))))
+
+    def step(carry):
+        value, _, _, sweeps = carry
+        change = sweep(mdp, value, discount, choose) - value
+        low, high = change.min(), change.max()
+        after = value + DAMPING * change
+        if discounted:  # on to the middle of the bounds
+            reach = 1.0 / (1.0 - discount)
+            return after + (reach - DAMPING) * (low + high) / 2, reach * low, reach * high, sweeps + 1
+        return after - after[0, 0], low, high, sweeps + 1  # only differences matter; this keeps them small
+
+    return Values(*jax.lax.while_loop(going_on, step, (start, -jnp.inf, jnp.inf, 0)))
+
+
+def iterate(
+    mdp: MDP, policy: jax.Array | None = None, discount: float = 1.0, tolerance: float = 1e-7, most: int = 20_000
+) -> Values:
+    """Value iteration of the best policy, or of a given one.
+
+    - `discount=1`: relative value iteration (White 1963). The average cost lies between the least and the largest change
+      of a sweep (Odoni 1969), which is what `low` and `high` are.
+    - below 1: discounted cost to go, with MacQueen's bounds (1966): the true values lie within `high - low` of `value`.
+
+    Args:
+      policy: numbers of orders `[X, R]`.
+      tolerance: of `high - low`, relative to the cost.
+
+    Raises:
+      UserError: the bounds have not closed after `most` sweeps.
+    """
+    with jax.enable_x64(True):
+        mdp = jax.tree.map(jnp.asarray, mdp)
+        result = jax.device_get(_iterate(mdp, policy, jnp.float64(discount), discount < 1, jnp.float64(tolerance), most))
+    if not result.high - result.low <= tolerance * max(1.0, abs(result.high)):
+        raise UserError(
+            f"value iteration did not converge: after {result.sweeps} sweeps the cost is only known to lie between "
+            f"{result.low:.6g} and {result.high:.6g}; allow more sweeps or a larger tolerance"
+        )
+    return result
+
+
+def greedy(mdp: MDP, value: jax.Array, discount: float = 1.0) -> jax.Array:
+    """Number of the cheapest order `[X, R]` in every state, with `value` to follow."""
+    with jax.enable_x64(True):
+        mdp = jax.tree.map(jnp.asarray, mdp)
+        return jax.device_get(jax.jit(sweep, static_argnums=3)(mdp, value, jnp.float64(discount), best_order))

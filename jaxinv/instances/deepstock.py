@@ -1,0 +1,33 @@
+"""DeepStock's setting 1: independent demand whose law moves from day to day, orders every second day."""
+
+import numpy as np
+
+from jaxinv.instances.instance import Instance, Published
+
+DAYS, REVIEW, LEAD_TIME = 31, 2, 1
+COUNTED_FROM = REVIEW + LEAD_TIME
+"""The days before are those that no order decides."""
+
+SPREAD = 5
+"""Demand of a day is uniform on this many whole numbers from its lowest on."""
+
+DEEPSTOCK = Instance(
+    name="DeepStock, setting 1",
+    family="deepstock",
+    source=(
+        "the authors' published code (appendix of DeepStock, setting 1) and its generators; the expected cost and the costs "
+        "on 100 test paths by an independent dynamic programme in NumPy"
+    ),
+    preset="backlog",
+    options=dict(demand="uniform", low=0, high=SPREAD - 1, lead_time=LEAD_TIME, holding_cost=0.1, shortage_cost=0.9),
+    published={
+        "expected cost a day": Published(0.8543, 0.0001),
+        "cost on test paths": Published(0.8592, 1.96 * 0.0086),
+        "cost on test paths, law from 10 paths": Published(0.8678, 1.96 * 0.0095),
+    },
+)
+
+
+def lowest_demand() -> np.ndarray:
+    """The lowest demand of each day `[DAYS]`, from the generator and the seed of the published code."""
+    return np.clip(np.random.RandomState(42).normal(10, 4, size=DAYS), 0, 100).astype(int)

@@ -1,0 +1,52 @@
+"""`python -m jaxinv.reproduce`: a study, the paper's numbers beside ours."""
+
+from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
+from jaxinv.errors import UserError, unknown
+
+STUDIES = ("instances",)
+"""Modules of `jaxinv.studies`."""
+
+
+def main(argv: list[str]) -> None:
+    made = parser(
+        "reproduce",
+        "Runs a study: every number in print beside ours, with its interval, and whether the claim holds. "
+        f"Studies: {', '.join(STUDIES)}. What follows the study restricts it, such as to families of instances.",
+        arguments="STUDY [PART ...]",
+        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick"),
+    )
+    made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
+    args = made.parse_args(argv)
+    what, overrides = split_arguments(args.arguments)
+    if overrides:
+        raise UserError(f"a study has its own parameters; leave out {overrides[0]}")
+    if not what:
+        raise UserError(f"name a study: {', '.join(STUDIES)}")
+    if what[0] not in STUDIES:
+        raise unknown("study", what[0], STUDIES)
+
+    import importlib
+
+    study = importlib.import_module(f"jaxinv.studies.{what[0]}")
+    enable_compilation_cache()
+    rows = []
+    for row in study.run(quick=args.quick, parts=what[1:]):
+        rows.append(row)
+        if not args.json:
+            note(f"{row['claim']}: {row['paper']:.6g} in print, ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+    emit(rows, args.json, lambda: _render(what[0], rows))
+
+
+def _render(study, rows):
+    from rich.console import Group
+
+    from jaxinv.cli import table
+
+    columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
+    six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
+    held = sum(row["holds"] for row in rows)
+    return Group(table(rows, columns, title=study, formats=six), f"{held} of {len(rows)} claims hold")
+
+
+if __name__ == "__main__":
+    run_command(main)
