@@ -115,7 +115,5 @@ class Law:
 
 def independent(laws: list[Law]):
     """The process and its parameters for one product with a law on whole units at each location."""
-    tables = [law.table() for law in laws]
-    longest = max(len(table) for table in tables)
-    cdf = np.stack([np.pad(table, (0, longest - len(table)), constant_values=1.0) for table in tables], 1)
+    cdf = quantiles.stack_tables([law.table() for law in laws])
     return processes.Tabulated(locations=len(laws)), processes.TableParams(jnp.asarray(cdf[:, :, None]))

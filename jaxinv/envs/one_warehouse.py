@@ -67,7 +67,7 @@ class OneWarehouseManyStores(Preset):
                 raise UserError(f"{given} {name} for {self.stores} stores; give one per store, or one for all")
         given = len(self.initial_stock)
         if given not in (0, 1 + self.stores):
-            raise UserError(f"initial_stock has {given} entries; give the warehouse's and one for each of {self.stores} stores")
+            raise UserError(f"initial_stock has {given} entries; give the warehouse's and those of {self.stores} stores")
         if not 0 <= self.correlation < 1:
             raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
 
