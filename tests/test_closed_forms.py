@@ -308,12 +308,13 @@ def best_echelon_cost(env, params, *levels, replications=32, periods=250):
     return costs[best].mean(), costs[best].std() / replications**0.5
 
 
-def test_pooled_bound_lies_just_below_the_best_policy_of_identical_stores():
+def test_the_best_policy_of_identical_stores_reaches_the_pooled_bound():
+    """Within sampling error: no pack stays behind at the warehouse, and identical stores are seldom out of balance."""
     env, params = stores(3, 2, (1, 1, 1))
     bound = pooled_bound(env, params)
     cost, error = best_echelon_cost(env, params, (48, 49, 50), (9, 10, 11), replications=64)
-    assert bound.average_cost < cost - 3 * error
-    assert cost < 1.08 * bound.average_cost
+    assert bound.average_cost < cost + 3 * error
+    assert cost < 1.03 * bound.average_cost
 
 
 def test_pooled_bound_of_one_store_is_its_serial_optimum():
@@ -333,7 +334,7 @@ def test_pooled_bound_holds_with_different_lead_times(backlog):
     env, params = stores(2, 1, (1, 3), backlog=backlog)
     bound = pooled_bound(env, params)
     cost, error = best_echelon_cost(env, params, range(26, 38, 2), range(7, 13, 2), range(12, 20, 2))
-    assert 0.65 * cost < bound.average_cost < cost - 3 * error
+    assert 0.65 * cost < bound.average_cost < cost + 3 * error
 
 
 def test_pooled_bound_of_the_preset_is_below_a_tuned_rule_and_not_nothing():

@@ -39,7 +39,7 @@ class InstanceParams(EnvParams):
     scale: jax.Array | None = None  # [N, K] typical demand a period that passes the node; scales what networks see
     initial_low: jax.Array | None = None  # [N, K] stock at reset is uniform between these two
     initial_high: jax.Array | None = None  # [N, K]
-    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot, and remembered order, at reset
+    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot and past order at reset
     lead_time: jax.Array | None = None  # [E] quoted lead time in periods, from shipment to arrival
     max_order: jax.Array | None = None  # [E, K] upper end of the action space
     demand: Any = None  # parameters of the demand process
@@ -245,8 +245,8 @@ def _ration(topology, stock, order):
     if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
         larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
         lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
-        each = (lacking / jnp.maximum(larger.sum(1), 1))[None]
-        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each, 0.0), 1)
+        each = jnp.maximum(lacking, 0.0) / jnp.maximum(larger.sum(1), 1)
+        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each[None], 0.0), 1)
         left = order - shortage
         dust = ROUNDING * topology.at_source(topology.out_of_nodes(order))
         return jnp.where(from_supplier, order, jnp.where(left > dust, left, 0.0))
@@ -256,7 +256,7 @@ def _ration(topology, stock, order):
 
 
 def _last_packs(topology, stock, order, allowed, params):
-    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may have."""
+    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may get."""
     gap, pack = allowed - order, params.pack_size
     wants = gap >= pack * (1.0 - ROUNDING)
     edge = np.arange(topology.edges)

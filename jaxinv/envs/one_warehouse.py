@@ -30,6 +30,7 @@ class OneWarehouseManyStores(Preset):
     Attributes:
       stores: number of stores.
       backlog: stores owe what they lack; otherwise the sale is lost.
+      rationing: how the warehouse shares what falls short, see `jaxinv.envs.topology.Topology`.
       demand: law of each store, independent of the others, such as ["poisson(3)", "uniform(0, 6)"]; see
         `jaxinv.demand.laws.NUMBERS`. Empty: the drawn normal laws.
       correlation: between the normal demands of any two stores.
@@ -43,6 +44,7 @@ class OneWarehouseManyStores(Preset):
 
     stores: int = 10
     backlog: bool = False
+    rationing: str = "proportional"
     demand: tuple[str, ...] = ()
     correlation: float = 0.5
     warehouse_lead_time: int = 3
@@ -60,10 +62,12 @@ class OneWarehouseManyStores(Preset):
         not_negative(self, "warehouse_lead_time", "warehouse_holding_cost", "initial_stock")
         not_negative(self, "store_lead_times", "store_holding_costs", "store_shortage_costs")
         for name in ("demand", "store_lead_times", "store_holding_costs", "store_shortage_costs"):
-            if len(getattr(self, name)) not in (0, 1, self.stores):
-                raise UserError(f"{len(getattr(self, name))} {name} for {self.stores} stores; give one per store, or one for all")
-        if len(self.initial_stock) not in (0, 1 + self.stores):
-            raise UserError(f"{len(self.initial_stock)} initial_stock; give the warehouse's and one for each of {self.stores} stores")
+            given = len(getattr(self, name))
+            if given not in (0, 1, self.stores):
+                raise UserError(f"{given} {name} for {self.stores} stores; give one per store, or one for all")
+        given = len(self.initial_stock)
+        if given not in (0, 1 + self.stores):
+            raise UserError(f"initial_stock has {given} entries; give the warehouse's and those of {self.stores} stores")
         if not 0 <= self.correlation < 1:
             raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
 
@@ -90,6 +94,7 @@ class OneWarehouseManyStores(Preset):
             demand_nodes=tuple(range(1, 1 + self.stores)),
             lead_times=lead_times,
             backlog=self.backlog,
+            rationing=self.rationing,
             mechanisms=frozenset({"packs"} if self.integer_orders else set()),
             node_names=("warehouse", *(f"store {store}" for store in range(self.stores))),
         )
@@ -144,7 +149,8 @@ KAYNOV = {
 }
 """Options of `OneWarehouseManyStores` for rows 1 to 10 of table A.3 in Kaynov et al. (2024).
 
-The text does not say where an episode starts. Here every node has one period's mean demand, rounded, on hand and in every
-period of its lead time, the convention of others who reproduce the table; on hand is twice that because the first of it has
-arrived. Rows 11 to 14 (partial backorders with emergency shipments) are not here: no source settles what they do.
+The text does not say where an episode starts. Here every node has one period's mean demand, rounded, on hand and in each
+period of its lead time, the convention of others who reproduce the table; on hand is twice that because the first of it
+has arrived. Their min-shortage allocation is rationing="equal_shortage". Rows 11 to 14 (partial backorders with emergency
+shipments) are not here: no source settles what they do.
 """
