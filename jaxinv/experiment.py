@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.loop import Trainer, select_run, stack_numbers
 from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.agents.validation import Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import Preset, Problem
@@ -22,6 +23,9 @@ from jaxinv.evaluation.compare import Contestant
 from jaxinv.runs import Run
 
 AGENTS = {"ppo": (PPOConfig, PPO)}
+
+VALIDATION = 2
+"""Folded into the key of a run, so that no noise of its own is that of its validation; 1 is for the evidence."""
 
 STOCK_ONLY = dict(
     updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
@@ -113,7 +117,8 @@ class Experiment:
 
     @cached_property
     def trainer(self) -> Trainer:
-        return Trainer(self.agent, self.runs)
+        key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
+        return Trainer(self.agent, self.runs, Validation.of(self.problem, key))
 
     def contestants(self, state: Any, name: str) -> list[Contestant]:
         """The learned policy of every run."""

@@ -255,7 +255,7 @@ def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, 
 
     def broken(self, state, updates):
         after, metrics = advance(self, state, updates)
-        if int(state.update) == 2:
+        if int(state.learner.update) == 2:
             after, metrics = jax.tree.map(lambda leaf: leaf * np.nan, after.params), {**metrics, "kl": np.array([np.nan])}
         return after, metrics
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
@@ -60,9 +61,16 @@ class Worlds:
 
     @classmethod
     def of(cls, problem: Problem, batch: int, periods: int, horizon: int) -> "Worlds":
-        """Worlds on the training demand of a problem; episodes last `horizon` periods, in whole rollouts."""
+        """Worlds on the training demand of a problem, without the instances that it holds out.
+
+        Episodes last `horizon` periods, in whole rollouts.
+        """
         rollouts = max(horizon // periods, 1)
-        return cls(problem.env.relaxed(), problem.train, problem.instances, batch, periods, rollouts)
+        params, instances = problem.train, problem.instances
+        if problem.held_out:
+            shown = np.setdiff1d(np.arange(instances), problem.held_out)
+            params, instances = take_instances(params, shown), len(shown)
+        return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts)
 
     @property
     def axis(self) -> int | None:

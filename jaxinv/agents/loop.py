@@ -7,9 +7,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from jaxinv.agents.agent import Agent
+from jaxinv.agents.validation import Best, Validation
 from jaxinv.errors import UserError
+
+
+@struct.dataclass
+class Training:
+    """What the loop carries on: saved whole in a checkpoint."""
+
+    learner: Any
+    best: Best | None = None  # None without a validation
+
+    @property
+    def params(self) -> Any:
+        """Parameters of the policy that a training ends with: the best seen, or else the latest."""
+        return self.learner.params if self.best is None else self.best.params
 
 
 class Trainer:
@@ -18,34 +33,42 @@ class Trainer:
     Attributes:
       agent: the agent; with `runs`, its `numbers` have a leading axis of that size.
       runs: how many are trained at once in one program, or None for a single one without an axis.
+      validation: what the best policy is chosen on, after every stretch of updates; None to end with the latest.
     """
 
-    def __init__(self, agent: Agent, runs: int | None = None):
-        self.agent, self.runs = agent, runs
+    def __init__(self, agent: Agent, runs: int | None = None, validation: Validation | None = None):
+        self.agent, self.runs, self.validation = agent, runs, validation
         self._compiled: dict[int, Any] = {}
 
-    def init(self, key: jax.Array) -> Any:
+    def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
-        return jax.jit(self._map(lambda agent, key: agent.init(key)))(self.agent, key)
+        learner = jax.jit(self._map(lambda agent, key: agent.init(key)))(self.agent, key)
+        return Training(learner, None if self.validation is None else Best.first(learner.params, self.runs))
 
-    def compile(self, state: Any, updates: int) -> None:
+    def compile(self, state: Training, updates: int) -> None:
         """Compiles a stretch of `updates` ahead, so that its time is not counted as training."""
         self._stretch(state, updates)
 
-    def advance(self, state: Any, updates: int) -> tuple[Any, dict[str, np.ndarray]]:
+    def advance(self, state: Training, updates: int) -> tuple[Training, dict[str, np.ndarray]]:
         """A stretch of updates: the new state, and metrics `[updates]` or `[updates, runs]` of each."""
-        state, metrics = self._stretch(state, updates)(self.agent, state)
+        state, metrics = self._stretch(state, updates)(self.agent, self.validation, state)
         return state, jax.device_get(metrics)
 
     def _stretch(self, state, updates):
         if updates not in self._compiled:
-            update = self._map(lambda agent, state: agent.update(state))
+            update = self._map(lambda agent, learner: agent.update(learner))
 
             @jax.jit
-            def stretch(agent, state):
-                return jax.lax.scan(lambda state, _: update(agent, state), state, length=updates)
+            def stretch(agent, validation, state):
+                learner, metrics = jax.lax.scan(lambda learner, _: update(agent, learner), state.learner, length=updates)
+                if validation is None:
+                    return Training(learner), metrics
+                judge = self._map(lambda agent, learner: validation.cost(agent.policy, learner.params))
+                cost = judge(agent, learner)
+                metrics["validation_cost"] = jnp.broadcast_to(cost, metrics["cost"].shape)
+                return Training(learner, state.best.follow(learner.params, cost)), metrics
 
-            self._compiled[updates] = stretch.lower(self.agent, state).compile()
+            self._compiled[updates] = stretch.lower(self.agent, self.validation, state).compile()
         return self._compiled[updates]
 
     def _map(self, function: Callable) -> Callable:

@@ -26,6 +26,8 @@ class Problem:
       warm_up: first periods of an episode that no cost is counted for.
       periods_per_year: for turnover.
       labels: what the instances are called.
+      held_out: numbers of the instances that a learner is not shown; the best of its policies is chosen on them
+        (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
     """
 
     env: InventoryNetwork
@@ -36,6 +38,7 @@ class Problem:
     warm_up: int = 50
     periods_per_year: float = 365.0
     labels: tuple[str, ...] = ()
+    held_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

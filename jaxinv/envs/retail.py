@@ -15,7 +15,7 @@ from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
+from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
 
@@ -25,6 +25,9 @@ LEAD_TIME_LAWS = {
     "ocean": SCMS_LEAD_TIMES.ocean.lognormal_cv,
 }
 """Coefficient of variation of each lead-time law."""
+
+LEAST_HELD_OUT, MOST_HELD_OUT = 10, 512
+"""Series of a validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Retail(Preset):
       published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up.
       min_active: share of training periods in which a series must have sold.
       max_series: most series to keep; 0 for all.
+      validation: share of the series that learners are not shown, to choose the best of their policies on (at most
+        `MOST_HELD_OUT`; none where that leaves fewer than `LEAST_HELD_OUT`, which tell nothing apart).
       level_spread: augmentation of training episodes, the standard deviation of a series' log level.
     """
 
@@ -63,6 +68,7 @@ class Retail(Preset):
     min_active: float = 0.5
     max_series: int = 0
     instance_seed: int = 0
+    validation: float = 0.2
     level_spread: float = 0.3
     horizon: int = 40
     history: int = 16
@@ -71,6 +77,9 @@ class Retail(Preset):
         super().__post_init__()
         not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread")
         positive(self, "holding_cost", "shortage_cost")
+        probability(self, "validation")
+        if self.validation == 1:
+            raise UserError("validation=1 leaves no series to learn on; give less")
         if self.lead_time_law not in LEAD_TIME_LAWS:
             raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
         if self.lead_time_law != "fixed" and (self.lead_time_spread or not self.lead_time):
@@ -96,6 +105,8 @@ class Retail(Preset):
         series = len(scale)
         draw = np.random.default_rng(self.instance_seed)
         lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
+        aside = min(round(self.validation * series), MOST_HELD_OUT)
+        held_out = draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0]
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER,),
@@ -158,6 +169,7 @@ class Retail(Preset):
             warm_up=warm_up,
             periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
             labels=tuple(" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)),
+            held_out=tuple(held_out.tolist()),
         )
 
     def _check_lengths(self, split: TimeSplit, warm_up: int) -> None:
