@@ -104,9 +104,3 @@ def _table(law) -> np.ndarray:
     """The distribution function at 0, 1, …, up to where a uniform can reach: `[M]` float32."""
     last = int(law.ppf(1 - TAIL))
     return law.cdf(np.arange(last)).astype(np.float32)
-
-
-def stack_tables(tables: list[np.ndarray]) -> np.ndarray:
-    """Tables of different lengths as one `[M, len(tables)]`, filled up with ones."""
-    longest = max(len(table) for table in tables)
-    return np.stack([np.pad(table, (0, longest - len(table)), constant_values=1.0) for table in tables], 1)

@@ -313,9 +313,12 @@ def charge(
 
 
 def freight(quantity: jax.Array, params: InstanceParams) -> jax.Array:
-    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`."""
+    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`.
+
+    A tariff with fewer tiers than others has the further ones start at infinity.
+    """
     upper = jnp.concatenate([params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1)
-    within = jnp.clip(quantity[:, None], params.freight_breaks, upper) - params.freight_breaks
+    within = jnp.maximum(jnp.minimum(quantity[:, None], upper) - params.freight_breaks, 0.0)
     return params.freight_fixed * (quantity > 0) + jnp.sum(params.freight_rates * within, -1)
 
 
