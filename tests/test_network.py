@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import jaxinv
 from jaxinv.demand.exogenous import Exogenous
-from jaxinv.envs.network import COSTS, InstanceParams, NetworkState, transition
+from jaxinv.envs.network import COSTS, InstanceParams, NetworkState, freight, transition
 from jaxinv.envs.topology import MECHANISMS, SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
@@ -412,3 +412,16 @@ def test_the_echelon_of_a_node_is_what_it_supplies():
         lead_times=(1,) * 5, lateral=(3,),
     )  # fmt: skip
     assert net.echelon.tolist() == [[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
+
+
+def test_a_freight_tier_that_starts_at_infinity_is_not_there():
+    def cost(quantity, breaks, rates):
+        tariff = InstanceParams(freight_fixed=jnp.zeros(1), freight_breaks=jnp.array([breaks]), freight_rates=jnp.array([rates]))
+        return freight(quantity, tariff)[0]
+
+    for quantity, expected in ((0.0, 0.0), (5.0, 15.0), (12.0, 34.0)):
+        quantity = jnp.array([quantity])
+        assert cost(quantity, [0.0, 10.0], [3.0, 2.0]) == expected
+        padded = [0.0, 10.0, jnp.inf, jnp.inf], [3.0, 2.0, 1.0, 1.0]
+        assert cost(quantity, *padded) == expected
+        assert jnp.isfinite(jax.grad(cost)(quantity, *padded)).all()
