@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
 
     import dataclasses
 
-    from jaxinv.evidence import evidence_table, judge, rules_of, verdict
+    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, verdict
     from jaxinv.experiment import Experiment, trained_policies
     from jaxinv.policies.rules import RULES
     from jaxinv.runs import Run
@@ -52,12 +52,17 @@ def main(argv: list[str]) -> None:
         experiment = Experiment.load(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
     config = experiment.config
     periods = max([_periods(experiment) for experiment, _ in trained], default=0)
-    policies = [policy for _, found in trained for policy in found]
+    contests: dict[tuple, Contest] = {}
+    for experiment, found in trained:
+        for contest in experiment.contests(found):
+            merged = contests.setdefault((contest.label, contest.problem.env), Contest(contest.label, contest.problem, []))
+            merged.policies.extend(contest.policies)
     asked = dataclasses.replace(config.evaluation, rules=rules)
     rules_of(experiment.problem, asked)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
-    rows = judge(experiment.problem, policies, asked, periods, args.seed, "optimal" in what)
+    everything = list(contests.values()) or [Contest("", experiment.problem, [])]
+    rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)
     emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
 
 

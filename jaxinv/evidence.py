@@ -1,7 +1,8 @@
 """The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 
@@ -22,6 +23,31 @@ PER_INSTANCE_EPISODES = 300
 
 QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
+
+
+class Contest(NamedTuple):
+    """Policies that are judged on one problem.
+
+    Attributes:
+      label: what tells the problem from the others; empty where there is but one.
+    """
+
+    label: str
+    problem: Problem
+    policies: list[Contestant]
+
+
+def judge_all(
+    contests: Sequence[Contest], config: Any, trained_periods: int, seed: int, optimum: bool = False
+) -> list[dict[str, Any]]:
+    """The rows of `judge` for every contest; rules carry the contest's label, as its policies do."""
+    rows = []
+    for label, problem, policies in contests:
+        found = judge(problem, policies, config, trained_periods, seed, optimum)
+        for row in found[len(policies) :]:
+            row["policy"] = f"{row['policy']} {label}".strip()
+        rows += found
+    return rows
 
 
 def judge(

@@ -10,27 +10,46 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxinv.agents.actor_q import DDPG, SAC, DDPGConfig, SACConfig
 from jaxinv.agents.agent import traced_fields
-from jaxinv.agents.loop import Trainer, select_run, stack_numbers
+from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
+from jaxinv.agents.dqn import DQN, DQNConfig
+from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
-from jaxinv.envs.problem import Preset, Problem
+from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
+from jaxinv.evidence import Contest
 from jaxinv.runs import Run
 
-AGENTS = {"ppo": (PPOConfig, PPO)}
+AGENTS = {
+    "ppo": (PPOConfig, PPO),
+    "diffsim": (DiffSimConfig, DiffSim),
+    "dqn": (DQNConfig, DQN),
+    "ddpg": (DDPGConfig, DDPG),
+    "sac": (SACConfig, SAC),
+}
 
 VALIDATION = 2
 """Folded into the key of a run, so that no noise of its own is that of its validation; 1 is for the evidence."""
 
-STOCK_ONLY = dict(
-    updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
-)
+FROM_A_BUFFER = dict(updates=2500, envs=32, rollout=8, encoder="none")
+
+STOCK_ONLY = {
+    "ppo": dict(
+        updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
+    ),
+    "diffsim": dict(updates=2000, envs=256, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
+    "dqn": FROM_A_BUFFER,
+    "ddpg": FROM_A_BUFFER,
+    "sac": FROM_A_BUFFER,
+}
 """Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone."""
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -57,7 +76,9 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A resolved configuration and what it makes. A `--sweep` over traced numbers and `--seeds` are runs of one program.
+    """A resolved configuration and what it makes.
+
+    A `--sweep` over traced numbers of the learner or over instances of one network, and `--seeds`, are runs of one program.
 
     Attributes:
       config: the dataclass that `yaml` writes and `load` reads back.
@@ -72,7 +93,7 @@ class Experiment:
         agent = chosen("agent", "ppo", file=file, overrides=overrides)
         if agent not in AGENTS:
             raise unknown("agent", agent, AGENTS)
-        schema = _schema(env, preset(env), AGENTS[agent][0])
+        schema = _schema(env, preset(env), agent)
         return cls(resolve(schema, file=file, overrides=overrides, names={"instance.weights": COSTS}))
 
     @property
@@ -83,15 +104,29 @@ class Experiment:
     def problem(self) -> Problem:
         return self.config.instance.build()
 
-    @property
-    def points(self) -> list[dict[str, float]]:
-        """The swept hyper-parameters of each point; one empty point without a sweep."""
-        return [{key: float(value) for key, value in point.items()} for point in parse_sweep(self.config.sweep)]
+    @cached_property
+    def points(self) -> list[dict[str, Any]]:
+        """What is swept at each point, as the configuration's own types; one empty point without a sweep."""
+        return [
+            {key: _typed(self.config, key, value) for key, value in point.items()}
+            for point in parse_sweep(self.config.sweep)
+        ]
+
+    @cached_property
+    def problems(self) -> list[Problem]:
+        """The problem of each point, all on one network; one and the same where no instance is swept."""
+        options = [{key: point[key] for key in point if _of_instance(self.config, key)} for point in self.points]
+        if not any(options):
+            return [self.problem] * len(options)
+        distinct = {tuple(option.items()): dataclasses.replace(self.config.instance, **option) for option in options}
+        built = on_one_network([instance.build() for instance in distinct.values()])
+        by_options = dict(zip(distinct, built))
+        return [by_options[tuple(option.items())] for option in options]
 
     @property
     def labels(self) -> list[str]:
         """What tells the runs apart, points first, then seeds; one empty label for a single run."""
-        points = [" ".join(f"{key}={value:g}" for key, value in point.items()) for point in self.points]
+        points = [_label(point) for point in self.points]
         seeds = [f"seed {seed}" for seed in range(self.config.seeds)] if self.config.seeds > 1 else [""]
         return [" ".join(filter(None, (point, seed))) for point in points for seed in seeds]
 
@@ -104,8 +139,11 @@ class Experiment:
     def agent(self) -> Any:
         """The agent; with several runs its numbers have a leading axis."""
         create = AGENTS[self.config.agent][1].create
-        agents = [create(self.problem, dataclasses.replace(self.config.learner, **point)) for point in self.points]
-        return agents[0] if self.runs is None else stack_numbers(agents, self.config.seeds)
+        agents = []
+        for problem, point in zip(self.problems, self.points):
+            numbers = {key: point[key] for key in point if not _of_instance(self.config, key)}
+            agents.append(create(problem, dataclasses.replace(self.config.learner, **numbers)))
+        return agents[0] if self.runs is None else stack_agents(agents, self.config.seeds, self._own_worlds)
 
     @property
     def keys(self) -> jax.Array:
@@ -118,7 +156,11 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
-        return Trainer(self.agent, self.runs, Validation.of(self.problem, key))
+        return Trainer(self.agent, self.runs, Validation.of(self.problem, key), 0 if self._own_worlds else None)
+
+    @property
+    def _own_worlds(self) -> bool:
+        return any(problem is not self.problems[0] for problem in self.problems)
 
     def contestants(self, state: Any, name: str) -> list[Contestant]:
         """The learned policy of every run."""
@@ -127,22 +169,45 @@ class Experiment:
             for label, run in zip(self.labels, [None] if self.runs is None else range(self.runs))
         ]
 
+    def contests(self, contestants: list[Contestant]) -> list[Contest]:
+        """Who is judged on what: each problem and the policies that were trained for it."""
+        seeds = self.config.seeds
+        found: dict[str, Contest] = {}
+        for number, (problem, point) in enumerate(zip(self.problems, self.points)):
+            label = _label({key: point[key] for key in point if _of_instance(self.config, key)})
+            contest = found.setdefault(label, Contest(label, problem, []))
+            contest.policies.extend(contestants[number * seeds : (number + 1) * seeds])
+        return list(found.values())
+
 
 def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) -> list[Experiment]:
     """The experiments of a sweep: traced numbers stay together in one program, other keys make one experiment each."""
-    traced, static = [], []
-    for text in sweep:
-        key = text.partition("=")[0].removeprefix("learner.")
-        numbers = {name for config, _ in AGENTS.values() for name in traced_fields(config)}
-        (traced if key in numbers else static).append(text.removeprefix("learner."))
+    together, apart = [], []
     parse_sweep(sweep)
+    plain = Experiment.load(file, overrides)
+    for text in sweep:
+        text = text.removeprefix("learner.").removeprefix("instance.")
+        key = text.partition("=")[0]
+        numbers = {name for config, _ in AGENTS.values() for name in traced_fields(config)}
+        (together if key in numbers or _in_one_program(plain, text) else apart).append(text)
     experiments = [
         Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())])
-        for point in parse_sweep(static)
+        for point in parse_sweep(apart)
     ]
-    if not traced:
+    if not together:
         return experiments
-    return [Experiment(dataclasses.replace(experiment.config, sweep=tuple(traced))) for experiment in experiments]
+    return [Experiment(dataclasses.replace(experiment.config, sweep=tuple(together))) for experiment in experiments]
+
+
+def _in_one_program(plain: Experiment, sweep: str) -> bool:
+    """Whether a sweep runs over instances of one network. With held-out series each is a training of its own."""
+    if not _of_instance(plain.config, sweep.partition("=")[0]) or plain.problem.held_out:
+        return False
+    swept = Experiment(dataclasses.replace(plain.config, sweep=(sweep,)))
+    try:
+        return len(swept.problems) > 0
+    except DifferentNetworks:
+        return False
 
 
 def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, list[Contestant]]:
@@ -153,17 +218,18 @@ def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, 
     return experiment, experiment.contestants(state, run.name)
 
 
-def _schema(env: str, instance: type[Preset], learner: type) -> type:
+def _schema(env: str, instance: type[Preset], agent: str) -> type:
     """The configuration of a preset and an agent, with defaults that suit the preset."""
+    learner = AGENTS[agent][0]
 
     def suited():
-        return learner(**STOCK_ONLY) if instance.__dataclass_fields__["history"].default == 1 else learner()
+        return learner(**STOCK_ONLY[agent]) if instance.__dataclass_fields__["history"].default == 1 else learner()
 
     return dataclasses.make_dataclass(
         "ExperimentConfig",
         [
             ("env", str, field(default=env)),
-            ("agent", str, field(default="ppo")),
+            ("agent", str, field(default=agent)),
             ("seed", int, field(default=0)),
             ("seeds", int, field(default=1)),
             ("sweep", tuple[str, ...], field(default=())),
@@ -181,11 +247,27 @@ def _check(config: Any) -> None:
         raise UserError(f"seeds={config.seeds} must be at least 1")
     for point in parse_sweep(config.sweep):
         for key, value in point.items():
-            if key not in traced_fields(config.learner):
+            section = config.instance if _of_instance(config, key) else config.learner
+            if section is config.learner and key not in traced_fields(config.learner):
                 raise unknown("number to sweep", key, traced_fields(config.learner))
-            try:
-                dataclasses.replace(config.learner, **{key: float(value)})
-            except UserError:
-                raise
-            except ValueError:
-                raise UserError(f"--sweep {key}: {value!r} is not a number") from None
+            dataclasses.replace(section, **{key: _typed(config, key, value)})
+
+
+def _of_instance(config: Any, key: str) -> bool:
+    """Whether a swept key is an option of the instance that one text can give."""
+    value = getattr(config.instance, key, None)
+    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+
+
+def _typed(config: Any, key: str, value: str) -> Any:
+    """A swept value as its key's own type."""
+    kind = type(getattr(config.instance, key)) if _of_instance(config, key) else float
+    try:
+        return kind(value)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise UserError(f"--sweep {key}: {value!r} is not a {what}") from None
+
+
+def _label(point: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in point.items())

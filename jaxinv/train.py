@@ -92,12 +92,12 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
         state = trainer.init(experiment.keys)
     state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
 
-    from jaxinv.evidence import judge
+    from jaxinv.evidence import judge_all
 
     _say(quiet, "tuning and evaluating the rules, each with as many simulated periods")
     try:
-        evidence = judge(experiment.problem, experiment.contestants(state, config.agent), config.evaluation,
-                         agent.periods_per_update * config.learner.updates, config.seed)  # fmt: skip
+        contests = experiment.contests(experiment.contestants(state, config.agent))
+        evidence = judge_all(contests, config.evaluation, agent.periods_per_update * config.learner.updates, config.seed)
     except KeyboardInterrupt:
         raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
     steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)

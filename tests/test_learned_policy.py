@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxinv.agents.ppo import PPOConfig, make_policy
+from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs import views
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
@@ -51,7 +51,7 @@ def observation_of(name, seed=0, level=1.0):
 
 def policy_of(name, seed=0, noise=0.3, **options):
     """A policy, and parameters far enough from their first values that every part of the network speaks."""
-    policy = make_policy(problem_of(name).env, PPOConfig(**{**SMALL, **options}))
+    policy = PPO.make_policy(problem_of(name).env, PPOConfig(**{**SMALL, **options}))
     params = jax.jit(policy.init)(jax.random.key(seed), observation_of(name))
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
@@ -178,7 +178,7 @@ def test_an_untrained_network_orders_the_recent_rate(name):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_stock_features_are_finite_and_of_one_size(name):
-    policy = make_policy(problem_of(name).env, PPOConfig(**SMALL))
+    policy = PPO.make_policy(problem_of(name).env, PPOConfig(**SMALL))
     sizes = set()
     for level in (0.0, 1.0, 1e6):
         for demand in (0.0, 1.0, 1e6):
@@ -218,7 +218,7 @@ def test_ten_times_the_demand_is_ten_times_the_order(name, form):
 
 
 def test_long_pipelines_are_seen_in_stretches_that_add_up():
-    policy = make_policy(problem_of("long lead time").env, PPOConfig(**SMALL))
+    policy = PPO.make_policy(problem_of("long lead time").env, PPOConfig(**SMALL))
     observation = observation_of("long lead time")
     context = jax.tree.map(
         lambda leaf: leaf[-1], policy._context(None, None, observation.signals, observation.instance)

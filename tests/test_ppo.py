@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_numbers, stretch_length
+from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
 from jaxinv.agents.ppo import PPO, PPOConfig, _soon, generalised_advantage, pinball
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
@@ -101,12 +101,10 @@ def test_soon_looks_ahead_and_sees_nothing_past_the_end():
 
 def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
     agent = agent_of(Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=64, rollout=10)
-    policy, env = agent.policy, agent.worlds.env
     state = agent.init(jax.random.key(1))
-    _, trace, signals = agent.worlds.play_ahead(state.episodes, agent.worlds.params)
-    facts = env.facts(agent.worlds.params)
-    contexts = jax.vmap(lambda rows: policy.encode(state.params, rows, facts), in_axes=-1, out_axes=-1)(signals[:-1])
-    replay = (state.episodes.network, trace.exogenous, contexts, agent.worlds.params)
+    _, trace, _ = agent.worlds.play_ahead(state.episodes, agent.worlds.params)
+    contexts = agent.encode(state.params, trace.signals, agent.worlds.params)
+    replay = (state.episodes.network, trace, contexts, agent.worlds.params)
     cost = jax.jit(lambda params: agent._mode_cost(params, None, replay))
     slope = jax.jit(jax.grad(cost))(state.params)
     for seed in range(3):
@@ -139,7 +137,7 @@ def test_an_update_learns_and_keeps_every_shape_and_type(quick_compilation):
 def test_runs_side_by_side_equal_single_runs_in_one_program(quick_compilation):
     agents = [agent_of(encoder="none", learning_rate=rate, clip=clip) for rate, clip in ((1e-3, 0.2), (1e-2, 0.1))]
     keys = jax.random.split(jax.random.key(5), 2)
-    trainer = Trainer(stack_numbers(agents, seeds=2), runs=4)
+    trainer = Trainer(stack_agents(agents, seeds=2), runs=4)
     together, metrics = trainer.advance(trainer.init(jnp.concatenate([keys, keys])), 1)
     assert metrics["cost"].shape == (1, 4)
 
@@ -210,7 +208,7 @@ def test_an_episode_begins_anew_when_its_time_is_over(quick_compilation):
 def trained(preset, updates, **options):
     """The cost a period of a trained policy on long held-out episodes, its standard error, and policy and parameters."""
     problem = preset.build()
-    agent = PPO.create(problem, PPOConfig(**{**STOCK_ONLY, "updates": updates, **options}))
+    agent = PPO.create(problem, PPOConfig(**{**STOCK_ONLY["ppo"], "updates": updates, **options}))
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), updates)
     total = measure(problem, Contestant("ppo", agent.policy, state.params), jax.random.key(1), 1024)

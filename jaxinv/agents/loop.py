@@ -31,13 +31,20 @@ class Trainer:
     """Runs an agent, or several that differ in seed and traced numbers side by side.
 
     Attributes:
-      agent: the agent; with `runs`, its `numbers` have a leading axis of that size.
+      agent: the agent; with `runs`, its `numbers` have a leading axis of that size (`stack_agents`).
       runs: how many are trained at once in one program, or None for a single one without an axis.
       validation: what the best policy is chosen on, after every stretch of updates; None to end with the latest.
+      worlds_axis: 0 where every run has worlds of its own, None where all share the agent's.
     """
 
-    def __init__(self, agent: Agent, runs: int | None = None, validation: Validation | None = None):
-        self.agent, self.runs, self.validation = agent, runs, validation
+    def __init__(
+        self,
+        agent: Agent,
+        runs: int | None = None,
+        validation: Validation | None = None,
+        worlds_axis: int | None = None,
+    ):
+        self.agent, self.runs, self.validation, self.worlds_axis = agent, runs, validation, worlds_axis
         self._compiled: dict[int, Any] = {}
 
     def init(self, key: jax.Array) -> Training:
@@ -72,10 +79,10 @@ class Trainer:
         return self._compiled[updates]
 
     def _map(self, function: Callable) -> Callable:
-        """The function of (agent, key or state) over all runs; worlds are shared, numbers are not."""
+        """The function of (agent, key or state) over all runs; numbers are each run's own."""
         if self.runs is None:
             return function
-        return jax.vmap(function, in_axes=(self.agent.replace(worlds=None, numbers=0), 0))
+        return jax.vmap(function, in_axes=(self.agent.replace(worlds=self.worlds_axis, numbers=0), 0))
 
 
 def stretch_length(updates: int, stretches: int = 40) -> int:
@@ -101,10 +108,20 @@ def check_finite(metrics: dict[str, np.ndarray], before: int) -> None:
             )
 
 
-def stack_numbers(agents: list[Agent], seeds: int) -> Agent:
-    """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`."""
-    numbers = jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), seeds), *[agent.numbers for agent in agents])
-    return agents[0].replace(numbers=numbers)
+def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> Agent:
+    """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`.
+
+    Args:
+      own_worlds: the agents' worlds differ, in numbers alone, and are stacked likewise; else they are the first's.
+    """
+
+    def stack(*leaves):
+        return jnp.repeat(jnp.stack(leaves), seeds, axis=0)
+
+    stacked = agents[0].replace(numbers=jax.tree.map(stack, *[agent.numbers for agent in agents]))
+    if own_worlds:
+        stacked = stacked.replace(worlds=jax.tree.map(stack, *[agent.worlds for agent in agents]))
+    return stacked
 
 
 def select_run(state: Any, run: int | None) -> Any:

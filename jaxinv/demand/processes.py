@@ -52,6 +52,11 @@ class DemandProcess:
 class TableParams:
     cdf: jax.Array  # [M, D, K] distribution function at 0, 1, .. M-1
 
+    def filled(self, length: int) -> "TableParams":
+        """The same law as a table of that length, which ends in ones."""
+        longer = [(0, 0)] * (self.cdf.ndim - 3) + [(0, length - self.cdf.shape[-3]), (0, 0), (0, 0)]
+        return TableParams(jnp.pad(self.cdf, longer, constant_values=1.0))
+
 
 @dataclass(frozen=True)
 class Tabulated(DemandProcess):

@@ -1,4 +1,4 @@
-"""The D3S-CI network: encoder, actor, critic, forecast and stock-out heads (methods D.2)."""
+"""The networks of learned policies: encoder, actor, critic, forecast and stock-out heads (methods D.2)."""
 
 import flax.linen as nn
 import jax
@@ -13,40 +13,35 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @struct.dataclass
 class Decision:
-    """What the heads say of one decision."""
+    """What the heads say of one decision; None where a network has no such head."""
 
     mean: jax.Array  # [..., A] raw outputs, the mode of the policy
-    log_deviation: jax.Array  # [A]
-    value: jax.Array  # [...]
-    stockout: jax.Array  # [...] logit of a stock-out within the next coverage
+    log_deviation: jax.Array | None = None  # [A]
+    value: jax.Array | None = None  # [...]
+    stockout: jax.Array | None = None  # [...] logit of a stock-out within the next coverage
 
 
-class ActorCritic(nn.Module):
-    """Encoder and heads; stock enters after the encoder, so a trace is encoded once whatever is ordered.
+class Actor(nn.Module):
+    """Encoder and actor; stock enters after the encoder, so a trace is encoded once whatever is ordered.
 
     Attributes:
       outputs: A, raw outputs of the actor.
       series: D * K demand series.
       encoder: maps signals `[..., T, C]` to states, or None for a policy that sees stock alone.
-      actor_hidden, critic_hidden: widths of the two perceptrons.
-      activation: of both.
+      hidden: widths of the perceptrons.
+      activation: of them.
       horizon: periods that the forecast head looks ahead; 0 for no forecast.
-      log_deviation: first log standard deviation of the raw outputs.
     """
 
     outputs: int
     series: int
     encoder: nn.Module | None
-    actor_hidden: tuple[int, ...] = (64, 64)
-    critic_hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     horizon: int = 0
-    log_deviation: float = -1.5
 
     def setup(self):
-        self.actor = MLP(self.actor_hidden, self.outputs, self.activation)
-        self.critic = MLP(self.critic_hidden, 2, self.activation)
-        self.spread = self.param("log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,))
+        self.actor = MLP(self.hidden, self.outputs, self.activation)
         if self.horizon:
             self.forecast = nn.Dense(self.horizon * self.series * len(QUANTILES))
 
@@ -71,6 +66,28 @@ class ActorCritic(nn.Module):
 
     def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
         """States `[..., H]` and stock features `[..., F]` to a decision."""
-        seen = stock if state is None else jnp.concatenate([state, stock], -1)
-        judged = self.critic(seen)
-        return Decision(self.actor(seen), jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1])
+        return Decision(self.actor(seen(state, stock)))
+
+
+class ActorCritic(Actor):
+    """An actor that explores, a critic of states, and a stock-out head.
+
+    Attributes:
+      log_deviation: first log standard deviation of the raw outputs.
+    """
+
+    log_deviation: float = -1.5
+
+    def setup(self):
+        super().setup()
+        self.critic = MLP(self.hidden, 2, self.activation)
+        self.spread = self.param("log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,))
+
+    def decide(self, state, stock):
+        judged = self.critic(seen(state, stock))
+        return Decision(super().decide(state, stock).mean, jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1])
+
+
+def seen(state: jax.Array | None, stock: jax.Array) -> jax.Array:
+    """What a head sees: the encoded state, where there is one, and the stock features."""
+    return stock if state is None else jnp.concatenate([state, stock], -1)

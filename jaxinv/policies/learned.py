@@ -82,8 +82,8 @@ class LearnedPolicy(Policy):
         return jax.tree.map(lambda leaf: leaf[:, :, -1], (states, forecast))
 
     def context(self, params, observation: Observation, context: Context | None) -> Context:
-        """The context of a decision: the one that `encode` gave, or that of the observation's own window."""
-        if not self.window_by_window:
+        """The context of a decision: the one that is given, or that of the observation's own window."""
+        if context is not None:
             return context
         whole = replace(self, window_by_window=False)
         contexts = whole.encode(params, observation.signals, observation.instance)

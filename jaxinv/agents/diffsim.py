@@ -1,0 +1,86 @@
+"""Differentiable simulation: the mode policy's own cost, descended through the rollout (methods B).
+
+One update plays T periods in all environments with divisible orders and descends the mean cost a period; stock carries on
+to the next update, where its gradient is cut off:
+
+    theta <- theta - rate * grad (1 / (B T)) sum_b sum_t cost(stock_t, policy_theta(stock_t), noise_t),   stock_{t+1} = f(...)
+
+(HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
+is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
+are disturbed in training as rounding will disturb them, so that a policy does not lean on fractions that it will not have.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import optax
+from flax import struct
+
+from jaxinv.agents.agent import traced
+from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
+from jaxinv.evaluation.rollout import Episodes
+
+
+@dataclass(frozen=True)
+class DiffSimConfig(LearnerConfig):
+    """Hyper-parameters beside those of every learner (`LearnerConfig`).
+
+    Attributes:
+      rounding: where orders come in packs, they are disturbed by uniform noise of up to this share of a pack either way.
+    """
+
+    updates: int = 400
+    envs: int = 128
+    rollout: int = 50
+    activation: str = "elu"
+    learning_rate: float = traced(3e-3)
+    final_learning_rate: float = traced(0.0)
+    rounding: float = traced(0.5)
+
+    shares: ClassVar = ("rounding",)
+
+
+@struct.dataclass
+class DiffSim(Learner):
+    """Differentiable simulation as an `Agent`."""
+
+    def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
+        """One rollout and one step down its gradient."""
+        key, begin_key, noise_key = jax.random.split(state.key, 3)
+        episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
+        loss = jax.value_and_grad(self.loss, has_aux=True)
+        (_, (after, cost)), grads = loss(state.params, noise_key, episodes, index)
+        params, optimiser = self.descend(state.params, state.optimiser, grads, state.update)
+        metrics = {
+            "cost": cost,
+            "gradient_norm": optax.tree.norm(grads),
+            "parameter_norm": optax.tree.norm(params),
+        }
+        return LearnerState(params, optimiser, after, index, key, state.update + 1), metrics
+
+    def loss(
+        self, params: Any, key: jax.Array, episodes: Episodes, index: jax.Array
+    ) -> tuple[jax.Array, tuple[Episodes, jax.Array]]:
+        """The mean cost a period in units of its spread over periods, so that no learning rate depends on the currency.
+
+        Returns:
+          The loss, and the episodes after the rollout and the mean cost in money.
+        """
+        instance = self.worlds.instance_params(index)
+        after, trace, _ = self.worlds.play_ahead(episodes, instance)
+        contexts = self.encode(params, trace.signals, instance)
+        disturbance = self._disturbance(key, instance)
+        network, reward = self.play_mode(params, episodes.network, trace, contexts, instance, disturbance)
+        cost = -reward.mean()
+        spread = jax.lax.stop_gradient(reward).std() + 1e-6
+        return cost / spread, (after.replace(network=network), cost)
+
+    def _disturbance(self, key, instance):
+        """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""
+        if instance.pack_size is None:
+            return None
+        topology, worlds = self.worlds.env.topology, self.worlds
+        shape = (worlds.periods, topology.edges, topology.products, worlds.batch)
+        packs = instance.pack_size if worlds.axis is not None else instance.pack_size[..., None]
+        return self.numbers["rounding"] * packs * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)

@@ -1,0 +1,91 @@
+"""DQN on a grid of orders: double, dueling, and branching where a network has several orders to choose.
+
+Each order picks a level of a grid (`GridDecode`): a multiple to order up to in the form `base`, to order in `none`. With
+branches b of one order each,
+
+    y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b Huber(q_b(s, a_b) - y)
+
+(van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.)
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+
+from jaxinv.agents.agent import traced
+from jaxinv.agents.learner import make_policy
+from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig
+from jaxinv.errors import UserError
+from jaxinv.nets.critics import GridQ
+from jaxinv.policies.grid import GridDecode
+
+
+@dataclass(frozen=True)
+class DQNConfig(OffPolicyConfig):
+    """Hyper-parameters beside those of every learner from a buffer (`OffPolicyConfig`).
+
+    Attributes:
+      actions: levels of the grid of each order.
+      largest: the largest level; the smallest is 0.
+      exploration: share of decisions that are random at the end of training.
+      exploring: share of training over which random decisions become that few, from all.
+    """
+
+    actions: int = 31
+    largest: float = 2.0
+    exploration: float = traced(0.05)
+    exploring: float = traced(0.3)
+
+    shares: ClassVar = (*OffPolicyConfig.shares, "exploration", "exploring")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.actions < 2 or self.largest == 0:
+            raise UserError(f"a grid of actions={self.actions} up to largest={self.largest} leaves nothing to choose")
+
+
+@struct.dataclass
+class DQN(OffPolicy):
+    """DQN as an `Agent`."""
+
+    @classmethod
+    def make_policy(cls, env, config):
+        levels = tuple(float(level) for level in np.linspace(0.0, config.largest, config.actions))
+        decode = GridDecode(env.topology, config.form, levels)
+        return make_policy(env, config, GridQ, decode, levels=config.actions)
+
+    def noise(self, key, update):
+        """Whether an order is random, and then its level: `[T, branches, B]` each."""
+        coin_key, level_key = jax.random.split(key)
+        shape = (self.config.rollout, self.policy.decode.outputs // self.config.actions, self.config.envs)
+        progress = update / (self.numbers["updates"] * jnp.maximum(self.numbers["exploring"], 1e-6))
+        share = jnp.maximum(self.numbers["exploration"], 1.0 - progress)
+        level = jax.random.randint(level_key, shape, 0, self.config.actions)
+        return jax.random.uniform(coin_key, shape) < share, level
+
+    def choose(self, decision, noise):
+        random, level = noise
+        index = jnp.where(random, level, self._branches(decision.mean).argmax(-1))
+        return self.policy.decode.one_hot(index), index
+
+    def loss(self, params, target, seen, key):
+        best = self._branches(self.apply(params, "decide", seen.next_state, seen.next_stock).mean).argmax(-1)
+        after = self._branches(self.apply(target, "decide", seen.target_state, seen.next_stock).mean)
+        value = _take(after, best).mean(-1)
+        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * value)
+        q = _take(self._branches(self.apply(params, "decide", seen.state, seen.stock).mean), seen.action)
+        loss = optax.huber_loss(q, wanted[:, None]).mean()
+        return loss, {"value_loss": loss, "value": q.mean()}
+
+    def _branches(self, values):
+        """Values `[..., outputs]` by branch and level `[..., branches, G]`."""
+        return values.reshape(*values.shape[:-1], -1, self.config.actions)
+
+
+def _take(values, index):
+    return jnp.take_along_axis(values, index[..., None], -1)[..., 0]

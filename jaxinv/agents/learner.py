@@ -1,0 +1,273 @@
+"""What every learner shares: its network, the worlds it plays in, the cost of its mode policy, and how it descends.
+
+An algorithm is a subclass of `Learner` with a configuration, a loss, and little else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxinv.agents.agent import Worlds, split_config, traced
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.problem import Problem
+from jaxinv.errors import UserError, unknown
+from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
+from jaxinv.nets.actor_critic import Actor
+from jaxinv.nets.encoder import make_encoder
+from jaxinv.nets.mlp import ACTIVATIONS
+from jaxinv.policies.decode import Decode
+from jaxinv.policies.learned import Context, LearnedPolicy
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Hyper-parameters of every learner. Numbers marked `traced` can be swept in one compiled program.
+
+    Attributes:
+      updates, envs, rollout: length of training, environments side by side, and periods of one rollout.
+      encoder: "transformer", "eq3" (the literal equations of seed 000), "last", or "none": stock alone.
+      features, heads, layers: of the encoder; it looks back over the history of the environment.
+      hidden, activation: of actor and critic.
+      form: decode form, see `jaxinv.policies.decode`.
+      window_by_window: encode one window a decision instead of the trace once.
+      max_grad_norm: gradients longer than this are cut to it.
+      learning_rate, final_learning_rate: Adam, cosine from one to the other.
+    """
+
+    updates: int = 160
+    envs: int = 64
+    rollout: int = 90
+    encoder: str = "transformer"
+    features: int = 32
+    heads: int = 4
+    layers: int = 2
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    form: str = "base"
+    window_by_window: bool = False
+    max_grad_norm: float = 1.0
+    learning_rate: float = traced(1e-3)
+    final_learning_rate: float = traced(3e-5)
+
+    counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
+    """Whole numbers that must be at least 1."""
+    shares: ClassVar[tuple[str, ...]] = ()
+    """Numbers that must lie in 0..1."""
+    signed: ClassVar[tuple[str, ...]] = ()
+    """Numbers that may be below 0."""
+
+    def __post_init__(self):
+        for name in self.counts:
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.activation not in ACTIVATIONS:
+            raise unknown("activation", self.activation, ACTIVATIONS)
+        if any(width < 1 for width in self.hidden):
+            raise UserError(f"hidden={self.hidden}: every width must be at least 1")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, float) and field.name not in self.signed and value is not None and not value >= 0:
+                raise UserError(f"{field.name}={value} must be at least 0")
+        for name in self.shares:
+            if (getattr(self, name) or 0) > 1:
+                raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
+
+
+@struct.dataclass
+class LearnerState:
+    """What training carries on from one update to the next: saved whole in a checkpoint."""
+
+    params: Any
+    optimiser: Any
+    episodes: Episodes
+    index: jax.Array  # [B] instance of each environment
+    key: jax.Array
+    update: jax.Array  # [] int32
+
+
+@struct.dataclass
+class Played:
+    """A rollout of T periods that an algorithm explored in."""
+
+    network: NetworkState  # [..., B] after it
+    kept: Any  # [T, ..., B] what `choose` kept
+    stock: jax.Array  # [T + 1, F, B] stock features, those after it too
+    reward: jax.Array  # [T, B]
+    short: jax.Array  # [T, B] units of demand not served at once
+    contexts: Context  # [T, ..., B]
+    last: Context  # [..., B] of the decision after it
+
+
+@struct.dataclass
+class Learner:
+    """The stem of an `Agent`: `init(key)` and, in each algorithm, `update(state)`, both pure."""
+
+    config: Any = struct.field(pytree_node=False)
+    policy: LearnedPolicy = struct.field(pytree_node=False)
+    worlds: Worlds
+    numbers: dict[str, jax.Array]
+
+    @classmethod
+    def create(cls, problem: Problem, config: LearnerConfig) -> Self:
+        """An agent for a problem."""
+        updates = config.updates
+        config, numbers = split_config(config)
+        numbers["updates"] = jnp.float32(updates)
+        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon)
+        return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
+
+    @classmethod
+    def make_policy(cls, env: InventoryNetwork, config: Any) -> LearnedPolicy:
+        """The policy that the algorithm trains on an environment."""
+        return make_policy(env, config)
+
+    @property
+    def periods_per_update(self) -> int:
+        """Simulated periods that one update takes, those of pathwise passes apart."""
+        return self.config.envs * self.config.rollout
+
+    def init(self, key: jax.Array) -> LearnerState:
+        """The state before the first update."""
+        net_key, world_key, key = jax.random.split(key, 3)
+        episodes, index = self.worlds.begin(world_key)
+        first = jax.tree.map(lambda leaf: leaf[..., 0], (episodes.network, episodes.signals))
+        params = self.worlds.params
+        if self.worlds.instances is not None:
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], params)
+        net = self.policy.init(net_key, self.worlds.env.view(first[0], params, first[1]))
+        return LearnerState(net, self._optimiser.init(net), episodes, index, key, jnp.int32(0))
+
+    def encode(self, params: Any, signals: jax.Array, instance: InstanceParams) -> Any:
+        """Contexts `[T, ..., B]` of the decisions that signals `[W - 1 + T, S, B]` lead to."""
+        env = self.worlds.env
+
+        def encode(signals, instance):
+            return self.policy.encode(params, signals, env.facts(instance))
+
+        contexts = jax.vmap(encode, in_axes=(BATCH, self.worlds.axis), out_axes=BATCH)(signals, instance)
+        return jax.tree.map(lambda leaf: leaf[env.history - 1 :], contexts)
+
+    def explore(
+        self, params: Any, choose: Callable, noise: Any, episodes: Episodes, trace: WorldTrace, signals: jax.Array,
+        instance: InstanceParams,
+    ) -> "Played":  # fmt: skip
+        """Plays decisions that an algorithm varies.
+
+        Args:
+          choose: (`Decision`, noise of the period) -> (raw outputs, what to keep of it), of one environment.
+          noise: `[T, ..., B]`.
+          signals: `[W + T, S, B]`, see `Worlds.play_ahead`.
+        """
+        env, policy, axis = self.worlds.env, self.policy, self.worlds.axis
+        contexts = self.encode(params, signals, instance)  # [T + 1, ..., B]
+
+        def act(params, observation, inputs):
+            context, noise = inputs
+            context = policy.context(params, observation, context)
+            stock = policy.stock_features(observation, context)
+            raw, kept = choose(policy.network.apply(params, context.state, stock, method="decide"), noise)
+            blank = context.replace(state=None, forecast=None) if policy.window_by_window else None
+            return policy.decode(raw, observation, context.rates), (kept, stock, blank)
+
+        now = jax.tree.map(lambda leaf: leaf[:-1], contexts)
+        network, ((kept, stock, blank), reward, short), _ = rollout(
+            env, instance, act, params, episodes.network, trace.exogenous, (now, noise), axis=axis,
+            signals=trace.signals if policy.wants_window else None,
+            record=lambda observation, outcome, note: (note, outcome.reward, outcome.short.sum()),
+        )  # fmt: skip
+
+        def end(network, context, window, instance):
+            observation = env.view(network, instance, window)
+            context = policy.context(params, observation, context)
+            return context, policy.stock_features(observation, context)
+
+        last = jax.tree.map(lambda leaf: leaf[-1], contexts)
+        last, last_stock = jax.vmap(end, in_axes=(BATCH, BATCH, BATCH, axis), out_axes=BATCH)(
+            network, last, signals[-env.history :], instance
+        )
+        stock = jnp.concatenate([stock, last_stock[None]])
+        return Played(network, kept, stock, reward, short, blank or now, last)
+
+    def tokens(self, signals: jax.Array, instance: InstanceParams) -> jax.Array:
+        """Signals `[W + T, S, B]` as the network reads them, environments first: `[B, W + T, C]`."""
+        env = self.worlds.env
+
+        def tokens(signals, instance):
+            return self.policy.tokens(signals, env.facts(instance))
+
+        return jax.vmap(tokens, in_axes=(BATCH, self.worlds.axis))(signals, instance)
+
+    def play_mode(
+        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any, instance: InstanceParams,
+        disturbance: jax.Array | None = None,
+    ) -> tuple[NetworkState, jax.Array]:  # fmt: skip
+        """Plays the mode policy on given noise, differentiably: the final stock, and rewards `[T, B]`.
+
+        Args:
+          contexts: of the decisions (`encode`); None to encode every decision's own window.
+          disturbance: `[T, E, K, B]` units that are added to the orders.
+        """
+        policy = self.policy
+
+        def act(params, observation, inputs):
+            context, extra = inputs
+            order = policy.act(params, observation, context)
+            return order if extra is None else order + extra, None
+
+        network, reward, _ = rollout(
+            self.worlds.env, instance, act, params, network, trace.exogenous, (contexts, disturbance),
+            axis=self.worlds.axis, signals=trace.signals if contexts is None else None,
+        )  # fmt: skip
+        return network, reward
+
+    def descend(self, params: Any, optimiser: Any, grads: Any, update: jax.Array) -> tuple[Any, Any]:
+        """One step of Adam, its gradient cut to `max_grad_norm` and its rate on the cosine of the update."""
+        steps, optimiser = self._optimiser.update(grads, optimiser, params)
+        first, last = self.numbers["learning_rate"], self.numbers["final_learning_rate"]
+        progress = jnp.minimum(update / self.numbers["updates"], 1.0)
+        rate = last + 0.5 * (first - last) * (1 + jnp.cos(jnp.pi * progress))
+        return optax.apply_updates(params, jax.tree.map(lambda step: -rate * step, steps)), optimiser
+
+    @property
+    def _optimiser(self):
+        return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam())
+
+
+def make_policy(
+    env: InventoryNetwork,
+    config: LearnerConfig,
+    network: type[nn.Module] = Actor,
+    decode: Decode | None = None,
+    **options: Any,
+) -> LearnedPolicy:
+    """A network and its decode for an environment.
+
+    Args:
+      network: an `Actor` or what extends it; options: its further attributes.
+      decode: that of `config.form`, unless another is given.
+    """
+    decode = decode or Decode(env.topology, config.form)
+    if config.form in ("coeff", "both") and env.history == 1:
+        raise UserError(
+            f"form={config.form} weighs rates of demand in the near and far past, and history=1 shows one period; "
+            "give history=8 or more, or form=none or form=base"
+        )
+    encoder = None
+    if config.encoder != "none":
+        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history)
+    module = network(
+        outputs=decode.outputs,
+        series=env.world.demand.locations * env.world.demand.products,
+        encoder=encoder,
+        hidden=tuple(config.hidden),
+        activation=config.activation,
+        **options,
+    )
+    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window)

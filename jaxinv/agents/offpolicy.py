@@ -1,0 +1,189 @@
+"""What learners from a replay buffer share: they play, remember, and descend their loss on what they draw.
+
+One update plays T periods in all environments, puts each decision and what followed into the buffer (`Replay`), and takes
+some gradient steps, each on a batch of transitions drawn uniformly. After each step the target parameters move towards
+the learned ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient` what it
+does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss.
+
+Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
+are cut off and never end, so every transition bootstraps.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxinv.agents.agent import traced
+from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState, Played
+from jaxinv.agents.replay import Replay
+from jaxinv.agents.scales import Scales
+from jaxinv.errors import UserError
+from jaxinv.evaluation.rollout import BATCH
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig(LearnerConfig):
+    """Hyper-parameters beside those of every learner (`LearnerConfig`).
+
+    Attributes:
+      capacity: transitions that the buffer holds; a multiple of `envs * rollout`.
+      batch, steps: transitions of a gradient step, and gradient steps an update.
+      discount: of later rewards.
+      target_rate: share of the way that the target parameters move at each step.
+    """
+
+    updates: int = 1000
+    rollout: int = 4
+    activation: str = "elu"
+    max_grad_norm: float = 10.0
+    capacity: int = 65536
+    batch: int = 256
+    steps: int = 8
+    discount: float = traced(0.98)
+    target_rate: float = traced(0.01)
+
+    counts: ClassVar = (*LearnerConfig.counts, "capacity", "batch", "steps")
+    shares: ClassVar = ("discount", "target_rate")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.capacity % (self.envs * self.rollout):
+            raise UserError(
+                f"capacity={self.capacity} must be a multiple of envs * rollout = {self.envs * self.rollout}"
+            )
+
+
+@struct.dataclass
+class Transition:
+    """One decision and what followed; in a batch with a leading axis."""
+
+    tokens: jax.Array | None  # [W + 1, C] the window of the decision and of the next; None for stock alone
+    stock: jax.Array  # [F] stock features
+    next_stock: jax.Array  # [F]
+    action: Any  # what `choose` kept
+    reward: jax.Array  # []
+
+
+@struct.dataclass
+class OffPolicyState(LearnerState):
+    """What every learner carries on, the target parameters, the buffer, and the scale of rewards."""
+
+    target: Any = None
+    replay: Replay = None
+    scales: Scales = None
+
+
+@struct.dataclass
+class Seen:
+    """A batch of transitions as a loss reads it: `[n, ...]` each."""
+
+    state: jax.Array | None  # [n, H] encoded signals of the decision
+    next_state: jax.Array | None  # [n, H] of the next one
+    target_state: jax.Array | None  # [n, H] of the next one, by the target parameters
+    stock: jax.Array
+    next_stock: jax.Array
+    action: Any
+    reward: jax.Array
+
+
+@struct.dataclass
+class OffPolicy(Learner):
+    """The stem of algorithms that learn from a buffer; `choose`, `noise` and `loss` are theirs."""
+
+    def choose(self, decision, noise):
+        """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of them."""
+        raise NotImplementedError
+
+    def noise(self, key: jax.Array, update: jax.Array) -> Any:
+        """What `choose` varies decisions with: `[T, ..., B]`."""
+        raise NotImplementedError
+
+    def loss(self, params: Any, target: Any, seen: Seen, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss on a batch, and its metrics."""
+        raise NotImplementedError
+
+    def apply(self, params: Any, method: str, *inputs: Any) -> Any:
+        """A method of the network."""
+        return self.policy.network.apply(params, *inputs, method=method)
+
+    def init(self, key: jax.Array) -> OffPolicyState:
+        common = super().init(key)
+        shapes = jax.eval_shape(lambda state: self._play(state, state.key)[1], common)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+        replay = Replay.empty(one, self.config.capacity)
+        return OffPolicyState(**vars(common), target=common.params, replay=replay, scales=Scales.fresh())
+
+    def update(self, state: OffPolicyState) -> tuple[OffPolicyState, dict[str, jax.Array]]:
+        """One rollout into the buffer, and some gradient steps on what is drawn from it."""
+        key, play_key, learn_key = jax.random.split(state.key, 3)
+        (episodes, index, reward), transitions = self._play(state, play_key)
+        scales = state.scales.follow(reward, self.numbers["discount"])
+        replay = state.replay.add(transitions)
+
+        def step(carry, key):
+            params, target, optimiser = carry
+            draw_key, loss_key = jax.random.split(key)
+            batch = replay.sample(draw_key, self.config.batch)
+            batch = batch.replace(reward=(batch.reward - scales.reward_mean) / scales.reward_deviation)
+
+            def loss(params):
+                return self.loss(params, target, self._see(params, target, batch), loss_key)
+
+            grads, metrics = jax.grad(loss, has_aux=True)(params)
+            params, optimiser = self.descend(params, optimiser, grads, state.update)
+            target = optax.incremental_update(params, target, self.numbers["target_rate"])
+            return (params, target, optimiser), {**metrics, "gradient_norm": optax.tree.norm(grads)}
+
+        (params, target, optimiser), metrics = jax.lax.scan(
+            step, (state.params, state.target, state.optimiser), jax.random.split(learn_key, self.config.steps)
+        )
+        metrics = {name: values.mean() for name, values in metrics.items()}
+        metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
+        state = OffPolicyState(
+            params, optimiser, episodes, index, key, state.update + 1, target=target, replay=replay, scales=scales
+        )
+        return state, metrics
+
+    def _play(self, state: LearnerState, key: jax.Array):
+        """Episodes after a rollout, their instances and rewards `[T, B]`; and its transitions `[B * T, ...]`."""
+        begin_key, noise_key = jax.random.split(key)
+        episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
+        instance = self.worlds.instance_params(index)
+        after, trace, signals = self.worlds.play_ahead(episodes, instance)
+        noise = self.noise(noise_key, state.update)
+        played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance)
+        transitions = self._transitions(played, signals, instance)
+        return (after.replace(network=played.network), index, played.reward), transitions
+
+    def _transitions(self, played: Played, signals, instance) -> Transition:
+        windows = None
+        if self.policy.network.encoder is not None:
+            tokens = self.tokens(signals, instance)  # [B, W + T, C]
+            rows = jnp.arange(self.config.rollout)[:, None] + jnp.arange(self.policy.history + 1)
+            windows = tokens[:, rows].reshape(-1, self.policy.history + 1, tokens.shape[-1])
+
+        def flat(leaf):
+            """`[T, ..., B]` to `[B * T, ...]`."""
+            leaf = jnp.moveaxis(leaf, BATCH, 0)
+            return leaf.reshape(-1, *leaf.shape[2:])
+
+        return Transition(
+            tokens=windows,
+            stock=flat(played.stock[:-1]),
+            next_stock=flat(played.stock[1:]),
+            action=jax.tree.map(flat, played.kept),
+            reward=flat(played.reward),
+        )
+
+    def _see(self, params, target, batch: Transition) -> Seen:
+        """A batch with its windows encoded; a window of W + 1 tokens gives the states of both decisions in one pass."""
+        state = next_state = target_state = None
+        if batch.tokens is not None:
+            states, _ = self.apply(params, "encode", batch.tokens)
+            state, next_state = states[:, -2], states[:, -1]
+            target_state = self.apply(target, "encode", batch.tokens)[0][:, -1]
+        return Seen(state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward)

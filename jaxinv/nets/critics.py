@@ -1,0 +1,82 @@
+"""Networks that judge actions: actors with critics of state and action, and values on a grid of actions."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxinv.nets.actor_critic import Actor, Decision, seen
+from jaxinv.nets.mlp import MLP
+
+SPAN = 3.0
+"""Raw outputs lie within this of 0: factors of 0.08 to 3.6 on what an untrained network orders, see `decode`."""
+
+
+class ActorQ(Actor):
+    """An actor with bounded raw outputs, and critics of raw outputs.
+
+    Attributes:
+      critics: how many there are, each with parameters of its own.
+      quantiles: numbers that each critic says of the return: 1 for its mean, more for its distribution.
+      spread: whether the actor gives each decision a log standard deviation of its own.
+      log_deviation: what that one starts at and stays within 2 of; without, that of all.
+    """
+
+    critics: int = 2
+    quantiles: int = 1
+    spread: bool = False
+    log_deviation: float = -1.5
+
+    def setup(self):
+        super().setup()
+        ensemble = nn.vmap(
+            MLP, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=self.critics
+        )
+        self.q = ensemble(self.hidden, self.quantiles, self.activation)
+        if self.spread:
+            self.deviation = MLP(self.hidden, self.outputs, self.activation)
+            self.log_temperature = self.param("log_temperature", nn.initializers.constant(-3.0), ())
+
+    def __call__(self, signals, stock):
+        states, _ = self.encode(signals)
+        state = None if states is None else states[..., -1, :]
+        decision = self.decide(state, stock)
+        self.judge(state, stock, decision.mean)
+        return decision
+
+    def decide(self, state, stock):
+        mean = SPAN * jnp.tanh(super().decide(state, stock).mean / SPAN)
+        if not self.spread:
+            return Decision(mean, jnp.full(self.outputs, self.log_deviation))
+        # bounded softly, for a clipped one would have no gradient to come back by
+        return Decision(mean, self.log_deviation + 2.0 * jnp.tanh(self.deviation(seen(state, stock)) / 2.0))
+
+    def judge(self, state: jax.Array | None, stock: jax.Array, raw: jax.Array) -> jax.Array:
+        """What each critic says of raw outputs `[..., A]`: `[critics, ..., quantiles]`."""
+        return self.q(jnp.concatenate([seen(state, stock), raw], -1))
+
+    def temperature(self) -> jax.Array:
+        """Log of the weight of entropy."""
+        return self.log_temperature
+
+
+class GridQ(Actor):
+    """Values of every level of a grid, for each of several orders that are chosen apart (branches).
+
+    Value and advantage are separate streams (dueling, Wang et al. 2016), the value shared by all branches (branching,
+    Tavakoli et al. 2018): q_b(s, a) = v(s) + g_b(s, a) - mean_a g_b(s, a).
+
+    Attributes:
+      levels: G, actions of each branch; `outputs` is the number of branches times G.
+    """
+
+    levels: int = 2
+
+    def setup(self):
+        super().setup()
+        self.value = MLP(self.hidden, 1, self.activation)
+
+    def decide(self, state, stock):
+        gain = super().decide(state, stock).mean
+        gain = gain.reshape(*gain.shape[:-1], -1, self.levels)
+        q = self.value(seen(state, stock))[..., None] + gain - gain.mean(-1, keepdims=True)
+        return Decision(q.reshape(*q.shape[:-2], -1))
