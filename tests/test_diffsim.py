@@ -10,7 +10,8 @@ from scipy import stats
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer, check_finite
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, OneWarehouseManyStores, Serial
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.experiment import STOCK_ONLY

@@ -10,7 +10,8 @@ import pytest
 from jaxinv.agents.actor_q import DDPGConfig, SACConfig, quantile_huber
 from jaxinv.agents.dqn import DQNConfig
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents
-from jaxinv.envs.presets import LostSales, OneWarehouseManyStores
+from jaxinv.envs.one_warehouse import OneWarehouseManyStores
+from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.experiment import AGENTS, STOCK_ONLY, Experiment
