@@ -35,7 +35,7 @@ def updated(name, **options):
     trainer = Trainer(agent_of(name, **options))
     before = trainer.init(jax.random.key(0))
     after, metrics = trainer.advance(before, 2)
-    return trainer.agent, before, after, metrics
+    return trainer.agent, before.learner, after.learner, metrics
 
 
 # --- what every one of them does ------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from jaxinv.agents.agent import Worlds
-from jaxinv.agents.loop import Trainer, stack_numbers
+from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Best, Validation
 from jaxinv.envs.presets import LostSales
@@ -88,7 +88,7 @@ def test_a_resumed_training_keeps_the_same_policy(trainer, tmp_path):
 
 
 def test_runs_side_by_side_are_validated_each_by_itself(trainer):
-    agent = stack_numbers([trainer.agent], seeds=2)
+    agent = stack_agents([trainer.agent], seeds=2)
     keys = jax.random.split(jax.random.key(0), 2)
     both = Trainer(agent, runs=2, validation=trainer.validation)
     state, metrics = both.advance(both.init(keys), 1)

@@ -12,7 +12,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
 from jaxinv.exact.extent import first_grid, order_cap
-from jaxinv.exact.mdp import MDP, Grid, covered, tabulate
+from jaxinv.exact.mdp import MDP, Grid, covered, tabulate, vectors
 from jaxinv.exact.value_iteration import BLOCK, greedy, iterate
 from jaxinv.policies.policy import Policy
 
@@ -41,7 +41,7 @@ class TablePolicy(Policy):
     grid: Grid
 
     def act(self, params, observation, context):
-        stock, pipeline = self.grid.vectors(observation)
+        stock, pipeline = vectors(self.topology, observation)
         state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(pipeline)
         orders = params[state] if params.ndim == 2 else params[observation.time, state]
         return orders.reshape(self.topology.edges, self.topology.products).astype(jnp.float32)
@@ -150,7 +150,7 @@ def memory_needed(grid: Grid) -> float:
     """Bytes: tables of moving, values of two sweeps, the policy, and the blocks of a sweep."""
     stock, pipelines, orders = grid.stock.size, grid.pipeline.size, grid.orders.size
     moves = pipelines * orders * (2 * 4 + 8)
-    block = max(BLOCK, stock * orders) * 8 * 3
+    block = max(BLOCK, grid.group_size) * 8 * 3
     return moves + stock * pipelines * (2 * 8 + 4 + 4 * len(grid.orders.low)) + block
 
 

@@ -18,7 +18,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import Grid, covered, tabulate
+from jaxinv.exact.mdp import Grid, covered, network_state, tabulate
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]
@@ -84,7 +84,7 @@ class RuleCosts:
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _act(env, rule, grid, params, pure):
     def single(stock, pipeline):
-        observation = env.view(grid.network_state(stock, pipeline), params)
+        observation = env.view(network_state(env.topology, stock, pipeline), params)
         return jnp.round(rule.act(pure, observation, None)).reshape(-1)
 
     stocks, pipelines = jnp.asarray(grid.stock.points()), jnp.asarray(grid.pipeline.points())

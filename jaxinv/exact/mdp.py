@@ -17,6 +17,7 @@ Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand ca
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -35,8 +36,8 @@ DENSE = 1 << 22
 SAMPLE = 512
 """States on which the tables are checked against the transition."""
 
-CHUNK = 1 << 18
-"""Transitions tabulated in one call."""
+CHUNKS = 1 << 12, 1 << 18
+"""Transitions tabulated in one call, on small and on large problems."""
 
 
 @dataclass(frozen=True)
@@ -100,27 +101,36 @@ class Grid:
     def states(self) -> int:
         return self.stock.size * self.pipeline.size
 
-    def network_state(self, stock: jax.Array, pipeline: jax.Array) -> NetworkState:
-        """The state of one network from a stock vector and a pipeline vector."""
-        topology = self.topology
-        shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
-        stock = stock.astype(jnp.float32).reshape(shape)
-        slots = jnp.zeros((topology.edges, topology.products, topology.slots))
-        for column, (edge, product, age) in enumerate(open_slots(topology)):
-            slots = slots.at[edge, product, age].set(pipeline[column].astype(jnp.float32))
-        return NetworkState(
-            time=jnp.int32(0),
-            on_hand=jnp.maximum(stock, 0.0),
-            pipeline=slots,
-            backorder=jnp.maximum(-stock, 0.0) if topology.backlog else None,
-        )
+    @property
+    def group_size(self) -> int:
+        """Numbers that a sweep needs at a time, for the pipelines that bring the same arrivals (`Routes`)."""
+        leads = np.repeat(self.topology.lead_times, self.topology.products)
+        orders = np.array(self.orders.shape)
+        next_ones, groups = math.prod(orders[leads == 1].tolist()), math.prod(orders[leads > 1].tolist())
+        return self.stock.size * self.pipeline.size * max(next_ones, self.orders.size // groups)
 
-    def vectors(self, state) -> tuple[jax.Array, jax.Array]:
-        """Stock vector and pipeline vector of a `NetworkState` or an `Observation`."""
-        stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
-        slots = [state.pipeline[edge, product, age] for edge, product, age in open_slots(self.topology)]
-        pipeline = jnp.stack(slots) if slots else jnp.zeros(0)
-        return jnp.round(stock.reshape(-1)).astype(jnp.int32), jnp.round(pipeline).astype(jnp.int32)
+
+def network_state(topology: Topology, stock: jax.Array, pipeline: jax.Array) -> NetworkState:
+    """The state of one network from a stock vector and a pipeline vector of a `Grid`."""
+    shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
+    stock = stock.astype(jnp.float32).reshape(shape)
+    slots = jnp.zeros((topology.edges, topology.products, topology.slots))
+    for column, (edge, product, age) in enumerate(open_slots(topology)):
+        slots = slots.at[edge, product, age].set(pipeline[column].astype(jnp.float32))
+    return NetworkState(
+        time=jnp.int32(0),
+        on_hand=jnp.maximum(stock, 0.0),
+        pipeline=slots,
+        backorder=jnp.maximum(-stock, 0.0) if topology.backlog else None,
+    )
+
+
+def vectors(topology: Topology, state) -> tuple[jax.Array, jax.Array]:
+    """Stock vector and pipeline vector of a `NetworkState` or an `Observation`."""
+    stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
+    slots = [state.pipeline[edge, product, age] for edge, product, age in open_slots(topology)]
+    pipeline = jnp.stack(slots) if slots else jnp.zeros(0)
+    return jnp.round(stock.reshape(-1)).astype(jnp.int32), jnp.round(pipeline).astype(jnp.int32)
 
 
 def open_slots(topology: Topology) -> list[tuple[int, int, int]]:
@@ -164,8 +174,38 @@ class MDP:
     arrival: jax.Array  # [R, A] which of the F arrivals
     onward: jax.Array  # [R, A] next pipeline
     move_cost: jax.Array  # [R, A]
+    routes: "Routes"
     cut: jax.Array  # [X] probability that demand leaves less stock than the grid holds
     spill: jax.Array  # [Y, F] whether arrivals lift the stock above the grid
+
+
+@struct.dataclass
+class Routes:
+    """The tables of moving, arranged for a sweep: pipelines in G groups of M that bring the same n arrivals.
+
+    What is to come after a group then are whole rows of the values, and nothing is looked up twice: orders that move
+    the same goods, such as those that arrive at once, share a column.
+    """
+
+    arrivals: jax.Array  # [G, n] of the F arrivals, one for each order that arrives next
+    rows: jax.Array  # [G, M] numbers of the pipelines
+    columns: jax.Array | None  # [G, M, A] of the n * R pairs (arrival, next pipeline); None where they run from 0 up
+    place: jax.Array | None  # [R] of each pipeline in `rows`, read row by row; None where they run from 0 up
+
+    @classmethod
+    def of(cls, arrival: np.ndarray, onward: np.ndarray) -> "Routes":
+        pipelines, orders = arrival.shape
+        kinds, group = np.unique(arrival, axis=0, return_inverse=True)
+        rows = np.argsort(group.reshape(-1), kind="stable").reshape(len(kinds), -1)  # even: slots vary independently
+        arrivals = np.stack([np.unique(kind) for kind in kinds])
+        which = np.stack([np.searchsorted(known, kind) for known, kind in zip(arrivals, kinds)])  # [G, A]
+        columns = (which[:, None, :] * pipelines + onward[rows]).astype(np.int32)
+        in_order = columns[0].size == arrivals.shape[1] * pipelines and (columns.reshape(len(kinds), -1) == np.arange(columns[0].size)).all()
+        sorted_rows = (rows.reshape(-1) == np.arange(pipelines)).all()
+        return cls(
+            arrivals.astype(np.int32), rows.astype(np.int32), None if in_order else columns,
+            None if sorted_rows else np.argsort(rows.reshape(-1)).astype(np.int32),
+        )
 
 
 def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
@@ -175,12 +215,12 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
       UserError: for a network whose periods do not split in this way, or whose demand has no finite support.
     """
     covered(env)
-    play = _player(env, params, grid)
+    play, offer = partial(_in_chunks, partial(_play, env, params)), partial(_in_chunks, partial(_offer, env, params))
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
     demand, mass = env.world.demand.support(params.demand)
-    nothing = np.zeros_like(demand[0])
+    nothing = np.zeros_like(demand[:1])
 
-    left, _, cost = play(*_pairs(stocks, demand), order=orders[0], pipeline=pipelines[0])
+    left, _, cost = play(*_pairs(stocks, demand), orders[:1], pipelines[:1])
     left = left.reshape(len(stocks), len(demand), -1)
     cut = (left < np.array(grid.stock.low)).any(-1) @ mass
     serve_cost = cost.reshape(len(stocks), len(demand)) @ mass
@@ -188,18 +228,19 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
     kernel = _kernel(outcome.reshape(len(stocks), -1), mass, len(reached))
 
     # orders are moved from a stock that allows them all, whose own cost is taken off again
-    full = np.array(grid.stock.high)
-    offered = _offer(env, params, grid, np.broadcast_to(full, (len(orders), len(full))), orders)[0]
-    standing, _, standing_cost = play(offered, nothing, orders[0], pipelines[0])
+    full = np.array([grid.stock.high])
+    offered = offer(full, orders)[0]
+    standing, _, standing_cost = play(offered, nothing, orders[:1], pipelines[:1])
     before, ordered = _pairs(pipelines, np.arange(len(orders)))
     landed, onward, cost = play(full, nothing, orders[ordered], before)
     arrivals, arrival = np.unique(landed - standing[ordered], axis=0, return_inverse=True)
     shape = (len(pipelines), len(orders))
 
-    on_offer, carried = _offer(env, params, grid, *_pairs(stocks, orders))
+    on_offer, carried = offer(*_pairs(stocks, orders))
     on_offer = grid.stock.index(on_offer).reshape(len(stocks), -1)
     plain = (on_offer == np.arange(len(stocks))[:, None]).all()
     landing = stocks[reached][:, None] + arrivals  # [Y, F, C]
+    arrival, onward = arrival.reshape(shape).astype(np.int32), grid.pipeline.index(onward).reshape(shape).astype(np.int32)
     mdp = MDP(
         grid=grid,
         kernel=kernel,
@@ -207,13 +248,14 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
         on_offer=None if plain else on_offer.astype(np.int32),
         infeasible=None if carried.all() else np.where(carried.reshape(on_offer.shape), 0.0, np.inf),
         landing=grid.stock.index(landing).astype(np.int32),
-        arrival=arrival.reshape(shape).astype(np.int32),
-        onward=grid.pipeline.index(onward).reshape(shape).astype(np.int32),
+        arrival=arrival,
+        onward=onward,
         move_cost=(cost - standing_cost[ordered]).reshape(shape).astype(np.float64),
+        routes=Routes.of(arrival, onward),
         cut=cut,
         spill=(landing > full).any(-1),
     )
-    _check_sum(mdp, play, reached, demand, outcome.reshape(len(stocks), -1), arrivals, env, params)
+    _check_sum(mdp, play, offer, demand, arrivals)
     return mdp
 
 
@@ -235,56 +277,45 @@ def covered(env: InventoryNetwork) -> None:
         raise UserError(f"the exact solver works on whole units and fixed lead times; it does not cover {reason}")
 
 
-def _player(env, params, grid):
-    """The transition of many networks at once, in host arrays: (stock, demand, order, pipeline) -> (next stock,
-    next pipeline, cost); each `[B, ...]` or one vector for all."""
-    edges = (env.topology.edges, env.topology.products)
+@partial(jax.jit, static_argnums=0)
+def _play(env, params, stock, demand, order, pipeline):
+    """The transition of many networks at once: next stock, next pipeline and cost."""
 
-    @jax.jit
-    @jax.vmap
     def single(stock, demand, order, pipeline):
-        state = grid.network_state(stock, pipeline)
-        action = order.astype(jnp.float32).reshape(edges)
+        state = network_state(env.topology, stock, pipeline)
+        action = order.astype(jnp.float32).reshape(env.topology.edges, env.topology.products)
         state, outcome = env.transition(state, action, Exogenous(demand=demand.astype(jnp.float32)), params)
-        return *grid.vectors(state), -outcome.reward
+        return *vectors(env.topology, state), -outcome.reward
 
-    def play(stock, demand, order, pipeline):
-        inputs = [np.asarray(part) for part in (stock, demand, order, pipeline)]
-        many = [part.ndim > rank for part, rank in zip(inputs, (1, 2, 1, 1))]
-        count = max(len(part) for part, several in zip(inputs, many) if several)
-        outputs = []
-        for start in range(0, count, CHUNK):
-            size = min(CHUNK, count - start)
-            filled = min(CHUNK, 1 << (size - 1).bit_length())  # few sizes, so few compilations
-            rows = np.minimum(np.arange(start, start + filled), count - 1)
-            parts = [
-                part[rows] if several else np.broadcast_to(part, (filled, *part.shape))
-                for part, several in zip(inputs, many)
-            ]
-            outputs.append([np.asarray(leaf)[:size] for leaf in single(*parts)])
-        return [np.concatenate(leaves) for leaves in zip(*outputs)]
-
-    return play
+    return jax.vmap(single)(stock, demand, order, pipeline)
 
 
-def _offer(env, params, grid, stocks, orders):
+@partial(jax.jit, static_argnums=0)
+def _offer(env, params, stock, order):
     """Stock on offer `[B, C]` after orders, and whether each order is carried out as it stands `[B]`."""
     topology = env.topology
 
-    @jax.jit
-    @jax.vmap
     def single(stock, order):
-        state = grid.network_state(stock, jnp.zeros(len(grid.pipeline.low)))
+        state = network_state(topology, stock, jnp.zeros(len(open_slots(topology))))
         action = order.astype(jnp.float32).reshape(topology.edges, topology.products)
         ordered, left, *_ = ship(topology, state, action, params)
         at_once = topology.into_nodes(delivered_at_once(topology, ordered, Exogenous(demand=None)))
         state = state.replace(on_hand=receive(topology, left, at_once))
-        return grid.vectors(state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
+        return vectors(topology, state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
 
-    return [np.concatenate(leaves) for leaves in zip(*(
-        [np.asarray(leaf) for leaf in single(stocks[start : start + CHUNK], orders[start : start + CHUNK])]
-        for start in range(0, len(stocks), CHUNK)
-    ))]  # fmt: skip
+    return jax.vmap(single)(stock, order)
+
+
+def _in_chunks(function, *columns: np.ndarray) -> list[np.ndarray]:
+    """A function of rows `[B, ...]`, in host arrays and in chunks of one of two sizes, so that it is compiled twice at most."""
+    count = max(len(column) for column in columns)
+    size = CHUNKS[count > 8 * CHUNKS[0]]
+    outputs = []
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
+        done = function(*[column[rows] if len(column) > 1 else np.repeat(column, size, 0) for column in columns])
+        outputs.append([np.asarray(leaf)[: count - start] for leaf in done])
+    return [np.concatenate(leaves) for leaves in zip(*outputs)]
 
 
 def _pairs(first, second):
@@ -311,7 +342,7 @@ def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
     return Kernel(merged, index)
 
 
-def _check_sum(mdp, play, reached, demand, outcome, arrivals, env, params) -> None:
+def _check_sum(mdp, play, offer, demand, arrivals) -> None:
     """Raises where serving and moving do not add up to the transition, on a sample of states, orders and demands."""
     grid, draw = mdp.grid, np.random.default_rng(0)
     stock, pipeline, order, world = (
@@ -320,10 +351,10 @@ def _check_sum(mdp, play, reached, demand, outcome, arrivals, env, params) -> No
     offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
     inside = np.ones(SAMPLE, bool) if mdp.infeasible is None else np.isfinite(mdp.infeasible[stock, order])
-    true_offer, _ = _offer(env, params, grid, stocks[stock], orders[order])
+    true_offer, _ = offer(stocks[stock], orders[order])
     inside &= (true_offer == stocks[offered]).all(-1)  # beyond the grid, stock counts as its bound
     landed, onward, cost = play(stocks[stock], demand[world], orders[order], pipelines[pipeline])
-    left, _, serve_cost = play(stocks[offered], demand[world], orders[0], pipelines[0])
+    left, _, serve_cost = play(stocks[offered], demand[world], orders[:1], pipelines[:1])
     expected = left + arrivals[mdp.arrival[pipeline, order]]
     same = (landed == expected).all(-1) & (grid.pipeline.index(onward) == mdp.onward[pipeline, order])
     together = serve_cost + mdp.move_cost[pipeline, order]

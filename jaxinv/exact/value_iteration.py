@@ -1,7 +1,7 @@
 """Value iteration on a tabulated network: average cost, discounted, and finite horizon.
 
 All three are one Bellman sweep (`sweep`) over the tables of `jaxinv.exact.mdp`, in double precision on the device. A
-sweep goes through the pipelines in blocks, so its memory is bounded whatever the number of states.
+sweep goes through groups of pipelines in blocks, so its memory is bounded whatever the number of states.
 """
 
 from functools import partial
@@ -30,27 +30,34 @@ class Values(NamedTuple):
     sweeps: jax.Array  # []
 
 
-def action_costs(mdp: MDP, value: jax.Array, discount: jax.Array, rows: jax.Array) -> jax.Array:
-    """Cost of every order `[X, b, A]` in the states of pipelines `rows` `[b]`, with `value` `[X, R]` to follow."""
-    arrival, onward = mdp.arrival[rows], mdp.onward[rows]  # [b, A]
-    after = value[mdp.landing[:, arrival], onward]  # [Y, b, A]
-    count = mdp.serve_cost.shape[0]
-    offered = mdp.kernel.expect(after.reshape(after.shape[0], -1)).reshape(count, *arrival.shape)
-    offered = mdp.serve_cost[:, None, None] + discount * offered
+def action_costs(mdp: MDP, value: jax.Array, discount: jax.Array, groups: jax.Array) -> jax.Array:
+    """Cost of every order `[X, b * M, A]` in the states of pipeline groups `groups` `[b]`, with `value` `[X, R]` to follow."""
+    routes, states, orders = mdp.routes, mdp.serve_cost.shape[0], mdp.arrival.shape[1]
+    after = value[mdp.landing[:, routes.arrivals[groups]]]  # [Y, b, n, R]
+    expected = mdp.kernel.expect(after.reshape(after.shape[0], -1))  # [X, b * n * R]
+    if routes.columns is not None:
+        first = jnp.arange(len(groups)) * (expected.shape[1] // len(groups))
+        expected = expected[:, first[:, None, None] + routes.columns[groups]]
+    offered = mdp.serve_cost[:, None, None] + discount * expected.reshape(states, -1, orders)
     if mdp.on_offer is not None:
         offered = jnp.take_along_axis(offered, mdp.on_offer[:, None, :], 0)
-    costs = mdp.move_cost[rows] + offered
+    costs = mdp.move_cost[routes.rows[groups].reshape(-1)] + offered
     return costs if mdp.infeasible is None else costs + mdp.infeasible[:, None, :]
 
 
 def sweep(mdp: MDP, value: jax.Array, discount: jax.Array, choose) -> jax.Array:
-    """One pass over all states: `[X, R]` of what `choose(costs [X, b, A], rows [b])` keeps `[X, b]`."""
-    pipelines, orders = mdp.arrival.shape
-    size = max(min(BLOCK // (len(mdp.landing) * orders), pipelines), 1)
-    blocks = -(-pipelines // size)
-    rows = jnp.minimum(jnp.arange(blocks * size), pipelines - 1).reshape(blocks, size)
-    kept = jax.lax.map(lambda rows: choose(action_costs(mdp, value, discount, rows), rows), rows)  # [blocks, X, b]
-    return jnp.moveaxis(kept, 0, 1).reshape(value.shape[0], -1)[:, :pipelines]
+    """One pass over all states: `[X, R]` of what `choose(costs [X, c, A], rows [c])` keeps `[X, c]`."""
+    groups, members = mdp.routes.rows.shape
+    size = min(max(BLOCK // mdp.grid.group_size, 1), groups)
+    blocks = -(-groups // size)
+    numbers = jnp.minimum(jnp.arange(blocks * size), groups - 1).reshape(blocks, size)
+
+    def block(numbers):
+        return choose(action_costs(mdp, value, discount, numbers), mdp.routes.rows[numbers].reshape(-1))
+
+    kept = jnp.moveaxis(jax.lax.map(block, numbers), 0, 1)  # [X, blocks, size * M]
+    kept = kept.reshape(value.shape[0], -1)[:, : groups * members]
+    return kept if mdp.routes.place is None else kept[:, mdp.routes.place]
 
 
 def cheapest(costs, rows):
