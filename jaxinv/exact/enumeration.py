@@ -13,7 +13,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
 from jaxinv.exact.extent import first_grid, order_cap
 from jaxinv.exact.mdp import MDP, Grid, covered, tabulate, vectors
-from jaxinv.exact.value_iteration import BLOCK, greedy, iterate
+from jaxinv.exact.value_iteration import block_size, greedy, iterate
 from jaxinv.policies.policy import Policy
 
 MEMORY = 6e9
@@ -150,7 +150,7 @@ def memory_needed(grid: Grid) -> float:
     """Bytes: tables of moving, values of two sweeps, the policy, and the blocks of a sweep."""
     stock, pipelines, orders = grid.stock.size, grid.pipeline.size, grid.orders.size
     moves = pipelines * orders * (2 * 4 + 8)
-    block = max(BLOCK, grid.group_size) * 8 * 3
+    block = max(block_size(), grid.group_size) * 8 * 3
     return moves + stock * pipelines * (2 * 8 + 4 + 4 * len(grid.orders.low)) + block
 
 

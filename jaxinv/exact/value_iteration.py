@@ -17,8 +17,8 @@ DAMPING = 0.9
 """Share of a step that is taken: a policy that orders every other period would otherwise swing the values to and fro, with
 average cost for ever (the aperiodicity transformation of Schweitzer 1971). The bounds stay what they are."""
 
-BLOCK = 1 << 24
-"""Values that a sweep holds at a time besides those of all states."""
+BLOCK = {"cpu": 1 << 18, "gpu": 1 << 24}
+"""Values that a sweep holds at a time besides those of all states: what a processor caches, what keeps a GPU busy."""
 
 
 class Values(NamedTuple):
@@ -48,7 +48,7 @@ def action_costs(mdp: MDP, value: jax.Array, discount: jax.Array, groups: jax.Ar
 def sweep(mdp: MDP, value: jax.Array, discount: jax.Array, choose) -> jax.Array:
     """One pass over all states: `[X, R]` of what `choose(costs [X, c, A], rows [c])` keeps `[X, c]`."""
     groups, members = mdp.routes.rows.shape
-    size = min(max(BLOCK // mdp.grid.group_size, 1), groups)
+    size = min(max(block_size() // mdp.grid.group_size, 1), groups)
     blocks = -(-groups // size)
     numbers = jnp.minimum(jnp.arange(blocks * size), groups - 1).reshape(blocks, size)
 
@@ -58,6 +58,10 @@ def sweep(mdp: MDP, value: jax.Array, discount: jax.Array, choose) -> jax.Array:
     kept = jnp.moveaxis(jax.lax.map(block, numbers), 0, 1)  # [X, blocks, size * M]
     kept = kept.reshape(value.shape[0], -1)[:, : groups * members]
     return kept if mdp.routes.place is None else kept[:, mdp.routes.place]
+
+
+def block_size() -> int:
+    return BLOCK.get(jax.default_backend(), BLOCK["gpu"])
 
 
 def cheapest(costs, rows):
