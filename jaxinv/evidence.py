@@ -157,7 +157,7 @@ def verdict(rows: list[dict[str, Any]]) -> str:
         else:
             said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
         said = f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
-    if first["gap"] is None:
+    if first["reference"] != "optimum":
         return said
     low, high = (100 * end for end in first["gap_interval"])
-    return f"{said}. It is {100 * first['gap']:.2f}% above the {first['reference']} ({low:.2f} to {high:.2f}%)"
+    return f"{said}. It is {100 * first['gap']:.2f}% above the optimum ({low:.2f} to {high:.2f}%)"

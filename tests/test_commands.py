@@ -91,7 +91,7 @@ def test_train_prints_one_document_and_leaves_a_run_folder(capsys):
     assert {"run", "env", "agent", "seconds", "compile_seconds", "steps", "steps_per_second", "evaluation"} <= document.keys()
     assert (document["run"], document["env"], document["agent"]) == ("first", "lost_sales", "ppo")
     assert document["steps"] == 4 * 8 * 8
-    assert [row["policy"] for row in document["evaluation"]] == ["ppo", "base_stock"]
+    assert [row["policy"] for row in document["evaluation"]] == ["ppo", "base_stock", "optimal"]
     assert all(row.keys() >= ROW for row in document["evaluation"])
     run = Run.open("first")
     assert json.loads(run.summary_path.read_text()) == document
@@ -131,7 +131,7 @@ def test_seeds_and_a_sweep_are_labelled_runs_of_one_program(capsys):
     train.main([*TINY, "--seeds", "2", "--sweep", "learning_rate=1e-3,1e-2", "--json", "--name", "swept"])
     document = document_of(capsys)
     labels = [f"learning_rate={rate} seed {seed}" for rate in ("0.001", "0.01") for seed in (0, 1)]
-    assert [row["policy"] for row in document["evaluation"]] == [*(f"ppo {label}" for label in labels), "base_stock"]
+    assert [row["policy"] for row in document["evaluation"]] == [*(f"ppo {label}" for label in labels), "base_stock", "optimal"]
     assert document["steps"] == 4 * (4 * 8 * 8)
     rows = list(csv.DictReader(Run.open("swept").metrics_path.open()))
     assert [row["run"] for row in rows] == 4 * labels
@@ -277,7 +277,7 @@ def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, 
 def test_evaluate_rules_and_runs_on_the_same_demand(capsys, finished):
     evaluate.main(["whole", "base_stock", "--runs", str(finished.path.parent), "--json"])
     rows = document_of(capsys)
-    assert [row["policy"] for row in rows] == ["whole", "base_stock"] and all(row.keys() >= ROW for row in rows)
+    assert [row["policy"] for row in rows] == ["whole", "base_stock", "optimal"] and all(row.keys() >= ROW for row in rows)
     assert rows[1]["difference"] == 0.0
     summary = json.loads(finished.summary_path.read_text())["evaluation"]
     assert rows[0]["cost"] == pytest.approx(summary[0]["cost"], rel=1e-6)
