@@ -9,15 +9,12 @@ on the same rollouts is trained by `encode once` and `window by window`; they ta
 
 import argparse
 import json
-import os
-import platform
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import jax
 import numpy as np
+from about import about
 
 from jaxinv.agents.loop import Trainer
 from jaxinv.agents.ppo import PPO, PPOConfig
@@ -63,7 +60,7 @@ def main() -> None:
         print(f"{row['variant']:48}{row['steps_per_second_best']:12,.0f}{row['steps_per_second_median']:12,.0f}"
               f"           {row['compile_seconds']:6.1f} s")  # fmt: skip
     print(f"encode once is {ratio:.1f} times as fast as window by window")
-    args.out.write_text(json.dumps({"machine": machine(), "rows": rows, "encode_once_ratio": ratio}, indent=1) + "\n")
+    args.out.write_text(json.dumps({**about(), "rows": rows, "encode_once_ratio": ratio}, indent=1) + "\n")
 
 
 def prepare(name, options, config, updates):
@@ -75,20 +72,6 @@ def prepare(name, options, config, updates):
     trainer.compile(state, updates)
     compiled = time.perf_counter() - started
     return trainer, trainer.advance(state, updates)[0], compiled
-
-
-def machine() -> dict:
-    """What the figures were taken on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    return {
-        "device": str(jax.devices()[0].device_kind),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "commit": commit.stdout.strip(),
-        "command": " ".join(["python", *sys.argv]),
-    }
 
 
 if __name__ == "__main__":

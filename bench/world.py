@@ -14,19 +14,14 @@ os.environ.setdefault("NPROC", "1")
 
 import argparse
 import json
-import platform
-import subprocess
-import sys
 import time
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-import flax
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
+from about import about, heading
 from scipy import stats
 
 import jaxinv
@@ -247,26 +242,6 @@ def ratios(rows):
     return found
 
 
-def about():
-    """Where these numbers come from."""
-    here = Path(__file__).parent
-    git = partial(subprocess.run, cwd=here, capture_output=True, text=True)
-    device = jax.devices()[0]
-    cpu = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    return dict(
-        command="python " + " ".join(["bench/world.py", *sys.argv[1:]]),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        commit=git(["git", "rev-parse", "HEAD"]).stdout.strip(),
-        changed_files=git(["git", "status", "--porcelain", "-uno"]).stdout.split("\n")[:-1],
-        device=f"{device.platform}: {cpu[0] if device.platform == 'cpu' and cpu else device.device_kind}",
-        cores=os.cpu_count(),
-        NPROC=os.environ["NPROC"],
-        load=os.getloadavg(),
-        versions={module.__name__: module.__version__ for module in (jax, flax, np, jaxinv)}
-        | {"gymnax": getattr(gymnax, "__version__", "?"), "python": platform.python_version()},
-    )
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--envs", default="1,256,4096,65536", help="numbers of environments")
@@ -277,7 +252,7 @@ def main():
     options = parser.parse_args()
 
     facts = about()
-    print(f"{facts['device']}, {facts['cores']} cores, NPROC={facts['NPROC']}, jax {jax.__version__}, load {facts['load']}")
+    print(heading(facts))
     print(f"{'million environment steps a second':44}{'environments':>13}{'best':>9}{'median':>9}{'cost':>9}")
     rows = []
     for batch in map(int, options.envs.split(",")):
