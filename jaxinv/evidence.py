@@ -40,13 +40,13 @@ class Contest(NamedTuple):
 def judge_all(
     contests: Sequence[Contest], config: Any, trained_periods: int, seed: int, optimum: bool = False
 ) -> list[dict[str, Any]]:
-    """The rows of `judge` for every contest; rules carry the contest's label, as its policies do."""
+    """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too, as policies do."""
     rows = []
     for label, problem, policies in contests:
         found = judge(problem, policies, config, trained_periods, seed, optimum)
         for row in found[len(policies) :]:
             row["policy"] = f"{row['policy']} {label}".strip()
-        rows += found
+        rows += [{**row, "instance": label} for row in found]
     return rows
 
 
@@ -127,6 +127,34 @@ def rules_of(problem: Problem, config: Any) -> list[str]:
         if name not in known:
             raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
     return list(config.rules) or known
+
+
+HOPELESS = 2.0
+"""A learned policy that costs this many times what the cheapest tuned rule does has not learned."""
+
+
+def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> None:
+    """Raises where a training ends without a result, with the likely cause and the setting to change.
+
+    Of several policies for a problem, such as those of a sweep of learning rates, one has to have learned.
+
+    Args:
+      rows: of all contests, of `judge_all`.
+    """
+    for label, _, policies in contests:
+        names = {policy.name for policy in policies}
+        mine = min((row for row in rows if row["policy"] in names), key=lambda row: row["cost"])
+        others = [row for row in rows if row["instance"] == label and row["policy"] not in names]
+        best = min(others, key=lambda row: row["cost"])
+        if best["cost"] <= 0 or mine["cost"] <= HOPELESS * best["cost"]:
+            continue
+        silent = mine["fill_rate"] is not None and mine["fill_rate"] < 0.01
+        raise UserError(
+            f"{mine['policy']} did not learn: it costs {mine['cost']:.4g} a period, over {HOPELESS:g} times the "
+            f"{best['cost']:.4g} of {best['policy']}. "
+            + ("It never orders; form=base or another seed usually helps" if silent else
+               "It diverged or was trained too briefly; a smaller learning_rate or more updates usually help")
+        )  # fmt: skip
 
 
 def evidence_table(rows: list[dict[str, Any]], title: str):

@@ -92,7 +92,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
         state = trainer.init(experiment.keys)
     state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
 
-    from jaxinv.evidence import judge_all
+    from jaxinv.evidence import check_learned, judge_all
 
     _say(quiet, "tuning and evaluating the rules, each with as many simulated periods")
     try:
@@ -116,12 +116,16 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
     from jaxinv.report.figures import save_result
 
     save_result(run, document)
+    try:
+        check_learned(contests, evidence)
+    except UserError as error:
+        raise UserError(f"{error}. All figures are in {run.path}") from None
     return document
 
 
 def _fit(experiment, run, state, done: int, quiet: bool):
     """Updates up to the last one; returns the state, seconds of training, and seconds of compilation."""
-    from jaxinv.agents.loop import check_finite, stretch_length
+    from jaxinv.agents.loop import check_finite, check_moving, stretch_length
 
     trainer, updates = experiment.trainer, experiment.config.learner.updates
     length = stretch_length(updates)
@@ -146,6 +150,8 @@ def _fit(experiment, run, state, done: int, quiet: bool):
             if stop or done == updates or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save_checkpoint(done, state)
                 saved = time.monotonic()
+            if done == updates:
+                check_moving(metrics)
             if stop:
                 raise Interrupted(f"saved at update {done} of {updates}; go on with: {_resume_command(run)}")
     return state, time.monotonic() - compiled, compiled - began

@@ -9,11 +9,12 @@ import pytest
 
 from jaxinv.agents.actor_q import DDPGConfig, SACConfig, quantile_huber
 from jaxinv.agents.dqn import DQNConfig
-from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, check_finite, check_moving, select_run, stack_agents
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evidence import Contest, check_learned
 from jaxinv.experiment import AGENTS, STOCK_ONLY, Experiment
 from jaxinv.nets.critics import SPAN
 
@@ -174,6 +175,33 @@ def test_each_comes_near_the_lost_sales_optimum(name):
     cost = -total.reward / (problem.test_periods - problem.warm_up)
     error = cost.std() / np.sqrt(cost.size)
     assert 5.43822 - 3 * error < cost.mean() < 1.05 * 5.43822
+
+
+def contest_of(costs, fill_rate=0.9):
+    """A contest of one policy and one rule that turned out to cost so much."""
+    contest = Contest("", None, [Contestant("sac", None, None)])
+    rows = [dict(policy=name, cost=cost, fill_rate=fill_rate, instance="") for name, cost in zip(("sac", "base_stock"), costs)]
+    return [contest], rows
+
+
+def test_a_training_without_a_result_says_so():
+    check_learned(*contest_of((1.9, 1.0)))
+    with pytest.raises(UserError, match="sac did not learn: .* over 2 times the 1 of base_stock. It diverged"):
+        check_learned(*contest_of((2.1, 1.0)))
+    with pytest.raises(UserError, match="It never orders; form=base"):
+        check_learned(*contest_of((2.1, 1.0), fill_rate=0.0))
+
+
+def test_one_policy_of_a_sweep_that_learned_is_a_result():
+    (contest,), rows = contest_of((9.0, 1.0))
+    both = Contest("", None, [*contest.policies, Contestant("sac 2", None, None)])
+    check_learned([both], [*rows, {**rows[0], "policy": "sac 2", "cost": 1.0}])
+
+
+def test_a_training_that_stands_still_says_so():
+    check_moving({"gradient_norm": np.array([0.0, 0.1])})
+    with pytest.raises(UserError, match="every gradient is zero"):
+        check_moving({"gradient_norm": np.array([[0.0, 0.1], [0.0, 0.2]])})
 
 
 # --- mistakes -------------------------------------------------------------------------------------

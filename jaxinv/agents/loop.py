@@ -108,6 +108,15 @@ def check_finite(metrics: dict[str, np.ndarray], before: int) -> None:
             )
 
 
+def check_moving(metrics: dict[str, np.ndarray]) -> None:
+    """Raises where no update of a stretch had a gradient: the orders no longer depend on the network."""
+    if not np.any(metrics["gradient_norm"], axis=0).all():
+        raise UserError(
+            "training stands still: every gradient is zero. A smaller learning_rate, another seed or form=base usually "
+            "helps, as do costs that depend on orders"
+        )
+
+
 def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> Agent:
     """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`.
 
