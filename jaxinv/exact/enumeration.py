@@ -41,6 +41,7 @@ class TablePolicy(Policy):
     grid: Grid
 
     def act(self, params, observation, context):
+        params = jnp.asarray(params)  # a table of the host cannot be read at a traced state
         stock, pipeline = vectors(self.topology, observation)
         state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(pipeline)
         orders = params[state] if params.ndim == 2 else params[observation.time, state]
