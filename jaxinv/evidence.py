@@ -68,8 +68,8 @@ def judge(
     the learned policy: on real sales the cheapest in training can be far from it later.
     """
     key = jax.random.fold_in(jax.random.key(seed), 1)
+    optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
     rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
-    optimal = optimal_policy(problem, optimum)
     contestants = policies + contestants_of(rules) + optimal
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
