@@ -50,6 +50,7 @@ def main(argv: list[str]) -> None:
     table = solution.enumeration
     document = {
         "env": what[0],
+        "discount": args.discount,
         "average_cost": solution.average_cost,
         "interval": list(solution.interval),
         "method": solution.method,
@@ -94,7 +95,8 @@ def _render(document, table):
     from rich.console import Group
 
     low, high = document["interval"]
-    lines = [f"optimal average cost {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    what = "average cost" if document["discount"] == 1 else "(1 - discount) times the discounted cost, from the middle of the grid:"
+    lines = [f"optimal {what} {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
     if table is None:
         for name, values in document["parameters"].items():
             lines.append(f"  {name}: {', '.join(f'{value:.5g}' for value in values)}")

@@ -89,6 +89,7 @@ class Enumerated:
         ("lost_sales", dict(lead_time=0, fixed_cost=2.0, **UNIFORM), [0], [6], [3]),
         ("backlog", dict(lead_time=3, unit_cost=1.5, **UNIFORM), [-4], [6], [2]),
         ("dual_sourcing", dict(regular_lead_time=2, integer_orders=True), [-6], [9], [3, 3]),
+        ("dual_sourcing", dict(expedited_lead_time=1, regular_lead_time=3, integer_orders=True), [-6], [11], [2, 3]),
         ("perishable", dict(issuing="freshest", max_order=3.0, mean=2.0, shelf_life=3, lead_time=1), [0] * 3, [3] * 3, [3]),
         ("perishable", dict(issuing="oldest", max_order=3.0, mean=2.0, lead_time=2), [0, 0], [3, 3], [3]),
         ("serial", dict(lead_times=(2, 1), holding_costs=(0.5, 1.0), demand="uniform", integer_orders=True), [0, -6], [5, 6], [2, 2]),
