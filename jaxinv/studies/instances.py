@@ -155,8 +155,9 @@ def base_stock(bench: Bench) -> Measured:
     levels = _levels(bench)
     if bench.env.topology.edges == 1:
         return _best(bench, "base_stock", {"level": levels})
-    slow = levels[1, 0]  # a level further below the slow one than a period's demand never matters
-    return _best(bench, "base_stock", *[{"level": [[slow - gap], [slow]]} for gap in range(1, 2 * _mean(bench))])
+    costs = RuleCosts(bench.env, bench.params, make_rule("base_stock", bench.env.topology))
+    gaps = range(2 * _mean(bench))  # a fast level further below the slow one than a period's demand never matters
+    return Measured(min(_down(costs, levels[1, 0] + _mean(bench), [[-gap], [0]]) for gap in gaps))
 
 
 def order_up_to(bench: Bench) -> Measured:
@@ -175,10 +176,7 @@ def optimal_return(bench: Bench) -> Measured:
 def base_stock_return(bench: Bench) -> Measured:
     """Of the levels up to the largest order, as in print; the cost has one valley, so the search goes down into it."""
     costs = RuleCosts(bench.env, bench.params, make_rule("base_stock", bench.env.topology))
-    level = int(np.max(bench.params.max_order))
-    while costs({"level": np.full((1, 1), level - 1)}) < costs({"level": np.full((1, 1), level)}):
-        level -= 1
-    return Measured(-DISCOUNTED * costs({"level": np.full((1, 1), level)}))
+    return Measured(-DISCOUNTED * _down(costs, float(np.max(bench.params.max_order)), [[0]]))
 
 
 def continuous_review(bench: Bench) -> Measured:
@@ -252,6 +250,17 @@ def _best(bench: Bench, name: str, *starts: dict[str, Any], free: dict[str, Any]
         best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free) for start in starts
     ]
     return Measured(min(best.cost for best in found))
+
+
+def _down(costs: RuleCosts, high: float, gaps: list[list[float]]) -> float:
+    """The least cost of levels that go down together from `high`, at `gaps` `[E, 1]` from it; it has one valley."""
+    best = math.inf
+    for level in np.arange(high, 0, -1):
+        cost = costs({"level": np.maximum(level + np.array(gaps), 0.0)})
+        if cost > best:
+            break
+        best = cost
+    return best
 
 
 def _levels(bench: Bench) -> np.ndarray:
