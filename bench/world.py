@@ -18,6 +18,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -45,7 +45,8 @@ def _render(study, rows):
     columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
     held = sum(row["holds"] for row in rows)
-    return Group(table(rows, columns, title=study, formats=six), f"{held} of {len(rows)} claims hold")
+    notes = dict.fromkeys(f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"])
+    return Group(table(rows, columns, title=study, formats=six), *notes, f"{held} of {len(rows)} claims hold")
 
 
 if __name__ == "__main__":

@@ -177,9 +177,7 @@ class Visits:
 def visits(mdp: MDP, orders: np.ndarray) -> Visits:
     """The steady state of a policy `[X, R]`, from the middle of the grid, and its cost: a policy evaluation that looks at
     none but the states that the policy comes to."""
-    pipelines = mdp.grid.pipeline.size
-    states, rows, columns, chances, spilt = _reached(mdp, orders)
-    chain = sparse.csr_matrix((chances, (rows, columns)), (len(states), len(states))).T.tocsr()
+    states, chain, spilt = _reached(mdp, orders, _middle(mdp.grid))
     share = np.zeros(len(states))
     share[0] = 1.0
     for _ in range(STEPS):
@@ -189,10 +187,7 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
         share = after
         if settled:
             break
-    stock, pipeline = np.divmod(states, pipelines)
-    order = orders[stock, pipeline]
-    offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
-    cost = mdp.serve_cost[offered] + mdp.move_cost[pipeline, order]
+    order, offered, cost = _decided(mdp, orders, states)
     largest = mdp.grid.orders.points()[order] == np.array(mdp.grid.orders.high)
     whole = np.zeros(orders.size)
     whole[states] = share
@@ -202,17 +197,37 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
     )  # fmt: skip
 
 
-def _reached(mdp: MDP, orders: np.ndarray):
+def expected_costs(mdp: MDP, orders: np.ndarray, periods: int, start: int = 0) -> np.ndarray:
+    """Expected cost of each of the first periods `[periods]` under a policy `[X, R]`, from the state numbered `start`."""
+    states, chain, _ = _reached(mdp, orders, start)
+    cost = _decided(mdp, orders, states)[2]
+    share, costs = np.zeros(len(states)), np.zeros(periods)
+    share[0] = 1.0
+    for period in range(periods):
+        costs[period] = share @ cost
+        share = chain @ share
+    return costs
+
+
+def _decided(mdp: MDP, orders: np.ndarray, states: np.ndarray):
+    """Number of the order, stock on offer, and expected cost in each state `[V]`."""
+    stock, pipeline = np.divmod(states, mdp.grid.pipeline.size)
+    order = orders[stock, pipeline]
+    offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+    return order, offered, mdp.serve_cost[offered] + mdp.move_cost[pipeline, order]
+
+
+def _reached(mdp: MDP, orders: np.ndarray, start: int):
     """The states a policy can come to, and the chain on them.
 
     Returns:
-      Numbers of the states `[V]`, the middle of the grid first; rows, columns and chances of the transitions between them;
-      and the probability `[V]` that what arrives next spills over the grid.
+      Numbers of the states `[V]`, the start first; the chances `[V, V]` to come to a state (row) from one (column); and the
+      probability `[V]` that what arrives next spills over the grid.
     """
     pipelines = mdp.grid.pipeline.size
     outcome, likely = mdp.kernel.outcome, mdp.kernel.mass > RARE
     place = np.full(orders.size, -1)
-    ahead = np.array([_middle(mdp.grid)])
+    ahead = np.array([start])
     place[ahead] = 0
     states, parts, known = [ahead], [], 1
     while len(ahead):
@@ -232,7 +247,9 @@ def _reached(mdp: MDP, orders: np.ndarray):
         states.append(fresh)
         ahead = fresh
     rows, columns, chances, spilt = (np.concatenate(part) for part in zip(*parts))
-    return np.concatenate(states), rows, columns, chances, spilt
+    states = np.concatenate(states)
+    chain = sparse.csr_matrix((chances, (rows, columns)), (len(states), len(states))).T.tocsr()
+    return states, chain, spilt
 
 
 def _middle(grid: Grid) -> int:

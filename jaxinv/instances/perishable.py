@@ -4,8 +4,8 @@ from jaxinv.instances.instance import Instance, Published
 
 SOURCE = "Farrington et al. 2025, Annals of Operations Research, table 3 (De Moor et al. 2022): mean return of 10,000 paths"
 
-DISCOUNT, PERIODS = 0.99, 365
-"""Returns are discounted over a year that starts in the steady state."""
+DISCOUNT, PERIODS, WARM_UP = 0.99, 365, 100
+"""Returns are discounted over a year that starts after a warm-up from empty stock."""
 
 COLUMNS = [
     dict(lead_time=lead_time, expiry_cost=waste, issuing=issuing)
