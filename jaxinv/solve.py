@@ -95,8 +95,9 @@ def _render(document, table):
     from rich.console import Group
 
     low, high = document["interval"]
-    what = "average cost" if document["discount"] == 1 else "(1 - discount) times the discounted cost, from the middle of the grid:"
-    lines = [f"optimal {what} {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    lines = [f"optimal average cost {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    if document["discount"] < 1:
+        lines.append("  which is (1 - discount) times the discounted cost from a state in the middle of the grid")
     if table is None:
         for name, values in document["parameters"].items():
             lines.append(f"  {name}: {', '.join(f'{value:.5g}' for value in values)}")

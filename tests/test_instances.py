@@ -9,7 +9,7 @@ from jaxinv.instances import FAMILIES, INSTANCES, Instance, Published, instances
 from jaxinv.studies import deepstock_optimum
 from jaxinv.studies import instances as study
 
-ROW = {"claim", "paper", "ours", "interval", "holds", "verdict", "source", "seconds"}
+ROW = {"claim", "paper", "ours", "interval", "holds", "verdict", "note", "source", "seconds"}
 
 
 def named(name):
