@@ -11,6 +11,7 @@ from jaxinv.envs import network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.exact.lattice import cover
 from jaxinv.exact.mdp import Grid
 
 SLACK = 1
@@ -106,7 +107,4 @@ def _law(values: np.ndarray, mass: np.ndarray) -> np.ndarray:
 
 def _quantile(law: np.ndarray, periods: int, level: float) -> int:
     """Smallest total that demand of several periods stays within with probability `level`."""
-    total = np.ones(1)
-    for _ in range(periods):
-        total = np.convolve(total, law)
-    return int(np.searchsorted(np.cumsum(total), level - 1e-12))
+    return int(np.searchsorted(np.cumsum(cover(law, periods)), level - 1e-12))
