@@ -231,9 +231,8 @@ def _reached(mdp: MDP, orders: np.ndarray, start: int):
     place[ahead] = 0
     states, parts, known = [ahead], [], 1
     while len(ahead):
-        stock, pipeline = np.divmod(ahead, pipelines)
-        order = orders[stock, pipeline]
-        offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
+        order, offered, _ = _decided(mdp, orders, ahead)
+        pipeline = ahead % pipelines
         arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
         row, column = np.nonzero(likely[offered])
         left = column if outcome is None else outcome[offered[row], column]

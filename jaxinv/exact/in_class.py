@@ -19,6 +19,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.mdp import Grid, covered, network_state, tabulate
+from jaxinv.exact.solve import pure_numbers
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]
@@ -75,10 +76,8 @@ class RuleCosts:
 
     def _orders(self, numbers) -> np.ndarray:
         """What the rule orders in every state `[X, R, E * K]`."""
-        env, grid = self.env, self.grid
-        units = self.rule.natural({name: 1.0 for name in numbers}, env.facts(self.params))
-        pure = {name: jnp.asarray(value, jnp.float32) / units[name] for name, value in numbers.items()}
-        return np.asarray(_act(env, self.rule, grid, self.params, pure), int)
+        pure = pure_numbers(self.rule, numbers, self.env, self.params)
+        return np.asarray(_act(self.env, self.rule, self.grid, self.params, pure), int)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
