@@ -14,7 +14,7 @@ from jaxinv.agents.actor_q import DDPG, SAC, DDPGConfig, SACConfig
 from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.dqn import DQN, DQNConfig
-from jaxinv.agents.loop import Trainer, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
@@ -156,7 +156,11 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
-        return Trainer(self.agent, self.runs, Validation.of(self.problem, key), 0 if self._own_worlds else None)
+        if not self._own_worlds:
+            return Trainer(self.agent, self.runs, Validation.of(self.problem, key))
+        validations = [Validation.of(problem, key) for problem in self.problems]
+        own = None if validations[0] is None else stack_runs(validations, self.config.seeds)
+        return Trainer(self.agent, self.runs, own, worlds_axis=0)
 
     @property
     def _own_worlds(self) -> bool:

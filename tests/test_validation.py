@@ -9,10 +9,14 @@ import pytest
 from jaxinv.agents.agent import Worlds
 from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.ppo import PPO, PPOConfig
-from jaxinv.agents.validation import Best, Validation
+from jaxinv.agents.validation import PATHS, Best, Validation
+from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
+from jaxinv.evaluation.simulate import simulate
+from jaxinv.evaluation.tuning import counted_periods
+from jaxinv.policies.rules import make_rule
 from jaxinv.runs import Run
 
 CONFIG = PPOConfig(updates=4, envs=8, rollout=6, epochs=1, minibatches=2, encoder="none", hidden=(8,), learning_rate=0.05)
@@ -50,8 +54,21 @@ def test_a_learner_is_not_shown_what_its_policies_are_chosen_on(retail):
         retail(validation=1.0)
 
 
-def test_demand_without_an_end_needs_no_validation():
-    assert Validation.of(LostSales().build(), jax.random.key(0)) is None
+def test_one_instance_is_validated_on_noise_of_its_own():
+    """The same policy costs what a simulation on the validation's own key says; other keys are other noise."""
+    problem = LostSales(lead_time=1).build()
+    policy, params = make_rule("base_stock", problem.env.topology), {"level": jnp.full((1, 1), 1.2)}
+    costs = [float(Validation.of(problem, jax.random.key(seed)).cost(policy, params)) for seed in (0, 0, 1)]
+    periods = counted_periods(problem)
+    total = simulate(
+        problem.env, problem.train, policy, params, jax.random.key(0), batch=PATHS, periods=periods, warm_up=problem.warm_up
+    )  # fmt: skip
+    assert costs[0] == pytest.approx(float(-total.reward.mean() / periods), rel=1e-5)
+    assert costs[0] == costs[1] != costs[2]
+
+
+def test_instances_that_are_all_trained_on_need_no_validation():
+    assert Validation.of(CrossBorder(skus=2, max_lead_time=35).build(), jax.random.key(0)) is None
 
 
 def test_the_best_is_kept_run_by_run():

@@ -34,7 +34,7 @@ class Trainer:
       agent: the agent; with `runs`, its `numbers` have a leading axis of that size (`stack_agents`).
       runs: how many are trained at once in one program, or None for a single one without an axis.
       validation: what the best policy is chosen on, after every stretch of updates; None to end with the latest.
-      worlds_axis: 0 where every run has worlds of its own, None where all share the agent's.
+      worlds_axis: 0 where every run has worlds and a validation of its own, None where all share them.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Trainer:
                 learner, metrics = jax.lax.scan(lambda learner, _: update(agent, learner), state.learner, length=updates)
                 if validation is None:
                     return Training(learner), metrics
-                judge = self._map(lambda agent, learner: validation.cost(agent.policy, learner.params))
-                cost = judge(agent, learner)
+                judge = self._map(lambda agent, learner, validation: validation.cost(agent.policy, learner.params))
+                cost = judge(agent, learner, validation)
                 metrics["validation_cost"] = jnp.broadcast_to(cost, metrics["cost"].shape)
                 return Training(learner, state.best.follow(learner.params, cost)), metrics
 
@@ -79,10 +79,15 @@ class Trainer:
         return self._compiled[updates]
 
     def _map(self, function: Callable) -> Callable:
-        """The function of (agent, key or state) over all runs; numbers are each run's own."""
+        """The function of (agent, key or state[, validation]) over all runs; numbers are each run's own."""
         if self.runs is None:
             return function
-        return jax.vmap(function, in_axes=(self.agent.replace(worlds=self.worlds_axis, numbers=0), 0))
+        axes = (self.agent.replace(worlds=self.worlds_axis, numbers=0), 0, self.worlds_axis)
+
+        def mapped(*arguments):
+            return jax.vmap(function, in_axes=axes[: len(arguments)])(*arguments)
+
+        return mapped
 
 
 def stretch_length(updates: int, stretches: int = 40) -> int:
@@ -124,13 +129,15 @@ def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> A
       own_worlds: the agents' worlds differ, in numbers alone, and are stacked likewise; else they are the first's.
     """
 
-    def stack(*leaves):
-        return jnp.repeat(jnp.stack(leaves), seeds, axis=0)
-
-    stacked = agents[0].replace(numbers=jax.tree.map(stack, *[agent.numbers for agent in agents]))
+    stacked = agents[0].replace(numbers=stack_runs([agent.numbers for agent in agents], seeds))
     if own_worlds:
-        stacked = stacked.replace(worlds=jax.tree.map(stack, *[agent.worlds for agent in agents]))
+        stacked = stacked.replace(worlds=stack_runs([agent.worlds for agent in agents], seeds))
     return stacked
+
+
+def stack_runs(trees: list[Any], seeds: int) -> Any:
+    """Trees of equal shape as one with a leading axis, each repeated for every seed: `[len(trees) * seeds, ...]`."""
+    return jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), seeds, axis=0), *trees)
 
 
 def select_run(state: Any, run: int | None) -> Any:

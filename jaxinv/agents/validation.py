@@ -1,8 +1,9 @@
-"""Which of its policies a training keeps: the one that costs least on instances that it was not shown.
+"""Which of its policies a training keeps: the one that costs least on what it was not shown.
 
 Recorded sales end, and a network can learn them by heart. What it learns by heart of some series does not help on others,
 so its cost there turns upward while the cost in training still falls; the parameters from before that are kept (early
-stopping; Prechelt 1998).
+stopping; Prechelt 1998). One instance whose demand never ends cannot be learned by heart, but learners from a buffer wander
+about their best policy; there the parameters are chosen on noise of its own, with orders as they will be, in whole packs.
 """
 
 import jax
@@ -24,29 +25,36 @@ PATHS = 256
 
 @struct.dataclass
 class Validation:
-    """The held-out instances of a problem and their world; the same for every policy that is tried."""
+    """Instances and their world; the same for every policy that is tried."""
 
     env: InventoryNetwork = struct.field(pytree_node=False)
     warm_up: int = struct.field(pytree_node=False)
-    instances: InstanceParams  # [..., B]
+    axis: int | None = struct.field(pytree_node=False)  # None where all paths are of one instance
+    instances: InstanceParams  # [..., B], or of the one
     network: NetworkState  # [..., B]
     world: WorldTrace
 
     @classmethod
     def of(cls, problem: Problem, key: jax.Array) -> "Validation | None":
-        """None for a problem that holds nothing out."""
-        if not problem.held_out:
+        """On held-out instances, or on noise of its own for the one instance of a problem.
+
+        None for several instances that are all trained on: their mean cost in training tells as much.
+        """
+        if problem.held_out:
+            index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
+            instances, paths, axis = batch_last(take_instances(as_recorded(problem), index)), len(index), BATCH
+        elif problem.instances is None:
+            instances, paths, axis = problem.train, PATHS, None
+        else:
             return None
-        index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
-        instances = batch_last(take_instances(as_recorded(problem), index))
         periods = problem.warm_up + counted_periods(problem)
-        network, world = play_world(problem.env, key, instances, len(index), periods, BATCH)
-        return cls(problem.env, problem.warm_up, instances, network, world)
+        network, world = play_world(problem.env, key, instances, paths, periods, axis)
+        return cls(problem.env, problem.warm_up, axis, instances, network, world)
 
     def cost(self, policy: Policy, params) -> jax.Array:
         """Mean weighted cost a period `[]` of a policy."""
         totals = simulate_in(
-            self.env, self.instances, policy, params, self.network, self.world, warm_up=self.warm_up, axis=BATCH
+            self.env, self.instances, policy, params, self.network, self.world, warm_up=self.warm_up, axis=self.axis
         )
         return -totals.reward.mean() / (self.world.exogenous.demand.shape[0] - self.warm_up)
 

@@ -155,6 +155,9 @@ def rollout(
 
     single = jax.vmap(single, in_axes=(BATCH, BATCH, BATCH, BATCH, axis, policy_axis), out_axes=BATCH)
 
+    # Where a rollout is differentiated, writing down all that a period computes takes longer than most of it takes to
+    # compute again: matrix products are kept, the rest is repeated on the way back.
+    @partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
     def period(carry, x):
         time, state, totals = carry
         exogenous, inputs = x
