@@ -43,7 +43,7 @@ STOCK_ONLY = {
     "ppo": dict(
         updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
     ),
-    "diffsim": dict(updates=2000, envs=256, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
+    "diffsim": dict(updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
     "dqn": FROM_A_BUFFER,
     "ddpg": FROM_A_BUFFER,
     "sac": FROM_A_BUFFER,
@@ -157,7 +157,7 @@ class Experiment:
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
         if not self._own_worlds:
-            return Trainer(self.agent, self.runs, Validation.of(self.problem, key))
+            return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key))
         validations = [Validation.of(problem, key) for problem in self.problems]
         own = None if validations[0] is None else stack_runs(validations, self.config.seeds)
         return Trainer(self.agent, self.runs, own, worlds_axis=0)

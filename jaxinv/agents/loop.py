@@ -61,6 +61,19 @@ class Trainer:
         state, metrics = self._stretch(state, updates)(self.agent, self.validation, state)
         return state, jax.device_get(metrics)
 
+    def train(self, key: jax.Array, updates: int) -> Training:
+        """A whole training without log or checkpoint, for studies.
+
+        Raises:
+          UserError: if it breaks down.
+        """
+        state, length = self.init(key), stretch_length(updates)
+        for done in range(0, updates, length):
+            state, metrics = self.advance(state, length)
+            check_finite(metrics, done)
+        check_moving(metrics)
+        return state
+
     def _stretch(self, state, updates):
         if updates not in self._compiled:
             update = self._map(lambda agent, learner: agent.update(learner))

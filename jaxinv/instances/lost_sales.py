@@ -78,3 +78,10 @@ FIXED_COST = Instance(
     options={"demand": "poisson", "mean": 5.0, "lead_time": 2, "shortage_cost": 14.0, "fixed_cost": 5.0},
     published={"optimal": Published(11.46, 0.005), "s_S": Published(11.62, 0.005), "r_nQ": Published(11.56, 0.005)},
 )
+
+BEST_KNOWN = {
+    8: {4: 4.961, 9: 7.523, 19: 10.196, 39: 12.834},
+    10: {4: 5.019, 9: 7.692, 19: 10.758, 39: 13.957},
+}
+"""Lead times too long to solve, Poisson demand of mean 5, h = 1: lead time, shortage cost, and the lowest cost in print, that
+of deep controlled learning (run logs of DynaPlex, Temizoz et al.; simulated, error not stated)."""
