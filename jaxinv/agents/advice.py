@@ -58,6 +58,8 @@ def check_penalty(config: Any) -> None:
         )
     if penalty == "potential" and getattr(config, "discount", None) == 0:
         raise UserError("penalty=potential divides by the discount; discount=0 must be above 0")
+    if (config.penalty_decay or 0) > 1:
+        raise UserError(f"penalty_decay={config.penalty_decay} must lie in 0..1")
     used = {"penalty_weight": penalty != "none", "penalty_decay": penalty == "actor"}
     for field in fields(config):
         value = getattr(config, field.name)
@@ -75,8 +77,8 @@ class Moments:
     lead_variance: jax.Array | None  # [E] of realised lead times, where they are random
 
 
-PATHS, PERIODS = 256, 200
-"""Fewest paths and most periods that moments are taken from."""
+SAMPLES, PERIODS = 50_000, 200
+"""Fewest periods of demand that moments are taken from, over all paths, and most of one path."""
 
 
 def with_moments(worlds: Worlds) -> Worlds:
@@ -86,11 +88,11 @@ def with_moments(worlds: Worlds) -> Worlds:
       UserError: for costs that give no level.
     """
     env, several = worlds.env, worlds.instances or 1
-    repeats = -(-PATHS // several)
+    periods = min(worlds.rollouts * worlds.periods, PERIODS)
+    repeats = -(-SAMPLES // (several * periods))
     params, axis = worlds.params, None
     if worlds.instances:
         params, axis = batch_last(take_instances(params, np.tile(np.arange(several), repeats))), BATCH
-    periods = min(worlds.rollouts * worlds.periods, PERIODS)
     _, world = play_world(env, jax.random.key(0), params, several * repeats, periods, axis)
 
     def by_instance(series, moment):
@@ -110,7 +112,8 @@ def with_moments(worlds: Worlds) -> Worlds:
     )
     levels = partial(teacher_levels, env)
     levels = (jax.vmap(levels) if worlds.instances else levels)(worlds.params, moments)
-    if not all(bool(jnp.isfinite(leaf).all()) for leaf in levels.values()):
+    level = levels["reorder"] + levels["gap"]
+    if not bool(jnp.all(jnp.isfinite(level) & (level > 0))):
         raise UserError(
             "a penalty needs a classical teacher, and its levels follow from costs: holding and shortage at the places of "
             "demand, and holding wherever an order has a fixed cost, must be above 0; give such costs or penalty=none"
