@@ -174,7 +174,7 @@ AGENT_SIZES = {"ppo": ["minibatches=2", "epochs=1"], "diffsim": []} | dict.fromk
 PLAYED = [size for size in SIZES if not size.startswith(("minibatches", "epochs"))]
 
 
-@pytest.mark.parametrize("agent", ["diffsim", "dqn", "ddpg", "sac"])
+@pytest.mark.parametrize("agent", ["diffsim", "ddpg", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dqn", "sac"))])
 def test_seeds_and_a_sweep_of_every_agent_resume_to_the_same_result(capsys, monkeypatch, agent):
     """With a penalty that has something to carry on, where there is one."""
     penalty = [] if agent == "diffsim" else ["penalty=potential"]
