@@ -152,7 +152,7 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
         raise UserError(
             f"{mine['policy']} did not learn: it costs {mine['cost']:.4g} a period, over {HOPELESS:g} times the "
             f"{best['cost']:.4g} of {best['policy']}. "
-            + ("It never orders; form=base or another seed usually helps" if silent else
+            + ("It never orders; a smaller learning_rate, another seed or, if it has another form, form=base usually helps" if silent else
                "It diverged or was trained too briefly; a smaller learning_rate or more updates usually help")
         )  # fmt: skip
 

@@ -125,7 +125,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
 
 def _fit(experiment, run, state, done: int, quiet: bool):
     """Updates up to the last one; returns the state, seconds of training, and seconds of compilation."""
-    from jaxinv.agents.loop import check_finite, check_moving, stretch_length
+    from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
 
     trainer, updates = experiment.trainer, experiment.config.learner.updates
     length = stretch_length(updates)
@@ -152,6 +152,7 @@ def _fit(experiment, run, state, done: int, quiet: bool):
                 saved = time.monotonic()
             if done == updates:
                 check_moving(metrics)
+                check_critics(metrics, experiment.agent)
             if stop:
                 raise Interrupted(f"saved at update {done} of {updates}; go on with: {_resume_command(run)}")
     return state, time.monotonic() - compiled, compiled - began

@@ -168,6 +168,35 @@ def test_training_on_a_table_of_sales(capsys, tmp_path):
     assert again["shop"]["cost"] == pytest.approx(rows["ppo"]["cost"], rel=1e-5)
 
 
+AGENT_SIZES = {"ppo": ["minibatches=2", "epochs=1"], "diffsim": []} | dict.fromkeys(
+    ("dqn", "ddpg", "sac"), ["capacity=640", "batch=32", "steps=4"]
+)
+PLAYED = [size for size in SIZES if not size.startswith(("minibatches", "epochs"))]
+
+
+@pytest.mark.parametrize("agent", ["diffsim", "ddpg", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dqn", "sac"))])
+def test_seeds_and_a_sweep_of_every_agent_resume_to_the_same_result(capsys, monkeypatch, agent):
+    """With a penalty that has something to carry on, where there is one."""
+    penalty = [] if agent == "diffsim" else ["penalty=potential"]
+    arguments = ["--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=4", *PLAYED, *AGENT_SIZES[agent], *penalty,
+                 "--seeds", "2", "--sweep", "learning_rate=1e-3,1e-2", "--json"]  # fmt: skip
+    monkeypatch.setattr("jaxinv.evidence.HOPELESS", 100.0)  # four updates teach nothing
+    train.main([*arguments, "--name", "through"])
+    labels = [f"{agent} learning_rate={rate} seed {seed}" for rate in ("0.001", "0.01") for seed in (0, 1)]
+    assert [row["policy"] for row in document_of(capsys)["evaluation"]] == [*labels, "base_stock", "optimal"]
+
+    class AfterTwo:
+        def __bool__(self):
+            return len(Run.open("halves").metrics_path.read_text().splitlines()) > 2 * 4
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
+        with pytest.raises(Interrupted, match="saved at update 2 of 4"):
+            train.main([*arguments, "--name", "halves"])
+    train.main(["--resume", "halves", "--json"])
+    assert_same_outcome(Run.open("halves"), Run.open("through"))
+
+
 # --- interruption and resume ----------------------------------------------------------------------
 
 
@@ -248,6 +277,30 @@ def test_training_that_breaks_down_keeps_the_last_good_state(capsys):
     update, state = trained_state(Run.open("wild"))
     assert update == 0
     assert_finite(state)
+
+
+CAUSES = {
+    "ppo": "It never orders; a smaller learning_rate",
+    "diffsim": "training stands still: every gradient is zero. A smaller learning_rate",
+    "dqn": "training diverged: the error of the critic .* A smaller learning_rate",
+    "ddpg": "ddpg did not learn: .* It diverged .*; a smaller learning_rate",
+    "sac": "training broke down in update 1: .* A smaller learning_rate",
+}
+
+
+@pytest.mark.parametrize("agent", CAUSES)
+def test_every_agent_that_runs_away_names_the_cause_and_the_setting(capsys, agent):
+    said = mistake(
+        capsys, train, "--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=60", *PLAYED, *AGENT_SIZES[agent],
+        "learning_rate=1e3", "--json",
+    )  # fmt: skip
+    assert re.search(CAUSES[agent], said), said
+
+
+def test_a_policy_that_never_orders_says_so_and_names_the_form(capsys):
+    said = mistake(capsys, train, *TINY, "updates=20", "form=none", "learning_rate=100", "--name", "silent", "--json")
+    assert "It never orders; a smaller learning_rate, another seed or, if it has another form, form=base" in said
+    assert Run.open("silent").summary_path.exists()
 
 
 def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, monkeypatch):

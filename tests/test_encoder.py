@@ -14,6 +14,8 @@ SIGNALS = 3
 ENCODERS = [
     ("transformer", dict(layers=1, window=7)),
     ("transformer", dict(layers=2, window=8)),  # 7 tokens back shared by two layers: 4 and 3
+    ("gru", dict(layers=1, window=7)),
+    ("gru", dict(layers=2, window=8)),
     ("eq3", dict(window=6)),
     ("last", dict()),
 ]
@@ -48,7 +50,45 @@ def test_state_depends_on_its_memory_and_nothing_else(kind, sizes):
     np.testing.assert_array_equal(depends, (lag >= 0) & (lag < encoder.memory))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "eq3"])
+@pytest.mark.parametrize("kind", ["transformer", "gru", "eq3", "last"])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_the_latest_rows_alone_are_the_same(kind, rows):
+    encoder, encode, params, signals = build(kind, dict(window=8, layers=1))
+    latest = jax.jit(encoder.apply, static_argnames="rows")(params, signals, rows=rows)
+    np.testing.assert_allclose(latest, encode(params, signals)[:, -rows:], atol=1e-6)
+
+
+def test_the_latest_rows_of_a_recurrence_are_less_work():
+    encoder, _, params, signals = build("gru", dict(window=8, layers=1))
+
+    def work(rows):
+        compiled = jax.jit(encoder.apply, static_argnames="rows").lower(params, signals, rows=rows).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert work(1) < work(20) / 4
+
+
+def test_the_recurrence_is_that_of_cho_2014():
+    """Every window from a blank state, by hand; a longer past changes nothing, an earlier token is not made up."""
+    _, encode, params, signals = build("gru", dict(window=6, layers=1), batch=())
+    cell, refine = params["params"]["Scan_Cells_0"]["GRUCell_0"], params["params"]["_Refine_0"]["Dense_0"]
+
+    def dense(name, x):
+        return x @ cell[name]["kernel"] + cell[name].get("bias", 0.0)
+
+    states = encode(params, signals)
+    for t in (0, 3, 22):
+        state = np.zeros(8, np.float32)
+        for token in signals[max(t - 5, 0) : t + 1]:
+            reset = jax.nn.sigmoid(dense("ir", token) + dense("hr", state))
+            update = jax.nn.sigmoid(dense("iz", token) + dense("hz", state))
+            new = jnp.tanh(dense("in", token) + reset * dense("hn", state))
+            state = (1 - update) * new + update * state
+        expected = jax.nn.gelu(state @ refine["kernel"] + refine["bias"])
+        np.testing.assert_allclose(states[t], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "gru", "eq3"])
 def test_batch_axes_vmap_and_scan_agree(kind):
     _, encode, params, signals = build(kind, dict(window=8, layers=1), batch=(2, 3))
     states = encode(params, signals)
@@ -113,7 +153,7 @@ def test_eq3_is_the_literal_equations():
         np.testing.assert_allclose(states[t], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["transformer", "eq3"])
+@pytest.mark.parametrize("kind", ["transformer", "gru", "eq3"])
 def test_bfloat16_activations_give_nearly_the_same_float32_states(kind):
     _, encode, params, signals = build(kind, dict(window=8, layers=1))
     _, coarse, _, _ = build(kind, dict(window=8, layers=1, dtype=jnp.bfloat16))

@@ -9,7 +9,7 @@ import pytest
 
 from jaxinv.agents.actor_q import DDPGConfig, SACConfig, quantile_huber
 from jaxinv.agents.dqn import DQNConfig
-from jaxinv.agents.loop import Trainer, check_finite, check_moving, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, check_critics, check_finite, check_moving, select_run, stack_agents
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
@@ -188,7 +188,7 @@ def test_a_training_without_a_result_says_so():
     check_learned(*contest_of((1.9, 1.0)))
     with pytest.raises(UserError, match="sac did not learn: .* over 2 times the 1 of base_stock. It diverged"):
         check_learned(*contest_of((2.1, 1.0)))
-    with pytest.raises(UserError, match="It never orders; form=base"):
+    with pytest.raises(UserError, match="It never orders; a smaller learning_rate, .* form=base"):
         check_learned(*contest_of((2.1, 1.0), fill_rate=0.0))
 
 
@@ -202,6 +202,15 @@ def test_a_training_that_stands_still_says_so():
     check_moving({"gradient_norm": np.array([0.0, 0.1])})
     with pytest.raises(UserError, match="every gradient is zero"):
         check_moving({"gradient_norm": np.array([[0.0, 0.1], [0.0, 0.2]])})
+
+
+def test_a_critic_that_runs_away_says_so_unless_another_run_learned():
+    agent = agent_of("dqn", encoder="none")
+    check_critics({"value_loss": np.array([900.0, 0.5])}, agent)
+    check_critics({"value_loss": np.array([[900.0, 0.5]])}, agent)
+    check_critics({"cost": np.array([900.0])}, agent)
+    with pytest.raises(UserError, match="training diverged: the error of the critic is 900.* A smaller learning_rate"):
+        check_critics({"value_loss": np.array([[0.5, 0.5], [950.0, 900.0]])}, agent)
 
 
 # --- mistakes -------------------------------------------------------------------------------------

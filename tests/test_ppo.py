@@ -162,8 +162,9 @@ def test_window_by_window_encodes_a_window_for_every_decision():
     """Not a cheaper copy of encode once: the work of a loss grows with the window."""
     flops = {}
     for window_by_window in (False, True):
-        policy = agent_of(window_by_window=window_by_window).policy
-        tokens = jnp.zeros((2, 4 + 6, 3))
+        longer = dataclasses.replace(NETWORKS["single store"], history=8)
+        policy = agent_of(longer, window_by_window=window_by_window).policy
+        tokens = jnp.zeros((2, 8 + 6, 3))
         params = policy.network.init(jax.random.key(0), tokens, jnp.zeros((2, 9)))
         lowered = jax.jit(policy.encode_decisions).lower(params, tokens)
         flops[window_by_window] = lowered.cost_analysis()["flops"]

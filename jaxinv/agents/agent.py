@@ -50,6 +50,7 @@ class Worlds:
       batch: environments side by side.
       periods: T, periods of one rollout.
       rollouts: rollouts after which all episodes begin anew.
+      moments: of demand and lead times, where a teacher needs them (`jaxinv.agents.advice`).
     """
 
     env: InventoryNetwork = struct.field(pytree_node=False)
@@ -58,6 +59,7 @@ class Worlds:
     batch: int = struct.field(pytree_node=False)
     periods: int = struct.field(pytree_node=False)
     rollouts: int = struct.field(pytree_node=False)
+    moments: Any = None
 
     @classmethod
     def of(cls, problem: Problem, batch: int, periods: int, horizon: int) -> "Worlds":

@@ -39,6 +39,7 @@ class DiffSimConfig(LearnerConfig):
     rounding: float = traced(0.5)
 
     shares: ClassVar = ("rounding",)
+    penalties: ClassVar = ("actor",)
 
 
 @struct.dataclass
@@ -50,7 +51,7 @@ class DiffSim(Learner):
         key, begin_key, noise_key = jax.random.split(state.key, 3)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         loss = jax.value_and_grad(self.loss, has_aux=True)
-        (_, (after, cost)), grads = loss(state.params, noise_key, episodes, index)
+        (_, (after, cost)), grads = loss(state.params, noise_key, episodes, index, state.update)
         params, optimiser = self.descend(state.params, state.optimiser, grads, state.update)
         metrics = {
             "cost": cost,
@@ -60,9 +61,10 @@ class DiffSim(Learner):
         return LearnerState(params, optimiser, after, index, key, state.update + 1), metrics
 
     def loss(
-        self, params: Any, key: jax.Array, episodes: Episodes, index: jax.Array
+        self, params: Any, key: jax.Array, episodes: Episodes, index: jax.Array, update: jax.Array | int = 0
     ) -> tuple[jax.Array, tuple[Episodes, jax.Array]]:
-        """The mean cost a period in units of its spread over periods, so that no learning rate depends on the currency.
+        """The mean cost a period in units of its spread over periods, so that no learning rate depends on the currency,
+        and the penalty of an actor that strays from its teacher.
 
         Returns:
           The loss, and the episodes after the rollout and the mean cost in money.
@@ -71,10 +73,13 @@ class DiffSim(Learner):
         after, trace, _ = self.worlds.play_ahead(episodes, instance)
         contexts = self.encode(params, trace.signals, instance)
         disturbance = self._disturbance(key, instance)
-        network, reward = self.play_mode(params, episodes.network, trace, contexts, instance, disturbance)
+        teacher = self.teacher(instance, index)
+        network, reward, strayed = self.play_mode(
+            params, episodes.network, trace, contexts, instance, disturbance, teacher
+        )
         cost = -reward.mean()
         spread = jax.lax.stop_gradient(reward).std() + 1e-6
-        return cost / spread, (after.replace(network=network), cost)
+        return cost / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

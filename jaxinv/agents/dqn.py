@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig
@@ -42,6 +43,7 @@ class DQNConfig(OffPolicyConfig):
     exploring: float = traced(0.3)
 
     shares: ClassVar = (*OffPolicyConfig.shares, "exploration", "exploring")
+    penalties: ClassVar = ON_REWARDS
 
     def __post_init__(self):
         super().__post_init__()

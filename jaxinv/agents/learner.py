@@ -13,6 +13,16 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxinv.agents.advice import (
+    ON_REWARDS,
+    PENALTIES,
+    advise,
+    check_penalty,
+    on_reward,
+    squared_distance,
+    teacher_in,
+    with_moments,
+)
 from jaxinv.agents.agent import Worlds, split_config, traced
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -32,13 +42,16 @@ class LearnerConfig:
 
     Attributes:
       updates, envs, rollout: length of training, environments side by side, and periods of one rollout.
-      encoder: "transformer", "eq3" (the literal equations of seed 000), "last", or "none": stock alone.
+      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", or "none": stock alone.
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
       window_by_window: encode one window a decision instead of the trace once.
+      penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see `jaxinv.agents.advice`;
+        "none" for no teacher.
       max_grad_norm: gradients longer than this are cut to it.
       learning_rate, final_learning_rate: Adam, cosine from one to the other.
+      penalty_weight, penalty_decay: kappa of the penalty, and the factor on that of "actor" after every update.
     """
 
     updates: int = 160
@@ -52,9 +65,12 @@ class LearnerConfig:
     activation: str = "tanh"
     form: str = "base"
     window_by_window: bool = False
+    penalty: str = "none"
     max_grad_norm: float = 1.0
     learning_rate: float = traced(1e-3)
     final_learning_rate: float = traced(3e-5)
+    penalty_weight: float = traced(0.1)
+    penalty_decay: float = traced(0.99)
 
     counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
     """Whole numbers that must be at least 1."""
@@ -62,6 +78,8 @@ class LearnerConfig:
     """Numbers that must lie in 0..1."""
     signed: ClassVar[tuple[str, ...]] = ()
     """Numbers that may be below 0."""
+    penalties: ClassVar[tuple[str, ...]] = PENALTIES[1:]
+    """Penalties that the algorithm has a use for."""
 
     def __post_init__(self):
         for name in self.counts:
@@ -78,6 +96,7 @@ class LearnerConfig:
         for name in self.shares:
             if (getattr(self, name) or 0) > 1:
                 raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
+        check_penalty(self)
 
 
 @struct.dataclass
@@ -90,6 +109,7 @@ class LearnerState:
     index: jax.Array  # [B] instance of each environment
     key: jax.Array
     update: jax.Array  # [] int32
+    strayed: jax.Array | None = None  # [B] distance of the last decision from the teacher's, for penalty=potential
 
 
 @struct.dataclass
@@ -103,6 +123,7 @@ class Played:
     short: jax.Array  # [T, B] units of demand not served at once
     contexts: Context  # [T, ..., B]
     last: Context  # [..., B] of the decision after it
+    advice: Any = None  # [T, ..., B] what the penalty wants to know (`advise`)
 
 
 @struct.dataclass
@@ -121,6 +142,8 @@ class Learner:
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
         worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon)
+        if config.penalty != "none":
+            worlds = with_moments(worlds)
         return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
 
     @classmethod
@@ -142,7 +165,8 @@ class Learner:
         if self.worlds.instances is not None:
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], params)
         net = self.policy.init(net_key, self.worlds.env.view(first[0], params, first[1]))
-        return LearnerState(net, self._optimiser.init(net), episodes, index, key, jnp.int32(0))
+        strayed = jnp.zeros(self.config.envs) if self.config.penalty == "potential" else None
+        return LearnerState(net, self._optimiser.init(net), episodes, index, key, jnp.int32(0), strayed)
 
     def encode(self, params: Any, signals: jax.Array, instance: InstanceParams) -> Any:
         """Contexts `[T, ..., B]` of the decisions that signals `[W - 1 + T, S, B]` lead to."""
@@ -156,7 +180,7 @@ class Learner:
 
     def explore(
         self, params: Any, choose: Callable, noise: Any, episodes: Episodes, trace: WorldTrace, signals: jax.Array,
-        instance: InstanceParams,
+        instance: InstanceParams, teacher: Any = None,
     ) -> "Played":  # fmt: skip
         """Plays decisions that an algorithm varies.
 
@@ -164,22 +188,26 @@ class Learner:
           choose: (`Decision`, noise of the period) -> (raw outputs, what to keep of it), of one environment.
           noise: `[T, ..., B]`.
           signals: `[W + T, S, B]`, see `Worlds.play_ahead`.
+          teacher: of `teacher`, for a penalty.
         """
         env, policy, axis = self.worlds.env, self.policy, self.worlds.axis
         contexts = self.encode(params, signals, instance)  # [T + 1, ..., B]
 
-        def act(params, observation, inputs):
-            context, noise = inputs
+        def act(ours, observation, inputs):
+            (params, teacher), (context, noise) = ours, inputs
             context = policy.context(params, observation, context)
             stock = policy.stock_features(observation, context)
             raw, kept = choose(policy.network.apply(params, context.state, stock, method="decide"), noise)
             blank = context.replace(state=None, forecast=None) if policy.window_by_window else None
-            return policy.decode(raw, observation, context.rates), (kept, stock, blank)
+            order, advice = policy.decode(raw, observation, context.rates), None
+            if teacher is not None:
+                advice = advise(self.config.penalty, policy.decode, teacher, observation, context.rates, raw, order)
+            return order, (kept, stock, blank, advice)
 
         now = jax.tree.map(lambda leaf: leaf[:-1], contexts)
-        network, ((kept, stock, blank), reward, short), _ = rollout(
-            env, instance, act, params, episodes.network, trace.exogenous, (now, noise), axis=axis,
-            signals=trace.signals if policy.wants_window else None,
+        network, ((kept, stock, blank, advice), reward, short), _ = rollout(
+            env, instance, act, (params, teacher), episodes.network, trace.exogenous, (now, noise), axis=axis,
+            policy_axis=(None, axis), signals=trace.signals if policy.wants_window else None,
             record=lambda observation, outcome, note: (note, outcome.reward, outcome.short.sum()),
         )  # fmt: skip
 
@@ -193,7 +221,7 @@ class Learner:
             network, last, signals[-env.history :], instance
         )
         stock = jnp.concatenate([stock, last_stock[None]])
-        return Played(network, kept, stock, reward, short, blank or now, last)
+        return Played(network, kept, stock, reward, short, blank or now, last, advice)
 
     def tokens(self, signals: jax.Array, instance: InstanceParams) -> jax.Array:
         """Signals `[W + T, S, B]` as the network reads them, environments first: `[B, W + T, C]`."""
@@ -206,26 +234,67 @@ class Learner:
 
     def play_mode(
         self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any, instance: InstanceParams,
-        disturbance: jax.Array | None = None,
-    ) -> tuple[NetworkState, jax.Array]:  # fmt: skip
-        """Plays the mode policy on given noise, differentiably: the final stock, and rewards `[T, B]`.
+        disturbance: jax.Array | None = None, teacher: Any = None,
+    ) -> tuple[NetworkState, jax.Array, jax.Array | None]:  # fmt: skip
+        """Plays the mode policy on given noise, differentiably.
 
         Args:
           contexts: of the decisions (`encode`); None to encode every decision's own window.
           disturbance: `[T, E, K, B]` units that are added to the orders.
+          teacher: of `teacher`, for penalty=actor.
+
+        Returns:
+          The final stock, rewards `[T, B]`, and squared distances from the teacher's orders `[T, B]`.
         """
-        policy = self.policy
+        policy, axis = self.policy, self.worlds.axis
 
-        def act(params, observation, inputs):
-            context, extra = inputs
-            order = policy.act(params, observation, context)
-            return order if extra is None else order + extra, None
+        def act(ours, observation, inputs):
+            (params, teacher), (context, extra) = ours, inputs
+            context = policy.context(params, observation, context)
+            raw, strayed = policy.decide(params, observation, context).mean, None
+            order = policy.decode(raw, observation, context.rates)
+            if teacher is not None:
+                advice = advise("actor", policy.decode, teacher, observation, context.rates, raw, order)
+                strayed = squared_distance(policy.decode, raw, advice)
+            return order if extra is None else order + extra, strayed
 
-        network, reward, _ = rollout(
-            self.worlds.env, instance, act, params, network, trace.exogenous, (contexts, disturbance),
-            axis=self.worlds.axis, signals=trace.signals if contexts is None else None,
+        network, (reward, strayed), _ = rollout(
+            self.worlds.env, instance, act, (params, teacher), network, trace.exogenous, (contexts, disturbance),
+            axis=axis, policy_axis=(None, axis), signals=trace.signals if contexts is None else None,
+            record=lambda observation, outcome, strayed: (outcome.reward, strayed),
         )  # fmt: skip
-        return network, reward
+        return network, reward, strayed
+
+    def teacher(self, instance: InstanceParams, index: jax.Array) -> Any:
+        """The teacher's numbers `[E, K]` or, as `instance` has it, `[E, K, B]`; None without a penalty."""
+        return None if self.config.penalty == "none" else teacher_in(self.worlds, instance, index)
+
+    def reward_advice(
+        self, state: LearnerState, episodes: Episodes, played: Played
+    ) -> tuple[jax.Array | None, jax.Array | None]:
+        """What the penalty adds to rewards `[T, B]`, in standard deviations of a period's reward, before its weight.
+
+        Args:
+          episodes: at the begin of the rollout.
+
+        Returns:
+          It, or None where rewards stay as they are; and what the next rollout wants to know (`LearnerState.strayed`).
+        """
+        penalty = self.config.penalty
+        if penalty not in ON_REWARDS:
+            return None, None
+        before = None
+        if penalty == "potential":
+            fresh = episodes.period == self.worlds.env.history
+            before = jnp.where(fresh, 0.0, state.strayed)
+        advice = on_reward(penalty, played.advice, before, self.numbers["discount"])
+        return advice, None if before is None else played.advice[-1]
+
+    def actor_penalty(self, strayed: jax.Array | None, update: jax.Array) -> jax.Array | float:
+        """What squared distances from the teacher add to the loss of an actor after so many updates; 0 for none."""
+        if strayed is None:
+            return 0.0
+        return self.numbers["penalty_weight"] * self.numbers["penalty_decay"] ** update * strayed.mean()
 
     def descend(self, params: Any, optimiser: Any, grads: Any, update: jax.Array) -> tuple[Any, Any]:
         """One step of Adam, its gradient cut to `max_grad_norm` and its rate on the cosine of the update."""

@@ -135,6 +135,25 @@ def check_moving(metrics: dict[str, np.ndarray]) -> None:
         )
 
 
+DIVERGED = 100.0
+"""Errors of critics are 1 or less in what they are learned in, standard deviations; this is one that runs away."""
+
+
+def check_critics(metrics: dict[str, np.ndarray], agent: Agent) -> None:
+    """Raises where the critics of a stretch ended nowhere; of several runs, all of them.
+
+    Such a policy may still be cheap by chance. A penalty on rewards widens what a critic has to tell by its weight.
+    """
+    if "value_loss" not in metrics:
+        return
+    error = metrics["value_loss"][-1]
+    if np.all(error > DIVERGED * (1.0 + np.asarray(agent.numbers["penalty_weight"])) ** 2):
+        raise UserError(
+            f"training diverged: the error of the critic is {np.min(error):.4g}, where at most 1 is usual. "
+            "A smaller learning_rate usually helps, as does a smaller target_rate or discount"
+        )
+
+
 def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> Agent:
     """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`.
 

@@ -10,6 +10,7 @@ are cut off and never end, so every transition bootstraps.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -17,6 +18,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxinv.agents.advice import ON_REWARDS, squared_distance
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState, Played
 from jaxinv.agents.replay import Replay
@@ -66,6 +68,7 @@ class Transition:
     next_stock: jax.Array  # [F]
     action: Any  # what `choose` kept
     reward: jax.Array  # []
+    advice: Any = None  # what a penalty adds to the reward `[]`, or the `Advised` of penalty=actor
 
 
 @struct.dataclass
@@ -88,6 +91,7 @@ class Seen:
     next_stock: jax.Array
     action: Any
     reward: jax.Array
+    advised: Any = None  # with penalty=actor, [n, ...]
 
 
 @struct.dataclass
@@ -106,9 +110,9 @@ class OffPolicy(Learner):
         """The loss on a batch, and its metrics."""
         raise NotImplementedError
 
-    def apply(self, params: Any, method: str, *inputs: Any) -> Any:
+    def apply(self, params: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """A method of the network."""
-        return self.policy.network.apply(params, *inputs, method=method)
+        return self.policy.network.apply(params, *inputs, method=method, **options)
 
     def init(self, key: jax.Array) -> OffPolicyState:
         common = super().init(key)
@@ -120,7 +124,7 @@ class OffPolicy(Learner):
     def update(self, state: OffPolicyState) -> tuple[OffPolicyState, dict[str, jax.Array]]:
         """One rollout into the buffer, and some gradient steps on what is drawn from it."""
         key, play_key, learn_key = jax.random.split(state.key, 3)
-        (episodes, index, reward), transitions = self._play(state, play_key)
+        (episodes, index, reward, strayed), transitions = self._play(state, play_key)
         scales = state.scales.follow(reward, self.numbers["discount"])
         replay = state.replay.add(transitions)
 
@@ -128,10 +132,12 @@ class OffPolicy(Learner):
             params, target, optimiser = carry
             draw_key, loss_key = jax.random.split(key)
             batch = replay.sample(draw_key, self.config.batch)
-            batch = batch.replace(reward=(batch.reward - scales.reward_mean) / scales.reward_deviation)
+            batch = batch.replace(reward=self._scaled(batch, scales))
 
             def loss(params):
-                return self.loss(params, target, self._see(params, target, batch), loss_key)
+                seen = self._see(params, target, batch)
+                loss, metrics = self.loss(params, target, seen, loss_key)
+                return loss + self._actor_penalty(params, seen, state.update), metrics
 
             grads, metrics = jax.grad(loss, has_aux=True)(params)
             params, optimiser = self.descend(params, optimiser, grads, state.update)
@@ -144,20 +150,38 @@ class OffPolicy(Learner):
         metrics = {name: values.mean() for name, values in metrics.items()}
         metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
         state = OffPolicyState(
-            params, optimiser, episodes, index, key, state.update + 1, target=target, replay=replay, scales=scales
-        )
+            params, optimiser, episodes, index, key, state.update + 1, strayed, target=target, replay=replay, scales=scales
+        )  # fmt: skip
         return state, metrics
 
     def _play(self, state: LearnerState, key: jax.Array):
-        """Episodes after a rollout, their instances and rewards `[T, B]`; and its transitions `[B * T, ...]`."""
+        """Episodes after a rollout, their instances, rewards `[T, B]` and how far they strayed; and transitions `[B * T, ...]`."""
         begin_key, noise_key = jax.random.split(key)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         noise = self.noise(noise_key, state.update)
-        played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance)
+        teacher = self.teacher(instance, index)
+        played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance, teacher)
+        on_reward, strayed = self.reward_advice(state, episodes, played)
+        played = played if on_reward is None else played.replace(advice=on_reward)
         transitions = self._transitions(played, signals, instance)
-        return (after.replace(network=played.network), index, played.reward), transitions
+        return (after.replace(network=played.network), index, played.reward, strayed), transitions
+
+    def _scaled(self, batch, scales):
+        """Rewards `[n]` as they are learned from: centred, in standard deviations, and with the penalty on them."""
+        reward = (batch.reward - scales.reward_mean) / scales.reward_deviation
+        if self.config.penalty not in ON_REWARDS:
+            return reward
+        return reward + self.numbers["penalty_weight"] * batch.advice
+
+    def _actor_penalty(self, params, seen, update):
+        """The penalty on the mode policy, which moves the actor alone; 0 for none."""
+        if self.config.penalty != "actor":
+            return 0.0
+        raw = self.apply(params, "decide", jax.lax.stop_gradient(seen.state), seen.stock).mean
+        strayed = jax.vmap(partial(squared_distance, self.policy.decode))(raw, seen.advised)
+        return self.actor_penalty(strayed, update)
 
     def _transitions(self, played: Played, signals, instance) -> Transition:
         windows = None
@@ -177,13 +201,15 @@ class OffPolicy(Learner):
             next_stock=flat(played.stock[1:]),
             action=jax.tree.map(flat, played.kept),
             reward=flat(played.reward),
+            advice=jax.tree.map(flat, played.advice),
         )
 
     def _see(self, params, target, batch: Transition) -> Seen:
         """A batch with its windows encoded; a window of W + 1 tokens gives the states of both decisions in one pass."""
         state = next_state = target_state = None
         if batch.tokens is not None:
-            states, _ = self.apply(params, "encode", batch.tokens)
-            state, next_state = states[:, -2], states[:, -1]
-            target_state = self.apply(target, "encode", batch.tokens)[0][:, -1]
-        return Seen(state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward)
+            states, _ = self.apply(params, "encode", batch.tokens, rows=2)
+            state, next_state = states[:, 0], states[:, 1]
+            target_state = self.apply(target, "encode", batch.tokens, rows=1)[0][:, 0]
+        advised = batch.advice if self.config.penalty == "actor" else None
+        return Seen(state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward, advised)

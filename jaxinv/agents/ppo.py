@@ -11,13 +11,15 @@ differentiated through the simulator; its weight 0 leaves plain PPO.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxinv.agents.advice import squared_distance
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState, make_policy
 from jaxinv.agents.scales import Scales
@@ -85,6 +87,7 @@ class Batch:
     recent: jax.Array  # [B, T, D * K]
     demand: jax.Array  # [B, T, D * K]
     stockout: jax.Array  # [B, T] whether any demand went unserved
+    advised: Any = None  # [B, T, ...] with penalty=actor
 
 
 @struct.dataclass
@@ -104,49 +107,52 @@ class PPO(Learner):
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
-        network, collected = self._collect(state.params, noise_key, episodes, trace, signals, instance)
-        raw, log_prob, stock, values, last_value, reward, short, contexts = collected
+        teacher = self.teacher(instance, index)
+        played, last_value = self._collect(state.params, noise_key, episodes, trace, signals, instance, teacher)
+        raw, log_prob, values = played.kept
+        reward, contexts = played.reward, played.contexts
 
         scales = state.scales.follow(reward, self.numbers["discount"])
+        on_reward, strayed = self.reward_advice(state, episodes, played)
+        gain = reward - scales.reward_mean
+        if on_reward is not None:
+            gain += self.numbers["penalty_weight"] * scales.reward_deviation * on_reward
         advantage, target = generalised_advantage(
-            (reward - scales.reward_mean) / scales.return_deviation, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
+            gain / scales.return_deviation, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
         )
         batch = Batch(
             signals=self.tokens(signals, instance),
-            stock=_env_first(stock),
+            stock=_env_first(played.stock[:-1]),
             raw=_env_first(raw),
             log_prob=log_prob.T,
             advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
             target=target.T,
             recent=_env_first(_flat(contexts.recent)),
             demand=_env_first(_flat(trace.exogenous.demand)),
-            stockout=(short > 0).T.astype(jnp.float32),
+            stockout=(played.short > 0).T.astype(jnp.float32),
+            advised=jax.tree.map(_env_first, played.advice) if self.config.penalty == "actor" else None,
         )
         replay = (episodes.network, trace, contexts, instance)
         params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
         cost = -reward.mean()
         metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
-        after = after.replace(network=network)
-        return PPOState(params, optimiser, after, index, key, state.update + 1, scales), metrics
+        after = after.replace(network=played.network)
+        return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
 
-    def _collect(self, params, key, episodes, trace, signals, instance):
-        """Plays the stochastic policy; returns the final stock and what the losses need, batch last."""
+    def _collect(self, params, key, episodes, trace, signals, instance, teacher):
+        """Plays the stochastic policy; `Played`, with what the losses need as `kept`, and the value of what it ends in `[B]`."""
         noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 
         def choose(decision, noise):
             raw = decision.mean + jnp.exp(decision.log_deviation) * noise
             return raw, (raw, _log_prob(raw, decision.mean, decision.log_deviation), decision.value)
 
-        played = self.explore(params, choose, noise, episodes, trace, signals, instance)
-        raw, log_prob, values = played.kept
+        played = self.explore(params, choose, noise, episodes, trace, signals, instance, teacher)
 
         def last_value(state, stock):
             return self.policy.network.apply(params, state, stock, method="decide").value
 
-        last = jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
-        return played.network, (
-            raw, log_prob, played.stock[:-1], values, last, played.reward, played.short, played.contexts
-        )  # fmt: skip
+        return played, jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
@@ -158,7 +164,7 @@ class PPO(Learner):
             part = jax.tree.map(lambda leaf: leaf[index], batch)
             last = jax.tree.map(lambda leaf: leaf[..., index], (network, trace, contexts))
             own = instance if self.worlds.axis is None else jax.tree.map(lambda leaf: leaf[..., index], instance)
-            grads, metrics = jax.grad(self._loss, has_aux=True)(params, part, (*last, own), reward_scale)
+            grads, metrics = jax.grad(self._loss, has_aux=True)(params, part, (*last, own), reward_scale, state.update)
             return self.descend(params, opt, grads, state.update), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         orders = jax.vmap(lambda key: jax.random.permutation(key, config.envs))(jax.random.split(key, config.epochs))
@@ -166,7 +172,7 @@ class PPO(Learner):
         (params, opt), metrics = jax.lax.scan(step, (state.params, state.optimiser), orders)
         return params, opt, {name: values.mean() for name, values in metrics.items()}
 
-    def _loss(self, params, batch: Batch, replay, reward_scale):
+    def _loss(self, params, batch: Batch, replay, reward_scale, update=0):
         numbers = self.numbers
         states, forecast = self.policy.encode_decisions(params, batch.signals)
         decision = self.policy.network.apply(params, states, batch.stock, method="decide")
@@ -189,6 +195,9 @@ class PPO(Learner):
         coming = _soon(batch.stockout, max(self.config.forecast, 1))
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
+        if batch.advised is not None:
+            strayed = jax.vmap(jax.vmap(partial(squared_distance, self.policy.decode)))(decision.mean, batch.advised)
+            loss += self.actor_penalty(strayed, update)
         if self.config.pathwise:
             metrics["mode_cost"] = self._mode_cost(params, states, replay)
             loss += numbers["pathwise_weight"] * metrics["mode_cost"] / reward_scale

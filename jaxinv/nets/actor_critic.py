@@ -50,14 +50,15 @@ class Actor(nn.Module):
         states, _ = self.encode(signals)
         return self.decide(None if states is None else states[..., -1, :], stock)
 
-    def encode(self, signals: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
+    def encode(self, signals: jax.Array, rows: int | None = None) -> tuple[jax.Array | None, jax.Array | None]:
         """Signals `[..., T, C]` to states `[..., T, H]` and demand quantiles `[..., T, horizon, D * K, Q]`.
 
+        With `rows` those of the latest rows alone; for some encoders that is less work.
         Quantiles are in the unit of recent demand, never negative, and rise with their level.
         """
         if self.encoder is None:
             return None, None
-        states = self.encoder(signals)
+        states = self.encoder(signals, rows)
         if not self.horizon:
             return states, None
         steps = nn.softplus(self.forecast(states))

@@ -3,7 +3,7 @@
 Every encoder is causal with a finite memory: the state of period t is a function of the latest `memory`
 tokens, t included, and of nothing else. So a whole trace encoded once gives at every t the state that the
 window of t encoded alone gives as its last row ("encode once" equals "window by window"): training reads a
-trace in one pass, and a decision in use reads one window.
+trace in one pass, and a decision in use reads one window. Where only the latest rows are wanted, `rows` says how many.
 
 Source: seed 000 (D3S-CI), equations 2-4, made causal, with positions and several heads.
 """
@@ -27,10 +27,11 @@ def make_encoder(
     """The encoder of that name: it maps `[..., T, C]` to `[..., T, features]` and has a `memory` in tokens.
 
     Args:
-      kind: "transformer", "eq3" (seed 000 to the letter) or "last" (no state representation: the ablation).
+      kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter) or "last" (no state representation: the
+        ablation).
       features: width of the state.
-      heads: attention heads of the transformer; eq3 has one, last none.
-      layers: layers of the transformer; eq3 has one, last none.
+      heads: attention heads of the transformer; eq3 has one, gru and last none.
+      layers: layers of the transformer, or cells of the gru on top of each other; eq3 has one, last none.
       window: tokens that a state depends on; with last it is one.
       dtype: of the activations; parameters, softmax and states are float32 in any case.
 
@@ -44,11 +45,13 @@ def make_encoder(
         if features % heads:
             raise UserError(f"encoder: features={features} must be a multiple of heads={heads}")
         return TransformerEncoder(features, heads, layers, window, dtype)
+    if kind == "gru":
+        return RecurrentEncoder(features, layers, window, dtype)
     if kind == "eq3":
         return LiteralEncoder(features, window, dtype)
     if kind == "last":
         return LastEncoder(features, dtype)
-    raise unknown("encoder", kind, ("transformer", "eq3", "last"))
+    raise unknown("encoder", kind, ("transformer", "gru", "eq3", "last"))
 
 
 class TransformerEncoder(nn.Module):
@@ -81,8 +84,8 @@ class TransformerEncoder(nn.Module):
         return self.window
 
     @nn.compact
-    def __call__(self, signals: jax.Array) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`."""
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
         share, extra = divmod(self.window - 1, self.layers)
         x = nn.Dense(self.features, dtype=self.dtype)(signals)
         for layer in range(self.layers):
@@ -91,7 +94,45 @@ class TransformerEncoder(nn.Module):
             x = x + attend(nn.LayerNorm(dtype=self.dtype)(x))
             hidden = nn.Dense(2 * self.features, dtype=self.dtype)(nn.LayerNorm(dtype=self.dtype)(x))
             x = x + nn.Dense(self.features, dtype=self.dtype)(nn.gelu(hidden))
-        return _Refine(self.features, self.dtype)(nn.LayerNorm(dtype=self.dtype)(x))
+        return _Refine(self.features, self.dtype)(_latest(nn.LayerNorm(dtype=self.dtype)(x), rows))
+
+
+class RecurrentEncoder(nn.Module):
+    """Gated recurrent units (Cho et al. 2014) over the window that ends in each token, then equation 4 of seed 000.
+
+    A recurrence along the whole trace would remember where the trace began, and a decision would depend on how long
+    a simulation has run. So every window is read from a blank state, all windows side by side: `window` steps,
+    however long the trace, at `window` times the work of one pass along it.
+
+    Attributes:
+      features: width of cells and states.
+      layers: cells on top of each other.
+      window: tokens that a state depends on, its own included.
+      dtype: of the activations; parameters and states are float32 in any case.
+    """
+
+    features: int = 64
+    layers: int = 1
+    window: int = 28
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def memory(self) -> int:
+        return self.window
+
+    @nn.compact
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        steps = signals.shape[-2]
+        rows = steps if rows is None else rows
+        place = np.arange(self.window)[:, None] + np.arange(steps - rows, steps) - (self.window - 1)  # [window, rows]
+        tokens = jnp.moveaxis(signals[..., np.maximum(place, 0), :], -3, 0)  # [window, ..., rows, C]
+        exists = jnp.asarray(place >= 0)[..., None]  # an early token has fewer before it; none is made up
+
+        read = nn.scan(_Cells, variable_broadcast="params", split_rngs={"params": False})
+        blank = (jnp.zeros((*tokens.shape[1:-1], self.features), self.dtype),) * self.layers
+        states, _ = read(self.features, self.dtype)(blank, (tokens, exists))
+        return _Refine(self.features, self.dtype)(states[-1])
 
 
 class LiteralEncoder(nn.Module):
@@ -115,13 +156,13 @@ class LiteralEncoder(nn.Module):
         return self.window
 
     @nn.compact
-    def __call__(self, signals: jax.Array) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`."""
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
         query, key, value = (
             nn.Dense(self.features, use_bias=False, dtype=self.dtype)(signals)[..., None, :] for _ in range(3)
         )
         state = banded_attention(query, key, value, lag_bias=jnp.zeros((1, self.window)))
-        return _Refine(self.features, self.dtype)(state[..., 0, :])
+        return _Refine(self.features, self.dtype)(_latest(state[..., 0, :], rows))
 
 
 class LastEncoder(nn.Module):
@@ -140,9 +181,10 @@ class LastEncoder(nn.Module):
         return 1
 
     @nn.compact
-    def __call__(self, signals: jax.Array) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`."""
-        return _Refine(self.features, self.dtype)(nn.gelu(nn.Dense(self.features, dtype=self.dtype)(signals)))
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        hidden = nn.gelu(nn.Dense(self.features, dtype=self.dtype)(_latest(signals, rows)))
+        return _Refine(self.features, self.dtype)(hidden)
 
 
 def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bias: jax.Array) -> jax.Array:
@@ -189,6 +231,11 @@ def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bia
     return jnp.moveaxis(mixed.reshape(*lead, heads, padded, width)[..., :steps, :], -3, -2)
 
 
+def _latest(array: jax.Array, rows: int | None) -> jax.Array:
+    """The latest rows of `[..., T, F]`; all for None."""
+    return array if rows is None else array[..., array.shape[-2] - rows :, :]
+
+
 class _SelfAttention(nn.Module):
     """Banded attention between its projections, `[..., T, features]` to the same."""
 
@@ -205,6 +252,23 @@ class _SelfAttention(nn.Module):
         qkv = qkv.reshape(*x.shape[:-1], 3, self.heads, self.features // self.heads)
         mixed = banded_attention(qkv[..., 0, :, :], qkv[..., 1, :, :], qkv[..., 2, :, :], lag_bias)
         return nn.Dense(self.features, use_bias=False, dtype=self.dtype)(mixed.reshape(x.shape))
+
+
+class _Cells(nn.Module):
+    """Reads one token with cells on top of each other; where it does not exist, their states stay."""
+
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, states, inputs):
+        token, exists = inputs
+        after = []
+        for state in states:
+            state = jnp.where(exists, nn.GRUCell(self.features, dtype=self.dtype)(state, token)[0], state)
+            after.append(state)
+            token = state
+        return tuple(after), None
 
 
 class _Refine(nn.Module):

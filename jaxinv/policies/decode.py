@@ -58,12 +58,17 @@ class Decode:
           raw: `[outputs]`.
           rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
         """
+        if self.form in ("none", "coeff"):
+            return self._rate(raw, rates) * observation.instance.review_period[:, None]
+        target = self.target(raw, observation, rates)
+        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+
+    def target(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
+        """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for orders."""
+        return self._rate(raw, rates) * echelon_coverage(self.topology, observation.instance)[:, None]
+
+    def _rate(self, raw, rates):
         factors = jax.nn.softplus(raw.reshape(*rates.shape[:2], -1) + _UNIT_SHIFT)
         if self.form in ("coeff", "both"):
-            rate = jnp.mean(factors * rates, -1)
-        else:
-            rate = factors[..., 0] * rates[..., 1]
-        if self.form in ("none", "coeff"):
-            return rate * observation.instance.review_period[:, None]
-        target = rate * echelon_coverage(self.topology, observation.instance)[:, None]
-        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+            return jnp.mean(factors * rates, -1)
+        return factors[..., 0] * rates[..., 1]

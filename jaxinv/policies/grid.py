@@ -39,9 +39,9 @@ class GridDecode(Decode):
         """A value for each level of each order."""
         return self.topology.edges * self.topology.products * len(self.levels)
 
-    def __call__(self, raw, observation, rates):
+    def _rate(self, raw, rates):
         best = jnp.argmax(raw.reshape(*rates.shape[:2], -1), -1)
-        return super().__call__(jnp.asarray(self._raw_levels)[best], observation, rates)
+        return super()._rate(jnp.asarray(self._raw_levels)[best], rates)
 
     @property
     def _raw_levels(self) -> np.ndarray:

@@ -78,7 +78,7 @@ class LearnedPolicy(Policy):
             return jax.tree.map(lambda leaf: leaf[:, self.history - 1 : -1], encoded)
         starts = np.arange(tokens.shape[1] - self.history)
         windows = tokens[:, starts[:, None] + np.arange(self.history)]  # [B, T, W, C]
-        states, forecast = self.network.apply(params, windows, method="encode")
+        states, forecast = self.network.apply(params, windows, rows=1, method="encode")
         return jax.tree.map(lambda leaf: leaf[:, :, -1], (states, forecast))
 
     def context(self, params, observation: Observation, context: Context | None) -> Context:
