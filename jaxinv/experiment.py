@@ -156,7 +156,8 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
-        return Trainer(self.agent, self.runs, Validation.of(self.problem, key), 0 if self._own_worlds else None)
+        validation = Validation.of(self.problem, key, self.config.learner.preferences)
+        return Trainer(self.agent, self.runs, validation, 0 if self._own_worlds else None)
 
     @property
     def _own_worlds(self) -> bool:

@@ -37,6 +37,8 @@ class LearnerConfig:
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
       window_by_window: encode one window a decision instead of the trace once.
+      preferences: every episode weighs the objectives of the network by a preference of its own, which the policy sees; it
+        then acts at any wanted one (`jaxinv.envs.objectives`).
       max_grad_norm: gradients longer than this are cut to it.
       learning_rate, final_learning_rate: Adam, cosine from one to the other.
     """
@@ -52,6 +54,7 @@ class LearnerConfig:
     activation: str = "tanh"
     form: str = "base"
     window_by_window: bool = False
+    preferences: bool = False
     max_grad_norm: float = 1.0
     learning_rate: float = traced(1e-3)
     final_learning_rate: float = traced(3e-5)
@@ -120,7 +123,7 @@ class Learner:
         updates = config.updates
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
-        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon)
+        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon, config.preferences)
         return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
 
     @classmethod
@@ -270,4 +273,4 @@ def make_policy(
         activation=config.activation,
         **options,
     )
-    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window)
+    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window, config.preferences)

@@ -102,7 +102,7 @@ class PPO(Learner):
         """One rollout and its epochs."""
         key, begin_key, noise_key, epoch_key = jax.random.split(state.key, 4)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
-        instance = self.worlds.instance_params(index)
+        instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         network, collected = self._collect(state.params, noise_key, episodes, trace, signals, instance)
         raw, log_prob, stock, values, last_value, reward, short, contexts = collected

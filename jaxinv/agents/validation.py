@@ -12,6 +12,7 @@ from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import simulate_in
@@ -33,12 +34,14 @@ class Validation:
     world: WorldTrace
 
     @classmethod
-    def of(cls, problem: Problem, key: jax.Array) -> "Validation | None":
-        """None for a problem that holds nothing out."""
+    def of(cls, problem: Problem, key: jax.Array, preferences: bool = False) -> "Validation | None":
+        """None for a problem that holds nothing out. With `preferences` every path is weighed by one of its own."""
         if not problem.held_out:
             return None
         index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
         instances = batch_last(take_instances(as_recorded(problem), index))
+        if preferences:
+            instances = prefer(instances, draw_preferences(problem.env.topology, key, len(index)))
         periods = problem.warm_up + counted_periods(problem)
         network, world = play_world(problem.env, key, instances, len(index), periods, BATCH)
         return cls(problem.env, problem.warm_up, instances, network, world)
