@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from scipy import special
 
-from jaxinv.envs.objectives import factors, objective_costs, objectives_of, shares
+from jaxinv.envs.objectives import factors, membership, objective_costs, objectives_of, shares
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
@@ -104,9 +104,11 @@ def at_service(
       UserError: a level outside 0..1, or one that no preference reaches.
     """
     if not 0 < level < 1:
-        raise UserError(f"service={level} must be a fill rate between 0 and 1, such as 0.95")
+        raise UserError(f"service={level:g} must be a fill rate between 0 and 1, such as 0.95")
+    if "service" in (others or {}):
+        raise UserError("preference.service is what a service level is sought by; give one of the two")
     names = objectives_of(contestant.policy.topology)
-    rest = shares(contestant.policy.topology, {"service": 0.0, **(others or {})})
+    rest = shares(contestant.policy.topology, {**(others or {}), "service": 0.0})
 
     def preference(log_odds):
         share = float(special.expit(log_odds))
@@ -118,6 +120,16 @@ def at_service(
     log_odds, reached = _bisect(fill_rate, level, f"service={level:g} is out of reach of {contestant.name}")
     found = preference(log_odds)
     return ServicePoint(at_preference(contestant, found, f"{contestant.name} at service {level:g}"), found, reached)
+
+
+def preference_of(contestant: Contestant) -> dict[str, float] | None:
+    """The share of each objective that a policy acts at; None for one that knows no preferences."""
+    policy = contestant.policy
+    names = objectives_of(policy.topology)
+    if isinstance(policy, AtPreference):
+        relative = membership(policy.topology) @ np.diag(contestant.params["preference"])
+        return {name: float(row.max() / len(names)) for name, row in zip(names, relative)}
+    return dict.fromkeys(names, 1 / len(names)) if getattr(policy, "preferences", False) else None
 
 
 def measured(problem: Problem, contestants: Sequence[Contestant], key: jax.Array, paths: int = 512) -> Measured:
