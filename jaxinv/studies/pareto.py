@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, check_finite
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.objectives import factors, objectives_of
 from jaxinv.envs.presets import LostSales
@@ -151,13 +151,17 @@ def train_conditioned(problem: Problem, config: DiffSimConfig) -> Contestant:
 
 
 def train_apart(problem: Problem, config: DiffSimConfig, wanted: np.ndarray) -> list[Contestant]:
-    """A policy for each preference `[P, G]`, all trained in one program."""
+    """A policy for each preference `[P, G]`, all trained by one compiled program, in which weights are numbers.
+
+    One after another: side by side, the products of `cross_border` with a batch of runs never return from XLA's CPU
+    runtime (jax 0.10, two threads).
+    """
     agents = [DiffSim.create(charged_by(problem, shares), config) for shares in wanted]
-    trainer = Trainer(stack_agents(agents, seeds=1, own_worlds=True), runs=len(agents), worlds_axis=0)
-    state = _train(trainer, jax.random.split(jax.random.key(0), len(agents)), config.updates)
-    return [
-        Contestant(f"apart {number}", agents[0].policy, select_run(state, number).params) for number in range(len(agents))
-    ]
+    trainer, found = Trainer(agents[0]), []
+    for number, (agent, key) in enumerate(zip(agents, jax.random.split(jax.random.key(0), len(agents)))):
+        trainer.agent = agent
+        found.append(Contestant(f"apart {number}", agent.policy, _train(trainer, key, config.updates).params))
+    return found
 
 
 def solve_apart(problem: Problem, wanted: np.ndarray) -> list[Contestant]:
