@@ -155,11 +155,11 @@ def test_a_policy_learns_from_preferences_and_acts_at_any(store, name):
     own, equal = measure(store, learned, jax.random.key(1), 4), at_preference(learned, {})
     np.testing.assert_allclose(measure(store, equal, jax.random.key(1), 4).reward, own.reward, rtol=1e-6)
     plain = algorithm.create(store, dataclasses.replace(config, preferences=False))
-    width = {True: 0, False: 0}
+    widths = []
     for learner in (agent, plain):
-        params = jax.eval_shape(learner.init, jax.random.key(0)).params
-        width[learner.policy.preferences] = params["params"]["actor"]["layers_0"]["kernel"].shape[0]
-    assert width[True] == width[False] + 4
+        actor = jax.eval_shape(learner.init, jax.random.key(0)).params["params"]["actor"]
+        widths.append({leaf.shape[0] for leaf in jax.tree.leaves(actor) if leaf.ndim == 2} - {8})
+    assert {width - 4 for width in widths[0]} == widths[1]  # two shares and their logarithms
 
 
 def test_the_reward_of_training_is_weighed(store):
