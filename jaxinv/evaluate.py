@@ -8,24 +8,29 @@ def main(argv: list[str]) -> None:
     made = parser(
         "evaluate",
         "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out demand. Rules are tuned on "
-        "training demand first; without any named, all that apply are.",
+        "training demand first; without any named, all that apply are. A run that was trained with preferences=true is also "
+        "evaluated at the preference, or at the service level, that is asked for; costs are at the instance's own weights.",
         arguments="WHAT ... [key=value ...]",
         examples=(
             "my-run",
             "my-run base_stock newsvendor_smoothing",
             "base_stock capped_base_stock --env lost_sales lead_time=2",
+            "my-run --service 0.95",
+            "my-run preference.service=3 preference.stock=1",
         ),
     )
     made.add_argument("--env", help="preset, where no run among WHAT says it")
     made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
+    made.add_argument("--service", type=float, metavar="LEVEL", help="fill rate to evaluate a run at, such as 0.95")
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
+    preference, overrides = _preference(overrides)
     if not what and not args.env:
         raise UserError("name a run or rules to evaluate, or an --env for all its rules")
 
     import dataclasses
 
-    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, verdict
+    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, verdict, with_wanted_points
     from jaxinv.experiment import Experiment, trained_policies
     from jaxinv.policies.rules import RULES
     from jaxinv.runs import Run
@@ -41,6 +46,8 @@ def main(argv: list[str]) -> None:
         except UserError as error:
             raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)}, or optimal)") from None
         trained.append(trained_policies(name, args.runs))
+    if not trained and (preference or args.service is not None):
+        raise UserError("a preference or --service is for a run that was trained with preferences=true; name one")
     if trained and (args.env or overrides):
         raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
     for experiment, _ in trained[1:]:
@@ -59,11 +66,26 @@ def main(argv: list[str]) -> None:
             merged.policies.extend(contest.policies)
     asked = dataclasses.replace(config.evaluation, rules=rules)
     rules_of(experiment.problem, asked)
+    everything = list(contests.values()) or [Contest("", experiment.problem, [])]
+    if preference or args.service is not None:
+        everything = [with_wanted_points(contest, preference, args.service, args.seed) for contest in everything]
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
-    everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)
     emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
+
+
+def _preference(overrides) -> tuple[dict[str, float], list[str]]:
+    """The `preference.OBJECTIVE=WEIGHT` among overrides, and the others."""
+    asked = [text for text in overrides if text.startswith("preference.")]
+    found = {}
+    for text in asked:
+        name, _, value = text.removeprefix("preference.").partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise UserError(f"{text}: {value!r} is not a number") from None
+    return found, [text for text in overrides if text not in asked]
 
 
 def _periods(experiment) -> int:

@@ -1,7 +1,8 @@
 """The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,8 @@ from jaxinv.cli import table
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
-from jaxinv.evaluation.tuning import Tuned, applicable_rules, tune_many
+from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
+from jaxinv.evaluation.tuning import Tuned, applicable_rules, as_recorded, counted_periods, tune_many
 from jaxinv.exact import solve
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.policies.rules import RULES
@@ -20,6 +22,9 @@ LEAST_PERIODS = 4_000_000
 
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
+
+SERVICE = 3
+"""Folded into the key of an evaluation, so that a service level is not sought on the noise that it is judged on."""
 
 QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
@@ -75,11 +80,32 @@ def judge(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
         reference=optimal[0].name if optimal else best_bound(problem, key, config.paths),
     )  # fmt: skip
-    for row in rows:
+    for row, contestant in zip(rows, contestants):
+        row["preference"] = preference_of(contestant)
         tuned = rules.get(row["policy"])
         row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     return rows
+
+
+def with_wanted_points(contest: Contest, preference: Mapping[str, float], service: float | None, seed: int) -> Contest:
+    """A contest in which every policy also acts at a wanted preference or, where one is given, at a service level.
+
+    The level is sought on training demand, with `preference` as the proportions of the other objectives, so what is reached
+    on held-out demand is a forecast come true or not.
+    """
+    label, problem, policies = contest
+    policies = list(policies)
+    for policy in contest.policies:
+        if service is None:
+            policies.append(at_preference(policy, preference))
+            continue
+        known = dataclasses.replace(
+            problem, test=as_recorded(problem), test_periods=problem.warm_up + counted_periods(problem)
+        )
+        key = jax.random.fold_in(jax.random.key(seed), SERVICE)
+        policies.append(at_service(known, policy, service, key, others=preference).contestant)
+    return Contest(label, problem, policies)
 
 
 def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:

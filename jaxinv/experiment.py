@@ -156,9 +156,10 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
+        preferences = self.config.learner.preferences
         if not self._own_worlds:
-            return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key))
-        validations = [Validation.of(problem, key) for problem in self.problems]
+            return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key, preferences))
+        validations = [Validation.of(problem, key, preferences) for problem in self.problems]
         own = None if validations[0] is None else stack_runs(validations, self.config.seeds)
         return Trainer(self.agent, self.runs, own, worlds_axis=0)
 

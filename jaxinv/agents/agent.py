@@ -10,8 +10,9 @@ from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, batch_last, begin, take_instances, unroll_world
+from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, batch_last, begin, same_for_all, take_instances, unroll_world
 
 
 def traced(default: float) -> Any:
@@ -41,7 +42,7 @@ class Agent(Protocol):
 
 @struct.dataclass
 class Worlds:
-    """A batch of environments, each with an instance of its own where the problem has several.
+    """A batch of environments, each with an instance of its own where the problem has several, or a preference of its own.
 
     Attributes:
       env: what is learned on: the network with divisible orders.
@@ -51,6 +52,7 @@ class Worlds:
       periods: T, periods of one rollout.
       rollouts: rollouts after which all episodes begin anew.
       moments: of demand and lead times, where a teacher needs them (`jaxinv.agents.advice`).
+      preferences: whether each episode draws a preference among the objectives, which its costs are weighed by.
     """
 
     env: InventoryNetwork = struct.field(pytree_node=False)
@@ -59,10 +61,11 @@ class Worlds:
     batch: int = struct.field(pytree_node=False)
     periods: int = struct.field(pytree_node=False)
     rollouts: int = struct.field(pytree_node=False)
+    preferences: bool = struct.field(pytree_node=False, default=False)
     moments: Any = None
 
     @classmethod
-    def of(cls, problem: Problem, batch: int, periods: int, horizon: int) -> "Worlds":
+    def of(cls, problem: Problem, batch: int, periods: int, horizon: int, preferences: bool = False) -> "Worlds":
         """Worlds on the training demand of a problem, without the instances that it holds out.
 
         Episodes last `horizon` periods, in whole rollouts.
@@ -72,18 +75,28 @@ class Worlds:
         if problem.held_out:
             shown = np.setdiff1d(np.arange(instances), problem.held_out)
             params, instances = take_instances(params, shown), len(shown)
-        return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts)
+        return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts, preferences)
 
     @property
     def axis(self) -> int | None:
         """The batch axis of instance parameters in a rollout."""
-        return None if self.instances is None else BATCH
+        return None if self.instances is None and not self.preferences else BATCH
 
-    def instance_params(self, index: jax.Array) -> InstanceParams:
-        """Parameters of the instances at `index` `[B]` as a rollout wants them."""
-        if self.instances is None:
+    def instance_params(self, index: jax.Array, key: jax.Array) -> InstanceParams:
+        """Parameters of the instances at `index` `[B]` as a rollout wants them.
+
+        Args:
+          key: of the episodes; it decides their preferences.
+        """
+        if self.axis is None:
             return self.params
-        return batch_last(take_instances(self.params, index))
+        if self.instances is None:
+            params = same_for_all(self.params, self.batch)
+        else:
+            params = batch_last(take_instances(self.params, index))
+        if not self.preferences:
+            return params
+        return prefer(params, draw_preferences(self.env.topology, key, self.batch))
 
     def begin(self, key: jax.Array) -> tuple[Episodes, jax.Array]:
         """Fresh episodes, and the instance `[B]` that each plays."""
@@ -91,7 +104,7 @@ class Worlds:
         index = jnp.zeros(self.batch, jnp.int32)
         if self.instances is not None:
             index = jax.random.randint(index_key, (self.batch,), 0, self.instances)
-        return begin(self.env, key, self.instance_params(index), self.batch, self.axis), index
+        return begin(self.env, key, self.instance_params(index, key), self.batch, self.axis), index
 
     def proceed(self, key: jax.Array, episodes: Episodes, index: jax.Array) -> tuple[Episodes, jax.Array]:
         """The same episodes, or fresh ones where their time is over."""

@@ -69,7 +69,7 @@ class DiffSim(Learner):
         Returns:
           The loss, and the episodes after the rollout and the mean cost in money.
         """
-        instance = self.worlds.instance_params(index)
+        instance = self.worlds.instance_params(index, episodes.key)
         after, trace, _ = self.worlds.play_ahead(episodes, instance)
         contexts = self.encode(params, trace.signals, instance)
         disturbance = self._disturbance(key, instance)

@@ -49,6 +49,8 @@ class LearnerConfig:
       window_by_window: encode one window a decision instead of the trace once.
       penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see `jaxinv.agents.advice`;
         "none" for no teacher.
+      preferences: every episode weighs the objectives of the network by a preference of its own, which the policy sees; it
+        then acts at any wanted one (`jaxinv.envs.objectives`).
       max_grad_norm: gradients longer than this are cut to it.
       learning_rate, final_learning_rate: Adam, cosine from one to the other.
       penalty_weight, penalty_decay: kappa of the penalty, and the factor on that of "actor" after every update.
@@ -66,6 +68,7 @@ class LearnerConfig:
     form: str = "base"
     window_by_window: bool = False
     penalty: str = "none"
+    preferences: bool = False
     max_grad_norm: float = 1.0
     learning_rate: float = traced(1e-3)
     final_learning_rate: float = traced(3e-5)
@@ -141,7 +144,7 @@ class Learner:
         updates = config.updates
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
-        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon)
+        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon, config.preferences)
         if config.penalty != "none":
             worlds = with_moments(worlds)
         return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
@@ -339,4 +342,4 @@ def make_policy(
         activation=config.activation,
         **options,
     )
-    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window)
+    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window, config.preferences)

@@ -158,7 +158,7 @@ class OffPolicy(Learner):
         """Episodes after a rollout, their instances, rewards `[T, B]` and how far they strayed; and transitions `[B * T, ...]`."""
         begin_key, noise_key = jax.random.split(key)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
-        instance = self.worlds.instance_params(index)
+        instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         noise = self.noise(noise_key, state.update)
         teacher = self.teacher(instance, index)

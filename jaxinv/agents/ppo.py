@@ -105,7 +105,7 @@ class PPO(Learner):
         """One rollout and its epochs."""
         key, begin_key, noise_key, epoch_key = jax.random.split(state.key, 4)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
-        instance = self.worlds.instance_params(index)
+        instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         teacher = self.teacher(instance, index)
         played, last_value = self._collect(state.params, noise_key, episodes, trace, signals, instance, teacher)

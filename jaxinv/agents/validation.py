@@ -13,8 +13,9 @@ from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
+from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, same_for_all, take_instances
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.evaluation.tuning import as_recorded, counted_periods
 from jaxinv.policies.policy import Policy
@@ -35,18 +36,23 @@ class Validation:
     world: WorldTrace
 
     @classmethod
-    def of(cls, problem: Problem, key: jax.Array) -> "Validation | None":
+    def of(cls, problem: Problem, key: jax.Array, preferences: bool = False) -> "Validation | None":
         """On held-out instances, or on noise of its own for the one instance of a problem.
 
-        None for several instances that are all trained on: their mean cost in training tells as much.
+        None for several instances that are all trained on: their mean cost in training tells as much. With `preferences`
+        every path is weighed by one of its own.
         """
         if problem.held_out:
             index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
             instances, paths, axis = batch_last(take_instances(as_recorded(problem), index)), len(index), BATCH
         elif problem.instances is None:
             instances, paths, axis = problem.train, PATHS, None
+            if preferences:
+                instances, axis = same_for_all(instances, paths), BATCH
         else:
             return None
+        if preferences:
+            instances = prefer(instances, draw_preferences(problem.env.topology, key, paths))
         periods = problem.warm_up + counted_periods(problem)
         network, world = play_world(problem.env, key, instances, paths, periods, axis)
         return cls(problem.env, problem.warm_up, axis, instances, network, world)

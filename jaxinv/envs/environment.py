@@ -41,6 +41,7 @@ class Facts:
     review_period: jax.Array  # [E]
     scale: jax.Array  # [N, K] typical demand a period
     critical_ratio: jax.Array  # [N, K] shortage / (shortage + holding)
+    preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
 
 
 @struct.dataclass
@@ -169,6 +170,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             review_period=params.review_period if self.topology.has("review") else jnp.ones_like(params.lead_time),
             scale=params.scale,
             critical_ratio=params.shortage / jnp.where(at_stake > 0, at_stake, 1.0),
+            preference=params.preference,
         )
 
     def flatten(self, observation: Observation) -> jax.Array:

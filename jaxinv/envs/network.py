@@ -36,6 +36,7 @@ class InstanceParams(EnvParams):
     # [N, K] money per unit short (lost sales), or per unit and period owed to customers (backlog) and to other nodes
     shortage: jax.Array | None = None
     weights: jax.Array | None = None  # [len(COSTS)] weight of each cost part in the reward
+    preference: jax.Array | None = None  # [len(COSTS)] factors that `weights` hold and a policy is told; None: 1 each
     scale: jax.Array | None = None  # [N, K] typical demand a period that passes the node; scales what networks see
     initial_low: jax.Array | None = None  # [N, K] stock at reset is uniform between these two
     initial_high: jax.Array | None = None  # [N, K]

@@ -45,6 +45,16 @@ def batch_last(params: InstanceParams) -> InstanceParams:
     return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), params)
 
 
+def same_for_all(params: InstanceParams, batch: int) -> InstanceParams:
+    """One instance as a batch of equals, `[..., B]`."""
+
+    def repeat(leaf):
+        leaf = jnp.asarray(leaf)[..., None]
+        return jnp.broadcast_to(leaf, (*leaf.shape[:-1], batch))
+
+    return jax.tree.map(repeat, params)
+
+
 def take_instances(params: InstanceParams, index: jax.Array) -> InstanceParams:
     """The instances at `index` `[B]` of a batch of parameters with a leading axis."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], params)

@@ -85,6 +85,16 @@ def optimality_gap(cost, reference, seed: int = 0, level: float = 0.95, resample
     return relative_difference(cost, np.broadcast_to(reference, np.shape(cost)), seed, level, resamples)
 
 
+def resampled_counts(paths: int, seed: int = 0, resamples: int = 2000) -> np.ndarray:
+    """Share of each path in each bootstrap resample `[resamples, paths]`, for numbers that are no mean or ratio."""
+    return np.random.default_rng(seed).multinomial(paths, np.full(paths, 1 / paths), resamples) / paths
+
+
+def percentile_estimate(value: float, resampled: np.ndarray, count: int, level: float = 0.95) -> Estimate:
+    """A number with the percentile interval of what it was on resamples; NaN ends where `count` paths are but one."""
+    return _estimate(value, resampled, count, level)
+
+
 def _table(values) -> np.ndarray:
     values = np.asarray(values, np.float64)
     return values[None] if values.ndim == 1 else values

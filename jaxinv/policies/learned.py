@@ -13,6 +13,7 @@ from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.policy import Policy, echelon_coverage
+from jaxinv.policies.preference import preference_features, preferred_ratio
 
 STOCK_BUCKETS = 8
 """Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of equal length."""
@@ -37,12 +38,14 @@ class LearnedPolicy(Policy):
       decode: from raw outputs to orders.
       history: W, periods of signals that a decision may see.
       window_by_window: encode the window at every decision instead of the whole trace once; the same decisions, slower.
+      preferences: whether it sees the preference among objectives.
     """
 
     network: nn.Module
     decode: Decode
     history: int = 1
     window_by_window: bool = False
+    preferences: bool = False
 
     @property
     def wants_window(self) -> bool:
@@ -122,7 +125,7 @@ class LearnedPolicy(Policy):
             buckets / (topology.at_destination(unit)[..., None]),
             position - 1.0,
             jnp.log(rate / jnp.maximum(facts.scale, 1e-6) + 1e-3),
-            facts.critical_ratio,
+            preferred_ratio(facts) if self.preferences else facts.critical_ratio,
             cover / longest,
         ]
         if observation.backorder is not None:
@@ -133,6 +136,8 @@ class LearnedPolicy(Policy):
             parts.append(views.travelling(topology, observation) / topology.at_destination(unit))
         if topology.has("review"):
             parts.append((observation.time % facts.review_period) / facts.review_period)
+        if self.preferences:
+            parts.append(preference_features(topology, facts))
         return jnp.concatenate([jnp.clip(part, -10.0, 20.0).reshape(-1) for part in parts])
 
     def _context(self, states, forecast, signals, facts) -> Context:

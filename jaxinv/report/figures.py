@@ -1,8 +1,12 @@
 """Pictures of a result."""
 
 import csv
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jaxinv.exact.policy_table import order_map
 from jaxinv.exact.enumeration import Enumeration
@@ -74,5 +78,34 @@ def save_policy(path: Path, name: str, solution: Enumeration) -> None:
         figure.colorbar(drawn, label="mean order")
     axes.set_xlabel("net stock" if solution.grid.topology.backlog else "units on hand")
     axes.set_title(f"optimal orders of {name}, average cost {solution.cost:.5g}", fontsize=11)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.ndarray], title: str) -> None:
+    """Draws Pareto fronts, two objectives a panel.
+
+    Args:
+      objectives: G names of the axes.
+      fronts: for each label, points `[P, G]`; the first is drawn in colour.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    pairs = list(itertools.combinations(range(len(objectives)), 2))
+    figure, axes = pyplot.subplots(1, len(pairs), figsize=(5.2 * len(pairs), 4.4), constrained_layout=True, squeeze=False)
+    looks = [{"color": LEARNED, "marker": "o"}, {"color": "#8a8a8a", "marker": "x"}, {"color": "black", "marker": "+"}]
+    for panel, (across, up) in zip(axes[0], pairs):
+        for (label, points), look in zip(fronts.items(), looks):
+            points = points[np.argsort(points[:, across])]
+            panel.plot(points[:, across], points[:, up], label=label, linestyle="-" if len(pairs) == 1 else "", **look)
+        panel.set_xlabel(objectives[across])
+        panel.set_ylabel(objectives[up])
+        panel.spines[["top", "right"]].set_visible(False)
+    axes[0][0].legend(frameon=False)
+    figure.suptitle(title, fontsize=11)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

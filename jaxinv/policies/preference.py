@@ -1,0 +1,65 @@
+"""Policies that are told what their costs weigh: what of a preference they see, and how one acts at a wanted preference."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxinv.envs.environment import Facts
+from jaxinv.envs.network import COSTS
+from jaxinv.envs.objectives import membership
+from jaxinv.envs.topology import Topology
+from jaxinv.policies.policy import Policy
+
+FAINTEST = 1e-3
+"""Shares below this look alike to a policy."""
+
+
+def preference_features(topology: Topology, facts: Facts) -> jax.Array:
+    """What a network sees of a preference `[2 G]`: the share of each objective and its logarithm, 0 at equal shares."""
+    groups = membership(topology)
+    relative = preference_of(facts)[groups.argmax(1)]  # G * share, by a part that the objective has
+    return jnp.concatenate([relative / len(groups), jnp.log(jnp.maximum(relative, FAINTEST))])
+
+
+def preferred_ratio(facts: Facts) -> jax.Array:
+    """The critical ratio `[N, K]` at the preference: holding and shortage are as dear as it makes them."""
+    factor = preference_of(facts)
+    short = facts.critical_ratio * factor[COSTS.index("shortage")]
+    held = (1.0 - facts.critical_ratio) * factor[COSTS.index("holding")]
+    return short / jnp.maximum(short + held, 1e-6)
+
+
+def preference_of(facts: Facts) -> jax.Array:
+    """Factors on the weights `[len(COSTS)]`: 1 for an instance without a preference."""
+    return jnp.ones(len(COSTS)) if facts.preference is None else facts.preference
+
+
+@dataclass(frozen=True)
+class AtPreference(Policy):
+    """A policy trained on preferences, acting at the one among its parameters whatever the instance charges.
+
+    Parameters are `{"policy": those of the policy, "preference": [len(COSTS)] factors}` (`jaxinv.envs.objectives.factors`),
+    so one compiled program serves every preference.
+    """
+
+    policy: Policy
+
+    @property
+    def wants_window(self) -> bool:
+        return self.policy.wants_window
+
+    @property
+    def forecasts(self) -> bool:
+        return self.policy.forecasts
+
+    def predict(self, context: Any) -> jax.Array:
+        return self.policy.predict(context)
+
+    def encode(self, params, signals, facts):
+        return self.policy.encode(params["policy"], signals, facts)
+
+    def act(self, params, observation, context):
+        told = observation.instance.replace(preference=params["preference"])
+        return self.policy.act(params["policy"], replace(observation, instance=told), context)
