@@ -36,6 +36,7 @@ class LearnerConfig:
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
+      allocation: how edges that draw on a node share its stock, "rationing" or "softmax", see `jaxinv.policies.allocation`.
       window_by_window: encode one window a decision instead of the trace once.
       max_grad_norm: gradients longer than this are cut to it.
       learning_rate, final_learning_rate: Adam, cosine from one to the other.
@@ -51,6 +52,7 @@ class LearnerConfig:
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     form: str = "base"
+    allocation: str = "rationing"
     window_by_window: bool = False
     max_grad_norm: float = 1.0
     learning_rate: float = traced(1e-3)
@@ -253,7 +255,7 @@ def make_policy(
       network: an `Actor` or what extends it; options: its further attributes.
       decode: that of `config.form`, unless another is given.
     """
-    decode = decode or Decode(env.topology, config.form)
+    decode = decode or Decode(env.topology, config.form, config.allocation)
     if config.form in ("coeff", "both") and env.history == 1:
         raise UserError(
             f"form={config.form} weighs rates of demand in the near and far past, and history=1 shows one period; "

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.landed import landed_cost
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import Totals, simulate_in
@@ -311,25 +312,9 @@ def _unavoidable(env: InventoryNetwork, size: _Size, instance, world) -> jax.Arr
 
 
 def least_unit_cost(topology: Topology, params: InstanceParams) -> jax.Array:
-    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none.
-
-    Holding in transit counts over fixed lead times alone; where they are random an order may be lucky.
-    """
+    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none."""
     weights = dict(zip(COSTS, params.weights))
-    edge = jnp.zeros((topology.edges, topology.products))
-    if topology.has("unit_cost"):
-        edge += weights["ordering"] * params.unit_cost
-    if topology.has("duty"):
-        edge += weights["duty"] * params.duty
-    if topology.has("freight"):
-        edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
-    if topology.has("transit_holding") and topology.lead_times is not None:
-        edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
-    landed = jnp.full((topology.nodes, topology.products), jnp.inf)
-    for _ in range(topology.nodes):  # the longest way in has as many edges
-        for number, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
-            here = edge[number] if source == SUPPLIER else edge[number] + landed[source]
-            landed = landed.at[destination].min(here)
+    landed = landed_cost(topology, params)
     if topology.has("revenue"):
         landed -= weights["revenue"] * params.price
     return landed if topology.backlog else jnp.minimum(landed, weights["shortage"] * params.shortage)
