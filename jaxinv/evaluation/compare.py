@@ -193,11 +193,16 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:
         return None
-    parts = []
-    for _, instance, world in _groups(problem, key, paths):
-        parts.append(_unavoidable(problem.env, _Size.of(problem), instance, world))
-    bound = _join(parts, problem.instances or paths)
+    bound = unavoidable_cost(problem, key, paths)
     return bound if bound.sum() > 0 else None
+
+
+def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray:
+    """The cost a period of the clairvoyant of `just_in_time` on each path `[B]`; a profit where it is below zero."""
+    parts = [
+        _unavoidable(problem.env, _Size.of(problem), instance, world) for _, instance, world in _groups(problem, key, paths)
+    ]
+    return _join(parts, problem.instances or paths)
 
 
 # --- rows -------------------------------------------------------------------------------------------
