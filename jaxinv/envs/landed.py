@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.topology import SUPPLIER, Topology
@@ -23,11 +24,12 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
         edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
     if topology.has("transit_holding") and topology.lead_times is not None:
         edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
+    sources, destinations = np.asarray(topology.sources), np.asarray(topology.destinations)
+    enters = (destinations == np.arange(topology.nodes)[:, None])[..., None]  # [N, E, 1]
     landed = jnp.full((topology.nodes, topology.products), jnp.inf)
-    for _ in range(topology.nodes):  # the longest way in has as many edges
-        for number, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
-            here = edge[number] if source == SUPPLIER else edge[number] + landed[source]
-            landed = landed.at[destination].min(here)
+    for _ in range(_longest_way(topology)):
+        here = edge + jnp.where((sources == SUPPLIER)[:, None], 0.0, landed[sources])
+        landed = jnp.min(jnp.where(enters, here, jnp.inf), 1)
     return landed
 
 
@@ -41,3 +43,8 @@ def stock_value(topology: Topology, state: NetworkState, params: InstanceParams)
     landed = landed_cost(topology, params)
     stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
     return jnp.sum(landed * (stock + topology.into_nodes(state.pipeline.sum(-1))))
+
+
+def _longest_way(topology: Topology) -> int:
+    """Edges on the longest way in that does not meet a node twice."""
+    return topology.nodes if topology.lateral else topology.depth + 1
