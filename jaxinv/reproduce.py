@@ -3,7 +3,7 @@
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances",)
+STUDIES = ("instances", "learned_networks")
 """Modules of `jaxinv.studies`."""
 
 
@@ -33,7 +33,8 @@ def main(argv: list[str]) -> None:
     for row in study.run(quick=args.quick, parts=what[1:]):
         rows.append(row)
         if not args.json:
-            note(f"{row['claim']}: {row['paper']:.6g} in print, ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+            printed = "nothing" if row["paper"] is None else f"{row['paper']:.6g}"
+            note(f"{row['claim']}: {printed} in print, ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
     emit(rows, args.json, lambda: _render(what[0], rows))
 
 
