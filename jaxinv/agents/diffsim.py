@@ -5,8 +5,8 @@ to the next update, where its gradient is cut off:
 
     theta <- theta - rate * grad (1 / (B T)) sum_b sum_t cost(stock_t, policy_theta(stock_t), noise_t),   stock_{t+1} = f(...)
 
-Goods that are left after T periods count for what they were bought for: a rollout is no end of the world, and without that
-a policy would learn to sell out (a stock of two periods at 40 to 50 times its holding cost, over 50 periods, is as much again).
+Goods that are left after T periods count for what they were bought for (`jaxinv.envs.landed`): a rollout is no end of the
+world, and a policy that could sell out at the end of each would learn to hold too little.
 
 (HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
 is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
