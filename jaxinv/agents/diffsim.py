@@ -5,6 +5,9 @@ to the next update, where its gradient is cut off:
 
     theta <- theta - rate * grad (1 / (B T)) sum_b sum_t cost(stock_t, policy_theta(stock_t), noise_t),   stock_{t+1} = f(...)
 
+Goods that are left after T periods count for what they were bought for (`jaxinv.envs.landed`): a rollout is no end of the
+world, and a policy that could sell out at the end of each would learn to hold too little.
+
 (HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
 is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
 are disturbed in training as rounding will disturb them, so that a policy does not lean on fractions that it will not have.
@@ -19,7 +22,8 @@ from flax import struct
 
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.evaluation.rollout import Episodes
+from jaxinv.envs.landed import stock_value
+from jaxinv.evaluation.rollout import BATCH, Episodes
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,17 @@ class DiffSim(Learner):
         )
         cost = -reward.mean()
         spread = jax.lax.stop_gradient(reward).std() + 1e-6
-        return cost / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
+        loss = cost - self._value(network, instance).mean() / self.worlds.periods
+        return loss / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
+
+    def _value(self, network, instance):
+        """What the goods in each network `[..., B]` were bought for `[B]`."""
+        worlds = self.worlds
+
+        def value(network, instance):
+            return stock_value(worlds.env.topology, network, instance)
+
+        return jax.vmap(value, in_axes=(BATCH, worlds.axis))(network, instance)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

@@ -58,7 +58,7 @@ class DQN(OffPolicy):
     @classmethod
     def make_policy(cls, env, config):
         levels = tuple(float(level) for level in np.linspace(0.0, config.largest, config.actions))
-        decode = GridDecode(env.topology, config.form, levels)
+        decode = GridDecode(env.topology, config.form, config.allocation, levels)
         return make_policy(env, config, GridQ, decode, levels=config.actions)
 
     def noise(self, key, update):

@@ -46,6 +46,7 @@ class LearnerConfig:
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
+      allocation: how edges that draw on a node share its stock, "rationing" or "softmax", see `jaxinv.policies.allocation`.
       window_by_window: encode one window a decision instead of the trace once.
       penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see `jaxinv.agents.advice`;
         "none" for no teacher.
@@ -66,6 +67,7 @@ class LearnerConfig:
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     form: str = "base"
+    allocation: str = "rationing"
     window_by_window: bool = False
     penalty: str = "none"
     preferences: bool = False
@@ -325,7 +327,7 @@ def make_policy(
       network: an `Actor` or what extends it; options: its further attributes.
       decode: that of `config.form`, unless another is given.
     """
-    decode = decode or Decode(env.topology, config.form)
+    decode = decode or Decode(env.topology, config.form, config.allocation)
     if config.form in ("coeff", "both") and env.history == 1:
         raise UserError(
             f"form={config.form} weighs rates of demand in the near and far past, and history=1 shows one period; "

@@ -40,7 +40,7 @@ class Facts:
     lead_time: jax.Array  # [E] quoted, from order to arrival
     review_period: jax.Array  # [E]
     scale: jax.Array  # [N, K] typical demand a period
-    critical_ratio: jax.Array  # [N, K] shortage / (shortage + holding)
+    critical_ratio: jax.Array  # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
     preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
 
 
@@ -163,13 +163,16 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         )
 
     def facts(self, params: InstanceParams) -> Facts:
-        at_stake = params.shortage + params.holding
+        underage = params.shortage
+        if self.topology.has("revenue") and not self.topology.backlog:
+            underage = underage + params.price
+        at_stake = underage + params.holding
         delays = self.topology.order_delays
         return Facts(
             lead_time=params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time,
             review_period=params.review_period if self.topology.has("review") else jnp.ones_like(params.lead_time),
             scale=params.scale,
-            critical_ratio=params.shortage / jnp.where(at_stake > 0, at_stake, 1.0),
+            critical_ratio=underage / jnp.where(at_stake > 0, at_stake, 1.0),
             preference=params.preference,
         )
 

@@ -12,6 +12,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Perishable, Serial
 from jaxinv.envs.problem import Preset
 from jaxinv.envs.retail import Retail
+from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import unknown
 
 PRESETS: dict[str, type[Preset]] = {
@@ -23,6 +24,7 @@ PRESETS: dict[str, type[Preset]] = {
     "one_warehouse_many_stores": OneWarehouseManyStores,
     "cross_border": CrossBorder,
     "retail": Retail,
+    "retail_network": RetailNetwork,
 }
 
 

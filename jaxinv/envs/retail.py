@@ -34,9 +34,10 @@ LEAST_HELD_OUT, MOST_HELD_OUT = 10, 512
 class Retail(Preset):
     """A store that replenishes each series of a sales table from a supplier; lost sales.
 
-    Sales are read as demand: what a shop out of stock could not sell is not in them. Costs are per unit of a series'
-    own mean sales in training, so that every series weighs the same: holding its mean demand for a period costs
-    `holding_cost`. The policy is trained on the periods before the split and judged on those after it.
+    Sales are read as demand: what a shop out of stock could not sell is not in them. By default costs are per unit of a
+    series' own mean sales in training, so that every series weighs the same: holding its mean demand for a period costs
+    `holding_cost`. The policy is trained on the periods before the split and judged on those after it. The options of
+    `FAVORITA` make it the one store with profits of Alvo et al. (2306.11246).
 
     Attributes:
       data: a file or directory of sales, see `jaxinv.data.load`.
@@ -46,6 +47,9 @@ class Retail(Preset):
       lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
         fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
       holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
+      price: what a sale earns, the ends of a uniform law that each series' is drawn from; a sale that is lost then costs
+        nothing beside that. Empty: nothing is earned.
+      relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods.
       train: share of the periods that train; "published" splits come with `published_split`.
       published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up.
       min_active: share of training periods in which a series must have sold.
@@ -63,6 +67,8 @@ class Retail(Preset):
     lead_time_law: str = "fixed"
     holding_cost: float = 1.0
     shortage_cost: float = 4.0
+    price: tuple[float, ...] = ()
+    relative_costs: bool = True
     train: float = 0.7
     published_split: bool = False
     min_active: float = 0.5
@@ -75,7 +81,8 @@ class Retail(Preset):
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread")
+        not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread", "price")
+        price_range(self.price)
         positive(self, "holding_cost", "shortage_cost")
         probability(self, "validation")
         if self.validation == 1:
@@ -97,7 +104,7 @@ class Retail(Preset):
             mass = lognormal_mass(self.lead_time, LEAD_TIME_LAWS[self.lead_time_law], longest)
             law = fixed_regime(np.cumsum(mass)[:-1, None])
         warm_up = max(split.warm_up, longest + 4)
-        self._check_lengths(split, warm_up)
+        check_lengths(self, split, warm_up)
         panel = panel.select(
             min_active=self.min_active, window=split.train, max_series=self.max_series or None, seed=self.instance_seed
         )
@@ -107,6 +114,9 @@ class Retail(Preset):
         lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
         aside = min(round(self.validation * series), MOST_HELD_OUT)
         held_out = draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0]
+        unit = scale if self.relative_costs else np.ones(series)
+        mechanisms = {"packs"} if self.integer_orders else set()
+        mechanisms |= {"revenue"} if self.price else set()
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER,),
@@ -114,11 +124,11 @@ class Retail(Preset):
             demand_nodes=(0,),
             lead_times=None if law or self.lead_time_spread else (self.lead_time,),
             max_lead_time=longest,
-            mechanisms=frozenset({"packs"} if self.integer_orders else set()),
+            mechanisms=frozenset(mechanisms),
             node_names=("store",),
             edge_names=("supplier-store",),
         )
-        covariates = _covariates(panel, split.train)
+        covariates = known_covariates(panel, split.train)
 
         def stacked(values):
             """One value a series as `[series, 1, 1]`."""
@@ -136,8 +146,9 @@ class Retail(Preset):
         cover = scale * (lead + 1)
         train = InstanceParams(
             max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
-            holding=stacked(self.holding_cost / scale),
-            shortage=stacked(self.shortage_cost / scale),
+            holding=stacked(self.holding_cost / unit),
+            shortage=stacked((0.0 if self.price else self.shortage_cost) / unit),
+            price=stacked(draw.uniform(*price_range(self.price), series) / unit) if self.price else None,
             weights=jnp.tile(weight_vector(self.weights, topology), (series, 1)),
             scale=stacked(scale),
             initial_low=stacked(0.3 * cover),
@@ -172,21 +183,43 @@ class Retail(Preset):
             held_out=tuple(held_out.tolist()),
         )
 
-    def _check_lengths(self, split: TimeSplit, warm_up: int) -> None:
-        """Refuses data too short for the history and horizon that were asked for."""
-        if split.train.stop < self.history + self.horizon:
-            raise UserError(
-                f"{split.train.stop} training periods are fewer than history={self.history} and horizon={self.horizon} "
-                "together; give more data or smaller numbers"
-            )
-        if split.scored("test").start < warm_up + self.history:
-            raise UserError(
-                f"the test begins in period {split.scored('test').start}, before history={self.history} and "
-                f"{warm_up} periods of warm-up; give more training data or a shorter history"
-            )
+
+FAVORITA = dict(
+    published_split=True,
+    lead_time=4,
+    lead_time_spread=2,
+    holding_cost=1.0,
+    price=(6.3, 11.7),
+    relative_costs=False,
+    min_active=0.0,
+    integer_orders=False,
+)
+"""Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times of 4 to 6 weeks and prices
+drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
 
 
-def _covariates(panel: Panel, train: slice) -> np.ndarray:
+def price_range(price: tuple[float, ...]) -> tuple[float, float]:
+    """The ends of a law of prices; of no law, zeros."""
+    if len(price) not in (0, 2) or (price and price[0] > price[1]):
+        raise UserError(f"price={price}: give the two ends of the law that prices are drawn from, the lower first")
+    return price or (0.0, 0.0)
+
+
+def check_lengths(preset: Preset, split: TimeSplit, warm_up: int) -> None:
+    """Refuses data too short for the history and horizon that were asked for."""
+    if split.train.stop < preset.history + preset.horizon:
+        raise UserError(
+            f"{split.train.stop} training periods are fewer than history={preset.history} and horizon={preset.horizon} "
+            "together; give more data or smaller numbers"
+        )
+    if split.scored("test").start < warm_up + preset.history:
+        raise UserError(
+            f"the test begins in period {split.scored('test').start}, before history={preset.history} and "
+            f"{warm_up} periods of warm-up; give more training data or a shorter history"
+        )
+
+
+def known_covariates(panel: Panel, train: slice) -> np.ndarray:
     """What is known of each period before it begins, standardised by the training periods: `[series, T, C]`."""
     calendar, _ = calendar_features(panel.dates, panel.frequency)
     series, periods = panel.sales.shape

@@ -127,6 +127,16 @@ class Topology:
                     reach[source] = np.maximum(reach[source], reach[destination])
         return reach
 
+    @cached_property
+    def depth(self) -> int:
+        """Edges between nodes on the longest way down, lateral ones aside."""
+        below = np.zeros(self.nodes, int)
+        for _ in range(self.nodes - 1):
+            for edge, (source, destination) in enumerate(zip(self.sources, self.destinations)):
+                if source != SUPPLIER and edge not in self.lateral:
+                    below[source] = max(below[source], below[destination] + 1)
+        return int(below.max())
+
     def into_nodes(self, per_edge: jax.Array) -> jax.Array:
         """Sums `[E, ...]` over the edges that enter each node: `[N, ...]`."""
         return add_rows(per_edge, self.destinations, self.nodes)

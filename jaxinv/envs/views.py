@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.topology import Topology
@@ -65,16 +66,23 @@ def edge_position(topology: Topology, observation: Observation) -> jax.Array:
     one sees only what will have arrived by the time its own order does (the two positions of dual-index policies).
     """
     position = topology.at_destination(echelon_position(topology, observation))
-    lead, age = observation.instance.lead_time, jnp.arange(1, topology.slots + 1)
-    hidden = []
-    for edge, into in enumerate(topology.destinations):
-        later = jnp.zeros(topology.products)
-        for other, destination in enumerate(topology.destinations):
-            if other != edge and destination == into:
-                arrives_later = lead[other] - age > lead[edge]
-                later += jnp.sum(jnp.where(arrives_later, observation.pipeline[other], 0.0), -1)
-        hidden.append(later)
-    return position - jnp.stack(hidden) if shared_destinations(topology) else position
+    if not shared_destinations(topology):
+        return position
+    lead, age = known_lead_times(topology, observation), np.arange(1, topology.slots + 1)
+    rivals = np.equal.outer(topology.destinations, topology.destinations) & ~np.eye(topology.edges, dtype=bool)
+    later = rivals[..., None] & (lead[:, None] - age > lead[:, None, None])  # [E, E, L - 1]: not seen by the row's edge
+    if isinstance(later, np.ndarray):  # a product with a constant, see `topology.add_rows`
+        hidden = jnp.tensordot(later.astype(np.float32), observation.pipeline, axes=((1, 2), (0, 2)), precision="highest")
+    else:
+        hidden = jnp.sum(jnp.where(later[:, :, None], observation.pipeline, 0.0), (1, 3))
+    return position - hidden
+
+
+def known_lead_times(topology: Topology, observation: Observation) -> np.ndarray | jax.Array:
+    """Quoted lead times `[E]`; constants where the topology fixes them."""
+    if topology.lead_times is None:
+        return observation.instance.lead_time
+    return np.asarray(topology.lead_times, np.float32)
 
 
 def shared_destinations(topology: Topology) -> bool:

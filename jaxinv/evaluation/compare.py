@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.landed import landed_cost
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import Totals, simulate_in
@@ -192,11 +193,16 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:
         return None
-    parts = []
-    for _, instance, world in _groups(problem, key, paths):
-        parts.append(_unavoidable(problem.env, _Size.of(problem), instance, world))
-    bound = _join(parts, problem.instances or paths)
+    bound = unavoidable_cost(problem, key, paths)
     return bound if bound.sum() > 0 else None
+
+
+def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray:
+    """The cost a period of the clairvoyant of `just_in_time` on each path `[B]`; a profit where it is below zero."""
+    parts = [
+        _unavoidable(problem.env, _Size.of(problem), instance, world) for _, instance, world in _groups(problem, key, paths)
+    ]
+    return _join(parts, problem.instances or paths)
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -311,25 +317,9 @@ def _unavoidable(env: InventoryNetwork, size: _Size, instance, world) -> jax.Arr
 
 
 def least_unit_cost(topology: Topology, params: InstanceParams) -> jax.Array:
-    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none.
-
-    Holding in transit counts over fixed lead times alone; where they are random an order may be lucky.
-    """
+    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none."""
     weights = dict(zip(COSTS, params.weights))
-    edge = jnp.zeros((topology.edges, topology.products))
-    if topology.has("unit_cost"):
-        edge += weights["ordering"] * params.unit_cost
-    if topology.has("duty"):
-        edge += weights["duty"] * params.duty
-    if topology.has("freight"):
-        edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
-    if topology.has("transit_holding") and topology.lead_times is not None:
-        edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
-    landed = jnp.full((topology.nodes, topology.products), jnp.inf)
-    for _ in range(topology.nodes):  # the longest way in has as many edges
-        for number, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
-            here = edge[number] if source == SUPPLIER else edge[number] + landed[source]
-            landed = landed.at[destination].min(here)
+    landed = landed_cost(topology, params)
     if topology.has("revenue"):
         landed -= weights["revenue"] * params.price
     return landed if topology.backlog else jnp.minimum(landed, weights["shortage"] * params.shortage)

@@ -186,7 +186,7 @@ def applicable_rules(problem: Problem) -> list[str]:
     Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon
     and installation base-stock differ only where a node supplies another. A constant order has no steady
     state with backlog. Anchoring and adjusting is how people order where orders take time. Forecast rules need a
-    history to forecast from.
+    history to forecast from, and quantile rules instances whose costs differ.
     """
     topology, history = problem.env.topology, problem.env.history
     shared = views.shared_destinations(topology)
@@ -201,9 +201,17 @@ def applicable_rules(problem: Problem) -> list[str]:
         "tailored_base_surge": shared and not topology.internal,
         "anchor_and_adjust": bool(topology.order_delays),
         "newsvendor_smoothing": history >= 4,
+        "newsvendor_quantile": history >= 4 and not topology.internal and _ratios_differ(problem),
         "newsvendor_seasonal": history >= 2 * season(problem),
     }
     return [name for name in RULES if applies[name]]
+
+
+def _ratios_differ(problem: Problem) -> bool:
+    """Whether the instances' costs ask for different quantiles of demand; where they do not, one safety serves all."""
+    if problem.instances is None:
+        return False
+    return float(jnp.ptp(jax.vmap(problem.env.facts)(problem.train).critical_ratio)) > 1e-6
 
 
 def season(problem: Problem) -> int:

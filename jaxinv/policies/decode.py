@@ -7,7 +7,8 @@ With o the raw output, f the demand rates of the coefficient forms and IP the in
 
 where s is a softplus shifted so that s(0) = 1: an untrained network orders the recent rate of demand, or up to what
 that rate uses over the coverage, and never falls silent. (DeepStock, seed 003; methods A.3. Under lost sales the optimal
-target still depends on the stock, so the network sees the stock in every form.)
+target still depends on the stock, so the network sees the stock in every form.) Orders that draw on a node of the network
+can share out its stock instead, whatever the form (`jaxinv.policies.allocation`).
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from jaxinv.envs import views
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
+from jaxinv.policies.allocation import check_allocation, draws_on_nodes, share_out
 from jaxinv.policies.policy import echelon_coverage, fill_to
 
 FORMS = ("none", "base", "coeff", "both")
@@ -36,14 +38,17 @@ class Decode:
     Attributes:
       topology: the network.
       form: one of `FORMS`.
+      allocation: how edges that draw on a node share its stock, see `jaxinv.policies.allocation`.
     """
 
     topology: Topology
     form: str = "base"
+    allocation: str = "rationing"
 
     def __post_init__(self):
         if self.form not in FORMS:
             raise unknown("decode form", self.form, FORMS)
+        check_allocation(self.topology, self.allocation)
 
     @property
     def outputs(self) -> int:
@@ -58,17 +63,28 @@ class Decode:
           raw: `[outputs]`.
           rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
         """
-        if self.form in ("none", "coeff"):
-            return self._rate(raw, rates) * observation.instance.review_period[:, None]
-        target = self.target(raw, observation, rates)
-        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+        order = self._order(raw, observation, rates)
+        if self.allocation == "rationing":
+            return order
+        shared = share_out(self.topology, observation, *self._weighed(raw, rates))
+        return jnp.where(draws_on_nodes(self.topology), shared, order)
 
     def target(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
         """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for orders."""
         return self._rate(raw, rates) * echelon_coverage(self.topology, observation.instance)[:, None]
 
+    def _order(self, raw, observation, rates):
+        """What the form orders `[E, K]`."""
+        if self.form in ("none", "coeff"):
+            return self._rate(raw, rates) * observation.instance.review_period[:, None]
+        target = self.target(raw, observation, rates)
+        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+
     def _rate(self, raw, rates):
-        factors = jax.nn.softplus(raw.reshape(*rates.shape[:2], -1) + _UNIT_SHIFT)
-        if self.form in ("coeff", "both"):
-            return jnp.mean(factors * rates, -1)
-        return factors[..., 0] * rates[..., 1]
+        raw, rates = self._weighed(raw, rates)
+        return jnp.mean(jax.nn.softplus(raw + _UNIT_SHIFT) * rates, -1)
+
+    def _weighed(self, raw, rates):
+        """Raw outputs by edge and product, and the rates that they weigh: `[E, K, R]` both."""
+        raw = raw.reshape(*rates.shape[:2], -1)
+        return raw, rates if self.form in ("coeff", "both") else rates[..., 1:2]

@@ -31,6 +31,11 @@ class GridDecode(Decode):
                 f"form={self.form} weighs several rates with continuous coefficients, which a grid of orders has not; "
                 f"give form={' or form='.join(GRID_FORMS)}, or an agent with continuous actions"
             )
+        if self.allocation != "rationing":
+            raise UserError(
+                f"allocation={self.allocation} shares out stock by continuous shares, which a grid of orders has not; "
+                "leave it out, or take an agent with continuous actions"
+            )
         if len(self.levels) < 2 or min(self.levels) < 0:
             raise UserError(f"levels={self.levels}: a grid needs at least two factors, none below 0")
 

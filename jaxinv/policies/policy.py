@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
@@ -56,9 +57,9 @@ def fill_to(topology: Topology, observation: Observation, target: jax.Array, pos
     order = jnp.maximum(target - position, 0.0)
     if not views.shared_destinations(topology):
         return order
-    lead = observation.instance.lead_time
-    same = jnp.asarray([[a == b for b in topology.destinations] for a in topology.destinations])
-    faster = jnp.where(same & (lead[None, :] < lead[:, None]), 1.0, 0.0)  # [E, E]: the column edge is faster
+    lead = views.known_lead_times(topology, observation)
+    same = np.equal.outer(topology.destinations, topology.destinations)
+    faster = 1.0 * (same & (lead[None, :] < lead[:, None]))  # [E, E]: the column edge is faster
     widest = max(topology.destinations.count(node) for node in topology.destinations)
     for _ in range(widest - 1):
         order = jnp.maximum(target - position - jnp.tensordot(faster, order, axes=1, precision="highest"), 0.0)
@@ -72,9 +73,10 @@ def coverage(facts: Facts) -> jax.Array:
 
 def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
     """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down comes on top."""
-    onward = [jnp.float32(0.0)] * topology.nodes
-    for _ in range(topology.nodes - 1 if topology.internal else 0):
-        for edge, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
-            if source != SUPPLIER and edge not in topology.lateral:
-                onward[source] = jnp.maximum(onward[source], facts.lead_time[edge] + onward[destination])
-    return coverage(facts) + jnp.stack([onward[destination] for destination in topology.destinations])
+    down = [source != SUPPLIER and edge not in topology.lateral for edge, source in enumerate(topology.sources)]
+    leaves = (np.asarray(topology.sources) == np.arange(topology.nodes)[:, None]) & np.asarray(down)  # [N, E]
+    destinations = np.asarray(topology.destinations)
+    onward = jnp.zeros(topology.nodes)
+    for _ in range(topology.depth):
+        onward = jnp.max(jnp.where(leaves, facts.lead_time + onward[destinations], 0.0), 1)
+    return coverage(facts) + onward[destinations]

@@ -1,0 +1,50 @@
+"""What goods in a network are worth: the least that it costs to bring a unit to where it is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
+from jaxinv.envs.topology import SUPPLIER, Topology
+
+
+def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
+    """The least weighted cost of bringing a unit to each node `[N, K]`: purchase, duty, freight and holding on the way.
+
+    Freight counts by its lowest rate, and holding in transit over fixed lead times alone; where they are random an order
+    may be lucky.
+    """
+    weights = dict(zip(COSTS, params.weights))
+    edge = jnp.zeros((topology.edges, topology.products))
+    if topology.has("unit_cost"):
+        edge += weights["ordering"] * params.unit_cost
+    if topology.has("duty"):
+        edge += weights["duty"] * params.duty
+    if topology.has("freight"):
+        edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
+    if topology.has("transit_holding") and topology.lead_times is not None:
+        edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
+    sources, destinations = np.asarray(topology.sources), np.asarray(topology.destinations)
+    enters = (destinations == np.arange(topology.nodes)[:, None])[..., None]  # [N, E, 1]
+    landed = jnp.full((topology.nodes, topology.products), jnp.inf)
+    for _ in range(_longest_way(topology)):
+        here = edge + jnp.where((sources == SUPPLIER)[:, None], 0.0, landed[sources])
+        landed = jnp.min(jnp.where(enters, here, jnp.inf), 1)
+    return landed
+
+
+def stock_value(topology: Topology, state: NetworkState, params: InstanceParams) -> jax.Array:
+    """The landed cost `[]` of all goods on hand and under way, less that of what customers are owed.
+
+    Goods that age are worth nothing here: how much of them is ever sold is not known.
+    """
+    if topology.ages > 1:
+        return jnp.zeros(())
+    landed = landed_cost(topology, params)
+    stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
+    return jnp.sum(landed * (stock + topology.into_nodes(state.pipeline.sum(-1))))
+
+
+def _longest_way(topology: Topology) -> int:
+    """Edges on the longest way in that does not meet a node twice."""
+    return topology.nodes if topology.lateral else topology.depth + 1

@@ -1,0 +1,233 @@
+"""Differentiable simulation on networks: one setting of the learner beside optima, tuned rules and published learners.
+
+Parts: `serial` and `dual_sourcing` beside the optimal policy and `one_warehouse` beside the tuned echelon base-stock and the
+published PPO, each paired on the same noise, orders in whole units where the instance has them. A folder or file of
+Favorita's weekly sales as a further part adds the profits of one store (`favorita`) and of three warehouses with 21 stores.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
+from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
+from jaxinv.agents.validation import Validation
+from jaxinv.envs.one_warehouse import KAYNOV
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.registry import preset
+from jaxinv.envs.retail import FAVORITA
+from jaxinv.errors import unknown
+from jaxinv.evaluation.compare import Contestant, contestants_of, measure, unavoidable_cost
+from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
+from jaxinv.evaluation.tuning import rule_for, tune
+from jaxinv.exact import solve
+from jaxinv.instances import instances_of
+from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
+
+SETTING = DiffSimConfig(
+    updates=1600, envs=256, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3
+)
+"""Of all networks without a history; the quick size has a quarter of the updates and half of the environments."""
+
+RETAIL_SETTING = DiffSimConfig(
+    updates=300, envs=256, rollout=40, encoder="transformer", features=32, hidden=(64, 64), learning_rate=3e-3
+)
+
+SERIAL_GAP, DUAL_SOURCING_GAP = 0.3, 0.1
+"""Per cent above the optimum that a claim allows, at the upper end of the interval."""
+
+NO_WORSE = 0.1
+"""Per cent above a tuned rule that still counts as no worse, at the upper end of the interval."""
+
+SEEDS, PATHS = 3, 2048
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is spent."""
+
+    quick: bool
+
+    @property
+    def seeds(self) -> int:
+        return 1 if self.quick else SEEDS
+
+    @property
+    def tuning(self) -> int:
+        """Periods that a rule is tuned with."""
+        return 2_000_000 if self.quick else 10_000_000
+
+    def of(self, setting: DiffSimConfig) -> DiffSimConfig:
+        if not self.quick:
+            return setting
+        return replace(setting, updates=setting.updates // 4, envs=setting.envs // 2)
+
+
+def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}`, one by one.
+
+    Args:
+      quick: one seed, a short training, and few of the rows.
+      parts: names of `PARTS`, and files or folders of Favorita's sales; all of `PARTS` where none is named.
+    """
+    files = [part for part in parts if Path(part).exists()]
+    names = [part for part in parts if part not in files]
+    for name in names:
+        if name not in PARTS:
+            raise unknown("part", name, PARTS)
+    size = Size(quick)
+    for name in names or ([] if files else PARTS):
+        yield from _timed(PARTS[name](size))
+    for file in files:
+        yield from _timed(favorita(size, file))
+        yield from _timed(favorita_network(size, file))
+
+
+def serial(size: Size) -> Iterator[dict[str, Any]]:
+    chains = {
+        CHAIN.name: (CHAIN_IN_PERIODS, CHAIN_CONSTANT, CHAIN.source),
+        "serial, four stages": (dict(integer_orders=False), 0.0, "Alvo et al. 2306.11246, serial system; Clark & Scarf"),
+    }
+    for name, (options, constant, source) in chains.items():
+        yield beside_optimum(name, preset("serial")(**options).build(), size, SERIAL_GAP, source, constant)
+
+
+def dual_sourcing(size: Size) -> Iterator[dict[str, Any]]:
+    for instance in instances_of("dual_sourcing")[: 2 if size.quick else None]:
+        yield beside_optimum(instance.name, instance.problem(), size, DUAL_SOURCING_GAP, instance.source)
+
+
+def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
+    """Two rows an instance: beside the published learner, and beside the rule tuned here."""
+    source = "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
+    for row in (1, 9) if size.quick else KAYNOV_PPO:
+        problem = preset("one_warehouse_many_stores")(**KAYNOV[row]).build()
+        learned = learn(problem, size.of(SETTING), size.seeds)
+        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), _key(1), size.tuning)
+        (rule,) = contestants_of({"echelon_base_stock": tuned})
+        costs, rival = _costs(problem, learned), _costs(problem, [rule])
+        total = _scaled(mean_of(costs), problem.horizon)
+        printed = KAYNOV_PPO[row]
+        yield _row(f"row {row}: cost of 100 periods, below PPO in print", printed, total, total.high < printed, source)
+        change = _scaled(relative_difference(costs, rival[0]), 100)
+        note = f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print {KAYNOV_COSTS[row][0]}"
+        holds = change.high < NO_WORSE
+        yield _row(f"row {row}: % above tuned echelon base-stock", None, change, holds, source, note)
+
+
+def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
+    """One store with lost sales; learned on costs per mean demand, which no large series drowns out, and judged on money."""
+    options = dict(FAVORITA, data=file)
+    problem = preset("retail")(**options).build()
+    shown = preset("retail")(**options | dict(relative_costs=True, min_active=0.3)).build()
+    learned = learn(shown, size.of(RETAIL_SETTING), size.seeds, problem)
+    names = ("newsvendor_quantile", "newsvendor_smoothing", "base_stock")
+    yield from _profits("favorita, one store", problem, learned, names, size)
+
+
+def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
+    problem = preset("retail_network")(data=file).build()
+    setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
+    learned = learn(problem, size.of(setting), size.seeds, problem)
+    yield from _profits("favorita, 3 warehouses and 21 stores", problem, learned, ("dual_index",), size, method="gradient")
+
+
+PARTS = {"serial": serial, "dual_sourcing": dual_sourcing, "one_warehouse": one_warehouse}
+
+
+def beside_optimum(
+    name: str, problem: Problem, size: Size, allowed: float, source: str, constant: float = 0.0
+) -> dict[str, Any]:
+    """The cost of the learned policy: the optimum and the gap measured beside the optimal policy on the same noise.
+
+    Args:
+      allowed: per cent of the optimum that the upper end of the gap may reach.
+      constant: what the published model charges beyond the simulator's, whatever the policy.
+    """
+    solution = solve(problem.env, problem.train)
+    costs = _costs(problem, learn(problem, size.of(SETTING), size.seeds))
+    optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
+    gap = relative_difference(costs, optimal[0])
+    ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap))
+    note = f"gap {100 * gap.value:.3f}% [{100 * gap.low:.3f}, {100 * gap.high:.3f}], at most {allowed}%"
+    optimum = solution.average_cost + constant
+    return _row(f"{name}: learned cost beside the optimum", optimum, ours, 100 * gap.high <= allowed, source, note)
+
+
+def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None) -> list[Contestant]:
+    """The policies of several seeds, trained side by side in one program.
+
+    Args:
+      judged: whose held-out series choose among the parameters of a training; None to keep the latest.
+    """
+    agent = stack_agents([DiffSim.create(problem, config)], seeds)
+    validation = None if judged is None else Validation.of(judged, _key(2))
+    trainer, length = Trainer(agent, seeds, validation), stretch_length(config.updates)
+    state = trainer.init(jax.random.split(_key(0), seeds))
+    for done in range(0, config.updates, length):
+        state, metrics = trainer.advance(state, length)
+        check_finite(metrics, done)
+    return [Contestant(f"diffsim seed {seed}", agent.policy, select_run(state, seed).params) for seed in range(seeds)]
+
+
+def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequence[str], size: Size, method=None):
+    """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies, each on the test weeks."""
+    source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
+    clairvoyant = -unavoidable_cost(problem, _key(3), PATHS)
+    yield _row(f"{name}: profit of the clairvoyant", None, mean_of(clairvoyant), True, source, "sells all demand from no stock")
+    best = None
+    for rule in rules:
+        tuned = tune(problem, rule_for(problem, rule), _key(1), size.tuning, method)
+        profit = -_costs(problem, contestants_of({rule: tuned}))
+        best = profit if best is None or profit.mean() > best.mean() else best
+        yield _row(f"{name}: profit of {rule}", None, mean_of(profit), True, source, _share(profit, clairvoyant))
+    profit = -_costs(problem, learned)
+    more = relative_difference(profit, best[0])
+    note = f"{_share(profit, clairvoyant)}; {100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
+    yield _row(f"{name}: profit of diffsim, above the best rule", None, mean_of(profit), more.low > 0, source, note)
+
+
+def _share(profit, clairvoyant) -> str:
+    share = ratio_of_sums(profit, np.broadcast_to(clairvoyant, profit.shape))
+    return f"{100 * share.value:.2f}% of the clairvoyant's"
+
+
+def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
+    """Mean cost a period `[contestants, paths]`, all on the same noise."""
+    periods = problem.test_periods - problem.warm_up
+    return np.stack([-measure(problem, contestant, _key(3), PATHS).reward / periods for contestant in contestants])
+
+
+def _key(stream: int) -> jax.Array:
+    """Keys of training, tuning, validation and judging: streams 0 to 3."""
+    return jax.random.fold_in(jax.random.key(0), stream)
+
+
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    return Estimate(*(factor * end for end in estimate))
+
+
+def _row(claim: str, paper: float | None, ours: Estimate, holds: bool, source: str, note: str = "") -> dict[str, Any]:
+    return {
+        "claim": claim,
+        "paper": paper,
+        "ours": ours.value,
+        "interval": None if math.isnan(ours.low) else list(ours.interval),
+        "holds": bool(holds),
+        "verdict": "holds" if holds else "fails",
+        "note": note,
+        "source": source,
+    }
+
+
+def _timed(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    began = time.monotonic()
+    for row in rows:
+        yield {**row, "seconds": time.monotonic() - began}
+        began = time.monotonic()
