@@ -37,6 +37,7 @@ class PPOConfig(LearnerConfig):
       discount, gae_lambda, clip, value_weight, entropy_weight: of PPO.
       forecast_weight, stockout_weight, pathwise_weight: of the further losses.
       exploration: first log standard deviation of the raw outputs.
+      aligned_rewards: see `jaxinv.agents.alignment`.
     """
 
     epochs: int = 2
@@ -52,6 +53,7 @@ class PPOConfig(LearnerConfig):
     stockout_weight: float = traced(0.1)
     pathwise_weight: float = traced(10.0)
     exploration: float = -1.5
+    aligned_rewards: bool = False
 
     counts: ClassVar = (*LearnerConfig.counts, "epochs", "minibatches")
     shares: ClassVar = ("discount", "gae_lambda")
@@ -77,11 +79,11 @@ class Batch:
     """A rollout as the loss wants it, environments first (minibatches are shares of environments)."""
 
     signals: jax.Array  # [B, W + T, C] tokens
-    stock: jax.Array  # [B, T, F]
-    raw: jax.Array  # [B, T, A]
-    log_prob: jax.Array  # [B, T]
-    advantage: jax.Array  # [B, T]
-    target: jax.Array  # [B, T] of the value
+    stock: jax.Array  # [B, T', F] of the steps, as all that follows up to the value
+    raw: jax.Array  # [B, T', A]
+    log_prob: jax.Array  # [B, T']
+    advantage: jax.Array  # [B, T']
+    target: jax.Array  # [B, T'] of the value
     recent: jax.Array  # [B, T, D * K]
     demand: jax.Array  # [B, T, D * K]
     stockout: jax.Array  # [B, T] whether any demand went unserved
@@ -104,7 +106,7 @@ class PPO(Learner):
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
-        network, collected = self._collect(state.params, noise_key, episodes, trace, signals, instance)
+        network, collected = self._collect(state.params, noise_key, episodes, after, trace, signals, instance)
         raw, log_prob, stock, values, last_value, reward, short, contexts = collected
 
         scales = state.scales.follow(reward, self.numbers["discount"])
@@ -129,7 +131,7 @@ class PPO(Learner):
         after = after.replace(network=network)
         return PPOState(params, optimiser, after, index, key, state.update + 1, scales), metrics
 
-    def _collect(self, params, key, episodes, trace, signals, instance):
+    def _collect(self, params, key, episodes, after, trace, signals, instance):
         """Plays the stochastic policy; returns the final stock and what the losses need, batch last."""
         noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 
@@ -143,7 +145,7 @@ class PPO(Learner):
         def last_value(state, stock):
             return self.policy.network.apply(params, state, stock, method="decide").value
 
-        last = jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
+        last = self.worlds.follows(after) * jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
         return played.network, (
             raw, log_prob, played.stock[:-1], values, last, played.reward, played.short, played.contexts
         )  # fmt: skip
@@ -169,7 +171,8 @@ class PPO(Learner):
     def _loss(self, params, batch: Batch, replay, reward_scale):
         numbers = self.numbers
         states, forecast = self.policy.encode_decisions(params, batch.signals)
-        decision = self.policy.network.apply(params, states, batch.stock, method="decide")
+        decided = None if states is None else states[:, :: self.worlds.review]
+        decision = self.policy.network.apply(params, decided, batch.stock, method="decide")
         log_ratio = _log_prob(batch.raw, decision.mean, decision.log_deviation) - batch.log_prob
         ratio = jnp.exp(log_ratio)
         clipped = jnp.clip(ratio, 1 - numbers["clip"], 1 + numbers["clip"])
@@ -186,7 +189,7 @@ class PPO(Learner):
         if forecast is not None:
             metrics["forecast_loss"] = pinball(forecast, batch.demand, batch.recent)
             loss += numbers["forecast_weight"] * metrics["forecast_loss"]
-        coming = _soon(batch.stockout, max(self.config.forecast, 1))
+        coming = _soon(batch.stockout, max(self.config.forecast, 1))[:, :: self.worlds.review]
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
         if self.config.pathwise:
@@ -205,7 +208,7 @@ class PPO(Learner):
 def generalised_advantage(reward, value, last_value, discount, lam):
     """Generalised advantages and value targets (Schulman et al. 2016), `[T, B]` each.
 
-    Episodes are only ever cut off, never ended, so every step bootstraps.
+    Every step bootstraps; the value after the end of an episode, where there is one, is given as 0.
 
     Args:
       reward, value: `[T, B]`; last_value: `[B]` of the state after the last step.

@@ -23,16 +23,19 @@ def make_encoder(
     layers: int = 2,
     window: int = 28,
     dtype: jnp.dtype = jnp.float32,
+    series: int = 0,
 ) -> nn.Module:
     """The encoder of that name: it maps `[..., T, C]` to `[..., T, features]` and has a `memory` in tokens.
 
     Args:
-      kind: "transformer", "eq3" (seed 000 to the letter) or "last" (no state representation: the ablation).
+      kind: "transformer", "eq3" (seed 000 to the letter), "last" (no state representation: the ablation) or "known" (the
+        covariates of the coming period as they are, and no demand).
       features: width of the state.
       heads: attention heads of the transformer; eq3 has one, last none.
       layers: layers of the transformer; eq3 has one, last none.
       window: tokens that a state depends on; with last it is one.
       dtype: of the activations; parameters, softmax and states are float32 in any case.
+      series: demand series, the first channels of a token; known leaves them out.
 
     Raises:
       UserError: an unknown kind, a size below 1, or features that are no multiple of the transformer's heads.
@@ -48,7 +51,9 @@ def make_encoder(
         return LiteralEncoder(features, window, dtype)
     if kind == "last":
         return LastEncoder(features, dtype)
-    raise unknown("encoder", kind, ("transformer", "eq3", "last"))
+    if kind == "known":
+        return KnownEncoder(series)
+    raise unknown("encoder", kind, ("transformer", "eq3", "last", "known"))
 
 
 class TransformerEncoder(nn.Module):
@@ -143,6 +148,22 @@ class LastEncoder(nn.Module):
     def __call__(self, signals: jax.Array) -> jax.Array:
         """Signals `[..., T, C]`, standardised, to states `[..., T, features]`."""
         return _Refine(self.features, self.dtype)(nn.gelu(nn.Dense(self.features, dtype=self.dtype)(signals)))
+
+
+class KnownEncoder(nn.Module):
+    """What is known of the coming period, as it is: for problems whose covariates say all that the past can.
+
+    Attributes:
+      series: channels of demand, which come first in a token and are left out.
+    """
+
+    series: int
+
+    memory = 1
+
+    def __call__(self, signals: jax.Array) -> jax.Array:
+        """Signals `[..., T, C]` to states `[..., T, C - series]`."""
+        return signals[..., self.series :]
 
 
 def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bias: jax.Array) -> jax.Array:
