@@ -1,9 +1,11 @@
 """`python -m jaxinv.reproduce`: a study, the paper's numbers beside ours."""
 
+from pathlib import Path
+
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances",)
+STUDIES = ("instances", "deepstock")
 """Modules of `jaxinv.studies`."""
 
 
@@ -11,11 +13,12 @@ def main(argv: list[str]) -> None:
     made = parser(
         "reproduce",
         "Runs a study: every number in print beside ours, with its interval, and whether the claim holds. "
-        f"Studies: {', '.join(STUDIES)}. What follows the study restricts it, such as to families of instances.",
+        f"Studies: {', '.join(STUDIES)}. What follows the study restricts it: instances to families, deepstock to settings.",
         arguments="STUDY [PART ...]",
-        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick"),
+        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick", "deepstock --quick"),
     )
     made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
+    made.add_argument("--out", metavar="FOLDER", help="folder of a study's pictures and tables (default: runs/STUDY)")
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if overrides:
@@ -28,12 +31,19 @@ def main(argv: list[str]) -> None:
     import importlib
 
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
+    if args.out and not hasattr(study, "save"):
+        raise UserError(f"the study {what[0]} has no pictures or tables of its own; leave out --out")
     enable_compilation_cache()
     rows = []
     for row in study.run(quick=args.quick, parts=what[1:]):
         rows.append(row)
         if not args.json:
-            note(f"{row['claim']}: {row['paper']:.6g} in print, ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+            printed = "" if row["paper"] is None else f"{row['paper']:.6g} in print, "
+            note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+    if hasattr(study, "save"):
+        folder = Path(args.out or f"runs/{what[0]}")
+        study.save(rows, folder)
+        note(f"pictures and tables are in {folder}")
     emit(rows, args.json, lambda: _render(what[0], rows))
 
 
@@ -44,9 +54,9 @@ def _render(study, rows):
 
     columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
-    held = sum(row["holds"] for row in rows)
+    claims = [row["holds"] for row in rows if row["holds"] is not None]
     notes = dict.fromkeys(f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"])
-    return Group(table(rows, columns, title=study, formats=six), *notes, f"{held} of {len(rows)} claims hold")
+    return Group(table(rows, columns, title=study, formats=six), *notes, f"{sum(claims)} of {len(claims)} claims hold")
 
 
 if __name__ == "__main__":
