@@ -85,7 +85,7 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(trials=6, seeds=3, updates=0.15, settings=(1, 2), skus=(5, 20), days=(5, 17), grid=(2, 2))
+QUICK = Size(trials=6, seeds=3, updates=0.1, settings=(1, 2), skus=(5, 20), days=(5, 17), grid=(2, 2))
 
 
 def run(quick: bool = False, parts: Sequence[str] = (), size: Size | None = None) -> Iterator[dict[str, Any]]:
@@ -253,7 +253,7 @@ def _over_settings(changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
     """The gap of DS with form base to the newsvendor, by SKUs that are learned from and by days."""
     points, seeds = size.grid
-    most, method, search = max(size.skus), METHODS[0].lasting(0.6 * size.updates), Search(points * seeds, seeds)
+    most, method, search = max(size.skus), METHODS[0].lasting(0.3 * size.updates), Search(points * seeds, seeds)
     found: dict[tuple[int, int], tuple[float, np.ndarray]] = {}
     for days in size.days:
         config = dataclasses.replace(method.config, rollout=days, envs=most)

@@ -74,7 +74,7 @@ METHODS = (
     Method(
         "DS",
         DiffSim,
-        DiffSimConfig(updates=500, envs=10, rollout=29, encoder="known", hidden=(32, 32), max_grad_norm=5.0),
+        DiffSimConfig(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), max_grad_norm=5.0),
         {"learning_rate": Range(4e-4, 1e-1), "final_learning_rate": Range(1e-5, 1e-3), **BIAS},
     ),
     Method(
