@@ -15,7 +15,7 @@ from jaxinv.evaluation.rollout import BATCH
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.studies import deepstock as study
 from jaxinv.studies import deepstock_levels
-from jaxinv.studies.deepstock_search import of_one_size, test_costs, training_alone
+from jaxinv.studies.deepstock_search import of_one_size, costs_on_test, training_alone
 from jaxinv.evaluation.compare import Contestant
 
 CONFIG = PPOConfig(
@@ -29,7 +29,7 @@ def linear_cost(preset, level, slope):
     problem = preset.build()
     unit = 3 * float(problem.train.scale[0, 0, 0])
     params = {"level": jnp.full((1, 1), level / unit), "slope": jnp.full((1, 1), slope * UNITS[preset.setting] / unit)}
-    return test_costs(problem, Contestant("linear", FeatureBaseStock(problem.env.topology), params))
+    return costs_on_test(problem, Contestant("linear", FeatureBaseStock(problem.env.topology), params))
 
 
 @pytest.mark.parametrize(

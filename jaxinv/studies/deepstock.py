@@ -39,7 +39,7 @@ from jaxinv.studies.deepstock_search import (
     Trained,
     Tuned,
     of_one_size,
-    test_costs,
+    costs_on_test,
     training_alone,
 )
 
@@ -176,7 +176,7 @@ def _setting(setting: int, size: Size, search: Search):
 def best_known(preset: DeepStock, problem: Problem, knowing_law: bool = False) -> np.ndarray:
     """Test costs `[paths]` of the best known policy."""
     policy, params = policy_and_params(preset, problem.env.topology, knowing_law)
-    return test_costs(problem, Contestant("best known", policy, params, BATCH))
+    return costs_on_test(problem, Contestant("best known", policy, params, BATCH))
 
 
 def tuned_rule(problem: Problem, name: str) -> tuple[np.ndarray, str]:
@@ -186,7 +186,7 @@ def tuned_rule(problem: Problem, name: str) -> tuple[np.ndarray, str]:
     learned = training_alone(problem)
     found = tune(learned, rule, jax.random.key(0))
     numbers = ", ".join(f"{key}={float(value.reshape(-1)[0]):.4g}" for key, value in found.natural(learned).items())
-    return test_costs(problem, Contestant(name, rule, found.params)), numbers
+    return costs_on_test(problem, Contestant(name, rule, found.params)), numbers
 
 
 def curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, float]]:

@@ -200,10 +200,10 @@ def _started(training: Training, config: LearnerConfig, start: np.ndarray) -> Tr
 
 def _test(problem: Problem, agent: Agent, params: Any) -> np.ndarray:
     """Cost a counted day `[paths]` of a policy on the test."""
-    return test_costs(problem, Contestant("", agent.policy, params))
+    return costs_on_test(problem, Contestant("", agent.policy, params))
 
 
-def test_costs(problem: Problem, contestant: Contestant) -> np.ndarray:
+def costs_on_test(problem: Problem, contestant: Contestant) -> np.ndarray:
     """Cost a counted day `[paths]` of a policy on the test."""
     reward = measure(problem, contestant, jax.random.key(0)).reward
     return -reward / (problem.test_periods - problem.warm_up)
