@@ -135,7 +135,7 @@ def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> d
     names = rules_of(problem, config)
     periods = max(periods, LEAST_PERIODS)
     rules = tune_many(problem, key, names, periods)
-    if problem.instances:
+    if problem.instances and not problem.test_instances:  # numbers of an instance's own are of no use to others
         apart = [name for name in config.per_instance if name in names]
         least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
         own = tune_many(problem, key, apart, max(periods, least), per_instance=True)

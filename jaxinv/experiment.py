@@ -50,6 +50,22 @@ STOCK_ONLY = {
 }
 """Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone."""
 
+_EPISODES = dict(updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True)
+
+SUITED = {
+    "deepstock": {
+        "ppo": dict(
+            updates=150, envs=64, rollout=28, epochs=5, encoder="known", hidden=(32, 32), activation="elu", forecast=0,
+            pathwise=False, aligned_rewards=True,
+        ),
+        "diffsim": dict(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2),
+        "dqn": _EPISODES,
+        "ddpg": _EPISODES,
+        "sac": _EPISODES,
+    }
+}  # fmt: skip
+"""Hyper-parameters of agents that suit one preset: whole episodes of its 29 days, and the one feature that it shows."""
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -228,6 +244,8 @@ def _schema(env: str, instance: type[Preset], agent: str) -> type:
     learner = AGENTS[agent][0]
 
     def suited():
+        if env in SUITED:
+            return learner(**SUITED[env][agent])
         return learner(**STOCK_ONLY[agent]) if instance.__dataclass_fields__["history"].default == 1 else learner()
 
     return dataclasses.make_dataclass(

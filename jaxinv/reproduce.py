@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances", "learners", "learned_networks", "pareto")
+STUDIES = ("instances", "learners", "learned_networks", "deepstock", "pareto")
 """Modules of `jaxinv.studies`."""
 
 

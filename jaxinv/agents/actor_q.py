@@ -86,7 +86,7 @@ class DDPG(ActorQLearner):
     def loss(self, params, target, seen, key):
         raw = self.apply(target, "decide", seen.target_state, seen.next_stock).mean
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)[..., 0].min(0)
-        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * after)
+        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * after)
         q = self.apply(params, "judge", seen.state, seen.stock, seen.action)[..., 0]
         critic = optax.huber_loss(q, wanted[None]).mean()
         state = jax.lax.stop_gradient(seen.state)
@@ -112,7 +112,7 @@ class SAC(ActorQLearner):
         raw, log_prob = self._sample(params, seen.next_state, seen.next_stock, next_key)
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)  # [critics, n, quantiles]
         after = jnp.sort(after, -1).min(0) - weight * log_prob[:, None]
-        wanted = jax.lax.stop_gradient(seen.reward[:, None] + self.numbers["discount"] * after)
+        wanted = jax.lax.stop_gradient(seen.reward[:, None] + self.numbers["discount"] * seen.follows[:, None] * after)
         told = self.apply(params, "judge", seen.state, seen.stock, seen.action)
         critic = quantile_huber(told, wanted) if self.config.quantiles else optax.huber_loss(told, wanted[None]).mean()
         state = jax.lax.stop_gradient(seen.state)

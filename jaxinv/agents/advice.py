@@ -56,6 +56,10 @@ def check_penalty(config: Any) -> None:
             f"penalty=level compares order-up-to levels, and form={config.form} has none; "
             "give form=base or form=both, or penalty=reward"
         )
+    if penalty != "none" and config.aligned_rewards:
+        raise UserError(
+            f"penalty={penalty} counts every period, and aligned_rewards=true rewards whole reviews; give one of the two"
+        )
     if penalty == "potential" and getattr(config, "discount", None) == 0:
         raise UserError("penalty=potential divides by the discount; discount=0 must be above 0")
     if (config.penalty_decay or 0) > 1:

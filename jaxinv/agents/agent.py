@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxinv.agents.alignment import Window
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.objectives import draw_preferences, prefer
@@ -53,6 +54,8 @@ class Worlds:
       rollouts: rollouts after which all episodes begin anew.
       moments: of demand and lead times, where a teacher needs them (`jaxinv.agents.advice`).
       preferences: whether each episode draws a preference among the objectives, which its costs are weighed by.
+      window: what aligned rewards are taken from; None where each period is a step with its own reward.
+      ends: episodes are over for good after their last rollout: no value is to follow.
     """
 
     env: InventoryNetwork = struct.field(pytree_node=False)
@@ -62,25 +65,37 @@ class Worlds:
     periods: int = struct.field(pytree_node=False)
     rollouts: int = struct.field(pytree_node=False)
     preferences: bool = struct.field(pytree_node=False, default=False)
+    window: Window | None = struct.field(pytree_node=False, default=None)
+    ends: bool = struct.field(pytree_node=False, default=False)
     moments: Any = None
 
     @classmethod
-    def of(cls, problem: Problem, batch: int, periods: int, horizon: int, preferences: bool = False) -> "Worlds":
+    def of(
+        cls, problem: Problem, batch: int, periods: int, horizon: int, preferences: bool = False, aligned: bool = False
+    ) -> "Worlds":
         """Worlds on the training demand of a problem, without the instances that it holds out.
 
-        Episodes last `horizon` periods, in whole rollouts.
+        Episodes last `horizon` periods, in whole rollouts. They end for good where the problem's do and what is left of
+        their horizon is too short for an order to arrive.
         """
         rollouts = max(horizon // periods, 1)
         params, instances = problem.train, problem.instances
         if problem.held_out:
             shown = np.setdiff1d(np.arange(instances), problem.held_out)
             params, instances = take_instances(params, shown), len(shown)
-        return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts, preferences)
+        ends = problem.ends and rollouts * periods >= horizon - problem.env.topology.max_lead_time
+        window = Window.of(problem, periods) if aligned else None
+        return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts, preferences, window, ends)
 
     @property
     def axis(self) -> int | None:
         """The batch axis of instance parameters in a rollout."""
         return None if self.instances is None and not self.preferences else BATCH
+
+    @property
+    def review(self) -> int:
+        """Periods of one step of a learner from rewards."""
+        return 1 if self.window is None else self.window.review
 
     def instance_params(self, index: jax.Array, key: jax.Array) -> InstanceParams:
         """Parameters of the instances at `index` `[B]` as a rollout wants them.
@@ -108,10 +123,19 @@ class Worlds:
 
     def proceed(self, key: jax.Array, episodes: Episodes, index: jax.Array) -> tuple[Episodes, jax.Array]:
         """The same episodes, or fresh ones where their time is over."""
-        over = episodes.period - self.env.history >= self.rollouts * self.periods
-        return jax.lax.cond(over, lambda: self.begin(key), lambda: (episodes, index))
+        return jax.lax.cond(self._over(episodes), lambda: self.begin(key), lambda: (episodes, index))
+
+    def follows(self, after: Episodes) -> jax.Array | float:
+        """The weight of what follows a rollout: 0 where it ended the episodes for good, else 1."""
+        return jnp.where(self._over(after), 0.0, 1.0) if self.ends else 1.0
+
+    def _over(self, episodes: Episodes) -> jax.Array:
+        return episodes.period - self.env.history >= self.rollouts * self.periods
 
     def play_ahead(self, episodes: Episodes, params: InstanceParams) -> tuple[Episodes, WorldTrace, jax.Array]:
         """T periods of world, and signals `[W + T, S, B]`: one row more than decisions, for the value at the end."""
         after, trace = unroll_world(self.env, episodes, params, self.periods, self.axis)
+        if self.window and self.window.lead:
+            _, beyond = unroll_world(self.env, after, params, self.window.lead, self.axis)
+            trace = trace.replace(beyond=beyond.exogenous)
         return after, trace, jnp.concatenate([trace.signals, after.signals[-1:]])

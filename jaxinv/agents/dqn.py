@@ -79,7 +79,7 @@ class DQN(OffPolicy):
         best = self._branches(self.apply(params, "decide", seen.next_state, seen.next_stock).mean).argmax(-1)
         after = self._branches(self.apply(target, "decide", seen.target_state, seen.next_stock).mean)
         value = _take(after, best).mean(-1)
-        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * value)
+        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * value)
         q = _take(self._branches(self.apply(params, "decide", seen.state, seen.stock).mean), seen.action)
         loss = optax.huber_loss(q, wanted[:, None]).mean()
         return loss, {"value_loss": loss, "value": q.mean()}

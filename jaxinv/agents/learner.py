@@ -42,7 +42,8 @@ class LearnerConfig:
 
     Attributes:
       updates, envs, rollout: length of training, environments side by side, and periods of one rollout.
-      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", or "none": stock alone.
+      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
+        "none": stock alone.
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
@@ -77,6 +78,8 @@ class LearnerConfig:
     penalty_weight: float = traced(0.1)
     penalty_decay: float = traced(0.99)
 
+    aligned_rewards: ClassVar[bool] = False
+    """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option of learners from rewards."""
     counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
     """Whole numbers that must be at least 1."""
     shares: ClassVar[tuple[str, ...]] = ()
@@ -119,12 +122,12 @@ class LearnerState:
 
 @struct.dataclass
 class Played:
-    """A rollout of T periods that an algorithm explored in."""
+    """A rollout of T periods that an algorithm explored in, of which it learns in T' steps (`Worlds.review` periods each)."""
 
     network: NetworkState  # [..., B] after it
-    kept: Any  # [T, ..., B] what `choose` kept
-    stock: jax.Array  # [T + 1, F, B] stock features, those after it too
-    reward: jax.Array  # [T, B]
+    kept: Any  # [T', ..., B] what `choose` kept
+    stock: jax.Array  # [T' + 1, F, B] stock features, those after it too
+    reward: jax.Array  # [T', B]
     short: jax.Array  # [T, B] units of demand not served at once
     contexts: Context  # [T, ..., B]
     last: Context  # [..., B] of the decision after it
@@ -146,7 +149,9 @@ class Learner:
         updates = config.updates
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
-        worlds = Worlds.of(problem, config.envs, config.rollout, problem.horizon, config.preferences)
+        worlds = Worlds.of(
+            problem, config.envs, config.rollout, problem.horizon, config.preferences, config.aligned_rewards
+        )
         if config.penalty != "none":
             worlds = with_moments(worlds)
         return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
@@ -225,8 +230,24 @@ class Learner:
         last, last_stock = jax.vmap(end, in_axes=(BATCH, BATCH, BATCH, axis), out_axes=BATCH)(
             network, last, signals[-env.history :], instance
         )
-        stock = jnp.concatenate([stock, last_stock[None]])
+        steps = slice(None, None, self.worlds.review)
+        stock = jnp.concatenate([stock, last_stock[None]])[steps]
+        kept = jax.tree.map(lambda leaf: leaf[steps], kept)
+        reward = self._aligned(network, reward, trace, instance)
         return Played(network, kept, stock, reward, short, blank or now, last, advice)
+
+    def _aligned(self, network, reward, trace, instance):
+        """Rewards `[T', B]` of the steps of a rollout that left `network`, from those of its periods `[T, B]`."""
+        worlds = self.worlds
+        if worlds.window is None:
+            return reward
+        if worlds.window.lead:
+            nothing = jnp.zeros((worlds.env.topology.edges, worlds.env.topology.products))
+            _, late, _ = rollout(
+                worlds.env, instance, lambda *_: (nothing, None), None, network, trace.beyond, axis=worlds.axis
+            )
+            reward = jnp.concatenate([reward, late])
+        return worlds.window.mean(reward)
 
     def tokens(self, signals: jax.Array, instance: InstanceParams) -> jax.Array:
         """Signals `[W + T, S, B]` as the network reads them, environments first: `[B, W + T, C]`."""
@@ -335,7 +356,10 @@ def make_policy(
         )
     encoder = None
     if config.encoder != "none":
-        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history)
+        series = env.world.demand.locations * env.world.demand.products
+        if config.encoder == "known" and not env.world.demand.covariates:
+            raise UserError("encoder=known sees covariates alone and this demand has none; try encoder=last or none")
+        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history, series=series)
     module = network(
         outputs=decode.outputs,
         series=env.world.demand.locations * env.world.demand.products,

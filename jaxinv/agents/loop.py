@@ -1,5 +1,6 @@
 """The one training loop: compiled stretches of updates, and what happens between them."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -46,10 +47,17 @@ class Trainer:
     ):
         self.agent, self.runs, self.validation, self.worlds_axis = agent, runs, validation, worlds_axis
         self._compiled: dict[int, Any] = {}
+        self._init = jax.jit(lambda agent, key: self._map(lambda agent, key: agent.init(key))(agent, key))
+
+    def on(self, agent: Agent, validation: Validation | None) -> "Trainer":
+        """The same compiled programs for another agent and validation, which may differ in numbers alone."""
+        other = copy.copy(self)
+        other.agent, other.validation = agent, validation
+        return other
 
     def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
-        learner = jax.jit(self._map(lambda agent, key: agent.init(key)))(self.agent, key)
+        learner = self._init(self.agent, key)
         return Training(learner, None if self.validation is None else Best.first(learner.params, self.runs))
 
     def compile(self, state: Training, updates: int) -> None:

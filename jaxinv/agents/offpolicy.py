@@ -6,7 +6,7 @@ the learned ones. Actor, critics and temperature are one tree with one optimiser
 does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss.
 
 Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
-are cut off and never end, so every transition bootstraps.
+are cut off rather than ended, so every transition bootstraps but those after which a problem says that nothing follows.
 """
 
 from dataclasses import dataclass
@@ -36,6 +36,7 @@ class OffPolicyConfig(LearnerConfig):
       batch, steps: transitions of a gradient step, and gradient steps an update.
       discount: of later rewards.
       target_rate: share of the way that the target parameters move at each step.
+      aligned_rewards: see `jaxinv.agents.alignment`.
     """
 
     updates: int = 1000
@@ -47,6 +48,7 @@ class OffPolicyConfig(LearnerConfig):
     steps: int = 8
     discount: float = traced(0.98)
     target_rate: float = traced(0.01)
+    aligned_rewards: bool = False
 
     counts: ClassVar = (*LearnerConfig.counts, "capacity", "batch", "steps")
     shares: ClassVar = ("discount", "target_rate")
@@ -63,11 +65,12 @@ class OffPolicyConfig(LearnerConfig):
 class Transition:
     """One decision and what followed; in a batch with a leading axis."""
 
-    tokens: jax.Array | None  # [W + 1, C] the window of the decision and of the next; None for stock alone
+    tokens: jax.Array | None  # [W + P, C] the window of the decision and of the next, P periods on; None for stock alone
     stock: jax.Array  # [F] stock features
     next_stock: jax.Array  # [F]
     action: Any  # what `choose` kept
     reward: jax.Array  # []
+    follows: jax.Array  # [] 0 where the episode ended, else 1
     advice: Any = None  # what a penalty adds to the reward `[]`, or the `Advised` of penalty=actor
 
 
@@ -91,6 +94,7 @@ class Seen:
     next_stock: jax.Array
     action: Any
     reward: jax.Array
+    follows: jax.Array  # [n] what the value of the next decision counts
     advised: Any = None  # with penalty=actor, [n, ...]
 
 
@@ -165,7 +169,7 @@ class OffPolicy(Learner):
         played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance, teacher)
         on_reward, strayed = self.reward_advice(state, episodes, played)
         played = played if on_reward is None else played.replace(advice=on_reward)
-        transitions = self._transitions(played, signals, instance)
+        transitions = self._transitions(played, signals, instance, self.worlds.follows(after))
         return (after.replace(network=played.network), index, played.reward, strayed), transitions
 
     def _scaled(self, batch, scales):
@@ -183,12 +187,13 @@ class OffPolicy(Learner):
         strayed = jax.vmap(partial(squared_distance, self.policy.decode))(raw, seen.advised)
         return self.actor_penalty(strayed, update)
 
-    def _transitions(self, played: Played, signals, instance) -> Transition:
+    def _transitions(self, played: Played, signals, instance, follows) -> Transition:
         windows = None
         if self.policy.network.encoder is not None:
             tokens = self.tokens(signals, instance)  # [B, W + T, C]
-            rows = jnp.arange(self.config.rollout)[:, None] + jnp.arange(self.policy.history + 1)
-            windows = tokens[:, rows].reshape(-1, self.policy.history + 1, tokens.shape[-1])
+            review = self.worlds.review
+            rows = jnp.arange(0, self.config.rollout, review)[:, None] + jnp.arange(self.policy.history + review)
+            windows = tokens[:, rows].reshape(-1, rows.shape[1], tokens.shape[-1])
 
         def flat(leaf):
             """`[T, ..., B]` to `[B * T, ...]`."""
@@ -201,15 +206,18 @@ class OffPolicy(Learner):
             next_stock=flat(played.stock[1:]),
             action=jax.tree.map(flat, played.kept),
             reward=flat(played.reward),
+            follows=flat(jnp.ones_like(played.reward).at[-1].set(follows)),
             advice=jax.tree.map(flat, played.advice),
         )
 
     def _see(self, params, target, batch: Transition) -> Seen:
-        """A batch with its windows encoded; a window of W + 1 tokens gives the states of both decisions in one pass."""
+        """A batch with its windows encoded; a window of W + P tokens gives the states of both decisions in one pass."""
         state = next_state = target_state = None
         if batch.tokens is not None:
-            states, _ = self.apply(params, "encode", batch.tokens, rows=2)
-            state, next_state = states[:, 0], states[:, 1]
+            states, _ = self.apply(params, "encode", batch.tokens, rows=1 + self.worlds.review)
+            state, next_state = states[:, 0], states[:, -1]
             target_state = self.apply(target, "encode", batch.tokens, rows=1)[0][:, 0]
-        advised = batch.advice if self.config.penalty == "actor" else None
-        return Seen(state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward, advised)
+        return Seen(
+            state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward, batch.follows,
+            advised=batch.advice if self.config.penalty == "actor" else None,
+        )  # fmt: skip

@@ -39,6 +39,7 @@ class PPOConfig(LearnerConfig):
       discount, gae_lambda, clip, value_weight, entropy_weight: of PPO.
       forecast_weight, stockout_weight, pathwise_weight: of the further losses.
       exploration: first log standard deviation of the raw outputs.
+      aligned_rewards: see `jaxinv.agents.alignment`.
     """
 
     epochs: int = 2
@@ -54,6 +55,7 @@ class PPOConfig(LearnerConfig):
     stockout_weight: float = traced(0.1)
     pathwise_weight: float = traced(10.0)
     exploration: float = -1.5
+    aligned_rewards: bool = False
 
     counts: ClassVar = (*LearnerConfig.counts, "epochs", "minibatches")
     shares: ClassVar = ("discount", "gae_lambda")
@@ -79,11 +81,11 @@ class Batch:
     """A rollout as the loss wants it, environments first (minibatches are shares of environments)."""
 
     signals: jax.Array  # [B, W + T, C] tokens
-    stock: jax.Array  # [B, T, F]
-    raw: jax.Array  # [B, T, A]
-    log_prob: jax.Array  # [B, T]
-    advantage: jax.Array  # [B, T]
-    target: jax.Array  # [B, T] of the value
+    stock: jax.Array  # [B, T', F] of the steps, as all that follows up to the value
+    raw: jax.Array  # [B, T', A]
+    log_prob: jax.Array  # [B, T']
+    advantage: jax.Array  # [B, T']
+    target: jax.Array  # [B, T'] of the value
     recent: jax.Array  # [B, T, D * K]
     demand: jax.Array  # [B, T, D * K]
     stockout: jax.Array  # [B, T] whether any demand went unserved
@@ -108,7 +110,7 @@ class PPO(Learner):
         instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         teacher = self.teacher(instance, index)
-        played, last_value = self._collect(state.params, noise_key, episodes, trace, signals, instance, teacher)
+        played, last_value = self._collect(state.params, noise_key, episodes, after, trace, signals, instance, teacher)
         raw, log_prob, values = played.kept
         reward, contexts = played.reward, played.contexts
 
@@ -139,7 +141,7 @@ class PPO(Learner):
         after = after.replace(network=played.network)
         return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
 
-    def _collect(self, params, key, episodes, trace, signals, instance, teacher):
+    def _collect(self, params, key, episodes, after, trace, signals, instance, teacher):
         """Plays the stochastic policy; `Played`, with what the losses need as `kept`, and the value of what it ends in `[B]`."""
         noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 
@@ -152,7 +154,8 @@ class PPO(Learner):
         def last_value(state, stock):
             return self.policy.network.apply(params, state, stock, method="decide").value
 
-        return played, jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
+        last = jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
+        return played, self.worlds.follows(after) * last
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
@@ -175,7 +178,8 @@ class PPO(Learner):
     def _loss(self, params, batch: Batch, replay, reward_scale, update=0):
         numbers = self.numbers
         states, forecast = self.policy.encode_decisions(params, batch.signals)
-        decision = self.policy.network.apply(params, states, batch.stock, method="decide")
+        decided = None if states is None else states[:, :: self.worlds.review]
+        decision = self.policy.network.apply(params, decided, batch.stock, method="decide")
         log_ratio = _log_prob(batch.raw, decision.mean, decision.log_deviation) - batch.log_prob
         ratio = jnp.exp(log_ratio)
         clipped = jnp.clip(ratio, 1 - numbers["clip"], 1 + numbers["clip"])
@@ -192,7 +196,7 @@ class PPO(Learner):
         if forecast is not None:
             metrics["forecast_loss"] = pinball(forecast, batch.demand, batch.recent)
             loss += numbers["forecast_weight"] * metrics["forecast_loss"]
-        coming = _soon(batch.stockout, max(self.config.forecast, 1))
+        coming = _soon(batch.stockout, max(self.config.forecast, 1))[:, :: self.worlds.review]
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
         if batch.advised is not None:
@@ -214,7 +218,7 @@ class PPO(Learner):
 def generalised_advantage(reward, value, last_value, discount, lam):
     """Generalised advantages and value targets (Schulman et al. 2016), `[T, B]` each.
 
-    Episodes are only ever cut off, never ended, so every step bootstraps.
+    Every step bootstraps; the value after the end of an episode, where there is one, is given as 0.
 
     Args:
       reward, value: `[T, B]`; last_value: `[B]` of the state after the last step.

@@ -114,8 +114,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return {**self.world.start_noise, "stock": (self.topology.nodes, self.topology.products)}
 
     def start(self, uniforms: dict[str, jax.Array], params: InstanceParams) -> NetworkState:
-        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`; open pipeline slots hold a given quantity,
-        which is also what was ordered before."""
+        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`, what is below zero being owed; open pipeline slots
+        hold a given quantity, which is also what was ordered before."""
         topology = self.topology
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
@@ -123,9 +123,11 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         pipeline = jnp.where(open_slots[:, None, :], params.initial_pipeline[..., None], 0.0)
         if topology.has("packs"):  # goods that come in packs are there in whole units
             on_hand, pipeline = jnp.round(on_hand), jnp.round(pipeline)
+        backorder = None
+        if topology.backlog:
+            on_hand, backorder = jnp.maximum(on_hand, 0.0), jnp.maximum(-on_hand, 0.0)
         if topology.ages > 1:
             on_hand = jnp.zeros((*on_hand.shape, topology.ages)).at[..., -1].set(on_hand)
-        nothing = jnp.zeros((topology.nodes, topology.products))
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
@@ -133,7 +135,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             due=jnp.broadcast_to(lead_time[:, None], (topology.edges, topology.slots))
             if topology.random_lead_time
             else None,
-            backorder=nothing if topology.backlog else None,
+            backorder=backorder,
             owed=jnp.zeros((topology.edges, topology.products)) if topology.internal_backlog else None,
             orders=jnp.repeat(params.initial_pipeline[..., None], topology.order_memory, -1)
             if topology.order_memory

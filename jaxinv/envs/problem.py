@@ -31,6 +31,8 @@ class Problem:
       labels: what the instances are called.
       held_out: numbers of the instances that a learner is not shown; the best of its policies is chosen on them
         (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
+      test_instances: number of instances in `test` where they are others than those of `train`.
+      ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
     """
 
     env: InventoryNetwork
@@ -42,6 +44,13 @@ class Problem:
     periods_per_year: float = 365.0
     labels: tuple[str, ...] = ()
     held_out: tuple[int, ...] = ()
+    test_instances: int | None = None
+    ends: bool = False
+
+    @property
+    def tested(self) -> int | None:
+        """Number of instances in `test`, or None where there is one."""
+        return self.test_instances or self.instances
 
     @property
     def horizon(self) -> int:

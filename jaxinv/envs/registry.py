@@ -6,6 +6,7 @@ from typing import Any
 import gymnax
 
 from jaxinv.envs.cross_border import CrossBorder
+from jaxinv.envs.deepstock import DeepStock
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
@@ -23,6 +24,7 @@ PRESETS: dict[str, type[Preset]] = {
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
     "cross_border": CrossBorder,
+    "deepstock": DeepStock,
     "retail": Retail,
     "retail_network": RetailNetwork,
 }

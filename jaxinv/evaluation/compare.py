@@ -157,7 +157,7 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     for index, instance, world in _groups(problem, key, paths):
         own = params if policy_axis is None else _take_last(params, index)
         parts.append(_simulate(problem.env, policy, _Size.of(problem), policy_axis, instance, own, world))
-    return _join(parts, problem.instances or paths)
+    return _join(parts, problem.tested or paths)
 
 
 def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> float | None:
@@ -202,7 +202,7 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
     parts = [
         _unavoidable(problem.env, _Size.of(problem), instance, world) for _, instance, world in _groups(problem, key, paths)
     ]
-    return _join(parts, problem.instances or paths)
+    return _join(parts, problem.tested or paths)
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def _groups(
 ) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace]]]:
     """The paths in groups of equal size with their instances and worlds; the last group is filled up."""
     key, axis = jax.random.fold_in(key, HELD_OUT), _Size.of(problem).axis
-    for number, index in enumerate(instance_groups(problem.instances or paths, PATHS)):
+    for number, index in enumerate(instance_groups(problem.tested or paths, PATHS)):
         instance = problem.test
         if problem.instances is not None:
             instance = batch_last(take_instances(problem.test, index))

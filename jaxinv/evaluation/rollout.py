@@ -38,6 +38,7 @@ class WorldTrace:
 
     exogenous: Exogenous  # [T, ..., B]
     signals: jax.Array  # [W - 1 + T, S, B]; row W - 1 + t is the latest that decision t may see
+    beyond: Exogenous | None = None  # [L, ..., B] some periods more, where a learner looks ahead
 
 
 def batch_last(params: InstanceParams) -> InstanceParams:

@@ -1,15 +1,11 @@
 """DeepStock's setting 1: independent demand whose law moves from day to day, orders every second day."""
 
-import numpy as np
-
+from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SPREAD
 from jaxinv.instances.instance import Instance, Published
 
-DAYS, REVIEW, LEAD_TIME = 31, 2, 1
+DAYS = 31
 COUNTED_FROM = REVIEW + LEAD_TIME
 """The days before are those that no order decides."""
-
-SPREAD = 5
-"""Demand of a day is uniform on this many whole numbers from its lowest on."""
 
 DEEPSTOCK = Instance(
     name="DeepStock, setting 1",
@@ -26,8 +22,3 @@ DEEPSTOCK = Instance(
         "cost on test paths, law from 10 paths": Published(0.8678, 1.96 * 0.0095),
     },
 )
-
-
-def lowest_demand() -> np.ndarray:
-    """The lowest demand of each day `[DAYS]`, from the generator and the seed of the published code."""
-    return np.clip(np.random.RandomState(42).normal(10, 4, size=DAYS), 0, 100).astype(int)

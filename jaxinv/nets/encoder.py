@@ -23,17 +23,19 @@ def make_encoder(
     layers: int = 2,
     window: int = 28,
     dtype: jnp.dtype = jnp.float32,
+    series: int = 0,
 ) -> nn.Module:
     """The encoder of that name: it maps `[..., T, C]` to `[..., T, features]` and has a `memory` in tokens.
 
     Args:
-      kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter) or "last" (no state representation: the
-        ablation).
+      kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter), "last" (no state representation: the
+        ablation) or "known" (the covariates of the coming period as they are, and no demand).
       features: width of the state.
       heads: attention heads of the transformer; eq3 has one, gru and last none.
       layers: layers of the transformer, or cells of the gru on top of each other; eq3 has one, last none.
       window: tokens that a state depends on; with last it is one.
       dtype: of the activations; parameters, softmax and states are float32 in any case.
+      series: demand series, the first channels of a token; known leaves them out.
 
     Raises:
       UserError: an unknown kind, a size below 1, or features that are no multiple of the transformer's heads.
@@ -51,7 +53,9 @@ def make_encoder(
         return LiteralEncoder(features, window, dtype)
     if kind == "last":
         return LastEncoder(features, dtype)
-    raise unknown("encoder", kind, ("transformer", "gru", "eq3", "last"))
+    if kind == "known":
+        return KnownEncoder(series)
+    raise unknown("encoder", kind, ("transformer", "gru", "eq3", "last", "known"))
 
 
 class TransformerEncoder(nn.Module):
@@ -185,6 +189,22 @@ class LastEncoder(nn.Module):
         """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
         hidden = nn.gelu(nn.Dense(self.features, dtype=self.dtype)(_latest(signals, rows)))
         return _Refine(self.features, self.dtype)(hidden)
+
+
+class KnownEncoder(nn.Module):
+    """What is known of the coming period, as it is: for problems whose covariates say all that the past can.
+
+    Attributes:
+      series: channels of demand, which come first in a token and are left out.
+    """
+
+    series: int
+
+    memory = 1
+
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]` to states `[..., T, C - series]`, or those of the latest `rows`."""
+        return _latest(signals, rows)[..., self.series :]
 
 
 def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bias: jax.Array) -> jax.Array:

@@ -31,6 +31,11 @@ RATES = 4
 _UNIT_SHIFT = 0.5413249  # softplus(0.5413249) = 1
 
 
+def raw_of(factor):
+    """The raw output that stands for a factor above 0: what `Decode` multiplies its rates by."""
+    return jnp.log(jnp.expm1(factor)) - _UNIT_SHIFT
+
+
 @dataclass(frozen=True)
 class Decode:
     """Turns raw outputs into order quantities.

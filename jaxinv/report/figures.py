@@ -109,3 +109,38 @@ def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.n
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[float, float, float]]]) -> None:
+    """Draws the gap of the best trial so far against the number of trials, with bands; a panel a setting and method.
+
+    Args:
+      curves: by (setting, method, form): gap in %, and its lower and upper end, after 1, 2, … trials.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    settings, methods = (list(dict.fromkeys(of[place] for of in curves)) for place in (0, 1))
+    size = (3.2 * len(methods) + 0.4, 2.5 * len(settings) + 0.6)
+    figure, panels = pyplot.subplots(
+        len(settings), len(methods), figsize=size, squeeze=False, sharex=True, constrained_layout=True
+    )
+    for (setting, method, form), curve in curves.items():
+        panel = panels[settings.index(setting), methods.index(method)]
+        trials = range(1, len(curve) + 1)
+        mean, low, high = zip(*curve)
+        color = LEARNED if form == "base" else RULE
+        panel.plot(trials, mean, color=color, linewidth=1.5, label=form)
+        panel.fill_between(trials, low, high, color=color, alpha=0.25, linewidth=0)
+        panel.set_title(f"setting {setting}, {method}", fontsize=9)
+        panel.set_yscale("symlog", linthresh=1.0)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in panels[-1]:
+        panel.set_xlabel("trials")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("gap, %")
+    panels[0, 0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

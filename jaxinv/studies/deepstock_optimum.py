@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.demand.deepstock import REVIEW, SPREAD, lowest_demand
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.demand.processes import TableParams
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import rollout
 from jaxinv.exact.finite_horizon import Plan, backward_induction
 from jaxinv.exact.mdp import Grid, tabulate
-from jaxinv.instances.deepstock import COUNTED_FROM, DAYS, REVIEW, SPREAD, lowest_demand
+from jaxinv.instances.deepstock import COUNTED_FROM, DAYS
 
 LOWEST, HIGHEST, LARGEST = -100, 200, 100
 """Stock and order that the published programme looks at."""
@@ -28,9 +29,9 @@ def plan(problem: Problem, law: np.ndarray) -> Plan:
       law: `[DAYS, SPREAD]` probability of each step of demand above the lowest of the day.
     """
     grid = Grid.of(problem.env.topology, (LOWEST,), (HIGHEST,), (LARGEST,))
-    most = int(lowest_demand().max()) + SPREAD
+    most = int(lowest_demand(DAYS).max()) + SPREAD
     tables = []
-    for low, mass in zip(lowest_demand(), law):
+    for low, mass in zip(lowest_demand(DAYS), law):
         below = np.zeros(most)
         below[low : low + SPREAD] = mass
         cdf = jnp.asarray(np.cumsum(below)[:-1, None, None], jnp.float32)
@@ -55,7 +56,7 @@ def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 2) -> np.
     """Cost a counted day `[TEST]` of the policy that is optimal under a law, on paths of the true one."""
     env, params = problem.env, problem.train
     found = plan(problem, law)
-    demand = lowest_demand()[:, None] + np.random.default_rng(seed).integers(SPREAD, size=(DAYS, TEST))
+    demand = lowest_demand(DAYS)[:, None] + np.random.default_rng(seed).integers(SPREAD, size=(DAYS, TEST))
     empty = env.start({"stock": jnp.zeros((1, 1))}, params.replace(initial_low=jnp.zeros((1, 1)), initial_high=jnp.zeros((1, 1))))
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, TEST)), empty)
     _, reward, _ = rollout(

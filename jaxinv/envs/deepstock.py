@@ -1,0 +1,149 @@
+"""The synthetic study of DeepStock (seed 003): a store with backlog that orders every second day, on a few recorded trajectories."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand import deepstock as published
+from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Trajectories
+from jaxinv.demand.exogenous import World
+from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
+from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import UserError, unknown
+
+PATHS = {1: (10, 10), 2: (10, 10), 3: (5, 5), 4: (5, 5)}
+"""Trajectories to train and to choose policies on, as published."""
+
+UNITS = {1: 1.0, 2: 7.5, 3: 7.5, 4: 12.5}
+"""Unit of each setting's feature: the mean of its law, and one review in setting 1."""
+
+LARGEST_ORDER = 100.0
+"""The published bound on orders; it bounds the action space and no policy here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepStock(Preset):
+    """A store with lead time 1 and orders every 2 days, on trajectories of one of the four published laws.
+
+    The loss is the paper's: 1 / (T - L) times the sum over days L + 1 .. T of shortage_cost * owed + holding_cost * on hand.
+    As in the published code, two days of demand before the first order are owed when an episode begins. A policy sees the stock
+    and the setting's one feature (`jaxinv.demand.deepstock`), scaled to the order of 1.
+
+    What differs from the published code: orders have no upper limit; the network sees stock in units of typical demand; and
+    learners explore (the published DDPG does not).
+
+    Attributes:
+      setting: 1 independent, 2 autoregressive, 3 the same with fewer trajectories, 4 normal every second day.
+      training, validation: trajectories to learn on, and to choose the best policy on; 0 for as many as published. In
+        setting 4 each is a SKU with a sigma of its own; those of validation are the same SKUs again.
+      testing: trajectories to judge on; in setting 4 for each SKU.
+      horizon: T, days.
+      instance_seed: of the trajectories; 42 gives the published ones.
+    """
+
+    setting: int = 1
+    training: int = 0
+    validation: int = 0
+    testing: int = 100
+    holding_cost: float = 0.1
+    shortage_cost: float = 0.9
+    horizon: int = 29
+    integer_orders: bool = False
+    instance_seed: int = 42
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.setting not in SETTINGS:
+            raise unknown("setting", str(self.setting), map(str, SETTINGS))
+        not_negative(self, "training", "validation", "holding_cost", "shortage_cost", "instance_seed")
+        positive(self, "testing")
+        if self.horizon < REVIEW + LEAD_TIME:
+            raise UserError(f"horizon={self.horizon} must be at least {REVIEW + LEAD_TIME}: the days that one order decides")
+        if self.history != 1:
+            raise UserError(f"history={self.history}: a policy of this study sees one feature of each day; leave history at 1")
+
+    def build(self) -> Problem:
+        train, held_out, test = self.trajectories()
+        shown, scale = self.learned_from, train.demand.mean()
+        learned = Trajectories(*map(np.concatenate, zip(train, held_out)))
+        topology = Topology(
+            nodes=1,
+            sources=(SUPPLIER,),
+            destinations=(0,),
+            demand_nodes=(0,),
+            lead_times=(LEAD_TIME,),
+            backlog=True,
+            mechanisms=frozenset({"review"} | ({"packs"} if self.integer_orders else set())),
+            node_names=("store",),
+            edge_names=("supplier-store",),
+        )
+        params = self._params(topology, learned, scale)
+        first = jax.tree.map(lambda leaf: leaf[0], params)
+        return Problem(
+            env=InventoryNetwork(topology, World(Replay(known_covariates=1)), first, self.history, "deepstock"),
+            train=params,
+            test=self._params(topology, test, scale),
+            instances=len(learned.demand),
+            test_instances=len(test.demand),
+            test_periods=self.horizon,
+            warm_up=LEAD_TIME,
+            ends=True,
+            held_out=tuple(range(shown, len(learned.demand))),
+        )
+
+    @property
+    def learned_from(self) -> int:
+        """Trajectories to learn on."""
+        return self.training or PATHS[self.setting][0]
+
+    def trajectories(self) -> tuple[Trajectories, Trajectories, Trajectories]:
+        """The trajectories to train, validate and test on, with `REVIEW` days before the first order."""
+        train, held_out = self.learned_from, self.validation or PATHS[self.setting][1]
+        if self.setting == 4 and not self.validation:
+            held_out = train
+        sigmas, testing = None, self.testing
+        if self.setting == 4:
+            skus = published.sigmas(train)
+            sigmas = np.concatenate([skus, np.resize(skus, held_out), np.repeat(skus, testing)])
+            testing *= train
+        drawn = published.generate(
+            self.setting, train + held_out + testing, self.horizon + REVIEW, self.instance_seed, sigmas
+        )
+        cuts = (slice(0, train), slice(train, train + held_out), slice(train + held_out, None))
+        return tuple(drawn.take(cut) for cut in cuts)
+
+    def _params(self, topology: Topology, paths: Trajectories, scale: float) -> InstanceParams:
+        """Parameters of an instance a trajectory."""
+        count = len(paths.demand)
+
+        def same(value, *shape):
+            return jnp.full((count, *shape), value, jnp.float32)
+
+        owed = -paths.demand[:, :REVIEW].sum(1)[:, None, None]
+        before = REVIEW - self.history  # the trace begins with the history of the first order
+        return InstanceParams(
+            max_steps_in_episode=jnp.full(count, self.horizon, jnp.int32),
+            holding=same(self.holding_cost, 1, 1),
+            shortage=same(self.shortage_cost, 1, 1),
+            weights=jnp.tile(weight_vector(self.weights, topology), (count, 1)),
+            scale=same(scale, 1, 1),
+            initial_low=jnp.asarray(owed, jnp.float32),
+            initial_high=jnp.asarray(owed, jnp.float32),
+            initial_pipeline=same(0.0, 1, 1),
+            lead_time=same(LEAD_TIME, 1),
+            review_period=same(REVIEW, 1),
+            max_order=same(LARGEST_ORDER, 1, 1),
+            pack_size=same(1.0, 1, 1) if self.integer_orders else None,
+            demand=TraceParams(
+                demand=jnp.asarray(paths.demand[:, before:, None, None], jnp.float32),
+                covariates=jnp.asarray(paths.feature[:, before:, None] / UNITS[self.setting], jnp.float32),
+                first=jnp.zeros(count, jnp.int32),
+                last=jnp.zeros(count, jnp.int32),
+                level_spread=same(0.0),
+            ),
+        )
