@@ -3,18 +3,27 @@
 One update plays T periods in all environments, encodes their signals once, and improves the network for a few epochs of
 minibatches of whole environments:
 
-    L = L_PPO + c_V L_V + c_fc L_fc + c_so L_so + c_path L_path - c_H H
+    L = c_PPO L_PPO + c_V L_V + c_Q L_Q + c_fc L_fc + c_so L_so + c_path L_path - c_H H
 
 L_PPO is the clipped surrogate on generalised advantages, L_V the squared value error, L_fc the pinball loss of the demand
 quantiles, L_so the cross-entropy of a coming stock-out, and L_path the cost of the mode policy on the same noise,
-differentiated through the simulator; its weight 0 leaves plain PPO.
+differentiated through the simulator; its weight 0 leaves plain PPO, and c_PPO = 0 the pathwise gradient alone.
+
+L_Q is the error of values Q(s, g) of order-up-to multipliers g on the grid `LEVELS` (seed 000, equation 7), each order a
+branch of its own as in `jaxinv.agents.dqn`, on the transitions of the rollout, its target from the network before the update:
+
+    L_Q = mean_b Huber(Q_b(s, g(a_b)) - r - discount * mean_b' max_k Q'_b'(s', g_k)),   g(a) the level nearest to what a orders
+
+Q does not act. It ranks actions, and is what a student is taught with (`jaxinv.adapt.distill`).
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -24,6 +33,10 @@ from jaxinv.agents.scales import Scales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
+from jaxinv.policies.decode import factor
+
+LEVELS = np.arange(9) * 0.25
+"""Order-up-to multipliers, in units of recent demand over the coverage, that actions are valued at."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +47,10 @@ class PPOConfig(LearnerConfig):
       epochs, minibatches: passes over a rollout, and the shares of environments each pass is cut into.
       forecast: periods the forecast head looks ahead; 0 for none.
       pathwise: whether the pathwise loss is there at all.
+      action_values: whether actions are valued on the grid `LEVELS`; for form=base.
+      policy_weight: of L_PPO.
       discount, gae_lambda, clip, value_weight, entropy_weight: of PPO.
-      forecast_weight, stockout_weight, pathwise_weight: of the further losses.
+      forecast_weight, stockout_weight, pathwise_weight, q_weight: of the further losses.
       exploration: first log standard deviation of the raw outputs.
     """
 
@@ -43,6 +58,8 @@ class PPOConfig(LearnerConfig):
     minibatches: int = 4
     forecast: int = 7
     pathwise: bool = True
+    action_values: bool = False
+    policy_weight: float = traced(1.0)
     discount: float = traced(0.99)
     gae_lambda: float = traced(0.95)
     clip: float = traced(0.2)
@@ -51,6 +68,7 @@ class PPOConfig(LearnerConfig):
     forecast_weight: float = traced(1.0)
     stockout_weight: float = traced(0.1)
     pathwise_weight: float = traced(10.0)
+    q_weight: float = traced(0.5)
     exploration: float = -1.5
 
     counts: ClassVar = (*LearnerConfig.counts, "epochs", "minibatches")
@@ -63,6 +81,8 @@ class PPOConfig(LearnerConfig):
             raise UserError(f"envs={self.envs} must be a multiple of minibatches={self.minibatches}")
         if self.forecast and self.encoder == "none":
             object.__setattr__(self, "forecast", 0)
+        if self.action_values and self.form != "base":
+            raise UserError(f"action_values are of order-up-to multipliers, the action of form=base alone, not {self.form}")
 
 
 @struct.dataclass
@@ -85,15 +105,21 @@ class Batch:
     recent: jax.Array  # [B, T, D * K]
     demand: jax.Array  # [B, T, D * K]
     stockout: jax.Array  # [B, T] whether any demand went unserved
+    q_target: jax.Array | None = None  # [B, T] of the values of actions
 
 
 @struct.dataclass
 class PPO(Learner):
     """PPO as an `Agent`."""
 
+    network: ClassVar[type[nn.Module]] = ActorCritic
+
     @classmethod
     def make_policy(cls, env, config):
-        return make_policy(env, config, ActorCritic, horizon=config.forecast, log_deviation=config.exploration)
+        levels = len(LEVELS) if config.action_values else 0
+        return make_policy(
+            env, config, cls.network, horizon=config.forecast, log_deviation=config.exploration, levels=levels
+        )
 
     def init(self, key: jax.Array) -> PPOState:
         return PPOState(**vars(super().init(key)), scales=Scales.fresh())
@@ -104,49 +130,57 @@ class PPO(Learner):
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
-        network, collected = self._collect(state.params, noise_key, episodes, trace, signals, instance)
-        raw, log_prob, stock, values, last_value, reward, short, contexts = collected
-
-        scales = state.scales.follow(reward, self.numbers["discount"])
-        advantage, target = generalised_advantage(
-            (reward - scales.reward_mean) / scales.return_deviation, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
+        network, batch, replay, scales, reward = self.collect(
+            state.params, noise_key, episodes, trace, signals, instance, state.scales
         )
-        batch = Batch(
-            signals=self.tokens(signals, instance),
-            stock=_env_first(stock),
-            raw=_env_first(raw),
-            log_prob=log_prob.T,
-            advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
-            target=target.T,
-            recent=_env_first(_flat(contexts.recent)),
-            demand=_env_first(_flat(trace.exogenous.demand)),
-            stockout=(short > 0).T.astype(jnp.float32),
-        )
-        replay = (episodes.network, trace, contexts, instance)
         params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
         cost = -reward.mean()
         metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
         after = after.replace(network=network)
         return PPOState(params, optimiser, after, index, key, state.update + 1, scales), metrics
 
-    def _collect(self, params, key, episodes, trace, signals, instance):
-        """Plays the stochastic policy; returns the final stock and what the losses need, batch last."""
+    def collect(self, params, key, episodes, trace, signals, instance, scales):
+        """Plays the stochastic policy on noise that is given.
+
+        Args:
+          episodes: whose stock the play begins with; trace, signals: see `Worlds.play_ahead`.
+
+        Returns:
+          The stock after it, the `Batch` and the replay that `loss` wants, the scales after it, and rewards `[T, B]`.
+        """
         noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 
         def choose(decision, noise):
             raw = decision.mean + jnp.exp(decision.log_deviation) * noise
-            return raw, (raw, _log_prob(raw, decision.mean, decision.log_deviation), decision.value)
+            log_prob = _log_prob(raw, decision.mean, decision.log_deviation)
+            return raw, (raw, log_prob, decision.value, _best(decision))
 
         played = self.explore(params, choose, noise, episodes, trace, signals, instance)
-        raw, log_prob, values = played.kept
+        raw, log_prob, values, best = played.kept
 
-        def last_value(state, stock):
-            return self.policy.network.apply(params, state, stock, method="decide").value
+        def last(state, stock):
+            decision = self.policy.network.apply(params, state, stock, method="decide")
+            return decision.value, _best(decision)
 
-        last = jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
-        return played.network, (
-            raw, log_prob, played.stock[:-1], values, last, played.reward, played.short, played.contexts
-        )  # fmt: skip
+        last_value, last_best = jax.vmap(last, in_axes=BATCH)(played.last.state, played.stock[-1])
+        discount, reward = self.numbers["discount"], played.reward
+        scales = scales.follow(reward, discount)
+        scaled = (reward - scales.reward_mean) / scales.return_deviation
+        advantage, target = generalised_advantage(scaled, values, last_value, discount, self.numbers["gae_lambda"])
+        batch = Batch(
+            signals=self.tokens(signals, instance),
+            stock=_env_first(played.stock[:-1]),
+            raw=_env_first(raw),
+            log_prob=log_prob.T,
+            advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
+            target=target.T,
+            recent=_env_first(_flat(played.contexts.recent)),
+            demand=_env_first(_flat(trace.exogenous.demand)),
+            stockout=(played.short > 0).T.astype(jnp.float32),
+            q_target=None if best is None else (scaled + discount * jnp.concatenate([best[1:], last_best[None]])).T,
+        )
+        replay = (episodes.network, trace, played.contexts, instance)
+        return played.network, batch, replay, scales, reward
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
@@ -158,7 +192,7 @@ class PPO(Learner):
             part = jax.tree.map(lambda leaf: leaf[index], batch)
             last = jax.tree.map(lambda leaf: leaf[..., index], (network, trace, contexts))
             own = instance if self.worlds.axis is None else jax.tree.map(lambda leaf: leaf[..., index], instance)
-            grads, metrics = jax.grad(self._loss, has_aux=True)(params, part, (*last, own), reward_scale)
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, part, (*last, own), reward_scale)
             return self.descend(params, opt, grads, state.update), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         orders = jax.vmap(lambda key: jax.random.permutation(key, config.envs))(jax.random.split(key, config.epochs))
@@ -166,7 +200,8 @@ class PPO(Learner):
         (params, opt), metrics = jax.lax.scan(step, (state.params, state.optimiser), orders)
         return params, opt, {name: values.mean() for name, values in metrics.items()}
 
-    def _loss(self, params, batch: Batch, replay, reward_scale):
+    def loss(self, params, batch: Batch, replay, reward_scale):
+        """The loss on what `collect` gave, and its parts."""
         numbers = self.numbers
         states, forecast = self.policy.encode_decisions(params, batch.signals)
         decision = self.policy.network.apply(params, states, batch.stock, method="decide")
@@ -176,7 +211,7 @@ class PPO(Learner):
         surrogate = -jnp.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
         value = jnp.mean((decision.value - batch.target) ** 2)
         entropy = jnp.sum(decision.log_deviation) + 0.5 * decision.log_deviation.size * jnp.log(2 * jnp.pi * jnp.e)
-        loss = surrogate + numbers["value_weight"] * value - numbers["entropy_weight"] * entropy
+        loss = numbers["policy_weight"] * surrogate + numbers["value_weight"] * value - numbers["entropy_weight"] * entropy
         metrics = {
             "surrogate": surrogate,
             "value_loss": value,
@@ -189,6 +224,10 @@ class PPO(Learner):
         coming = _soon(batch.stockout, max(self.config.forecast, 1))
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
+        if self.config.action_values:
+            q = jnp.take_along_axis(decision.q, nearest_level(batch.raw)[..., None], -1)[..., 0]
+            metrics["q_loss"] = optax.huber_loss(q, batch.q_target[..., None]).mean()
+            loss += numbers["q_weight"] * metrics["q_loss"]
         if self.config.pathwise:
             metrics["mode_cost"] = self._mode_cost(params, states, replay)
             loss += numbers["pathwise_weight"] * metrics["mode_cost"] / reward_scale
@@ -200,6 +239,16 @@ class PPO(Learner):
         if states is not None:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
         return -self.play_mode(params, network, trace, contexts, instance)[1].mean()
+
+
+def nearest_level(raw: jax.Array) -> jax.Array:
+    """The number of the level of `LEVELS` that is nearest to what raw outputs order up to, of the same shape."""
+    return jnp.abs(factor(raw)[..., None] - LEVELS).argmin(-1)
+
+
+def _best(decision):
+    """The value of the best level, a mean over orders; None where actions are not valued."""
+    return None if decision.q is None else decision.q.max(-1).mean(-1)
 
 
 def generalised_advantage(reward, value, last_value, discount, lam):

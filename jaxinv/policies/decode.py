@@ -58,7 +58,7 @@ class Decode:
           raw: `[outputs]`.
           rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
         """
-        factors = jax.nn.softplus(raw.reshape(*rates.shape[:2], -1) + _UNIT_SHIFT)
+        factors = factor(raw.reshape(*rates.shape[:2], -1))
         if self.form in ("coeff", "both"):
             rate = jnp.mean(factors * rates, -1)
         else:
@@ -67,3 +67,8 @@ class Decode:
             return rate * observation.instance.review_period[:, None]
         target = rate * echelon_coverage(self.topology, observation.instance)[:, None]
         return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+
+
+def factor(raw: jax.Array) -> jax.Array:
+    """What raw outputs multiply a rate by: s(o) above."""
+    return jax.nn.softplus(raw + _UNIT_SHIFT)
