@@ -84,7 +84,7 @@ def test_scaled_table_is_monotone_and_whole():
     for factor in (0.2, 0.7, 0.99, 1.0, 1.3, 2.0):
         scaled = np.asarray(quantiles.scaled_from_table(uniform, cdf[:, None], factor))
         assert (np.diff(scaled, axis=0) >= 0).all() and (scaled == np.round(scaled)).all() and (scaled >= 0).all()
-        assert scaled.mean() == pytest.approx(factor * float(own.mean()), rel=0.03)
+        assert scaled.mean() == pytest.approx(factor * float(own.mean()), rel=0.06)
     np.testing.assert_array_equal(quantiles.scaled_from_table(uniform, cdf[:, None], 1.0), own)
 
 
