@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnax
 
+from jaxinv.envs.causal_store import CausalStore
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
@@ -22,6 +23,7 @@ PRESETS: dict[str, type[Preset]] = {
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
     "cross_border": CrossBorder,
+    "causal_store": CausalStore,
     "retail": Retail,
 }
 
