@@ -4,7 +4,7 @@ Each day the policy orders, the day comes, and the clocks that a run has switche
 
 - short: steps down the gradient on the latest noise, within a trust region, taken back weekly where they do not help;
 - medium: each week a student is taught on the same states, and acts from the day on which it passes the gate;
-- long: when a detector alarms, a retraining on the scenario that the change is estimated to be. The days before it are
+- long: when a detector alarms (`jaxinv.adapt.streams`), a retraining on the scenario that the change is estimated to be. The days before it are
   replayed as if they had come after it (equation 10, its second part), for some weeks and with a larger step.
 
 Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and numbers; their switches are
@@ -24,6 +24,7 @@ from flax import struct
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example
 from jaxinv.adapt.gate import Verdict, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent
+from jaxinv.adapt.streams import Streams
 from jaxinv.agents.ppo import PPO
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -37,9 +38,6 @@ LOOK_BACK = 7
 
 TOTALS = ("demand", "forecast_error", "sold", "on_hand")
 """Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end of the day."""
-
-EIGHTY_PERCENT = 2.563
-"""Standard deviations of a normal law between its quantiles at 10 and 90%."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,6 @@ class ClocksState:
     student: StudentState | None
     promoted: jax.Array  # [] bool: the student acts
     network: NetworkState  # [..., B]
-    detector: Any
     started: jax.Array  # [] day on which the last retraining began; -inf before the first
     changed: jax.Array  # [] day on which the last change is taken to have come; -inf before the first
 
@@ -106,8 +103,6 @@ class Diary:
     short: jax.Array  # [B] units of demand not served
     risk: jax.Array  # [B] logit of a coming stock-out, as the policy's head says
     totals: jax.Array  # [len(TOTALS)] over all instances
-    residual: jax.Array  # [2] of demand and of lead times
-    alarm: jax.Array  # [] bool
     kl: jax.Array  # [] largest KL divergence of a step
     rolled_back: jax.Array  # [] bool, on the last day of a week: what was learned in it was taken back
     promoted: jax.Array  # [] bool: a student acts
@@ -120,94 +115,83 @@ class Clocks:
 
     Attributes:
       env: the network that orders are really placed on, whole packs and all; policies learn on divisible orders.
-      detector: `init() -> state`, `step(state, residual [2]) -> (state, alarm)`; None for no alarms.
     """
 
     config: ClocksConfig = struct.field(pytree_node=False)
     env: InventoryNetwork = struct.field(pytree_node=False)
-    detector: Any = struct.field(pytree_node=False)
     agent: PPO
     tuner: FineTuner  # on the even instances
     distiller: Distiller | None
 
     @classmethod
-    def create(cls, env: InventoryNetwork, agent: PPO, config: ClocksConfig, batch: int, detector: Any = None) -> "Clocks":
+    def create(cls, env: InventoryNetwork, agent: PPO, config: ClocksConfig, batch: int) -> "Clocks":
         """Clocks of an agent's policy on streams of `batch` instances, an even number."""
         if batch < 4 or batch % 2:
             raise UserError(f"a stream of {batch} instances cannot be halved to learn and to judge; give an even number of 4 or more")
         distiller = None if config.student is None else Distiller.create(agent, config.student)
-        return cls(config, env, detector, agent, FineTuner.create(agent, config.online, batch // 2), distiller)
+        return cls(config, env, agent, FineTuner.create(agent, config.online, batch // 2), distiller)
 
-    def run(
-        self, params: Any, switches: Switches, key: jax.Array, network: NetworkState, worlds: WorldTrace,
-        instance: InstanceParams,
-    ) -> tuple[ClocksState, Diary]:  # fmt: skip
+    def run(self, params: Any, switches: Switches, key: jax.Array, streams: Streams) -> tuple[ClocksState, Diary]:
         """Runs `[C, V]` of them through the streams.
 
         Args:
           params: of the policy `[C, V, ...]`.
           switches: `[C, V]`.
-          network: stock at the start of every stream `[..., B]`.
-          worlds: T days `[C, T, ..., B]`; the first `config.online.days` are history that the policy plays as it is.
-          instance: parameters `[..., B]`.
+          streams: C of T days; the first `config.online.days` are history that the policy plays as it is.
 
         Returns:
           The states at the end, and the diary `[C, V, T - days, ...]`.
         """
+        network, worlds, alarms, instance = streams
         lead_in = self.config.online.days
         days = worlds.exogenous.demand.shape[1]
         if days <= lead_in:
             raise UserError(f"a stream of {days} days is over before its history of {lead_in} days is; give a longer one")
 
         def over(function):
-            """Maps a function of (run, switches, world) over worlds and runs."""
-            return jax.vmap(jax.vmap(function, in_axes=(0, 0, None)), in_axes=0)
+            """Maps a function of (run, switches, world, alarm today) over worlds and runs."""
+            return jax.vmap(jax.vmap(function, in_axes=(0, 0, None, None)), in_axes=0)
 
-        def begin(params, switches, world):
+        def begin(params, switches, world, alarm):
             return self._begin(params, key, network)
 
-        state = over(begin)(params, switches, worlds)
+        state = over(begin)(params, switches, worlds, alarms[:, 0])
 
         def lead(state, day):
-            def live(state, switches, world):
+            def live(state, switches, world, alarm):
                 return self._live(state, day, world, instance)[0]
 
-            return over(live)(state, switches, worlds), None
+            return over(live)(state, switches, worlds, alarms[:, day]), None
 
         state, _ = jax.lax.scan(lead, state, jnp.arange(lead_in))
 
         def live(state, day):
-            def work(state, switches, world):
-                return self._day(state, switches, jax.random.fold_in(key, day), day, world, instance)
+            def work(state, switches, world, alarm):
+                return self._day(state, switches, jax.random.fold_in(key, day), day, alarm, world, instance)
 
-            def weekly(state, switches, world):
+            def weekly(state, switches, world, alarm):
                 return self._week(state, switches, day, world, instance)
 
-            def nothing(state, switches, world):
+            def nothing(state, switches, world, alarm):
                 return state, (jnp.bool_(False), jnp.float32(jnp.nan))
 
-            state, diary = over(work)(state, switches, worlds)
-            state, (rolled_back, bound) = jax.lax.cond(
-                day % WEEK == WEEK - 1, over(weekly), over(nothing), state, switches, worlds
-            )
+            today = (switches, worlds, alarms[:, day])
+            state, diary = over(work)(state, *today)
+            weekday = day % WEEK
+            state, (rolled_back, bound) = jax.lax.cond(weekday == WEEK - 1, over(weekly), over(nothing), state, *today)
             return state, diary.replace(rolled_back=rolled_back, bound=bound)
 
         state, diary = jax.lax.scan(live, state, jnp.arange(lead_in, days))
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), diary)
 
     def _begin(self, params, key, network) -> ClocksState:
-        student = None if self.distiller is None else self.distiller.init(key, example(self.agent))
-        detector = None if self.detector is None else self.detector.init()
+        student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
         never = jnp.float32(-jnp.inf)
-        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, detector, never, never)
+        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, never, never)
 
-    def _day(self, state, switches, key, day, world, instance):
+    def _day(self, state, switches, key, day, alarm, world, instance):
         """A day and the daily clocks."""
         state, lived = self._live(state, day, world, instance)
-        alarm = jnp.bool_(False)
-        if self.detector is not None:
-            detector, alarm = self.detector.step(state.detector, lived["residual"])
-            state = state.replace(detector=detector)
         state, retrains, changed = self._retraining(state, switches, day, alarm)
         rate = jnp.where(retrains, self.config.boost, switches.short)
         recent = self._recent(world, day + 1, instance)
@@ -221,7 +205,7 @@ class Clocks:
             return online, metrics["kl"]
 
         online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
-        diary = Diary(**lived, alarm=alarm, kl=kl.max(), rolled_back=None, promoted=state.promoted, bound=None)
+        diary = Diary(**lived, kl=kl.max(), rolled_back=None, promoted=state.promoted, bound=None)
         return state.replace(online=online), diary
 
     def _live(self, state, day, world, instance):
@@ -240,27 +224,13 @@ class Clocks:
                 order = jnp.where(state.promoted, taught, order)
             network, outcome = env.transition(network, order, exogenous, instance)
             rate, demand = context.recent.reshape(-1), exogenous.demand.reshape(-1)
-            low, median, high = jnp.moveaxis(context.forecast[0], -1, 0) * rate
-            spread = (high - low) / EIGHTY_PERCENT + 0.1 * rate
-            totals = jnp.stack([demand.sum(), jnp.abs(demand - median).sum(), outcome.sold.sum(), outcome.on_hand.sum()])
-            lived = dict(cost=-outcome.reward, short=outcome.short.sum(), risk=risk, totals=totals)
-            return network, lived, (demand - median) / spread
+            error = jnp.abs(demand - context.forecast[0, :, 1] * rate)
+            totals = jnp.stack([demand.sum(), error.sum(), outcome.sold.sum(), outcome.on_hand.sum()])
+            return network, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=risk, totals=totals)
 
-        network, lived, error = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
+        network, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
         lived["totals"] = lived["totals"].sum(BATCH)
-        lived["residual"] = jnp.stack([error.mean(), self._late(world, day, instance)])
         return state.replace(network=network), lived
-
-    def _late(self, world, day, instance):
-        """Mean excess over the quoted lead time, as a share of it, of orders that arrive today; 0 without any."""
-        if world.exogenous.lead_time is None:
-            return jnp.float32(0.0)
-        longest = self.env.topology.max_lead_time
-        placed = day - jnp.arange(1, longest + 1)
-        lead_time = world.exogenous.lead_time[jnp.maximum(placed, 0)]  # [longest, E, B]
-        arrives = (lead_time == (day - placed)[:, None, None]) & (placed >= 0)[:, None, None]
-        excess = jnp.where(arrives, lead_time / jnp.maximum(instance.lead_time, 1.0) - 1.0, 0.0)
-        return excess.sum() / jnp.maximum(arrives.sum(), 1)
 
     def _retraining(self, state, switches, day, alarm):
         """Whether a run retrains today, and whether it does so for a change that it believes in."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
 from jaxinv.adapt.online import OnlineConfig
-from jaxinv.adapt.streams import StreamConfig, play_streams
+from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import stack_agents
 from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
 from jaxinv.config import resolve
@@ -102,8 +102,8 @@ class AblationConfig:
 
 
 QUICK = (
-    "seeds=2", "skus=8", "updates=12", "learner.envs=8", "rollout=28", "history=14", "features=8", "heads=2", "layers=1",
-    "learner.hidden=16,16", "online.days=21", "segment=28", "ocean_lead_times=7,10", "max_lead_time=20",
+    "seeds=2", "skus=8", "updates=12", "learner.envs=8", "rollout=28", "history=14", "learner.features=8", "learner.heads=2",
+    "learner.layers=1", "learner.hidden=16,16", "online.days=21", "segment=28", "ocean_lead_times=7,10", "max_lead_time=20",
 )  # fmt: skip
 """The same code at a size of minutes; what is learned there says nothing about the modules."""
 
@@ -141,11 +141,13 @@ class Ablation(NamedTuple):
     config: AblationConfig
     agent: SwitchedPPO
     clocks: Clocks
-    streams: tuple
+    streams: Streams
 
     @classmethod
     def of(cls, config: AblationConfig) -> "Ablation":
-        problem, streams = play_streams(config.instance, config.stream, config.clocks.online.days, config.seed)
+        problem = changeable(config.instance.build(), config.stream.scenarios)
+        key = jax.random.fold_in(jax.random.key(config.seed), 1)
+        streams = one_after_another(problem, config.stream, config.clocks.online.days, key)
         agent = SwitchedPPO.create(problem, config.learner)
         clocks = Clocks.create(problem.env, agent, config.clocks, problem.instances)
         return cls(config, agent, clocks, streams)
@@ -180,8 +182,7 @@ def _program(agents, clocks, keys, index, switches, streams, updates):
     update = jax.vmap(lambda agent, learner: agent.update(learner)[0], in_axes=(axes, 0))
     learners, _ = jax.lax.scan(lambda learners, _: (update(agents, learners), None), learners, length=updates)
     params = jax.tree.map(lambda leaf: leaf[index][None], learners.params)
-    network, worlds, instance = streams
-    _, diary = clocks.run(params, switches, jax.random.key(0), network, worlds, instance)
+    _, diary = clocks.run(params, switches, jax.random.key(0), streams)
     return jax.tree.map(lambda leaf: leaf[0], diary)
 
 
