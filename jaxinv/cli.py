@@ -344,3 +344,14 @@ def enable_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     # Programs that compile faster than this are not worth the disk.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def many_runs() -> None:
+    """Keeps XLA from sharing one operation out among threads; call it before jax is first used.
+
+    On a CPU of few cores, programs that map many runs side by side can otherwise stand still for ever: the threads of XLA's
+    pool wait for each other (seen with jaxlib 0.10 on two cores; https://github.com/PyAutoLabs/PyAutoFit/issues/1530).
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()

@@ -3,7 +3,7 @@
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances",)
+STUDIES = ("instances", "ablation", "adaptation")
 """Modules of `jaxinv.studies`."""
 
 
