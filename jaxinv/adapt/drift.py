@@ -82,7 +82,9 @@ class PageHinkley:
         return PageHinkleyState(days, mean, up, down), statistic
 
 
-DETECTORS = {"CUSUM": Cusum(), "Page-Hinkley": PageHinkley()}
+DETECTORS = {"CUSUM": Cusum(slack=0.25), "Page-Hinkley": PageHinkley()}
+"""What is compared. A quarter of a deviation as slack notices changes that are slight beside a day's noise, at the price of a
+few days for large ones."""
 
 
 @partial(jax.jit, static_argnums=0)
@@ -137,15 +139,21 @@ def delay(found: np.ndarray, start: int) -> np.ndarray:
 # Residuals
 
 
-def forecast_residuals(demand: jax.Array, expected: jax.Array | None = None, smoothing: float = 0.03) -> jax.Array:
-    """Standardised residuals e_t `[T]` of n series: the mean of (demand - forecast) / deviation, times sqrt(n).
+def forecast_residuals(demand: jax.Array, expected: jax.Array | None = None, smoothing: float = 0.01) -> jax.Array:
+    """Residuals e_t `[T]` of n series together, those of a common factor on their demand.
 
-    A series' forecast is its level times what is expected, the level by exponential smoothing (of demand over
-    expectation); so is its squared deviation. All are what is known on the eve of the day.
+    With r = demand / expected, a series' level l and its variance v are r and (r - l)^2 smoothed exponentially, from the
+    first 28 days on, and
+
+        e_t = sum_i w_i (r_i - l_i) / sqrt(v_i) / sqrt(sum_i w_i^2),   w_i = l_i / sqrt(v_i):
+
+    each series counts by how well a factor shows in it, so slow sellers do not drown the others (with w_i = 1 it is the
+    mean of methods.md D.4). A day's level and variance are those of its eve.
 
     Args:
       demand: `[T, n]`. expected: `[T, n]` of each day up to a factor, from calendar, promotions, price; None: always the
         same.
+      smoothing: weight of the latest day. A level that follows fast forgets a change before it is noticed.
 
     Raises:
       UserError: for a stream with missing days (NaN), naming the first.
@@ -158,19 +166,17 @@ def forecast_residuals(demand: jax.Array, expected: jax.Array | None = None, smo
 
 @jax.jit
 def _forecast_residuals(demand, expected, smoothing):
-    days = min(28, demand.shape[0])
-    level = demand[:days].sum(0) / jnp.maximum(expected[:days].sum(0), 1e-6)
-    variance = jnp.mean((demand[:days] - level * expected[:days]) ** 2, 0) + 1e-2
+    ratios = demand / jnp.maximum(expected, 0.1)
+    first = ratios[:28]
 
-    def day(state, today):
+    def day(state, ratio):
         level, variance = state
-        demand, expected = today
-        error = demand - level * expected
-        residual = jnp.clip(error / jnp.sqrt(variance), -6.0, 6.0)
-        level = level + smoothing * error / jnp.maximum(expected, 0.2)
-        return (jnp.maximum(level, 0.0), variance + smoothing * (error**2 - variance)), residual.mean()
+        error, deviation = ratio - level, jnp.sqrt(variance)
+        weight = level / deviation
+        residual = jnp.sum(weight * error / deviation) / jnp.sqrt(jnp.maximum(jnp.sum(weight**2), 1e-6))
+        return (level + smoothing * error, variance + smoothing * (error**2 - variance)), residual
 
-    return jnp.sqrt(demand.shape[1]) * jax.lax.scan(day, (level, variance), (demand, expected))[1]
+    return jax.lax.scan(day, (first.mean(0), first.var(0) + 1e-2), ratios)[1]
 
 
 def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
@@ -184,7 +190,7 @@ def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
     relative = demand / jnp.maximum(demand.mean(0), 1e-3)
     target = jnp.moveaxis(relative, 1, -1).reshape(len(design), -1)
     gram = design.T @ design
-    return jnp.linalg.solve(gram + 1e-3 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)) * 1e-2, design.T @ target)
+    return jnp.linalg.solve(gram + 1e-5 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)), design.T @ target)
 
 
 def expected_from(coefficients: jax.Array, known: jax.Array) -> jax.Array:

@@ -79,10 +79,11 @@ def trajectory(played: Played, horizon: int = HORIZON) -> jax.Array:
     return jnp.stack(on_hand + demand, -1)
 
 
-def least_squares(design: jax.Array, target: jax.Array, ridge: float = 1e-3) -> jax.Array:
-    """argmin ||target - design theta||^2, with a ridge that is slight beside the data."""
+def least_squares(design: jax.Array, target: jax.Array, ridge: float = 1e-5) -> jax.Array:
+    """argmin ||target - design theta||^2, with a ridge that is slight beside the data and keeps float32 solvable."""
     gram = design.T @ design
-    return jnp.linalg.solve(gram + ridge * jnp.eye(gram.shape[0]) * (1.0 + jnp.trace(gram) / gram.shape[0] * 1e-3), design.T @ target)
+    slight = ridge * jnp.trace(gram) / len(gram) * jnp.eye(len(gram))
+    return jnp.linalg.solve(gram + slight, design.T @ target)
 
 
 def quadratic(states: jax.Array) -> jax.Array:
