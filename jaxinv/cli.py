@@ -347,11 +347,9 @@ def enable_compilation_cache() -> None:
 
 
 def many_runs() -> None:
-    """Keeps XLA from sharing one operation out among threads; call it before jax is first used.
+    """Lets XLA use one thread, unless NPROC says otherwise; call it before jax is first used.
 
-    On a CPU of few cores, programs that map many runs side by side can otherwise stand still for ever: the threads of XLA's
-    pool wait for each other (seen with jaxlib 0.10 on two cores; https://github.com/PyAutoLabs/PyAutoFit/issues/1530).
+    On two cores, large programs that map many runs side by side can otherwise stand still for ever, every thread of XLA's pool
+    waiting for another (seen with jaxlib 0.10.2, and also where `--xla_cpu_multi_thread_eigen=false` is set).
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_cpu_multi_thread_eigen" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    os.environ.setdefault("NPROC", "1")

@@ -1,9 +1,9 @@
 """`python -m jaxinv.reproduce`: a study, the paper's numbers beside ours."""
 
-from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
+from jaxinv.cli import emit, enable_compilation_cache, many_runs, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances", "ablation", "adaptation")
+STUDIES = ("instances", "causal", "ablation", "adaptation")
 """Modules of `jaxinv.studies`."""
 
 
@@ -13,7 +13,7 @@ def main(argv: list[str]) -> None:
         "Runs a study: every number in print beside ours, with its interval, and whether the claim holds. "
         f"Studies: {', '.join(STUDIES)}. What follows the study restricts it, such as to families of instances.",
         arguments="STUDY [PART ...]",
-        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick"),
+        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick", "causal --quick"),
     )
     made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
     args = made.parse_args(argv)
@@ -27,13 +27,15 @@ def main(argv: list[str]) -> None:
 
     import importlib
 
+    many_runs()
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
     enable_compilation_cache()
     rows = []
     for row in study.run(quick=args.quick, parts=what[1:]):
         rows.append(row)
         if not args.json:
-            note(f"{row['claim']}: {row['paper']:.6g} in print, ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+            printed = "" if row["paper"] is None else f"{row['paper']:.6g} in print, "
+            note(f"{row['claim']}: {printed}ours {row['ours']:.6g} {row['verdict']} ({row['seconds']:.1f} s)")
     emit(rows, args.json, lambda: _render(what[0], rows))
 
 
@@ -44,9 +46,9 @@ def _render(study, rows):
 
     columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
-    held = sum(row["holds"] for row in rows)
+    judged = [row["holds"] for row in rows if row["holds"] is not None]  # the others only tell a number
     notes = dict.fromkeys(f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"])
-    return Group(table(rows, columns, title=study, formats=six), *notes, f"{held} of {len(rows)} claims hold")
+    return Group(table(rows, columns, title=study, formats=six), *notes, f"{sum(judged)} of {len(judged)} claims hold")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ and an intervention that changes nothing gives the factual world bit for bit.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import numpy as np
 from flax import struct
 
 from jaxinv.demand.exogenous import World
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
 
 NATURE = math.nan
 """A variable that is left to its own mechanism."""
@@ -44,6 +45,19 @@ class Intervention:
     shock: jax.Array = NATURE  # of the logarithm of demand
     lead_time: jax.Array = 0.0  # periods
     outage: jax.Array = 0.0  # 0 or 1
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, float]) -> "Intervention":
+        """A change from numbers by name, such as those of a configuration.
+
+        Raises:
+          UserError: for a variable that no model has.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in numbers:
+            if name not in known:
+                raise unknown("variable of an intervention", name, known)
+        return cls(**numbers)
 
     def within(self, day: jax.Array) -> jax.Array:
         """Whether the change holds on a day."""
