@@ -38,7 +38,7 @@ def setting():
 def tuned(gradient, trust):
     """The states before and after three steps, and the KL divergence of each."""
     problem, agent, params, network, world, instance = setting()
-    tuner = FineTuner.create(agent, OnlineConfig(days=DAYS, gradient=gradient, learning_rate=0.05, trust=trust), BATCH_SIZE)
+    tuner = FineTuner.create(agent, OnlineConfig(days=DAYS, gradient=gradient, learning_rate=0.01, trust=trust), BATCH_SIZE)
     recent = Recent.before(world, DAYS, DAYS, problem.env.history, instance.lead_time)
     step = jax.jit(lambda state, key: tuner.step(state, key, network, recent, instance))
     states, found = [tuner.init(params)], []

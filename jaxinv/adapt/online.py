@@ -26,6 +26,9 @@ from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace
 
+CUTS = 3
+"""Most times that a step is cut back."""
+
 GRADIENTS = ("pathwise", "ppo", "both")
 
 
@@ -213,20 +216,27 @@ class FineTuner:
     def _within_trust(self, old, wanted, stock, recent, instance):
         """The part of a step that the trust region allows, and its KL divergence.
 
-        KL grows with about the square of a step, which says how far to cut back; where that is not enough, there is no step.
+        KL grows with about the square of a step, which says how far to cut back; what is still too far after `CUTS` cuts is
+        no step at all.
         """
         trust = self.numbers["trust"]
         before = self._decisions(old, stock, recent, instance)
 
-        def divergence(params):
-            return kl_divergence(before, self._decisions(params, stock, recent, instance)).mean()
+        def part(share):
+            return jax.tree.map(lambda a, b: a + share * (b - a), old, wanted)
 
-        whole = divergence(wanted)
-        share = jnp.where(whole > trust, 0.9 * jnp.sqrt(trust / jnp.maximum(whole, 1e-12)), 1.0)
-        cut = jax.tree.map(lambda a, b: a + share * (b - a), old, wanted)
-        left = divergence(cut)
-        allowed = left <= trust
-        return _choose(allowed, cut, old), jnp.where(allowed, left, 0.0)
+        def divergence(share):
+            return kl_divergence(before, self._decisions(part(share), stock, recent, instance)).mean()
+
+        def cut(_, found):
+            share, kl = found
+            shorter = share * jnp.minimum(0.9 * jnp.sqrt(trust / jnp.maximum(kl, 1e-12)), 0.9)
+            share = jnp.where(kl <= trust, share, shorter)
+            return share, divergence(share)
+
+        share, kl = jax.lax.fori_loop(0, CUTS, cut, (jnp.float32(1.0), divergence(1.0)))
+        allowed = kl <= trust
+        return _choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
 
     def _decisions(self, params, stock, recent, instance):
         contexts = self.agent.encode(params, recent.signals[:-1], instance)

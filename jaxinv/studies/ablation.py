@@ -240,17 +240,17 @@ def _row(claim: str, paper: float, estimate: Estimate, seconds: float) -> dict[s
 
 
 def _speed_row(study: Ablation, seconds: float) -> dict[str, Any]:
-    """The factor against the same runs one after another, from the time of one run of the whole and one of the least."""
+    """The factor against the same runs one after another, from the time of one run; a run costs the same whatever is switched off."""
     runs = len(VARIANTS) * study.config.seeds
-    singles = [study.run([variant], 1)[1] for variant in (VARIANTS["D3S-CI"], VARIANTS["w/o all"])]
+    singles = [study.run([VARIANTS["D3S-CI"]], 1)[1]]
     factors = sorted(runs * single / seconds for single in singles)
     return {
         "claim": f"{runs} runs in one program of {seconds:.0f} s, times faster than one after another (both compiled)",
         "paper": None,
         "ours": float(np.mean(factors)),
-        "interval": [factors[0], factors[-1]],
+        "interval": None,
         "holds": factors[0] > 1,
-        "verdict": "measured on two single runs",
+        "verdict": "measured on one single run",
         "note": "",
         "seconds": sum(singles),
     }
