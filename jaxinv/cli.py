@@ -344,3 +344,12 @@ def enable_compilation_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(folder))
     # Programs that compile faster than this are not worth the disk.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def many_runs() -> None:
+    """Lets XLA use one thread, unless NPROC says otherwise; call it before jax is first used.
+
+    On two cores, large programs that map many runs side by side can otherwise stand still for ever, every thread of XLA's pool
+    waiting for another (seen with jaxlib 0.10.2, and also where `--xla_cpu_multi_thread_eigen=false` is set).
+    """
+    os.environ.setdefault("NPROC", "1")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
+from jaxinv.cli import emit, enable_compilation_cache, many_runs, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances", "learners", "learned_networks", "deepstock", "pareto")
+STUDIES = ("instances", "learners", "learned_networks", "deepstock", "causal", "pareto", "ablation", "adaptation")
 """Modules of `jaxinv.studies`."""
 
 
@@ -30,6 +30,7 @@ def main(argv: list[str]) -> None:
 
     import importlib
 
+    many_runs()
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
     if args.out and not hasattr(study, "save"):
         raise UserError(f"the study {what[0]} has no pictures or tables of its own; leave out --out")

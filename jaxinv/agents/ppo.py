@@ -3,19 +3,28 @@
 One update plays T periods in all environments, encodes their signals once, and improves the network for a few epochs of
 minibatches of whole environments:
 
-    L = L_PPO + c_V L_V + c_fc L_fc + c_so L_so + c_path L_path - c_H H
+    L = c_PPO L_PPO + c_V L_V + c_Q L_Q + c_fc L_fc + c_so L_so + c_path L_path - c_H H
 
 L_PPO is the clipped surrogate on generalised advantages, L_V the squared value error, L_fc the pinball loss of the demand
 quantiles, L_so the cross-entropy of a coming stock-out, and L_path the cost of the mode policy on the same noise,
-differentiated through the simulator; its weight 0 leaves plain PPO.
+differentiated through the simulator; its weight 0 leaves plain PPO, and c_PPO = 0 the pathwise gradient alone.
+
+L_Q is the error of values Q(s, g) of order-up-to multipliers g on the grid `LEVELS` (seed 000, equation 7), each order a
+branch of its own as in `jaxinv.agents.dqn`, on the transitions of the rollout, its target from the network before the update:
+
+    L_Q = mean_b Huber(Q_b(s, g(a_b)) - r - discount * mean_b' max_k Q'_b'(s', g_k)),   g(a) the level nearest to what a orders
+
+Q does not act. It ranks actions, and is what a student is taught with (`jaxinv.adapt.distill`).
 """
 
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -26,6 +35,10 @@ from jaxinv.agents.scales import Scales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
+from jaxinv.policies.decode import factor
+
+LEVELS = np.arange(9) * 0.25
+"""Order-up-to multipliers, in units of recent demand over the coverage, that actions are valued at."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,10 @@ class PPOConfig(LearnerConfig):
       epochs, minibatches: passes over a rollout, and the shares of environments each pass is cut into.
       forecast: periods the forecast head looks ahead; 0 for none.
       pathwise: whether the pathwise loss is there at all.
+      action_values: whether actions are valued on the grid `LEVELS`; for form=base.
+      policy_weight: of L_PPO.
       discount, gae_lambda, clip, value_weight, entropy_weight: of PPO.
-      forecast_weight, stockout_weight, pathwise_weight: of the further losses.
+      forecast_weight, stockout_weight, pathwise_weight, q_weight: of the further losses.
       exploration: first log standard deviation of the raw outputs.
       aligned_rewards: see `jaxinv.agents.alignment`.
     """
@@ -46,6 +61,8 @@ class PPOConfig(LearnerConfig):
     minibatches: int = 4
     forecast: int = 7
     pathwise: bool = True
+    action_values: bool = False
+    policy_weight: float = traced(1.0)
     discount: float = traced(0.99)
     gae_lambda: float = traced(0.95)
     clip: float = traced(0.2)
@@ -54,6 +71,7 @@ class PPOConfig(LearnerConfig):
     forecast_weight: float = traced(1.0)
     stockout_weight: float = traced(0.1)
     pathwise_weight: float = traced(10.0)
+    q_weight: float = traced(0.5)
     exploration: float = -1.5
     aligned_rewards: bool = False
 
@@ -67,6 +85,8 @@ class PPOConfig(LearnerConfig):
             raise UserError(f"envs={self.envs} must be a multiple of minibatches={self.minibatches}")
         if self.forecast and self.encoder == "none":
             object.__setattr__(self, "forecast", 0)
+        if self.action_values and self.form != "base":
+            raise UserError(f"action_values are of order-up-to multipliers, the action of form=base alone, not {self.form}")
 
 
 @struct.dataclass
@@ -89,6 +109,7 @@ class Batch:
     recent: jax.Array  # [B, T, D * K]
     demand: jax.Array  # [B, T, D * K]
     stockout: jax.Array  # [B, T] whether any demand went unserved
+    q_target: jax.Array | None = None  # [B, T] of the values of actions
     advised: Any = None  # [B, T, ...] with penalty=actor
 
 
@@ -96,9 +117,14 @@ class Batch:
 class PPO(Learner):
     """PPO as an `Agent`."""
 
+    network: ClassVar[type[nn.Module]] = ActorCritic
+
     @classmethod
     def make_policy(cls, env, config):
-        return make_policy(env, config, ActorCritic, horizon=config.forecast, log_deviation=config.exploration)
+        levels = len(LEVELS) if config.action_values else 0
+        return make_policy(
+            env, config, cls.network, horizon=config.forecast, log_deviation=config.exploration, levels=levels
+        )
 
     def init(self, key: jax.Array) -> PPOState:
         return PPOState(**vars(super().init(key)), scales=Scales.fresh())
@@ -109,19 +135,63 @@ class PPO(Learner):
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
-        teacher = self.teacher(instance, index)
-        played, last_value = self._collect(state.params, noise_key, episodes, after, trace, signals, instance, teacher)
-        raw, log_prob, values = played.kept
-        reward, contexts = played.reward, played.contexts
-
-        scales = state.scales.follow(reward, self.numbers["discount"])
-        on_reward, strayed = self.reward_advice(state, episodes, played)
-        gain = reward - scales.reward_mean
-        if on_reward is not None:
-            gain += self.numbers["penalty_weight"] * scales.reward_deviation * on_reward
-        advantage, target = generalised_advantage(
-            gain / scales.return_deviation, values, last_value, self.numbers["discount"], self.numbers["gae_lambda"]
+        played, last = self.play(
+            state.params, noise_key, episodes, trace, signals, instance, self.teacher(instance, index)
         )
+        advice, strayed = self.reward_advice(state, episodes, played)
+        batch, replay, scales = self.prepare(
+            played, last, episodes, trace, signals, instance, state.scales, advice, self.worlds.follows(after)
+        )
+        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
+        metrics = {"cost": -played.reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
+        after = after.replace(network=played.network)
+        return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
+
+    def play(self, params, key, episodes, trace, signals, instance, teacher=None):
+        """Plays the stochastic policy on noise that is given.
+
+        Args:
+          episodes: whose stock the play begins with; trace, signals: see `Worlds.play_ahead`.
+          teacher: of `Learner.teacher`, for a penalty.
+
+        Returns:
+          `Played`, and the values of the state after it and of its best action `[B]`.
+        """
+        noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
+
+        def choose(decision, noise):
+            raw = decision.mean + jnp.exp(decision.log_deviation) * noise
+            log_prob = _log_prob(raw, decision.mean, decision.log_deviation)
+            return raw, (raw, log_prob, decision.value, _best(decision))
+
+        played = self.explore(params, choose, noise, episodes, trace, signals, instance, teacher)
+
+        def last(state, stock):
+            decision = self.policy.network.apply(params, state, stock, method="decide")
+            return decision.value, _best(decision)
+
+        return played, jax.vmap(last, in_axes=BATCH)(played.last.state, played.stock[-1])
+
+    def prepare(self, played, last, episodes, trace, signals, instance, scales, advice=None, follows=1.0):
+        """The `Batch` and the replay that `loss` wants of what `play` gave, and the scales after it.
+
+        Args:
+          scales: before it.
+          advice: what a penalty adds to rewards `[T, B]`, in their standard deviations.
+          follows: 0 where episodes are over for good after the play, else 1.
+        """
+        raw, log_prob, values, best = played.kept
+        last_value, last_best = last
+        discount = self.numbers["discount"]
+        scales = scales.follow(played.reward, discount)
+        gain = played.reward - scales.reward_mean
+        if advice is not None:
+            gain += self.numbers["penalty_weight"] * scales.reward_deviation * advice
+        scaled = gain / scales.return_deviation
+        advantage, target = generalised_advantage(scaled, values, follows * last_value, discount, self.numbers["gae_lambda"])
+        q_target = None
+        if best is not None:
+            q_target = (scaled + discount * jnp.concatenate([best[1:], follows * last_best[None]])).T
         batch = Batch(
             signals=self.tokens(signals, instance),
             stock=_env_first(played.stock[:-1]),
@@ -129,33 +199,13 @@ class PPO(Learner):
             log_prob=log_prob.T,
             advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
             target=target.T,
-            recent=_env_first(_flat(contexts.recent)),
+            recent=_env_first(_flat(played.contexts.recent)),
             demand=_env_first(_flat(trace.exogenous.demand)),
             stockout=(played.short > 0).T.astype(jnp.float32),
+            q_target=q_target,
             advised=jax.tree.map(_env_first, played.advice) if self.config.penalty == "actor" else None,
         )
-        replay = (episodes.network, trace, contexts, instance)
-        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
-        cost = -reward.mean()
-        metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
-        after = after.replace(network=played.network)
-        return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
-
-    def _collect(self, params, key, episodes, after, trace, signals, instance, teacher):
-        """Plays the stochastic policy; `Played`, with what the losses need as `kept`, and the value of what it ends in `[B]`."""
-        noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
-
-        def choose(decision, noise):
-            raw = decision.mean + jnp.exp(decision.log_deviation) * noise
-            return raw, (raw, _log_prob(raw, decision.mean, decision.log_deviation), decision.value)
-
-        played = self.explore(params, choose, noise, episodes, trace, signals, instance, teacher)
-
-        def last_value(state, stock):
-            return self.policy.network.apply(params, state, stock, method="decide").value
-
-        last = jax.vmap(last_value, in_axes=BATCH)(played.last.state, played.stock[-1])
-        return played, self.worlds.follows(after) * last
+        return batch, (episodes.network, trace, played.contexts, instance), scales
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
@@ -167,7 +217,7 @@ class PPO(Learner):
             part = jax.tree.map(lambda leaf: leaf[index], batch)
             last = jax.tree.map(lambda leaf: leaf[..., index], (network, trace, contexts))
             own = instance if self.worlds.axis is None else jax.tree.map(lambda leaf: leaf[..., index], instance)
-            grads, metrics = jax.grad(self._loss, has_aux=True)(params, part, (*last, own), reward_scale, state.update)
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, part, (*last, own), reward_scale, state.update)
             return self.descend(params, opt, grads, state.update), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         orders = jax.vmap(lambda key: jax.random.permutation(key, config.envs))(jax.random.split(key, config.epochs))
@@ -175,7 +225,8 @@ class PPO(Learner):
         (params, opt), metrics = jax.lax.scan(step, (state.params, state.optimiser), orders)
         return params, opt, {name: values.mean() for name, values in metrics.items()}
 
-    def _loss(self, params, batch: Batch, replay, reward_scale, update=0):
+    def loss(self, params, batch: Batch, replay, reward_scale, update=0):
+        """The loss on what `prepare` gave, and its parts."""
         numbers = self.numbers
         states, forecast = self.policy.encode_decisions(params, batch.signals)
         decided = None if states is None else states[:, :: self.worlds.review]
@@ -186,7 +237,7 @@ class PPO(Learner):
         surrogate = -jnp.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
         value = jnp.mean((decision.value - batch.target) ** 2)
         entropy = jnp.sum(decision.log_deviation) + 0.5 * decision.log_deviation.size * jnp.log(2 * jnp.pi * jnp.e)
-        loss = surrogate + numbers["value_weight"] * value - numbers["entropy_weight"] * entropy
+        loss = numbers["policy_weight"] * surrogate + numbers["value_weight"] * value - numbers["entropy_weight"] * entropy
         metrics = {
             "surrogate": surrogate,
             "value_loss": value,
@@ -202,6 +253,10 @@ class PPO(Learner):
         if batch.advised is not None:
             strayed = jax.vmap(jax.vmap(partial(squared_distance, self.policy.decode)))(decision.mean, batch.advised)
             loss += self.actor_penalty(strayed, update)
+        if self.config.action_values:
+            q = jnp.take_along_axis(decision.q, nearest_level(batch.raw)[..., None], -1)[..., 0]
+            metrics["q_loss"] = optax.huber_loss(q, batch.q_target[..., None]).mean()
+            loss += numbers["q_weight"] * metrics["q_loss"]
         if self.config.pathwise:
             metrics["mode_cost"] = self._mode_cost(params, states, replay)
             loss += numbers["pathwise_weight"] * metrics["mode_cost"] / reward_scale
@@ -213,6 +268,16 @@ class PPO(Learner):
         if states is not None:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
         return -self.play_mode(params, network, trace, contexts, instance)[1].mean()
+
+
+def nearest_level(raw: jax.Array) -> jax.Array:
+    """The number of the level of `LEVELS` that is nearest to what raw outputs order up to, of the same shape."""
+    return jnp.abs(factor(raw)[..., None] - LEVELS).argmin(-1)
+
+
+def _best(decision):
+    """The value of the best level, a mean over orders; None where actions are not valued."""
+    return None if decision.q is None else decision.q.max(-1).mean(-1)
 
 
 def generalised_advantage(reward, value, last_value, discount, lam):

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-MECHANISMS = ("start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference")
+MECHANISMS = (
+    "start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference", "price"
+)  # fmt: skip
 """Names of independent noise streams; a stream's position here is folded into its key, so only append."""
 
 Shapes = dict[str, tuple[int, ...]]

@@ -66,9 +66,16 @@ class MarketDemand(DemandProcess):
     Uniforms: "market" moves the shocks, "demand" the gamma, "count" the Poisson and "promotion" draws, on the eve of a
     promotion, its uplift and when the next one starts. Demand is monotone in the first three.
 
+    An intervention scales `base`, and puts a promotion of its own in the calendar: announced, with its dips, and in place
+    of any other that would run meanwhile.
+
     Known of the coming day `[4 + 3 D]`: sine and cosine of weekday and of day of year; for each market whether a
     promotion runs, the share of the coming 7 days with one, and days until the next begins over `HORIZON`, at most 1.
     """
+
+    moves = frozenset({"demand", "promotion"})
+    scales = True
+    least_promotion = 1.0
 
     def __post_init__(self):
         if self.products != 1:
@@ -119,6 +126,20 @@ class MarketDemand(DemandProcess):
         this, following = jnp.clip(days - state.since, 0.0, WEEK), jnp.clip(WEEK - state.until, 0.0, days)
         soon = jnp.minimum((this + following) / WEEK, 1.0)
         return jnp.concatenate([calendar, running, soon, jnp.minimum(state.until / HORIZON, 1.0)])
+
+    def under(self, state: MarketState, params: MarketParams, change, day):
+        """A state that says of its promotion what `since`, `until` and `uplift` say of nature's own."""
+        days, ahead, left = params.promotion_days, change.start - day, change.stop - day
+        # A promotion longer than usual is on its first day until as many days are left as one usually has.
+        running, over = jnp.maximum(days - left, 0.0), jnp.minimum(state.since, days - left)
+        seen = state.replace(
+            since=jnp.where(change.within(day), running, jnp.where(left <= 0.0, over, state.since)),
+            until=jnp.where(ahead > 0.0, jnp.minimum(state.until, ahead), state.until),
+            uplift=jnp.where(change.within(day), change.promotion, state.uplift),
+        )
+        promoted = ~jnp.isnan(change.promotion)
+        seen = jax.tree.map(lambda new, own: jnp.where(promoted, new, own), seen, state)
+        return seen, params.replace(base=params.base * change.factor(day))
 
 
 def _next_shock(shock, uniforms, params):

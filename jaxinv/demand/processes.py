@@ -5,6 +5,7 @@ and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,12 @@ class DemandProcess:
     products: int = 1
     covariates = 0
     start_noise = {}
+    moves = frozenset({"demand"})
+    """The variables that an intervention can change."""
+    scales = False
+    """Whether `under` sees to a factor on the level of demand; otherwise the demand itself is multiplied by it."""
+    least_promotion = 0.0
+    """Least value that an intervention can give to a promotion, where there are any."""
 
     @property
     def noise(self) -> Shapes:
@@ -35,6 +42,15 @@ class DemandProcess:
     def known(self, state, params) -> jax.Array:
         """Covariates `[C]` of the coming period that are known before its demand."""
         return jnp.zeros((0,))
+
+    def under(self, state, params, change, day) -> tuple[Any, Any]:
+        """The state and numbers that the demand of a day, and what is known of it, come from under a change.
+
+        Args:
+          change: a `jaxinv.demand.interventions.Intervention`; without one in force, both are returned as they are.
+          day: periods that the world has been played.
+        """
+        return state, params
 
     def support(self, params) -> tuple[np.ndarray, np.ndarray]:
         """Every demand of a period `[W, D, K]` and its probability `[W]`, for exact solvers.
@@ -51,6 +67,7 @@ class DemandProcess:
 @struct.dataclass
 class TableParams:
     cdf: jax.Array  # [M, D, K] distribution function at 0, 1, .. M-1
+    factor: jax.Array | None = None  # [] on demand, see `quantiles.scaled_from_table`
 
     def filled(self, length: int) -> "TableParams":
         """The same law as a table of that length, which ends in ones."""
@@ -62,8 +79,15 @@ class TableParams:
 class Tabulated(DemandProcess):
     """Independent demand from any law on 0, 1, 2, …: Poisson, geometric, negative binomial, uniform, empirical."""
 
+    scales = True
+
     def step(self, state, uniforms, params: TableParams):
+        if params.factor is not None:
+            return state, quantiles.scaled_from_table(uniforms["demand"], params.cdf, params.factor)
         return state, quantiles.from_table(uniforms["demand"], params.cdf)
+
+    def under(self, state, params: TableParams, change, day):
+        return state, params.replace(factor=change.factor(day))
 
     def support(self, params):
         cdf = np.asarray(params.cdf, np.float64).reshape(params.cdf.shape[0], -1)

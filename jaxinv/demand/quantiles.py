@@ -23,6 +23,25 @@ def from_table(uniform: jax.Array, cdf: jax.Array) -> jax.Array:
     return jnp.sum(uniform >= cdf, 0).astype(jnp.float32)
 
 
+def scaled_from_table(uniform: jax.Array, cdf: jax.Array, factor: jax.Array) -> jax.Array:
+    """Whole units of demand whose mean is `factor` times that of a table, monotone in the uniform.
+
+    A quantile k is spread over [k, k + 1) by the place v of the uniform within its step of the table:
+
+        floor(factor k + v)  where factor >= 1, of mean `factor k` for every k,
+        floor(factor (k + v) + (1 - factor) / 2)  below, where the mean is right over many k, not for each.
+
+    With factor 1 both are k. Arguments as in `from_table`.
+    """
+    quantile = from_table(uniform, cdf)
+    below = jnp.max(jnp.where(uniform >= cdf, cdf, 0.0), 0)
+    above = jnp.min(jnp.where(uniform < cdf, cdf, 1.0), 0)
+    place = jnp.clip((uniform - below) / jnp.maximum(above - below, TAIL), 0.0, 1.0 - 2.0**-10)
+    more = jnp.floor(factor * quantile + place)
+    less = jnp.floor(factor * (quantile + place) + 0.5 * (1.0 - factor))
+    return jnp.where(factor >= 1.0, more, less)
+
+
 def standard_normal(uniform: jax.Array) -> jax.Array:
     """Normal quantile; the ends are held inside the range that float32 can invert."""
     return jax.scipy.special.ndtri(jnp.clip(uniform, 2.0**-24, 1 - 2.0**-24))
@@ -45,6 +64,23 @@ def poisson(uniform: jax.Array, mean: jax.Array, terms: int = 40) -> jax.Array:
     z = standard_normal(uniform)
     expanded = mean + jnp.sqrt(mean) * z + (z * z - 1.0) / 6.0
     return jnp.where(mean <= 12.0, exact, jnp.maximum(jnp.floor(expanded + 0.5), 0.0))
+
+
+def negative_binomial(uniform: jax.Array, mean: jax.Array, dispersion: jax.Array, terms: int = 128) -> jax.Array:
+    """Negative binomial quantile of one uniform for a mean that may differ in every element, at most `terms`.
+
+    Variance mean + mean^2 / dispersion. Monotone in the uniform and in the mean.
+    """
+    share = mean / (dispersion + mean)
+    term = cumulated = jnp.exp(dispersion * jnp.log1p(-share))
+    # What is added up in float32 may end just below 1; a uniform there would count every term.
+    uniform = jnp.minimum(uniform, 1.0 - 2.0**-18)
+    quantile = (uniform >= cumulated).astype(jnp.float32)
+    for k in range(1, terms):
+        term = term * (share * ((dispersion + (k - 1.0)) * (1.0 / k)))
+        cumulated = cumulated + term
+        quantile = quantile + (uniform >= cumulated)
+    return quantile
 
 
 def poisson_cdf(mean: float) -> np.ndarray:

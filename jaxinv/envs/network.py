@@ -45,6 +45,7 @@ class InstanceParams(EnvParams):
     max_order: jax.Array | None = None  # [E, K] upper end of the action space
     demand: Any = None  # parameters of the demand process
     lead_time_law: Any = None  # parameters of the lead-time process
+    intervention: Any = None  # what changes the world, where it is open to change (`jaxinv.demand.interventions`)
     unit_cost: jax.Array | None = None  # [E, K] money per unit ordered
     fixed_cost: jax.Array | None = None  # [E, K] money per order
     freight_fixed: jax.Array | None = None  # [E] money per shipment

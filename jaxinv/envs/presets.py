@@ -58,18 +58,24 @@ class SingleStore(Preset):
         if self.lead_time_pmf and len(self.lead_time_pmf) < 2:
             raise UserError("lead_time_pmf needs the probabilities of at least lead times 0 and 1; or give lead_time")
 
-    def build(self) -> Problem:
+    def demand_process(self):
+        """The process of demand, its parameters, and its mean a period."""
         law = Law(
             self.demand, self.mean, self.deviation, self.dispersion, self.persistence, self.amplitude, self.period,
             self.low, self.high, self.variation,
         )  # fmt: skip
-        process, demand = law.process()
-        lead_law = None
-        lead_time = float(self.lead_time)
-        if self.lead_time_pmf:
-            mass = mass_function("lead_time_pmf", self.lead_time_pmf)
-            lead_time = float(mass @ np.arange(len(mass)))
-            lead_law = fixed_regime(np.cumsum(mass)[:-1, None])
+        return *law.process(), law.average
+
+    def lead_time_law(self) -> tuple[LeadTimeLaw | None, float]:
+        """The law of random lead times, None where they are fixed, and the lead time that is quoted."""
+        if not self.lead_time_pmf:
+            return None, float(self.lead_time)
+        mass = mass_function("lead_time_pmf", self.lead_time_pmf)
+        return fixed_regime(np.cumsum(mass)[:-1, None]), float(mass @ np.arange(len(mass)))
+
+    def build(self) -> Problem:
+        process, demand, average = self.demand_process()
+        lead_law, lead_time = self.lead_time_law()
         mechanisms = {"packs"} if self.integer_orders else set()
         mechanisms |= {"fixed_cost"} if self.fixed_cost else set()
         mechanisms |= {"unit_cost"} if self.unit_cost else set()
@@ -79,7 +85,7 @@ class SingleStore(Preset):
             destinations=(0,),
             demand_nodes=(0,),
             lead_times=None if lead_law else (self.lead_time,),
-            max_lead_time=len(self.lead_time_pmf) - 1,
+            max_lead_time=lead_law.cdf.shape[1] if lead_law else 0,
             backlog=self.backlog,
             ages=self.shelf_life,
             issuing=self.issuing,
@@ -87,7 +93,7 @@ class SingleStore(Preset):
             node_names=("store",),
             edge_names=("supplier-store",),
         )
-        scale = np.full((1, 1), law.average)
+        scale = np.full((1, 1), average)
         params = network_params(
             self, topology, scale, lead_time=[lead_time], holding=[self.holding_cost], shortage=[self.shortage_cost]
         ).replace(
@@ -97,7 +103,7 @@ class SingleStore(Preset):
             unit_cost=jnp.full((1, 1), self.unit_cost) if self.unit_cost else None,
             **self.more_params(),
         )
-        world = World(process, RandomLeadTimes(edges=1) if lead_law else None)
+        world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None)
         env = InventoryNetwork(topology, world, params, self.history, self.name)
         return Problem(env, params, params, test_periods=1000, warm_up=100)
 

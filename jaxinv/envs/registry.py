@@ -5,6 +5,7 @@ from typing import Any
 
 import gymnax
 
+from jaxinv.envs.causal_store import CausalStore
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.deepstock import DeepStock
 from jaxinv.envs.environment import InventoryNetwork
@@ -24,6 +25,7 @@ PRESETS: dict[str, type[Preset]] = {
     "serial": Serial,
     "one_warehouse_many_stores": OneWarehouseManyStores,
     "cross_border": CrossBorder,
+    "causal_store": CausalStore,
     "deepstock": DeepStock,
     "retail": Retail,
     "retail_network": RetailNetwork,

@@ -5,6 +5,7 @@ import dataclasses
 from jaxinv.demand.processes import Tabulated
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.scenarios import changes
 from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError
 from jaxinv.exact.enumeration import enumerate_states
@@ -25,7 +26,7 @@ def lower_bound(env: InventoryNetwork, params: InstanceParams, most: float) -> f
       most: states times orders that solving the shorter lead time may look at.
     """
     topology = env.topology
-    if topology.lead_times is None or topology.ages > 1 or topology.return_lags or topology.products > 1:
+    if topology.lead_times is None or topology.ages > 1 or topology.return_lags or topology.products > 1 or changes(params):
         return None
     if topology.nodes > 1 and topology.sources == (SUPPLIER, *(0,) * (topology.nodes - 1)):
         try:

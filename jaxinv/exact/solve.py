@@ -10,7 +10,9 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.scenarios import changes
 from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import UserError
 from jaxinv.exact.clark_scarf import solve_serial
 from jaxinv.exact.enumeration import MEMORY, Enumeration, enumerate_states
 from jaxinv.exact.reorder_point import optimal_order_up_to, read_store
@@ -64,6 +66,8 @@ def solve(
       UserError: an instance that no method covers, or one too large.
     """
     params = env.default_params if params is None else params
+    if changes(params):
+        raise UserError(f"{env.name} changes with time here, and exact solvers need a world that stays as it is")
     began = time.monotonic()
     closed_form = closed_form_of(env.topology) if discount == 1 else None
     if closed_form:

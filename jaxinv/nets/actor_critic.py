@@ -19,6 +19,7 @@ class Decision:
     log_deviation: jax.Array | None = None  # [A]
     value: jax.Array | None = None  # [...]
     stockout: jax.Array | None = None  # [...] logit of a stock-out within the next coverage
+    q: jax.Array | None = None  # [..., A, levels] value of each level of a grid, for each order apart
 
 
 class Actor(nn.Module):
@@ -71,22 +72,29 @@ class Actor(nn.Module):
 
 
 class ActorCritic(Actor):
-    """An actor that explores, a critic of states, and a stock-out head.
+    """An actor that explores, a critic of states, a stock-out head, and values of actions on a grid.
 
     Attributes:
       log_deviation: first log standard deviation of the raw outputs.
+      levels: of the grid that actions are valued on; 0 for no such head.
     """
 
     log_deviation: float = -1.5
+    levels: int = 0
 
     def setup(self):
         super().setup()
         self.critic = MLP(self.hidden, 2, self.activation)
+        if self.levels:
+            self.q = MLP(self.hidden, self.outputs * self.levels, self.activation)
         self.spread = self.param("log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,))
 
     def decide(self, state, stock):
-        judged = self.critic(seen(state, stock))
-        return Decision(super().decide(state, stock).mean, jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1])
+        judged, q = self.critic(seen(state, stock)), None
+        if self.levels:
+            q = self.q(seen(state, stock)).reshape(*judged.shape[:-1], self.outputs, self.levels)
+        mean = super().decide(state, stock).mean
+        return Decision(mean, jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1], q)
 
 
 def seen(state: jax.Array | None, stock: jax.Array) -> jax.Array:

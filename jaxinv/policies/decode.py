@@ -87,9 +87,13 @@ class Decode:
 
     def _rate(self, raw, rates):
         raw, rates = self._weighed(raw, rates)
-        return jnp.mean(jax.nn.softplus(raw + _UNIT_SHIFT) * rates, -1)
+        return jnp.mean(factor(raw) * rates, -1)
 
     def _weighed(self, raw, rates):
         """Raw outputs by edge and product, and the rates that they weigh: `[E, K, R]` both."""
         raw = raw.reshape(*rates.shape[:2], -1)
         return raw, rates if self.form in ("coeff", "both") else rates[..., 1:2]
+
+def factor(raw: jax.Array) -> jax.Array:
+    """What raw outputs multiply a rate by: s(o) above."""
+    return jax.nn.softplus(raw + _UNIT_SHIFT)

@@ -1,0 +1,310 @@
+"""The three clocks of D3S-CI on a stream of days, as one compiled scan (seed 000, section 3.4; methods D.2 to D.4).
+
+Each day the policy orders, the day comes, and the clocks that a run has switched on do their work:
+
+- short: steps down the gradient on the latest noise, within a trust region, taken back weekly where they do not help;
+- medium: each week a student is taught on the same states, and acts from the day on which it passes the gate;
+- long: when a detector alarms (`jaxinv.adapt.streams`), a retraining on the scenario that the change is estimated to be. The days before it are
+  replayed as if they had come after it (equation 10, its second part), for some weeks and with a larger step.
+
+Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and numbers; their switches are
+traced, so frozen and adaptive are one program and see the same noise. Retraining at fixed intervals and an oracle that knows
+the day of the change are switches too: what an adaptive run is measured by.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example
+from jaxinv.adapt.gate import Verdict, judge
+from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent
+from jaxinv.adapt.streams import Streams
+from jaxinv.agents.ppo import PPO
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.errors import UserError
+from jaxinv.evaluation.rollout import BATCH, WorldTrace
+
+WEEK = 7
+
+LOOK_BACK = 7
+"""Days before an alarm on which the change is taken to have come; an alarm is never early."""
+
+TOTALS = ("demand", "forecast_error", "sold", "on_hand")
+"""Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end of the day."""
+
+
+@dataclass(frozen=True)
+class ClocksConfig:
+    """The static side of the three clocks.
+
+    Attributes:
+      online: of the short clock.
+      student: of the medium clock; None where no student is taught at all.
+      lessons: steps of a student each week.
+      steps: steps of the policy each day.
+      retraining: days that a retraining lasts.
+      boost: factor on the learning rate during one.
+    """
+
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    student: StudentConfig | None = None
+    lessons: int = 20
+    steps: int = 1
+    retraining: int = 28
+    boost: float = 3.0
+
+    def __post_init__(self):
+        for name in ("lessons", "steps", "retraining"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.online.days % WEEK or self.online.days < 3 * WEEK:
+            raise UserError(f"days={self.online.days} must be whole weeks, three or more: the weekday is part of the noise")
+
+
+@struct.dataclass
+class Switches:
+    """What a run does, as numbers `[]`."""
+
+    short: jax.Array = 0.0  # 1: fine-tunes every day
+    medium: jax.Array = 0.0  # 1: lets a student act that has passed the gate
+    long: jax.Array = 0.0  # 1: retrains on the estimated scenario after an alarm
+    every: jax.Array = math.inf  # days between retrainings on the calendar, on the latest noise as it is
+    change: jax.Array = math.inf  # day on which the world changes, for a run that is told: it retrains from then on
+
+
+NEVER = Switches()
+ADAPTIVE = Switches(short=1.0, medium=1.0, long=1.0)
+
+
+@struct.dataclass
+class ClocksState:
+    """A run in the stream."""
+
+    online: OnlineState
+    student: StudentState | None
+    promoted: jax.Array  # [] bool: the student acts
+    network: NetworkState  # [..., B]
+    started: jax.Array  # [] day on which the last retraining began; -inf before the first
+    changed: jax.Array  # [] day on which the last change is taken to have come; -inf before the first
+
+
+@struct.dataclass
+class Diary:
+    """What happened on a day of the stream."""
+
+    cost: jax.Array  # [B] weighted cost of each instance
+    short: jax.Array  # [B] units of demand not served
+    risk: jax.Array  # [B] logit of a coming stock-out, as the policy's head says
+    totals: jax.Array  # [len(TOTALS)] over all instances
+    kl: jax.Array  # [] largest KL divergence of a step
+    rolled_back: jax.Array  # [] bool, on the last day of a week: what was learned in it was taken back
+    promoted: jax.Array  # [] bool: a student acts
+    bound: jax.Array  # [] upper bound of the latest student's excess cost, on the last day of a week; else NaN
+
+
+@struct.dataclass
+class Clocks:
+    """The system on a stream of B instances.
+
+    Attributes:
+      env: the network that orders are really placed on, whole packs and all; policies learn on divisible orders.
+    """
+
+    config: ClocksConfig = struct.field(pytree_node=False)
+    env: InventoryNetwork = struct.field(pytree_node=False)
+    agent: PPO
+    tuner: FineTuner  # on the even instances
+    distiller: Distiller | None
+
+    @classmethod
+    def create(cls, env: InventoryNetwork, agent: PPO, config: ClocksConfig, batch: int) -> "Clocks":
+        """Clocks of an agent's policy on streams of `batch` instances, an even number."""
+        if batch < 4 or batch % 2:
+            raise UserError(f"a stream of {batch} instances cannot be halved to learn and to judge; give an even number of 4 or more")
+        distiller = None if config.student is None else Distiller.create(agent, config.student)
+        return cls(config, env, agent, FineTuner.create(agent, config.online, batch // 2), distiller)
+
+    def run(self, params: Any, switches: Switches, key: jax.Array, streams: Streams) -> tuple[ClocksState, Diary]:
+        """Runs `[C, V]` of them through the streams.
+
+        Args:
+          params: of the policy `[C, V, ...]`.
+          switches: `[C, V]`.
+          streams: C of T days; the first `config.online.days` are history that the policy plays as it is.
+
+        Returns:
+          The states at the end, and the diary `[C, V, T - days, ...]`.
+        """
+        network, worlds, alarms, instance = streams
+        lead_in = self.config.online.days
+        days = worlds.exogenous.demand.shape[1]
+        if days <= lead_in:
+            raise UserError(f"a stream of {days} days is over before its history of {lead_in} days is; give a longer one")
+
+        def over(function):
+            """Maps a function of (run, switches, world, alarm today) over worlds and runs."""
+            return jax.vmap(jax.vmap(function, in_axes=(0, 0, None, None)), in_axes=0)
+
+        def begin(params, switches, world, alarm):
+            return self._begin(params, key, network)
+
+        state = over(begin)(params, switches, worlds, alarms[:, 0])
+
+        def lead(state, day):
+            def live(state, switches, world, alarm):
+                return self._live(state, day, world, instance)[0]
+
+            return over(live)(state, switches, worlds, alarms[:, day]), None
+
+        state, _ = jax.lax.scan(lead, state, jnp.arange(lead_in))
+
+        def live(state, day):
+            def work(state, switches, world, alarm):
+                return self._day(state, switches, jax.random.fold_in(key, day), day, alarm, world, instance)
+
+            def weekly(state, switches, world, alarm):
+                return self._week(state, switches, day, world, instance)
+
+            def nothing(state, switches, world, alarm):
+                return state, (jnp.bool_(False), jnp.float32(jnp.nan))
+
+            today = (switches, worlds, alarms[:, day])
+            state, diary = over(work)(state, *today)
+            weekday = day % WEEK
+            state, (rolled_back, bound) = jax.lax.cond(weekday == WEEK - 1, over(weekly), over(nothing), state, *today)
+            return state, diary.replace(rolled_back=rolled_back, bound=bound)
+
+        state, diary = jax.lax.scan(live, state, jnp.arange(lead_in, days))
+        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), diary)
+
+    def _begin(self, params, key, network) -> ClocksState:
+        student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
+        never = jnp.float32(-jnp.inf)
+        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, never, never)
+
+    def _day(self, state, switches, key, day, alarm, world, instance):
+        """A day and the daily clocks."""
+        state, lived = self._live(state, day, world, instance)
+        state, retrains, changed = self._retraining(state, switches, day, alarm)
+        rate = jnp.where(retrains, self.config.boost, switches.short)
+        recent = self._recent(world, day + 1, instance)
+        recent = jax.tree.map(partial(jnp.where, changed), self._estimated(recent, state.changed - day - 1, key), recent)
+        learning = _half(instance, 0)
+
+        def step(online, number):
+            online, metrics = self.tuner.step(
+                online, jax.random.fold_in(key, number), _half(state.network, 0), recent.part(0, 2), learning, rate
+            )
+            return online, metrics["kl"]
+
+        online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
+        diary = Diary(**lived, kl=kl.max(), rolled_back=None, promoted=state.promoted, bound=None)
+        return state.replace(online=online), diary
+
+    def _live(self, state, day, world, instance):
+        """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
+        env, policy = self.env, self.agent.policy
+        window = jax.lax.dynamic_slice_in_dim(world.signals, day, env.history)
+        exogenous = jax.tree.map(lambda leaf: leaf[day], world.exogenous)
+
+        def single(network, window, exogenous, instance):
+            observation = env.view(network, instance, window)
+            context = policy.context(state.online.params, observation, None)
+            order = policy.act(state.online.params, observation, context)
+            risk = policy.decide(state.online.params, observation, context).stockout
+            if state.student is not None:
+                taught = self.distiller.student(state.student.params, observation)
+                order = jnp.where(state.promoted, taught, order)
+            network, outcome = env.transition(network, order, exogenous, instance)
+            rate, demand = context.recent.reshape(-1), exogenous.demand.reshape(-1)
+            error = jnp.abs(demand - context.forecast[0, :, 1] * rate)
+            totals = jnp.stack([demand.sum(), error.sum(), outcome.sold.sum(), outcome.on_hand.sum()])
+            return network, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=risk, totals=totals)
+
+        network, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
+        lived["totals"] = lived["totals"].sum(BATCH)
+        return state.replace(network=network), lived
+
+    def _retraining(self, state, switches, day, alarm):
+        """Whether a run retrains today, and whether it does so for a change that it believes in."""
+        told = day == switches.change
+        found = (alarm & (switches.long > 0)) | told
+        planned = (day + 1) % switches.every == 0
+        # `%` by infinity leaves the day itself, which is never 0
+        started = jnp.where(found | planned, day, state.started)
+        changed = jnp.where(told, day, jnp.where(found, day - LOOK_BACK, state.changed))
+        state = state.replace(started=started.astype(jnp.float32), changed=changed.astype(jnp.float32))
+        within = day - state.started < self.config.retraining
+        return state, within, within & jnp.isfinite(state.changed)
+
+    def _recent(self, world, day, instance) -> Recent:
+        return Recent.before(world, day, self.config.online.days, self.env.history, instance.lead_time)
+
+    def _estimated(self, recent: Recent, since: jax.Array, key: jax.Array) -> Recent:
+        """The latest noise under the estimated scenario, each instance under one drawn from what is known of it.
+
+        Args:
+          since: minus the days since the change.
+
+        The factor on demand is the mean of all demand since the change over that before it, in units of each series' mean,
+        with a lognormal spread of its standard error over days; lead times are longer by the difference of means.
+        """
+        days = self.config.online.days
+        change = days + jnp.maximum(since, -days)
+        before = jnp.arange(days) < change
+        demand = recent.exogenous.demand  # [T, D, K, B]
+        daily = jnp.mean(demand / (demand.mean(0) + 1e-3), (1, 2, 3))
+        after_mean, before_mean = _mean(daily, ~before), _mean(daily, before)
+        factor = jnp.clip(after_mean / jnp.maximum(before_mean, 1e-3), 0.2, 5.0)
+        error = jnp.sqrt(_mean((daily - after_mean) ** 2, ~before) / jnp.maximum(jnp.sum(~before), 1)) / jnp.maximum(after_mean, 1e-3)
+        factor = factor * jnp.exp(error * jax.random.normal(key, (demand.shape[-1],)))
+        delay = 0.0
+        if recent.exogenous.lead_time is not None:
+            times = recent.exogenous.lead_time.mean(-1)  # [T, E]
+            delay = jnp.round(_mean(times, ~before) - _mean(times, before))[:, None]
+        known = jnp.any(before) & jnp.any(~before)
+        factor, delay = jnp.where(known, factor, 1.0), jnp.where(known, delay, 0.0)
+        return recent.under(change, factor, delay, self.env.topology.max_lead_time)
+
+    def _week(self, state, switches, day, world, instance):
+        """The weekly clocks: what was learned is kept or taken back, and a student is taught and judged."""
+        recent = self._recent(world, day + 1, instance)
+        judging = (_half(state.network, 1), recent.part(1, 2), _half(instance, 1))
+        online, difference = self.tuner.check(state.online, *judging)
+        rolled_back = difference.mean() > 0
+        state = state.replace(online=online)
+        if self.distiller is None:
+            return state, (rolled_back, jnp.float32(jnp.nan))
+        student, verdict = self._teach(state, recent, instance, judging)
+        promoted = verdict.promoted & (switches.medium > 0)
+        return state.replace(student=student, promoted=promoted), (rolled_back, verdict.bound)
+
+    def _teach(self, state, recent, instance, judging) -> tuple[StudentState, Verdict]:
+        """A week's lessons on the states of the learning half, and the gate on the other."""
+        params = state.online.params
+        lesson = Lesson.of(self.tuner.agent, params, _half(state.network, 0), recent.part(0, 2), _half(instance, 0))
+
+        def step(student, _):
+            return self.distiller.step(student, params, lesson)[0], None
+
+        student, _ = jax.lax.scan(step, state.student, length=self.config.lessons)
+        pupil = self.tuner.replace(agent=self.tuner.agent.replace(policy=self.distiller.student))
+        return student, judge(pupil.cost(student.params, *judging), self.tuner.cost(params, *judging))
+
+
+def _half(tree, start):
+    """Every other instance: 0 for those that are learned on, 1 for those that judge."""
+    return jax.tree.map(lambda leaf: leaf[..., start::2], tree)
+
+
+def _mean(series, mask):
+    """Mean over the rows `[T, ...]` where the mask `[T]` holds; 0 where it holds nowhere."""
+    mask = mask.reshape(-1, *(1,) * (series.ndim - 1))
+    return jnp.sum(jnp.where(mask, series, 0.0), 0) / jnp.maximum(jnp.sum(mask), 1)

@@ -1,0 +1,273 @@
+"""The short clock: fine-tuning on the stream within a trust region, taken back where it does not help (seed 000, section 3.4).
+
+Every day the noise of the latest days is replayed from the present stock, and the policy takes one step down its gradient on
+half of the instances. The step is cut back so that the policy stays close to what it was:
+
+    KL(pi_old || pi_new) <= trust,   a mean over the states of the replay
+
+(Schulman et al. 2015; equation 8 of seed 000 and the policy step of equation 10, methods D.2 and D.4.) Once a week the policy
+is compared with what it was a week ago, paired on the same noise, on the other half of the instances, which it never learns
+from; where it costs more, the old one comes back bit for bit.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from jaxinv.agents.agent import split_config, traced
+from jaxinv.agents.ppo import PPO, pinball
+from jaxinv.agents.scales import Scales
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.errors import UserError, unknown
+from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace
+
+CUTS = 3
+"""Most times that a step is cut back."""
+
+GRADIENTS = ("pathwise", "ppo", "both")
+
+
+@dataclass(frozen=True)
+class OnlineConfig:
+    """Hyper-parameters of the short clock.
+
+    Attributes:
+      days: how many of the latest days are replayed; whole weeks, so that weekdays and reviews fall as they did.
+      gradient: "pathwise", through the simulator; "ppo", the agent's losses without that; "both", all its losses.
+      learning_rate: of Adam.
+      trust: most mean KL divergence of one step.
+      forecast_weight: of the forecast loss beside the pathwise one.
+    """
+
+    days: int = 63
+    gradient: str = "pathwise"
+    learning_rate: float = traced(1e-3)
+    trust: float = traced(0.02)
+    forecast_weight: float = traced(1.0)
+
+    def __post_init__(self):
+        if self.gradient not in GRADIENTS:
+            raise unknown("gradient", self.gradient, GRADIENTS)
+        if self.days < 1:
+            raise UserError(f"days={self.days} must be at least 1")
+        for name in ("learning_rate", "trust", "forecast_weight"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 0")
+
+
+@struct.dataclass
+class Recent:
+    """The noise of the latest T days, as far as it has been seen."""
+
+    exogenous: Exogenous  # [T, ..., B]
+    signals: jax.Array  # [W + T, S, B]; row W + j holds the demand of day j, and the last row is what today's decision sees
+
+    @classmethod
+    def before(cls, world: WorldTrace, day: jax.Array, days: int, history: int, quoted: jax.Array) -> "Recent":
+        """The `days` days before `day >= days` of a stream; nothing of that day's demand, and no lead time of what is still
+        under way: that is taken to arrive at the quoted time `[E, B]`, or else tomorrow."""
+
+        def latest(leaf, length):
+            return jax.lax.dynamic_slice_in_dim(leaf, day - days, length)
+
+        exogenous = jax.tree.map(lambda leaf: latest(leaf, days), world.exogenous)
+        if exogenous.lead_time is not None:
+            age = jnp.arange(days, 0, -1.0)[:, None, None]
+            expected = jnp.maximum(jnp.round(quoted), age + 1.0)
+            lead_time = jnp.where(exogenous.lead_time <= age, exogenous.lead_time, expected)
+            exogenous = exogenous.replace(lead_time=lead_time)
+        return cls(exogenous, latest(world.signals, history + days))
+
+    def part(self, start: int, parts: int) -> "Recent":
+        """Every `parts`-th instance from `start` on."""
+        return jax.tree.map(lambda leaf: leaf[..., start::parts], self)
+
+    def under(self, change: jax.Array, factor: jax.Array, delay: jax.Array, longest: int) -> "Recent":
+        """The same noise with the days before day `change` of it moved into the world after it.
+
+        Args:
+          factor: on demand `[B]`; delay: on lead times `[E, 1]`, in whole periods, which stay within 1 .. `longest`.
+        """
+        days, (rows, _, _) = self.exogenous.demand.shape[0], self.signals.shape
+        before = jnp.arange(days) < change
+        seen_before = jnp.arange(rows) - (rows - days) < change
+        demand = jnp.where(before[:, None, None, None], factor, 1.0) * self.exogenous.demand
+        series = demand.shape[1] * demand.shape[2]
+        of_demand = seen_before[:, None, None] & (jnp.arange(self.signals.shape[1]) < series)[:, None]
+        signals = jnp.where(of_demand, factor, 1.0) * self.signals
+        exogenous = self.exogenous.replace(demand=demand)
+        if exogenous.lead_time is not None:
+            longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
+            exogenous = exogenous.replace(lead_time=jnp.where(before[:, None, None], longer, exogenous.lead_time))
+        return Recent(exogenous, signals)
+
+
+@struct.dataclass
+class OnlineState:
+    """A policy that is being fine-tuned."""
+
+    params: Any
+    anchor: Any  # parameters that it goes back to
+    optimiser: Any
+
+
+@struct.dataclass
+class FineTuner:
+    """Fine-tunes the policy of an agent. Its functions are pure and map over states and numbers."""
+
+    config: OnlineConfig = struct.field(pytree_node=False)
+    agent: PPO
+    numbers: dict[str, jax.Array]
+
+    @classmethod
+    def create(cls, agent: PPO, config: OnlineConfig, batch: int) -> "FineTuner":
+        """A fine-tuner of an agent's policy on streams of `batch` instances."""
+        config, numbers = split_config(config)
+        worlds = agent.worlds.replace(batch=batch, periods=config.days)
+        if worlds.instances is None:  # streams always have instances of their own
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], worlds.params)
+            worlds = worlds.replace(params=params, instances=1)
+        sizes = dict(envs=batch, rollout=config.days, minibatches=1)
+        agent = agent.replace(worlds=worlds, config=replace(agent.config, **sizes))
+        if config.gradient == "ppo":
+            agent = agent.replace(numbers=agent.numbers | {"pathwise_weight": jnp.float32(0.0)})
+        return cls(config, agent, numbers)
+
+    def init(self, params: Any) -> OnlineState:
+        return OnlineState(params, params, _ADAM.init(params))
+
+    def step(
+        self, state: OnlineState, key: jax.Array, network: NetworkState, recent: Recent, instance: InstanceParams,
+        rate: jax.Array = 1.0,
+    ) -> tuple[OnlineState, dict[str, jax.Array]]:  # fmt: skip
+        """One bounded step down the gradient on a replay.
+
+        Args:
+          network: the present stock `[..., B]`; the replay begins with it.
+          recent: noise of the same instances, `config.days` of it.
+          rate: factor on the learning rate; 0 leaves everything as it is, bit for bit.
+
+        Returns:
+          The state, and `kl` of the step and `cost` a period of the replay before it.
+        """
+        grads, cost, stock = self._gradient(state.params, key, network, recent, instance)
+        steps, optimiser = _ADAM.update(grads, state.optimiser)
+        size = rate * self.numbers["learning_rate"]
+        wanted = jax.tree.map(lambda leaf, step: leaf - size * step, state.params, steps)
+        params, kl = self._within_trust(state.params, wanted, stock, recent, instance)
+        moves = rate > 0
+        params, optimiser = _choose(moves, (params, optimiser), (state.params, state.optimiser))
+        return state.replace(params=params, optimiser=optimiser), {"kl": jnp.where(moves, kl, 0.0), "cost": cost}
+
+    def check(
+        self, state: OnlineState, network: NetworkState, recent: Recent, instance: InstanceParams
+    ) -> tuple[OnlineState, jax.Array]:
+        """Keeps what was learned since the last check, or takes it back where it costs more on this noise.
+
+        Returns:
+          The state, whose anchor is its own policy again, and the paired difference of costs `[B]` a period.
+        """
+        difference = self.cost(state.params, network, recent, instance) - self.cost(state.anchor, network, recent, instance)
+        worse = ~(difference.mean() <= 0)  # a cost that is no number is worse too
+        fresh = OnlineState(state.anchor, state.anchor, _ADAM.init(state.anchor))
+        kept = state.replace(anchor=state.params)
+        return _choose(worse, fresh, kept), difference
+
+    def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
+        """Mean cost a period `[B]` of the mode policy on a replay."""
+        return -self._play(params, network, recent, instance).reward.mean(0)
+
+    def _play(self, params, network, recent, instance):
+        """The mode policy on a replay (`Played`); differentiable."""
+        episodes = Episodes(None, None, network, None, None)
+        trace = WorldTrace(recent.exogenous, recent.signals[:-1])
+        return self.agent.explore(params, mode, None, episodes, trace, recent.signals, instance)
+
+    def _gradient(self, params, key, network, recent, instance):
+        """Gradient, cost a period, and the stock features `[B, T, F]` of the replay."""
+        if self.config.gradient == "pathwise":
+            loss = jax.value_and_grad(self._pathwise_loss, has_aux=True)
+            (_, (cost, stock)), grads = loss(params, network, recent, instance)
+            return grads, cost, stock
+        episodes = Episodes(None, None, network, None, None)
+        trace = WorldTrace(recent.exogenous, recent.signals[:-1])
+        played, last = self.agent.play(params, key, episodes, trace, recent.signals, instance)
+        batch, replay, scales = self.agent.prepare(
+            played, last, episodes, trace, recent.signals, instance, Scales.fresh()
+        )
+        grads, _ = jax.grad(self.agent.loss, has_aux=True)(params, batch, replay, scales.reward_deviation)
+        return grads, -played.reward.mean(), batch.stock
+
+    def _pathwise_loss(self, params, network, recent, instance):
+        """Mean cost in units of its spread, and the forecast loss."""
+        played = self._play(params, network, recent, instance)
+        cost = -played.reward.mean()
+        loss = cost / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
+        contexts = played.contexts
+        if contexts.forecast is not None:
+            demand, recent_rate = (by_environment(flat(series)) for series in (recent.exogenous.demand, contexts.recent))
+            loss += self.numbers["forecast_weight"] * pinball(by_environment(contexts.forecast), demand, recent_rate)
+        return loss, (cost, by_environment(played.stock[:-1]))
+
+    def _within_trust(self, old, wanted, stock, recent, instance):
+        """The part of a step that the trust region allows, and its KL divergence.
+
+        KL grows with about the square of a step, which says how far to cut back; what is still too far after `CUTS` cuts is
+        no step at all.
+        """
+        trust = self.numbers["trust"]
+        before = self._decisions(old, stock, recent, instance)
+
+        def part(share):
+            return jax.tree.map(lambda a, b: a + share * (b - a), old, wanted)
+
+        def divergence(share):
+            return kl_divergence(before, self._decisions(part(share), stock, recent, instance)).mean()
+
+        def cut(_, found):
+            share, kl = found
+            shorter = share * jnp.minimum(0.9 * jnp.sqrt(trust / jnp.maximum(kl, 1e-12)), 0.9)
+            share = jnp.where(kl <= trust, share, shorter)
+            return share, divergence(share)
+
+        share, kl = jax.lax.fori_loop(0, CUTS, cut, (jnp.float32(1.0), divergence(1.0)))
+        allowed = kl <= trust
+        return _choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
+
+    def _decisions(self, params, stock, recent, instance):
+        contexts = self.agent.encode(params, recent.signals[:-1], instance)
+        state = None if contexts.state is None else by_environment(contexts.state)
+        return self.agent.policy.network.apply(params, state, stock, method="decide")
+
+
+def kl_divergence(old, new) -> jax.Array:
+    """KL(old || new) of the normal raw outputs of two `Decision`s, `[...]`."""
+    ratio = jnp.exp(2.0 * (old.log_deviation - new.log_deviation))
+    distance = (old.mean - new.mean) ** 2 * jnp.exp(-2.0 * new.log_deviation)
+    return 0.5 * jnp.sum(ratio + distance - 1.0 - jnp.log(ratio), -1)
+
+
+_ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
+
+
+def mode(decision, noise):
+    return decision.mean, None
+
+
+def _choose(condition, yes, no):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+
+
+def by_environment(array):
+    """`[T, ..., B]` to `[B, T, ...]`."""
+    return jnp.moveaxis(array, BATCH, 0)
+
+
+def flat(series):
+    """`[T, D, K, B]` to `[T, D * K, B]`."""
+    return series.reshape(series.shape[0], -1, series.shape[-1])

@@ -1,0 +1,150 @@
+"""The adaptive module on markets that change (seed 000, section 3.4): against a frozen policy, monthly retraining and an oracle.
+
+One policy is trained in the world as it was and sent into every scenario of the suite four times, on the same noise: frozen,
+with its three clocks, retrained every 30 days, and retrained from the very day of the change (the oracle). Costs are those of
+the days after the change. Then a fleet of students is taught and judged. Seed 000 claims all of this and prints no number for
+it, so `paper` is what it says in words: 0, the line between better and worse.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
+from jaxinv.adapt.distill import SHARE, Distiller, Lesson, StudentConfig, decision_seconds, example, teach_fleet
+from jaxinv.adapt.drift import delay
+from jaxinv.adapt.gate import MARGIN, judge
+from jaxinv.adapt.online import OnlineConfig, Recent
+from jaxinv.adapt.streams import Streams, changeable, side_by_side
+from jaxinv.agents.loop import Trainer
+from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.envs.cross_border import CrossBorder
+from jaxinv.envs.scenarios import SCENARIOS
+from jaxinv.errors import unknown
+from jaxinv.evaluation.statistics import Estimate, relative_difference
+
+QUIET = 28
+"""Days of the stream before the change."""
+
+RUNS = ("never", "adaptive", "monthly", "oracle")
+
+
+def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Rows `{claim, paper, ours, interval, holds, verdict, note, seconds}`.
+
+    Args:
+      parts: scenarios; all of them where not given.
+    """
+    for name in parts:
+        if name not in SCENARIOS:
+            raise unknown("scenario", name, SCENARIOS)
+    names = tuple(parts) or tuple(SCENARIOS)
+    began = time.monotonic()
+    instance, learner, online, days = _sizes(quick)
+    problem = changeable(instance.build(), names)
+    agent = PPO.create(problem, learner)
+    trainer = Trainer(agent)
+    params = trainer.advance(trainer.init(jax.random.key(0)), learner.updates)[0].params
+    student = StudentConfig(features=8, hidden=(8,)) if quick else StudentConfig()
+    clocks = Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=5 if quick else 20), problem.instances)
+    start = online.days + QUIET
+    streams = side_by_side(problem, names, start, online.days + days, jax.random.key(1))
+    switches = [NEVER, ADAPTIVE, Switches(every=30.0), Switches(change=start)]
+    shape = (len(names), len(RUNS))
+    switches = jax.tree.map(lambda *leaves: jnp.broadcast_to(jnp.asarray(leaves, jnp.float32), shape), *switches)
+    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*shape, *leaf.shape)), params)
+    _, diary = jax.device_get(jax.jit(lambda *given: clocks.run(*given))(many, switches, jax.random.key(2), streams))
+    seconds = (time.monotonic() - began) / len(names)
+    for number, name in enumerate(names):
+        cost = dict(zip(RUNS, np.asarray(diary.cost)[number, :, QUIET:].mean(1)))
+        yield from _scenario_rows(name, cost, np.asarray(streams.alarms[number]), start, seconds)
+        adaptive = RUNS.index("adaptive")
+        taken_back, bounds = diary.rolled_back[number, adaptive].sum(), diary.bound[number, adaptive]
+        passed = np.mean(bounds[np.isfinite(bounds)] <= MARGIN)
+        note = f"{int(taken_back)} weeks of learning were taken back; {100 * passed:.0f}% of the weekly students passed the gate"
+        largest = float(diary.kl[number, adaptive].max())
+        yield _row(f"{name}: largest KL of a step", None, Estimate(largest, np.nan, np.nan), largest <= online.trust, seconds, note)
+    yield from _student_rows(clocks, params, streams, 20 if quick else 600)
+
+
+def _sizes(quick: bool):
+    """The catalogue, the training, the short clock and the days after its history."""
+    if not quick:
+        learner = PPOConfig(updates=160, envs=64, rollout=63, action_values=True)
+        return CrossBorder(skus=64), learner, OnlineConfig(), 180
+    learner = PPOConfig(
+        updates=10, envs=8, rollout=28, minibatches=2, features=16, heads=2, layers=1, hidden=(32, 32), action_values=True
+    )
+    instance = CrossBorder(skus=8, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24)
+    return instance, learner, OnlineConfig(days=21), 56
+
+
+def _scenario_rows(name, cost, alarms, start, seconds) -> Iterator[dict[str, Any]]:
+    against = relative_difference(cost["adaptive"], cost["never"])
+    better = against.low <= 0 if name == "none" else against.high < 0
+    what = "not dearer than frozen" if name == "none" else "cheaper than frozen"
+    yield _row(f"{name}: adaptive is {what}, %", 0.0, _percent(against), better, seconds)
+    for other in ("never", "adaptive", "monthly"):
+        regret = _percent(relative_difference(cost[other], cost["oracle"]))
+        yield _row(f"{name}: regret of {other} to the oracle, %", None, regret, True, seconds)
+    if name == "none":
+        false = float(alarms.sum())
+        yield _row("none: false alarms in the stream", None, Estimate(false, np.nan, np.nan), false <= 1, seconds)
+    else:
+        waited = float(delay(alarms, start))
+        note = "" if np.isfinite(waited) else "no alarm came"
+        yield _row(f"{name}: days to the alarm", None, Estimate(waited, np.nan, np.nan), bool(np.isfinite(waited)), seconds, note)
+
+
+def _student_rows(clocks: Clocks, params, streams: Streams, steps: int) -> Iterator[dict[str, Any]]:
+    """A fleet of students, two of each reading and temperature, taught in one program; the best of the learning half is judged
+    on the other."""
+    began = time.monotonic()
+    agent, distiller, days = clocks.tuner.agent, clocks.distiller, clocks.config.online.days
+    world, instance = jax.tree.map(lambda leaf: leaf[0], streams.worlds), streams.instance
+    recent = Recent.before(world, days, days, clocks.env.history, instance.lead_time)
+
+    def half(start):
+        return jax.tree.map(lambda leaf: leaf[..., start::2], (streams.network, recent, instance))
+
+    lesson = Lesson.of(agent, params, *half(0))
+    numbers = {"reading": jnp.repeat(jnp.array([0.0, 0.0, 1.0]), 2), "temperature": jnp.repeat(jnp.array([0.5, 2.0, 1.0]), 2)}
+    keys = jax.random.split(jax.random.key(3), 6)
+    fleet, _ = jax.jit(lambda keys: teach_fleet(distiller, numbers, keys, params, lesson, example(agent), steps))(keys)
+    pupil = clocks.tuner.replace(agent=agent.replace(policy=distiller.student))
+    costs = jax.vmap(lambda params: pupil.cost(params, *half(0)).mean())(fleet.params)
+    best = int(jnp.argmin(costs))
+    chosen = jax.tree.map(lambda leaf: leaf[best], fleet.params)
+    verdict = judge(pupil.cost(chosen, *half(1)), clocks.tuner.cost(params, *half(1)))
+    seconds = time.monotonic() - began
+    bound = 100 * float(verdict.bound)
+    estimate = Estimate(100 * float(verdict.ratio), np.nan, bound)
+    yield _row("student: at most 1% dearer, %", None, estimate, bool(verdict.promoted), seconds, verdict.reason())
+    ratio = distiller.parameter_ratio(agent)
+    yield _row("student: share of the teacher's parameters", None, Estimate(ratio, np.nan, np.nan), ratio <= SHARE, seconds)
+    for batch in (1, 1024):
+        times = [decision_seconds(policy, own, example(agent), batch) for policy, own in ((agent.policy, params), (distiller.student, chosen))]
+        note = f"{1e6 * times[0]:.0f} and {1e6 * times[1]:.0f} microseconds"
+        faster = Estimate(times[0] / times[1], np.nan, np.nan)
+        yield _row(f"student: times faster, {batch} decisions at once", None, faster, times[1] < times[0], seconds, note)
+
+
+def _percent(estimate: Estimate) -> Estimate:
+    return Estimate(*(100 * number for number in estimate))
+
+
+def _row(claim: str, paper: float | None, estimate: Estimate, holds: bool, seconds: float, note: str = "") -> dict[str, Any]:
+    return {
+        "claim": claim,
+        "paper": paper,
+        "ours": estimate.value,
+        "interval": [None if np.isnan(end) else end for end in estimate.interval],
+        "holds": bool(holds),
+        "verdict": "holds" if holds else "does not hold",
+        "note": note,
+        "seconds": seconds,
+    }

@@ -1,0 +1,73 @@
+"""The medium clock: equation 9 by hand, what a student may be, and the gate that it passes."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.adapt.distill import SHARE, Distiller, Lesson, StudentConfig, check_pair, example, teach_fleet, value_at
+from jaxinv.adapt.gate import MARGIN, judge
+from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent
+from jaxinv.agents.ppo import LEVELS, PPO, nearest_level
+from jaxinv.envs.presets import DualSourcing
+from jaxinv.errors import UserError
+from jaxinv.policies.decode import factor
+from tests.test_online import DAYS, BATCH_SIZE, TINY, setting
+
+SMALL = StudentConfig(features=4, hidden=(4,), learning_rate=0.02)
+
+
+def test_a_fleet_of_students_learns_in_one_program(quick_compilation):
+    problem, agent, params, network, world, instance = setting()
+    distiller = Distiller.create(agent, SMALL)
+    assert distiller.parameter_ratio(agent) <= SHARE
+    tuner = FineTuner.create(agent, OnlineConfig(days=DAYS), BATCH_SIZE)
+    recent = Recent.before(world, DAYS, DAYS, problem.env.history, instance.lead_time)
+    lesson = Lesson.of(tuner.agent, params, network, recent, instance)
+    keys = jax.random.split(jax.random.key(0), 4)
+    numbers = {"reading": jnp.array([0.0, 0.0, 1.0, 1.0]), "temperature": jnp.array([0.5, 2.0, 1.0, 1.0])}
+    teach = jax.jit(lambda steps_of: teach_fleet(distiller, numbers, keys, params, lesson, example(agent), 60)[1])
+    first = jax.vmap(lambda key: distiller.loss(distiller.init(key, example(agent)).params, params, lesson)[1]["kl"])(keys)
+    metrics = teach(0)
+    assert metrics["kl"].shape == (4,) and np.all(metrics["kl"] < 0.5 * first)
+
+
+def test_the_value_of_an_action_is_read_between_levels():
+    q = jnp.asarray(np.random.default_rng(0).normal(size=(1, len(LEVELS))), jnp.float32)
+    raw = jnp.array([jnp.log(jnp.expm1(0.6)) - jnp.log(jnp.expm1(1.0))])
+    assert float(factor(raw)[0]) == pytest.approx(0.6, rel=1e-4)
+    assert float(value_at(q, raw)[0]) == pytest.approx(float(0.6 * q[0, 2] + 0.4 * q[0, 3]), rel=1e-3)
+    assert int(nearest_level(raw)[0]) == 2
+    assert float(value_at(q, jnp.array([9.0]))[0]) == float(q[0, -1])
+
+
+def test_the_gate_accepts_an_equal_student_and_refuses_a_worse_one():
+    cost = jnp.asarray(np.random.default_rng(1).gamma(2.0, 5.0, 200), jnp.float32)
+    equal = judge(cost, cost)
+    assert bool(equal.promoted) and float(equal.bound) == pytest.approx(0, abs=1e-6) and "promoted" in equal.reason()
+    worse = judge(1.02 * cost, cost)
+    assert not bool(worse.promoted) and float(worse.ratio) == pytest.approx(0.02, rel=1e-3) and "not promoted" in worse.reason()
+    noise = jnp.asarray(np.random.default_rng(2).normal(0, 10.0, 200), jnp.float32)
+    uncertain = judge(cost + noise - noise.mean(), cost)  # as good on average, but who knows
+    assert float(uncertain.ratio) < MARGIN and not bool(uncertain.promoted)
+    assert not bool(judge(cost * jnp.nan, cost).promoted)
+
+
+def test_a_student_that_is_too_large_is_refused():
+    agent = setting()[1]
+    with pytest.raises(UserError, match="of its teacher's parameters, at most 0.25 is a student"):
+        Distiller.create(agent, dataclasses.replace(SMALL, features=8, hidden=(32,)))
+
+
+def test_action_spaces_must_be_one():
+    teacher = setting()[1].policy
+    other = PPO.create(DualSourcing(history=7).build(), TINY).policy
+    with pytest.raises(UserError, match="teacher and student differ in their action spaces"):
+        check_pair(teacher, other)
+    silent = PPO.create(setting()[0], dataclasses.replace(TINY, action_values=False)).policy
+    with pytest.raises(UserError, match="the teacher values no actions"):
+        check_pair(silent, silent)
+    with pytest.raises(UserError, match="action_values are of order-up-to multipliers"):
+        dataclasses.replace(TINY, form="both")

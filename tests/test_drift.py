@@ -1,0 +1,112 @@
+"""Drift detectors: how often they alarm for nothing, and that they alarm for something."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.adapt.drift import (
+    DAYS, DETECTORS, Cusum, PageHinkley, alarms, arrival_residuals, calibrate, check_stream, delay, expectation,
+    expected_from, false_alarms, forecast_residuals, hazards,
+)  # fmt: skip
+from jaxinv.errors import UserError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def noise(series, days=DAYS, seed=0, persistence=0.0):
+    draw = np.random.default_rng(seed).normal(size=(series, days))
+    for day in range(1, days):
+        draw[:, day] = persistence * draw[:, day - 1] + np.sqrt(1 - persistence**2) * draw[:, day]
+    return jnp.asarray(draw, jnp.float32)
+
+
+def test_cusum_has_its_known_run_length():
+    """Two-sided with slack 1/2 and threshold 5 the mean run length on independent normals is 465 (Montgomery, table 9.4)."""
+    found = np.asarray(jax.vmap(alarms, (None, 0, None))(Cusum(), noise(60, 20_000), 5.0))
+    assert found.shape[1] / found.sum(1).mean() == pytest.approx(465, rel=0.06)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("persistence", [0.0, 0.6])
+def test_calibrated_for_one_false_alarm_in_two_years(name, persistence):
+    detector = DETECTORS[name]
+    threshold = calibrate(detector, noise(200, persistence=persistence))
+    rate = false_alarms(detector, noise(200, seed=1, persistence=persistence), threshold).mean()
+    assert 0.3 < rate <= 1.15
+    assert false_alarms(detector, noise(200, seed=1, persistence=persistence), 0.5 * threshold).mean() > 1
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("shift", [-1.0, 1.0])
+def test_a_shift_is_noticed_either_way(name, shift):
+    detector = DETECTORS[name]
+    threshold = calibrate(detector, noise(100))
+    days = jnp.arange(DAYS)
+    found = np.asarray(jax.vmap(alarms, (None, 0, None))(detector, noise(50, seed=3) + shift * (days >= 400), threshold))
+    assert np.nanmedian(delay(found, 400)) < 40 and np.isfinite(delay(found, 400)).all()
+
+
+def test_an_alarm_starts_anew():
+    found = np.asarray(alarms(Cusum(), jnp.ones(24), jnp.float32(1.75)))
+    np.testing.assert_array_equal(np.flatnonzero(found), [3, 7, 11, 15, 19, 23])
+    steady = np.asarray(alarms(PageHinkley(), 5 * jnp.ones(200), jnp.float32(1.0)))
+    assert not steady.any()  # a level is no drift
+    np.testing.assert_array_equal(delay(found, 4), 3)
+    assert np.isnan(delay(steady, 4))
+
+
+def test_no_threshold_is_enough_for_what_is_no_residual():
+    with pytest.raises(UserError, match="no threshold"):
+        calibrate(Cusum(), 1e4 * noise(4, 100))
+
+
+def test_forecast_residuals_are_small_until_demand_moves():
+    draw = np.random.default_rng(0)
+    mean = np.array([2.0, 20.0, 80.0])
+    expected = np.broadcast_to(1 + 0.3 * np.sin(np.arange(500) / 5)[:, None], (500, 3))
+    demand = draw.poisson(mean * expected).astype(float)
+    own = np.asarray(forecast_residuals(demand, expected))
+    assert abs(own.mean()) < 0.15 and 0.8 < own.std() < 1.3
+    demand[300:] = draw.poisson(1.5 * mean * expected[300:])
+    moved = np.asarray(forecast_residuals(demand, expected))
+    np.testing.assert_array_equal(own[:300], moved[:300])  # no look ahead
+    assert moved[300:310].mean() > 3
+    blind = np.asarray(forecast_residuals(demand[:300]))
+    assert blind.std() > 1 and np.corrcoef(blind[60:], expected[60:300, 0])[0, 1] > 0.5  # it takes the season for news
+
+
+def test_expectation_reads_what_is_known():
+    draw = np.random.default_rng(1)
+    known = draw.normal(size=(300, 2, 5))
+    demand = np.array([3.0, 1.0, 7.0, 2.0, 9.0]) * (1 + 0.2 * known[:, :1] - 0.1 * known[:, 1:])
+    coefficients = expectation(jnp.asarray(demand), jnp.asarray(known))
+    np.testing.assert_allclose(coefficients[:, 0], [1, 0.2, -0.1], atol=0.02)
+    np.testing.assert_allclose(expected_from(coefficients, jnp.asarray(known))[:, 0, 2], demand[:, 0, 2] / 7, atol=0.1)
+
+
+def test_arrivals_follow_their_law_until_they_are_late():
+    draw = np.random.default_rng(2)
+    lead_time = draw.integers(2, 6, (2000, 2)).astype(np.float32)
+    hazard = hazards(jnp.asarray(lead_time), 15)
+    np.testing.assert_allclose(hazard[:5, 0], [0, 1 / 4, 1 / 3, 1 / 2, 1], atol=0.04)
+    placed = jnp.ones_like(lead_time)
+    own = np.asarray(arrival_residuals(jnp.asarray(lead_time), placed, hazard))
+    assert abs(own.mean()) < 0.05 and 0.9 < own.std() < 1.1
+    late = lead_time + 4 * (np.arange(2000)[:, None] >= 1000)
+    moved = np.asarray(arrival_residuals(jnp.asarray(late), placed, hazard))
+    np.testing.assert_array_equal(own[:1002], moved[:1002])  # nothing shows before it can be seen
+    assert moved[1010:1100].mean() < -0.5
+    nothing = arrival_residuals(jnp.asarray(lead_time), jnp.zeros_like(lead_time), hazard)
+    np.testing.assert_array_equal(nothing, 0)
+
+
+def test_missing_days_are_named():
+    demand = np.ones((10, 2))
+    demand[4, 1] = np.nan
+    with pytest.raises(UserError, match="no value on day 4"):
+        forecast_residuals(demand)
+    days = np.delete(np.arange("2024-01-01", "2024-01-12", dtype="datetime64[D]"), 3)
+    with pytest.raises(UserError, match="misses 2024-01-04"):
+        check_stream(np.ones(10), days)
+    check_stream(np.ones(10), np.arange("2024-01-01", "2024-01-11", dtype="datetime64[D]"))

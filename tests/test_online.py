@@ -1,0 +1,145 @@
+"""The short clock: its trust region, what it takes back, and what a policy in the stream is without it."""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
+from jaxinv.adapt.distill import StudentConfig
+from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, kl_divergence
+from jaxinv.adapt.streams import Streams
+from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.envs.presets import LostSales
+from jaxinv.errors import UserError
+from jaxinv.evaluation.rollout import BATCH, play_world, rollout
+from jaxinv.nets.actor_critic import Decision
+
+DAYS, BATCH_SIZE = 21, 8
+TINY = PPOConfig(
+    updates=4, envs=4, rollout=14, minibatches=2, features=8, heads=2, layers=1, hidden=(32,), forecast=3, action_values=True
+)
+
+
+@cache
+def setting():
+    """A problem, an agent and its first parameters, and a stream of eight instances."""
+    problem = LostSales(lead_time=2, demand="seasonal", history=7, horizon=42, integer_orders=False).build()
+    agent = PPO.create(problem, TINY)
+    params = jax.jit(agent.init)(jax.random.key(0)).params
+    instance = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), BATCH_SIZE)), problem.train)
+    network, world = play_world(problem.env, jax.random.key(1), instance, BATCH_SIZE, DAYS + 15, BATCH)
+    return problem, agent, params, network, world, instance
+
+
+@cache
+def tuned(gradient, trust):
+    """The states before and after three steps, and the KL divergence of each."""
+    problem, agent, params, network, world, instance = setting()
+    tuner = FineTuner.create(agent, OnlineConfig(days=DAYS, gradient=gradient, learning_rate=0.01, trust=trust), BATCH_SIZE)
+    recent = Recent.before(world, DAYS, DAYS, problem.env.history, instance.lead_time)
+    step = jax.jit(lambda state, key: tuner.step(state, key, network, recent, instance))
+    states, found = [tuner.init(params)], []
+    for number in range(3):
+        state, metrics = step(states[-1], jax.random.key(number))
+        states.append(state)
+        found.append(float(metrics["kl"]))
+    return tuner, recent, states, found
+
+
+def same(left, right):
+    return all(jnp.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+
+
+@pytest.mark.parametrize("gradient", ["pathwise", "both"])
+def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
+    tuner, recent, states, found = tuned(gradient, 0.01)
+    *_, network, _, instance = setting()
+    for before, after, kl in zip(states, states[1:], found):
+        assert not same(before.params, after.params)
+        # measured anew, on the states that the mode of the old policy comes through
+        stock = jnp.moveaxis(tuner._play(before.params, network, recent, instance).stock[:-1], BATCH, 0)
+        if gradient == "pathwise":
+            pair = [tuner._decisions(state.params, stock, recent, instance) for state in (before, after)]
+            assert float(kl_divergence(*pair).mean()) == pytest.approx(kl, rel=1e-2, abs=1e-5)
+        assert 0 < kl <= 0.01
+
+
+def test_without_trust_nothing_moves(quick_compilation):
+    _, _, states, found = tuned("pathwise", 0.0)
+    assert found == [0.0] * 3 and same(states[0].params, states[-1].params)
+
+
+def test_what_costs_more_is_taken_back_bit_for_bit(quick_compilation):
+    tuner, recent, states, _ = tuned("pathwise", 0.01)
+    *_, network, _, instance = setting()
+    check = jax.jit(lambda state: tuner.check(state, network, recent, instance))
+    broken = jax.tree.map(lambda leaf: leaf - 3.0, states[0].params)
+    state, difference = check(states[-1].replace(params=broken, anchor=states[0].params))
+    assert difference.mean() > 0 and same(state.params, states[0].params)
+    state, difference = check(states[-1])  # three steps down the gradient of this very noise
+    assert difference.mean() < 0 and same(state.params, states[-1].params) and same(state.anchor, state.params)
+
+
+def test_kl_of_normal_laws_by_hand():
+    old = Decision(jnp.array([0.0, 1.0]), jnp.log(jnp.array([1.0, 0.5])))
+    new = Decision(jnp.array([1.0, 1.0]), jnp.log(jnp.array([1.0, 1.0])))
+    assert float(kl_divergence(old, new)) == pytest.approx(0.5 + np.log(2) + 0.125 - 0.5, rel=1e-5)
+    assert float(kl_divergence(old, old)) == 0
+
+
+def test_nothing_is_known_of_what_is_still_under_way():
+    lead_time = jnp.full((DAYS + 1, 1, 1), 9.0)
+    problem, *_, world, _ = setting()
+    world = jax.tree.map(lambda leaf: leaf[..., :1], world)
+    world = world.replace(exogenous=world.exogenous.replace(lead_time=lead_time))
+    recent = Recent.before(world, jnp.int32(DAYS), DAYS, problem.env.history, jnp.full((1, 1), 4.0))
+    seen = np.asarray(recent.exogenous.lead_time)[:, 0, 0]
+    np.testing.assert_array_equal(seen[-9:], [9, 9, 8, 7, 6, 5, 4, 4, 4])  # age 9 has arrived; the others are expected
+    assert np.all(seen[:-9] == 9)
+
+
+@cache
+def lived():
+    """Frozen and adaptive runs with an alarm: the states at the end and the diary."""
+    problem, agent, params, network, world, instance = setting()
+    online, student = OnlineConfig(days=DAYS, learning_rate=0.01), StudentConfig(features=4, hidden=(4,))
+    clocks = Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=2), BATCH_SIZE)
+    alarms = jnp.zeros((1, DAYS + 15), bool).at[0, DAYS + 2].set(True)
+    streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), alarms, instance)
+    switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], NEVER, ADAPTIVE)
+    two = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, 2, *leaf.shape)), params)
+    return jax.jit(lambda *given: clocks.run(*given))(two, switches, jax.random.key(2), streams)
+
+
+def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
+    problem, agent, params, network, world, instance = setting()
+    state, diary = lived()
+    assert same(jax.tree.map(lambda leaf: leaf[0, 0], state.online.params), params)
+    assert not np.any(diary.kl[0, 0]) and not np.any(diary.promoted[0, 0])
+    _, reward, _ = rollout(
+        problem.env, instance, lambda params, observation, _: (agent.policy(params, observation), None), params, network,
+        world.exogenous, axis=BATCH, signals=world.signals,
+    )  # fmt: skip
+    np.testing.assert_allclose(diary.cost[0, 0], -reward[DAYS:], rtol=2e-4, atol=1e-4)
+
+
+def test_an_adaptive_run_moves_within_its_trust(quick_compilation):
+    state, diary = lived()
+    assert np.any(diary.kl[0, 1] > 0) and np.all(diary.kl[0, 1] <= 0.02)
+    assert float(state.started[0, 1]) == DAYS + 2 and not np.isfinite(state.started[0, 0])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: OnlineConfig(gradient="pathwse"), "unknown gradient 'pathwse'; did you mean 'pathwise'"),
+        (lambda: OnlineConfig(trust=-1.0), "trust=-1.0 must be at least 0"),
+        (lambda: ClocksConfig(OnlineConfig(days=60)), "days=60 must be whole weeks"),
+    ],
+)
+def test_impossible_settings_are_named(make, message):
+    with pytest.raises(UserError, match=message):
+        make()
