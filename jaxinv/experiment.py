@@ -3,20 +3,17 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxinv.agents.actor_q import DDPG, SAC, DDPGConfig, SACConfig
 from jaxinv.agents.agent import traced_fields
-from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.dqn import DQN, DQNConfig
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
-from jaxinv.agents.ppo import PPO, PPOConfig
-from jaxinv.agents.validation import Validation
+from jaxinv.agents.registry import AGENTS, suited
+from jaxinv.agents.validation import VALIDATION, Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
@@ -25,47 +22,6 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evidence import Contest
 from jaxinv.runs import Run
-
-AGENTS = {
-    "ppo": (PPOConfig, PPO),
-    "diffsim": (DiffSimConfig, DiffSim),
-    "dqn": (DQNConfig, DQN),
-    "ddpg": (DDPGConfig, DDPG),
-    "sac": (SACConfig, SAC),
-}
-
-VALIDATION = 2
-"""Folded into the key of a run, so that no noise of its own is that of its validation; 1 is for the evidence."""
-
-FROM_A_BUFFER = dict(updates=2500, envs=32, rollout=8, encoder="none")
-
-STOCK_ONLY = {
-    "ppo": dict(
-        updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
-    ),
-    "diffsim": dict(updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
-    "dqn": FROM_A_BUFFER,
-    "ddpg": FROM_A_BUFFER,
-    "sac": FROM_A_BUFFER,
-}
-"""Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone."""
-
-_EPISODES = dict(updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True)
-
-SUITED = {
-    "deepstock": {
-        "ppo": dict(
-            updates=150, envs=64, rollout=28, epochs=5, encoder="known", hidden=(32, 32), activation="elu", forecast=0,
-            pathwise=False, aligned_rewards=True,
-        ),
-        "diffsim": dict(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2),
-        "dqn": _EPISODES,
-        "ddpg": _EPISODES,
-        "sac": _EPISODES,
-    }
-}  # fmt: skip
-"""Hyper-parameters of agents that suit one preset: whole episodes of its 29 days, and the one feature that it shows."""
-
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -241,13 +197,7 @@ def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, 
 
 def _schema(env: str, instance: type[Preset], agent: str) -> type:
     """The configuration of a preset and an agent, with defaults that suit the preset."""
-    learner = AGENTS[agent][0]
-
-    def suited():
-        if env in SUITED:
-            return learner(**SUITED[env][agent])
-        return learner(**STOCK_ONLY[agent]) if instance.__dataclass_fields__["history"].default == 1 else learner()
-
+    history = instance.__dataclass_fields__["history"].default
     return dataclasses.make_dataclass(
         "ExperimentConfig",
         [
@@ -257,7 +207,7 @@ def _schema(env: str, instance: type[Preset], agent: str) -> type:
             ("seeds", int, field(default=1)),
             ("sweep", tuple[str, ...], field(default=())),
             ("instance", instance, field(default_factory=instance)),
-            ("learner", learner, field(default_factory=suited)),
+            ("learner", AGENTS[agent][0], field(default_factory=partial(suited, agent, env, history))),
             ("evaluation", EvaluationConfig, field(default_factory=EvaluationConfig)),
         ],
         frozen=True,

@@ -9,6 +9,7 @@ from jaxinv.cli import (
     emit,
     enable_compilation_cache,
     interruptible,
+    many_runs,
     note,
     parser,
     progress,
@@ -45,6 +46,9 @@ def main(argv: list[str]) -> None:
     files, overrides = split_arguments(args.arguments)
     if len(files) > 1:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
+
+    if args.seeds or args.sweep:
+        many_runs()
 
     from jaxinv.evidence import rules_of
     from jaxinv.experiment import Experiment, expand

@@ -260,6 +260,7 @@ def test_pairs_of_worlds(logged, store):
 # The study
 
 
+@pytest.mark.slow
 def test_the_study_as_a_command(capsys):
     with pytest.raises(UserError, match="did you mean 'drift'"):
         reproduce.main(["causal", "drifts"])

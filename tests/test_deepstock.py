@@ -64,7 +64,7 @@ def played(config, key=0):
     problem = DeepStock(setting=2).build()
     agent = PPO.create(problem, config)
     state = agent.init(jax.random.key(key))
-    instance = agent.worlds.instance_params(state.index)
+    instance = agent.worlds.instance_params(state.index, state.episodes.key)
     _, trace, signals = agent.worlds.play_ahead(state.episodes, instance)
     raw = jnp.zeros((config.rollout, 1, config.envs))
     choose = lambda decision, noise: (noise, noise)  # noqa: E731
@@ -86,7 +86,7 @@ def test_an_episode_that_ends_leaves_nothing_to_follow():
     problem = DeepStock().build()
     worlds = Worlds.of(problem, 2, 28, 29, aligned=True)
     episodes, index = worlds.begin(jax.random.key(0))
-    after, _, _ = worlds.play_ahead(episodes, worlds.instance_params(index))
+    after, _, _ = worlds.play_ahead(episodes, worlds.instance_params(index, episodes.key))
     assert float(worlds.follows(after)) == 0.0 and float(worlds.follows(episodes)) == 1.0
     assert Worlds.of(LostSales().build(), 2, 100, 100).follows(None) == 1.0
 

@@ -14,7 +14,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.simulate import simulate
-from jaxinv.experiment import STOCK_ONLY
+from jaxinv.agents.registry import STOCK_ONLY
 
 TINY = DiffSimConfig(updates=10, envs=8, rollout=6, features=8, heads=2, layers=1, hidden=(8,))
 NETWORKS = {

@@ -19,6 +19,7 @@ from tests.test_online import DAYS, BATCH_SIZE, TINY, setting
 SMALL = StudentConfig(features=4, hidden=(4,), learning_rate=0.02)
 
 
+@pytest.mark.slow
 def test_a_fleet_of_students_learns_in_one_program(quick_compilation):
     problem, agent, params, network, world, instance = setting()
     distiller = Distiller.create(agent, SMALL)

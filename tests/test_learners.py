@@ -9,7 +9,7 @@ import pytest
 
 from jaxinv.agents.loop import Trainer, check_finite
 from jaxinv.envs.presets import LostSales
-from jaxinv.experiment import AGENTS
+from jaxinv.agents.registry import AGENTS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -25,8 +25,16 @@ def agent_of(name, **options):
     return agent.create(SEASONAL.build(), config(**{**SIZES, **OWN[name], **options}))
 
 
-@pytest.mark.parametrize("encoder", ["gru", "transformer"])
-@pytest.mark.parametrize("name", ["diffsim", "dqn", "ddpg", "sac"])
+@pytest.mark.parametrize(
+    "name, encoder",
+    [
+        ("diffsim", "gru"),
+        ("dqn", "transformer"),
+        *(pytest.param(name, kind, marks=pytest.mark.slow) for name in ("ddpg", "sac") for kind in ("gru", "transformer")),
+        pytest.param("diffsim", "transformer", marks=pytest.mark.slow),
+        pytest.param("dqn", "gru", marks=pytest.mark.slow),
+    ],
+)
 def test_an_encoded_state_learns_with_every_learner(name, encoder):
     trainer = Trainer(agent_of(name, encoder=encoder))
     before = trainer.init(jax.random.key(0))
@@ -36,6 +44,7 @@ def test_an_encoded_state_learns_with_every_learner(name, encoder):
     assert "encoder" in moved["params"] and all(jax.tree.leaves(moved)), moved
 
 
+@pytest.mark.slow
 def test_a_recurrent_state_is_the_same_window_by_window():
     """Training reads the trace once, or every decision its own window: the same orders, costs and gradients."""
     once = agent_of("diffsim", encoder="gru", layers=2)

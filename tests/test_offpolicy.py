@@ -15,7 +15,8 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evidence import Contest, check_learned
-from jaxinv.experiment import AGENTS, STOCK_ONLY, Experiment
+from jaxinv.agents.registry import AGENTS, STOCK_ONLY
+from jaxinv.experiment import Experiment
 from jaxinv.nets.critics import SPAN
 
 SIZES = dict(

@@ -53,7 +53,7 @@ def same(left, right):
     return all(jnp.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
 
 
-@pytest.mark.parametrize("gradient", ["pathwise", "both"])
+@pytest.mark.parametrize("gradient", ["pathwise", pytest.param("both", marks=pytest.mark.slow)])
 def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
     tuner, recent, states, found = tuned(gradient, 0.01)
     *_, network, _, instance = setting()
@@ -114,6 +114,7 @@ def lived():
     return jax.jit(lambda *given: clocks.run(*given))(two, switches, jax.random.key(2), streams)
 
 
+@pytest.mark.slow
 def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
     problem, agent, params, network, world, instance = setting()
     state, diary = lived()

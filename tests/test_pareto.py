@@ -211,6 +211,7 @@ def evaluated(runs, capsys, monkeypatch):
     return rows
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_at_a_preference_and_at_a_service_level(evaluated):
     own, asked, rule, *_ = evaluated("told", "preference.service=9")
     assert own["policy"] == "told" and own["preference"] == {"stock": 0.5, "service": 0.5}

@@ -15,7 +15,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
-from jaxinv.experiment import STOCK_ONLY
+from jaxinv.agents.registry import STOCK_ONLY
 from jaxinv.policies.decode import FORMS
 
 TINY = PPOConfig(

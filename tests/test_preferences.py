@@ -169,18 +169,19 @@ def test_the_reward_of_training_is_weighed(store):
     params = agent.worlds.instance_params(state.index, state.episodes.key)
     _, trace, _ = agent.worlds.play_ahead(state.episodes, params)
     contexts = agent.encode(state.params, trace.signals, params)
-    _, reward = agent.play_mode(state.params, state.episodes.network, trace, contexts, params)
+    _, reward, _ = agent.play_mode(state.params, state.episodes.network, trace, contexts, params)
     own = params.replace(weights=params.weights / params.preference)
     parts = []
     for part in ("holding", "shortage"):
         alone = jnp.zeros(len(COSTS)).at[COSTS.index(part)].set(1.0)[:, None]
-        _, cost = agent.play_mode(
+        _, cost, _ = agent.play_mode(
             state.params, state.episodes.network, trace, contexts, own.replace(weights=own.weights * alone)
         )
         parts.append(params.preference[COSTS.index(part)] * cost)
     np.testing.assert_allclose(sum(parts), reward, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_instances_and_preferences_together(network):
     agent = DiffSim.create(network, AGENTS["diffsim"][1])
     trainer = Trainer(agent)

@@ -207,7 +207,8 @@ class FineTuner:
         """Mean cost in units of its spread, and the forecast loss."""
         played = self._play(params, network, recent, instance)
         cost = -played.reward.mean()
-        loss = cost / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
+        left = self.agent.worth(played.network, instance).mean() / played.reward.shape[0]
+        loss = (cost - left) / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
         contexts = played.contexts
         if contexts.forecast is not None:
             demand, recent_rate = (by_environment(flat(series)) for series in (recent.exogenous.demand, contexts.recent))

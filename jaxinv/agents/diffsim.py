@@ -22,7 +22,6 @@ from flax import struct
 
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.envs.landed import stock_value
 from jaxinv.evaluation.rollout import BATCH, Episodes
 
 
@@ -83,17 +82,8 @@ class DiffSim(Learner):
         )
         cost = -reward.mean()
         spread = jax.lax.stop_gradient(reward).std() + 1e-6
-        loss = cost - self._value(network, instance).mean() / self.worlds.periods
+        loss = cost - self.worth(network, instance).mean() / self.worlds.periods
         return loss / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
-
-    def _value(self, network, instance):
-        """What the goods in each network `[..., B]` were bought for `[B]`."""
-        worlds = self.worlds
-
-        def value(network, instance):
-            return stock_value(worlds.env.topology, network, instance)
-
-        return jax.vmap(value, in_axes=(BATCH, worlds.axis))(network, instance)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

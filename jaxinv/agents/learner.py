@@ -25,6 +25,7 @@ from jaxinv.agents.advice import (
 )
 from jaxinv.agents.agent import Worlds, split_config, traced
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.landed import stock_value
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
@@ -290,6 +291,19 @@ class Learner:
             record=lambda observation, outcome, strayed: (outcome.reward, strayed),
         )  # fmt: skip
         return network, reward, strayed
+
+    def worth(self, network: NetworkState, instance: InstanceParams) -> jax.Array:
+        """What the goods in each network `[..., B]` were bought for `[B]`.
+
+        A rollout ends where its episode goes on: without this, orders that arrive after its end would be all cost, and a
+        pathwise gradient would have them cut.
+        """
+        topology = self.worlds.env.topology
+
+        def value(network, instance):
+            return stock_value(topology, network, instance)
+
+        return jax.vmap(value, in_axes=(BATCH, self.worlds.axis))(network, instance)
 
     def teacher(self, instance: InstanceParams, index: jax.Array) -> Any:
         """The teacher's numbers `[E, K]` or, as `instance` has it, `[E, K, B]`; None without a penalty."""

@@ -263,11 +263,12 @@ class PPO(Learner):
         return loss, metrics
 
     def _mode_cost(self, params, states, replay):
-        """Mean cost a period of the mode policy on the noise of the rollout; differentiable."""
+        """Mean cost a period of the mode policy on the noise of the rollout, less what is left of goods; differentiable."""
         network, trace, contexts, instance = replay
         if states is not None:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
-        return -self.play_mode(params, network, trace, contexts, instance)[1].mean()
+        network, reward, _ = self.play_mode(params, network, trace, contexts, instance)
+        return -reward.mean() - self.worth(network, instance).mean() / reward.shape[0]
 
 
 def nearest_level(raw: jax.Array) -> jax.Array:

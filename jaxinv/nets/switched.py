@@ -35,8 +35,8 @@ class SwitchedEncoder(nn.Module):
     def memory(self) -> int:
         return self.whole.memory
 
-    def __call__(self, signals: jax.Array) -> jax.Array:
-        return jnp.where(_on(self.state), self.whole(signals), self.last(signals))
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        return jnp.where(_on(self.state), self.whole(signals, rows), self.last(signals, rows))
 
 
 class SwitchedActorCritic(ActorCritic):

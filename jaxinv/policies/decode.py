@@ -94,6 +94,7 @@ class Decode:
         raw = raw.reshape(*rates.shape[:2], -1)
         return raw, rates if self.form in ("coeff", "both") else rates[..., 1:2]
 
+
 def factor(raw: jax.Array) -> jax.Array:
     """What raw outputs multiply a rate by: s(o) above."""
     return jax.nn.softplus(raw + _UNIT_SHIFT)

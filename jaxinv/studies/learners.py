@@ -5,20 +5,25 @@ what to order up to) and `none` (what to order) stand beside each other: the cla
 method better. Instances too large to solve are held against the best costs in print.
 """
 
-import dataclasses
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
+from jaxinv.agents.registry import AGENTS, suited
+from jaxinv.agents.validation import VALIDATION, Validation
+from jaxinv.envs.presets import LostSales
+from jaxinv.envs.problem import Problem, on_one_network
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
-from jaxinv.experiment import Experiment
 from jaxinv.instances.lost_sales import BEST_KNOWN
 
 SHORTAGES, LAWS, LEAD_TIMES = (4, 9, 19, 39), ("poisson", "geometric"), (1, 2, 3, 4)
@@ -119,17 +124,18 @@ def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
 def train(
     learner: str, form: str, cells: Sequence[Cell], seeds: int
 ) -> Iterator[tuple[Cell, list[Contestant], float]]:
-    """Instances that differ in the shortage cost, and seeds, trained in one program: policies `[seeds]`, and its seconds."""
-    began = time.monotonic()
-    options = ["env=lost_sales", f"agent={learner}", f"form={form}", f"seeds={seeds}"]
-    options += [f"demand={cells[0].law}", "mean=5", f"lead_time={cells[0].lead_time}"]
-    config = Experiment.load(overrides=options).config
-    sweep = "shortage_cost=" + ",".join(str(cell.shortage) for cell in cells)
-    experiment = Experiment(dataclasses.replace(config, sweep=(sweep,)))
-    state = experiment.trainer.train(experiment.keys, config.learner.updates)
-    seconds = time.monotonic() - began
-    for cell, contest in zip(cells, experiment.contests(experiment.contestants(state, learner)), strict=True):
-        yield cell, contest.policies, seconds / len(cells)
+    """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`, and its seconds."""
+    began, key = time.monotonic(), jax.random.key(0)
+    config = replace(suited(learner, "lost_sales", history=1), form=form)
+    problems = on_one_network([_problem(cell) for cell in cells])
+    agent = stack_agents([AGENTS[learner][1].create(problem, config) for problem in problems], seeds, own_worlds=True)
+    validation = stack_runs([Validation.of(problem, jax.random.fold_in(key, VALIDATION)) for problem in problems], seeds)
+    trainer = Trainer(agent, len(cells) * seeds, validation, worlds_axis=0)
+    state = trainer.train(jnp.tile(jax.random.split(key, seeds), len(cells)), config.updates)
+    seconds = (time.monotonic() - began) / len(cells)
+    for number, cell in enumerate(cells):
+        runs = range(number * seeds, (number + 1) * seeds)
+        yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs], seconds
 
 
 def optimality_gaps(cell: Cell, policies: Sequence[Contestant]) -> list[float]:
@@ -153,10 +159,8 @@ def costs(cell: Cell, policy: Contestant) -> np.ndarray:
     return -total.reward / (problem.test_periods - problem.warm_up)
 
 
-def _problem(cell: Cell):
-    return Experiment.load(
-        overrides=["env=lost_sales", f"demand={cell.law}", "mean=5", f"lead_time={cell.lead_time}", f"shortage_cost={cell.shortage}"]
-    ).problem
+def _problem(cell: Cell) -> Problem:
+    return LostSales(demand=cell.law, lead_time=cell.lead_time, shortage_cost=float(cell.shortage)).build()
 
 
 def _row(claim: str, ours: Estimate, bound: float | None, seconds: float, source: str = "") -> dict[str, Any]:
