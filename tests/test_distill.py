@@ -14,7 +14,7 @@ from jaxinv.agents.ppo import LEVELS, PPO, nearest_level
 from jaxinv.envs.presets import DualSourcing
 from jaxinv.errors import UserError
 from jaxinv.policies.decode import factor
-from tests.test_online import DAYS, BATCH_SIZE, TINY, setting
+from test_online import DAYS, BATCH_SIZE, TINY, setting
 
 SMALL = StudentConfig(features=4, hidden=(4,), learning_rate=0.02)
 
