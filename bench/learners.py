@@ -102,8 +102,8 @@ def speed(folder: Path, rounds: int) -> list[dict]:
     rows = []
     for learner, (options, sizes) in trainings.items():
         experiment = load(learner, "base", **options)
-        trainer, updates = experiment.trainer, experiment.config.learner.updates
-        trainer.validation = None  # the bare loop has none
+        trainer = experiment.trainer.on(experiment.agent, None)  # the bare loop has no validation either
+        updates = experiment.config.learner.updates
         state = trainer.init(experiment.keys)
         trainer.compile(state, updates)
         ours, theirs = [], []
@@ -153,8 +153,7 @@ def sweep() -> dict:
 
 def run(experiment: Experiment) -> tuple[float, float]:
     """Seconds to compile a stretch, and of one update of it."""
-    trainer = experiment.trainer
-    trainer.validation = None
+    trainer = experiment.trainer.on(experiment.agent, None)
     began = time.perf_counter()
     state = trainer.init(experiment.keys)
     trainer.compile(state, SWEPT)

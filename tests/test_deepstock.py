@@ -11,7 +11,6 @@ from jaxinv.demand import deepstock as published
 from jaxinv.envs.deepstock import UNITS, DeepStock
 from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.studies import deepstock as study
 from jaxinv.studies import deepstock_levels

@@ -1,7 +1,5 @@
 """The registry of published instances and the study that measures them."""
 
-import jax
-import numpy as np
 import pytest
 
 from jaxinv.errors import UserError

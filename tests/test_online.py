@@ -9,7 +9,7 @@ import pytest
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
-from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, kl_divergence
+from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, kl_divergence, replay
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import LostSales
@@ -60,7 +60,7 @@ def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
     for before, after, kl in zip(states, states[1:], found):
         assert not same(before.params, after.params)
         # measured anew, on the states that the mode of the old policy comes through
-        stock = jnp.moveaxis(tuner._play(before.params, network, recent, instance).stock[:-1], BATCH, 0)
+        stock = jnp.moveaxis(replay(tuner.agent, before.params, network, recent, instance).stock[:-1], BATCH, 0)
         if gradient == "pathwise":
             pair = [tuner._decisions(state.params, stock, recent, instance) for state in (before, after)]
             assert float(kl_divergence(*pair).mean()) == pytest.approx(kl, rel=1e-2, abs=1e-5)

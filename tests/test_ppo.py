@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
-from jaxinv.agents.ppo import PPO, PPOConfig, _soon, generalised_advantage, pinball
+from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, soon
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
@@ -93,10 +93,10 @@ def test_pinball_loss_is_least_at_the_quantiles():
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([0.1, 0.5, 0.9])), 0.0, atol=0.01)
 
 
-def test_soon_looks_ahead_and_sees_nothing_past_the_end():
+def testsoon_looks_ahead_and_sees_nothing_past_the_end():
     flag = jnp.array([[0.0, 0, 1, 0, 0, 0, 1]])
-    np.testing.assert_array_equal(_soon(flag, 3), [[1, 1, 1, 0, 1, 1, 1]])
-    np.testing.assert_array_equal(_soon(flag, 1), flag)
+    np.testing.assert_array_equal(soon(flag, 3), [[1, 1, 1, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(soon(flag, 1), flag)
 
 
 def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):

@@ -23,13 +23,13 @@ from flax import struct
 
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example
 from jaxinv.adapt.gate import Verdict, judge
-from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent
+from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, half
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.ppo import PPO
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.network import NetworkState
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, WorldTrace
+from jaxinv.evaluation.rollout import BATCH
 
 WEEK = 7
 
@@ -196,11 +196,11 @@ class Clocks:
         rate = jnp.where(retrains, self.config.boost, switches.short)
         recent = self._recent(world, day + 1, instance)
         recent = jax.tree.map(partial(jnp.where, changed), self._estimated(recent, state.changed - day - 1, key), recent)
-        learning = _half(instance, 0)
+        learning = half(instance, 0)
 
         def step(online, number):
             online, metrics = self.tuner.step(
-                online, jax.random.fold_in(key, number), _half(state.network, 0), recent.part(0, 2), learning, rate
+                online, jax.random.fold_in(key, number), half(state.network, 0), half(recent, 0), learning, rate
             )
             return online, metrics["kl"]
 
@@ -217,8 +217,8 @@ class Clocks:
         def single(network, window, exogenous, instance):
             observation = env.view(network, instance, window)
             context = policy.context(state.online.params, observation, None)
-            order = policy.act(state.online.params, observation, context)
-            risk = policy.decide(state.online.params, observation, context).stockout
+            decision = policy.decide(state.online.params, observation, context)
+            order = policy.decode(decision.mean, observation, context.rates)
             if state.student is not None:
                 taught = self.distiller.student(state.student.params, observation)
                 order = jnp.where(state.promoted, taught, order)
@@ -226,7 +226,7 @@ class Clocks:
             rate, demand = context.recent.reshape(-1), exogenous.demand.reshape(-1)
             error = jnp.abs(demand - context.forecast[0, :, 1] * rate)
             totals = jnp.stack([demand.sum(), error.sum(), outcome.sold.sum(), outcome.on_hand.sum()])
-            return network, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=risk, totals=totals)
+            return network, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=decision.stockout, totals=totals)
 
         network, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
         lived["totals"] = lived["totals"].sum(BATCH)
@@ -276,7 +276,7 @@ class Clocks:
     def _week(self, state, switches, day, world, instance):
         """The weekly clocks: what was learned is kept or taken back, and a student is taught and judged."""
         recent = self._recent(world, day + 1, instance)
-        judging = (_half(state.network, 1), recent.part(1, 2), _half(instance, 1))
+        judging = (half(state.network, 1), half(recent, 1), half(instance, 1))
         online, difference = self.tuner.check(state.online, *judging)
         rolled_back = difference.mean() > 0
         state = state.replace(online=online)
@@ -289,7 +289,7 @@ class Clocks:
     def _teach(self, state, recent, instance, judging) -> tuple[StudentState, Verdict]:
         """A week's lessons on the states of the learning half, and the gate on the other."""
         params = state.online.params
-        lesson = Lesson.of(self.tuner.agent, params, _half(state.network, 0), recent.part(0, 2), _half(instance, 0))
+        lesson = Lesson.of(self.tuner.agent, params, half(state.network, 0), half(recent, 0), half(instance, 0))
 
         def step(student, _):
             return self.distiller.step(student, params, lesson)[0], None
@@ -297,11 +297,6 @@ class Clocks:
         student, _ = jax.lax.scan(step, state.student, length=self.config.lessons)
         pupil = self.tuner.replace(agent=self.tuner.agent.replace(policy=self.distiller.student))
         return student, judge(pupil.cost(student.params, *judging), self.tuner.cost(params, *judging))
-
-
-def _half(tree, start):
-    """Every other instance: 0 for those that are learned on, 1 for those that judge."""
-    return jax.tree.map(lambda leaf: leaf[..., start::2], tree)
 
 
 def _mean(series, mask):

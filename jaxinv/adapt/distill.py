@@ -16,16 +16,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 
-from jaxinv.adapt.online import Recent, by_environment, flat, kl_divergence, mode
+from jaxinv.adapt.online import ADAM, Recent, kl_divergence, replay
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import LEVELS, PPO, pinball
+from jaxinv.agents.ppo import LEVELS, PPO, by_environment, flat, pinball
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import Episodes, WorldTrace
 from jaxinv.policies.decode import factor
 from jaxinv.policies.learned import LearnedPolicy
 
@@ -77,9 +75,7 @@ class Lesson:
         cls, teacher: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
     ) -> "Lesson":
         """The states of the teacher's mode policy on a replay that begins with stock `network`."""
-        trace = WorldTrace(recent.exogenous, recent.signals[:-1])
-        episodes = Episodes(None, None, network, None, None)
-        played = teacher.explore(params, mode, None, episodes, trace, recent.signals, instance)
+        played = replay(teacher, params, network, recent, instance)
         return cls(
             tokens=teacher.tokens(recent.signals, instance),
             stock=by_environment(played.stock[:-1]),
@@ -123,12 +119,12 @@ class Distiller:
 
     def init(self, key: jax.Array, observation: Observation) -> StudentState:
         params = self.student.init(key, observation)
-        return StudentState(params, _ADAM.init(params))
+        return StudentState(params, ADAM.init(params))
 
     def step(self, state: StudentState, teacher_params: Any, lesson: Lesson) -> tuple[StudentState, dict[str, jax.Array]]:
         """One step of Adam down the loss."""
         (_, metrics), grads = jax.value_and_grad(self.loss, has_aux=True)(state.params, teacher_params, lesson)
-        steps, optimiser = _ADAM.update(grads, state.optimiser)
+        steps, optimiser = ADAM.update(grads, state.optimiser)
         rate = self.numbers["learning_rate"]
         params = jax.tree.map(lambda leaf, step: leaf - rate * step, state.params, steps)
         return StudentState(params, optimiser), metrics
@@ -242,6 +238,3 @@ def _decide(policy, params, lesson):
 def _actions(policy: LearnedPolicy) -> str:
     decode = policy.decode
     return f"{decode.topology.edges} edges x {decode.topology.products} products in form={decode.form}"
-
-
-_ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())

@@ -19,12 +19,13 @@ import optax
 from flax import struct
 
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import PPO, pinball
+from jaxinv.agents.learner import Played
+from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
 from jaxinv.agents.scales import Scales
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace
+from jaxinv.evaluation.rollout import Episodes, WorldTrace
 
 CUTS = 3
 """Most times that a step is cut back."""
@@ -83,9 +84,10 @@ class Recent:
             exogenous = exogenous.replace(lead_time=lead_time)
         return cls(exogenous, latest(world.signals, history + days))
 
-    def part(self, start: int, parts: int) -> "Recent":
-        """Every `parts`-th instance from `start` on."""
-        return jax.tree.map(lambda leaf: leaf[..., start::parts], self)
+    @property
+    def trace(self) -> WorldTrace:
+        """The days as a rollout wants them."""
+        return WorldTrace(self.exogenous, self.signals[:-1])
 
     def under(self, change: jax.Array, factor: jax.Array, delay: jax.Array, longest: int) -> "Recent":
         """The same noise with the days before day `change` of it moved into the world after it.
@@ -139,7 +141,7 @@ class FineTuner:
         return cls(config, agent, numbers)
 
     def init(self, params: Any) -> OnlineState:
-        return OnlineState(params, params, _ADAM.init(params))
+        return OnlineState(params, params, ADAM.init(params))
 
     def step(
         self, state: OnlineState, key: jax.Array, network: NetworkState, recent: Recent, instance: InstanceParams,
@@ -156,7 +158,7 @@ class FineTuner:
           The state, and `kl` of the step and `cost` a period of the replay before it.
         """
         grads, cost, stock = self._gradient(state.params, key, network, recent, instance)
-        steps, optimiser = _ADAM.update(grads, state.optimiser)
+        steps, optimiser = ADAM.update(grads, state.optimiser)
         size = rate * self.numbers["learning_rate"]
         wanted = jax.tree.map(lambda leaf, step: leaf - size * step, state.params, steps)
         params, kl = self._within_trust(state.params, wanted, stock, recent, instance)
@@ -174,19 +176,13 @@ class FineTuner:
         """
         difference = self.cost(state.params, network, recent, instance) - self.cost(state.anchor, network, recent, instance)
         worse = ~(difference.mean() <= 0)  # a cost that is no number is worse too
-        fresh = OnlineState(state.anchor, state.anchor, _ADAM.init(state.anchor))
+        fresh = OnlineState(state.anchor, state.anchor, ADAM.init(state.anchor))
         kept = state.replace(anchor=state.params)
         return _choose(worse, fresh, kept), difference
 
     def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
         """Mean cost a period `[B]` of the mode policy on a replay."""
-        return -self._play(params, network, recent, instance).reward.mean(0)
-
-    def _play(self, params, network, recent, instance):
-        """The mode policy on a replay (`Played`); differentiable."""
-        episodes = Episodes(None, None, network, None, None)
-        trace = WorldTrace(recent.exogenous, recent.signals[:-1])
-        return self.agent.explore(params, mode, None, episodes, trace, recent.signals, instance)
+        return -replay(self.agent, params, network, recent, instance).reward.mean(0)
 
     def _gradient(self, params, key, network, recent, instance):
         """Gradient, cost a period, and the stock features `[B, T, F]` of the replay."""
@@ -194,8 +190,7 @@ class FineTuner:
             loss = jax.value_and_grad(self._pathwise_loss, has_aux=True)
             (_, (cost, stock)), grads = loss(params, network, recent, instance)
             return grads, cost, stock
-        episodes = Episodes(None, None, network, None, None)
-        trace = WorldTrace(recent.exogenous, recent.signals[:-1])
+        episodes, trace = standing(network), recent.trace
         played, last = self.agent.play(params, key, episodes, trace, recent.signals, instance)
         batch, replay, scales = self.agent.prepare(
             played, last, episodes, trace, recent.signals, instance, Scales.fresh()
@@ -205,7 +200,7 @@ class FineTuner:
 
     def _pathwise_loss(self, params, network, recent, instance):
         """Mean cost in units of its spread, and the forecast loss."""
-        played = self._play(params, network, recent, instance)
+        played = replay(self.agent, params, network, recent, instance)
         cost = -played.reward.mean()
         left = self.agent.worth(played.network, instance).mean() / played.reward.shape[0]
         loss = (cost - left) / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
@@ -246,6 +241,25 @@ class FineTuner:
         return self.agent.policy.network.apply(params, state, stock, method="decide")
 
 
+def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Played:
+    """The mode policy on the noise of the latest days, from the stock `network` `[..., B]` on; differentiable."""
+
+    def mode(decision, noise):
+        return decision.mean, None
+
+    return agent.explore(params, mode, None, standing(network), recent.trace, recent.signals, instance)
+
+
+def standing(network: NetworkState) -> Episodes:
+    """Episodes of which there is nothing but stock: their noise is given."""
+    return Episodes(None, None, network, None, None)
+
+
+def half(tree: Any, start: int) -> Any:
+    """Every other instance of arrays `[..., B]`: from 0 those that are learned on, from 1 those that judge."""
+    return jax.tree.map(lambda leaf: leaf[..., start::2], tree)
+
+
 def kl_divergence(old, new) -> jax.Array:
     """KL(old || new) of the normal raw outputs of two `Decision`s, `[...]`."""
     ratio = jnp.exp(2.0 * (old.log_deviation - new.log_deviation))
@@ -253,22 +267,9 @@ def kl_divergence(old, new) -> jax.Array:
     return 0.5 * jnp.sum(ratio + distance - 1.0 - jnp.log(ratio), -1)
 
 
-_ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
-
-
-def mode(decision, noise):
-    return decision.mean, None
+ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
+"""Of fine-tuning and of students; the learning rate is a number of theirs."""
 
 
 def _choose(condition, yes, no):
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def by_environment(array):
-    """`[T, ..., B]` to `[B, T, ...]`."""
-    return jnp.moveaxis(array, BATCH, 0)
-
-
-def flat(series):
-    """`[T, D, K, B]` to `[T, D * K, B]`."""
-    return series.reshape(series.shape[0], -1, series.shape[-1])

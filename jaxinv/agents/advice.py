@@ -19,7 +19,7 @@ count in standard deviations of a period's cost, so that one weight means the sa
 distances are means over edges and products, at those periods in which an edge accepts orders.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from typing import Any
 

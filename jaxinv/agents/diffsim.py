@@ -22,7 +22,7 @@ from flax import struct
 
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.evaluation.rollout import BATCH, Episodes
+from jaxinv.evaluation.rollout import Episodes
 
 
 @dataclass(frozen=True)

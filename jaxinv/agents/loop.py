@@ -47,7 +47,7 @@ class Trainer:
     ):
         self.agent, self.runs, self.validation, self.worlds_axis = agent, runs, validation, worlds_axis
         self._compiled: dict[int, Any] = {}
-        self._init = jax.jit(lambda agent, key: self._map(lambda agent, key: agent.init(key))(agent, key))
+        self._init = jax.jit(self.begin)
 
     def on(self, agent: Agent, validation: Validation | None) -> "Trainer":
         """The same compiled programs for another agent and validation, which may differ in numbers alone."""
@@ -59,6 +59,15 @@ class Trainer:
         """The state before the first update; `key` is one, or `[runs]` of them."""
         learner = self._init(self.agent, key)
         return Training(learner, None if self.validation is None else Best.first(learner.params, self.runs))
+
+    def begin(self, agent: Agent, key: jax.Array) -> Any:
+        """The learner before the first update, traced into whatever program calls it."""
+        return self._map(lambda agent, key: agent.init(key))(agent, key)
+
+    def updates(self, agent: Agent, learner: Any, count: int) -> tuple[Any, dict[str, jax.Array]]:
+        """A scan of updates, traced likewise: the learner after them, and the metrics of each."""
+        update = self._map(lambda agent, learner: agent.update(learner))
+        return jax.lax.scan(lambda learner, _: update(agent, learner), learner, length=count)
 
     def compile(self, state: Training, updates: int) -> None:
         """Compiles a stretch of `updates` ahead, so that its time is not counted as training."""
@@ -84,11 +93,10 @@ class Trainer:
 
     def _stretch(self, state, updates):
         if updates not in self._compiled:
-            update = self._map(lambda agent, learner: agent.update(learner))
 
             @jax.jit
             def stretch(agent, validation, state):
-                learner, metrics = jax.lax.scan(lambda learner, _: update(agent, learner), state.learner, length=updates)
+                learner, metrics = self.updates(agent, state.learner, updates)
                 if validation is None:
                     return Training(learner), metrics
                 judge = self._map(lambda agent, learner, validation: validation.cost(agent.policy, learner.params))

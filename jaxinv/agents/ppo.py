@@ -194,16 +194,16 @@ class PPO(Learner):
             q_target = (scaled + discount * jnp.concatenate([best[1:], follows * last_best[None]])).T
         batch = Batch(
             signals=self.tokens(signals, instance),
-            stock=_env_first(played.stock[:-1]),
-            raw=_env_first(raw),
+            stock=by_environment(played.stock[:-1]),
+            raw=by_environment(raw),
             log_prob=log_prob.T,
             advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
             target=target.T,
-            recent=_env_first(_flat(played.contexts.recent)),
-            demand=_env_first(_flat(trace.exogenous.demand)),
+            recent=by_environment(flat(played.contexts.recent)),
+            demand=by_environment(flat(trace.exogenous.demand)),
             stockout=(played.short > 0).T.astype(jnp.float32),
             q_target=q_target,
-            advised=jax.tree.map(_env_first, played.advice) if self.config.penalty == "actor" else None,
+            advised=jax.tree.map(by_environment, played.advice) if self.config.penalty == "actor" else None,
         )
         return batch, (episodes.network, trace, played.contexts, instance), scales
 
@@ -247,7 +247,7 @@ class PPO(Learner):
         if forecast is not None:
             metrics["forecast_loss"] = pinball(forecast, batch.demand, batch.recent)
             loss += numbers["forecast_weight"] * metrics["forecast_loss"]
-        coming = _soon(batch.stockout, max(self.config.forecast, 1))[:, :: self.worlds.review]
+        coming = soon(batch.stockout, max(self.config.forecast, 1))[:, :: self.worlds.review]
         metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
         if batch.advised is not None:
@@ -318,7 +318,7 @@ def pinball(forecast: jax.Array, demand: jax.Array, recent: jax.Array) -> jax.Ar
     return jnp.sum(jnp.where(known, loss, 0.0)) / (known.sum() * forecast.shape[0] * forecast.shape[3] * len(QUANTILES))
 
 
-def _soon(flag, horizon):
+def soon(flag, horizon):
     """Whether a flag `[B, T]` is up in any of the next `horizon` periods; past the end it is down."""
     padded = jnp.pad(flag, ((0, 0), (0, horizon - 1)))
     return jax.lax.reduce_window(padded, 0.0, jax.lax.max, (1, horizon), (1, 1), "VALID")
@@ -329,11 +329,11 @@ def _log_prob(raw, mean, log_deviation):
     return jnp.sum(-0.5 * z * z - log_deviation - 0.5 * jnp.log(2 * jnp.pi), -1)
 
 
-def _flat(series):
+def flat(series):
     """`[T, D, K, B]` to `[T, D * K, B]`."""
     return series.reshape(series.shape[0], -1, series.shape[-1])
 
 
-def _env_first(array):
+def by_environment(array):
     """`[T, F, B]` to `[B, T, F]`."""
     return jnp.moveaxis(array, BATCH, 0)

@@ -52,10 +52,14 @@ class SwitchedPPO(PPO):
     @classmethod
     def create(cls, problem, config):
         agent = super().create(problem, config)
-        weights = {name: agent.numbers[name] * agent.numbers["core"] for name in ("policy_weight", "value_weight")}
-        return agent.replace(numbers=agent.numbers | weights)
+        return agent.replace(numbers=without_core(agent.numbers))
 
     def init(self, key: jax.Array):
         state = super().init(key)
         switches = {"encoder": {"state": self.numbers["state"]}, "core": self.numbers["core"]}
         return state.replace(params={**state.params, SWITCHES: switches})
+
+
+def without_core(numbers: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    """Traced numbers whose losses of actor and critic are none where "core" is 0."""
+    return numbers | {name: numbers[name] * numbers["core"] for name in ("policy_weight", "value_weight")}

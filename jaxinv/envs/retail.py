@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -112,8 +113,7 @@ class Retail(Preset):
         series = len(scale)
         draw = np.random.default_rng(self.instance_seed)
         lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
-        aside = min(round(self.validation * series), MOST_HELD_OUT)
-        held_out = draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0]
+        held_out = set_aside(draw, series, self.validation)
         unit = scale if self.relative_costs else np.ones(series)
         mechanisms = {"packs"} if self.integer_orders else set()
         mechanisms |= {"revenue"} if self.price else set()
@@ -134,15 +134,7 @@ class Retail(Preset):
             """One value a series as `[series, 1, 1]`."""
             return jnp.asarray(np.asarray(values, float)[:, None, None], jnp.float32)
 
-        def trace(stop: int, first: int, last: int, spread: float) -> TraceParams:
-            return TraceParams(
-                demand=jnp.asarray(panel.sales[:, :stop, None, None]),
-                covariates=jnp.asarray(covariates[:, :stop]),
-                first=jnp.full(series, first, jnp.int32),
-                last=jnp.full(series, last, jnp.int32),
-                level_spread=jnp.full(series, spread, jnp.float32),
-            )
-
+        trace = partial(trace_until, panel.sales[:, :, None, None], covariates)
         cover = scale * (lead + 1)
         train = InstanceParams(
             max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
@@ -180,7 +172,7 @@ class Retail(Preset):
             warm_up=warm_up,
             periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
             labels=tuple(" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)),
-            held_out=tuple(held_out.tolist()),
+            held_out=held_out,
         )
 
 
@@ -203,6 +195,29 @@ def price_range(price: tuple[float, ...]) -> tuple[float, float]:
     if len(price) not in (0, 2) or (price and price[0] > price[1]):
         raise UserError(f"price={price}: give the two ends of the law that prices are drawn from, the lower first")
     return price or (0.0, 0.0)
+
+
+def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int, ...]:
+    """Numbers of the series that a learner is not shown; none where they are too few to tell anything apart."""
+    aside = min(round(share * series), MOST_HELD_OUT)
+    return tuple(draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0].tolist())
+
+
+def trace_until(demand, covariates, stop: int, first: int, last: int, spread: float) -> TraceParams:
+    """Sales up to period `stop`, of which an episode begins in `first` .. `last`.
+
+    Args:
+      demand: `[series, T, D, K]`; covariates: `[series, T, C]`.
+      spread: of levels, for augmentation.
+    """
+    series = len(demand)
+    return TraceParams(
+        demand=jnp.asarray(demand[:, :stop]),
+        covariates=jnp.asarray(covariates[:, :stop]),
+        first=jnp.full(series, first, jnp.int32),
+        last=jnp.full(series, last, jnp.int32),
+        level_spread=jnp.full(series, spread, jnp.float32),
+    )
 
 
 def check_lengths(preset: Preset, split: TimeSplit, warm_up: int) -> None:

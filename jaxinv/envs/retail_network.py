@@ -1,6 +1,7 @@
 """Real sales in a network: several warehouses supply many stores, every SKU an instance of its own."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +9,11 @@ import numpy as np
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, load
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability, weight_vector
-from jaxinv.envs.retail import LEAST_HELD_OUT, MOST_HELD_OUT, check_lengths, known_covariates, price_range
+from jaxinv.envs.retail import check_lengths, known_covariates, price_range, set_aside, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 
@@ -107,8 +108,7 @@ class RetailNetwork(Preset):
         scale = np.pad(local, ((0, 0), (len(self.links), 0))) @ topology.echelon.T  # [S, N]
         into = scale[:, list(topology.destinations)]
         lead = np.asarray(topology.lead_times, float)
-        aside = min(round(self.validation * skus), MOST_HELD_OUT)
-        held_out = draw.permutation(skus)[: aside if aside >= LEAST_HELD_OUT else 0]
+        held_out = set_aside(draw, skus, self.validation)
         entering = np.bincount(topology.destinations, minlength=topology.nodes)  # suppliers of a node share what it needs
         cover = scale * np.array([lead[np.asarray(topology.destinations) == node].max() for node in range(topology.nodes)])
 
@@ -116,15 +116,7 @@ class RetailNetwork(Preset):
             """Numbers of every SKU, the same for all or one row a SKU, as `[S, ..., 1]`."""
             return jnp.asarray(np.broadcast_to(values, (skus, *shape))[..., None], jnp.float32)
 
-        def trace(stop: int, first: int, last: int, spread: float) -> TraceParams:
-            return TraceParams(
-                demand=jnp.asarray(np.moveaxis(sales[..., :stop], 2, 1)[..., None], jnp.float32),
-                covariates=jnp.asarray(covariates[:, :stop]),
-                first=jnp.full(skus, first, jnp.int32),
-                last=jnp.full(skus, last, jnp.int32),
-                level_spread=jnp.full(skus, spread, jnp.float32),
-            )
-
+        trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), covariates)
         train = InstanceParams(
             max_steps_in_episode=jnp.full(skus, self.horizon, jnp.int32),
             holding=stacked(holding, topology.nodes),
@@ -160,7 +152,7 @@ class RetailNetwork(Preset):
             warm_up=warm_up,
             periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
             labels=labels,
-            held_out=tuple(held_out.tolist()),
+            held_out=held_out,
         )
 
     def _topology(self) -> Topology:

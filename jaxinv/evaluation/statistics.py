@@ -27,6 +27,10 @@ class Estimate(NamedTuple):
     def interval(self) -> tuple[float, float]:
         return self.low, self.high
 
+    def times(self, factor: float) -> "Estimate":
+        """In another unit, such as percent."""
+        return Estimate(*(factor * number for number in self))
+
 
 def bootstrap_interval(
     values, seed: int = 0, level: float = 0.95, resamples: int = 2000

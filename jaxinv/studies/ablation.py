@@ -19,10 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
-from jaxinv.adapt.online import OnlineConfig
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
-from jaxinv.agents.loop import stack_agents
-from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
+from jaxinv.agents.loop import Trainer, stack_agents
+from jaxinv.agents.ppo import soon
+from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO, without_core
 from jaxinv.config import resolve
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.network import COSTS
@@ -171,16 +171,13 @@ class Ablation(NamedTuple):
         learner = dataclasses.replace(self.config.learner, state=float(state), core=float(core))
         numbers = dataclasses.asdict(learner)
         mine = {name: jnp.float32(numbers[name]) for name in self.agent.numbers}
-        mine |= {name: mine[name] * float(core) for name in ("policy_weight", "value_weight")}
-        return self.agent.replace(numbers=mine)
+        return self.agent.replace(numbers=without_core(mine))
 
 
 def _program(agents, clocks, keys, index, switches, streams, updates):
     """Trains all, then sends all through the stream: one program."""
-    axes = agents.replace(worlds=None, numbers=0)
-    learners = jax.vmap(lambda agent, key: agent.init(key), in_axes=(axes, 0))(agents, keys)
-    update = jax.vmap(lambda agent, learner: agent.update(learner)[0], in_axes=(axes, 0))
-    learners, _ = jax.lax.scan(lambda learners, _: (update(agents, learners), None), learners, length=updates)
+    trainer = Trainer(agents, keys.shape[0])
+    learners, _ = trainer.updates(agents, trainer.begin(agents, keys), updates)
     params = jax.tree.map(lambda leaf: leaf[index][None], learners.params)
     _, diary = clocks.run(params, switches, jax.random.key(0), streams)
     return jax.tree.map(lambda leaf: leaf[0], diary)
@@ -205,8 +202,7 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
 
 def coming(flag: np.ndarray, horizon: int) -> np.ndarray:
     """Whether a flag `[T, B]` is up on a day or in the `horizon` - 1 days after it; past the end it is down."""
-    later = np.concatenate([flag, np.zeros((horizon - 1, flag.shape[1]), bool)])
-    return np.any([later[ahead : ahead + len(flag)] for ahead in range(horizon)], axis=0)
+    return np.asarray(soon(jnp.asarray(flag.T, jnp.float32), horizon)).T > 0
 
 
 def f1_score(predicted: np.ndarray, actual: np.ndarray) -> float:

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
-from jaxinv.adapt.distill import SHARE, Distiller, Lesson, StudentConfig, decision_seconds, example, teach_fleet
+from jaxinv.adapt.distill import SHARE, Lesson, StudentConfig, decision_seconds, example, teach_fleet
 from jaxinv.adapt.drift import delay
 from jaxinv.adapt.gate import MARGIN, judge
-from jaxinv.adapt.online import OnlineConfig, Recent
+from jaxinv.adapt.online import OnlineConfig, Recent, half
 from jaxinv.adapt.streams import Streams, changeable, side_by_side
 from jaxinv.agents.loop import Trainer
 from jaxinv.agents.ppo import PPO, PPOConfig
@@ -86,11 +86,11 @@ def _sizes(quick: bool):
 def _scenario_rows(name, cost, alarms, start, seconds) -> Iterator[dict[str, Any]]:
     against = relative_difference(cost["adaptive"], cost["never"])
     if name == "none":
-        yield _row("none: adaptive is at most 1% dearer than frozen, %", None, _percent(against), against.high <= MARGIN, seconds)
+        yield _row("none: adaptive is at most 1% dearer than frozen, %", None, against.times(100), against.high <= MARGIN, seconds)
     else:
-        yield _row(f"{name}: adaptive is cheaper than frozen, %", None, _percent(against), against.high < 0, seconds)
+        yield _row(f"{name}: adaptive is cheaper than frozen, %", None, against.times(100), against.high < 0, seconds)
     for other in ("never", "adaptive", "monthly"):
-        regret = _percent(relative_difference(cost[other], cost["oracle"]))
+        regret = relative_difference(cost[other], cost["oracle"]).times(100)
         yield _row(f"{name}: regret of {other} to the oracle, %", None, regret, None, seconds)
     if name == "none":
         false = float(alarms.sum())
@@ -109,18 +109,16 @@ def _student_rows(clocks: Clocks, params, streams: Streams, steps: int) -> Itera
     world, instance = jax.tree.map(lambda leaf: leaf[0], streams.worlds), streams.instance
     recent = Recent.before(world, days, days, clocks.env.history, instance.lead_time)
 
-    def half(start):
-        return jax.tree.map(lambda leaf: leaf[..., start::2], (streams.network, recent, instance))
-
-    lesson = Lesson.of(agent, params, *half(0))
+    given = (streams.network, recent, instance)
+    lesson = Lesson.of(agent, params, *half(given, 0))
     numbers = {"reading": jnp.repeat(jnp.array([0.0, 0.0, 1.0]), 2), "temperature": jnp.repeat(jnp.array([0.5, 2.0, 1.0]), 2)}
     keys = jax.random.split(jax.random.key(3), 6)
     fleet, _ = jax.jit(lambda keys: teach_fleet(distiller, numbers, keys, params, lesson, example(agent), steps))(keys)
     pupil = clocks.tuner.replace(agent=agent.replace(policy=distiller.student))
-    costs = jax.vmap(lambda params: pupil.cost(params, *half(0)).mean())(fleet.params)
+    costs = jax.vmap(lambda params: pupil.cost(params, *half(given, 0)).mean())(fleet.params)
     best = int(jnp.argmin(costs))
     chosen = jax.tree.map(lambda leaf: leaf[best], fleet.params)
-    verdict = judge(pupil.cost(chosen, *half(1)), clocks.tuner.cost(params, *half(1)))
+    verdict = judge(pupil.cost(chosen, *half(given, 1)), clocks.tuner.cost(params, *half(given, 1)))
     seconds = time.monotonic() - began
     bound = 100 * float(verdict.bound)
     estimate = Estimate(100 * float(verdict.ratio), np.nan, bound)
@@ -132,10 +130,6 @@ def _student_rows(clocks: Clocks, params, streams: Streams, steps: int) -> Itera
         note = f"{1e6 * times[0]:.0f} and {1e6 * times[1]:.0f} microseconds"
         faster = Estimate(times[0] / times[1], np.nan, np.nan)
         yield _row(f"student: times faster, {batch} decisions at once", None, faster, times[1] < times[0], seconds, note)
-
-
-def _percent(estimate: Estimate) -> Estimate:
-    return Estimate(*(100 * number for number in estimate))
 
 
 def _row(

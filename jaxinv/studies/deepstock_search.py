@@ -9,7 +9,6 @@ on plateaus, here on a cosine, from the one drawn to the other. Their first orde
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -171,9 +170,11 @@ class Search:
         trainer = self._trainers[program].on(agent, validation)
         state = _started(trainer.init(keys), config, np.array([point[START] for point in points]))
         length = stretch_length(updates, 25)
-        for _ in range(updates // length):
+        for _ in range(updates // length):  # a trial that breaks down is no mistake: no validation chooses it
             state, _ = trainer.advance(state, length)
-        test = [_test(problem, agent, select_run(state.params, run)) for run in range(len(points))]
+        test = [
+            costs_on_test(problem, Contestant("", agent.policy, select_run(state.params, run))) for run in range(len(points))
+        ]
         return Trained(np.asarray(state.best.cost), np.stack(test))
 
 
@@ -196,11 +197,6 @@ def _started(training: Training, config: LearnerConfig, start: np.ndarray) -> Tr
         if hasattr(learner, name)
     }
     return training.replace(learner=learner.replace(**changed))
-
-
-def _test(problem: Problem, agent: Agent, params: Any) -> np.ndarray:
-    """Cost a counted day `[paths]` of a policy on the test."""
-    return costs_on_test(problem, Contestant("", agent.policy, params))
 
 
 def costs_on_test(problem: Problem, contestant: Contestant) -> np.ndarray:
@@ -227,9 +223,5 @@ def of_one_size(problem: Problem, size: int) -> Problem:
 def training_alone(problem: Problem) -> Problem:
     """The problem without what its policies are chosen on: what a rule is tuned on."""
     count = problem.instances - len(problem.held_out)
-    train = jax.tree.map(partial(_first, count), problem.train)
+    train = take_instances(problem.train, np.arange(count))
     return dataclasses.replace(problem, train=train, instances=count, held_out=())
-
-
-def _first(count, leaf):
-    return leaf[:count]

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
+from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.one_warehouse import KAYNOV
 from jaxinv.envs.problem import Problem
@@ -112,10 +112,10 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
         tuned = tune(problem, rule_for(problem, "echelon_base_stock"), _key(1), size.tuning)
         (rule,) = contestants_of({"echelon_base_stock": tuned})
         costs, rival = _costs(problem, learned), _costs(problem, [rule])
-        total = _scaled(mean_of(costs), problem.horizon)
+        total = mean_of(costs).times(problem.horizon)
         printed = KAYNOV_PPO[row]
         yield _row(f"row {row}: cost of 100 periods, below PPO in print", printed, total, total.high < printed, source)
-        change = _scaled(relative_difference(costs, rival[0]), 100)
+        change = relative_difference(costs, rival[0]).times(100)
         note = f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print {KAYNOV_COSTS[row][0]}"
         holds = change.high < NO_WORSE
         yield _row(f"row {row}: % above tuned echelon base-stock", None, change, holds, source, note)
@@ -168,11 +168,7 @@ def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem |
     """
     agent = stack_agents([DiffSim.create(problem, config)], seeds)
     validation = None if judged is None else Validation.of(judged, _key(2))
-    trainer, length = Trainer(agent, seeds, validation), stretch_length(config.updates)
-    state = trainer.init(jax.random.split(_key(0), seeds))
-    for done in range(0, config.updates, length):
-        state, metrics = trainer.advance(state, length)
-        check_finite(metrics, done)
+    state = Trainer(agent, seeds, validation).train(jax.random.split(_key(0), seeds), config.updates)
     return [Contestant(f"diffsim seed {seed}", agent.policy, select_run(state, seed).params) for seed in range(seeds)]
 
 
@@ -207,10 +203,6 @@ def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
 def _key(stream: int) -> jax.Array:
     """Keys of training, tuning, validation and judging: streams 0 to 3."""
     return jax.random.fold_in(jax.random.key(0), stream)
-
-
-def _scaled(estimate: Estimate, factor: float) -> Estimate:
-    return Estimate(*(factor * end for end in estimate))
 
 
 def _row(claim: str, paper: float | None, ours: Estimate, holds: bool, source: str, note: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.loop import Trainer, check_finite
+from jaxinv.agents.loop import Trainer
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.objectives import factors, objectives_of
 from jaxinv.envs.presets import LostSales
@@ -149,7 +149,7 @@ def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
 def train_conditioned(problem: Problem, config: DiffSimConfig) -> Contestant:
     """One policy for all preferences."""
     agent = DiffSim.create(problem, dataclasses.replace(config, preferences=True))
-    state = _train(Trainer(agent), jax.random.key(0), config.updates)
+    state = Trainer(agent).train(jax.random.key(0), config.updates)
     return Contestant("conditioned", agent.policy, state.params)
 
 
@@ -162,8 +162,8 @@ def train_apart(problem: Problem, config: DiffSimConfig, wanted: np.ndarray) -> 
     agents = [DiffSim.create(charged_by(problem, shares), config) for shares in wanted]
     trainer, found = Trainer(agents[0]), []
     for number, (agent, key) in enumerate(zip(agents, jax.random.split(jax.random.key(0), len(agents)))):
-        trainer.agent = agent
-        found.append(Contestant(f"apart {number}", agent.policy, _train(trainer, key, config.updates).params))
+        trained = trainer.on(agent, None).train(key, config.updates)
+        found.append(Contestant(f"apart {number}", agent.policy, trained.params))
     return found
 
 
@@ -178,12 +178,6 @@ def charged_by(problem: Problem, shares: np.ndarray) -> Problem:
     scale = factors(problem.env.topology, shares)
     train, test = (params.replace(weights=params.weights * scale) for params in (problem.train, problem.test))
     return dataclasses.replace(problem, train=train, test=test)
-
-
-def _train(trainer: Trainer, key: jax.Array, updates: int):
-    state, metrics = trainer.advance(trainer.init(key), updates)
-    check_finite(metrics, 0)
-    return state
 
 
 def _worst(wanted: np.ndarray, ours: Measured, others: Measured) -> str:
