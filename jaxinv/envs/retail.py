@@ -83,11 +83,10 @@ class Retail(Preset):
     def __post_init__(self):
         super().__post_init__()
         not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread", "price")
-        price_range(self.price)
+        if self.price:
+            check_range("price", self.price)
         positive(self, "holding_cost", "shortage_cost")
-        probability(self, "validation")
-        if self.validation == 1:
-            raise UserError("validation=1 leaves no series to learn on; give less")
+        check_validation(self)
         if self.lead_time_law not in LEAD_TIME_LAWS:
             raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
         if self.lead_time_law != "fixed" and (self.lead_time_spread or not self.lead_time):
@@ -140,7 +139,7 @@ class Retail(Preset):
             max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
             holding=stacked(self.holding_cost / unit),
             shortage=stacked((0.0 if self.price else self.shortage_cost) / unit),
-            price=stacked(draw.uniform(*price_range(self.price), series) / unit) if self.price else None,
+            price=stacked(draw.uniform(*self.price, series) / unit) if self.price else None,
             weights=jnp.tile(weight_vector(self.weights, topology), (series, 1)),
             scale=stacked(scale),
             initial_low=stacked(0.3 * cover),
@@ -190,11 +189,17 @@ FAVORITA = dict(
 drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
 
 
-def price_range(price: tuple[float, ...]) -> tuple[float, float]:
-    """The ends of a law of prices; of no law, zeros."""
-    if len(price) not in (0, 2) or (price and price[0] > price[1]):
-        raise UserError(f"price={price}: give the two ends of the law that prices are drawn from, the lower first")
-    return price or (0.0, 0.0)
+def check_range(name: str, ends: tuple[float, ...]) -> None:
+    """Refuses what is not the two ends of a law that numbers are drawn from."""
+    if len(ends) != 2 or ends[0] > ends[1]:
+        raise UserError(f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower first")
+
+
+def check_validation(preset: Preset) -> None:
+    """Refuses a share of held-out series that leaves none."""
+    probability(preset, "validation")
+    if preset.validation == 1:
+        raise UserError("validation=1 leaves no series to learn on; give less")
 
 
 def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int, ...]:

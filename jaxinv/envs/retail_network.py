@@ -12,8 +12,8 @@ from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability, weight_vector
-from jaxinv.envs.retail import check_lengths, known_covariates, price_range, set_aside, trace_until
+from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
+from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, set_aside, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 
@@ -76,8 +76,9 @@ class RetailNetwork(Preset):
         not_negative(self, "warehouse_lead_time", "warehouse_holding_costs", "purchase_costs", "max_series", "level_spread")
         not_negative(self, "store_holding_cost", "price")
         positive(self, "horizon")
-        probability(self, "validation")
-        price_range(self.price)
+        check_validation(self)
+        check_range("price", self.price)
+        check_range("store_holding_cost", self.store_holding_cost)
         warehouses = len(self.links)
         for name in ("lead_times", "warehouse_holding_costs", "purchase_costs"):
             if len(getattr(self, name)) != warehouses:
@@ -102,8 +103,8 @@ class RetailNetwork(Preset):
         sales, labels, covariates = self._by_sku(panel, split.train)  # [S, stores, T], [S, T, C]
         skus, stores, _ = sales.shape
         draw = np.random.default_rng(self.instance_seed)
-        holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*price_range(self.store_holding_cost), stores)])
-        price = np.pad(draw.uniform(*price_range(self.price), (skus, stores)), ((0, 0), (len(self.links), 0)))
+        holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, stores)])
+        price = np.pad(draw.uniform(*self.price, (skus, stores)), ((0, 0), (len(self.links), 0)))
         local = np.maximum(sales[..., split.train].mean(-1), 1e-2)
         scale = np.pad(local, ((0, 0), (len(self.links), 0))) @ topology.echelon.T  # [S, N]
         into = scale[:, list(topology.destinations)]
