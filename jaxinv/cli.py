@@ -347,9 +347,15 @@ def enable_compilation_cache() -> None:
 
 
 def many_runs() -> None:
-    """Lets XLA use one thread, unless NPROC says otherwise; call it before jax is first used.
+    """Lets XLA use one thread on a CPU, unless NPROC says otherwise; call it before anything is computed.
 
     On two cores, large programs that map many runs side by side can otherwise stand still for ever, every thread of XLA's pool
     waiting for another (seen with jaxlib 0.10.2, and also where `--xla_cpu_multi_thread_eigen=false` is set).
     """
-    os.environ.setdefault("NPROC", "1")
+    import jax
+    from jax.extend.backend import clear_backends
+
+    if "NPROC" in os.environ or jax.default_backend() != "cpu":
+        return
+    os.environ["NPROC"] = "1"
+    clear_backends()  # gymnax makes an array while it is imported, and XLA its threads for it

@@ -9,6 +9,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "jax
 # Before jax is imported; commands that tests start take them over.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("NPROC", "1")  # threads of XLA; tests run side by side
 
 
 @pytest.fixture(scope="module")

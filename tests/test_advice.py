@@ -228,7 +228,7 @@ def test_the_weight_moves_what_is_learned_and_not_the_cost_that_is_told(quick_co
 
 def test_weight_zero_is_no_penalty(quick_compilation):
     ends = []
-    for options in (dict(penalty="reward", penalty_weight=0.0), {}):
+    for options in (dict(penalty="reward", penalty_weight=0.0), dict(aligned_rewards=False)):
         trainer = Trainer(agent_of("ddpg", **options))
         ends.append(trainer.advance(trainer.init(jax.random.key(0)), 3)[0].params)
     for left, right in zip(*map(jax.tree.leaves, ends), strict=True):

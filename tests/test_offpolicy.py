@@ -17,7 +17,7 @@ from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evidence import Contest, check_learned
 from jaxinv.agents.registry import AGENTS, STOCK_ONLY
 from jaxinv.experiment import Experiment
-from jaxinv.nets.critics import SPAN
+from jaxinv.nets.critics import SPAN, cubic_splines
 
 SIZES = dict(
     updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), capacity=48, batch=16, steps=2
@@ -129,7 +129,7 @@ def test_the_double_target_of_dqn_by_hand(quick_compilation):
         chosen = int(jnp.argmax(agent.apply(state.params, "decide", None, after).mean))
         value = float(agent.apply(state.target, "decide", None, after).mean[chosen])
         error = float(agent.apply(state.params, "decide", None, stock).mean[int(action[0])]) - float(reward) - 0.98 * value
-        total += 0.5 * error**2 if abs(error) < 1 else abs(error) - 0.5
+        total += 0.5 * error**2
     assert float(loss) == pytest.approx(total / 8, rel=1e-4)
 
 
@@ -150,8 +150,18 @@ def test_dqn_decides_by_its_best_level_and_explores_less_and_less(quick_compilat
     decide = agent.policy.network.apply(state.params, None, state.replay.items.stock[0], method="decide")
     index = jnp.argmax(decide.mean)
     np.testing.assert_array_equal(agent.policy.decode.one_hot(index[None]).argmax(), index)
-    shares = [float(agent.noise(jax.random.key(0), jnp.int32(update))[0].mean()) for update in (0, 10)]
-    assert shares[0] == 1.0 and shares[1] < 0.5
+    (first, far), (later, near) = (agent.noise(jax.random.key(0), jnp.int32(update)) for update in (0, 10))
+    assert first.all() and not later.all()
+    np.testing.assert_allclose(far / near, 38 / 2)  # half the grid, then `reach`
+
+
+def test_values_of_a_grid_are_cubic_splines_of_the_level():
+    """The splines add up to 1 and hold every straight line and parabola, ends included."""
+    splines, levels = cubic_splines(5, 21), np.linspace(0, 5, 21)
+    np.testing.assert_allclose(splines.sum(0), 1.0, rtol=1e-6)
+    middles = np.arange(8) - 1.0
+    np.testing.assert_allclose(middles @ splines, levels, atol=1e-5)
+    np.testing.assert_allclose((middles**2 - 1 / 3) @ splines, levels**2, atol=1e-5)
 
 
 def test_raw_outputs_of_an_actor_stay_in_their_span(quick_compilation):
@@ -214,6 +224,16 @@ def test_a_critic_that_runs_away_says_so_unless_another_run_learned():
         check_critics({"value_loss": np.array([[0.5, 0.5], [950.0, 900.0]])}, agent)
 
 
+def test_rewards_are_aligned_where_they_can_be():
+    def window(**options):
+        agent = AGENTS[options.pop("name", "sac")]
+        return agent[1].create(LostSales(**options.pop("store", {})).build(), agent[0](encoder="none", **options)).worlds.window
+
+    assert window() == (4, 1) and window(aligned_rewards=False) is None
+    assert window(store=dict(fixed_cost=5.0)) is None and window(penalty="reward") is None
+    assert window(name="ppo") is None
+
+
 # --- mistakes -------------------------------------------------------------------------------------
 
 
@@ -233,7 +253,7 @@ def test_coefficients_without_features_are_refused_by_name(name):
     "config, options, message",
     [
         (DQNConfig, dict(capacity=100), "capacity=100 must be a multiple of envs \\* rollout = 256"),
-        (DQNConfig, dict(actions=1), "actions=1 up to largest=2.0 leaves nothing to choose"),
+        (DQNConfig, dict(actions=1), "actions=1 up to largest=3.0 leaves nothing to choose"),
         (DDPGConfig, dict(critics=0), "critics=0 must be at least 1"),
         (SACConfig, dict(target_rate=1.5), "target_rate=1.5 must lie in 0..1"),
     ],

@@ -73,8 +73,8 @@ def test_instances_that_are_all_trained_on_need_no_validation():
 
 def test_the_best_is_kept_run_by_run():
     best = Best.first({"a": jnp.zeros((2, 3))}, runs=2)
-    best = best.follow({"a": jnp.ones((2, 3))}, jnp.array([5.0, 6.0]))
-    best = best.follow({"a": 2 * jnp.ones((2, 3))}, jnp.array([7.0, 4.0]))
+    best = jax.vmap(Best.follow)(best, {"a": jnp.ones((2, 3))}, jnp.array([5.0, 6.0]))
+    best = jax.vmap(Best.follow)(best, {"a": 2 * jnp.ones((2, 3))}, jnp.array([7.0, 4.0]))
     np.testing.assert_array_equal(best.params["a"], [[1, 1, 1], [2, 2, 2]])
     np.testing.assert_array_equal(best.cost, [5.0, 4.0])
 

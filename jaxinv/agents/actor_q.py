@@ -20,7 +20,7 @@ import optax
 from flax import struct
 
 from jaxinv.agents.learner import make_policy
-from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig
+from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.nets.critics import ActorQ
 
 
@@ -88,7 +88,7 @@ class DDPG(ActorQLearner):
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)[..., 0].min(0)
         wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * after)
         q = self.apply(params, "judge", seen.state, seen.stock, seen.action)[..., 0]
-        critic = optax.huber_loss(q, wanted[None]).mean()
+        critic = squared_error(q, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
         climbed = self.climb(params, state, seen.stock, self.apply(params, "decide", state, seen.stock).mean).mean()
         return critic - climbed, {"value_loss": critic, "value": climbed}
@@ -114,7 +114,7 @@ class SAC(ActorQLearner):
         after = jnp.sort(after, -1).min(0) - weight * log_prob[:, None]
         wanted = jax.lax.stop_gradient(seen.reward[:, None] + self.numbers["discount"] * seen.follows[:, None] * after)
         told = self.apply(params, "judge", seen.state, seen.stock, seen.action)
-        critic = quantile_huber(told, wanted) if self.config.quantiles else optax.huber_loss(told, wanted[None]).mean()
+        critic = quantile_huber(told, wanted) if self.config.quantiles else squared_error(told, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
         raw, log_prob = self._sample(params, state, seen.stock, now_key)
         climbed = self.climb(params, state, seen.stock, raw)

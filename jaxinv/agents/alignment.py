@@ -34,27 +34,35 @@ class Window(NamedTuple):
         Raises:
           UserError: if orders have no window in common, or a rollout is not whole reviews.
         """
-        topology = problem.env.topology
-        reason = None
-        if topology.random_lead_time or len(set(topology.lead_times)) > 1:
-            reason = "orders have different lead times"
-        elif topology.internal or topology.order_delays:
-            reason = "an order moves stock between nodes, or travels, before its lead time is over"
-        elif set(charged_costs(topology)) & set(AT_ONCE) or topology.has("transit_holding"):
-            reason = "orders cost something before their goods arrive"
-        reviews = np.unique(problem.train.review_period) if topology.has("review") else np.ones(1)
-        if len(reviews) > 1:
-            reason = "orders have different review periods"
+        reason = cls.refusal(problem, periods)
         if reason:
             raise UserError(f"aligned_rewards=true makes no sense here: {reason}; leave it false")
-        review = int(reviews[0])
-        if periods % review:
-            raise UserError(
-                f"rollout={periods} must be a multiple of the review period {review} where aligned_rewards=true"
-            )
-        return cls(topology.lead_times[0], review)
+        return cls(problem.env.topology.lead_times[0], _reviews(problem)[0])
+
+    @classmethod
+    def refusal(cls, problem: Problem, periods: int) -> str | None:
+        """Why such rollouts have no windows; None where they have."""
+        topology, reviews = problem.env.topology, _reviews(problem)
+        if topology.random_lead_time or len(set(topology.lead_times)) > 1:
+            return "orders have different lead times"
+        if topology.internal or topology.order_delays:
+            return "an order moves stock between nodes, or travels, before its lead time is over"
+        if set(charged_costs(topology)) & set(AT_ONCE) or topology.has("transit_holding"):
+            return "orders cost something before their goods arrive"
+        if len(reviews) > 1:
+            return "orders have different review periods"
+        if periods % reviews[0]:
+            return f"rollout={periods} is no multiple of the review period {reviews[0]}"
+        return None
 
     def mean(self, reward: jax.Array) -> jax.Array:
         """Rewards of periods `[T + L, B]` as the mean of each window `[T / P, B]`."""
         windows = reward[self.lead :].reshape(-1, self.review, *reward.shape[1:])
         return jnp.mean(windows, 1)
+
+
+def _reviews(problem):
+    """The different review periods of orders, rising."""
+    if not problem.env.topology.has("review"):
+        return [1]
+    return [int(periods) for periods in np.unique(problem.train.review_period)]

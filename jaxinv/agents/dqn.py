@@ -1,11 +1,13 @@
-"""DQN on a grid of orders: double, dueling, and branching where a network has several orders to choose.
+"""DQN on a grid of orders: double, dueling, branching where a network has several orders to choose, smooth along the grid.
 
 Each order picks a level of a grid (`GridDecode`): a multiple to order up to in the form `base`, to order in `none`. With
 branches b of one order each,
 
-    y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b Huber(q_b(s, a_b) - y)
+    y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b (q_b(s, a_b) - y)^2 / 2
 
-(van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.)
+(van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.) The levels are amounts, so neighbours are worth
+about the same: values lie on a cubic spline of the level, and decisions are varied to levels near the best one, less and
+less far. Both are what lets a fine grid be learned.
 """
 
 from dataclasses import dataclass
@@ -14,13 +16,12 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import make_policy
-from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig
+from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.errors import UserError
 from jaxinv.nets.critics import GridQ
 from jaxinv.policies.grid import GridDecode
@@ -33,15 +34,20 @@ class DQNConfig(OffPolicyConfig):
     Attributes:
       actions: levels of the grid of each order.
       largest: the largest level; the smallest is 0.
-      exploration: share of decisions that are random at the end of training.
-      exploring: share of training over which random decisions become that few, from all.
+      knots: pieces of the spline that the values of the levels lie on.
+      exploration: share of decisions that are varied at the end of training.
+      reach: standard deviation of what they are varied by then, in levels.
+      exploring: share of training over which varied decisions become that few, from all, and that near, from half the grid.
     """
 
-    actions: int = 31
-    largest: float = 2.0
-    exploration: float = traced(0.05)
+    actions: int = 76
+    largest: float = 3.0
+    knots: int = 25
+    exploration: float = traced(0.3)
+    reach: float = traced(2.0)
     exploring: float = traced(0.3)
 
+    counts: ClassVar = (*OffPolicyConfig.counts, "knots")
     shares: ClassVar = (*OffPolicyConfig.shares, "exploration", "exploring")
     penalties: ClassVar = ON_REWARDS
 
@@ -59,20 +65,23 @@ class DQN(OffPolicy):
     def make_policy(cls, env, config):
         levels = tuple(float(level) for level in np.linspace(0.0, config.largest, config.actions))
         decode = GridDecode(env.topology, config.form, config.allocation, levels)
-        return make_policy(env, config, GridQ, decode, levels=config.actions)
+        return make_policy(env, config, GridQ, decode, levels=config.actions, knots=config.knots)
 
     def noise(self, key, update):
-        """Whether an order is random, and then its level: `[T, branches, B]` each."""
+        """Whether an order is varied, and by how many levels: `[T, branches, B]` each."""
         coin_key, level_key = jax.random.split(key)
         shape = (self.config.rollout, self.policy.decode.outputs // self.config.actions, self.config.envs)
         progress = update / (self.numbers["updates"] * jnp.maximum(self.numbers["exploring"], 1e-6))
-        share = jnp.maximum(self.numbers["exploration"], 1.0 - progress)
-        level = jax.random.randint(level_key, shape, 0, self.config.actions)
-        return jax.random.uniform(coin_key, shape) < share, level
+        left = jnp.maximum(1.0 - progress, 0.0)
+        share = jnp.maximum(self.numbers["exploration"], left)
+        reach = jnp.maximum(self.numbers["reach"], 0.5 * self.config.actions * left)
+        return jax.random.uniform(coin_key, shape) < share, reach * jax.random.normal(level_key, shape)
 
     def choose(self, decision, noise):
-        random, level = noise
-        index = jnp.where(random, level, self._branches(decision.mean).argmax(-1))
+        varied, distance = noise
+        best = self._branches(decision.mean).argmax(-1)
+        near = jnp.clip(best + jnp.round(distance).astype(best.dtype), 0, self.config.actions - 1)
+        index = jnp.where(varied, near, best)
         return self.policy.decode.one_hot(index), index
 
     def loss(self, params, target, seen, key):
@@ -81,7 +90,7 @@ class DQN(OffPolicy):
         value = _take(after, best).mean(-1)
         wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * value)
         q = _take(self._branches(self.apply(params, "decide", seen.state, seen.stock).mean), seen.action)
-        loss = optax.huber_loss(q, wanted[:, None]).mean()
+        loss = squared_error(q, wanted[:, None])
         return loss, {"value_loss": loss, "value": q.mean()}
 
     def _branches(self, values):

@@ -24,6 +24,7 @@ from jaxinv.agents.advice import (
     with_moments,
 )
 from jaxinv.agents.agent import Worlds, split_config, traced
+from jaxinv.agents.alignment import Window
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -79,7 +80,7 @@ class LearnerConfig:
     penalty_weight: float = traced(0.1)
     penalty_decay: float = traced(0.99)
 
-    aligned_rewards: ClassVar[bool] = False
+    aligned_rewards: ClassVar[bool | None] = False
     """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option of learners from rewards."""
     counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
     """Whole numbers that must be at least 1."""
@@ -151,7 +152,7 @@ class Learner:
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
         worlds = Worlds.of(
-            problem, config.envs, config.rollout, problem.horizon, config.preferences, config.aligned_rewards
+            problem, config.envs, config.rollout, problem.horizon, config.preferences, _aligned(config, problem)
         )
         if config.penalty != "none":
             worlds = with_moments(worlds)
@@ -347,6 +348,13 @@ class Learner:
     @property
     def _optimiser(self):
         return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam())
+
+
+def _aligned(config, problem):
+    """Whether rewards are aligned; where the configuration leaves it open, where they can be."""
+    if config.aligned_rewards is not None:
+        return config.aligned_rewards
+    return config.penalty == "none" and Window.refusal(problem, config.rollout) is None
 
 
 def make_policy(

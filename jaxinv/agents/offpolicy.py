@@ -7,6 +7,8 @@ does not move. An algorithm is a network, a way to vary decisions (`choose`), an
 
 Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
 are cut off rather than ended, so every transition bootstraps but those after which a problem says that nothing follows.
+Values are means of returns with a long tail, the cost of rare large demand, so they are learned by squared errors: the usual
+Huber loss pulls them to the median, and orders with them (3.5% off the optimum on geometric demand, where squares end at 0.1%).
 """
 
 from dataclasses import dataclass
@@ -36,7 +38,7 @@ class OffPolicyConfig(LearnerConfig):
       batch, steps: transitions of a gradient step, and gradient steps an update.
       discount: of later rewards.
       target_rate: share of the way that the target parameters move at each step.
-      aligned_rewards: see `jaxinv.agents.alignment`.
+      aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no penalty is on.
     """
 
     updates: int = 1000
@@ -48,7 +50,7 @@ class OffPolicyConfig(LearnerConfig):
     steps: int = 8
     discount: float = traced(0.98)
     target_rate: float = traced(0.01)
-    aligned_rewards: bool = False
+    aligned_rewards: bool | None = None
 
     counts: ClassVar = (*LearnerConfig.counts, "capacity", "batch", "steps")
     shares: ClassVar = ("discount", "target_rate")
@@ -59,6 +61,11 @@ class OffPolicyConfig(LearnerConfig):
             raise UserError(
                 f"capacity={self.capacity} must be a multiple of envs * rollout = {self.envs * self.rollout}"
             )
+
+
+def squared_error(told: jax.Array, wanted: jax.Array) -> jax.Array:
+    """Half the mean squared error of values."""
+    return 0.5 * jnp.square(told - wanted).mean()
 
 
 @struct.dataclass

@@ -16,18 +16,23 @@ AGENTS = {
     "sac": (SACConfig, SAC),
 }
 
-FROM_A_BUFFER = dict(updates=2500, envs=32, rollout=8, encoder="none")
+FROM_A_BUFFER = dict(updates=1250, envs=32, rollout=8, encoder="none", hidden=(32, 32), batch=128, discount=0.95)
 
 STOCK_ONLY = {
     "ppo": dict(
-        updates=150, envs=1024, rollout=32, epochs=4, encoder="none", hidden=(32, 32), forecast=0, pathwise=False
+        updates=150, envs=1024, rollout=32, epochs=1, minibatches=16, clip=1.0, gae_lambda=0.8, encoder="none",
+        hidden=(32, 32), forecast=0, pathwise=False,
     ),
     "diffsim": dict(updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
-    "dqn": FROM_A_BUFFER,
+    "dqn": {**FROM_A_BUFFER, "updates": 2500},
     "ddpg": FROM_A_BUFFER,
     "sac": FROM_A_BUFFER,
 }
-"""Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone."""
+"""Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone.
+
+PPO goes once over each rollout and hardly clips: a clipped step takes the rare, very bad outcome for one vote among many, which
+holds orders to the median (on geometric demand with p = 39, L = 1, 20% above the optimum with clip=0.2, 0.1% so).
+"""
 
 _EPISODES = dict(updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True)
 

@@ -81,9 +81,6 @@ class Best:
         return cls(params, jnp.full(() if runs is None else (runs,), jnp.inf))
 
     def follow(self, params, cost: jax.Array) -> "Best":
-        """The better of the two, run by run."""
-
-        def choose(new, old):
-            return jnp.where((cost < self.cost).reshape(cost.shape + (1,) * (new.ndim - cost.ndim)), new, old)
-
-        return Best(jax.tree.map(choose, params, self.params), jnp.minimum(cost, self.cost))
+        """The better of the two, of one run."""
+        best = jax.tree.map(lambda new, old: jnp.where(cost < self.cost, new, old), params, self.params)
+        return Best(best, jnp.minimum(cost, self.cost))

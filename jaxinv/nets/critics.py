@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.nets.actor_critic import Actor, Decision, seen
 from jaxinv.nets.mlp import MLP
@@ -63,20 +64,31 @@ class GridQ(Actor):
     """Values of every level of a grid, for each of several orders that are chosen apart (branches).
 
     Value and advantage are separate streams (dueling, Wang et al. 2016), the value shared by all branches (branching,
-    Tavakoli et al. 2018): q_b(s, a) = v(s) + g_b(s, a) - mean_a g_b(s, a).
+    Tavakoli et al. 2018): q_b(s, a) = v(s) + g_b(s, a) - mean_a g_b(s, a). The advantages of a branch are a cubic spline of
+    the level, its weights told by the network.
 
     Attributes:
       levels: G, actions of each branch; `outputs` is the number of branches times G.
+      knots: pieces of the spline, of equal length.
     """
 
     levels: int = 2
+    knots: int = 1
 
     def setup(self):
-        super().setup()
         self.value = MLP(self.hidden, 1, self.activation)
+        self.weights = MLP(self.hidden, self.outputs // self.levels * (self.knots + 3), self.activation)
 
     def decide(self, state, stock):
-        gain = super().decide(state, stock).mean
-        gain = gain.reshape(*gain.shape[:-1], -1, self.levels)
+        weights = self.weights(seen(state, stock))
+        gain = weights.reshape(*weights.shape[:-1], -1, self.knots + 3) @ cubic_splines(self.knots, self.levels)
         q = self.value(seen(state, stock))[..., None] + gain - gain.mean(-1, keepdims=True)
         return Decision(q.reshape(*q.shape[:-2], -1))
+
+
+def cubic_splines(knots: int, levels: int) -> np.ndarray:
+    """Cubic B-splines on `knots` pieces of equal length, at levels evenly from end to end: `[knots + 3, levels]`."""
+    middles = np.arange(knots + 3) - 1.0
+    distance = np.abs(np.linspace(0.0, knots, levels) - middles[:, None])
+    near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance) ** 3 / 6
+    return np.where(distance < 1, near, np.maximum(far, 0.0)).astype(np.float32)
