@@ -54,7 +54,7 @@ class PPOConfig(LearnerConfig):
       discount, gae_lambda, clip, value_weight, entropy_weight: of PPO.
       forecast_weight, stockout_weight, pathwise_weight, q_weight: of the further losses.
       exploration: first log standard deviation of the raw outputs.
-      aligned_rewards: see `jaxinv.agents.alignment`.
+      aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no penalty is on.
     """
 
     epochs: int = 2
@@ -73,7 +73,7 @@ class PPOConfig(LearnerConfig):
     pathwise_weight: float = traced(10.0)
     q_weight: float = traced(0.5)
     exploration: float = -1.5
-    aligned_rewards: bool = False
+    aligned_rewards: bool | None = False
 
     counts: ClassVar = (*LearnerConfig.counts, "epochs", "minibatches")
     shares: ClassVar = ("discount", "gae_lambda")

@@ -20,8 +20,9 @@ FROM_A_BUFFER = dict(updates=1250, envs=32, rollout=8, encoder="none", hidden=(3
 
 STOCK_ONLY = {
     "ppo": dict(
-        updates=150, envs=1024, rollout=32, epochs=1, minibatches=16, clip=1.0, gae_lambda=0.8, encoder="none",
-        hidden=(32, 32), forecast=0, pathwise=False,
+        updates=200, envs=1024, rollout=32, epochs=1, minibatches=16, clip=1.0, discount=0.95, gae_lambda=0.8,
+        learning_rate=2e-3, final_learning_rate=0.0, aligned_rewards=None, encoder="none", hidden=(32, 32), forecast=0,
+        pathwise=False,
     ),
     "diffsim": dict(updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
     "dqn": {**FROM_A_BUFFER, "updates": 2500},
