@@ -96,7 +96,10 @@ def speed(folder: Path, rounds: int) -> list[dict]:
     """Seconds of a training of the package and of a bare loop at the same sizes."""
     trainings = {
         "diffsim": (dict(updates=2000, envs=256, rollout=50, hidden=[32, 32, 32]), ["4", "4", "256", "50", "2000", "b3"]),
-        "ppo": (dict(updates=100, envs=1024, rollout=32, epochs=4, minibatches=4, aligned_rewards=False), ["4", "4", "1024", "32", "100", "base", "0.99", "0.95"]),
+        "ppo": (
+            dict(updates=100, envs=1024, rollout=32, epochs=4, minibatches=4, aligned_rewards=False),
+            ["4", "4", "1024", "32", "100", "base", "0.99", "0.95"],
+        ),
     }
     print(f"\n{'learner':12}{'package, s':>12}{'bare loop, s':>14}{'ratio of medians':>18}")
     rows = []

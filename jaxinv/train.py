@@ -47,9 +47,6 @@ def main(argv: list[str]) -> None:
     if len(files) > 1:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
 
-    if args.seeds or args.sweep:
-        many_runs()
-
     from jaxinv.evidence import rules_of
     from jaxinv.experiment import Experiment, expand
     from jaxinv.runs import Run
@@ -59,12 +56,15 @@ def main(argv: list[str]) -> None:
         if files or overrides or args.env or args.sweep or args.seeds or args.name or args.seed is not None:
             raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
         run = Run.open(args.resume, args.runs)
-        documents = [train(Experiment.load(run.config_path), run, quiet=args.json, resume=True)]
+        experiment = Experiment.load(run.config_path)
+        _prepare([experiment])
+        documents = [train(experiment, run, quiet=args.json, resume=True)]
     else:
         overrides += [f"seed={args.seed}"] if args.seed is not None else []
         overrides += [f"env={args.env}"] if args.env else []
         overrides += [f"seeds={args.seeds}"] if args.seeds is not None else []
         experiments = expand(Path(files[0]) if files else None, overrides, args.sweep)
+        _prepare(experiments)
         for experiment in experiments:
             # every mistake is found before the first run folder is made
             experiment.agent
@@ -79,6 +79,12 @@ def main(argv: list[str]) -> None:
                 run.discard()  # does nothing once there is a checkpoint
                 raise
     emit(documents[0] if len(documents) == 1 else documents, args.json, lambda: render(documents))
+
+
+def _prepare(experiments):
+    """Readies jax before any of the experiments computes something."""
+    if any(experiment.runs for experiment in experiments):
+        many_runs()
 
 
 def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) -> dict[str, Any]:

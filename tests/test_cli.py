@@ -262,6 +262,19 @@ def test_importing_is_light():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 
+def test_many_runs_get_one_thread_although_jax_has_started_by_then():
+    """Importing the package starts jax, and with it XLA's threads."""
+    code = (
+        "import os, jax, jax.numpy as jnp, jaxinv\n"
+        "from jaxinv.cli import many_runs\n"
+        "before = jax.devices()[0].client; many_runs()\n"
+        "print(jax.devices()[0].client is before, os.environ['NPROC'], int(jnp.arange(3).sum()))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "NPROC"} | {"JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("False 1 3\n", "")
+
+
 def test_the_compilation_cache_is_filled_in_the_users_folder(tmp_path):
     code = BARE + (
         "from jaxinv.cli import enable_compilation_cache; enable_compilation_cache()\n"

@@ -97,7 +97,7 @@ def test_an_episode_that_ends_leaves_nothing_to_follow():
         (DualSourcing(), 4, "different lead times"),
         (Serial(lead_times=(1, 1), holding_costs=(0.1, 0.5)), 4, "moves stock between nodes"),
         (LostSales(unit_cost=1.0), 4, "cost something before"),
-        (DeepStock(), 29, "rollout=29 is no multiple of the review period 2"),
+        (DeepStock(), 29, "rollout=29 must be a multiple of the review period 2"),
     ],
 )
 def test_rewards_without_a_window_are_refused(preset, rollout, message):

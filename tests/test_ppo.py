@@ -93,7 +93,7 @@ def test_pinball_loss_is_least_at_the_quantiles():
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([0.1, 0.5, 0.9])), 0.0, atol=0.01)
 
 
-def testsoon_looks_ahead_and_sees_nothing_past_the_end():
+def test_soon_looks_ahead_and_sees_nothing_past_the_end():
     flag = jnp.array([[0.0, 0, 1, 0, 0, 0, 1]])
     np.testing.assert_array_equal(soon(flag, 3), [[1, 1, 1, 0, 1, 1, 1]])
     np.testing.assert_array_equal(soon(flag, 1), flag)

@@ -52,7 +52,7 @@ class Window(NamedTuple):
         if len(reviews) > 1:
             return "orders have different review periods"
         if periods % reviews[0]:
-            return f"rollout={periods} is no multiple of the review period {reviews[0]}"
+            return f"rollout={periods} must be a multiple of the review period {reviews[0]}"
         return None
 
     def mean(self, reward: jax.Array) -> jax.Array:

@@ -123,13 +123,12 @@ class Trainer:
                 return function(agent.replace(numbers=numbers, worlds=mine), state, judge)
 
             own = (agent.numbers, state, None if self.worlds_axis is None else (agent.worlds, validation))
-            if self._side_by_side == self.runs:
+            width = self._side_by_side
+            if width == self.runs:
                 return jax.vmap(of_one)(own)
-            groups = self.runs // self._side_by_side
-            grouped = jax.tree.map(lambda leaf: leaf.reshape(groups, self._side_by_side, *leaf.shape[1:]), own)
-            return jax.tree.map(
-                lambda leaf: leaf.reshape(self.runs, *leaf.shape[2:]), jax.lax.map(jax.vmap(of_one), grouped)
-            )
+            grouped = jax.tree.map(lambda leaf: leaf.reshape(self.runs // width, width, *leaf.shape[1:]), own)
+            done = jax.lax.map(jax.vmap(of_one), grouped)
+            return jax.tree.map(lambda leaf: leaf.reshape(self.runs, *leaf.shape[2:]), done)
 
         return of_all
 

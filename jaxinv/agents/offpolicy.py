@@ -8,7 +8,8 @@ does not move. An algorithm is a network, a way to vary decisions (`choose`), an
 Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
 are cut off rather than ended, so every transition bootstraps but those after which a problem says that nothing follows.
 Values are means of returns with a long tail, the cost of rare large demand, so they are learned by squared errors: the usual
-Huber loss pulls them to the median, and orders with them (3.5% off the optimum on geometric demand, where squares end at 0.1%).
+Huber loss pulls them to the median, and orders with them (DDPG on geometric demand with p = 9, L = 2: 1.2% and more above the
+optimum, with squares 0.1%).
 """
 
 from dataclasses import dataclass
