@@ -128,12 +128,11 @@ class Experiment:
     @cached_property
     def trainer(self) -> Trainer:
         key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
-        preferences = self.config.learner.preferences
+        options = dict(preferences=self.config.learner.preferences, settles=self.agent.settles)
         if not self._own_worlds:
-            return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key, preferences))
-        validations = [Validation.of(problem, key, preferences) for problem in self.problems]
-        own = None if validations[0] is None else stack_runs(validations, self.config.seeds)
-        return Trainer(self.agent, self.runs, own, worlds_axis=0)
+            return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key, **options))
+        validations = [Validation.of(problem, key, **options) for problem in self.problems]
+        return Trainer(self.agent, self.runs, stack_runs(validations, self.config.seeds), worlds_axis=0)
 
     @property
     def _own_worlds(self) -> bool:

@@ -38,9 +38,8 @@ def main(argv: list[str]) -> None:
     rows = []
     for row in study.run(quick=args.quick, parts=what[1:]):
         rows.append(row)
-        if not args.json:
-            printed = "" if row["paper"] is None else f"{row['paper']:.6g} in print, "
-            note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+        printed = "" if row["paper"] is None else f"{row['paper']:.6g} in print, "
+        note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
     if hasattr(study, "save"):
         folder = Path(args.out or f"runs/{what[0]}")
         study.save(rows, folder)

@@ -9,6 +9,7 @@ import pytest
 from jaxinv.agents.agent import Worlds
 from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import PATHS, Best, Validation
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
@@ -16,6 +17,7 @@ from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.tuning import counted_periods
+from jaxinv.experiment import Experiment
 from jaxinv.policies.rules import make_rule
 from jaxinv.runs import Run
 
@@ -69,6 +71,16 @@ def test_one_instance_is_validated_on_noise_of_its_own():
 
 def test_instances_that_are_all_trained_on_need_no_validation():
     assert Validation.of(CrossBorder(skus=2, max_lead_time=35).build(), jax.random.key(0)) is None
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_on_endless_demand_only_learners_from_a_buffer_are_validated(name):
+    experiment = Experiment.load(overrides=["env=lost_sales", f"agent={name}"])
+    assert (experiment.trainer.validation is None) == (name in ("ppo", "diffsim"))
+
+
+def test_held_out_series_are_a_validation_for_every_learner(retail):
+    assert Validation.of(retail().build(), jax.random.key(0), settles=True) is not None
 
 
 def test_the_best_is_kept_run_by_run():

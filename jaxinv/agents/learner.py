@@ -140,6 +140,9 @@ class Played:
 class Learner:
     """The stem of an `Agent`: `init(key)` and, in each algorithm, `update(state)`, both pure."""
 
+    settles: ClassVar[bool] = True
+    """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
+
     config: Any = struct.field(pytree_node=False)
     policy: LearnedPolicy = struct.field(pytree_node=False)
     worlds: Worlds

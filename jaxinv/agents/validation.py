@@ -4,6 +4,8 @@ Recorded sales end, and a network can learn them by heart. What it learns by hea
 so its cost there turns upward while the cost in training still falls; the parameters from before that are kept (early
 stopping; Prechelt 1998). One instance whose demand never ends cannot be learned by heart, but learners from a buffer wander
 about their best policy; there the parameters are chosen on noise of its own, with orders as they will be, in whole packs.
+Learners that settle as their learning rate falls end with the latest: the best of many that are nearly equal is the luckiest
+on the noise of the choice (diffsim on geometric demand with p = 19, L = 4: 0.10% above the optimum, the latest 0.02%).
 """
 
 import jax
@@ -39,16 +41,18 @@ class Validation:
     world: WorldTrace
 
     @classmethod
-    def of(cls, problem: Problem, key: jax.Array, preferences: bool = False) -> "Validation | None":
+    def of(
+        cls, problem: Problem, key: jax.Array, preferences: bool = False, settles: bool = False
+    ) -> "Validation | None":
         """On held-out instances, or on noise of its own for the one instance of a problem.
 
-        None for several instances that are all trained on: their mean cost in training tells as much. With `preferences`
-        every path is weighed by one of its own.
+        None for several instances that are all trained on: their mean cost in training tells as much; and for one instance
+        where the learner settles (`Learner.settles`). With `preferences` every path is weighed by one of its own.
         """
         if problem.held_out:
             index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
             instances, paths, axis = batch_last(take_instances(as_recorded(problem), index)), len(index), BATCH
-        elif problem.instances is None:
+        elif problem.instances is None and not settles:
             instances, paths, axis = problem.train, PATHS, None
             if preferences:
                 instances, axis = same_for_all(instances, paths), BATCH

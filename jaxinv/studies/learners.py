@@ -130,8 +130,9 @@ def train(
     config = replace(suited(learner, "lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
     agent = stack_agents([AGENTS[learner][1].create(problem, config) for problem in problems], seeds, own_worlds=True)
-    validation = stack_runs([Validation.of(problem, jax.random.fold_in(key, VALIDATION)) for problem in problems], seeds)
-    trainer = Trainer(agent, len(cells) * seeds, validation, worlds_axis=0)
+    noise = jax.random.fold_in(key, VALIDATION)
+    validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
+    trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)
     state = trainer.train(jnp.tile(jax.random.split(key, seeds), len(cells)), config.updates)
     seconds = (time.monotonic() - began) / len(cells)
     for number, cell in enumerate(cells):
