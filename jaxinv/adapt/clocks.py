@@ -25,6 +25,7 @@ from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState,
 from jaxinv.adapt.gate import Verdict, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, half
 from jaxinv.adapt.streams import Streams
+from jaxinv.agents.loop import in_groups, side_by_side
 from jaxinv.agents.ppo import PPO
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import NetworkState
@@ -35,6 +36,10 @@ WEEK = 7
 
 LOOK_BACK = 7
 """Days before an alarm on which the change is taken to have come; an alarm is never early."""
+
+REPLAYS = 8
+"""A replay of B instances takes the caches of a CPU for as much as so many times B environments in training: all its days are
+differentiated at once."""
 
 TOTALS = ("demand", "forecast_error", "sold", "on_hand")
 """Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end of the day."""
@@ -77,6 +82,11 @@ class Switches:
     long: jax.Array = 0.0  # 1: retrains on the estimated scenario after an alarm
     every: jax.Array = math.inf  # days between retrainings on the calendar, on the latest noise as it is
     change: jax.Array = math.inf  # day on which the world changes, for a run that is told: it retrains from then on
+
+    @property
+    def learns(self) -> jax.Array:
+        """Whether the policy can change at all."""
+        return (self.short + self.medium + self.long > 0) | jnp.isfinite(self.every) | jnp.isfinite(self.change)
 
 
 NEVER = Switches()
@@ -143,70 +153,63 @@ class Clocks:
           The states at the end, and the diary `[C, V, T - days, ...]`.
         """
         network, worlds, alarms, instance = streams
-        lead_in = self.config.online.days
-        days = worlds.exogenous.demand.shape[1]
-        if days <= lead_in:
-            raise UserError(f"a stream of {days} days is over before its history of {lead_in} days is; give a longer one")
+        days = alarms.shape[1]
+        if days <= self.config.online.days:
+            raise UserError(f"a stream of {days} days is over before its history of {self.config.online.days} days is; give a longer one")
+        shape = switches.short.shape
 
-        def over(function):
-            """Maps a function of (run, switches, world, alarm today) over worlds and runs."""
-            return jax.vmap(jax.vmap(function, in_axes=(0, 0, None, None)), in_axes=0)
+        def of_group(own):
+            params, switches, number = own
+            met = jax.tree.map(lambda leaf: leaf[number], (worlds, alarms))
+            return self._run(params, switches, key, network, *met, instance)
 
-        def begin(params, switches, world, alarm):
-            return self._begin(params, key, network)
+        number = jnp.broadcast_to(jnp.arange(shape[0])[:, None], shape)
+        own = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number))
+        done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * instance.weights.shape[BATCH]))
+        return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
-        state = over(begin)(params, switches, worlds, alarms[:, 0])
+    def _run(self, params, switches, key, network, worlds, alarms, instance) -> tuple[ClocksState, Diary]:
+        """G runs side by side, each with a world `[G, T, ..., B]` of its own; the diary is `[G, T - days, ...]`.
 
-        def lead(state, day):
-            def live(state, switches, world, alarm):
-                return self._live(state, day, world, instance)[0]
-
-            return over(live)(state, switches, worlds, alarms[:, day]), None
-
-        state, _ = jax.lax.scan(lead, state, jnp.arange(lead_in))
+        Steps and weekly checks are left out where none of the runs has a use for them.
+        """
+        lead_in, days = self.config.online.days, alarms.shape[1]
 
         def live(state, day):
-            def work(state, switches, world, alarm):
-                return self._day(state, switches, jax.random.fold_in(key, day), day, alarm, world, instance)
+            return jax.vmap(lambda state, world: self._live(state, day, world, instance))(state, worlds)
 
-            def weekly(state, switches, world, alarm):
-                return self._week(state, switches, day, world, instance)
+        def work(state, day):
+            state, lived = live(state, day)
+            state, rate, changed = jax.vmap(lambda *own: self._retraining(*own, day))(state, switches, alarms[:, day])
 
-            def nothing(state, switches, world, alarm):
-                return state, (jnp.bool_(False), jnp.float32(jnp.nan))
+            def learn(state):
+                today = jax.random.fold_in(key, day)
+                return jax.vmap(lambda *own: self._learn(*own, today, day, instance))(state, rate, changed, worlds)
 
-            today = (switches, worlds, alarms[:, day])
-            state, diary = over(work)(state, *today)
-            weekday = day % WEEK
-            state, (rolled_back, bound) = jax.lax.cond(weekday == WEEK - 1, over(weekly), over(nothing), state, *today)
-            return state, diary.replace(rolled_back=rolled_back, bound=bound)
+            def rest(state):
+                return state, jnp.zeros_like(rate)
 
-        state, diary = jax.lax.scan(live, state, jnp.arange(lead_in, days))
-        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), diary)
+            def check(state):
+                return jax.vmap(lambda *own: self._week(*own, day, instance))(state, switches, worlds)
+
+            def skip(state):
+                return state, jnp.zeros_like(state.promoted), jnp.full_like(rate, jnp.nan)
+
+            promoted = state.promoted
+            state, kl = jax.lax.cond(jnp.any(rate > 0), learn, rest, state)
+            weekly = (day % WEEK == WEEK - 1) & jnp.any(switches.learns)
+            state, rolled_back, bound = jax.lax.cond(weekly, check, skip, state)
+            return state, Diary(**lived, kl=kl, rolled_back=rolled_back, promoted=promoted, bound=bound)
+
+        state = jax.vmap(lambda params: self._begin(params, key, network))(params)
+        state, _ = jax.lax.scan(lambda state, day: (live(state, day)[0], None), state, jnp.arange(lead_in))
+        state, diary = jax.lax.scan(work, state, jnp.arange(lead_in, days))
+        return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), diary)
 
     def _begin(self, params, key, network) -> ClocksState:
         student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
         never = jnp.float32(-jnp.inf)
         return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, never, never)
-
-    def _day(self, state, switches, key, day, alarm, world, instance):
-        """A day and the daily clocks."""
-        state, lived = self._live(state, day, world, instance)
-        state, retrains, changed = self._retraining(state, switches, day, alarm)
-        rate = jnp.where(retrains, self.config.boost, switches.short)
-        recent = self._recent(world, day + 1, instance)
-        recent = jax.tree.map(partial(jnp.where, changed), self._estimated(recent, state.changed - day - 1, key), recent)
-        learning = half(instance, 0)
-
-        def step(online, number):
-            online, metrics = self.tuner.step(
-                online, jax.random.fold_in(key, number), half(state.network, 0), half(recent, 0), learning, rate
-            )
-            return online, metrics["kl"]
-
-        online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
-        diary = Diary(**lived, kl=kl.max(), rolled_back=None, promoted=state.promoted, bound=None)
-        return state.replace(online=online), diary
 
     def _live(self, state, day, world, instance):
         """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
@@ -232,8 +235,8 @@ class Clocks:
         lived["totals"] = lived["totals"].sum(BATCH)
         return state.replace(network=network), lived
 
-    def _retraining(self, state, switches, day, alarm):
-        """Whether a run retrains today, and whether it does so for a change that it believes in."""
+    def _retraining(self, state, switches, alarm, day):
+        """The state, the factor on the learning rate today, and whether to learn for a change that the run believes in."""
         told = day == switches.change
         found = (alarm & (switches.long > 0)) | told
         planned = (day + 1) % switches.every == 0
@@ -242,7 +245,22 @@ class Clocks:
         changed = jnp.where(told, day, jnp.where(found, day - LOOK_BACK, state.changed))
         state = state.replace(started=started.astype(jnp.float32), changed=changed.astype(jnp.float32))
         within = day - state.started < self.config.retraining
-        return state, within, within & jnp.isfinite(state.changed)
+        return state, jnp.where(within, self.config.boost, switches.short), within & jnp.isfinite(state.changed)
+
+    def _learn(self, state, rate, changed, world, key, day, instance):
+        """The steps of a day: the state, and the largest KL divergence of a step."""
+        recent = self._recent(world, day + 1, instance)
+        recent = jax.tree.map(partial(jnp.where, changed), self._estimated(recent, state.changed - day - 1, key), recent)
+        learning = half(instance, 0)
+
+        def step(online, number):
+            online, metrics = self.tuner.step(
+                online, jax.random.fold_in(key, number), half(state.network, 0), half(recent, 0), learning, rate
+            )
+            return online, metrics["kl"]
+
+        online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
+        return state.replace(online=online), kl.max()
 
     def _recent(self, world, day, instance) -> Recent:
         return Recent.before(world, day, self.config.online.days, self.env.history, instance.lead_time)
@@ -273,18 +291,22 @@ class Clocks:
         factor, delay = jnp.where(known, factor, 1.0), jnp.where(known, delay, 0.0)
         return recent.under(change, factor, delay, self.env.topology.max_lead_time)
 
-    def _week(self, state, switches, day, world, instance):
-        """The weekly clocks: what was learned is kept or taken back, and a student is taught and judged."""
+    def _week(self, state, switches, world, day, instance):
+        """What was learned in a week is kept or taken back, and a student is taught and judged.
+
+        Returns:
+          The state, whether it was taken back, and the bound of the student's excess cost.
+        """
         recent = self._recent(world, day + 1, instance)
         judging = (half(state.network, 1), half(recent, 1), half(instance, 1))
         online, difference = self.tuner.check(state.online, *judging)
         rolled_back = difference.mean() > 0
         state = state.replace(online=online)
         if self.distiller is None:
-            return state, (rolled_back, jnp.float32(jnp.nan))
+            return state, rolled_back, jnp.float32(jnp.nan)
         student, verdict = self._teach(state, recent, instance, judging)
         promoted = verdict.promoted & (switches.medium > 0)
-        return state.replace(student=student, promoted=promoted), (rolled_back, verdict.bound)
+        return state.replace(student=student, promoted=promoted), rolled_back, verdict.bound
 
     def _teach(self, state, recent, instance, judging) -> tuple[StudentState, Verdict]:
         """A week's lessons on the states of the learning half, and the gate on the other."""

@@ -225,13 +225,16 @@ class FineTuner:
         def divergence(share):
             return kl_divergence(before, self._decisions(part(share), stock, recent, instance)).mean()
 
-        def cut(_, found):
-            share, kl = found
-            shorter = share * jnp.minimum(0.9 * jnp.sqrt(trust / jnp.maximum(kl, 1e-12)), 0.9)
-            share = jnp.where(kl <= trust, share, shorter)
-            return share, divergence(share)
+        def too_far(found):
+            _, kl, cuts = found
+            return (kl > trust) & (cuts < CUTS)
 
-        share, kl = jax.lax.fori_loop(0, CUTS, cut, (jnp.float32(1.0), divergence(1.0)))
+        def cut(found):
+            share, kl, cuts = found
+            share *= jnp.minimum(0.9 * jnp.sqrt(trust / kl), 0.9)
+            return share, divergence(share), cuts + 1
+
+        share, kl, _ = jax.lax.while_loop(too_far, cut, (jnp.float32(1.0), divergence(1.0), 0))
         allowed = kl <= trust
         return _choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
 

@@ -123,22 +123,32 @@ class Trainer:
                 return function(agent.replace(numbers=numbers, worlds=mine), state, judge)
 
             own = (agent.numbers, state, None if self.worlds_axis is None else (agent.worlds, validation))
-            width = self._side_by_side
-            if width == self.runs:
-                return jax.vmap(of_one)(own)
-            grouped = jax.tree.map(lambda leaf: leaf.reshape(self.runs // width, width, *leaf.shape[1:]), own)
-            done = jax.lax.map(jax.vmap(of_one), grouped)
-            return jax.tree.map(lambda leaf: leaf.reshape(self.runs, *leaf.shape[2:]), done)
+            return in_groups(jax.vmap(of_one), own, side_by_side(self.runs, self.agent.config.envs))
 
         return of_all
 
-    @property
-    def _side_by_side(self) -> int:
-        """How many runs are mapped over at once: all, but on a CPU as many as its caches hold."""
-        if jax.default_backend() != "cpu":
-            return self.runs
-        most = max(CACHED_ENVIRONMENTS // self.agent.config.envs, 1)
-        return max(width for width in range(1, min(most, self.runs) + 1) if self.runs % width == 0)
+
+def side_by_side(runs: int, environments: int) -> int:
+    """How many of some runs go at once: all, but on a CPU as many as its caches hold, in groups of equal size.
+
+    Args:
+      environments: of each run.
+    """
+    if jax.default_backend() != "cpu":
+        return runs
+    most = max(CACHED_ENVIRONMENTS // environments, 1)
+    return max(width for width in range(1, min(most, runs) + 1) if runs % width == 0)
+
+
+def in_groups(function: Callable, runs: Any, width: int) -> Any:
+    """A function of `width` runs at once, of all runs: group after group, which a leading axis of `runs` is cut into."""
+    count = jax.tree.leaves(runs)[0].shape[0]
+    if width == count:
+        return function(runs)
+    grouped = jax.tree.map(lambda leaf: leaf.reshape(count // width, width, *leaf.shape[1:]), runs)
+    done = jax.lax.map(function, grouped)
+    return jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), done)
+
 
 
 def _updates(agent: Agent, learner: Any, count: int) -> tuple[Any, dict[str, jax.Array]]:
