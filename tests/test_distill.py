@@ -25,7 +25,7 @@ def test_a_fleet_of_students_learns_in_one_program(quick_compilation):
     distiller = Distiller.create(agent, SMALL)
     assert distiller.parameter_ratio(agent) <= SHARE
     tuner = FineTuner.create(agent, OnlineConfig(days=DAYS), BATCH_SIZE)
-    recent = Recent.before(world, DAYS, DAYS, problem.env.history, instance.lead_time)
+    recent = Recent.before(world, DAYS, DAYS, problem.env.history, None)
     lesson = Lesson.of(tuner.agent, params, network, recent, instance)
     keys = jax.random.split(jax.random.key(0), 4)
     numbers = {"reading": jnp.array([0.0, 0.0, 1.0, 1.0]), "temperature": jnp.array([0.5, 2.0, 1.0, 1.0])}

@@ -9,7 +9,8 @@ import pytest
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
-from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, kl_divergence, replay
+from jaxinv.adapt.drift import expected_lead_times, hazards
+from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import LostSales
@@ -39,7 +40,7 @@ def tuned(gradient, trust):
     """The states before and after three steps, and the KL divergence of each."""
     problem, agent, params, network, world, instance = setting()
     tuner = FineTuner.create(agent, OnlineConfig(days=DAYS, gradient=gradient, learning_rate=0.01, trust=trust), BATCH_SIZE)
-    recent = Recent.before(world, DAYS, DAYS, problem.env.history, instance.lead_time)
+    recent = Recent.before(world, DAYS, DAYS, problem.env.history, None)
     step = jax.jit(lambda state, key: tuner.step(state, key, network, recent, instance))
     states, found = [tuner.init(params)], []
     for number in range(3):
@@ -77,10 +78,11 @@ def test_what_costs_more_is_taken_back_bit_for_bit(quick_compilation):
     *_, network, _, instance = setting()
     check = jax.jit(lambda state: tuner.check(state, network, recent, instance))
     broken = jax.tree.map(lambda leaf: leaf - 3.0, states[0].params)
-    state, difference = check(states[-1].replace(params=broken, anchor=states[0].params))
-    assert difference.mean() > 0 and same(state.params, states[0].params)
-    state, difference = check(states[-1])  # three steps down the gradient of this very noise
-    assert difference.mean() < 0 and same(state.params, states[-1].params) and same(state.anchor, state.params)
+    state, found = check(states[-1].replace(params=broken, acting=states[0].params))
+    assert found.ratio > 0 and same(state.params, states[0].params) and same(state.acting, state.params)
+    state, found = check(states[-1])  # three steps down the gradient of this very noise
+    assert found.ratio < 0 and same(state.params, states[-1].params)
+    assert same(state.acting, state.params if found.bound <= 0 else states[0].params)
 
 
 def test_kl_of_normal_laws_by_hand():
@@ -95,7 +97,8 @@ def test_nothing_is_known_of_what_is_still_under_way():
     problem, *_, world, _ = setting()
     world = jax.tree.map(lambda leaf: leaf[..., :1], world)
     world = world.replace(exogenous=world.exogenous.replace(lead_time=lead_time))
-    recent = Recent.before(world, jnp.int32(DAYS), DAYS, problem.env.history, jnp.full((1, 1), 4.0))
+    expected = jnp.maximum(4.0, jnp.arange(1.0, 10.0))[:, None]
+    recent = Recent.before(world, jnp.int32(DAYS), DAYS, problem.env.history, expected)
     seen = np.asarray(recent.exogenous.lead_time)[:, 0, 0]
     np.testing.assert_array_equal(seen[-9:], [9, 9, 8, 7, 6, 5, 4, 4, 4])  # age 9 has arrived; the others are expected
     assert np.all(seen[:-9] == 9)
@@ -118,7 +121,7 @@ def lived():
 def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
     problem, agent, params, network, world, instance = setting()
     state, diary = lived()
-    assert same(jax.tree.map(lambda leaf: leaf[0, 0], state.online.params), params)
+    assert same(jax.tree.map(lambda leaf: leaf[0, 0], state.online.acting), params)
     assert not np.any(diary.kl[0, 0]) and not np.any(diary.promoted[0, 0])
     _, reward, _ = rollout(
         problem.env, instance, lambda params, observation, _: (agent.policy(params, observation), None), params, network,
@@ -144,3 +147,17 @@ def test_an_adaptive_run_moves_within_its_trust(quick_compilation):
 def test_impossible_settings_are_named(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_expected_lead_times_are_means_of_those_still_to_come():
+    times = np.random.default_rng(0).integers(2, 9, (500, 1))
+    found = np.asarray(expected_lead_times(hazards(jnp.asarray(times), 12)))[:, 0]
+    for age in range(8):
+        assert found[age] == pytest.approx(times[times > age].mean(), rel=1e-4)
+    np.testing.assert_array_equal(found[8:], [9, 10, 11, 12, 13])  # none took so long: tomorrow, then
+
+
+def test_demand_before_a_change_is_seen_as_if_it_had_come_after():
+    signals = jnp.ones((5, 2, 1))
+    np.testing.assert_array_equal(as_if(signals, 2, 3.0, 1)[..., 0], [[3, 1]] * 3 + [[1, 1]] * 2)
+    assert same(as_if(signals, jnp.inf, 1.0, 1), signals)

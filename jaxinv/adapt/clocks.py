@@ -2,10 +2,12 @@
 
 Each day the policy orders, the day comes, and the clocks that a run has switched on do their work:
 
-- short: steps down the gradient on the latest noise, within a trust region, taken back weekly where they do not help;
+- short: steps down the gradient on the latest noise, within a trust region, which act from the week on that proves them;
 - medium: each week a student is taught on the same states, and acts from the day on which it passes the gate;
-- long: when a detector alarms (`jaxinv.adapt.streams`), a retraining on the scenario that the change is estimated to be. The days before it are
-  replayed as if they had come after it (equation 10, its second part), for some weeks and with a larger step.
+- long: when a detector alarms (`jaxinv.adapt.streams`), the change is estimated, and from then on day by day (equation 10, its
+  first part): what the policy is told of lead times and of demand before the change is what it believes now. For some weeks it
+  is retrained on that scenario, with a larger step: the days before the change are replayed as if they had come after it
+  (the second part).
 
 Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and numbers; their switches are
 traced, so frozen and adaptive are one program and see the same noise. Retraining at fixed intervals and an oracle that knows
@@ -23,7 +25,7 @@ from flax import struct
 
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example
 from jaxinv.adapt.gate import Verdict, judge
-from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, half
+from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, half
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.loop import in_groups, side_by_side
 from jaxinv.agents.ppo import PPO
@@ -36,6 +38,9 @@ WEEK = 7
 
 LOOK_BACK = 7
 """Days before an alarm on which the change is taken to have come; an alarm is never early."""
+
+LATEST = 28
+"""Days whose orders tell the lead times of today."""
 
 REPLAYS = 8
 """A replay of B instances takes the caches of a CPU for as much as so many times B environments in training: all its days are
@@ -94,6 +99,20 @@ ADAPTIVE = Switches(short=1.0, medium=1.0, long=1.0)
 
 
 @struct.dataclass
+class Belief:
+    """What a run takes the world to have become; exactly as it was before its first alarm."""
+
+    changed: jax.Array  # [] day on which the last change is taken to have come; -inf before the first
+    factor: jax.Array  # [] on demand, since then
+    error: jax.Array  # [] relative standard error of it
+    delay: jax.Array  # [E] periods that lead times are longer by
+
+    @classmethod
+    def none(cls, edges: int) -> "Belief":
+        return cls(jnp.float32(-jnp.inf), jnp.float32(1.0), jnp.float32(0.0), jnp.zeros(edges))
+
+
+@struct.dataclass
 class ClocksState:
     """A run in the stream."""
 
@@ -102,7 +121,7 @@ class ClocksState:
     promoted: jax.Array  # [] bool: the student acts
     network: NetworkState  # [..., B]
     started: jax.Array  # [] day on which the last retraining began; -inf before the first
-    changed: jax.Array  # [] day on which the last change is taken to have come; -inf before the first
+    belief: Belief
 
 
 @struct.dataclass
@@ -114,7 +133,8 @@ class Diary:
     risk: jax.Array  # [B] logit of a coming stock-out, as the policy's head says
     totals: jax.Array  # [len(TOTALS)] over all instances
     kl: jax.Array  # [] largest KL divergence of a step
-    rolled_back: jax.Array  # [] bool, on the last day of a week: what was learned in it was taken back
+    adopted: jax.Array  # [] bool, on the last day of a week: what was learned acts from now on
+    rolled_back: jax.Array  # [] bool, likewise: what was learned was taken back
     promoted: jax.Array  # [] bool: a student acts
     bound: jax.Array  # [] upper bound of the latest student's excess cost, on the last day of a week; else NaN
 
@@ -152,7 +172,7 @@ class Clocks:
         Returns:
           The states at the end, and the diary `[C, V, T - days, ...]`.
         """
-        network, worlds, alarms, instance = streams
+        network, worlds, alarms, instance, expected = streams
         days = alarms.shape[1]
         if days <= self.config.online.days:
             raise UserError(f"a stream of {days} days is over before its history of {self.config.online.days} days is; give a longer one")
@@ -161,14 +181,14 @@ class Clocks:
         def of_group(own):
             params, switches, number = own
             met = jax.tree.map(lambda leaf: leaf[number], (worlds, alarms))
-            return self._run(params, switches, key, network, *met, instance)
+            return self._run(params, switches, key, network, *met, instance, expected)
 
         number = jnp.broadcast_to(jnp.arange(shape[0])[:, None], shape)
         own = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number))
         done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * instance.weights.shape[BATCH]))
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
-    def _run(self, params, switches, key, network, worlds, alarms, instance) -> tuple[ClocksState, Diary]:
+    def _run(self, params, switches, key, network, worlds, alarms, instance, expected) -> tuple[ClocksState, Diary]:
         """G runs side by side, each with a world `[G, T, ..., B]` of its own; the diary is `[G, T - days, ...]`.
 
         Steps and weekly checks are left out where none of the runs has a use for them.
@@ -180,26 +200,28 @@ class Clocks:
 
         def work(state, day):
             state, lived = live(state, day)
-            state, rate, changed = jax.vmap(lambda *own: self._retraining(*own, day))(state, switches, alarms[:, day])
+            recent = jax.vmap(lambda world: self._recent(world, day + 1, expected))(worlds)
+            state, rate = jax.vmap(lambda *own: self._long(*own, day, expected))(state, switches, alarms[:, day], recent)
 
             def learn(state):
                 today = jax.random.fold_in(key, day)
-                return jax.vmap(lambda *own: self._learn(*own, today, day, instance))(state, rate, changed, worlds)
+                return jax.vmap(lambda *own: self._learn(*own, today, day, instance))(state, rate, recent)
 
             def rest(state):
                 return state, jnp.zeros_like(rate)
 
             def check(state):
-                return jax.vmap(lambda *own: self._week(*own, day, instance))(state, switches, worlds)
+                return jax.vmap(lambda *own: self._week(*own, instance))(state, switches, recent)
 
             def skip(state):
-                return state, jnp.zeros_like(state.promoted), jnp.full_like(rate, jnp.nan)
+                return state, jnp.zeros((*rate.shape, 2), bool), jnp.full_like(rate, jnp.nan)
 
             promoted = state.promoted
             state, kl = jax.lax.cond(jnp.any(rate > 0), learn, rest, state)
             weekly = (day % WEEK == WEEK - 1) & jnp.any(switches.learns)
-            state, rolled_back, bound = jax.lax.cond(weekly, check, skip, state)
-            return state, Diary(**lived, kl=kl, rolled_back=rolled_back, promoted=promoted, bound=bound)
+            state, moved, bound = jax.lax.cond(weekly, check, skip, state)
+            adopted, rolled_back = jnp.moveaxis(moved, -1, 0)
+            return state, Diary(**lived, kl=kl, adopted=adopted, rolled_back=rolled_back, promoted=promoted, bound=bound)
 
         state = jax.vmap(lambda params: self._begin(params, key, network))(params)
         state, _ = jax.lax.scan(lambda state, day: (live(state, day)[0], None), state, jnp.arange(lead_in))
@@ -208,19 +230,21 @@ class Clocks:
 
     def _begin(self, params, key, network) -> ClocksState:
         student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
-        never = jnp.float32(-jnp.inf)
-        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, never, never)
+        belief = Belief.none(self.env.topology.edges)
+        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, jnp.float32(-jnp.inf), belief)
 
     def _live(self, state, day, world, instance):
         """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
         env, policy = self.env, self.agent.policy
         window = jax.lax.dynamic_slice_in_dim(world.signals, day, env.history)
         exogenous = jax.tree.map(lambda leaf: leaf[day], world.exogenous)
+        belief, demand = state.belief, exogenous.demand
+        window = as_if(window, day - belief.changed, belief.factor, demand.shape[0] * demand.shape[1])
 
         def single(network, window, exogenous, instance):
-            observation = env.view(network, instance, window)
-            context = policy.context(state.online.params, observation, None)
-            decision = policy.decide(state.online.params, observation, context)
+            observation = env.view(network, self._as_believed(belief, instance), window)
+            context = policy.context(state.online.acting, observation, None)
+            decision = policy.decide(state.online.acting, observation, context)
             order = policy.decode(decision.mean, observation, context.rates)
             if state.student is not None:
                 taught = self.distiller.student(state.student.params, observation)
@@ -235,23 +259,55 @@ class Clocks:
         lived["totals"] = lived["totals"].sum(BATCH)
         return state.replace(network=network), lived
 
-    def _retraining(self, state, switches, alarm, day):
-        """The state, the factor on the learning rate today, and whether to learn for a change that the run believes in."""
+    def _as_believed(self, belief: Belief, instance):
+        """Instances `[E, ...]` with the lead times that are believed in."""
+        delay = belief.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1))
+        lead_time = jnp.clip(instance.lead_time + delay, 1.0, self.env.topology.max_lead_time)
+        return instance.replace(lead_time=jnp.where(delay == 0, instance.lead_time, lead_time))
+
+    def _long(self, state, switches, alarm, recent, day, expected):
+        """The long clock: the state with today's belief, and the factor on the learning rate today."""
         told = day == switches.change
         found = (alarm & (switches.long > 0)) | told
         planned = (day + 1) % switches.every == 0
         # `%` by infinity leaves the day itself, which is never 0
-        started = jnp.where(found | planned, day, state.started)
-        changed = jnp.where(told, day, jnp.where(found, day - LOOK_BACK, state.changed))
-        state = state.replace(started=started.astype(jnp.float32), changed=changed.astype(jnp.float32))
-        within = day - state.started < self.config.retraining
-        return state, jnp.where(within, self.config.boost, switches.short), within & jnp.isfinite(state.changed)
+        started = jnp.where(found | planned, day, state.started).astype(jnp.float32)
+        changed = jnp.where(told, day, jnp.where(found, day - LOOK_BACK, state.belief.changed)).astype(jnp.float32)
+        belief = self._estimate(recent, changed, day + 1, expected)
+        belief = jax.tree.map(partial(jnp.where, jnp.isfinite(changed)), belief, state.belief)
+        rate = jnp.where(day - started < self.config.retraining, self.config.boost, switches.short)
+        return state.replace(started=started, belief=belief), rate
 
-    def _learn(self, state, rate, changed, world, key, day, instance):
-        """The steps of a day: the state, and the largest KL divergence of a step."""
-        recent = self._recent(world, day + 1, instance)
-        recent = jax.tree.map(partial(jnp.where, changed), self._estimated(recent, state.changed - day - 1, key), recent)
-        learning = half(instance, 0)
+    def _estimate(self, recent: Recent, changed: jax.Array, day: jax.Array, expected) -> Belief:
+        """What the world has become since day `changed`, as the days before `day` tell.
+
+        The factor on demand is the mean of all demand since the change over that before it, in units of each series' mean;
+        lead times are longer by what those of the latest orders are beyond what was expected of an order in the calm world,
+        in whole periods.
+        """
+        days = self.config.online.days
+        since = day - changed
+        before = jnp.arange(days) < days - since
+        demand = recent.exogenous.demand  # [T, D, K, B]
+        daily = jnp.mean(demand / (demand.mean(0) + 1e-3), (1, 2, 3))
+        after_mean, before_mean = _mean(daily, ~before), _mean(daily, before)
+        factor = jnp.clip(after_mean / jnp.maximum(before_mean, 1e-3), 0.2, 5.0)
+        error = jnp.sqrt(_mean((daily - after_mean) ** 2, ~before) / jnp.maximum(jnp.sum(~before), 1)) / jnp.maximum(after_mean, 1e-3)
+        known = jnp.any(before)
+        delay = jnp.zeros(self.env.topology.edges)
+        if expected is not None:
+            latest = ~before & (jnp.arange(days) >= days - LATEST)
+            delay = jnp.round(_mean(recent.exogenous.lead_time.mean(-1), latest) - expected[0])
+        return Belief(changed, jnp.where(known, factor, 1.0), jnp.where(known, error, 0.0), delay)
+
+    def _learn(self, state, rate, recent, key, day, instance):
+        """The steps of a day, on the latest noise as it would have been had the change come before it, each instance under a
+        factor drawn from what is known of it: the state, and the largest KL divergence of a step."""
+        belief = state.belief
+        factor = belief.factor * jnp.exp(belief.error * jax.random.normal(key, (instance.weights.shape[BATCH],)))
+        change = self.config.online.days - (day + 1 - belief.changed)
+        recent = recent.under(change, factor, belief.delay[:, None], self.env.topology.max_lead_time)
+        learning = half(self._as_believed(belief, instance), 0)
 
         def step(online, number):
             online, metrics = self.tuner.step(
@@ -262,55 +318,29 @@ class Clocks:
         online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
         return state.replace(online=online), kl.max()
 
-    def _recent(self, world, day, instance) -> Recent:
-        return Recent.before(world, day, self.config.online.days, self.env.history, instance.lead_time)
+    def _recent(self, world, day, expected) -> Recent:
+        return Recent.before(world, day, self.config.online.days, self.env.history, expected)
 
-    def _estimated(self, recent: Recent, since: jax.Array, key: jax.Array) -> Recent:
-        """The latest noise under the estimated scenario, each instance under one drawn from what is known of it.
-
-        Args:
-          since: minus the days since the change.
-
-        The factor on demand is the mean of all demand since the change over that before it, in units of each series' mean,
-        with a lognormal spread of its standard error over days; lead times are longer by the difference of means.
-        """
-        days = self.config.online.days
-        change = days + jnp.maximum(since, -days)
-        before = jnp.arange(days) < change
-        demand = recent.exogenous.demand  # [T, D, K, B]
-        daily = jnp.mean(demand / (demand.mean(0) + 1e-3), (1, 2, 3))
-        after_mean, before_mean = _mean(daily, ~before), _mean(daily, before)
-        factor = jnp.clip(after_mean / jnp.maximum(before_mean, 1e-3), 0.2, 5.0)
-        error = jnp.sqrt(_mean((daily - after_mean) ** 2, ~before) / jnp.maximum(jnp.sum(~before), 1)) / jnp.maximum(after_mean, 1e-3)
-        factor = factor * jnp.exp(error * jax.random.normal(key, (demand.shape[-1],)))
-        delay = 0.0
-        if recent.exogenous.lead_time is not None:
-            times = recent.exogenous.lead_time.mean(-1)  # [T, E]
-            delay = jnp.round(_mean(times, ~before) - _mean(times, before))[:, None]
-        known = jnp.any(before) & jnp.any(~before)
-        factor, delay = jnp.where(known, factor, 1.0), jnp.where(known, delay, 0.0)
-        return recent.under(change, factor, delay, self.env.topology.max_lead_time)
-
-    def _week(self, state, switches, world, day, instance):
-        """What was learned in a week is kept or taken back, and a student is taught and judged.
+    def _week(self, state, switches, recent, instance):
+        """What was learned acts from now on, or is taken back, or neither; and a student is taught and judged.
 
         Returns:
-          The state, whether it was taken back, and the bound of the student's excess cost.
+          The state, whether it acts and whether it was taken back, and the bound of the student's excess cost.
         """
-        recent = self._recent(world, day + 1, instance)
+        instance = self._as_believed(state.belief, instance)
         judging = (half(state.network, 1), half(recent, 1), half(instance, 1))
-        online, difference = self.tuner.check(state.online, *judging)
-        rolled_back = difference.mean() > 0
+        online, found = self.tuner.check(state.online, *judging)
+        moved = jnp.array([found.promoted & (found.ratio < 0), ~(found.ratio <= 0)])
         state = state.replace(online=online)
         if self.distiller is None:
-            return state, rolled_back, jnp.float32(jnp.nan)
+            return state, moved, jnp.float32(jnp.nan)
         student, verdict = self._teach(state, recent, instance, judging)
         promoted = verdict.promoted & (switches.medium > 0)
-        return state.replace(student=student, promoted=promoted), rolled_back, verdict.bound
+        return state.replace(student=student, promoted=promoted), moved, verdict.bound
 
     def _teach(self, state, recent, instance, judging) -> tuple[StudentState, Verdict]:
         """A week's lessons on the states of the learning half, and the gate on the other."""
-        params = state.online.params
+        params = state.online.acting
         lesson = Lesson.of(self.tuner.agent, params, half(state.network, 0), half(recent, 0), half(instance, 0))
 
         def step(student, _):

@@ -207,6 +207,22 @@ def hazards(lead_time: jax.Array, longest: int) -> jax.Array:
     return (arrived + 0.0) / jnp.maximum(waiting, 1)
 
 
+def expected_lead_times(hazard: jax.Array) -> jax.Array:
+    """Mean lead time of an order that has not come after a = 0 .. longest periods `[longest + 1, E]`; a + 1 where the hazard
+    `[longest, E]` knows of none so late."""
+
+    def earlier(later, step):
+        age, hazard = step
+        known = jnp.where(jnp.isnan(later), age, hazard * age + (1 - hazard) * later)
+        mean = jnp.where((hazard > 0) | ~jnp.isnan(later), known, jnp.nan)
+        return mean, mean
+
+    longest, edges = hazard.shape
+    _, means = jax.lax.scan(earlier, jnp.full(edges, jnp.nan), (jnp.arange(1.0, longest + 1), hazard), reverse=True)
+    means = jnp.concatenate([means, jnp.full((1, edges), jnp.nan)])
+    return jnp.where(jnp.isnan(means), jnp.arange(1.0, longest + 2)[:, None], means)
+
+
 @jax.jit
 def arrival_residuals(lead_time: jax.Array, placed: jax.Array, hazard: jax.Array) -> jax.Array:
     """Standardised residuals `[T]` of arrivals: what came on a day less what the law expected of all that was outstanding.

@@ -33,14 +33,15 @@ class Verdict:
         return f"{found}, and {100 * MARGIN:g}% is allowed: not promoted"
 
 
-def judge(new: jax.Array, old: jax.Array) -> Verdict:
+def judge(new: jax.Array, old: jax.Array, margin: float = MARGIN) -> Verdict:
     """Whether a new policy may replace an old one.
 
     Args:
+      margin: 0 where the new one has to be better.
       new, old: costs of both on the same paths `[B]`, B at least 2. Where the old policy's costs do not add up to more than
         zero, or one of them is no number, nothing is promoted.
     """
     ratio = new.sum() / old.sum()
     error = jnp.std(new - ratio * old, ddof=1) / (jnp.abs(old.mean()) * jnp.sqrt(old.shape[0]))
     bound = ratio - 1.0 + ONE_SIDED * error
-    return Verdict(ratio - 1.0, bound, (bound <= MARGIN) & (old.sum() > 0))
+    return Verdict(ratio - 1.0, bound, (bound <= margin) & (old.sum() > 0))

@@ -5,9 +5,10 @@ half of the instances. The step is cut back so that the policy stays close to wh
 
     KL(pi_old || pi_new) <= trust,   a mean over the states of the replay
 
-(Schulman et al. 2015; equation 8 of seed 000 and the policy step of equation 10, methods D.2 and D.4.) Once a week the policy
-is compared with what it was a week ago, paired on the same noise, on the other half of the instances, which it never learns
-from; where it costs more, the old one comes back bit for bit.
+(Schulman et al. 2015; equation 8 of seed 000 and the policy step of equation 10, methods D.2 and D.4.) The policy that learns
+does not act yet. Once a week it is compared with the one that acts, paired on the same noise, on the other half of the
+instances, which it never learns from. Where it is proven to cost less it takes over; where it costs more, it begins anew from
+the one that acts, bit for bit.
 """
 
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxinv.adapt.gate import Verdict, judge
 from jaxinv.agents.agent import split_config, traced
 from jaxinv.agents.learner import Played
 from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
@@ -46,8 +48,8 @@ class OnlineConfig:
     """
 
     days: int = 63
-    gradient: str = "pathwise"
-    learning_rate: float = traced(1e-3)
+    gradient: str = "ppo"
+    learning_rate: float = traced(3e-5)
     trust: float = traced(0.02)
     forecast_weight: float = traced(1.0)
 
@@ -69,18 +71,19 @@ class Recent:
     signals: jax.Array  # [W + T, S, B]; row W + j holds the demand of day j, and the last row is what today's decision sees
 
     @classmethod
-    def before(cls, world: WorldTrace, day: jax.Array, days: int, history: int, quoted: jax.Array) -> "Recent":
+    def before(cls, world: WorldTrace, day: jax.Array, days: int, history: int, expected: jax.Array | None) -> "Recent":
         """The `days` days before `day >= days` of a stream; nothing of that day's demand, and no lead time of what is still
-        under way: that is taken to arrive at the quoted time `[E, B]`, or else tomorrow."""
+        under way: that is taken to be what is `expected` of an order of its age (`expected_lead_times`)."""
 
         def latest(leaf, length):
             return jax.lax.dynamic_slice_in_dim(leaf, day - days, length)
 
         exogenous = jax.tree.map(lambda leaf: latest(leaf, days), world.exogenous)
         if exogenous.lead_time is not None:
-            age = jnp.arange(days, 0, -1.0)[:, None, None]
-            expected = jnp.maximum(jnp.round(quoted), age + 1.0)
-            lead_time = jnp.where(exogenous.lead_time <= age, exogenous.lead_time, expected)
+            age = jnp.arange(days, 0, -1)
+            waiting = jnp.maximum(jnp.round(expected[jnp.minimum(age, len(expected) - 1)]), age[:, None] + 1)
+            arrived = exogenous.lead_time <= age[:, None, None]
+            lead_time = jnp.where(arrived, exogenous.lead_time, waiting[..., None])
             exogenous = exogenous.replace(lead_time=lead_time)
         return cls(exogenous, latest(world.signals, history + days))
 
@@ -95,13 +98,10 @@ class Recent:
         Args:
           factor: on demand `[B]`; delay: on lead times `[E, 1]`, in whole periods, which stay within 1 .. `longest`.
         """
-        days, (rows, _, _) = self.exogenous.demand.shape[0], self.signals.shape
+        days = self.exogenous.demand.shape[0]
         before = jnp.arange(days) < change
-        seen_before = jnp.arange(rows) - (rows - days) < change
         demand = jnp.where(before[:, None, None, None], factor, 1.0) * self.exogenous.demand
-        series = demand.shape[1] * demand.shape[2]
-        of_demand = seen_before[:, None, None] & (jnp.arange(self.signals.shape[1]) < series)[:, None]
-        signals = jnp.where(of_demand, factor, 1.0) * self.signals
+        signals = as_if(self.signals, days - change, factor, demand.shape[1] * demand.shape[2])
         exogenous = self.exogenous.replace(demand=demand)
         if exogenous.lead_time is not None:
             longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
@@ -109,12 +109,23 @@ class Recent:
         return Recent(exogenous, signals)
 
 
+def as_if(signals: jax.Array, days: jax.Array, factor: jax.Array, series: int) -> jax.Array:
+    """What policies see, with all demand but that of the last `days` days multiplied by `factor`.
+
+    Args:
+      signals: `[rows, S, B]`, of which the first `series` of S are demand; factor: `[]` or `[B]`.
+    """
+    rows = signals.shape[0]
+    told = (jnp.arange(rows) < rows - days)[:, None, None] & (jnp.arange(signals.shape[1]) < series)[:, None]
+    return jnp.where(told, factor, 1.0) * signals
+
+
 @struct.dataclass
 class OnlineState:
     """A policy that is being fine-tuned."""
 
-    params: Any
-    anchor: Any  # parameters that it goes back to
+    params: Any  # of the policy that learns
+    acting: Any  # of the one that acts
     optimiser: Any
 
 
@@ -168,21 +179,25 @@ class FineTuner:
 
     def check(
         self, state: OnlineState, network: NetworkState, recent: Recent, instance: InstanceParams
-    ) -> tuple[OnlineState, jax.Array]:
-        """Keeps what was learned since the last check, or takes it back where it costs more on this noise.
+    ) -> tuple[OnlineState, Verdict]:
+        """Lets what was learned act, or takes it back, or neither where this noise does not tell.
 
         Returns:
-          The state, whose anchor is its own policy again, and the paired difference of costs `[B]` a period.
+          The state, and how the policy that learned did beside the one that acts.
         """
-        difference = self.cost(state.params, network, recent, instance) - self.cost(state.anchor, network, recent, instance)
-        worse = ~(difference.mean() <= 0)  # a cost that is no number is worse too
-        fresh = OnlineState(state.anchor, state.anchor, ADAM.init(state.anchor))
-        kept = state.replace(anchor=state.params)
-        return _choose(worse, fresh, kept), difference
+        costs = [self.cost(params, network, recent, instance) for params in (state.params, state.acting)]
+        verdict = judge(*costs, margin=0.0)
+        worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
+        fresh = self.init(state.acting)
+        better = state.replace(acting=state.params)
+        return _choose(worse, fresh, _choose(verdict.promoted, better, state)), verdict
 
     def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
-        """Mean cost a period `[B]` of the mode policy on a replay."""
-        return -replay(self.agent, params, network, recent, instance).reward.mean(0)
+        """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in goods, lest one that sells out
+        look cheap."""
+        played = replay(self.agent, params, network, recent, instance)
+        gained = self.agent.worth(played.network, instance) - self.agent.worth(network, instance)
+        return -played.reward.mean(0) - gained / played.reward.shape[0]
 
     def _gradient(self, params, key, network, recent, instance):
         """Gradient, cost a period, and the stock features `[B, T, F]` of the replay."""

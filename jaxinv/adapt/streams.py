@@ -14,6 +14,7 @@ from jaxinv.adapt.drift import (
     calibrate,
     expectation,
     expected_from,
+    expected_lead_times,
     forecast_residuals,
     hazards,
 )
@@ -39,6 +40,7 @@ class Streams(NamedTuple):
     worlds: WorldTrace  # [C, T, ..., B]
     alarms: jax.Array  # [C, T] bool
     instance: InstanceParams  # [..., B]
+    expected: jax.Array | None = None  # [longest + 1, E] lead time of an order by its age, in the world as it was; None: fixed
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,15 @@ def one_after_another(problem: Problem, config: StreamConfig, lead_in: int, key:
     network, worlds, instance = _play(problem, list(zip(config.scenarios, starts)), days, key)
     segment = np.maximum((np.arange(days) - lead_in) // config.segment, 0)
     world = _splice(problem.env, worlds, segment)
-    return Streams(network, world, find_alarms(problem, world, instance, key), instance)
+    alarms, expected = watch(problem, world, instance, key)
+    return Streams(network, world, alarms, instance, expected)
 
 
 def side_by_side(problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
     network, worlds, instance = _play(problem, [(name, start) for name in scenarios], days, key)
-    return Streams(network, worlds, find_alarms(problem, worlds, instance, key), instance)
+    alarms, expected = watch(problem, worlds, instance, key)
+    return Streams(network, worlds, alarms, instance, expected)
 
 
 def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> Problem:
@@ -91,8 +95,11 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
     raise UserError(f"{problem.env.name} has no room for the lead times of {', '.join(scenarios)}")
 
 
-def find_alarms(problem: Problem, worlds: WorldTrace, instance: InstanceParams, key: jax.Array) -> jax.Array:
-    """Days `[C, T]` on which a CUSUM of demand or of arrivals alarms, each calibrated to one false alarm in two years.
+def watch(
+    problem: Problem, worlds: WorldTrace, instance: InstanceParams, key: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
+    """Days `[C, T]` on which a CUSUM of demand or of arrivals alarms, each calibrated to one false alarm in two years, and the
+    lead times that the calm world lets expect (`expected_lead_times`), None where they are fixed.
 
     Detectors see demand and arrivals as they come, and neither depends on what a policy does: so an alarm is the world's.
     """
@@ -126,7 +133,7 @@ def find_alarms(problem: Problem, worlds: WorldTrace, instance: InstanceParams, 
         own = residuals(jax.tree.map(lambda leaf: leaf[number], worlds)) / spread[0]
         days_of = [alarms(detector, series, threshold) for series, threshold in zip(own, thresholds)]
         found.append(jnp.concatenate([jnp.zeros(WARM_UP, bool), jnp.any(jnp.stack(days_of), 0)]))
-    return jnp.stack(found)
+    return jnp.stack(found), None if rates is None else expected_lead_times(rates)
 
 
 def _play(problem, scenarios, days, key):

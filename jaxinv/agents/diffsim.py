@@ -49,6 +49,8 @@ class DiffSimConfig(LearnerConfig):
 class DiffSim(Learner):
     """Differentiable simulation as an `Agent`."""
 
+    settles: ClassVar = True
+
     def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
         """One rollout and one step down its gradient."""
         key, begin_key, noise_key = jax.random.split(state.key, 3)

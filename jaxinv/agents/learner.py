@@ -140,7 +140,7 @@ class Played:
 class Learner:
     """The stem of an `Agent`: `init(key)` and, in each algorithm, `update(state)`, both pure."""
 
-    settles: ClassVar[bool] = True
+    settles: ClassVar[bool] = False
     """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
 
     config: Any = struct.field(pytree_node=False)

@@ -110,8 +110,6 @@ class Seen:
 class OffPolicy(Learner):
     """The stem of algorithms that learn from a buffer; `choose`, `noise` and `loss` are theirs."""
 
-    settles: ClassVar = False
-
     def choose(self, decision, noise):
         """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of them."""
         raise NotImplementedError

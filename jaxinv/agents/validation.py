@@ -2,10 +2,11 @@
 
 Recorded sales end, and a network can learn them by heart. What it learns by heart of some series does not help on others,
 so its cost there turns upward while the cost in training still falls; the parameters from before that are kept (early
-stopping; Prechelt 1998). One instance whose demand never ends cannot be learned by heart, but learners from a buffer wander
+stopping; Prechelt 1998). One instance whose demand never ends cannot be learned by heart, but learners from rewards wander
 about their best policy; there the parameters are chosen on noise of its own, with orders as they will be, in whole packs.
-Learners that settle as their learning rate falls end with the latest: the best of many that are nearly equal is the luckiest
-on the noise of the choice (diffsim on geometric demand with p = 19, L = 4: 0.10% above the optimum, the latest 0.02%).
+A learner that settles as its learning rate falls ends with the latest: the best of many that are nearly equal is the luckiest
+on the noise of the choice. (Mean gap over Zipkin's 32 instances with and without a choice: diffsim 0.031 and 0.013%, PPO 0.081
+and 0.106%.)
 """
 
 import jax

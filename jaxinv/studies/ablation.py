@@ -236,17 +236,18 @@ def _row(claim: str, paper: float, estimate: Estimate, seconds: float) -> dict[s
 
 
 def _speed_row(study: Ablation, seconds: float) -> dict[str, Any]:
-    """The factor against the same runs one after another, from the time of one run; a run costs the same whatever is switched off."""
-    runs = len(VARIANTS) * study.config.seeds
-    singles = [study.run([VARIANTS["D3S-CI"]], 1)[1]]
-    factors = sorted(runs * single / seconds for single in singles)
+    """The factor against the same runs one after another, from the time of one run of either kind: the adaptive module takes
+    most of a run, and what else is switched off takes as long as what is on."""
+    kinds, runs = ("D3S-CI", "w/o adaptive"), len(VARIANTS) * study.config.seeds
+    singles = [study.run([VARIANTS[kind]], 1)[1] for kind in kinds]
+    factor = runs * sum(singles) / len(singles) / seconds
     return {
         "claim": f"{runs} runs in one program of {seconds:.0f} s, times faster than one after another (both compiled)",
         "paper": None,
-        "ours": float(np.mean(factors)),
+        "ours": factor,
         "interval": None,
-        "holds": factors[0] > 1,
-        "verdict": "measured on one single run",
-        "note": "",
+        "holds": factor > 1,
+        "verdict": "holds" if factor > 1 else "fails",
+        "note": "from one run with and one without the adaptive module: " + " and ".join(f"{single:.1f} s" for single in singles),
         "seconds": sum(singles),
     }

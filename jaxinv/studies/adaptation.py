@@ -65,7 +65,8 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         adaptive = RUNS.index("adaptive")
         taken_back, bounds = diary.rolled_back[number, adaptive].sum(), diary.bound[number, adaptive]
         passed = np.mean(bounds[np.isfinite(bounds)] <= MARGIN)
-        note = f"{int(taken_back)} weeks of learning were taken back; {100 * passed:.0f}% of the weekly students passed the gate"
+        adopted = int(diary.adopted[number, adaptive].sum())
+        note = f"what was learned was adopted {adopted} times and taken back {int(taken_back)} times; {100 * passed:.0f}% of the weekly students passed the gate"
         largest = float(diary.kl[number, adaptive].max())
         yield _row(f"{name}: largest KL of a step", None, Estimate(largest, np.nan, np.nan), largest <= online.trust, seconds, note)
     yield from _student_rows(clocks, params, streams, 20 if quick else 600)
@@ -107,7 +108,7 @@ def _student_rows(clocks: Clocks, params, streams: Streams, steps: int) -> Itera
     began = time.monotonic()
     agent, distiller, days = clocks.tuner.agent, clocks.distiller, clocks.config.online.days
     world, instance = jax.tree.map(lambda leaf: leaf[0], streams.worlds), streams.instance
-    recent = Recent.before(world, days, days, clocks.env.history, instance.lead_time)
+    recent = Recent.before(world, days, days, clocks.env.history, streams.expected)
 
     given = (streams.network, recent, instance)
     lesson = Lesson.of(agent, params, *half(given, 0))
