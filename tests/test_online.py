@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, LOOK_BACK, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import expected_lead_times, hazards
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
@@ -105,16 +105,38 @@ def test_nothing_is_known_of_what_is_still_under_way():
 
 
 @cache
+def clocks():
+    problem, agent, *_ = setting()
+    online, student = OnlineConfig(days=DAYS, learning_rate=0.01), StudentConfig(features=4, hidden=(4,))
+    return Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=2), BATCH_SIZE)
+
+
+def test_what_has_changed_is_estimated_from_the_days_since():
+    """Demand doubles eight days ago and lead times grow from 3 to 6; what is still under way tells nothing yet."""
+    problem, *_, world, _ = setting()
+    since = np.arange(DAYS) >= DAYS - 8
+    demand = np.where(since, 2.0, 1.0)[:, None, None, None] * np.ones((1, 1, BATCH_SIZE))
+    lead_time = np.broadcast_to(np.where(since, 6.0, 3.0)[:, None, None], (DAYS, 1, BATCH_SIZE))
+    exogenous = world.exogenous.replace(demand=jnp.asarray(demand), lead_time=jnp.asarray(lead_time))
+    expected = expected_lead_times(hazards(jnp.full((9, 1), 3.0), 9))
+    recent = Recent.before(world.replace(exogenous=exogenous), DAYS, DAYS, problem.env.history, expected)
+    belief = clocks()._estimate(recent, jnp.float32(100.0 - 8), 100.0, expected)
+    assert float(belief.factor) == pytest.approx(2, rel=1e-2) and float(belief.error) == pytest.approx(0, abs=1e-6)
+    seen = [6, 6, 6] + [age + 1 if age >= 3 else 3 for age in (5, 4, 3, 2, 1)]  # ages 8 to 6 have arrived
+    assert float(belief.delay[0]) == round(np.mean(seen) - 3)
+    nothing = clocks()._estimate(recent, jnp.float32(100.0 - DAYS - 1), 100.0, None)  # all days are after the change
+    assert float(nothing.factor) == 1 and float(nothing.delay[0]) == 0
+
+
+@cache
 def lived():
     """Frozen and adaptive runs with an alarm: the states at the end and the diary."""
     problem, agent, params, network, world, instance = setting()
-    online, student = OnlineConfig(days=DAYS, learning_rate=0.01), StudentConfig(features=4, hidden=(4,))
-    clocks = Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=2), BATCH_SIZE)
     alarms = jnp.zeros((1, DAYS + 15), bool).at[0, DAYS + 2].set(True)
     streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), alarms, instance)
     switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], NEVER, ADAPTIVE)
     two = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, 2, *leaf.shape)), params)
-    return jax.jit(lambda *given: clocks.run(*given))(two, switches, jax.random.key(2), streams)
+    return jax.jit(lambda *given: clocks().run(*given))(two, switches, jax.random.key(2), streams)
 
 
 @pytest.mark.slow
@@ -134,6 +156,8 @@ def test_an_adaptive_run_moves_within_its_trust(quick_compilation):
     state, diary = lived()
     assert np.any(diary.kl[0, 1] > 0) and np.all(diary.kl[0, 1] <= 0.02)
     assert float(state.started[0, 1]) == DAYS + 2 and not np.isfinite(state.started[0, 0])
+    assert float(state.belief.changed[0, 1]) == DAYS + 2 - LOOK_BACK and not np.isfinite(state.belief.changed[0, 0])
+    assert float(state.belief.factor[0, 0]) == 1 and not np.any(state.belief.delay)
 
 
 @pytest.mark.parametrize(
