@@ -12,6 +12,11 @@ from pathlib import Path
 import jax
 
 
+def without_folder(argument: str) -> str:
+    """An argument as it may be published: of a path of this machine the last part alone."""
+    return Path(argument).name if Path(argument).is_absolute() else argument
+
+
 def about() -> dict:
     """Device, versions, commit, command and load."""
     here = Path(__file__).parent
@@ -21,7 +26,7 @@ def about() -> dict:
     lines = listed.read_text().splitlines() if listed.exists() else []
     processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
     return dict(
-        command="python " + " ".join([f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        command="python " + " ".join([f"bench/{Path(sys.argv[0]).name}", *map(without_folder, sys.argv[1:])]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         commit=git(["git", "rev-parse", "HEAD"]).stdout.strip(),
         changed_files=git(["git", "status", "--porcelain", "-uno"]).stdout.split("\n")[:-1],
