@@ -1,4 +1,4 @@
-"""The short clock: its trust region, what it takes back, and what a policy in the stream is without it."""
+"""The clocks on a stream: the trust region and what is taken back, what is believed to have changed, and retraining for it."""
 
 from functools import cache
 
@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.clocks import ADAPTIVE, LOOK_BACK, NEVER, Clocks, ClocksConfig
+from jaxinv.adapt.belief import KINDS, Belief, Calm, announced, fit, longer
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import expected_lead_times, hazards
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
-from jaxinv.adapt.streams import Streams
+from jaxinv.adapt.streams import Streams, changeable
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
@@ -28,6 +29,7 @@ TINY = PPOConfig(
 def setting():
     """A problem, an agent and its first parameters, and a stream of eight instances."""
     problem = LostSales(lead_time=2, demand="seasonal", history=7, horizon=42, integer_orders=False).build()
+    problem = changeable(problem, ("demand_step",))
     agent = PPO.create(problem, TINY)
     params = jax.jit(agent.init)(jax.random.key(0)).params
     instance = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), BATCH_SIZE)), problem.train)
@@ -107,32 +109,82 @@ def test_nothing_is_known_of_what_is_still_under_way():
 def clocks():
     problem, agent, *_ = setting()
     online, student = OnlineConfig(days=DAYS, learning_rate=0.01), StudentConfig(features=4, hidden=(4,))
-    return Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=2), BATCH_SIZE)
+    return Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=2, retraining=14), BATCH_SIZE)
 
 
-def test_what_has_changed_is_estimated_from_the_days_since():
-    """Demand doubles eight days ago and lead times grow from 3 to 6; what is still under way tells nothing yet."""
+@cache
+def calm():
+    problem, *_, instance = setting()
+    return Calm.of(problem.env, [play_world(problem.env, jax.random.key(9), instance, BATCH_SIZE, 140, BATCH)[1]])
+
+
+def test_the_course_of_demand_is_flat_or_a_step_or_a_line():
+    noise = 0.1 * np.random.default_rng(0).normal(size=(4, 63))
+    rows = np.arange(63)
+    courses = [np.ones(63), np.where(rows < 40, 1.0, 1.5), np.where(rows < 58, 1.0, 1.5), 1.0 + 0.006 * rows]
+    level, before, step, growth, error = jax.vmap(fit)(jnp.asarray(courses + noise, jnp.float32))
+    np.testing.assert_array_equal(step, [0, 40, 58, 0])
+    np.testing.assert_allclose(level, [1, 1.5, 1.5, 1.378], rtol=0.1)
+    np.testing.assert_allclose(before, [1, 1, 1, 1.378], rtol=0.1)
+    np.testing.assert_allclose(growth, [0, 0, 0, 0.006 / 1.378], rtol=0.3)
+    assert np.all(np.abs(level - np.array([1, 1.5, 1.5, 1.378])) < 4 * error * level)
+
+
+@pytest.mark.parametrize("delays", [(0, 0), (3, 0), (4, 4), (-2, -2)])
+def test_longer_lead_times_are_told_by_what_has_arrived_and_what_has_not(delays):
+    draw = np.random.default_rng(1)
+    hazard = hazards(jnp.asarray(draw.integers(5, 13, (4000, 2))), 30)
+    age = np.arange(20, 0, -1)
+    lead_time = draw.integers(5, 13, (20, 2, 32)) + np.array(delays)[None, :, None]
+    seen = np.where(lead_time <= age[:, None, None], lead_time, age[:, None, None] + 1)
+    found = longer(hazard, jnp.asarray(seen), jnp.asarray(age), jnp.asarray(age > 0))
+    np.testing.assert_array_equal(found, delays)
+
+
+def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
     problem, *_, world, _ = setting()
-    since = np.arange(DAYS) >= DAYS - 8
-    demand = np.where(since, 2.0, 1.0)[:, None, None, None] * np.ones((1, 1, BATCH_SIZE))
-    lead_time = np.broadcast_to(np.where(since, 6.0, 3.0)[:, None, None], (DAYS, 1, BATCH_SIZE))
-    exogenous = world.exogenous.replace(demand=jnp.asarray(demand), lead_time=jnp.asarray(lead_time))
-    expected = expected_lead_times(hazards(jnp.full((9, 1), 3.0), 9))
-    recent = Recent.before(world.replace(exogenous=exogenous), DAYS, DAYS, problem.env.history, expected)
-    belief = clocks()._estimate(recent, jnp.float32(100.0 - 8), 100.0, expected)
-    assert float(belief.factor) == pytest.approx(2, rel=1e-2) and float(belief.error) == pytest.approx(0, abs=1e-6)
-    seen = [6, 6, 6] + [age + 1 if age >= 3 else 3 for age in (5, 4, 3, 2, 1)]  # ages 8 to 6 have arrived
-    assert float(belief.delay[0]) == round(np.mean(seen) - 3)
-    nothing = clocks()._estimate(recent, jnp.float32(100.0 - DAYS - 1), 100.0, None)  # all days are after the change
-    assert float(nothing.factor) == 1 and float(nothing.delay[0]) == 0
+    exogenous = jax.tree.map(lambda leaf: leaf[:DAYS], world.exogenous)
+    doubled = exogenous.replace(demand=exogenous.demand * jnp.where(jnp.arange(DAYS) < 9, 1.0, 2.0)[:, None, None, None])
+    known = announced(problem.env, world.signals)[:DAYS]
+    quiet = Belief.none(problem.env.topology.edges)
+    no, demand = jnp.zeros(len(KINDS), bool), jnp.arange(len(KINDS)) == 0
+    assert same(quiet.follow(no, jnp.float32(99.0), calm(), doubled, known), quiet) and not quiet.differs(quiet)
+    belief = quiet.follow(demand, jnp.float32(99.0), calm(), doubled, known)
+    assert float(belief.heard[0]) == 99 and float(belief.changed) == 100 - DAYS + 9
+    assert float(belief.factor) == pytest.approx(2, rel=0.15) and belief.differs(quiet) and not np.any(belief.delay)
+
+
+def test_a_policy_is_retrained_in_worlds_under_what_is_believed():
+    problem, agent, *_ = setting()
+    worlds = agent.worlds
+    belief = Belief.none(problem.env.topology.edges)
+
+    def demand(belief):
+        params = belief.believed(worlds.params, worlds.instances, jax.random.key(0), calm(), 14, 2)
+        params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), 64)), params)
+        return play_world(problem.env, jax.random.key(3), params, 64, 14, BATCH)[1].exogenous.demand
+
+    plain = play_world(problem.env, jax.random.key(3), jax.tree.map(
+        lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), 64)), problem.train), 64, 14, BATCH)[1].exogenous.demand  # fmt: skip
+    assert jnp.array_equal(demand(belief), plain)
+    assert float(demand(belief.replace(level=jnp.float32(2.0))).mean() / plain.mean()) == pytest.approx(2, rel=0.1)
+
+
+@cache
+def tripled():
+    """The world of the stream, in which demand is three times as high from a day on."""
+    *_, world, _ = setting()
+    factor = jnp.where(jnp.arange(DAYS + 15) < DAYS - 4, 1.0, 3.0)[:, None, None, None]
+    return world.replace(exogenous=world.exogenous.replace(demand=world.exogenous.demand * factor))
 
 
 @cache
 def lived():
     """Frozen and adaptive runs with an alarm: the states at the end and the diary."""
-    problem, agent, params, network, world, instance = setting()
-    alarms = jnp.zeros((1, DAYS + 15), bool).at[0, DAYS + 2].set(True)
-    streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), alarms, instance)
+    problem, agent, params, network, _, instance = setting()
+    world = tripled()
+    alarms = jnp.zeros((1, DAYS + 15, len(KINDS)), bool).at[0, DAYS + 2, 0].set(True)
+    streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), alarms, instance, calm())
     switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], NEVER, ADAPTIVE)
     two = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, 2, *leaf.shape)), params)
     return jax.jit(lambda *given: clocks().run(*given))(two, switches, jax.random.key(2), streams)
@@ -140,8 +192,8 @@ def lived():
 
 @pytest.mark.slow
 def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
-    problem, agent, params, network, world, instance = setting()
-    state, diary = lived()
+    problem, agent, params, network, _, instance = setting()
+    world, (state, diary) = tripled(), lived()
     assert same(jax.tree.map(lambda leaf: leaf[0, 0], state.online.acting), params)
     assert not np.any(diary.kl[0, 0]) and not np.any(diary.promoted[0, 0])
     _, reward, _ = rollout(
@@ -151,12 +203,14 @@ def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
     np.testing.assert_allclose(diary.cost[0, 0], -reward[DAYS:], rtol=2e-4, atol=1e-4)
 
 
-def test_an_adaptive_run_moves_within_its_trust(quick_compilation):
+def test_an_adaptive_run_moves_within_its_trust_and_is_retrained_after_an_alarm(quick_compilation):
     state, diary = lived()
     assert np.any(diary.kl[0, 1] > 0) and np.all(diary.kl[0, 1] <= 0.02)
+    assert np.any(diary.kl[0, 1, :2] > 0) and not np.any(diary.kl[0, 1, 2:])  # the short clock rests
     assert float(state.started[0, 1]) == DAYS + 2 and not np.isfinite(state.started[0, 0])
-    assert float(state.belief.changed[0, 1]) == DAYS + 2 - LOOK_BACK and not np.isfinite(state.belief.changed[0, 0])
-    assert float(state.belief.factor[0, 0]) == 1 and not np.any(state.belief.delay)
+    assert int(state.learner.update[0, 1]) == 2 * 13 and float(state.belief.level[0, 1]) == pytest.approx(3, rel=0.3)
+    assert float(state.made_for.level[0, 1]) > 1.5 and float(state.made_for.level[0, 0]) == 1
+    assert float(state.belief.level[0, 0]) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,33 +2,36 @@
 
 Each day the policy orders, the day comes, and the clocks that a run has switched on do their work:
 
-- short: steps down the gradient on the latest noise, within a trust region, which act from the week on that proves them;
-- medium: each week a student is taught on the same states, and acts from the day on which it passes the gate;
+- short: a step down the gradient on the latest noise, within a trust region; what is learned acts from the week on that
+  proves it;
+- medium: each week a student is taught, and acts from the day on which it passes the gate, both in fresh worlds under what is
+  believed;
 - long: when a detector alarms (`jaxinv.adapt.streams`), the change is estimated, and from then on day by day (equation 10, its
-  first part): what the policy is told of lead times and of demand before the change is what it believes now. For some weeks it
-  is retrained on that scenario, with a larger step: the days before the change are replayed as if they had come after it
-  (the second part).
+  first part): what the policy is told of lead times and of demand before the change is what is believed now. Where the belief
+  is another than the one that the policy was made for, the policy is retrained for some weeks in the training worlds under
+  that change, by its own algorithm (the second part), and acts from the week on in which fresh worlds of the kind prove it
+  to be cheaper. Meanwhile the short clock rests.
 
 Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and numbers; their switches are
-traced, so frozen and adaptive are one program and see the same noise. Retraining at fixed intervals and an oracle that knows
-the day of the change are switches too: what an adaptive run is measured by.
+traced, so frozen and adaptive are one program and see the same noise. Retraining at fixed intervals, alarm or not, is a switch
+too: a rival of what waits for alarms.
 """
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example
-from jaxinv.adapt.gate import Verdict, judge
-from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, half
+from jaxinv.adapt.belief import ESTIMATED, Belief, Calm, announced
+from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
+from jaxinv.adapt.gate import MARGIN, Verdict, choose, judge
+from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, fresh, half
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.loop import in_groups, side_by_side
-from jaxinv.agents.ppo import PPO
+from jaxinv.agents.ppo import PPO, PPOState
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import NetworkState
 from jaxinv.errors import UserError
@@ -36,15 +39,12 @@ from jaxinv.evaluation.rollout import BATCH
 
 WEEK = 7
 
-LOOK_BACK = 7
-"""Days before an alarm on which the change is taken to have come; an alarm is never early."""
+REPLAYS = 16
+"""What a run of B instances takes of a CPU's caches, in environments of a training: on so many times B. Of runs side by side,
+what one of them has to do is done for all."""
 
-LATEST = 28
-"""Days whose orders tell the lead times of today."""
-
-REPLAYS = 8
-"""A replay of B instances takes the caches of a CPU for as much as so many times B environments in training: all its days are
-differentiated at once."""
+PROOFS = 8
+"""Batches of fresh worlds that prove a retrained policy: a difference of 2% shows on 512, seldom on 64."""
 
 TOTALS = ("demand", "forecast_error", "sold", "on_hand")
 """Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end of the day."""
@@ -57,25 +57,34 @@ class ClocksConfig:
     Attributes:
       online: of the short clock.
       student: of the medium clock; None where no student is taught at all.
-      lessons: steps of a student each week.
-      steps: steps of the policy each day.
+      lessons: of a student each week, see `distill.study`.
       retraining: days that a retraining lasts.
-      boost: factor on the learning rate during one.
+      daily_updates: of the agent in each of them.
+      retraining_rate, final_retraining_rate: its learning rate then, cosine from one to the other.
     """
 
     online: OnlineConfig = field(default_factory=OnlineConfig)
     student: StudentConfig | None = None
-    lessons: int = 20
-    steps: int = 1
+    lessons: int = 5
     retraining: int = 28
-    boost: float = 3.0
+    daily_updates: int = 2
+    retraining_rate: float = 5e-4
+    final_retraining_rate: float = 5e-5
 
     def __post_init__(self):
-        for name in ("lessons", "steps", "retraining"):
+        for name in ("lessons", "retraining", "daily_updates"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
         if self.online.days % WEEK or self.online.days < 3 * WEEK:
             raise UserError(f"days={self.online.days} must be whole weeks, three or more: the weekday is part of the noise")
+        for name in ("retraining_rate", "final_retraining_rate"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{name}={getattr(self, name)} must be at least 0")
+
+    @property
+    def retraining_updates(self) -> int:
+        """Updates of a whole retraining."""
+        return self.retraining * self.daily_updates
 
 
 @struct.dataclass
@@ -84,32 +93,12 @@ class Switches:
 
     short: jax.Array = 0.0  # 1: fine-tunes every day
     medium: jax.Array = 0.0  # 1: lets a student act that has passed the gate
-    long: jax.Array = 0.0  # 1: retrains on the estimated scenario after an alarm
-    every: jax.Array = math.inf  # days between retrainings on the calendar, on the latest noise as it is
-    change: jax.Array = math.inf  # day on which the world changes, for a run that is told: it retrains from then on
-
-    @property
-    def learns(self) -> jax.Array:
-        """Whether the policy can change at all."""
-        return (self.short + self.medium + self.long > 0) | jnp.isfinite(self.every) | jnp.isfinite(self.change)
+    long: jax.Array = 0.0  # 1: estimates what has changed after an alarm, and is retrained for it
+    every: jax.Array = math.inf  # days after which it does both anew without an alarm
 
 
 NEVER = Switches()
 ADAPTIVE = Switches(short=1.0, medium=1.0, long=1.0)
-
-
-@struct.dataclass
-class Belief:
-    """What a run takes the world to have become; exactly as it was before its first alarm."""
-
-    changed: jax.Array  # [] day on which the last change is taken to have come; -inf before the first
-    factor: jax.Array  # [] on demand, since then
-    error: jax.Array  # [] relative standard error of it
-    delay: jax.Array  # [E] periods that lead times are longer by
-
-    @classmethod
-    def none(cls, edges: int) -> "Belief":
-        return cls(jnp.float32(-jnp.inf), jnp.float32(1.0), jnp.float32(0.0), jnp.zeros(edges))
 
 
 @struct.dataclass
@@ -120,8 +109,10 @@ class ClocksState:
     student: StudentState | None
     promoted: jax.Array  # [] bool: the student acts
     network: NetworkState  # [..., B]
-    started: jax.Array  # [] day on which the last retraining began; -inf before the first
     belief: Belief
+    learner: PPOState  # of the retraining
+    started: jax.Array  # [] day on which the last one began; -inf before the first
+    made_for: Belief  # of what it is retrained for
 
 
 @struct.dataclass
@@ -135,6 +126,7 @@ class Diary:
     kl: jax.Array  # [] largest KL divergence of a step
     adopted: jax.Array  # [] bool, on the last day of a week: what was learned acts from now on
     rolled_back: jax.Array  # [] bool, likewise: what was learned was taken back
+    retrained: jax.Array  # [] bool, likewise: what was retrained acts from now on
     promoted: jax.Array  # [] bool: a student acts
     bound: jax.Array  # [] upper bound of the latest student's excess cost, on the last day of a week; else NaN
 
@@ -149,7 +141,7 @@ class Clocks:
 
     config: ClocksConfig = struct.field(pytree_node=False)
     env: InventoryNetwork = struct.field(pytree_node=False)
-    agent: PPO
+    agent: PPO  # that retrains
     tuner: FineTuner  # on the even instances
     distiller: Distiller | None
 
@@ -159,7 +151,14 @@ class Clocks:
         if batch < 4 or batch % 2:
             raise UserError(f"a stream of {batch} instances cannot be halved to learn and to judge; give an even number of 4 or more")
         distiller = None if config.student is None else Distiller.create(agent, config.student)
-        return cls(config, env, agent, FineTuner.create(agent, config.online, batch // 2), distiller)
+        tuner = FineTuner.create(agent, config.online, batch // 2)
+        schedule = {
+            "learning_rate": config.retraining_rate,
+            "final_learning_rate": config.final_retraining_rate,
+            "updates": config.retraining_updates,
+        }
+        numbers = agent.numbers | {name: jnp.float32(number) for name, number in schedule.items()}
+        return cls(config, env, agent.replace(numbers=numbers), tuner, distiller)
 
     def run(self, params: Any, switches: Switches, key: jax.Array, streams: Streams) -> tuple[ClocksState, Diary]:
         """Runs `[C, V]` of them through the streams.
@@ -172,58 +171,78 @@ class Clocks:
         Returns:
           The states at the end, and the diary `[C, V, T - days, ...]`.
         """
-        network, worlds, alarms, instance, expected = streams
-        days = alarms.shape[1]
+        days = streams.alarms.shape[1]
         if days <= self.config.online.days:
             raise UserError(f"a stream of {days} days is over before its history of {self.config.online.days} days is; give a longer one")
         shape = switches.short.shape
 
         def of_group(own):
             params, switches, number = own
-            met = jax.tree.map(lambda leaf: leaf[number], (worlds, alarms))
-            return self._run(params, switches, key, network, *met, instance, expected)
+            met = jax.tree.map(lambda leaf: leaf[number], (streams.worlds, streams.alarms))
+            return self._run(params, switches, key, *met, streams)
 
         number = jnp.broadcast_to(jnp.arange(shape[0])[:, None], shape)
         own = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number))
-        done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * instance.weights.shape[BATCH]))
+        batch = streams.instance.weights.shape[BATCH]
+        done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * batch))
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
-    def _run(self, params, switches, key, network, worlds, alarms, instance, expected) -> tuple[ClocksState, Diary]:
+    def _run(self, params, switches, key, worlds, alarms, streams) -> tuple[ClocksState, Diary]:
         """G runs side by side, each with a world `[G, T, ..., B]` of its own; the diary is `[G, T - days, ...]`.
 
-        Steps and weekly checks are left out where none of the runs has a use for them.
+        Work is left out on days on which none of the runs has a use for it.
         """
         lead_in, days = self.config.online.days, alarms.shape[1]
+        instance, calm = streams.instance, streams.calm
+        expected = calm.lead_time
 
         def live(state, day):
             return jax.vmap(lambda state, world: self._live(state, day, world, instance))(state, worlds)
 
         def work(state, day):
             state, lived = live(state, day)
-            recent = jax.vmap(lambda world: self._recent(world, day + 1, expected))(worlds)
-            state, rate = jax.vmap(lambda *own: self._long(*own, day, expected))(state, switches, alarms[:, day], recent)
+            recent = jax.vmap(lambda world: Recent.before(world, day + 1, lead_in, self.env.history, expected))(worlds)
+            state = jax.vmap(lambda *own: self._long(*own, day, calm))(state, switches, alarms[:, day], recent)
+            retrains = day - state.started < self.config.retraining
+            tunes = (switches.short > 0) & ~retrains
+            today = jax.random.fold_in(key, day)
+            proves = retrains & ((day - state.started) % WEEK == WEEK - 1)
+            weekly = day % WEEK == WEEK - 1
 
-            def learn(state):
-                today = jax.random.fold_in(key, day)
-                return jax.vmap(lambda *own: self._learn(*own, today, day, instance))(state, rate, recent)
+            def tune(state):
+                stepped, kl = jax.vmap(lambda *own: self._tune(*own, today, day, instance))(state, recent)
+                return _where(tunes, stepped, state), jnp.where(tunes, kl, 0.0)
 
-            def rest(state):
-                return state, jnp.zeros_like(rate)
+            def retrain(state):
+                return _where(retrains, jax.vmap(lambda state: self._retrain(state, key, day, calm))(state), state)
+
+            def prove(state):
+                proven, better = jax.vmap(lambda state: self._prove(state, today, calm))(state)
+                return _where(proves, proven, state), proves & better
 
             def check(state):
-                return jax.vmap(lambda *own: self._week(*own, instance))(state, switches, recent)
+                return jax.vmap(lambda *own: self._check(*own, instance))(state, recent)
 
-            def skip(state):
-                return state, jnp.zeros((*rate.shape, 2), bool), jnp.full_like(rate, jnp.nan)
+            def teach(state):
+                return jax.vmap(lambda *own: self._teach(*own, today, calm))(state, switches)
 
+            nothing = jnp.zeros(tunes.shape)
             promoted = state.promoted
-            state, kl = jax.lax.cond(jnp.any(rate > 0), learn, rest, state)
-            weekly = (day % WEEK == WEEK - 1) & jnp.any(switches.learns)
-            state, moved, bound = jax.lax.cond(weekly, check, skip, state)
+            state, kl = jax.lax.cond(jnp.any(tunes), tune, lambda state: (state, nothing), state)
+            state = jax.lax.cond(jnp.any(retrains), retrain, lambda state: state, state)
+            state, proven = jax.lax.cond(jnp.any(proves), prove, lambda state: (state, nothing > 0), state)
+            unmoved = jnp.zeros((*tunes.shape, 2), bool)
+            state, moved = jax.lax.cond(weekly & jnp.any(switches.short > 0), check, lambda state: (state, unmoved), state)
+            bound = jnp.full(tunes.shape, jnp.nan)
+            if self.distiller is not None:
+                due = weekly & jnp.any(switches.medium > 0)
+                state, bound = jax.lax.cond(due, teach, lambda state: (state, bound), state)
             adopted, rolled_back = jnp.moveaxis(moved, -1, 0)
-            return state, Diary(**lived, kl=kl, adopted=adopted, rolled_back=rolled_back, promoted=promoted, bound=bound)
+            return state, Diary(
+                **lived, kl=kl, adopted=adopted, rolled_back=rolled_back, retrained=proven, promoted=promoted, bound=bound
+            )
 
-        state = jax.vmap(lambda params: self._begin(params, key, network))(params)
+        state = jax.vmap(lambda params: self._begin(params, key, streams.network))(params)
         state, _ = jax.lax.scan(lambda state, day: (live(state, day)[0], None), state, jnp.arange(lead_in))
         state, diary = jax.lax.scan(work, state, jnp.arange(lead_in, days))
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), diary)
@@ -231,18 +250,21 @@ class Clocks:
     def _begin(self, params, key, network) -> ClocksState:
         student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
         belief = Belief.none(self.env.topology.edges)
-        return ClocksState(self.tuner.init(params), student, jnp.bool_(False), network, jnp.float32(-jnp.inf), belief)
+        learner = self.agent.init(key).replace(params=params)
+        return ClocksState(
+            self.tuner.init(params), student, jnp.bool_(False), network, belief, learner, jnp.float32(-jnp.inf), belief
+        )
 
     def _live(self, state, day, world, instance):
         """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
         env, policy = self.env, self.agent.policy
         window = jax.lax.dynamic_slice_in_dim(world.signals, day, env.history)
         exogenous = jax.tree.map(lambda leaf: leaf[day], world.exogenous)
-        belief, demand = state.belief, exogenous.demand
+        belief, demand, longest = state.belief, exogenous.demand, env.topology.max_lead_time
         window = as_if(window, day - belief.changed, belief.factor, demand.shape[0] * demand.shape[1])
 
         def single(network, window, exogenous, instance):
-            observation = env.view(network, self._as_believed(belief, instance), window)
+            observation = env.view(network, belief.told(instance, longest), window)
             context = policy.context(state.online.acting, observation, None)
             decision = policy.decide(state.online.acting, observation, context)
             order = policy.decode(decision.mean, observation, context.rates)
@@ -259,99 +281,90 @@ class Clocks:
         lived["totals"] = lived["totals"].sum(BATCH)
         return state.replace(network=network), lived
 
-    def _as_believed(self, belief: Belief, instance):
-        """Instances `[E, ...]` with the lead times that are believed in."""
-        delay = belief.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1))
-        lead_time = jnp.clip(instance.lead_time + delay, 1.0, self.env.topology.max_lead_time)
-        return instance.replace(lead_time=jnp.where(delay == 0, instance.lead_time, lead_time))
+    def _long(self, state, switches, alarm, recent, day, calm: Calm):
+        """The long clock: the state with today's belief, and the retraining that begins where it has moved away."""
+        planned = (day + 1) % switches.every == 0  # `%` by infinity leaves the day itself, which is never 0
+        heard = (alarm & (switches.long > 0)) | (planned & ESTIMATED)
+        known = announced(self.env, recent.signals[:-1])
+        belief = state.belief.follow(heard, day.astype(jnp.float32), calm, recent.exogenous, known)
+        over = day - state.started >= self.config.retraining
+        starts = over & (planned | belief.differs(state.made_for))
+        return state.replace(
+            belief=belief,
+            started=jnp.where(starts, day, state.started).astype(jnp.float32),
+            made_for=choose(starts, belief, state.made_for),
+        )
 
-    def _long(self, state, switches, alarm, recent, day, expected):
-        """The long clock: the state with today's belief, and the factor on the learning rate today."""
-        told = day == switches.change
-        found = (alarm & (switches.long > 0)) | told
-        planned = (day + 1) % switches.every == 0
-        # `%` by infinity leaves the day itself, which is never 0
-        started = jnp.where(found | planned, day, state.started).astype(jnp.float32)
-        changed = jnp.where(told, day, jnp.where(found, day - LOOK_BACK, state.belief.changed)).astype(jnp.float32)
-        belief = self._estimate(recent, changed, day + 1, expected)
-        belief = jax.tree.map(partial(jnp.where, jnp.isfinite(changed)), belief, state.belief)
-        rate = jnp.where(day - started < self.config.retraining, self.config.boost, switches.short)
-        return state.replace(started=started, belief=belief), rate
-
-    def _estimate(self, recent: Recent, changed: jax.Array, day: jax.Array, expected) -> Belief:
-        """What the world has become since day `changed`, as the days before `day` tell.
-
-        The factor on demand is the mean of all demand since the change over that before it, in units of each series' mean;
-        lead times are longer by what those of the latest orders are beyond what was expected of an order in the calm world,
-        in whole periods.
-        """
-        days = self.config.online.days
-        since = day - changed
-        before = jnp.arange(days) < days - since
-        demand = recent.exogenous.demand  # [T, D, K, B]
-        daily = jnp.mean(demand / (demand.mean(0) + 1e-3), (1, 2, 3))
-        after_mean, before_mean = _mean(daily, ~before), _mean(daily, before)
-        factor = jnp.clip(after_mean / jnp.maximum(before_mean, 1e-3), 0.2, 5.0)
-        error = jnp.sqrt(_mean((daily - after_mean) ** 2, ~before) / jnp.maximum(jnp.sum(~before), 1)) / jnp.maximum(after_mean, 1e-3)
-        known = jnp.any(before)
-        delay = jnp.zeros(self.env.topology.edges)
-        if expected is not None:
-            latest = ~before & (jnp.arange(days) >= days - LATEST)
-            delay = jnp.round(_mean(recent.exogenous.lead_time.mean(-1), latest) - expected[0])
-        return Belief(changed, jnp.where(known, factor, 1.0), jnp.where(known, error, 0.0), delay)
-
-    def _learn(self, state, rate, recent, key, day, instance):
-        """The steps of a day, on the latest noise as it would have been had the change come before it, each instance under a
-        factor drawn from what is known of it: the state, and the largest KL divergence of a step."""
-        belief = state.belief
+    def _tune(self, state, recent, key, day, instance):
+        """A step of the short clock on the latest noise as it would have been had the change come before it, each instance
+        under a factor drawn from what is known of it: the state, and the KL divergence of the step."""
+        belief, longest = state.belief, self.env.topology.max_lead_time
         factor = belief.factor * jnp.exp(belief.error * jax.random.normal(key, (instance.weights.shape[BATCH],)))
         change = self.config.online.days - (day + 1 - belief.changed)
-        recent = recent.under(change, factor, belief.delay[:, None], self.env.topology.max_lead_time)
-        learning = half(self._as_believed(belief, instance), 0)
+        recent = recent.under(change, factor, belief.delay[:, None], longest)
+        learning = half(belief.told(instance, longest), 0)
+        online, metrics = self.tuner.step(state.online, key, half(state.network, 0), half(recent, 0), learning)
+        return state.replace(online=online), metrics["kl"]
 
-        def step(online, number):
-            online, metrics = self.tuner.step(
-                online, jax.random.fold_in(key, number), half(state.network, 0), half(recent, 0), learning, rate
-            )
-            return online, metrics["kl"]
+    def _retrain(self, state, key, day, calm):
+        """Today's updates in the training worlds under what is believed."""
+        key = jax.random.fold_in(key, jnp.maximum(state.started, 0.0).astype(jnp.int32))
+        fresh = self.agent.init(key).replace(params=state.online.acting)
+        learner = choose(day == state.started, fresh, state.learner)
+        agent = self._in_believed_worlds(state.belief, key, calm)
+        learner, _ = jax.lax.scan(lambda learner, _: agent.update(learner), learner, length=self.config.daily_updates)
+        return state.replace(learner=learner)
 
-        online, kl = jax.lax.scan(step, state.online, jnp.arange(self.config.steps))
-        return state.replace(online=online), kl.max()
+    def _prove(self, state, key, calm):
+        """Lets what has been retrained act where fresh worlds under what is believed prove it to be cheaper."""
+        policy, retrained = self.agent.policy, state.learner.params
+        better = self._judge_in_fresh_worlds(state, key, calm, policy, retrained, margin=0.0).promoted
+        online = choose(better, self.tuner.init(retrained), state.online)
+        # a student of the one before acts no longer
+        return state.replace(online=online, promoted=state.promoted & ~better), better
 
-    def _recent(self, world, day, expected) -> Recent:
-        return Recent.before(world, day, self.config.online.days, self.env.history, expected)
+    def _judge_in_fresh_worlds(self, state, key, calm, policy, params, margin) -> Verdict:
+        """The gate for a policy beside the one that acts, on fresh noise under what is believed."""
+        agent = self._in_believed_worlds(state.belief, key, calm)
+        contenders = [(policy, params), (agent.policy, state.online.acting)]
 
-    def _week(self, state, switches, recent, instance):
-        """What was learned acts from now on, or is taken back, or neither; and a student is taught and judged.
+        def costs(key):
+            given = fresh(agent, key)
+            return [self.tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given) for policy, params in contenders]
 
-        Returns:
-          The state, whether it acts and whether it was taken back, and the bound of the student's excess cost.
-        """
-        instance = self._as_believed(state.belief, instance)
-        judging = (half(state.network, 1), half(recent, 1), half(instance, 1))
-        online, found = self.tuner.check(state.online, *judging)
+        new, old = jax.lax.map(costs, jax.random.split(key, PROOFS))  # [PROOFS, B] each
+        return judge(new.reshape(-1), old.reshape(-1), margin)
+
+    def _in_believed_worlds(self, belief, key, calm) -> PPO:
+        worlds, history = self.agent.worlds, self.env.history
+        last, longest = history + worlds.rollouts * worlds.periods, self.env.topology.max_lead_time
+        key = jax.random.fold_in(key, 1)
+        params = belief.believed(worlds.params, worlds.instances, key, calm, last, longest)
+        return self.agent.replace(worlds=worlds.replace(params=params))
+
+    def _check(self, state, recent, instance):
+        """What was fine-tuned acts from now on, or is taken back, or neither: the state, and whether each."""
+        instance = state.belief.told(instance, self.env.topology.max_lead_time)
+        online, found = self.tuner.check(state.online, half(state.network, 1), half(recent, 1), half(instance, 1))
         moved = jnp.array([found.promoted & (found.ratio < 0), ~(found.ratio <= 0)])
-        state = state.replace(online=online)
-        if self.distiller is None:
-            return state, moved, jnp.float32(jnp.nan)
-        student, verdict = self._teach(state, recent, instance, judging)
+        return state.replace(online=online), moved
+
+    def _teach(self, state, switches, key, calm):
+        """A week's lessons of the student, in fresh worlds under what is believed, and its gate: the state, and the bound of its
+        excess cost."""
+        teach_key, judge_key = jax.random.split(key)
+        agent, params = self._in_believed_worlds(state.belief, teach_key, calm), state.online.acting
+
+        def lesson(student, key):
+            of_today = Lesson.of(agent, params, *fresh(agent, key))
+            return study(self.distiller, student, params, of_today, self.distiller.numbers["learning_rate"])[0], None
+
+        student, _ = jax.lax.scan(lesson, state.student, jax.random.split(teach_key, self.config.lessons))
+        verdict = self._judge_in_fresh_worlds(state, judge_key, calm, self.distiller.student, student.params, MARGIN)
         promoted = verdict.promoted & (switches.medium > 0)
-        return state.replace(student=student, promoted=promoted), moved, verdict.bound
-
-    def _teach(self, state, recent, instance, judging) -> tuple[StudentState, Verdict]:
-        """A week's lessons on the states of the learning half, and the gate on the other."""
-        params = state.online.acting
-        lesson = Lesson.of(self.tuner.agent, params, half(state.network, 0), half(recent, 0), half(instance, 0))
-
-        def step(student, _):
-            return self.distiller.step(student, params, lesson)[0], None
-
-        student, _ = jax.lax.scan(step, state.student, length=self.config.lessons)
-        pupil = self.tuner.replace(agent=self.tuner.agent.replace(policy=self.distiller.student))
-        return student, judge(pupil.cost(student.params, *judging), self.tuner.cost(params, *judging))
+        return state.replace(student=student, promoted=promoted), verdict.bound
 
 
-def _mean(series, mask):
-    """Mean over the rows `[T, ...]` where the mask `[T]` holds; 0 where it holds nowhere."""
-    mask = mask.reshape(-1, *(1,) * (series.ndim - 1))
-    return jnp.sum(jnp.where(mask, series, 0.0), 0) / jnp.maximum(jnp.sum(mask), 1)
+def _where(which, new, old):
+    """Trees `[G, ...]`: new where `which` `[G]` holds."""
+    return jax.vmap(choose)(which, new, old)

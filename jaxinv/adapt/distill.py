@@ -10,6 +10,7 @@ fleet of students, of any seeds, temperatures and readings, is one program.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +30,9 @@ from jaxinv.policies.learned import LearnedPolicy
 
 SHARE = 0.25
 """Most parameters of a student, as a share of its teacher's."""
+
+STEPS = 10
+"""Of Adam on each lesson."""
 
 
 @dataclass(frozen=True)
@@ -153,25 +157,45 @@ class Distiller:
         return count(teacher, self.student) / count(teacher, self.teacher)
 
 
-def teach(
-    distiller: Distiller, key: jax.Array, teacher_params: Any, lesson: Lesson, observation: Observation, steps: int
+def study(
+    distiller: Distiller, student: StudentState, teacher_params: Any, lesson: Lesson, rate: jax.Array
 ) -> tuple[StudentState, dict[str, jax.Array]]:
-    """A student after `steps` on one lesson, and the losses at the end; maps over distillers' numbers and keys."""
-    state = distiller.init(key, observation)
-    state, metrics = jax.lax.scan(lambda state, _: distiller.step(state, teacher_params, lesson), state, length=steps)
-    return state, jax.tree.map(lambda values: values[-1], metrics)
+    """A student after `STEPS` on a lesson at a learning rate, and the losses of the last."""
+    own = distiller.replace(numbers=distiller.numbers | {"learning_rate": rate})
+    student, metrics = jax.lax.scan(lambda student, _: own.step(student, teacher_params, lesson), student, length=STEPS)
+    return student, jax.tree.map(lambda values: values[-1], metrics)
+
+
+def teach(
+    distiller: Distiller, key: jax.Array, teacher_params: Any, lesson_of: Callable[[jax.Array], Lesson],
+    observation: Observation, lessons: int,
+) -> tuple[StudentState, dict[str, jax.Array]]:  # fmt: skip
+    """A student after so many lessons, its learning rate falling to 0 along a cosine, and the losses of the last; maps over
+    distillers' numbers and keys.
+
+    Args:
+      lesson_of: a lesson by key; on one and the same a student learns its noise by heart.
+    """
+    student = distiller.init(key, observation)
+
+    def step(student, number):
+        rate = 0.5 * (1.0 + jnp.cos(jnp.pi * number / lessons)) * distiller.numbers["learning_rate"]
+        return study(distiller, student, teacher_params, lesson_of(jax.random.fold_in(key, number)), rate)
+
+    student, metrics = jax.lax.scan(step, student, jnp.arange(lessons))
+    return student, jax.tree.map(lambda values: values[-1], metrics)
 
 
 def teach_fleet(
-    distiller: Distiller, numbers: dict[str, jax.Array], keys: jax.Array, teacher_params: Any, lesson: Lesson,
-    observation: Observation, steps: int,
+    distiller: Distiller, numbers: dict[str, jax.Array], keys: jax.Array, teacher_params: Any,
+    lesson_of: Callable[[jax.Array], Lesson], observation: Observation, lessons: int,
 ) -> tuple[StudentState, dict[str, jax.Array]]:  # fmt: skip
     """Students side by side, each with its own key `[R]` and its own numbers, those of `StudentConfig` `[R]`, where given."""
     size = keys.shape[0]
     own = {name: jnp.broadcast_to(numbers.get(name, value), (size,)) for name, value in distiller.numbers.items()}
 
     def single(numbers, key):
-        return teach(distiller.replace(numbers=numbers), key, teacher_params, lesson, observation, steps)
+        return teach(distiller.replace(numbers=numbers), key, teacher_params, lesson_of, observation, lessons)
 
     return jax.vmap(single)(own, keys)
 

@@ -16,6 +16,9 @@ MARGIN = 0.01
 ONE_SIDED = 1.645
 """Quantile of the normal law at 95%."""
 
+STRICT = 2.576
+"""The same at 99.5%, for what is judged every week: at 95% a policy that is no better would pass twice a year."""
+
 
 @struct.dataclass
 class Verdict:
@@ -33,15 +36,21 @@ class Verdict:
         return f"{found}, and {100 * MARGIN:g}% is allowed: not promoted"
 
 
-def judge(new: jax.Array, old: jax.Array, margin: float = MARGIN) -> Verdict:
+def judge(new: jax.Array, old: jax.Array, margin: float = MARGIN, quantile: float = ONE_SIDED) -> Verdict:
     """Whether a new policy may replace an old one.
 
     Args:
       margin: 0 where the new one has to be better.
+      quantile: of the normal law, for the bound.
       new, old: costs of both on the same paths `[B]`, B at least 2. Where the old policy's costs do not add up to more than
         zero, or one of them is no number, nothing is promoted.
     """
     ratio = new.sum() / old.sum()
     error = jnp.std(new - ratio * old, ddof=1) / (jnp.abs(old.mean()) * jnp.sqrt(old.shape[0]))
-    bound = ratio - 1.0 + ONE_SIDED * error
+    bound = ratio - 1.0 + quantile * error
     return Verdict(ratio - 1.0, bound, (bound <= margin) & (old.sum() > 0))
+
+
+def choose(condition: jax.Array, yes, no):
+    """One of two trees, by a condition `[]`."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxinv.adapt.gate import Verdict, judge
+from jaxinv.adapt.gate import STRICT, Verdict, choose, judge
 from jaxinv.agents.agent import split_config, traced
 from jaxinv.agents.learner import Played
 from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
@@ -155,27 +155,23 @@ class FineTuner:
         return OnlineState(params, params, ADAM.init(params))
 
     def step(
-        self, state: OnlineState, key: jax.Array, network: NetworkState, recent: Recent, instance: InstanceParams,
-        rate: jax.Array = 1.0,
-    ) -> tuple[OnlineState, dict[str, jax.Array]]:  # fmt: skip
+        self, state: OnlineState, key: jax.Array, network: NetworkState, recent: Recent, instance: InstanceParams
+    ) -> tuple[OnlineState, dict[str, jax.Array]]:
         """One bounded step down the gradient on a replay.
 
         Args:
           network: the present stock `[..., B]`; the replay begins with it.
           recent: noise of the same instances, `config.days` of it.
-          rate: factor on the learning rate; 0 leaves everything as it is, bit for bit.
 
         Returns:
           The state, and `kl` of the step and `cost` a period of the replay before it.
         """
         grads, cost, stock = self._gradient(state.params, key, network, recent, instance)
         steps, optimiser = ADAM.update(grads, state.optimiser)
-        size = rate * self.numbers["learning_rate"]
+        size = self.numbers["learning_rate"]
         wanted = jax.tree.map(lambda leaf, step: leaf - size * step, state.params, steps)
         params, kl = self._within_trust(state.params, wanted, stock, recent, instance)
-        moves = rate > 0
-        params, optimiser = _choose(moves, (params, optimiser), (state.params, state.optimiser))
-        return state.replace(params=params, optimiser=optimiser), {"kl": jnp.where(moves, kl, 0.0), "cost": cost}
+        return state.replace(params=params, optimiser=optimiser), {"kl": kl, "cost": cost}
 
     def check(
         self, state: OnlineState, network: NetworkState, recent: Recent, instance: InstanceParams
@@ -186,11 +182,11 @@ class FineTuner:
           The state, and how the policy that learned did beside the one that acts.
         """
         costs = [self.cost(params, network, recent, instance) for params in (state.params, state.acting)]
-        verdict = judge(*costs, margin=0.0)
+        verdict = judge(*costs, margin=0.0, quantile=STRICT)
         worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
         fresh = self.init(state.acting)
         better = state.replace(acting=state.params)
-        return _choose(worse, fresh, _choose(verdict.promoted, better, state)), verdict
+        return choose(worse, fresh, choose(verdict.promoted, better, state)), verdict
 
     def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
         """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in goods, lest one that sells out
@@ -251,12 +247,20 @@ class FineTuner:
 
         share, kl, _ = jax.lax.while_loop(too_far, cut, (jnp.float32(1.0), divergence(1.0), 0))
         allowed = kl <= trust
-        return _choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
+        return choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
 
     def _decisions(self, params, stock, recent, instance):
         contexts = self.agent.encode(params, recent.signals[:-1], instance)
         state = None if contexts.state is None else by_environment(contexts.state)
         return self.agent.policy.network.apply(params, state, stock, method="decide")
+
+
+def fresh(agent: PPO, key: jax.Array) -> tuple[NetworkState, Recent, InstanceParams]:
+    """What a replay wants, of fresh episodes in the agent's own worlds: stock `[..., B]`, noise of a rollout, instances."""
+    episodes, index = agent.worlds.begin(key)
+    instance = agent.worlds.instance_params(index, episodes.key)
+    _, trace, signals = agent.worlds.play_ahead(episodes, instance)
+    return episodes.network, Recent(trace.exogenous, signals), instance
 
 
 def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Played:
@@ -288,6 +292,3 @@ def kl_divergence(old, new) -> jax.Array:
 ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
 """Of fine-tuning and of students; the learning rate is a number of theirs."""
 
-
-def _choose(condition, yes, no):
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

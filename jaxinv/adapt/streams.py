@@ -7,17 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.drift import (
-    Cusum,
-    alarms,
-    arrival_residuals,
-    calibrate,
-    expectation,
-    expected_from,
-    expected_lead_times,
-    forecast_residuals,
-    hazards,
-)
+from jaxinv.adapt.belief import KINDS, Calm, announced
+from jaxinv.adapt.drift import Cusum, alarms, arrival_residuals, calibrate
 from jaxinv.demand.interventions import Intervention
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -30,7 +21,10 @@ CALIBRATION = 12
 """Worlds without a change that detectors are calibrated on."""
 
 WARM_UP = 28
-"""First days of a stream in which the detectors' forecasts settle and no alarm counts."""
+"""First days of a stream, in which no alarm counts: orders that were under way before it have come by then."""
+
+DETECTOR = Cusum(slack=1.0)
+"""Days are not independent (shocks last), so a small slack needs a high threshold: half of it takes twice as long to notice."""
 
 
 class Streams(NamedTuple):
@@ -38,9 +32,9 @@ class Streams(NamedTuple):
 
     network: NetworkState  # [..., B] stock at the start
     worlds: WorldTrace  # [C, T, ..., B]
-    alarms: jax.Array  # [C, T] bool
+    alarms: jax.Array  # [C, T, kinds] bool, of `belief.KINDS`
     instance: InstanceParams  # [..., B]
-    expected: jax.Array | None = None  # [longest + 1, E] lead time of an order by its age, in the world as it was; None: fixed
+    calm: Calm
 
 
 @dataclass(frozen=True)
@@ -70,15 +64,15 @@ def one_after_another(problem: Problem, config: StreamConfig, lead_in: int, key:
     network, worlds, instance = _play(problem, list(zip(config.scenarios, starts)), days, key)
     segment = np.maximum((np.arange(days) - lead_in) // config.segment, 0)
     world = _splice(problem.env, worlds, segment)
-    alarms, expected = watch(problem, world, instance, key)
-    return Streams(network, world, alarms, instance, expected)
+    alarms, calm = watch(problem, world, key)
+    return Streams(network, world, alarms, instance, calm)
 
 
 def side_by_side(problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
     network, worlds, instance = _play(problem, [(name, start) for name in scenarios], days, key)
-    alarms, expected = watch(problem, worlds, instance, key)
-    return Streams(network, worlds, alarms, instance, expected)
+    alarms, calm = watch(problem, worlds, key)
+    return Streams(network, worlds, alarms, instance, calm)
 
 
 def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> Problem:
@@ -95,45 +89,44 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
     raise UserError(f"{problem.env.name} has no room for the lead times of {', '.join(scenarios)}")
 
 
-def watch(
-    problem: Problem, worlds: WorldTrace, instance: InstanceParams, key: jax.Array
-) -> tuple[jax.Array, jax.Array | None]:
-    """Days `[C, T]` on which a CUSUM of demand or of arrivals alarms, each calibrated to one false alarm in two years, and the
-    lead times that the calm world lets expect (`expected_lead_times`), None where they are fixed.
+def watch(problem: Problem, worlds: WorldTrace, key: jax.Array) -> tuple[jax.Array, Calm]:
+    """Days `[C, T, kinds]` on which a CUSUM of demand, of arrivals or of the calendar alarms, calibrated to one false alarm of
+    all three in two years; and what the calm world lets expect.
 
-    Detectors see demand and arrivals as they come, and neither depends on what a policy does: so an alarm is the world's.
+    Detectors see demand, arrivals and announcements as they come, and none depends on what a policy does: so an alarm is the
+    world's.
     """
     env, batch = problem.env, worlds.exogenous.demand.shape[BATCH]
     keys = jax.random.split(jax.random.fold_in(key, 1), CALIBRATION)
     quiet = intervene(problem.test, Intervention(), problem.instances)
     days = max(worlds.exogenous.demand.shape[1], 365)
     # one by one, for calls of one compiled program
-    calm = [play_world(env, key, batch_last(quiet), batch, days, BATCH)[1] for key in keys]
-    coefficients = expectation(calm[0].exogenous.demand[:, :, 0], _known(env, calm[0]))
-    rates = None if calm[0].exogenous.lead_time is None else hazards(
-        jnp.concatenate([jnp.moveaxis(world.exogenous.lead_time, -1, 1) for world in calm]), env.topology.max_lead_time
-    )  # fmt: skip
+    quiet_worlds = [play_world(env, key, batch_last(quiet), batch, days, BATCH)[1] for key in keys]
+    calm = Calm.of(env, quiet_worlds)
+    usual = jnp.stack([announced(env, world.signals).mean(-1) for world in quiet_worlds])  # [R, T, C]
+    centre, width = usual.mean((0, 1)), usual.std((0, 1)) + 1e-6
 
     def residuals(world):
-        demand, expected = world.exogenous.demand[:, :, 0], expected_from(coefficients, _known(env, world))
-        found = [forecast_residuals(_series(demand), _series(expected))]
-        if rates is not None:
-            placed = jnp.ones(world.exogenous.lead_time.shape[:2])
-            one = jax.vmap(lambda times: arrival_residuals(times, placed, rates), in_axes=-1)(world.exogenous.lead_time)
-            found.append(one.sum(0) / jnp.sqrt(one.shape[0]))
+        exogenous, known = world.exogenous, announced(env, world.signals)
+        away = ((known.mean(-1) - centre) / width) ** 2  # what is announced, a mean over instances, from what is usual
+        nothing = jnp.zeros(len(known))
+        found = [
+            calm.index(exogenous.demand[:, :, 0], known) - 1.0,
+            nothing if calm.hazard is None else _late(exogenous.lead_time, calm.hazard),
+            away.mean(1) - 1.0 if away.shape[1] else nothing,
+        ]
         return jnp.stack(found)[:, WARM_UP:]
 
-    detector = Cusum()
-    calm = jnp.stack([residuals(world) for world in calm])  # [R, kinds, T]
-    spread = calm.std((0, 2), keepdims=True)
-    calm = calm / spread
-    thresholds = [calibrate(detector, calm[:, kind], most=0.5) for kind in range(calm.shape[1])]
+    quiet_days = jnp.stack([residuals(world) for world in quiet_worlds])  # [R, kinds, T]
+    spread = quiet_days.std((0, 2), keepdims=True) + 1e-6
+    quiet_days = quiet_days / spread
+    thresholds = [calibrate(DETECTOR, quiet_days[:, kind], most=1 / len(KINDS)) for kind in range(quiet_days.shape[1])]
     found = []
     for number in range(worlds.exogenous.demand.shape[0]):
         own = residuals(jax.tree.map(lambda leaf: leaf[number], worlds)) / spread[0]
-        days_of = [alarms(detector, series, threshold) for series, threshold in zip(own, thresholds)]
-        found.append(jnp.concatenate([jnp.zeros(WARM_UP, bool), jnp.any(jnp.stack(days_of), 0)]))
-    return jnp.stack(found), None if rates is None else expected_lead_times(rates)
+        days_of = [alarms(DETECTOR, series, threshold) for series, threshold in zip(own, thresholds)]
+        found.append(jnp.concatenate([jnp.zeros((WARM_UP, len(days_of)), bool), jnp.stack(days_of, 1)]))
+    return jnp.stack(found), calm
 
 
 def _play(problem, scenarios, days, key):
@@ -164,12 +157,8 @@ def _splice(env: InventoryNetwork, worlds: WorldTrace, segment: np.ndarray) -> W
     return WorldTrace(exogenous, jnp.concatenate([told[:, :, :series], known[:, :, series:]], 2))
 
 
-def _known(env, world) -> jax.Array:
-    """What was known of each day before it `[T, C, B]`."""
-    series = env.world.demand.locations * env.world.demand.products
-    return world.signals[env.history - 1 :, series:]
-
-
-def _series(array) -> jax.Array:
-    """`[T, D, B]` to `[T, D * B]`."""
-    return array.reshape(array.shape[0], -1)
+def _late(lead_time, hazard):
+    """Residuals `[T]` of arrivals on all edges of all instances, of an order placed every day: lead times `[T, E, B]`."""
+    placed = jnp.ones(lead_time.shape[:2])
+    each = jax.vmap(lambda times: arrival_residuals(times, placed, hazard), in_axes=-1)(lead_time)
+    return each.sum(0) / jnp.sqrt(each.shape[0])

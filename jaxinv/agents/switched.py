@@ -49,17 +49,13 @@ class SwitchedPPO(PPO):
         network = plain.network.clone(encoder=encoder)
         return SwitchedPolicy(plain.topology, network, plain.decode, plain.history, plain.window_by_window)
 
-    @classmethod
-    def create(cls, problem, config):
-        agent = super().create(problem, config)
-        return agent.replace(numbers=without_core(agent.numbers))
-
     def init(self, key: jax.Array):
         state = super().init(key)
         switches = {"encoder": {"state": self.numbers["state"]}, "core": self.numbers["core"]}
         return state.replace(params={**state.params, SWITCHES: switches})
 
-
-def without_core(numbers: dict[str, jax.Array]) -> dict[str, jax.Array]:
-    """Traced numbers whose losses of actor and critic are none where "core" is 0."""
-    return numbers | {name: numbers[name] * numbers["core"] for name in ("policy_weight", "value_weight")}
+    def loss(self, params, batch, replay, reward_scale, update=0):
+        """That of PPO; where the network's "core" is off, those of actor and critic are none."""
+        core = jax.lax.stop_gradient(params[SWITCHES]["core"])
+        losses = {name: self.numbers[name] * core for name in ("policy_weight", "value_weight")}
+        return PPO.loss(self.replace(numbers=self.numbers | losses), params, batch, replay, reward_scale, update)

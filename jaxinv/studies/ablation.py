@@ -22,7 +22,7 @@ from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, D
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.ppo import soon
-from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO, without_core
+from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
 from jaxinv.config import resolve
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.network import COSTS
@@ -170,8 +170,7 @@ class Ablation(NamedTuple):
     def _agent(self, state: bool, core: bool) -> SwitchedPPO:
         learner = dataclasses.replace(self.config.learner, state=float(state), core=float(core))
         numbers = dataclasses.asdict(learner)
-        mine = {name: jnp.float32(numbers[name]) for name in self.agent.numbers}
-        return self.agent.replace(numbers=without_core(mine))
+        return self.agent.replace(numbers={name: jnp.float32(numbers[name]) for name in self.agent.numbers})
 
 
 def _program(agents, clocks, keys, index, switches, streams, updates):

@@ -1,0 +1,241 @@
+"""What a system takes the world to have become: the first part of equation 10, estimated day by day (methods D.4).
+
+A detector says that something has changed; from then on the latest days say what. Three things can be found, each by its
+own detector (`KINDS`):
+
+- demand: an index y_t of all series, 1 in the calm world whatever the calendar, was flat over the latest days, or made one
+  step, or grows along a line; whichever has the least  SSE + penalty * variance.
+- arrivals: orders take d periods longer on some edges, the d of the largest likelihood of what has arrived by now and what
+  has not, where each edge follows the common d or stays as it was.
+- calendar: promotions are announced unlike in the calm world; what they do to demand is what they did there.
+
+A belief is also a change of the world (`Belief.believed`): what a policy is retrained in, the second part of equation 10.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxinv.adapt.drift import expectation, expected_from, expected_lead_times, hazards
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.evaluation.rollout import BATCH, WorldTrace
+
+KINDS = ("demand", "arrivals", "calendar")
+"""What is watched by detectors, and in this order stands in alarms."""
+
+ESTIMATED = np.array([True, True, False])
+"""Of which kinds the latest days tell even without an alarm."""
+
+STEP, LINE = 12.0, 6.0
+"""Penalties of a step and of a line, in variances of a day: 2 log(n) and a little for each free number at two months."""
+
+SHORTEST = 3
+"""Days on either side of a step."""
+
+DELAYS = np.arange(-7.0, 15.0, dtype=np.float32)
+"""Periods that lead times may be longer by."""
+
+LATEST = 28
+"""Days whose orders tell the lead times of today."""
+
+LOOK_BACK = 7
+"""Days before an alarm from which on orders are taken to be under the change; an alarm is never early."""
+
+BURST = (7.0, 28.0)
+"""Days that an announced burst of promotions may last, in the worlds that a policy is retrained in."""
+
+
+@struct.dataclass
+class Calm:
+    """What the world as it was learned lets expect."""
+
+    weight: jax.Array  # [D, B] of a series' demand in the index, mean over variance; weight * mean adds up to 1
+    coefficients: jax.Array  # [1 + C, D] of `expectation`
+    promoted: jax.Array  # [] relative demand of a promoted day: what it expects of one in 100 days at most
+    hazard: jax.Array | None  # [longest, E] of `hazards`; None where lead times are fixed
+
+    @classmethod
+    def of(cls, env: InventoryNetwork, worlds: list[WorldTrace]) -> "Calm":
+        """From worlds `[T, ..., B]` in which nothing changes."""
+        demand = jnp.concatenate([world.exogenous.demand[:, :, 0] for world in worlds])
+        coefficients = expectation(worlds[0].exogenous.demand[:, :, 0], announced(env, worlds[0].signals))
+        mean = demand.mean(0)
+        weight = mean / (demand.var(0) + 1e-6)
+        relative = expected_from(coefficients, announced(env, worlds[0].signals))
+        hazard = None
+        if worlds[0].exogenous.lead_time is not None:
+            times = jnp.concatenate([jnp.moveaxis(world.exogenous.lead_time, BATCH, 1) for world in worlds])
+            hazard = hazards(times, env.topology.max_lead_time)
+        return cls(weight / jnp.sum(weight * mean), coefficients, jnp.quantile(relative, 0.99), hazard)
+
+    @property
+    def lead_time(self) -> jax.Array | None:
+        """Mean lead time of an order by its age `[longest + 1, E]`."""
+        return None if self.hazard is None else expected_lead_times(self.hazard)
+
+    def index(self, demand: jax.Array, known: jax.Array) -> jax.Array:
+        """The index of demand y `[T]`, of demand `[T, D, B]` and what was known `[T, C, B]` of each day before it."""
+        return jnp.sum(self.weight * demand / expected_from(self.coefficients, known), (1, 2))
+
+
+def announced(env: InventoryNetwork, signals: jax.Array) -> jax.Array:
+    """What was known of each day before it `[T, C, B]`, from signals `[W + T - 1, S, B]`, one row more or less at the end."""
+    series = env.world.demand.locations * env.world.demand.products
+    return signals[env.history - 1 :, series:]
+
+
+@struct.dataclass
+class Belief:
+    """What a run takes the world to be; exactly the calm one before its first alarm."""
+
+    heard: jax.Array  # [kinds] day of the first alarm of each kind; inf before it
+    level: jax.Array  # [] factor on demand beside the calm world
+    before: jax.Array  # [] the same before the latest step
+    changed: jax.Array  # [] day of that step; -inf where there was none of late
+    growth: jax.Array  # [] of demand a day, of its logarithm
+    error: jax.Array  # [] relative standard error of the level
+    delay: jax.Array  # [E] periods that lead times are longer by
+    burst: jax.Array  # [] 1 where promotions are announced unlike before
+
+    @classmethod
+    def none(cls, edges: int) -> "Belief":
+        one, zero = jnp.float32(1.0), jnp.float32(0.0)
+        heard = jnp.full(len(KINDS), jnp.inf)
+        return cls(heard, one, one, jnp.float32(-jnp.inf), zero, zero, jnp.zeros(edges), zero)
+
+    @property
+    def factor(self) -> jax.Array:
+        """On demand from before the latest step, to be seen as if it had come after."""
+        return self.level / self.before
+
+    def follow(self, alarm: jax.Array, day: jax.Array, calm: Calm, exogenous: Exogenous, known: jax.Array) -> "Belief":
+        """The belief on the eve of day `day + 1`.
+
+        Args:
+          alarm: `[kinds]` of day `day`.
+          exogenous: of the latest T days `[T, ..., B]` up to it, lead times of what is under way above its age.
+          known: `[T, C, B]` of each of these days.
+        """
+        heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
+        days = exogenous.demand.shape[0]
+        level, before, step, growth, error = fit(calm.index(exogenous.demand[:, :, 0], known))
+        told = jnp.isfinite(heard[0])
+        found = self.replace(
+            heard=heard,
+            level=jnp.where(told, level, self.level),
+            before=jnp.where(told, before, self.before),
+            changed=jnp.where(told & (step > 0), day + 1.0 - days + step, -jnp.inf),
+            growth=jnp.where(told, growth, self.growth),
+            error=jnp.where(told, error, self.error),
+            burst=jnp.where(jnp.isfinite(heard[2]), 1.0, 0.0),
+        )
+        if calm.hazard is None:
+            return found
+        since = jnp.maximum(heard[1] - LOOK_BACK, day + 1.0 - LATEST)
+        ages = jnp.arange(days, 0, -1)
+        under = day + 1.0 - ages >= since
+        delay = longer(calm.hazard, exogenous.lead_time, ages, under)
+        return found.replace(delay=jnp.where(jnp.isfinite(heard[1]), delay, self.delay))
+
+    def differs(self, other: "Belief") -> jax.Array:
+        """Whether a policy made for the other belief is none for this one."""
+        level = jnp.abs(jnp.log(self.level / other.level)) > 0.1
+        growth = jnp.abs(self.growth - other.growth) > 1e-3
+        return level | growth | jnp.any(jnp.abs(self.delay - other.delay) >= 2.0) | (self.burst > other.burst)
+
+    def told(self, instance: InstanceParams, longest: int) -> InstanceParams:
+        """An instance `[E, ...]` with the lead times that are believed in."""
+        delay = self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1))
+        lead_time = jnp.clip(instance.lead_time + delay, 1.0, longest)
+        return instance.replace(lead_time=jnp.where(delay == 0, instance.lead_time, lead_time))
+
+    def believed(self, params: InstanceParams, instances: int | None, key: jax.Array, calm: Calm, last: int, longest: int):
+        """Parameters of the training worlds under the change that is believed in, as each of them is told of it.
+
+        Level, growth and delays hold from the first day on. Where a burst is believed in, each instance gets one of its own
+        instead, on days drawn at random: when it begins is not known, nor how long it lasts.
+
+        Args:
+          params: of one instance, or of all with a leading axis.
+          last: the last day that a burst may begin on.
+        """
+        change = params.intervention
+        if change is None:
+            return params
+        shape = () if instances is None else (instances,)
+        begin_key, length_key = jax.random.split(key)
+        begin = jnp.floor(last * jax.random.uniform(begin_key, shape))
+        length = jnp.floor(jax.random.uniform(length_key, shape, minval=BURST[0], maxval=BURST[1] + 1.0))
+        burst = self.burst > 0
+
+        def all_of(number):
+            return jnp.broadcast_to(number, shape)
+
+        change = change.replace(
+            start=jnp.where(burst, begin, all_of(0.0)),
+            stop=jnp.where(burst, begin + length, all_of(jnp.inf)),
+            demand=all_of(jnp.where(burst, 1.0, self.level)),
+            trend=all_of(jnp.where(burst, 0.0, self.growth)),
+            promotion=all_of(jnp.where(burst, calm.promoted, jnp.nan)),
+            lead_time=jnp.broadcast_to(jnp.where(burst, 0.0, self.delay), (*shape, *self.delay.shape)),
+        )
+        lead_time = jnp.clip(params.lead_time + jnp.where(burst, 0.0, self.delay), 1.0, longest)
+        return params.replace(intervention=change, lead_time=lead_time)
+
+
+def fit(index: jax.Array) -> tuple[jax.Array, ...]:
+    """The course of an index `[T]`: its level now, that before a step, the row of the step (0: none), growth a row relative
+    to the level, and the relative standard error of the level."""
+    days = index.shape[0]
+    rows = jnp.arange(days)
+    mean = index.mean()
+    flat = jnp.sum((index - mean) ** 2)
+    # every step: two means, from sums up to each row
+    sums = jnp.cumsum(index)[:-1]
+    count = rows[1:].astype(jnp.float32)
+    early, late = sums / count, (sums[-1] + index[-1] - sums) / (days - count)
+    stepped = flat - count * (early - mean) ** 2 - (days - count) * (late - mean) ** 2
+    stepped = jnp.where((count >= SHORTEST) & (days - count >= SHORTEST), stepped, jnp.inf)
+    best = jnp.argmin(stepped)
+    centred = rows - rows.mean()
+    slope = jnp.sum(centred * index) / jnp.sum(centred**2)
+    lined = flat - slope**2 * jnp.sum(centred**2)
+
+    variance = jnp.minimum(stepped[best], lined) / (days - 2) + 1e-9
+    scores = jnp.stack([flat, stepped[best] + STEP * variance, lined + LINE * variance])
+    kind = jnp.argmin(scores)
+    level = jnp.maximum(jnp.stack([mean, late[best], mean + slope * (days - rows.mean())])[kind], 0.2)
+    before = jnp.where(kind == 1, jnp.maximum(early[best], 0.2), level)
+    counted = jnp.where(kind == 1, days - count[best], days)
+    growth = jnp.where(kind == 2, slope / level, 0.0)
+    return level, before, jnp.where(kind == 1, best + 1, 0), growth, jnp.sqrt(variance / counted) / level
+
+
+def longer(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.Array) -> jax.Array:
+    """Periods `[E]` that orders take longer than the hazard `[longest, E]` says, by likelihood.
+
+    Args:
+      lead_time: `[T, E, B]`, above its age for an order that has not arrived.
+      age: `[T]` of the orders of each row; counted: `[T]` which of them count.
+    """
+    longest, edges = hazard.shape
+    hazard = jnp.clip(hazard, 1e-3, 1.0 - 1e-3)  # what never happened may yet
+    waiting = jnp.concatenate([jnp.zeros((1, edges)), jnp.cumsum(jnp.log1p(-hazard), 0)])  # [longest + 1, E] by age
+    arriving = jnp.concatenate([jnp.full((1, edges), jnp.log(1e-3)), jnp.log(hazard) + waiting[:-1]])
+    age = jnp.broadcast_to(age[:, None, None], lead_time.shape)
+    arrived = lead_time <= age
+    # counts by lead time, or by age of what is under way: [longest + 1, E]
+    ages = jnp.minimum(jnp.where(arrived, lead_time, age), longest)[..., None] == jnp.arange(longest + 1)
+    of = [jnp.sum(jnp.where(counted[:, None, None, None] & which[..., None], ages, False), (0, 2)).T for which in (arrived, ~arrived)]
+
+    def likelihood(delay):
+        place = jnp.clip(jnp.arange(longest + 1) - delay, 0, longest).astype(jnp.int32)
+        return jnp.sum(of[0] * arriving[place] + of[1] * waiting[place], 0)
+
+    found = jax.vmap(likelihood)(DELAYS)  # [delays, E]
+    unchanged = likelihood(0.0)
+    best = jnp.argmax(jnp.sum(jnp.maximum(found, unchanged), 1))
+    return jnp.where(found[best] >= unchanged, jnp.asarray(DELAYS)[best], 0.0)
