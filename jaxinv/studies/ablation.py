@@ -8,6 +8,7 @@ the market changes one thing after another; a variant's cost is its mean there.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
@@ -93,7 +96,7 @@ class AblationConfig:
     seed: int = 0
     instance: CrossBorder = field(default_factory=lambda: CrossBorder(skus=32))
     learner: SwitchedConfig = field(default_factory=_learner)
-    clocks: ClocksConfig = field(default_factory=ClocksConfig)
+    clocks: ClocksConfig = field(default_factory=lambda: ClocksConfig(daily_updates=1))
     stream: StreamConfig = field(default_factory=StreamConfig)
 
     def __post_init__(self):
@@ -153,19 +156,33 @@ class Ablation(NamedTuple):
         return cls(config, agent, clocks, streams)
 
     def run(self, variants: list[Variant], seeds: int) -> tuple[Diary, float]:
-        """The diaries `[V * seeds, days, ...]`, variants first, and the seconds of the compiled program."""
-        trained = list(dict.fromkeys((variant.state, variant.core) for variant in variants))
-        agents = stack_agents([self._agent(*modules) for modules in trained], seeds)
-        index = np.array([trained.index((variant.state, variant.core)) for variant in variants])
-        index = (index[:, None] * seeds + np.arange(seeds)).reshape(-1)
-        switches = [ADAPTIVE if variant.adaptive else NEVER for variant in variants for _ in range(seeds)]
-        switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], *switches)
-        keys = jnp.tile(jax.random.split(jax.random.key(self.config.seed), seeds), len(trained))
-        given = (agents, self.clocks, keys, jnp.asarray(index), switches, self.streams)
-        program = jax.jit(partial(_program, updates=self.config.learner.updates)).lower(*given).compile()
+        """The diaries `[V, seeds, days, ...]`, and the seconds of the compiled program, whose seeds lie on all devices."""
+        devices = math.gcd(seeds, jax.local_device_count())
+        mesh = Mesh(np.array(jax.local_devices()[:devices]), ("seeds",))
+        keys = jax.random.split(jax.random.key(self.config.seed), seeds)
+        program = jax.shard_map(
+            partial(self._program, variants), mesh=mesh, in_specs=(P("seeds"), P(), P()), out_specs=P(None, "seeds"), check_vma=False
+        )
+        given = (keys, self.clocks, self.streams)
+        program = jax.jit(program).lower(*given).compile()
         began = time.monotonic()
         diary = jax.device_get(program(*given))
         return diary, time.monotonic() - began
+
+    def _program(self, variants: list[Variant], keys: jax.Array, clocks: Clocks, streams: Streams) -> Diary:
+        """Trains every variant with each of some keys `[S]`, then sends all through the stream: diaries `[V, S, days, ...]`."""
+        seeds = keys.shape[0]
+        trained = list(dict.fromkeys((variant.state, variant.core) for variant in variants))
+        agents = stack_agents([self._agent(*modules) for modules in trained], seeds)
+        trainer = Trainer(agents, len(trained) * seeds)
+        learners, _ = trainer.updates(agents, trainer.begin(agents, jnp.tile(keys, len(trained))), self.config.learner.updates)
+        index = np.array([trained.index((variant.state, variant.core)) for variant in variants])
+        index = (index[:, None] * seeds + np.arange(seeds)).reshape(-1)
+        params = jax.tree.map(lambda leaf: leaf[index][None], learners.params)
+        switches = [ADAPTIVE if variant.adaptive else NEVER for variant in variants for _ in range(seeds)]
+        switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], *switches)
+        _, diary = clocks.run(params, switches, jax.random.key(0), streams)
+        return jax.tree.map(lambda leaf: leaf[0].reshape(len(variants), seeds, *leaf.shape[2:]), diary)
 
     def _agent(self, state: bool, core: bool) -> SwitchedPPO:
         learner = dataclasses.replace(self.config.learner, state=float(state), core=float(core))
@@ -173,22 +190,12 @@ class Ablation(NamedTuple):
         return self.agent.replace(numbers={name: jnp.float32(numbers[name]) for name in self.agent.numbers})
 
 
-def _program(agents, clocks, keys, index, switches, streams, updates):
-    """Trains all, then sends all through the stream: one program."""
-    trainer = Trainer(agents, keys.shape[0])
-    learners, _ = trainer.updates(agents, trainer.begin(agents, keys), updates)
-    params = jax.tree.map(lambda leaf: leaf[index][None], learners.params)
-    _, diary = clocks.run(params, switches, jax.random.key(0), streams)
-    return jax.tree.map(lambda leaf: leaf[0], diary)
-
-
 def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.ndarray]]:
     """For each variant the paper's measures over the stream: cost `[seeds, B]`, the others `[seeds]`."""
     found = {}
     for number, name in enumerate(VARIANTS):
-        rows = slice(number * config.seeds, (number + 1) * config.seeds)
-        cost, short, risk = (np.asarray(leaf)[rows] for leaf in (diary.cost, diary.short, diary.risk))
-        totals = dict(zip(TOTALS, np.moveaxis(np.asarray(diary.totals)[rows].sum(1), -1, 0)))
+        cost, short, risk = (np.asarray(leaf)[number] for leaf in (diary.cost, diary.short, diary.risk))
+        totals = dict(zip(TOTALS, np.moveaxis(np.asarray(diary.totals)[number].sum(1), -1, 0)))
         units = cost.shape[1] * cost.shape[2]
         found[name] = {
             "cost": cost.mean(1),
