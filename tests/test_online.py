@@ -10,10 +10,11 @@ import pytest
 from jaxinv.adapt.belief import KINDS, Belief, Calm, announced, fit, longer
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
-from jaxinv.adapt.drift import expected_lead_times, hazards
+from jaxinv.adapt.drift import delay, expected_lead_times, hazards
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
-from jaxinv.adapt.streams import Streams, changeable
+from jaxinv.adapt.streams import Streams, changeable, side_by_side
 from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, play_world, rollout
@@ -152,6 +153,18 @@ def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
     belief = quiet.follow(demand, jnp.float32(99.0), calm(), doubled, known)
     assert float(belief.heard[0]) == 99 and float(belief.changed) == 100 - DAYS + 9
     assert float(belief.factor) == pytest.approx(2, rel=0.15) and belief.differs(quiet) and not np.any(belief.delay)
+
+
+def test_each_change_is_heard_by_its_own_detector(quick_compilation):
+    names, start = ("none", "demand_step", "lead_time", "promotion_burst"), 63
+    problem = CrossBorder(skus=16, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build()
+    streams = side_by_side(changeable(problem, names), names, start, 140, jax.random.key(1))
+    first = np.stack([delay(alarms.T, 28) for alarms in np.asarray(streams.alarms)]) + 28 - start  # [scenarios, kinds]
+    assert not np.any(np.asarray(streams.alarms)[:, :28]) and not np.any(np.asarray(streams.alarms)[0])
+    demand, arrivals, calendar = first.T
+    assert 0 <= demand[1] <= 28 and np.isnan(arrivals[1])
+    assert 0 <= arrivals[2] <= 28 and np.isnan(demand[2])
+    assert -28 <= calendar[3] <= 0  # a promotion is announced as many days ahead
 
 
 def test_a_policy_is_retrained_in_worlds_under_what_is_believed():

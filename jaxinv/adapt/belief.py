@@ -134,10 +134,9 @@ class Belief:
         )
         if calm.hazard is None:
             return found
-        since = jnp.maximum(heard[1] - LOOK_BACK, day + 1.0 - LATEST)
-        ages = jnp.arange(days, 0, -1)
-        under = day + 1.0 - ages >= since
-        delay = longer(calm.hazard, exogenous.lead_time, ages, under)
+        ages = jnp.arange(min(days, LATEST), 0, -1)
+        under = day + 1.0 - ages >= heard[1] - LOOK_BACK
+        delay = longer(calm.hazard, exogenous.lead_time[-len(ages) :], ages, under)
         return found.replace(delay=jnp.where(jnp.isfinite(heard[1]), delay, self.delay))
 
     def differs(self, other: "Belief") -> jax.Array:

@@ -202,7 +202,14 @@ class Clocks:
         def work(state, day):
             state, lived = live(state, day)
             recent = jax.vmap(lambda world: Recent.before(world, day + 1, lead_in, self.env.history, expected))(worlds)
-            state = jax.vmap(lambda *own: self._long(*own, day, calm))(state, switches, alarms[:, day], recent)
+            planned = (day + 1) % switches.every == 0  # `%` by infinity leaves the day itself, which is never 0
+            heard = (alarms[:, day] & (switches.long[:, None] > 0)) | (planned[:, None] & ESTIMATED)
+            listens = jnp.any(heard) | jnp.any(jnp.isfinite(state.belief.heard))
+
+            def listen(state):
+                return jax.vmap(lambda *own: self._listen(*own, day, calm))(state, heard, planned, recent)
+
+            state = jax.lax.cond(listens, listen, lambda state: state, state)
             retrains = day - state.started < self.config.retraining
             tunes = (switches.short > 0) & ~retrains
             today = jax.random.fold_in(key, day)
@@ -281,10 +288,8 @@ class Clocks:
         lived["totals"] = lived["totals"].sum(BATCH)
         return state.replace(network=network), lived
 
-    def _long(self, state, switches, alarm, recent, day, calm: Calm):
+    def _listen(self, state, heard, planned, recent, day, calm: Calm):
         """The long clock: the state with today's belief, and the retraining that begins where it has moved away."""
-        planned = (day + 1) % switches.every == 0  # `%` by infinity leaves the day itself, which is never 0
-        heard = (alarm & (switches.long > 0)) | (planned & ESTIMATED)
         known = announced(self.env, recent.signals[:-1])
         belief = state.belief.follow(heard, day.astype(jnp.float32), calm, recent.exogenous, known)
         over = day - state.started >= self.config.retraining
@@ -309,8 +314,8 @@ class Clocks:
     def _retrain(self, state, key, day, calm):
         """Today's updates in the training worlds under what is believed."""
         key = jax.random.fold_in(key, jnp.maximum(state.started, 0.0).astype(jnp.int32))
-        fresh = self.agent.init(key).replace(params=state.online.acting)
-        learner = choose(day == state.started, fresh, state.learner)
+        beginner = self.agent.init(key).replace(params=state.online.acting)
+        learner = choose(day == state.started, beginner, state.learner)
         agent = self._in_believed_worlds(state.belief, key, calm)
         learner, _ = jax.lax.scan(lambda learner, _: agent.update(learner), learner, length=self.config.daily_updates)
         return state.replace(learner=learner)
