@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.belief import KINDS, Belief, Calm, announced, fit, longer
+from jaxinv.adapt.belief import KINDS, Belief, Calm, announced, fit, later
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
@@ -138,7 +138,7 @@ def test_longer_lead_times_are_told_by_what_has_arrived_and_what_has_not(delays)
     age = np.arange(20, 0, -1)
     lead_time = draw.integers(5, 13, (20, 2, 32)) + np.array(delays)[None, :, None]
     seen = np.where(lead_time <= age[:, None, None], lead_time, age[:, None, None] + 1)
-    found = longer(hazard, jnp.asarray(seen), jnp.asarray(age), jnp.asarray(age > 0))
+    found = later(hazard, jnp.asarray(seen), jnp.asarray(age), jnp.asarray(age > 0))
     np.testing.assert_array_equal(found, delays)
 
 

@@ -136,7 +136,7 @@ class Belief:
             return found
         ages = jnp.arange(min(days, LATEST), 0, -1)
         under = day + 1.0 - ages >= heard[1] - LOOK_BACK
-        delay = longer(calm.hazard, exogenous.lead_time[-len(ages) :], ages, under)
+        delay = later(calm.hazard, exogenous.lead_time[-len(ages) :], ages, under)
         return found.replace(delay=jnp.where(jnp.isfinite(heard[1]), delay, self.delay))
 
     def differs(self, other: "Belief") -> jax.Array:
@@ -147,15 +147,16 @@ class Belief:
 
     def told(self, instance: InstanceParams, longest: int) -> InstanceParams:
         """An instance `[E, ...]` with the lead times that are believed in."""
-        delay = self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1))
-        lead_time = jnp.clip(instance.lead_time + delay, 1.0, longest)
-        return instance.replace(lead_time=jnp.where(delay == 0, instance.lead_time, lead_time))
+        return _longer(instance, self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1)), longest)
 
-    def believed(self, params: InstanceParams, instances: int | None, key: jax.Array, calm: Calm, last: int, longest: int):
+    def believed(
+        self, params: InstanceParams, instances: int | None, key: jax.Array, calm: Calm, last: int, longest: int
+    ) -> InstanceParams:
         """Parameters of the training worlds under the change that is believed in, as each of them is told of it.
 
-        Level, growth and delays hold from the first day on. Where a burst is believed in, each instance gets one of its own
-        instead, on days drawn at random: when it begins is not known, nor how long it lasts.
+        Level, growth and delays hold from the first day on. A burst of promotions comes to each instance on days drawn at
+        random: when it begins is not known, nor how long it lasts. Where both are believed in, every other instance gets the
+        one.
 
         Args:
           params: of one instance, or of all with a leading axis.
@@ -168,21 +169,25 @@ class Belief:
         begin_key, length_key = jax.random.split(key)
         begin = jnp.floor(last * jax.random.uniform(begin_key, shape))
         length = jnp.floor(jax.random.uniform(length_key, shape, minval=BURST[0], maxval=BURST[1] + 1.0))
-        burst = self.burst > 0
-
-        def all_of(number):
-            return jnp.broadcast_to(number, shape)
-
+        stands = (self.level != 1.0) | (self.growth != 0.0) | jnp.any(self.delay != 0.0)
+        every_other = jnp.arange(instances or 1).reshape(shape) % 2 == 0
+        burst = (self.burst > 0) & (every_other | ~stands)
+        delay = jnp.where(burst[..., None], 0.0, self.delay)
         change = change.replace(
-            start=jnp.where(burst, begin, all_of(0.0)),
-            stop=jnp.where(burst, begin + length, all_of(jnp.inf)),
-            demand=all_of(jnp.where(burst, 1.0, self.level)),
-            trend=all_of(jnp.where(burst, 0.0, self.growth)),
-            promotion=all_of(jnp.where(burst, calm.promoted, jnp.nan)),
-            lead_time=jnp.broadcast_to(jnp.where(burst, 0.0, self.delay), (*shape, *self.delay.shape)),
+            start=jnp.where(burst, begin, 0.0),
+            stop=jnp.where(burst, begin + length, jnp.inf),
+            demand=jnp.where(burst, 1.0, self.level),
+            trend=jnp.where(burst, 0.0, self.growth),
+            promotion=jnp.where(burst, calm.promoted, jnp.nan),
+            lead_time=delay,
         )
-        lead_time = jnp.clip(params.lead_time + jnp.where(burst, 0.0, self.delay), 1.0, longest)
-        return params.replace(intervention=change, lead_time=lead_time)
+        return _longer(params.replace(intervention=change), delay, longest)
+
+
+def _longer(params: InstanceParams, delay: jax.Array, longest: int) -> InstanceParams:
+    """With lead times as much longer, within what the network can hold."""
+    lead_time = jnp.clip(params.lead_time + delay, 1.0, longest)
+    return params.replace(lead_time=jnp.where(delay == 0, params.lead_time, lead_time))
 
 
 def fit(index: jax.Array) -> tuple[jax.Array, ...]:
@@ -213,7 +218,7 @@ def fit(index: jax.Array) -> tuple[jax.Array, ...]:
     return level, before, jnp.where(kind == 1, best + 1, 0), growth, jnp.sqrt(variance / counted) / level
 
 
-def longer(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.Array) -> jax.Array:
+def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.Array) -> jax.Array:
     """Periods `[E]` that orders take longer than the hazard `[longest, E]` says, by likelihood.
 
     Args:

@@ -85,7 +85,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     names = [part for part in parts if part not in files]
     for name in names:
         if name not in PARTS:
-            raise unknown("part", name, PARTS)
+            raise unknown("part, and no file or folder,", name, PARTS)
     size = Size(quick)
     for name in names or ([] if files else PARTS):
         yield from _timed(PARTS[name](size))
