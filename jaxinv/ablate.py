@@ -18,7 +18,7 @@ def main(argv: list[str]) -> None:
     what, overrides = split_arguments(args.arguments)
     if what:
         raise UserError(f"ablate takes key=value alone, not {what[0]}")
-    many_runs(devices=True)
+    many_runs()
 
     from jaxinv.studies import ablation
 

@@ -346,10 +346,8 @@ def enable_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
-def many_runs(devices: bool = False) -> None:
+def many_runs() -> None:
     """Lets XLA use one thread on a CPU, unless NPROC says otherwise; call it before anything is computed.
-
-    With `devices`, JAX sees every core as a device of its own, for programs that share their runs out among devices.
 
     On two cores, large programs that map many runs side by side can otherwise stand still for ever, every thread of XLA's pool
     waiting for another (seen with jaxlib 0.10.2, and also where `--xla_cpu_multi_thread_eigen=false` is set).
@@ -357,9 +355,7 @@ def many_runs(devices: bool = False) -> None:
     import jax
     from jax.extend.backend import clear_backends
 
-    if jax.default_backend() != "cpu":
+    if "NPROC" in os.environ or jax.default_backend() != "cpu":
         return
+    os.environ["NPROC"] = "1"
     clear_backends()  # gymnax makes an array while it is imported, and XLA its threads for it
-    if devices:
-        jax.config.update("jax_num_cpu_devices", os.cpu_count())
-    os.environ.setdefault("NPROC", "1")

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
     import importlib
 
-    many_runs(devices=what[0] == "ablation")
+    many_runs()
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
     if args.out and not hasattr(study, "save"):
         raise UserError(f"the study {what[0]} has no pictures or tables of its own; leave out --out")

@@ -8,7 +8,6 @@ the market changes one thing after another; a variant's cost is its mean there.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
@@ -96,7 +93,7 @@ class AblationConfig:
     seed: int = 0
     instance: CrossBorder = field(default_factory=lambda: CrossBorder(skus=32))
     learner: SwitchedConfig = field(default_factory=_learner)
-    clocks: ClocksConfig = field(default_factory=lambda: ClocksConfig(daily_updates=1))
+    clocks: ClocksConfig = field(default_factory=lambda: ClocksConfig(retraining=21, daily_updates=1))
     stream: StreamConfig = field(default_factory=StreamConfig)
 
     def __post_init__(self):
@@ -156,15 +153,10 @@ class Ablation(NamedTuple):
         return cls(config, agent, clocks, streams)
 
     def run(self, variants: list[Variant], seeds: int) -> tuple[Diary, float]:
-        """The diaries `[V, seeds, days, ...]`, and the seconds of the compiled program, whose seeds lie on all devices."""
-        devices = math.gcd(seeds, jax.local_device_count())
-        mesh = Mesh(np.array(jax.local_devices()[:devices]), ("seeds",))
+        """The diaries `[V, seeds, days, ...]`, and the seconds of the compiled program."""
         keys = jax.random.split(jax.random.key(self.config.seed), seeds)
-        program = jax.shard_map(
-            partial(self._program, variants), mesh=mesh, in_specs=(P("seeds"), P(), P()), out_specs=P(None, "seeds"), check_vma=False
-        )
         given = (keys, self.clocks, self.streams)
-        program = jax.jit(program).lower(*given).compile()
+        program = jax.jit(partial(self._program, variants)).lower(*given).compile()
         began = time.monotonic()
         diary = jax.device_get(program(*given))
         return diary, time.monotonic() - began
