@@ -19,17 +19,17 @@ import numpy as np
 from jaxinv.adapt.belief import KINDS
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, PROOFS, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import SHARE, Lesson, StudentConfig, decision_seconds, example, teach_fleet
-from jaxinv.adapt.drift import delay
+from jaxinv.adapt.drift import DAYS, delay
 from jaxinv.adapt.gate import MARGIN, judge
 from jaxinv.adapt.online import OnlineConfig, fresh
-from jaxinv.adapt.streams import changeable, side_by_side
+from jaxinv.adapt.streams import WARM_UP, changeable, side_by_side
 from jaxinv.agents.loop import Trainer, select_run
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
-from jaxinv.evaluation.statistics import Estimate, relative_difference
+from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
 
 QUIET = 28
 """Days of the stream before the change."""
@@ -77,6 +77,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         )
         largest = float(diary.kl[number, adaptive].max())
         yield _row(f"{name}: largest KL of a step", None, Estimate(largest, np.nan, np.nan), largest <= online.trust, seconds, note)
+    yield _false_alarm_row(problem, 2 if quick else 10)
     yield from _student_rows(clocks, params, 2 if quick else 120)
 
 
@@ -127,6 +128,16 @@ def _scenario_rows(name, cost, alarms, start, seconds) -> Iterator[dict[str, Any
         note = ", ".join(by) or "no alarm came"
         waited = np.min(waited[np.isfinite(waited)], initial=np.inf)
         yield _row(f"{name}: days to the alarm", None, Estimate(waited, np.nan, np.nan), bool(np.isfinite(waited)), seconds, note)
+
+
+def _false_alarm_row(problem: Problem, count: int) -> dict[str, Any]:
+    """How often the detectors alarm in fresh worlds without a change."""
+    began, days = time.monotonic(), DAYS + WARM_UP
+    streams = [side_by_side(problem, ("none",), 0, days, key) for key in jax.random.split(jax.random.key(6), count)]
+    alarms = np.array([np.asarray(stream.alarms).any(-1).sum() for stream in streams], float)
+    rate = mean_of(alarms)
+    note = f"{int(alarms.sum())} in {count} worlds, detectors calibrated anew for each"
+    return _row(f"none: false alarms in {DAYS} days on fresh noise, at most 1", None, rate, rate.value <= 1, time.monotonic() - began, note)
 
 
 def _student_rows(clocks: Clocks, params, lessons: int) -> Iterator[dict[str, Any]]:
