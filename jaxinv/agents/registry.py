@@ -38,6 +38,12 @@ holds orders to the median (on geometric demand with p = 39, L = 1, 17% above th
 _EPISODES = dict(updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True)
 
 SUITED = {
+    "cross_border": {
+        "diffsim": dict(updates=1280, envs=32, rollout=90, activation="tanh", learning_rate=1e-3),
+    },
+    "retail": {
+        "diffsim": dict(updates=1200, envs=128, rollout=40, activation="tanh", learning_rate=2e-3),
+    },
     "deepstock": {
         "ppo": dict(
             updates=150, envs=64, rollout=28, epochs=5, encoder="known", hidden=(32, 32), activation="elu", forecast=0,
@@ -49,7 +55,8 @@ SUITED = {
         "sac": _EPISODES,
     }
 }  # fmt: skip
-"""Hyper-parameters of agents that suit one preset: whole episodes of its 29 days, and the one feature that it shows."""
+"""Hyper-parameters of agents that suit one preset. On `cross_border` and `retail` as many steps as PPO takes, in small batches: 400
+larger ones end 8% and 3% dearer. On `deepstock` whole episodes of its 29 days, and the one feature that it shows."""
 
 
 def suited(agent: str, env: str, history: int) -> LearnerConfig:
