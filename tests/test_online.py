@@ -232,6 +232,8 @@ def test_an_adaptive_run_moves_within_its_trust_and_is_retrained_after_an_alarm(
         (lambda: OnlineConfig(gradient="pathwse"), "unknown gradient 'pathwse'; did you mean 'pathwise'"),
         (lambda: OnlineConfig(trust=-1.0), "trust=-1.0 must be at least 0"),
         (lambda: ClocksConfig(OnlineConfig(days=60)), "days=60 must be whole weeks"),
+        (lambda: ClocksConfig(retraining=0), "retraining=0 must be at least 1"),
+        (lambda: ClocksConfig(retraining_rate=-1.0), "retraining_rate=-1.0 must be at least 0"),
     ],
 )
 def test_impossible_settings_are_named(make, message):
