@@ -68,7 +68,7 @@ def cases(quick: bool) -> dict[str, Case]:
     """The networks of the study, at a size of minutes or less of it."""
     store = DiffSimConfig(updates=200 if quick else 1000, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3)
     network = DiffSimConfig(
-        updates=100 if quick else 600, envs=64, rollout=60, encoder="none", hidden=(32, 32), learning_rate=5e-3
+        updates=100 if quick else 1200, envs=32, rollout=60, encoder="none", hidden=(64, 64), learning_rate=3e-3
     )
     return {
         "lost_sales": Case(lambda: LostSales(lead_time=2).build(), store, 4 if quick else 8, optimal=True),
