@@ -61,10 +61,11 @@ class Calm:
     def of(cls, env: InventoryNetwork, worlds: list[WorldTrace]) -> "Calm":
         """From worlds `[T, ..., B]` in which nothing changes."""
         demand = jnp.concatenate([world.exogenous.demand[:, :, 0] for world in worlds])
-        coefficients = expectation(worlds[0].exogenous.demand[:, :, 0], announced(env, worlds[0].signals))
+        known = announced(env, worlds[0].signals)
+        coefficients = expectation(worlds[0].exogenous.demand[:, :, 0], known)
         mean = demand.mean(0)
         weight = mean / (demand.var(0) + 1e-6)
-        relative = expected_from(coefficients, announced(env, worlds[0].signals))
+        relative = expected_from(coefficients, known)
         hazard = None
         if worlds[0].exogenous.lead_time is not None:
             times = jnp.concatenate([jnp.moveaxis(world.exogenous.lead_time, BATCH, 1) for world in worlds])
@@ -233,7 +234,8 @@ def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.
     arrived = lead_time <= age
     # counts by lead time, or by age of what is under way: [longest + 1, E]
     ages = jnp.minimum(jnp.where(arrived, lead_time, age), longest)[..., None] == jnp.arange(longest + 1)
-    of = [jnp.sum(jnp.where(counted[:, None, None, None] & which[..., None], ages, False), (0, 2)).T for which in (arrived, ~arrived)]
+    counted = counted[:, None, None, None]
+    of = [jnp.sum(counted & which[..., None] & ages, (0, 2)).T for which in (arrived, ~arrived)]
 
     def likelihood(delay):
         place = jnp.clip(jnp.arange(longest + 1) - delay, 0, longest).astype(jnp.int32)

@@ -28,7 +28,7 @@ from flax import struct
 from jaxinv.adapt.belief import ESTIMATED, Belief, Calm, announced
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
 from jaxinv.adapt.gate import MARGIN, Verdict, choose, judge
-from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, fresh, half
+from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, fresh, half, in_fresh_worlds
 from jaxinv.adapt.streams import Streams
 from jaxinv.agents.loop import in_groups, side_by_side
 from jaxinv.agents.ppo import PPO, PPOState
@@ -42,9 +42,6 @@ WEEK = 7
 REPLAYS = 16
 """What a run of B instances takes of a CPU's caches, in environments of a training: on so many times B. Of runs side by side,
 what one of them has to do is done for all."""
-
-PROOFS = 8
-"""Batches of fresh worlds that prove a retrained policy: a difference of 2% shows on 512, seldom on 64."""
 
 TOTALS = ("demand", "forecast_error", "sold", "on_hand")
 """Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end of the day."""
@@ -332,13 +329,7 @@ class Clocks:
         """The gate for a policy beside the one that acts, on fresh noise under what is believed."""
         agent = self._in_believed_worlds(state.belief, key, calm)
         contenders = [(policy, params), (agent.policy, state.online.acting)]
-
-        def costs(key):
-            given = fresh(agent, key)
-            return [self.tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given) for policy, params in contenders]
-
-        new, old = jax.lax.map(costs, jax.random.split(key, PROOFS))  # [PROOFS, B] each
-        return judge(new.reshape(-1), old.reshape(-1), margin)
+        return judge(*in_fresh_worlds(self.tuner, agent, contenders, key), margin)
 
     def _in_believed_worlds(self, belief, key, calm) -> PPO:
         worlds, history = self.agent.worlds, self.env.history

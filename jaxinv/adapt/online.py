@@ -28,9 +28,13 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes, WorldTrace
+from jaxinv.policies.learned import LearnedPolicy
 
 CUTS = 3
 """Most times that a step is cut back."""
+
+PROOFS = 8
+"""Batches of fresh worlds that a policy is proven in: a difference of 2% shows on 512, seldom on 64."""
 
 GRADIENTS = ("pathwise", "ppo", "both")
 
@@ -184,9 +188,9 @@ class FineTuner:
         costs = [self.cost(params, network, recent, instance) for params in (state.params, state.acting)]
         verdict = judge(*costs, margin=0.0, quantile=STRICT)
         worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
-        fresh = self.init(state.acting)
+        anew = self.init(state.acting)
         better = state.replace(acting=state.params)
-        return choose(worse, fresh, choose(verdict.promoted, better, state)), verdict
+        return choose(worse, anew, choose(verdict.promoted, better, state)), verdict
 
     def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
         """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in goods, lest one that sells out
@@ -261,6 +265,16 @@ def fresh(agent: PPO, key: jax.Array) -> tuple[NetworkState, Recent, InstancePar
     instance = agent.worlds.instance_params(index, episodes.key)
     _, trace, signals = agent.worlds.play_ahead(episodes, instance)
     return episodes.network, Recent(trace.exogenous, signals), instance
+
+
+def in_fresh_worlds(tuner: FineTuner, agent: PPO, contenders: list[tuple[LearnedPolicy, Any]], key: jax.Array) -> list[jax.Array]:
+    """Costs of policies and their parameters, `[PROOFS * B]` each, all on the same fresh episodes in the agent's worlds."""
+
+    def costs(key):
+        given = fresh(agent, key)
+        return [tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given) for policy, params in contenders]
+
+    return [cost.reshape(-1) for cost in jax.lax.map(costs, jax.random.split(key, PROOFS))]
 
 
 def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Played:

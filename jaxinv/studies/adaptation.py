@@ -9,7 +9,6 @@ it, so `paper` is what it says in words: 0, the line between better and worse.
 
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,11 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.adapt.belief import KINDS
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, PROOFS, Clocks, ClocksConfig, Switches
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import SHARE, Lesson, StudentConfig, decision_seconds, example, teach_fleet
 from jaxinv.adapt.drift import DAYS, delay
 from jaxinv.adapt.gate import MARGIN, judge
-from jaxinv.adapt.online import OnlineConfig, fresh
+from jaxinv.adapt.online import OnlineConfig, fresh, in_fresh_worlds
 from jaxinv.adapt.streams import WARM_UP, changeable, side_by_side
 from jaxinv.agents.loop import Trainer, select_run
 from jaxinv.agents.ppo import PPO, PPOConfig
@@ -157,15 +156,11 @@ def _student_rows(clocks: Clocks, params, lessons: int) -> Iterator[dict[str, An
 
     fleet, _ = jax.jit(lambda keys: teach_fleet(distiller, numbers, keys, params, lesson_of, example(agent), lessons))(keys)
 
-    @partial(jax.jit, static_argnums=0)
-    def cost(policy, params, key):
-        tuner = clocks.tuner.replace(agent=agent.replace(policy=policy))
-        return jax.lax.map(lambda key: tuner.cost(params, *fresh(agent, key)), jax.random.split(key, PROOFS)).reshape(-1)
-
     choosing, judging = jax.random.split(jax.random.key(5))
-    costs = [cost(distiller.student, select_run(fleet.params, number), choosing).mean() for number in range(6)]
-    chosen = select_run(fleet.params, int(np.argmin(costs)))
-    verdict = judge(cost(distiller.student, chosen, judging), cost(agent.policy, params, judging))
+    students = [(distiller.student, select_run(fleet.params, number)) for number in range(len(keys))]
+    best = int(np.argmin([cost.mean() for cost in in_fresh_worlds(clocks.tuner, agent, students, choosing)]))
+    chosen = students[best][1]
+    verdict = judge(*in_fresh_worlds(clocks.tuner, agent, [students[best], (agent.policy, params)], judging))
     seconds = time.monotonic() - began
     bound = 100 * float(verdict.bound)
     estimate = Estimate(100 * float(verdict.ratio), np.nan, bound)
