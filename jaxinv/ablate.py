@@ -21,13 +21,14 @@ def main(argv: list[str]) -> None:
     many_runs()
 
     from jaxinv.studies import ablation
+    from jaxinv.studies.rows import timed
 
     enable_compilation_cache()
     config = ablation.configure([f"seed={args.seed}", *overrides], args.quick)
     runs = len(ablation.VARIANTS) * config.seeds
     if not args.json:
         note(f"{runs} runs in one program: {len(ablation.VARIANTS)} variants x {config.seeds} seeds")
-    rows = list(ablation.run(config=config))
+    rows = list(timed(ablation.run(config=config)))
     emit(rows, args.json, lambda: _render(rows, config.stream.scenarios))
 
 

@@ -30,15 +30,17 @@ def main(argv: list[str]) -> None:
 
     import importlib
 
+    from jaxinv.studies.rows import timed
+
     many_runs()
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
     if args.out and not hasattr(study, "save"):
         raise UserError(f"the study {what[0]} has no pictures or tables of its own; leave out --out")
     enable_compilation_cache()
     rows = []
-    for row in study.run(quick=args.quick, parts=what[1:]):
+    for row in timed(study.run(quick=args.quick, parts=what[1:])):
         rows.append(row)
-        printed = "" if row["paper"] is None else f"{row['paper']:.6g} in print, "
+        printed = "" if row["paper"] is None else f"{row['paper']:.6g} to compare with, "
         note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
     if hasattr(study, "save"):
         folder = Path(args.out or f"runs/{what[0]}")
@@ -52,7 +54,7 @@ def _render(study, rows):
 
     from jaxinv.cli import table
 
-    columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
+    columns = {"claim": "claim", "paper": "to compare with", "ours": "ours", "interval": "95%", "verdict": "verdict"}
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
     claims = [row["holds"] for row in rows if row["holds"] is not None]
     notes = dict.fromkeys(f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"])

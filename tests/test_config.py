@@ -274,6 +274,18 @@ def test_impossible_values_across_sections_are_told_once():
     assert fails("low=3", schema=Pair) == "the range is empty"
 
 
+def test_a_message_that_begins_with_the_override_stands_alone():
+    @dataclasses.dataclass(frozen=True)
+    class Counted:
+        count: int = 1
+
+        def __post_init__(self):
+            if self.count < 1:
+                raise UserError(f"count={self.count} must be at least 1")
+
+    assert fails("count=0", schema=Counted) == "count=0 must be at least 1"
+
+
 def test_a_choice_is_read_before_the_schema(tmp_path):
     file = write(tmp_path, "agent: ddpg\nenv: {name: serial}\n")
     assert chosen("agent", "ppo") == "ppo"

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.belief import KINDS, Belief, Calm, announced, fit, later
+from jaxinv.adapt.belief import Belief, fit, later
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
 from jaxinv.adapt.streams import Streams, changeable, side_by_side
+from jaxinv.adapt.watch import DEMAND, KINDS, WARM_UP, Calm, Watch, announced
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
@@ -21,6 +22,7 @@ from jaxinv.evaluation.rollout import BATCH, play_world, rollout
 from jaxinv.nets.actor_critic import Decision
 
 DAYS, BATCH_SIZE = 21, 8
+STREAM = 41
 TINY = PPOConfig(
     updates=4, envs=4, rollout=14, minibatches=2, features=8, heads=2, layers=1, hidden=(32,), forecast=3, action_values=True
 )
@@ -34,7 +36,7 @@ def setting():
     agent = PPO.create(problem, TINY)
     params = jax.jit(agent.init)(jax.random.key(0)).params
     instance = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), BATCH_SIZE)), problem.train)
-    network, world = play_world(problem.env, jax.random.key(1), instance, BATCH_SIZE, DAYS + 15, BATCH)
+    network, world = play_world(problem.env, jax.random.key(1), instance, BATCH_SIZE, STREAM, BATCH)
     return problem, agent, params, network, world, instance
 
 
@@ -144,13 +146,12 @@ def test_longer_lead_times_are_told_by_what_has_arrived_and_what_has_not(delays)
 
 def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
     problem, *_, world, _ = setting()
-    exogenous = jax.tree.map(lambda leaf: leaf[:DAYS], world.exogenous)
-    doubled = exogenous.replace(demand=exogenous.demand * jnp.where(jnp.arange(DAYS) < 9, 1.0, 2.0)[:, None, None, None])
+    doubled = world.exogenous.demand[:DAYS, :, 0] * jnp.where(jnp.arange(DAYS) < 9, 1.0, 2.0)[:, None, None]
     known = announced(problem.env, world.signals)[:DAYS]
     quiet = Belief.none(problem.env.topology.edges)
-    no, demand = jnp.zeros(len(KINDS), bool), jnp.arange(len(KINDS)) == 0
-    assert same(quiet.follow(no, jnp.float32(99.0), calm(), doubled, known), quiet) and not quiet.differs(quiet)
-    belief = quiet.follow(demand, jnp.float32(99.0), calm(), doubled, known)
+    no, demand = jnp.zeros(len(KINDS), bool), jnp.arange(len(KINDS)) == DEMAND
+    assert same(quiet.follow(no, jnp.float32(99.0), calm(), doubled, known, None), quiet) and not quiet.differs(quiet)
+    belief = quiet.follow(demand, jnp.float32(99.0), calm(), doubled, known, None)
     assert float(belief.heard[0]) == 99 and float(belief.changed) == 100 - DAYS + 9
     assert float(belief.factor) == pytest.approx(2, rel=0.15) and belief.differs(quiet) and not np.any(belief.delay)
 
@@ -158,13 +159,31 @@ def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
 def test_each_change_is_heard_by_its_own_detector(quick_compilation):
     names, start = ("none", "demand_step", "lead_time", "promotion_burst"), 63
     problem = CrossBorder(skus=16, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build()
-    streams = side_by_side(changeable(problem, names), names, start, 140, jax.random.key(1))
-    first = np.stack([delay(alarms.T, 28) for alarms in np.asarray(streams.alarms)]) + 28 - start  # [scenarios, kinds]
-    assert not np.any(np.asarray(streams.alarms)[:, :28]) and not np.any(np.asarray(streams.alarms)[0])
-    demand, arrivals, calendar = first.T
-    assert 0 <= demand[1] <= 28 and np.isnan(arrivals[1])
-    assert 0 <= arrivals[2] <= 28 and np.isnan(demand[2])
+    problem = changeable(problem, names)
+    streams = side_by_side(problem, names, start, 140, jax.random.key(1))
+    worlds = [jax.tree.map(lambda leaf: leaf[number], streams.worlds) for number in range(len(names))]
+    follow = jax.jit(lambda world: streams.watch.follow(problem.env, streams.instance, world)[1])
+    alarms = np.stack([np.asarray(follow(world)) for world in worlds])
+    first = np.stack([delay(own.T, WARM_UP) for own in alarms]) + WARM_UP - start  # [scenarios, kinds]
+    assert not np.any(alarms[:, :WARM_UP]) and not np.any(alarms[0])
+    demand, supplies, transfers, calendar = first.T
+    assert 0 <= demand[1] <= 28 and np.all(np.isnan([supplies[1], transfers[1]]))
+    assert 0 <= supplies[2] <= 28 and 0 <= transfers[2] <= 28 and np.isnan(demand[2])
     assert -28 <= calendar[3] <= 0  # a promotion is announced as many days ahead
+
+
+def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compilation):
+    """Lead times of days on which an edge accepts no order could be anything."""
+    problem = changeable(CrossBorder(skus=2, history=7, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build(), ("lead_time",))
+    streams = side_by_side(problem, ("lead_time",), 40, 80, jax.random.key(1))
+    world = jax.tree.map(lambda leaf: leaf[0], streams.worlds)
+    other = world.exogenous.lead_time.at[:, ::2].add(jnp.where(jnp.arange(80) % 7, 5.0, 0.0)[:, None, None])
+    assert not np.array_equal(other, world.exogenous.lead_time)
+    found = [
+        streams.watch.follow(problem.env, streams.instance, world.replace(exogenous=world.exogenous.replace(lead_time=own)))
+        for own in (world.exogenous.lead_time, other)
+    ]
+    assert same(*found)
 
 
 def test_a_policy_is_retrained_in_worlds_under_what_is_believed():
@@ -187,17 +206,29 @@ def test_a_policy_is_retrained_in_worlds_under_what_is_believed():
 def tripled():
     """The world of the stream, in which demand is three times as high from a day on."""
     *_, world, _ = setting()
-    factor = jnp.where(jnp.arange(DAYS + 15) < DAYS - 4, 1.0, 3.0)[:, None, None, None]
+    factor = jnp.where(jnp.arange(STREAM) < DAYS - 4, 1.0, 3.0)[:, None, None, None]
     return world.replace(exogenous=world.exogenous.replace(demand=world.exogenous.demand * factor))
+
+
+class OnFirstDay:
+    """Alarms on the first day on which it may."""
+
+    def init(self):
+        return jnp.float32(0.0)
+
+    def step(self, days, residual):
+        return days + 1.0, (days == 0) * 1.0
 
 
 @cache
 def lived():
-    """Frozen and adaptive runs with an alarm: the states at the end and the diary."""
+    """Frozen and adaptive runs with an alarm on day `WARM_UP`: the states at the end and the diary."""
     problem, agent, params, network, _, instance = setting()
     world = tripled()
-    alarms = jnp.zeros((1, DAYS + 15, len(KINDS)), bool).at[0, DAYS + 2, 0].set(True)
-    streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), alarms, instance, calm())
+    known = announced(problem.env, world.signals).shape[1]
+    threshold = jnp.where(jnp.arange(len(KINDS)) == DEMAND, 0.5, jnp.inf)
+    watch = Watch(OnFirstDay(), (True,), calm(), jnp.zeros(known), jnp.ones(known), jnp.ones(len(KINDS)), threshold)
+    streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), watch, instance)
     switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], NEVER, ADAPTIVE)
     two = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, 2, *leaf.shape)), params)
     return jax.jit(lambda *given: clocks().run(*given))(two, switches, jax.random.key(2), streams)
@@ -219,8 +250,10 @@ def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
 def test_an_adaptive_run_moves_within_its_trust_and_is_retrained_after_an_alarm(quick_compilation):
     state, diary = lived()
     assert np.any(diary.kl[0, 1] > 0) and np.all(diary.kl[0, 1] <= 0.02)
-    assert np.any(diary.kl[0, 1, :2] > 0) and not np.any(diary.kl[0, 1, 2:])  # the short clock rests
-    assert float(state.started[0, 1]) == DAYS + 2 and not np.isfinite(state.started[0, 0])
+    heard = WARM_UP - DAYS
+    assert np.all(diary.alarms[0, :, heard, 0]) and diary.alarms[0].sum() == 2 * (STREAM - WARM_UP)
+    assert np.any(diary.kl[0, 1, :heard] > 0) and not np.any(diary.kl[0, 1, heard:])  # the short clock rests
+    assert float(state.started[0, 1]) == WARM_UP and not np.isfinite(state.started[0, 0])
     assert int(state.learner.update[0, 1]) == 2 * 13 and float(state.belief.level[0, 1]) == pytest.approx(3, rel=0.3)
     assert float(state.made_for.level[0, 1]) > 1.5 and float(state.made_for.level[0, 0]) == 1
     assert float(state.belief.level[0, 0]) == 1

@@ -1,7 +1,7 @@
 """What a system takes the world to have become: the first part of equation 10, estimated day by day (methods D.4).
 
-A detector says that something has changed; from then on the latest days say what. Three things can be found, each by its
-own detector (`KINDS`):
+A detector says that something has changed; from then on the latest days say what. Three things can be found, told by the
+detectors (`jaxinv.adapt.watch`):
 
 - demand: an index y_t of all series, 1 in the calm world whatever the calendar, was flat over the latest days, or made one
   step, or grows along a line; whichever has the least  SSE + penalty * variance.
@@ -17,17 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxinv.adapt.drift import expectation, expected_from, expected_lead_times, hazards
-from jaxinv.demand.exogenous import Exogenous
-from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.adapt.watch import CALENDAR, DEMAND, KINDS, SUPPLIES, TRANSFERS, Calm
 from jaxinv.envs.network import InstanceParams
-from jaxinv.evaluation.rollout import BATCH, WorldTrace
-
-KINDS = ("demand", "arrivals", "calendar")
-"""What is watched by detectors, and in this order stands in alarms."""
-
-ESTIMATED = np.array([True, True, False])
-"""Of which kinds the latest days tell even without an alarm."""
 
 STEP, LINE = 12.0, 6.0
 """Penalties of a step and of a line, in variances of a day: 2 log(n) and a little for each free number at two months."""
@@ -44,48 +35,11 @@ LATEST = 28
 LOOK_BACK = 7
 """Days before an alarm from which on orders are taken to be under the change; an alarm is never early."""
 
+MOVED = 0.1
+"""How far the logarithm of a level is from that of another, where a policy made for the one is none for the other."""
+
 BURST = (7.0, 28.0)
 """Days that an announced burst of promotions may last, in the worlds that a policy is retrained in."""
-
-
-@struct.dataclass
-class Calm:
-    """What the world as it was learned lets expect."""
-
-    weight: jax.Array  # [D, B] of a series' demand in the index, mean over variance; weight * mean adds up to 1
-    coefficients: jax.Array  # [1 + C, D] of `expectation`
-    promoted: jax.Array  # [] relative demand of a promoted day: what it expects of one in 100 days at most
-    hazard: jax.Array | None  # [longest, E] of `hazards`; None where lead times are fixed
-
-    @classmethod
-    def of(cls, env: InventoryNetwork, worlds: list[WorldTrace]) -> "Calm":
-        """From worlds `[T, ..., B]` in which nothing changes."""
-        demand = jnp.concatenate([world.exogenous.demand[:, :, 0] for world in worlds])
-        known = announced(env, worlds[0].signals)
-        coefficients = expectation(worlds[0].exogenous.demand[:, :, 0], known)
-        mean = demand.mean(0)
-        weight = mean / (demand.var(0) + 1e-6)
-        relative = expected_from(coefficients, known)
-        hazard = None
-        if worlds[0].exogenous.lead_time is not None:
-            times = jnp.concatenate([jnp.moveaxis(world.exogenous.lead_time, BATCH, 1) for world in worlds])
-            hazard = hazards(times, env.topology.max_lead_time)
-        return cls(weight / jnp.sum(weight * mean), coefficients, jnp.quantile(relative, 0.99), hazard)
-
-    @property
-    def lead_time(self) -> jax.Array | None:
-        """Mean lead time of an order by its age `[longest + 1, E]`."""
-        return None if self.hazard is None else expected_lead_times(self.hazard)
-
-    def index(self, demand: jax.Array, known: jax.Array) -> jax.Array:
-        """The index of demand y `[T]`, of demand `[T, D, B]` and what was known `[T, C, B]` of each day before it."""
-        return jnp.sum(self.weight * demand / expected_from(self.coefficients, known), (1, 2))
-
-
-def announced(env: InventoryNetwork, signals: jax.Array) -> jax.Array:
-    """What was known of each day before it `[T, C, B]`, from signals `[W + T - 1, S, B]`, one row more or less at the end."""
-    series = env.world.demand.locations * env.world.demand.products
-    return signals[env.history - 1 :, series:]
 
 
 @struct.dataclass
@@ -112,18 +66,21 @@ class Belief:
         """On demand from before the latest step, to be seen as if it had come after."""
         return self.level / self.before
 
-    def follow(self, alarm: jax.Array, day: jax.Array, calm: Calm, exogenous: Exogenous, known: jax.Array) -> "Belief":
+    def follow(
+        self, alarm: jax.Array, day: jax.Array, calm: Calm, demand: jax.Array, known: jax.Array, shipments: jax.Array | None
+    ) -> "Belief":
         """The belief on the eve of day `day + 1`.
 
         Args:
           alarm: `[kinds]` of day `day`.
-          exogenous: of the latest T days `[T, ..., B]` up to it, lead times of what is under way above its age.
-          known: `[T, C, B]` of each of these days.
+          demand: `[T, D, B]` of the latest T days up to it; known: `[T, C, B]` of each of these days.
+          shipments: `[longest, E, B]` lead times of the latest orders up to it, see `watch.arrival_residual`; what has not
+            arrived by the morning of day `day + 1` counts as late as it is, and no later. None where lead times are fixed.
         """
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
-        days = exogenous.demand.shape[0]
-        level, before, step, growth, error = fit(calm.index(exogenous.demand[:, :, 0], known))
-        told = jnp.isfinite(heard[0])
+        days = demand.shape[0]
+        level, before, step, growth, error = fit(calm.index(demand, known))
+        told = jnp.isfinite(heard[DEMAND])
         found = self.replace(
             heard=heard,
             level=jnp.where(told, level, self.level),
@@ -131,18 +88,20 @@ class Belief:
             changed=jnp.where(told & (step > 0), day + 1.0 - days + step, -jnp.inf),
             growth=jnp.where(told, growth, self.growth),
             error=jnp.where(told, error, self.error),
-            burst=jnp.where(jnp.isfinite(heard[2]), 1.0, 0.0),
+            burst=jnp.where(jnp.isfinite(heard[CALENDAR]), 1.0, 0.0),
         )
-        if calm.hazard is None:
+        if shipments is None:
             return found
-        ages = jnp.arange(min(days, LATEST), 0, -1)
-        under = day + 1.0 - ages >= heard[1] - LOOK_BACK
-        delay = later(calm.hazard, exogenous.lead_time[-len(ages) :], ages, under)
-        return found.replace(delay=jnp.where(jnp.isfinite(heard[1]), delay, self.delay))
+        shipments = shipments[-LATEST:]
+        ages = jnp.arange(len(shipments), 0, -1)
+        late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS])
+        under = day + 1.0 - ages >= late - LOOK_BACK
+        delay = later(calm.hazard, shipments, ages, under)
+        return found.replace(delay=jnp.where(jnp.isfinite(late), delay, self.delay))
 
     def differs(self, other: "Belief") -> jax.Array:
         """Whether a policy made for the other belief is none for this one."""
-        level = jnp.abs(jnp.log(self.level / other.level)) > 0.1
+        level = jnp.abs(jnp.log(self.level / other.level)) > MOVED
         growth = jnp.abs(self.growth - other.growth) > 1e-3
         return level | growth | jnp.any(jnp.abs(self.delay - other.delay) >= 2.0) | (self.burst > other.burst)
 
@@ -223,7 +182,7 @@ def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.
     """Periods `[E]` that orders take longer than the hazard `[longest, E]` says, by likelihood.
 
     Args:
-      lead_time: `[T, E, B]`, above its age for an order that has not arrived.
+      lead_time: `[T, E, B]`, above its age for an order that has not arrived, 0 where there was none.
       age: `[T]` of the orders of each row; counted: `[T]` which of them count.
     """
     longest, edges = hazard.shape
@@ -234,7 +193,7 @@ def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.
     arrived = lead_time <= age
     # counts by lead time, or by age of what is under way: [longest + 1, E]
     ages = jnp.minimum(jnp.where(arrived, lead_time, age), longest)[..., None] == jnp.arange(longest + 1)
-    counted = counted[:, None, None, None]
+    counted = (counted[:, None, None] & (lead_time > 0))[..., None]
     of = [jnp.sum(counted & which[..., None] & ages, (0, 2)).T for which in (arrived, ~arrived)]
 
     def likelihood(delay):

@@ -6,7 +6,7 @@ Each day the policy orders, the day comes, and the clocks that a run has switche
   proves it;
 - medium: each week a student is taught, and acts from the day on which it passes the gate, both in fresh worlds under what is
   believed;
-- long: when a detector alarms (`jaxinv.adapt.streams`), the change is estimated, and from then on day by day (equation 10, its
+- long: when a detector alarms (`jaxinv.adapt.watch`), the change is estimated, and from then on day by day (equation 10, its
   first part): what the policy is told of lead times and of demand before the change is what is believed now. Where the belief
   is another than the one that the policy was made for, the policy is retrained for some weeks in the training worlds under
   that change, by its own algorithm (the second part), and acts from the week on in which fresh worlds of the kind prove it
@@ -25,11 +25,12 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxinv.adapt.belief import ESTIMATED, Belief, Calm, announced
+from jaxinv.adapt.belief import Belief
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
 from jaxinv.adapt.gate import MARGIN, Verdict, choose, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, fresh, half, in_fresh_worlds
 from jaxinv.adapt.streams import Streams
+from jaxinv.adapt.watch import ESTIMATED, Calm, announced, latest, no_shipments
 from jaxinv.agents.loop import in_groups, side_by_side
 from jaxinv.agents.ppo import PPO, PPOState
 from jaxinv.envs.environment import InventoryNetwork
@@ -106,6 +107,8 @@ class ClocksState:
     student: StudentState | None
     promoted: jax.Array  # [] bool: the student acts
     network: NetworkState  # [..., B]
+    shipments: jax.Array | None  # [longest, E, B] of the latest days, see `watch.arrival_residual`
+    detectors: Any
     belief: Belief
     learner: PPOState  # of the retraining
     started: jax.Array  # [] day on which the last one began; -inf before the first
@@ -120,6 +123,7 @@ class Diary:
     short: jax.Array  # [B] units of demand not served
     risk: jax.Array  # [B] logit of a coming stock-out, as the policy's head says
     totals: jax.Array  # [len(TOTALS)] over all instances
+    alarms: jax.Array  # [kinds] bool, of `watch.KINDS`
     kl: jax.Array  # [] largest KL divergence of a step
     adopted: jax.Array  # [] bool, on the last day of a week: what was learned acts from now on
     rolled_back: jax.Array  # [] bool, likewise: what was learned was taken back
@@ -168,15 +172,15 @@ class Clocks:
         Returns:
           The states at the end, and the diary `[C, V, T - days, ...]`.
         """
-        days = streams.alarms.shape[1]
+        days = streams.worlds.exogenous.demand.shape[1]
         if days <= self.config.online.days:
             raise UserError(f"a stream of {days} days is over before its history of {self.config.online.days} days is; give a longer one")
         shape = switches.short.shape
 
         def of_group(own):
             params, switches, number = own
-            met = jax.tree.map(lambda leaf: leaf[number], (streams.worlds, streams.alarms))
-            return self._run(params, switches, key, *met, streams)
+            worlds = jax.tree.map(lambda leaf: leaf[number], streams.worlds)
+            return self._run(params, switches, key, worlds, streams)
 
         number = jnp.broadcast_to(jnp.arange(shape[0])[:, None], shape)
         own = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number))
@@ -184,23 +188,36 @@ class Clocks:
         done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * batch))
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
-    def _run(self, params, switches, key, worlds, alarms, streams) -> tuple[ClocksState, Diary]:
+    def alarms(self, params: Any, streams: Streams) -> jax.Array:
+        """What the detectors make of C streams in which a policy acts as it is: alarms `[C, T, kinds]`."""
+
+        def of_stream(world):
+            def day(state, day):
+                state, lived = self._live(state, day, world, streams.instance, streams.watch)
+                return state, lived["alarms"]
+
+            state = self._begin(params, jax.random.key(0), streams)
+            return jax.lax.scan(day, state, jnp.arange(world.exogenous.demand.shape[0]))[1]
+
+        return jax.lax.map(of_stream, streams.worlds)
+
+    def _run(self, params, switches, key, worlds, streams) -> tuple[ClocksState, Diary]:
         """G runs side by side, each with a world `[G, T, ..., B]` of its own; the diary is `[G, T - days, ...]`.
 
         Work is left out on days on which none of the runs has a use for it.
         """
-        lead_in, days = self.config.online.days, alarms.shape[1]
-        instance, calm = streams.instance, streams.calm
+        lead_in, days = self.config.online.days, worlds.exogenous.demand.shape[1]
+        instance, calm = streams.instance, streams.watch.calm
         expected = calm.lead_time
 
         def live(state, day):
-            return jax.vmap(lambda state, world: self._live(state, day, world, instance))(state, worlds)
+            return jax.vmap(lambda state, world: self._live(state, day, world, instance, streams.watch))(state, worlds)
 
         def work(state, day):
             state, lived = live(state, day)
             recent = jax.vmap(lambda world: Recent.before(world, day + 1, lead_in, self.env.history, expected))(worlds)
             planned = (day + 1) % switches.every == 0  # `%` by infinity leaves the day itself, which is never 0
-            heard = (alarms[:, day] & (switches.long[:, None] > 0)) | (planned[:, None] & ESTIMATED)
+            heard = (lived["alarms"] & (switches.long[:, None] > 0)) | (planned[:, None] & ESTIMATED)
             listens = jnp.any(heard) | jnp.any(jnp.isfinite(state.belief.heard))
 
             def listen(state):
@@ -246,20 +263,29 @@ class Clocks:
                 **lived, kl=kl, adopted=adopted, rolled_back=rolled_back, retrained=proven, promoted=promoted, bound=bound
             )
 
-        state = jax.vmap(lambda params: self._begin(params, key, streams.network))(params)
+        state = jax.vmap(lambda params: self._begin(params, key, streams))(params)
         state, _ = jax.lax.scan(lambda state, day: (live(state, day)[0], None), state, jnp.arange(lead_in))
         state, diary = jax.lax.scan(work, state, jnp.arange(lead_in, days))
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), diary)
 
-    def _begin(self, params, key, network) -> ClocksState:
+    def _begin(self, params, key, streams) -> ClocksState:
         student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
         belief = Belief.none(self.env.topology.edges)
         learner = self.agent.init(key).replace(params=params)
         return ClocksState(
-            self.tuner.init(params), student, jnp.bool_(False), network, belief, learner, jnp.float32(-jnp.inf), belief
+            online=self.tuner.init(params),
+            student=student,
+            promoted=jnp.bool_(False),
+            network=streams.network,
+            shipments=no_shipments(self.env.topology, streams.instance.weights.shape[BATCH]),
+            detectors=streams.watch.init(),
+            belief=belief,
+            learner=learner,
+            started=jnp.float32(-jnp.inf),
+            made_for=belief,
         )
 
-    def _live(self, state, day, world, instance):
+    def _live(self, state, day, world, instance, watch):
         """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
         env, policy = self.env, self.agent.policy
         window = jax.lax.dynamic_slice_in_dim(world.signals, day, env.history)
@@ -279,16 +305,23 @@ class Clocks:
             rate, demand = context.recent.reshape(-1), exogenous.demand.reshape(-1)
             error = jnp.abs(demand - context.forecast[0, :, 1] * rate)
             totals = jnp.stack([demand.sum(), error.sum(), outcome.sold.sum(), outcome.on_hand.sum()])
-            return network, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=decision.stockout, totals=totals)
+            ordered = jnp.any(outcome.ordered > 0, -1)
+            return network, ordered, dict(cost=-outcome.reward, short=outcome.short.sum(), risk=decision.stockout, totals=totals)
 
-        network, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
+        network, ordered, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(state.network, window, exogenous, instance)
         lived["totals"] = lived["totals"].sum(BATCH)
-        return state.replace(network=network), lived
+        known = announced(env, window)[0]
+        detectors, _, lived["alarms"] = watch.step(state.detectors, day, demand[:, 0], known, state.shipments)
+        shipments = state.shipments
+        if shipments is not None:
+            shipments = latest(shipments, jnp.where(ordered, exogenous.lead_time, 0.0))
+        return state.replace(network=network, shipments=shipments, detectors=detectors), lived
 
     def _listen(self, state, heard, planned, recent, day, calm: Calm):
         """The long clock: the state with today's belief, and the retraining that begins where it has moved away."""
         known = announced(self.env, recent.signals[:-1])
-        belief = state.belief.follow(heard, day.astype(jnp.float32), calm, recent.exogenous, known)
+        demand = recent.exogenous.demand[:, :, 0]
+        belief = state.belief.follow(heard, day.astype(jnp.float32), calm, demand, known, state.shipments)
         over = day - state.started >= self.config.retraining
         starts = over & (planned | belief.differs(state.made_for))
         return state.replace(

@@ -1,7 +1,6 @@
 """When the world is no longer the one that was learned: detectors on residuals, calibrated by simulation (methods.md D.4).
 
-A detector is a pure scan over a series of residuals; what the residuals are of is the caller's choice: demand less a forecast
-(`forecast_residuals`), arrivals less what the lead-time law expects (`arrival_residuals`), or any other.
+A detector is a pure scan over a series of residuals; what the residuals are of is the caller's choice (`jaxinv.adapt.watch`).
 """
 
 from dataclasses import dataclass
@@ -82,27 +81,22 @@ class PageHinkley:
         return PageHinkleyState(days, mean, up, down), statistic
 
 
-DETECTORS = {"CUSUM": Cusum(slack=0.25), "Page-Hinkley": PageHinkley()}
-"""What is compared. A quarter of a deviation as slack notices changes that are slight beside a day's noise, at the price of a
-few days for large ones."""
+DETECTORS = {"CUSUM": Cusum(slack=1.0), "patient CUSUM": Cusum(slack=0.25), "Page-Hinkley": PageHinkley()}
+"""What is compared. A quarter of a deviation as slack notices changes that are slight beside a day's noise, at the price of days
+for large ones."""
+
+
+def hear(detector: Detector, state, residual: jax.Array, threshold: jax.Array):
+    """One day: the state, and whether it alarms `[]`; after an alarm a detector starts anew."""
+    state, statistic = detector.step(state, residual)
+    alarm = statistic > threshold
+    return jax.tree.map(lambda new, old: jnp.where(alarm, new, old), detector.init(), state), alarm
 
 
 @partial(jax.jit, static_argnums=0)
 def alarms(detector: Detector, residuals: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Days with an alarm `[T]`, bool; after each the detector starts anew. Maps over series and thresholds."""
-
-    def day(state, residual):
-        state, statistic = detector.step(state, residual)
-        alarm = statistic > threshold
-        return jax.tree.map(lambda new, old: jnp.where(alarm, new, old), detector.init(), state), alarm
-
-    return jax.lax.scan(day, detector.init(), residuals)[1]
-
-
-def false_alarms(detector: Detector, residuals: jax.Array, threshold) -> np.ndarray:
-    """Alarms in `DAYS` days of each series `[R, T]` in which nothing changes: `[R]`."""
-    found = jax.vmap(alarms, (None, 0, None))(detector, residuals, threshold)
-    return np.asarray(found.sum(1)) * DAYS / residuals.shape[1]
+    """Days of a series `[T]` with an alarm `[T]`, bool. Maps over series and thresholds."""
+    return jax.lax.scan(lambda state, residual: hear(detector, state, residual, threshold), detector.init(), residuals)[1]
 
 
 def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> float:
@@ -136,54 +130,14 @@ def delay(found: np.ndarray, start: int) -> np.ndarray:
     return np.where(after.any(-1), after.argmax(-1).astype(float), np.nan)
 
 
-# Residuals
-
-
-def forecast_residuals(demand: jax.Array, expected: jax.Array | None = None, smoothing: float = 0.01) -> jax.Array:
-    """Residuals e_t `[T]` of n series together, those of a common factor on their demand.
-
-    With r = demand / expected, a series' level l and its variance v are r and (r - l)^2 smoothed exponentially, from the
-    first 28 days on, and
-
-        e_t = sum_i w_i (r_i - l_i) / sqrt(v_i) / sqrt(sum_i w_i^2),   w_i = l_i / sqrt(v_i):
-
-    each series counts by how well a factor shows in it, so slow sellers do not drown the others (with w_i = 1 it is the
-    mean of methods.md D.4). A day's level and variance are those of its eve.
-
-    Args:
-      demand: `[T, n]`. expected: `[T, n]` of each day up to a factor, from calendar, promotions, price; None: always the
-        same.
-      smoothing: weight of the latest day. A level that follows fast forgets a change before it is noticed.
-
-    Raises:
-      UserError: for a stream with missing days (NaN), naming the first.
-    """
-    check_stream(demand)
-    demand = jnp.asarray(demand, jnp.float32)
-    expected = jnp.ones_like(demand) if expected is None else jnp.asarray(expected, jnp.float32)
-    return _forecast_residuals(demand, expected, smoothing)
-
-
-@jax.jit
-def _forecast_residuals(demand, expected, smoothing):
-    ratios = demand / jnp.maximum(expected, 0.1)
-    first = ratios[:28]
-
-    def day(state, ratio):
-        level, variance = state
-        error, deviation = ratio - level, jnp.sqrt(variance)
-        weight = level / deviation
-        residual = jnp.sum(weight * error / deviation) / jnp.sqrt(jnp.maximum(jnp.sum(weight**2), 1e-6))
-        return (level + smoothing * error, variance + smoothing * (error**2 - variance)), residual
-
-    return jax.lax.scan(day, (first.mean(0), first.var(0) + 1e-2), ratios)[1]
+# What the calm world lets expect
 
 
 def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
     """Coefficients `[1 + C, D]` of demand over its mean on what is known of a day, by least squares over all series.
 
     Args:
-      demand: `[T, D, n]` of a time in which nothing changed; known: `[T, C, n]`.
+      demand: `[T, D, B]` of a time in which nothing changed; known: `[T, C, B]`.
     """
     design = jnp.moveaxis(known, 1, -1).reshape(-1, known.shape[1])
     design = jnp.concatenate([jnp.ones((len(design), 1)), design], 1)
@@ -194,17 +148,19 @@ def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
 
 
 def expected_from(coefficients: jax.Array, known: jax.Array) -> jax.Array:
-    """What `expectation` expects of each day relative to the mean: `[T, D, n]`."""
-    relative = coefficients[0][:, None] + jnp.einsum("cd,tcn->tdn", coefficients[1:], known)
+    """What `expectation` expects of each day relative to the mean: `[..., D, B]`, of what is known `[..., C, B]`."""
+    relative = coefficients[0][:, None] + jnp.einsum("cd,...cb->...db", coefficients[1:], known)
     return jnp.maximum(relative, 0.1)
 
 
 def hazards(lead_time: jax.Array, longest: int) -> jax.Array:
     """P(arrives after a periods | not before) for a = 1 .. longest `[longest, E]`, counted on lead times `[..., E]`."""
     lead_time = lead_time.reshape(-1, lead_time.shape[-1])
-    ages = jnp.arange(1, longest + 1)[:, None, None]
-    waiting, arrived = (lead_time >= ages).sum(1), (lead_time == ages).sum(1)
-    return (arrived + 0.0) / jnp.maximum(waiting, 1)
+
+    def of_age(age):
+        return jnp.sum(lead_time == age, 0) / jnp.maximum(jnp.sum(lead_time >= age, 0), 1)
+
+    return jax.lax.map(of_age, jnp.arange(1, longest + 1))
 
 
 def expected_lead_times(hazard: jax.Array) -> jax.Array:
@@ -223,30 +179,22 @@ def expected_lead_times(hazard: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(means), jnp.arange(1.0, longest + 2)[:, None], means)
 
 
-@jax.jit
-def arrival_residuals(lead_time: jax.Array, placed: jax.Array, hazard: jax.Array) -> jax.Array:
-    """Standardised residuals `[T]` of arrivals: what came on a day less what the law expected of all that was outstanding.
+def arrival_residual(shipments: jax.Array, hazard: jax.Array) -> jax.Array:
+    """The residual `[]` of what arrives on a day, of variance 1: the number of orders less what the law expects of all that is
+    outstanding.
 
-    Each open order of age a arrives with probability hazard(a); so the residual has mean 0 under the law and nothing has
-    to be known that a planner does not see: an order that is late shows before it comes. A first arrival of a day is
-    that of orders placed at least one period ago.
+    An order of age a arrives with probability hazard(a), so the residual has mean 0 under the law, whatever was ordered.
+    Nothing has to be known that a planner does not see: an order that is late shows before it comes.
 
     Args:
-      lead_time: `[T, E]` realised, of an order placed on each day; placed: `[T, E]` whether there was one, or their number.
+      shipments: `[longest, E, B]` lead time of each order of the latest days, yesterday's last; 0 where none was placed.
       hazard: `[longest, E]`, see `hazards`.
     """
-    days, edges = lead_time.shape
-    padded, ordered = (jnp.concatenate([jnp.zeros((hazard.shape[0], edges)), x.astype(jnp.float32)]) for x in (lead_time, placed))
-
-    def of_age(sums, age):
-        own = jax.lax.dynamic_slice_in_dim(padded, hazard.shape[0] - age, days)
-        orders = jax.lax.dynamic_slice_in_dim(ordered, hazard.shape[0] - age, days)
-        waiting, rate = orders * (own >= age), hazard[age - 1]
-        surplus = jnp.sum(waiting * ((own == age) - rate), 1)
-        return (sums[0] + surplus, sums[1] + jnp.sum(waiting * rate * (1.0 - rate), 1)), None
-
-    start = (jnp.zeros(days), jnp.zeros(days))
-    (surplus, variance), _ = jax.lax.scan(of_age, start, jnp.arange(1, hazard.shape[0] + 1))
+    age = jnp.arange(hazard.shape[0], 0, -1)[:, None, None]
+    rate = hazard[::-1, :, None]
+    waiting = shipments >= age
+    surplus = jnp.sum(waiting * ((shipments == age) - rate))
+    variance = jnp.sum(waiting * rate * (1.0 - rate))
     return jnp.where(variance > 1e-3, surplus / jnp.sqrt(jnp.maximum(variance, 1e-3)), 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Streams of days on which a system is tried: worlds that change, the same noise in each, and the alarms that detectors give."""
+"""Streams of days on which a system is tried: worlds that change, the same noise in each, and detectors to hear it by."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.belief import KINDS, Calm, announced
-from jaxinv.adapt.drift import Cusum, alarms, arrival_residuals, calibrate
+from jaxinv.adapt.watch import Watch
 from jaxinv.demand.interventions import Intervention
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -20,21 +19,14 @@ from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world
 CALIBRATION = 12
 """Worlds without a change that detectors are calibrated on."""
 
-WARM_UP = 28
-"""First days of a stream, in which no alarm counts: orders that were under way before it have come by then."""
-
-DETECTOR = Cusum(slack=1.0)
-"""Days are not independent (shocks last), so a small slack needs a high threshold: half of it takes twice as long to notice."""
-
 
 class Streams(NamedTuple):
     """C streams of T days for B instances."""
 
     network: NetworkState  # [..., B] stock at the start
     worlds: WorldTrace  # [C, T, ..., B]
-    alarms: jax.Array  # [C, T, kinds] bool, of `belief.KINDS`
+    watch: Watch
     instance: InstanceParams  # [..., B]
-    calm: Calm
 
 
 @dataclass(frozen=True)
@@ -64,15 +56,13 @@ def one_after_another(problem: Problem, config: StreamConfig, lead_in: int, key:
     network, worlds, instance = _play(problem, list(zip(config.scenarios, starts)), days, key)
     segment = np.maximum((np.arange(days) - lead_in) // config.segment, 0)
     world = _splice(problem.env, worlds, segment)
-    alarms, calm = watch(problem, world, key)
-    return Streams(network, world, alarms, instance, calm)
+    return Streams(network, world, watched(problem, days, key), instance)
 
 
 def side_by_side(problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
     network, worlds, instance = _play(problem, [(name, start) for name in scenarios], days, key)
-    alarms, calm = watch(problem, worlds, key)
-    return Streams(network, worlds, alarms, instance, calm)
+    return Streams(network, worlds, watched(problem, days, key), instance)
 
 
 def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> Problem:
@@ -89,44 +79,13 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
     raise UserError(f"{problem.env.name} has no room for the lead times of {', '.join(scenarios)}")
 
 
-def watch(problem: Problem, worlds: WorldTrace, key: jax.Array) -> tuple[jax.Array, Calm]:
-    """Days `[C, T, kinds]` on which a CUSUM of demand, of arrivals or of the calendar alarms, calibrated to one false alarm of
-    all three in two years; and what the calm world lets expect.
-
-    Detectors see demand, arrivals and announcements as they come, and none depends on what a policy does: so an alarm is the
-    world's.
-    """
-    env, batch = problem.env, worlds.exogenous.demand.shape[BATCH]
+def watched(problem: Problem, days: int, key: jax.Array) -> Watch:
+    """Detectors for streams of the problem's test instances, calibrated on calm worlds of at least so many days and a year."""
     keys = jax.random.split(jax.random.fold_in(key, 1), CALIBRATION)
-    quiet = intervene(problem.test, Intervention(), problem.instances)
-    days = max(worlds.exogenous.demand.shape[1], 365)
+    quiet = batch_last(intervene(problem.test, Intervention(), problem.instances))
     # one by one, for calls of one compiled program
-    quiet_worlds = [play_world(env, key, batch_last(quiet), batch, days, BATCH)[1] for key in keys]
-    calm = Calm.of(env, quiet_worlds)
-    usual = jnp.stack([announced(env, world.signals).mean(-1) for world in quiet_worlds])  # [R, T, C]
-    centre, width = usual.mean((0, 1)), usual.std((0, 1)) + 1e-6
-
-    def residuals(world):
-        exogenous, known = world.exogenous, announced(env, world.signals)
-        away = ((known.mean(-1) - centre) / width) ** 2  # what is announced, a mean over instances, from what is usual
-        nothing = jnp.zeros(len(known))
-        found = [
-            calm.index(exogenous.demand[:, :, 0], known) - 1.0,
-            nothing if calm.hazard is None else _late(exogenous.lead_time, calm.hazard),
-            away.mean(1) - 1.0 if away.shape[1] else nothing,
-        ]
-        return jnp.stack(found)[:, WARM_UP:]
-
-    quiet_days = jnp.stack([residuals(world) for world in quiet_worlds])  # [R, kinds, T]
-    spread = quiet_days.std((0, 2), keepdims=True) + 1e-6
-    quiet_days = quiet_days / spread
-    thresholds = [calibrate(DETECTOR, quiet_days[:, kind], most=1 / len(KINDS)) for kind in range(quiet_days.shape[1])]
-    found = []
-    for number in range(worlds.exogenous.demand.shape[0]):
-        own = residuals(jax.tree.map(lambda leaf: leaf[number], worlds)) / spread[0]
-        days_of = [alarms(DETECTOR, series, threshold) for series, threshold in zip(own, thresholds)]
-        found.append(jnp.concatenate([jnp.zeros((WARM_UP, len(days_of)), bool), jnp.stack(days_of, 1)]))
-    return jnp.stack(found), calm
+    worlds = [play_world(problem.env, key, quiet, problem.instances, max(days, 365), BATCH)[1] for key in keys]
+    return Watch.calibrated(problem.env, quiet, worlds)
 
 
 def _play(problem, scenarios, days, key):
@@ -155,10 +114,3 @@ def _splice(env: InventoryNetwork, worlds: WorldTrace, segment: np.ndarray) -> W
     known = take(worlds.signals, segment[np.clip(rows - env.history + 1, 0, None)], rows)
     series = env.world.demand.locations * env.world.demand.products
     return WorldTrace(exogenous, jnp.concatenate([told[:, :, :series], known[:, :, series:]], 2))
-
-
-def _late(lead_time, hazard):
-    """Residuals `[T]` of arrivals on all edges of all instances, of an order placed every day: lead times `[T, E, B]`."""
-    placed = jnp.ones(lead_time.shape[:2])
-    each = jax.vmap(lambda times: arrival_residuals(times, placed, hazard), in_axes=-1)(lead_time)
-    return each.sum(0) / jnp.sqrt(each.shape[0])

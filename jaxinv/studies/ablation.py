@@ -28,6 +28,7 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.network import COSTS
 from jaxinv.errors import UserError
 from jaxinv.evaluation.statistics import Estimate, relative_difference
+from jaxinv.studies.rows import row
 
 
 class Variant(NamedTuple):
@@ -77,7 +78,7 @@ PUBLISHED = {
 
 
 def _learner(**options) -> SwitchedConfig:
-    return SwitchedConfig(**{"updates": 120, "envs": 32, "rollout": 63, "learning_rate": 2e-3, **options})
+    return SwitchedConfig(**{"updates": 160, "epochs": 1, "envs": 32, "rollout": 63, "learning_rate": 2e-3, **options})
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def configure(overrides: Sequence[str] = (), quick: bool = False) -> AblationCon
 
 
 def run(quick: bool = False, parts: Sequence[str] = (), config: AblationConfig | None = None) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds}`: each variant against D3S-CI, in percent, for the paper's four measures.
+    """Rows (`studies.rows`): each variant against D3S-CI, in percent, for the paper's four measures.
 
     `holds` where ours differs from D3S-CI in the direction that is in print, its 95% interval without zero.
 
@@ -131,7 +132,7 @@ def run(quick: bool = False, parts: Sequence[str] = (), config: AblationConfig |
     diary, seconds = study.run(list(VARIANTS.values()), config.seeds)
     found = measures(diary, config)
     for dataset in parts or PUBLISHED:
-        yield from _rows(dataset, found, seconds / len(VARIANTS) / config.seeds)
+        yield from _rows(dataset, found)
     yield _speed_row(study, seconds)
 
 
@@ -209,28 +210,21 @@ def f1_score(predicted: np.ndarray, actual: np.ndarray) -> float:
     return float(2 * right / max(np.sum(predicted) + np.sum(actual), 1))
 
 
-def _rows(dataset: str, found: dict[str, dict[str, np.ndarray]], seconds: float) -> Iterator[dict[str, Any]]:
+def _rows(dataset: str, found: dict[str, dict[str, np.ndarray]]) -> Iterator[dict[str, Any]]:
     published, full = PUBLISHED[dataset], found["D3S-CI"]
     for name in list(VARIANTS)[1:]:
         for measure, paper, of_full in zip(MEASURES, published[name], published["D3S-CI"]):
             value, reference = found[name][measure], full[measure]
             if value.ndim == 1:  # of a seed as a whole
                 value, reference = value[:, None], reference[:, None]
-            yield _row(f"{dataset}: {name}, {measure}", 100 * (paper / of_full - 1), relative_difference(value, reference), seconds)
+            yield _against(f"{dataset}: {name}, {measure}", 100 * (paper / of_full - 1), relative_difference(value, reference))
 
 
-def _row(claim: str, paper: float, estimate: Estimate, seconds: float) -> dict[str, Any]:
-    low, high = 100 * estimate.low, 100 * estimate.high
-    return {
-        "claim": f"{claim} against D3S-CI, %",
-        "paper": paper,
-        "ours": 100 * estimate.value,
-        "interval": [low, high],
-        "holds": bool(low > 0 if paper > 0 else high < 0),
-        "verdict": "same direction" if (low > 0 if paper > 0 else high < 0) else "opposite" if (high < 0 if paper > 0 else low > 0) else "no difference",
-        "note": "",
-        "seconds": seconds,
-    }
+def _against(claim: str, paper: float, ours: Estimate) -> dict[str, Any]:
+    dearer, cheaper = ours.low > 0, ours.high < 0
+    holds, opposite = (dearer, cheaper) if paper > 0 else (cheaper, dearer)
+    verdict = "same direction" if holds else "opposite" if opposite else "no difference"
+    return row(f"{claim} against D3S-CI, %", ours.times(100), holds=holds, reference=paper, verdict=verdict)
 
 
 def _speed_row(study: Ablation, seconds: float) -> dict[str, Any]:
@@ -239,13 +233,6 @@ def _speed_row(study: Ablation, seconds: float) -> dict[str, Any]:
     kinds, runs = ("D3S-CI", "w/o adaptive"), len(VARIANTS) * study.config.seeds
     singles = [study.run([VARIANTS[kind]], 1)[1] for kind in kinds]
     factor = runs * sum(singles) / len(singles) / seconds
-    return {
-        "claim": f"{runs} runs in one program of {seconds:.0f} s, times faster than one after another (both compiled)",
-        "paper": None,
-        "ours": factor,
-        "interval": None,
-        "holds": factor > 1,
-        "verdict": "holds" if factor > 1 else "fails",
-        "note": "from one run with and one without the adaptive module: " + " and ".join(f"{single:.1f} s" for single in singles),
-        "seconds": sum(singles),
-    }
+    claim = f"{runs} runs in one program of {seconds:.0f} s, times faster than one after another (both compiled)"
+    note = "from one run with and one without the adaptive module: " + " and ".join(f"{single:.1f} s" for single in singles)
+    return row(claim, factor, holds=factor > 1, note=note)

@@ -7,7 +7,6 @@ students is taught and judged. Seed 000 claims all of this and prints no number 
 it, so `paper` is what it says in words: 0, the line between better and worse.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.belief import KINDS
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import SHARE, Lesson, StudentConfig, decision_seconds, example, teach_fleet
 from jaxinv.adapt.drift import DAYS, delay
 from jaxinv.adapt.gate import MARGIN, judge
 from jaxinv.adapt.online import OnlineConfig, fresh, in_fresh_worlds
-from jaxinv.adapt.streams import WARM_UP, changeable, side_by_side
+from jaxinv.adapt.streams import changeable, side_by_side
+from jaxinv.adapt.watch import KINDS, WARM_UP
 from jaxinv.agents.loop import Trainer, select_run
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.cross_border import CrossBorder
@@ -29,6 +28,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
+from jaxinv.studies.rows import row
 
 QUIET = 28
 """Days of the stream before the change."""
@@ -37,7 +37,7 @@ RUNS = {"never": NEVER, "adaptive": ADAPTIVE, "monthly": Switches(every=30.0), "
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, seconds}`.
+    """Rows (`studies.rows`).
 
     Args:
       parts: scenarios; all of them where not given.
@@ -46,7 +46,6 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         if name not in SCENARIOS:
             raise unknown("scenario", name, SCENARIOS)
     names = tuple(parts) or tuple(SCENARIOS)
-    began = time.monotonic()
     instance, learner, online, days = _sizes(quick)
     problem = changeable(instance.build(), names)
     agent = PPO.create(problem, learner)
@@ -61,11 +60,10 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     own = [[oracle(clocks, problem, name, params) if run == "oracle" else params for run in RUNS] for name in names]
     many = jax.tree.map(lambda *leaves: jnp.stack(leaves).reshape(*shape, *leaves[0].shape), *sum(own, []))
     _, diary = jax.device_get(jax.jit(lambda *given: clocks.run(*given))(many, switches, jax.random.key(2), streams))
-    seconds = (time.monotonic() - began) / len(names)
     for number, name in enumerate(names):
         cost = dict(zip(RUNS, np.asarray(diary.cost)[number, :, QUIET:].mean(1)))
-        yield from _scenario_rows(name, cost, np.asarray(streams.alarms[number]), start, seconds)
         adaptive = list(RUNS).index("adaptive")
+        yield from _scenario_rows(name, cost, np.asarray(diary.alarms[number, adaptive]))
         taken_back, bounds = diary.rolled_back[number, adaptive].sum(), diary.bound[number, adaptive]
         passed = np.mean(bounds[np.isfinite(bounds)] <= MARGIN)
         adopted = int(diary.adopted[number, adaptive].sum())
@@ -75,8 +73,8 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             f"{retrained} times; {100 * passed:.0f}% of the weekly students passed the gate"
         )
         largest = float(diary.kl[number, adaptive].max())
-        yield _row(f"{name}: largest KL of a step", None, Estimate(largest, np.nan, np.nan), largest <= online.trust, seconds, note)
-    yield _false_alarm_row(problem, 2 if quick else 10)
+        yield row(f"{name}: largest KL of a step", largest, holds=largest <= online.trust, note=note)
+    yield _false_alarm_row(clocks, params, problem, 2 if quick else 10)
     yield from _student_rows(clocks, params, 2 if quick else 120)
 
 
@@ -101,7 +99,7 @@ def _sizes(quick: bool):
     """The catalogue, the training, the short clock and the days after its history."""
     if not quick:
         learner = PPOConfig(updates=160, envs=64, rollout=63, action_values=True)
-        return CrossBorder(skus=128), learner, OnlineConfig(), 180
+        return CrossBorder(skus=256), learner, OnlineConfig(), 180
     learner = PPOConfig(
         updates=10, envs=8, rollout=28, minibatches=2, features=16, heads=2, layers=1, hidden=(32, 32), action_values=True
     )
@@ -109,40 +107,39 @@ def _sizes(quick: bool):
     return instance, learner, OnlineConfig(days=21), 56
 
 
-def _scenario_rows(name, cost, alarms, start, seconds) -> Iterator[dict[str, Any]]:
+def _scenario_rows(name, cost, alarms) -> Iterator[dict[str, Any]]:
     against = relative_difference(cost["adaptive"], cost["never"])
     if name == "none":
-        yield _row("none: adaptive is at most 1% dearer than frozen, %", None, against.times(100), against.high <= MARGIN, seconds)
+        yield row("none: adaptive is at most 1% dearer than frozen, %", against.times(100), holds=against.high <= MARGIN)
     else:
-        yield _row(f"{name}: adaptive is cheaper than frozen, %", None, against.times(100), against.high < 0, seconds)
+        yield row(f"{name}: adaptive is cheaper than frozen, %", against.times(100), holds=against.high < 0)
     for other in ("never", "adaptive", "monthly"):
         regret = relative_difference(cost[other], cost["oracle"]).times(100)
-        yield _row(f"{name}: regret of {other} to the oracle, %", None, regret, None, seconds)
+        yield row(f"{name}: regret of {other} to the oracle, %", regret)
     if name == "none":
-        false = float(alarms.any(1).sum())
-        yield _row("none: false alarms in the stream", None, Estimate(false, np.nan, np.nan), false <= 1, seconds)
+        false = alarms.any(1).sum()
+        yield row("none: false alarms in the stream", false, holds=false <= 1)
     else:
-        waited = delay(alarms.T, start)
+        waited = delay(alarms.T, QUIET)
         by = [f"{kind} after {days:.0f}" for kind, days in zip(KINDS, waited) if np.isfinite(days)]
         note = ", ".join(by) or "no alarm came"
         waited = np.min(waited[np.isfinite(waited)], initial=np.inf)
-        yield _row(f"{name}: days to the alarm", None, Estimate(waited, np.nan, np.nan), bool(np.isfinite(waited)), seconds, note)
+        yield row(f"{name}: days to the alarm", waited, holds=np.isfinite(waited), note=note)
 
 
-def _false_alarm_row(problem: Problem, count: int) -> dict[str, Any]:
+def _false_alarm_row(clocks: Clocks, params, problem: Problem, count: int) -> dict[str, Any]:
     """How often the detectors alarm in fresh worlds without a change."""
-    began, days = time.monotonic(), DAYS + WARM_UP
-    streams = [side_by_side(problem, ("none",), 0, days, key) for key in jax.random.split(jax.random.key(6), count)]
-    alarms = np.array([np.asarray(stream.alarms).any(-1).sum() for stream in streams], float)
+    streams = [side_by_side(problem, ("none",), 0, DAYS + WARM_UP, key) for key in jax.random.split(jax.random.key(6), count)]
+    heard = jax.jit(lambda streams: clocks.alarms(params, streams))
+    alarms = np.array([np.asarray(heard(stream)).any(-1).sum() for stream in streams], float)
     rate = mean_of(alarms)
     note = f"{int(alarms.sum())} in {count} worlds, detectors calibrated anew for each"
-    return _row(f"none: false alarms in {DAYS} days on fresh noise, at most 1", None, rate, rate.value <= 1, time.monotonic() - began, note)
+    return row(f"none: false alarms in {DAYS} days on fresh noise, at most 1", rate, holds=rate.value <= 1, note=note)
 
 
 def _student_rows(clocks: Clocks, params, lessons: int) -> Iterator[dict[str, Any]]:
     """A fleet of students, two of each reading and temperature, taught in one program; the best on some fresh worlds is judged
     on others."""
-    began = time.monotonic()
     agent, distiller = clocks.agent, clocks.distiller
     numbers = {
         "reading": jnp.repeat(jnp.array([0.0, 0.0, 1.0]), 2),
@@ -161,30 +158,12 @@ def _student_rows(clocks: Clocks, params, lessons: int) -> Iterator[dict[str, An
     best = int(np.argmin([cost.mean() for cost in in_fresh_worlds(clocks.tuner, agent, students, choosing)]))
     chosen = students[best][1]
     verdict = judge(*in_fresh_worlds(clocks.tuner, agent, [students[best], (agent.policy, params)], judging))
-    seconds = time.monotonic() - began
-    bound = 100 * float(verdict.bound)
-    estimate = Estimate(100 * float(verdict.ratio), np.nan, bound)
-    yield _row("student: at most 1% dearer, %", None, estimate, bool(verdict.promoted), seconds, verdict.reason())
+    dearer = Estimate(float(verdict.ratio), np.nan, float(verdict.bound)).times(100)
+    yield row("student: at most 1% dearer, %", dearer, holds=verdict.promoted, note=verdict.reason())
     ratio = distiller.parameter_ratio(agent)
-    yield _row("student: share of the teacher's parameters", None, Estimate(ratio, np.nan, np.nan), ratio <= SHARE, seconds)
+    yield row("student: share of the teacher's parameters", ratio, holds=ratio <= SHARE)
     for batch in (1, 1024):
         times = [decision_seconds(policy, own, example(agent), batch) for policy, own in ((agent.policy, params), (distiller.student, chosen))]
         note = f"{1e6 * times[0]:.0f} and {1e6 * times[1]:.0f} microseconds"
-        faster = Estimate(times[0] / times[1], np.nan, np.nan)
-        yield _row(f"student: times faster, {batch} decisions at once", None, faster, times[1] < times[0], seconds, note)
-
-
-def _row(
-    claim: str, paper: float | None, estimate: Estimate, holds: bool | None, seconds: float, note: str = ""
-) -> dict[str, Any]:
-    """A row; `holds` is None where a number is only told."""
-    return {
-        "claim": claim,
-        "paper": paper,
-        "ours": estimate.value,
-        "interval": [None if np.isnan(end) else end for end in estimate.interval],
-        "holds": None if holds is None else bool(holds),
-        "verdict": "" if holds is None else "holds" if holds else "does not hold",
-        "note": note,
-        "seconds": seconds,
-    }
+        faster = times[0] / times[1]
+        yield row(f"student: times faster, {batch} decisions at once", faster, holds=faster > 1, note=note)

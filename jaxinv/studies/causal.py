@@ -5,7 +5,7 @@ open to change: `causal_store`, whose demand is a structural causal model, and f
 """
 
 import dataclasses
-import time
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,9 +24,10 @@ from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import Episodes
-from jaxinv.evaluation.statistics import mean_of
+from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.policies.rules import make_rule
 from jaxinv.studies import causal_drift
+from jaxinv.studies.rows import row
 
 LEVEL = 1.3
 """Base-stock level of the policy that is logged, in typical demand over the coverage of an order."""
@@ -106,7 +107,7 @@ class Bench:
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, seconds}`, one by one.
+    """Rows (`studies.rows`), one by one.
 
     Args:
       quick: fewer and shorter logs.
@@ -117,19 +118,8 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             raise unknown("part of the causal study", part, PARTS)
     bench = Bench(Size.quick() if quick else Size())
     for part in parts or PARTS:
-        began = time.monotonic()
         for claim, ours, interval, holds, note in PARTS[part](bench):
-            yield {
-                "claim": f"{part}: {claim}",
-                "paper": None,
-                "ours": float(ours),
-                "interval": None if interval is None else [float(end) for end in interval],
-                "holds": None if holds is None else bool(holds),
-                "verdict": {None: "", True: "holds", False: "fails"}[None if holds is None else bool(holds)],
-                "note": note,
-                "seconds": time.monotonic() - began,
-            }
-            began = time.monotonic()
+            yield row(f"{part}: {claim}", Estimate(ours, *(interval or (math.nan, math.nan))), holds=holds, note=note)
 
 
 def replay(bench: Bench) -> Iterator[tuple]:

@@ -11,7 +11,6 @@ published ones. What differs from the published runs is said in `jaxinv.envs.dee
 """
 
 import dataclasses
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.rollout import BATCH
+from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.policies.rules import BaseStock
@@ -42,6 +42,7 @@ from jaxinv.studies.deepstock_search import (
     costs_on_test,
     training_alone,
 )
+from jaxinv.studies.rows import row
 
 FORMS = ("none", "base")
 
@@ -52,6 +53,8 @@ FEW = 5
 """Trials after which a method is said to be easy to tune or not."""
 
 RESAMPLES = 2000
+
+SOURCE = "DeepStock (seed 003); methods A.5 to A.7"
 
 PRINTED = {
     (1, "optimum"): 0.8592, (4, "optimum"): 2.3580,
@@ -89,7 +92,7 @@ QUICK = Size(trials=6, seeds=3, updates=0.1, settings=(1, 2), skus=(5, 20), days
 
 
 def run(quick: bool = False, parts: Sequence[str] = (), size: Size | None = None) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}`, those of a search with its `curve`.
+    """Rows (`studies.rows`), those of a search with its `curve`.
 
     Args:
       quick: fewer trials, updates and settings.
@@ -129,47 +132,43 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 
 def _setting(setting: int, size: Size, search: Search):
     """Yields the rows of a setting as they come; returns base against none of each method, and the rows about them."""
-    began = time.monotonic()
     preset = DeepStock(setting=setting)
     plain = preset.build()
     problem = of_one_size(plain, SIZE)
     best = best_known(preset, problem)
     bootstrap = Bootstrap(size.seeds, len(best))
     name = "optimum" if setting in (1, 4) else "best level by the feature"
-    yield _printed(setting, "optimum", f"setting {setting}, {name}: test loss", best, bootstrap, began)
+    yield _printed(setting, "optimum", f"setting {setting}, {name}: test loss", best, bootstrap)
     if setting in (2, 3):
-        began = time.monotonic()
         knowing = best_known(preset, problem, knowing_law=True)
         note = "knows phi, base and sigma of each trajectory, which no policy of the study sees"
-        yield _printed(setting, "", f"setting {setting}, best level by the law: test loss", knowing, bootstrap, began, note)
+        yield _printed(setting, "", f"setting {setting}, best level by the law: test loss", knowing, bootstrap, note)
     for rule in ("linear", "constant"):
-        began = time.monotonic()
         costs, numbers = tuned_rule(problem, rule)
-        yield _printed(setting, rule, f"setting {setting}, {rule} base-stock: test loss", costs, bootstrap, began, numbers)
+        yield _printed(setting, rule, f"setting {setting}, {rule} base-stock: test loss", costs, bootstrap, numbers)
         gap = costs.mean() / best.mean() - 1, bootstrap.means(costs) / bootstrap.means(best) - 1
-        yield _row(f"setting {setting}, {rule} base-stock: gap, %", *gap, began=began)
+        yield _in_percent(f"setting {setting}, {rule} base-stock: gap, %", *gap)
 
     tuned: dict[tuple[str, str], Tuned] = {}
     for method in METHODS:
         for form in FORMS:
-            began = time.monotonic()
             result = search.tune(method.lasting(size.updates), form, problem, jax.random.key(0))
             tuned[method.name, form] = result
             gap = bootstrap.medians(result.seeds.test, best)
             told = ", ".join(f"{key}={value:.3g}" for key, value in result.points[result.best].items())
-            row = _row(f"setting {setting}, {method.name} {form}: gap, %", *gap, began=began, note=told)
-            yield {**row, "of": (setting, method.name, form), "curve": curve(result.trials, best)}
+            found = _in_percent(f"setting {setting}, {method.name} {form}: gap, %", *gap, note=told)
+            yield {**found, "of": (setting, method.name, form), "curve": curve(result.trials, best)}
     changes, rows = {}, []
     for method in METHODS:
         pair = [tuned[method.name, form] for form in FORMS]
         changes[method.name] = change = _change([one.seeds for one in pair], bootstrap)
         what = f"setting {setting}, {method.name}: base against none"
-        rows.append(_row(f"{what}, loss of the tuned policy, %", *change, below=True))
-        rows.append(_row(f"{what}, loss after {FEW} trials, %", *_few([one.trials for one in pair]), below=True))
+        rows.append(_in_percent(f"{what}, loss of the tuned policy, %", *change, below=True))
+        rows.append(_in_percent(f"{what}, loss after {FEW} trials, %", *_few([one.trials for one in pair]), below=True))
     ds, others = tuned["DS", "base"], [tuned[name, "base"] for name in ("DDPG", "PPO")]
     for name, other in zip(("DDPG", "PPO"), others):
         against = _change([ds.seeds, other.seeds], bootstrap)
-        rows.append(_row(f"setting {setting}, base: {name} against DS, loss of the tuned policy, %", *against, below=True))
+        rows.append(_in_percent(f"setting {setting}, base: {name} against DS, loss of the tuned policy, %", *against, below=True))
     return changes, rows
 
 
@@ -244,7 +243,7 @@ def _over_settings(changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for method in METHODS:
         values, resampled = zip(*[change[method.name] for change in changes])
         claim = f"{method.name}: base against none, loss of the tuned policy, mean of {len(changes)} settings, %"
-        yield _row(claim, np.mean(values), np.mean(resampled, 0), below=True)
+        yield _in_percent(claim, np.mean(values), np.mean(resampled, 0), below=True)
 
 
 # --- setting 4: many SKUs or many days ------------------------------------------------------------------
@@ -258,7 +257,6 @@ def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
     for days in size.days:
         config = dataclasses.replace(method.config, rollout=days, envs=most)
         for skus in size.skus:
-            began = time.monotonic()
             preset = DeepStock(setting=4, training=skus, horizon=days)
             problem = of_one_size(preset.build(), most)
             drawn = [point for point in method.trials(points) for _ in range(seeds)]
@@ -269,7 +267,7 @@ def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
             found[skus, days] = gap = Bootstrap(seeds, len(reference)).medians(test, reference)
             paper = FIVE_SKUS if (skus, days) == (5, 129) else None
             note = f"learning_rate={drawn[best * seeds]['learning_rate']:.3g}, {START}={drawn[best * seeds][START]:.3g}"
-            yield _row(f"setting 4, DS base, n={skus}, T={days}: gap, %", *gap, began=began, note=note, paper=paper)
+            yield _in_percent(f"setting 4, DS base, n={skus}, T={days}: gap, %", *gap, note=note, paper=paper)
 
     def between(pairs):
         """The mean difference of gaps, in percentage points."""
@@ -279,45 +277,36 @@ def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
     few, many = min(size.skus), most
     short, long = min(size.days), max(size.days)
     more_skus = between([((few, days), (many, days)) for days in size.days])
-    yield _row(f"setting 4, DS base: gap at n={many} less that at n={few}, points", *more_skus, below=True)
+    yield _in_percent(f"setting 4, DS base: gap at n={many} less that at n={few}, points", *more_skus, below=True)
     more_days = between([((skus, short), (skus, long)) for skus in size.skus])
     note = "the claim is that it does not fall"
-    yield _row(f"setting 4, DS base: gap at T={long} less that at T={short}, points", *more_days, below=False, note=note)
+    yield _in_percent(f"setting 4, DS base: gap at T={long} less that at T={short}, points", *more_days, below=False, note=note)
 
 
 # --- rows -----------------------------------------------------------------------------------------------
 
 
-def _printed(setting, what, claim, costs, bootstrap, began, note="") -> dict[str, Any]:
+def _printed(setting, what, claim, costs, bootstrap, note="") -> dict[str, Any]:
     """A test loss, beside the one that is printed where there is one; it holds within the error of the test trajectories."""
-    paper = PRINTED.get((setting, what))
-    row = _row(claim, costs.mean(), bootstrap.means(costs), began=began, note=note, paper=paper, unit=1.0)
-    if paper is not None:
-        spread = 1.96 * costs.std() / np.sqrt(len(costs))
-        row["holds"] = bool(abs(row["ours"] - paper) <= spread)
-        row["verdict"] = "within error" if row["holds"] else "differs"
-    return row
+    paper, ours = PRINTED.get((setting, what)), _estimate(costs.mean(), bootstrap.means(costs))
+    if paper is None:
+        return row(claim, ours, note=note, source=SOURCE)
+    spread = 1.96 * costs.std() / np.sqrt(len(costs))
+    holds = abs(ours.value - paper) <= spread
+    verdict = "within error" if holds else "differs"
+    return row(claim, ours, holds=holds, reference=paper, verdict=verdict, note=note, source=SOURCE)
 
 
-def _row(
-    claim: str, value: float, resampled: np.ndarray, *, below: bool | None = None, paper: float | None = None,
-    began: float | None = None, note: str = "", unit: float = 100.0,
-) -> dict[str, Any]:  # fmt: skip
-    """A row of the study.
+def _in_percent(claim: str, value: float, resampled: np.ndarray, *, below: bool | None = None, note: str = "", paper=None):
+    """A row of a number and it in each resample.
 
     Args:
       below: the claim is that the number is below 0 (True: all of its interval is), or that it is not (False: not all is).
     """
-    low, high = (unit * float(end) for end in np.quantile(resampled, (0.025, 0.975)))
-    holds = None if below is None else (high < 0) == below
-    return {
-        "claim": claim,
-        "paper": paper,
-        "ours": unit * float(value),
-        "interval": [low, high],
-        "holds": holds,
-        "verdict": "measured" if holds is None else "holds" if holds else "does not hold",
-        "note": note,
-        "source": "DeepStock (seed 003); methods A.5 to A.7",
-        "seconds": 0.0 if began is None else time.monotonic() - began,
-    }
+    ours = _estimate(value, resampled).times(100)
+    holds = None if below is None else (ours.high < 0) == below
+    return row(claim, ours, holds=holds, reference=paper, note=note, source=SOURCE)
+
+
+def _estimate(value: float, resampled: np.ndarray) -> Estimate:
+    return Estimate(float(value), *(float(end) for end in np.quantile(resampled, (0.025, 0.975))))

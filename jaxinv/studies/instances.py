@@ -6,7 +6,6 @@ standard errors of both.
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure as measure_paths
 from jaxinv.evaluation.simulate import simulate
+from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact import Enumeration, enumerate_states
 from jaxinv.exact.clark_scarf import solve_serial_normal
@@ -30,6 +30,7 @@ from jaxinv.instances.networks import STERMAN
 from jaxinv.instances.perishable import DISCOUNT, PERIODS, WARM_UP
 from jaxinv.policies.rules import AnchorAndAdjust, make_rule
 from jaxinv.studies import deepstock_optimum
+from jaxinv.studies.rows import row
 
 PUBLISHED_PATHS = 10_000
 """Paths that the perishable returns were averaged over in print."""
@@ -77,7 +78,7 @@ class Bench:
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}` of all instances, one by one.
+    """Rows (`studies.rows`) of all instances, one by one.
 
     Args:
       quick: without the instances that take minutes.
@@ -89,11 +90,10 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             continue
         bench = Bench(instance)
         for claim, published in instance.published.items():
-            began = time.monotonic()
             measured = measure(bench, claim)
             if claim.endswith(" return"):  # averages of simulated paths, in print too
                 published = dataclasses.replace(published, error=published.error + 1.96 * return_error(bench))
-            yield _row(instance, claim, published, measured, time.monotonic() - began)
+            yield _row(instance, claim, published, measured)
 
 
 def measure(bench: Bench, claim: str) -> Measured:
@@ -106,24 +106,22 @@ def measure(bench: Bench, claim: str) -> Measured:
     return MEASURES[claim](bench)
 
 
-def _row(instance: Instance, claim: str, published: Published, measured: Measured, seconds: float) -> dict[str, Any]:
+def _row(instance: Instance, claim: str, published: Published, measured: Measured) -> dict[str, Any]:
     spread = 1.96 * measured.error
     difference = abs(measured.value - published.value)
     allowed = published.error + spread
     verdict = "reproduced" if difference <= published.error else "within error" if difference <= allowed else "differs"
     if verdict == "differs" and published.excuse:
         verdict = "not reproducible"
-    return {
-        "claim": f"{instance.name}: {claim}",
-        "paper": published.value,
-        "ours": measured.value,
-        "interval": [measured.value - spread, measured.value + spread],
-        "holds": difference <= allowed,
-        "verdict": verdict,
-        "note": published.excuse if verdict == "not reproducible" else "",
-        "source": instance.source,
-        "seconds": seconds,
-    }
+    return row(
+        f"{instance.name}: {claim}",
+        Estimate(measured.value, measured.value - spread, measured.value + spread),
+        holds=difference <= allowed,
+        reference=published.value,
+        verdict=verdict,
+        note=published.excuse if verdict == "not reproducible" else "",
+        source=instance.source,
+    )
 
 
 # --- measures ---------------------------------------------------------------------------------------

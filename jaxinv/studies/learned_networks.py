@@ -5,8 +5,6 @@ published PPO, each paired on the same noise, orders in whole units where the in
 Favorita's weekly sales as a further part adds the profits of one store (`favorita`) and of three warehouses with 21 stores.
 """
 
-import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
 from jaxinv.instances import instances_of
 from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
+from jaxinv.studies.rows import row
 
 SETTING = DiffSimConfig(
     updates=1600, envs=256, rollout=50, encoder="none", hidden=(64, 64), learning_rate=2e-3
@@ -75,7 +74,7 @@ class Size:
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}`, one by one.
+    """Rows (`studies.rows`), one by one.
 
     Args:
       quick: one seed, a short training, and few of the rows.
@@ -88,10 +87,10 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             raise unknown("part, and no file or folder,", name, PARTS)
     size = Size(quick)
     for name in names or ([] if files else PARTS):
-        yield from _timed(PARTS[name](size))
+        yield from PARTS[name](size)
     for file in files:
-        yield from _timed(favorita(size, file))
-        yield from _timed(favorita_network(size, file))
+        yield from favorita(size, file)
+        yield from favorita_network(size, file)
 
 
 def serial(size: Size) -> Iterator[dict[str, Any]]:
@@ -111,19 +110,20 @@ def dual_sourcing(size: Size) -> Iterator[dict[str, Any]]:
 def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
     """Two rows an instance: beside the published learner, and beside the rule tuned here."""
     source = "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
-    for row in (1, 9) if size.quick else KAYNOV_PPO:
-        problem = preset("one_warehouse_many_stores")(**KAYNOV[row]).build()
+    for number in (1, 9) if size.quick else KAYNOV_PPO:
+        problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
         learned = learn(problem, size.of(SETTING), size.seeds)
         tuned = tune(problem, rule_for(problem, "echelon_base_stock"), _key(1), size.tuning)
         (rule,) = contestants_of({"echelon_base_stock": tuned})
         costs, rival = _costs(problem, learned), _costs(problem, [rule])
         total = mean_of(costs).times(problem.horizon)
-        printed = KAYNOV_PPO[row]
-        yield _row(f"row {row}: cost of 100 periods, below PPO in print", printed, total, total.high < printed, source)
+        printed = KAYNOV_PPO[number]
+        claim = f"row {number}: cost of 100 periods, below PPO in print"
+        yield row(claim, total, holds=total.high < printed, reference=printed, source=source)
         change = relative_difference(costs, rival[0]).times(100)
-        note = f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print {KAYNOV_COSTS[row][0]}"
+        note = f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print {KAYNOV_COSTS[number][0]}"
         holds = change.high < NO_WORSE
-        yield _row(f"row {row}: % above tuned echelon base-stock", None, change, holds, source, note)
+        yield row(f"row {number}: % above tuned echelon base-stock", change, holds=holds, note=note, source=source)
 
 
 def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
@@ -163,7 +163,8 @@ def beside_optimum(
     ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap))
     note = f"gap {100 * gap.value:.3f}% [{100 * gap.low:.3f}, {100 * gap.high:.3f}], at most {allowed}%"
     optimum = solution.average_cost + constant
-    return _row(f"{name}: learned cost beside the optimum", optimum, ours, 100 * gap.high <= allowed, source, note)
+    claim = f"{name}: learned cost beside the optimum"
+    return row(claim, ours, holds=100 * gap.high <= allowed, reference=optimum, note=note, source=source)
 
 
 def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None) -> list[Contestant]:
@@ -182,17 +183,18 @@ def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequ
     """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies, each on the test weeks."""
     source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
     clairvoyant = -unavoidable_cost(problem, _key(3), PATHS)
-    yield _row(f"{name}: profit of the clairvoyant", None, mean_of(clairvoyant), None, source, "sells all demand from no stock")
+    note = "sells all demand from no stock"
+    yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant), note=note, source=source)
     best = None
     for rule in rules:
         tuned = tune(problem, rule_for(problem, rule), _key(1), budget, method)
         profit = -_costs(problem, contestants_of({rule: tuned}))
         best = profit if best is None or profit.mean() > best.mean() else best
-        yield _row(f"{name}: profit of {rule}", None, mean_of(profit), None, source, _share(profit, clairvoyant))
+        yield row(f"{name}: profit of {rule}", mean_of(profit), note=_share(profit, clairvoyant), source=source)
     profit = -_costs(problem, learned)
     more = relative_difference(profit, best[0])
     note = f"{_share(profit, clairvoyant)}; {100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
-    yield _row(f"{name}: profit of diffsim, above the best rule", None, mean_of(profit), more.low > 0, source, note)
+    yield row(f"{name}: profit of diffsim, above the best rule", mean_of(profit), holds=more.low > 0, note=note, source=source)
 
 
 def _share(profit, clairvoyant) -> str:
@@ -209,24 +211,3 @@ def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
 def _key(stream: int) -> jax.Array:
     """Keys of training, tuning, validation and judging: streams 0 to 3."""
     return jax.random.fold_in(jax.random.key(0), stream)
-
-
-def _row(claim: str, paper: float | None, ours: Estimate, holds: bool | None, source: str, note: str = "") -> dict[str, Any]:
-    """A row; `holds` is None where a number is only told."""
-    return {
-        "claim": claim,
-        "paper": paper,
-        "ours": ours.value,
-        "interval": None if math.isnan(ours.low) else list(ours.interval),
-        "holds": None if holds is None else bool(holds),
-        "verdict": "" if holds is None else "holds" if holds else "fails",
-        "note": note,
-        "source": source,
-    }
-
-
-def _timed(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    began = time.monotonic()
-    for row in rows:
-        yield {**row, "seconds": time.monotonic() - began}
-        began = time.monotonic()

@@ -5,7 +5,6 @@ what to order up to) and `none` (what to order) stand beside each other: the cla
 method better. Instances too large to solve are held against the best costs in print.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
+from jaxinv.studies.rows import row
 
 SHORTAGES, LAWS, LEAD_TIMES = (4, 9, 19, 39), ("poisson", "geometric"), (1, 2, 3, 4)
 """The 32 instances of Zipkin (2008), table 3."""
@@ -73,7 +73,7 @@ class Cell(NamedTuple):
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}`: each instance, then each learner.
+    """Rows (`studies.rows`): each instance, then each learner.
 
     Args:
       quick: two instances and one seed a learner.
@@ -94,40 +94,43 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
     """One learner in one form on all instances."""
     seeds, lead_times, shortages = (1, (2,), (9,)) if quick else (SEEDS, LEAD_TIMES, SHORTAGES)
-    gaps, began = [], time.monotonic()
+    gaps = []
     for lead_time in lead_times:
         for law in LAWS:
             cells = [Cell(law, shortage, lead_time) for shortage in shortages]
-            for cell, policies, seconds in train(learner, form, cells, seeds):
+            for cell, policies in train(learner, form, cells, seeds):
                 gaps.append([100 * gap for gap in optimality_gaps(cell, policies)])
                 spread = Estimate(float(np.mean(gaps[-1])), min(gaps[-1]), max(gaps[-1]))
-                yield _row(f"{learner}, form {form}, {cell}: gap, %", spread, None, seconds)
+                yield row(f"{learner}, form {form}, {cell}: gap, %", spread)
     target = TARGETS[learner] if form == "base" else Target(None, None)
     what = f"{learner}, form {form}, {len(gaps)} instances, {seeds} seed{'s' * (seeds > 1)}"
-    seconds, worst = time.monotonic() - began, float(np.max(gaps))
-    yield _row(f"{what}: mean gap, %", mean_of(np.ravel(gaps)), target.mean, seconds)
-    yield _row(f"{what}: worst gap, %", Estimate(worst, worst, worst), target.worst, seconds)
+    yield _at_most(f"{what}: mean gap, %", mean_of(np.ravel(gaps)), target.mean)
+    yield _at_most(f"{what}: worst gap, %", Estimate(float(np.max(gaps)), np.nan, np.nan), target.worst)
 
 
 def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
     """Differentiable simulation where states are too many to solve, or nearly."""
     for lead_time in (5,) if quick else (5, 6):
         cell = Cell("poisson", 4, lead_time)
-        ((_, policies, seconds),) = train("diffsim", "base", [cell], LONG_SEEDS)
+        ((_, policies),) = train("diffsim", "base", [cell], LONG_SEEDS)
         gaps = [100 * gap for gap in optimality_gaps(cell, policies)]
-        yield _row(f"diffsim, {cell}: gap, %", Estimate(float(np.mean(gaps)), min(gaps), max(gaps)), LONG_GAP, seconds)
+        yield _at_most(f"diffsim, {cell}: gap, %", Estimate(float(np.mean(gaps)), min(gaps), max(gaps)), LONG_GAP)
     for lead_time, printed in {} if quick else BEST_KNOWN.items():
         cells = [Cell("poisson", shortage, lead_time) for shortage in printed]
-        for cell, policies, seconds in train("diffsim", "base", cells, LONG_SEEDS):
+        for cell, policies in train("diffsim", "base", cells, LONG_SEEDS):
             cost = mean_of(np.stack([costs(cell, policy) for policy in policies]))
-            yield _row(f"diffsim, {cell}: cost", cost, printed[cell.shortage], seconds, "DynaPlex run logs: deep controlled learning")
+            best = printed[cell.shortage]
+            source = "DynaPlex run logs: deep controlled learning"
+            yield row(f"diffsim, {cell}: cost", cost, holds=cost.low <= best, reference=best, source=source)
 
 
-def train(
-    learner: str, form: str, cells: Sequence[Cell], seeds: int
-) -> Iterator[tuple[Cell, list[Contestant], float]]:
-    """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`, and its seconds."""
-    began, key = time.monotonic(), jax.random.key(0)
+def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
+    return row(claim, ours, holds=None if bound is None else ours.value <= bound, reference=bound)
+
+
+def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterator[tuple[Cell, list[Contestant]]]:
+    """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`."""
+    key = jax.random.key(0)
     config = replace(suited(learner, "lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
     agent = stack_agents([AGENTS[learner][1].create(problem, config) for problem in problems], seeds, own_worlds=True)
@@ -135,10 +138,9 @@ def train(
     validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
     trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)
     state = trainer.train(jnp.tile(jax.random.split(key, seeds), len(cells)), config.updates)
-    seconds = (time.monotonic() - began) / len(cells)
     for number, cell in enumerate(cells):
         runs = range(number * seeds, (number + 1) * seeds)
-        yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs], seconds
+        yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs]
 
 
 def optimality_gaps(cell: Cell, policies: Sequence[Contestant]) -> list[float]:
@@ -164,19 +166,3 @@ def costs(cell: Cell, policy: Contestant) -> np.ndarray:
 
 def _problem(cell: Cell) -> Problem:
     return LostSales(demand=cell.law, lead_time=cell.lead_time, shortage_cost=float(cell.shortage)).build()
-
-
-def _row(claim: str, ours: Estimate, bound: float | None, seconds: float, source: str = "") -> dict[str, Any]:
-    """A row whose claim is that ours is at most the bound; where costs are in print, within the error of ours."""
-    holds = None if bound is None else (ours.low if source else ours.value) <= bound
-    return {
-        "claim": claim,
-        "paper": bound,
-        "ours": ours.value,
-        "interval": list(ours.interval),
-        "holds": holds,
-        "verdict": "" if holds is None else "at most that" if holds else "above it",
-        "note": "",
-        "source": source,
-        "seconds": seconds,
-    }

@@ -6,7 +6,6 @@ the same held-out paths; the reference point is a tenth of the range beyond the 
 """
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +34,7 @@ from jaxinv.evaluation.pareto import (
 from jaxinv.evaluation.rollout import take_instances
 from jaxinv.exact import solve
 from jaxinv.report.figures import save_fronts
+from jaxinv.studies.rows import row
 
 BAR = 0.97
 """Hypervolume that one model has to reach, as a share of the others'."""
@@ -84,7 +84,7 @@ def small_cross_border(skus: int) -> Problem:
 
 
 def run(quick: bool = False, parts: Sequence[str] = (), folder: Path = Path("runs/pareto")) -> Iterator[dict[str, Any]]:
-    """Rows `{claim, paper, ours, interval, holds, verdict, note, source, seconds}`.
+    """Rows (`studies.rows`).
 
     Args:
       quick: smaller networks, trained more briefly.
@@ -101,7 +101,6 @@ def run(quick: bool = False, parts: Sequence[str] = (), folder: Path = Path("run
 
 def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of one network."""
-    began = time.monotonic()
     problem, key = case.problem(), jax.random.key(1)
     names = objectives_of(problem.env.topology)
     wanted = lattice(len(names), case.divisions)
@@ -115,35 +114,23 @@ def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
         f"{_worst(wanted, ours, apart)}; figure {folder / name}.png"
     )
 
-    def row(claim, bar, estimate, holds):
-        nonlocal began
-        before, began = began, time.monotonic()
-        return {
-            "claim": f"{name}: {claim}",
-            "paper": bar,
-            "ours": estimate.value,
-            "interval": list(estimate.interval),
-            "holds": bool(holds),
-            "verdict": "holds" if holds else "fails",
-            "note": note,
-            "source": "methods D.2, F.9",
-            "seconds": began - before,
-        }
+    def judged(claim, bar, estimate, holds):
+        return row(f"{name}: {claim}", estimate, holds=holds, reference=bar, note=note, source="methods D.2, F.9")
 
     ratio = hypervolume_ratio(ours.costs, apart.costs, nadir(apart.points))
-    yield row("hypervolume of one policy over policies trained apart", BAR, ratio, ratio.low >= BAR)
+    yield judged("hypervolume of one policy over policies trained apart", BAR, ratio, ratio.low >= BAR)
     if case.optimal:
         optimal = measured(problem, solve_apart(problem, wanted), key, PATHS)
         fronts["optimum"] = optimal.points
         ratio = hypervolume_ratio(ours.costs, optimal.costs, nadir(optimal.points))
-        yield row("hypervolume of one policy over the optimum", BAR, ratio, ratio.low >= BAR)
+        yield judged("hypervolume of one policy over the optimum", BAR, ratio, ratio.low >= BAR)
         ratio = hypervolume_ratio(apart.costs, optimal.costs, nadir(optimal.points))
-        yield row("hypervolume of policies trained apart over the optimum", BAR, ratio, ratio.low >= BAR)
+        yield judged("hypervolume of policies trained apart over the optimum", BAR, ratio, ratio.low >= BAR)
     point = at_service(problem, one, SERVICE, jax.random.key(2), paths=PATHS)
     reached = measured(problem, [point.contestant], key, PATHS).fill_rate(0)
     save_fronts(folder / f"{name}.png", names, fronts, f"{name}: cost of each objective a period")
     near = reached.low - NEAR <= SERVICE <= reached.high + NEAR
-    yield row("fill rate on fresh demand where 95% is asked for, within half a point", SERVICE, reached, near)
+    yield judged("fill rate on fresh demand where 95% is asked for, within half a point", SERVICE, reached, near)
 
 
 def train_conditioned(problem: Problem, config: DiffSimConfig) -> Contestant:
