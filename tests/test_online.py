@@ -157,7 +157,7 @@ def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
 
 
 def test_each_change_is_heard_by_its_own_detector(quick_compilation):
-    names, start = ("none", "demand_step", "lead_time", "promotion_burst"), 63
+    names, start = ("none", "demand_step", "lead_time", "promotion_burst", "outage"), 63
     problem = CrossBorder(skus=16, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build()
     problem = changeable(problem, names)
     streams = side_by_side(problem, names, start, 140, jax.random.key(1))
@@ -170,6 +170,7 @@ def test_each_change_is_heard_by_its_own_detector(quick_compilation):
     assert 0 <= demand[1] <= 28 and np.all(np.isnan([supplies[1], transfers[1]]))
     assert 0 <= supplies[2] <= 28 and 0 <= transfers[2] <= 28 and np.isnan(demand[2])
     assert -28 <= calendar[3] <= 0  # a promotion is announced as many days ahead
+    assert 0 <= supplies[4] <= 21 and np.isnan(transfers[4])
 
 
 def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compilation):

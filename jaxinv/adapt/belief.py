@@ -12,6 +12,8 @@ detectors (`jaxinv.adapt.watch`):
 A belief is also a change of the world (`Belief.believed`): what a policy is retrained in, the second part of equation 10.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,15 +81,15 @@ class Belief:
         """
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
         days = demand.shape[0]
-        level, before, step, growth, error = fit(calm.index(demand, known))
+        course = fit(calm.index(demand, known))
         told = jnp.isfinite(heard[DEMAND])
         found = self.replace(
             heard=heard,
-            level=jnp.where(told, level, self.level),
-            before=jnp.where(told, before, self.before),
-            changed=jnp.where(told & (step > 0), day + 1.0 - days + step, -jnp.inf),
-            growth=jnp.where(told, growth, self.growth),
-            error=jnp.where(told, error, self.error),
+            level=jnp.where(told, course.level, self.level),
+            before=jnp.where(told, course.before, self.before),
+            changed=jnp.where(told & (course.step > 0), day + 1.0 - days + course.step, -jnp.inf),
+            growth=jnp.where(told, course.growth, self.growth),
+            error=jnp.where(told, course.error, self.error),
             burst=jnp.where(jnp.isfinite(heard[CALENDAR]), 1.0, 0.0),
         )
         if shipments is None:
@@ -150,9 +152,18 @@ def _longer(params: InstanceParams, delay: jax.Array, longest: int) -> InstanceP
     return params.replace(lead_time=jnp.where(delay == 0, params.lead_time, lead_time))
 
 
-def fit(index: jax.Array) -> tuple[jax.Array, ...]:
-    """The course of an index `[T]`: its level now, that before a step, the row of the step (0: none), growth a row relative
-    to the level, and the relative standard error of the level."""
+class Course(NamedTuple):
+    """Of an index over some days, numbers `[]`."""
+
+    level: jax.Array  # now
+    before: jax.Array  # the step; the level where there is none
+    step: jax.Array  # row of its first day; 0 where there is none
+    growth: jax.Array  # a row, relative to the level
+    error: jax.Array  # relative standard error of the level
+
+
+def fit(index: jax.Array) -> Course:
+    """The course of an index `[T]`: flat, one step, or a line."""
     days = index.shape[0]
     rows = jnp.arange(days)
     mean = index.mean()
@@ -175,7 +186,7 @@ def fit(index: jax.Array) -> tuple[jax.Array, ...]:
     before = jnp.where(kind == 1, jnp.maximum(early[best], 0.2), level)
     counted = jnp.where(kind == 1, days - count[best], days)
     growth = jnp.where(kind == 2, slope / level, 0.0)
-    return level, before, jnp.where(kind == 1, best + 1, 0), growth, jnp.sqrt(variance / counted) / level
+    return Course(level, before, jnp.where(kind == 1, best + 1, 0), growth, jnp.sqrt(variance / counted) / level)
 
 
 def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.Array) -> jax.Array:
