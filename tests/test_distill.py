@@ -7,16 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxinv.adapt import distill
 from jaxinv.adapt.distill import SHARE, Distiller, Lesson, StudentConfig, check_pair, example, teach_fleet, value_at
 from jaxinv.adapt.gate import MARGIN, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent
 from jaxinv.agents.ppo import LEVELS, PPO, nearest_level
 from jaxinv.envs.presets import DualSourcing
 from jaxinv.errors import UserError
+from jaxinv.nets.actor_critic import Decision
 from jaxinv.policies.decode import factor
 from test_online import DAYS, BATCH_SIZE, TINY, setting
 
 SMALL = StudentConfig(features=4, hidden=(4,), learning_rate=0.02)
+
+
+def test_equation_9_by_hand(quick_compilation, monkeypatch):
+    """On two levels of value 0 and 1 for the teacher, and 1 and 3 for the student."""
+    agent, params = setting()[1:3]
+    distiller = Distiller.create(agent, SMALL)
+    told, said = [
+        Decision(mean=jnp.zeros(1), log_deviation=jnp.zeros(1), q=jnp.array([[0.0, 1.0]])),
+        Decision(mean=jnp.zeros(1), log_deviation=jnp.zeros(1), q=jnp.array([[1.0, 3.0]])),
+    ]
+    monkeypatch.setattr(distill, "_decide", lambda policy, params, lesson: (told if policy is distiller.teacher else said, None))
+    read = iter([jnp.float32(5.0), jnp.float32(2.0)])  # of the teacher's values, the student's action and its own
+    monkeypatch.setattr(distill, "value_at", lambda q, raw: next(read))
+    numbers = {"temperature": jnp.float32(2.0), "kl_weight": jnp.float32(0.0)}
+    for reading, expected in ((0.0, (np.exp(0) * 1 + np.exp(1 / (0.501 * 2)) * 4) / (1 + np.exp(1 / (0.501 * 2)))), (1.0, 9.0)):
+        read = iter([jnp.float32(5.0), jnp.float32(2.0)])
+        own = distiller.replace(numbers=distiller.numbers | numbers | {"reading": jnp.float32(reading)})
+        loss, metrics = own.loss(None, None, None)
+        assert float(loss) == pytest.approx(expected, rel=1e-3) == float(metrics["equation_9"])
 
 
 @pytest.mark.slow

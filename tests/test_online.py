@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from jaxinv.adapt.belief import Belief, fit, later
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
 from jaxinv.adapt.streams import Streams, changeable, side_by_side
 from jaxinv.adapt.watch import DEMAND, KINDS, WARM_UP, Calm, Watch, announced
 from jaxinv.agents.ppo import PPO, PPOConfig
+from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
@@ -150,10 +151,17 @@ def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
     known = announced(problem.env, world.signals)[:DAYS]
     quiet = Belief.none(problem.env.topology.edges)
     no, demand = jnp.zeros(len(KINDS), bool), jnp.arange(len(KINDS)) == DEMAND
-    assert same(quiet.follow(no, jnp.float32(99.0), calm(), doubled, known, None), quiet) and not quiet.differs(quiet)
-    belief = quiet.follow(demand, jnp.float32(99.0), calm(), doubled, known, None)
+
+    def follow(belief, alarm, planned=False, day=99.0):
+        return belief.follow(alarm, jnp.bool_(planned), jnp.float32(day), calm(), doubled, known, None)
+
+    assert same(follow(quiet, no), quiet) and not quiet.differs(quiet)
+    belief = follow(quiet, demand)
     assert float(belief.heard[0]) == 99 and float(belief.changed) == 100 - DAYS + 9
     assert float(belief.factor) == pytest.approx(2, rel=0.15) and belief.differs(quiet) and not np.any(belief.delay)
+    planned = follow(quiet, no, planned=True)
+    assert float(planned.level) == float(belief.level) and not np.any(np.isfinite(planned.heard))
+    assert same(follow(planned, no, day=100.0), planned)  # until the next time
 
 
 def test_each_change_is_heard_by_its_own_detector(quick_compilation):
@@ -223,16 +231,16 @@ class OnFirstDay:
 
 @cache
 def lived():
-    """Frozen and adaptive runs with an alarm on day `WARM_UP`: the states at the end and the diary."""
+    """Frozen, adaptive and blindly retrained runs with an alarm on day `WARM_UP`: the states at the end and the diary."""
     problem, agent, params, network, _, instance = setting()
     world = tripled()
-    known = announced(problem.env, world.signals).shape[1]
     threshold = jnp.where(jnp.arange(len(KINDS)) == DEMAND, 0.5, jnp.inf)
-    watch = Watch(OnFirstDay(), (True,), calm(), jnp.zeros(known), jnp.ones(known), jnp.ones(len(KINDS)), threshold)
+    watch = Watch(OnFirstDay(), (True,), 2, calm(), jnp.zeros(0), jnp.ones(0), jnp.zeros(len(KINDS)), jnp.ones(len(KINDS)), threshold)
     streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), watch, instance)
-    switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], NEVER, ADAPTIVE)
-    two = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, 2, *leaf.shape)), params)
-    return jax.jit(lambda *given: clocks().run(*given))(two, switches, jax.random.key(2), streams)
+    runs = NEVER, ADAPTIVE, Switches(long=1.0, blind=1.0)
+    switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], *runs)
+    many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, len(runs), *leaf.shape)), params)
+    return jax.jit(lambda *given: clocks().run(*given))(many, switches, jax.random.key(2), streams)
 
 
 @pytest.mark.slow
@@ -252,12 +260,21 @@ def test_an_adaptive_run_moves_within_its_trust_and_is_retrained_after_an_alarm(
     state, diary = lived()
     assert np.any(diary.kl[0, 1] > 0) and np.all(diary.kl[0, 1] <= 0.02)
     heard = WARM_UP - DAYS
-    assert np.all(diary.alarms[0, :, heard, 0]) and diary.alarms[0].sum() == 2 * (STREAM - WARM_UP)
+    assert np.all(diary.alarms[0, :, heard, 0]) and diary.alarms[0].sum() == 3 * (STREAM - WARM_UP)
     assert np.any(diary.kl[0, 1, :heard] > 0) and not np.any(diary.kl[0, 1, heard:])  # the short clock rests
     assert float(state.started[0, 1]) == WARM_UP and not np.isfinite(state.started[0, 0])
     assert int(state.learner.update[0, 1]) == 2 * 13 and float(state.belief.level[0, 1]) == pytest.approx(3, rel=0.3)
     assert float(state.made_for.level[0, 1]) > 1.5 and float(state.made_for.level[0, 0]) == 1
     assert float(state.belief.level[0, 0]) == 1
+
+
+def test_a_blind_run_is_retrained_on_the_same_days_in_the_calm_world(quick_compilation):
+    state, diary = lived()
+    assert state.started[0, 2] == state.started[0, 1] and state.learner.update[0, 2] == state.learner.update[0, 1]
+    assert float(state.found.level[0, 2]) > 1.5 and same(
+        jax.tree.map(lambda leaf: leaf[0, 2], state.belief), jax.tree.map(lambda leaf: leaf[0, 0], state.belief)
+    )
+    assert not np.any(diary.kl[0, 2])
 
 
 @pytest.mark.parametrize(
@@ -281,6 +298,16 @@ def test_expected_lead_times_are_means_of_those_still_to_come():
     for age in range(8):
         assert found[age] == pytest.approx(times[times > age].mean(), rel=1e-4)
     np.testing.assert_array_equal(found[8:], [9, 10, 11, 12, 13])  # none took so long: tomorrow, then
+
+
+def test_a_replay_moves_days_before_each_change_behind_it():
+    """Demand and lead times change on days of their own."""
+    demand, lead_time = jnp.ones((6, 1, 1, 2)), 5.0 * jnp.ones((6, 1, 2))
+    recent = Recent(Exogenous(demand, lead_time), jnp.ones((9, 1, 2)))
+    moved = recent.under(jnp.float32(2.0), jnp.array([3.0, 4.0]), jnp.float32(4.0), jnp.array([[2.0]]), 6)
+    np.testing.assert_array_equal(moved.exogenous.demand[:, 0, 0], [[3, 4]] * 2 + [[1, 1]] * 4)
+    np.testing.assert_array_equal(moved.exogenous.lead_time[:, 0, 0], [6, 6, 6, 6, 5, 5])  # 7 is more than there can be
+    np.testing.assert_array_equal(moved.signals[:, 0, 1], [4] * 5 + [1] * 4)
 
 
 def test_demand_before_a_change_is_seen_as_if_it_had_come_after():

@@ -55,13 +55,14 @@ class Belief:
     growth: jax.Array  # [] of demand a day, of its logarithm
     error: jax.Array  # [] relative standard error of the level
     delay: jax.Array  # [E] periods that lead times are longer by
+    late: jax.Array  # [] day from which on orders are taken to be under that; inf where none are
     burst: jax.Array  # [] 1 where promotions are announced unlike before
 
     @classmethod
     def none(cls, edges: int) -> "Belief":
         one, zero = jnp.float32(1.0), jnp.float32(0.0)
         heard = jnp.full(len(KINDS), jnp.inf)
-        return cls(heard, one, one, jnp.float32(-jnp.inf), zero, zero, jnp.zeros(edges), zero)
+        return cls(heard, one, one, jnp.float32(-jnp.inf), zero, zero, jnp.zeros(edges), jnp.float32(jnp.inf), zero)
 
     @property
     def factor(self) -> jax.Array:
@@ -69,9 +70,10 @@ class Belief:
         return self.level / self.before
 
     def follow(
-        self, alarm: jax.Array, day: jax.Array, calm: Calm, demand: jax.Array, known: jax.Array, shipments: jax.Array | None
-    ) -> "Belief":
-        """The belief on the eve of day `day + 1`.
+        self, alarm: jax.Array, planned: jax.Array, day: jax.Array, calm: Calm, demand: jax.Array, known: jax.Array,
+        shipments: jax.Array | None,
+    ) -> "Belief":  # fmt: skip
+        """The belief on the eve of day `day + 1`: day by day after an alarm, and where that is `planned` `[]`, without one.
 
         Args:
           alarm: `[kinds]` of day `day`.
@@ -82,12 +84,12 @@ class Belief:
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
         days = demand.shape[0]
         course = fit(calm.index(demand, known))
-        told = jnp.isfinite(heard[DEMAND])
+        told = jnp.isfinite(heard[DEMAND]) | planned
         found = self.replace(
             heard=heard,
             level=jnp.where(told, course.level, self.level),
             before=jnp.where(told, course.before, self.before),
-            changed=jnp.where(told & (course.step > 0), day + 1.0 - days + course.step, -jnp.inf),
+            changed=jnp.where(told, jnp.where(course.step > 0, day + 1.0 - days + course.step, -jnp.inf), self.changed),
             growth=jnp.where(told, course.growth, self.growth),
             error=jnp.where(told, course.error, self.error),
             burst=jnp.where(jnp.isfinite(heard[CALENDAR]), 1.0, 0.0),
@@ -96,10 +98,11 @@ class Belief:
             return found
         shipments = shipments[-LATEST:]
         ages = jnp.arange(len(shipments), 0, -1)
-        late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS])
-        under = day + 1.0 - ages >= late - LOOK_BACK
-        delay = later(calm.hazard, shipments, ages, under)
-        return found.replace(delay=jnp.where(jnp.isfinite(late), delay, self.delay))
+        late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS]) - LOOK_BACK
+        late = jnp.minimum(late, jnp.where(planned, day + 1.0 - LATEST, jnp.inf))
+        delay = later(calm.hazard, shipments, ages, day + 1.0 - ages >= late)
+        told = jnp.isfinite(late)
+        return found.replace(delay=jnp.where(told, delay, self.delay), late=jnp.where(told, late, self.late))
 
     def differs(self, other: "Belief") -> jax.Array:
         """Whether a policy made for the other belief is none for this one."""

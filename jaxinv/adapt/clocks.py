@@ -13,8 +13,8 @@ Each day the policy orders, the day comes, and the clocks that a run has switche
   to be cheaper. Meanwhile the short clock rests.
 
 Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and numbers; their switches are
-traced, so frozen and adaptive are one program and see the same noise. Retraining at fixed intervals, alarm or not, is a switch
-too: a rival of what waits for alarms.
+traced, so frozen and adaptive are one program and see the same noise. Two rivals are switches too: retraining at fixed
+intervals, alarm or not, and retraining after alarms as if nothing had changed, which tells what more training alone is worth.
 """
 
 import math
@@ -27,10 +27,10 @@ from flax import struct
 
 from jaxinv.adapt.belief import Belief
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
-from jaxinv.adapt.gate import MARGIN, Verdict, choose, judge
+from jaxinv.adapt.gate import MARGIN, ONE_SIDED, STRICT, Verdict, choose, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, OnlineState, Recent, as_if, fresh, half, in_fresh_worlds
 from jaxinv.adapt.streams import Streams
-from jaxinv.adapt.watch import ESTIMATED, Calm, announced, latest, no_shipments
+from jaxinv.adapt.watch import Calm, announced, latest, no_shipments
 from jaxinv.agents.loop import in_groups, side_by_side
 from jaxinv.agents.ppo import PPO, PPOState
 from jaxinv.envs.environment import InventoryNetwork
@@ -92,7 +92,8 @@ class Switches:
     short: jax.Array = 0.0  # 1: fine-tunes every day
     medium: jax.Array = 0.0  # 1: lets a student act that has passed the gate
     long: jax.Array = 0.0  # 1: estimates what has changed after an alarm, and is retrained for it
-    every: jax.Array = math.inf  # days after which it does both anew without an alarm
+    every: jax.Array = math.inf  # days after which it does both anew without an alarm, the first time after half as many
+    blind: jax.Array = 0.0  # 1: believes in the calm world whatever it hears, and is retrained in that
 
 
 NEVER = Switches()
@@ -109,10 +110,11 @@ class ClocksState:
     network: NetworkState  # [..., B]
     shipments: jax.Array | None  # [longest, E, B] of the latest days, see `watch.arrival_residual`
     detectors: Any
-    belief: Belief
+    found: Belief  # what the days tell
+    belief: Belief  # what is acted on
     learner: PPOState  # of the retraining
     started: jax.Array  # [] day on which the last one began; -inf before the first
-    made_for: Belief  # of what it is retrained for
+    made_for: Belief  # what had been found when it began
 
 
 @struct.dataclass
@@ -216,12 +218,13 @@ class Clocks:
         def work(state, day):
             state, lived = live(state, day)
             recent = jax.vmap(lambda world: Recent.before(world, day + 1, lead_in, self.env.history, expected))(worlds)
-            planned = (day + 1) % switches.every == 0  # `%` by infinity leaves the day itself, which is never 0
-            heard = (lived["alarms"] & (switches.long[:, None] > 0)) | (planned[:, None] & ESTIMATED)
-            listens = jnp.any(heard) | jnp.any(jnp.isfinite(state.belief.heard))
+            planned = (day - lead_in) % switches.every == switches.every // 2  # never, where that is infinite
+            heard = lived["alarms"] & (switches.long[:, None] > 0)
+            listens = jnp.any(heard) | jnp.any(planned) | jnp.any(jnp.isfinite(state.found.heard))
 
             def listen(state):
-                return jax.vmap(lambda *own: self._listen(*own, day, calm))(state, heard, planned, recent)
+                blind = switches.blind > 0
+                return jax.vmap(lambda *own: self._listen(*own, day, calm))(state, heard, planned, blind, recent)
 
             state = jax.lax.cond(listens, listen, lambda state: state, state)
             retrains = day - state.started < self.config.retraining
@@ -242,7 +245,7 @@ class Clocks:
                 return _where(proves, proven, state), proves & better
 
             def check(state):
-                return jax.vmap(lambda *own: self._check(*own, instance))(state, recent)
+                return jax.vmap(lambda *own: self._check(*own, day, instance))(state, recent)
 
             def teach(state):
                 return jax.vmap(lambda *own: self._teach(*own, today, calm))(state, switches)
@@ -279,6 +282,7 @@ class Clocks:
             network=streams.network,
             shipments=no_shipments(self.env.topology, streams.instance.weights.shape[BATCH]),
             detectors=streams.watch.init(),
+            found=belief,
             belief=belief,
             learner=learner,
             started=jnp.float32(-jnp.inf),
@@ -317,29 +321,39 @@ class Clocks:
             shipments = latest(shipments, jnp.where(ordered, exogenous.lead_time, 0.0))
         return state.replace(network=network, shipments=shipments, detectors=detectors), lived
 
-    def _listen(self, state, heard, planned, recent, day, calm: Calm):
+    def _listen(self, state, heard, planned, blind, recent, day, calm: Calm):
         """The long clock: the state with today's belief, and the retraining that begins where it has moved away."""
         known = announced(self.env, recent.signals[:-1])
         demand = recent.exogenous.demand[:, :, 0]
-        belief = state.belief.follow(heard, day.astype(jnp.float32), calm, demand, known, state.shipments)
+        found = state.found.follow(heard, planned, day.astype(jnp.float32), calm, demand, known, state.shipments)
         over = day - state.started >= self.config.retraining
-        starts = over & (planned | belief.differs(state.made_for))
+        starts = over & (planned | found.differs(state.made_for))
         return state.replace(
-            belief=belief,
+            found=found,
+            belief=choose(blind, Belief.none(self.env.topology.edges), found),
             started=jnp.where(starts, day, state.started).astype(jnp.float32),
-            made_for=choose(starts, belief, state.made_for),
+            made_for=choose(starts, found, state.made_for),
         )
 
     def _tune(self, state, recent, key, day, instance):
-        """A step of the short clock on the latest noise as it would have been had the change come before it, each instance
-        under a factor drawn from what is known of it: the state, and the KL divergence of the step."""
-        belief, longest = state.belief, self.env.topology.max_lead_time
-        factor = belief.factor * jnp.exp(belief.error * jax.random.normal(key, (instance.weights.shape[BATCH],)))
-        change = self.config.online.days - (day + 1 - belief.changed)
-        recent = recent.under(change, factor, belief.delay[:, None], longest)
-        learning = half(belief.told(instance, longest), 0)
-        online, metrics = self.tuner.step(state.online, key, half(state.network, 0), half(recent, 0), learning)
+        """A step of the short clock: the state, and the KL divergence of the step."""
+        factor_key, step_key = jax.random.split(key)
+        spread = jnp.exp(state.belief.error * jax.random.normal(factor_key, (instance.weights.shape[BATCH],)))
+        recent, instance = self._had_it_come_before(state.belief, spread, recent, day, instance)
+        online, metrics = self.tuner.step(state.online, step_key, half(state.network, 0), half(recent, 0), half(instance, 0))
         return state.replace(online=online), metrics["kl"]
+
+    def _had_it_come_before(self, belief, spread, recent, day, instance):
+        """The latest noise as it would have been had the change come before it, and the instances as they are told of it.
+
+        Args:
+          spread: on the factor on demand of each instance, for what is not known of it.
+        """
+        first, longest = day + 1 - self.config.online.days, self.env.topology.max_lead_time
+        recent = recent.under(
+            belief.changed - first, spread * belief.factor, belief.late - first, belief.delay[:, None], longest
+        )
+        return recent, belief.told(instance, longest)
 
     def _retrain(self, state, key, day, calm):
         """Today's updates in the training worlds under what is believed."""
@@ -353,16 +367,21 @@ class Clocks:
     def _prove(self, state, key, calm):
         """Lets what has been retrained act where fresh worlds under what is believed prove it to be cheaper."""
         policy, retrained = self.agent.policy, state.learner.params
-        better = self._judge_in_fresh_worlds(state, key, calm, policy, retrained, margin=0.0).promoted
+        # looked at every week, as what is fine-tuned is
+        better = self._judge_in_fresh_worlds(state, key, calm, policy, retrained, margin=0.0, quantile=STRICT).promoted
         online = choose(better, self.tuner.init(retrained), state.online)
         # a student of the one before acts no longer
         return state.replace(online=online, promoted=state.promoted & ~better), better
 
-    def _judge_in_fresh_worlds(self, state, key, calm, policy, params, margin) -> Verdict:
-        """The gate for a policy beside the one that acts, on fresh noise under what is believed."""
-        agent = self._in_believed_worlds(state.belief, key, calm)
+    def _judge_in_fresh_worlds(self, state, key, calm, policy, params, margin, quantile=ONE_SIDED) -> Verdict:
+        """The gate for a policy beside the one that acts, on fresh noise under what is believed, orders in whole packs."""
+        agent = self._in_whole_packs(self._in_believed_worlds(state.belief, key, calm))
         contenders = [(policy, params), (agent.policy, state.online.acting)]
-        return judge(*in_fresh_worlds(self.tuner, agent, contenders, key), margin)
+        return judge(*in_fresh_worlds(self.tuner, agent, contenders, key), margin, quantile)
+
+    def _in_whole_packs(self, agent: PPO) -> PPO:
+        """An agent on the network that orders are really placed on: to judge, not to learn."""
+        return agent.replace(worlds=agent.worlds.replace(env=self.env))
 
     def _in_believed_worlds(self, belief, key, calm) -> PPO:
         worlds, history = self.agent.worlds, self.env.history
@@ -371,10 +390,11 @@ class Clocks:
         params = belief.believed(worlds.params, worlds.instances, key, calm, last, longest)
         return self.agent.replace(worlds=worlds.replace(params=params))
 
-    def _check(self, state, recent, instance):
+    def _check(self, state, recent, day, instance):
         """What was fine-tuned acts from now on, or is taken back, or neither: the state, and whether each."""
-        instance = state.belief.told(instance, self.env.topology.max_lead_time)
-        online, found = self.tuner.check(state.online, half(state.network, 1), half(recent, 1), half(instance, 1))
+        recent, instance = self._had_it_come_before(state.belief, 1.0, recent, day, instance)
+        tuner = self.tuner.replace(agent=self._in_whole_packs(self.tuner.agent))
+        online, found = tuner.check(state.online, half(state.network, 1), half(recent, 1), half(instance, 1))
         moved = jnp.array([found.promoted & (found.ratio < 0), ~(found.ratio <= 0)])
         return state.replace(online=online), moved
 

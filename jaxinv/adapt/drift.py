@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from scipy import stats
 
 from jaxinv.errors import UserError
 
@@ -108,8 +109,12 @@ def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> fl
     Raises:
       UserError: where no threshold is high enough: the series is not one of residuals.
     """
-    counts = _counts(detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32)) * DAYS / residuals.shape[1]
-    upper = counts.mean(1) + 1.645 * counts.std(1) / np.sqrt(counts.shape[1])
+    found = _counts(detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32))  # [thresholds, R]
+    series, length = residuals.shape
+    # by their spread, for alarms that come in bunches, and by a Poisson law, for so few that their spread says nothing
+    spread = found.mean(1) + 1.645 * found.std(1) / np.sqrt(series)
+    poisson = stats.chi2.ppf(0.95, 2 * (found.sum(1) + 1)) / 2 / series
+    upper = np.maximum(spread, poisson) * DAYS / length
     # from above: the last threshold before the rate is too high
     enough = np.flatnonzero(upper > most)
     first = 0 if len(enough) == 0 else enough[-1] + 1

@@ -96,20 +96,19 @@ class Recent:
         """The days as a rollout wants them."""
         return WorldTrace(self.exogenous, self.signals[:-1])
 
-    def under(self, change: jax.Array, factor: jax.Array, delay: jax.Array, longest: int) -> "Recent":
-        """The same noise with the days before day `change` of it moved into the world after it.
+    def under(self, change: jax.Array, factor: jax.Array, late: jax.Array, delay: jax.Array, longest: int) -> "Recent":
+        """The same noise with demand before row `change` of it and lead times before row `late` moved into the world after.
 
         Args:
           factor: on demand `[B]`; delay: on lead times `[E, 1]`, in whole periods, which stay within 1 .. `longest`.
         """
-        days = self.exogenous.demand.shape[0]
-        before = jnp.arange(days) < change
-        demand = jnp.where(before[:, None, None, None], factor, 1.0) * self.exogenous.demand
-        signals = as_if(self.signals, days - change, factor, demand.shape[1] * demand.shape[2])
+        rows = jnp.arange(self.exogenous.demand.shape[0])
+        demand = jnp.where((rows < change)[:, None, None, None], factor, 1.0) * self.exogenous.demand
+        signals = as_if(self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2])
         exogenous = self.exogenous.replace(demand=demand)
         if exogenous.lead_time is not None:
             longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
-            exogenous = exogenous.replace(lead_time=jnp.where(before[:, None, None], longer, exogenous.lead_time))
+            exogenous = exogenous.replace(lead_time=jnp.where((rows < late)[:, None, None], longer, exogenous.lead_time))
         return Recent(exogenous, signals)
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.watch import Watch
+from jaxinv.adapt.drift import DAYS
+from jaxinv.adapt.watch import WARM_UP, Watch
 from jaxinv.demand.interventions import Intervention
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -17,7 +18,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world
 
 CALIBRATION = 12
-"""Worlds without a change that detectors are calibrated on."""
+"""Worlds without a change that detectors are calibrated on: with so few none of them may alarm."""
 
 
 class Streams(NamedTuple):
@@ -56,13 +57,13 @@ def one_after_another(problem: Problem, config: StreamConfig, lead_in: int, key:
     network, worlds, instance = _play(problem, list(zip(config.scenarios, starts)), days, key)
     segment = np.maximum((np.arange(days) - lead_in) // config.segment, 0)
     world = _splice(problem.env, worlds, segment)
-    return Streams(network, world, watched(problem, days, key), instance)
+    return Streams(network, world, watched(problem, key), instance)
 
 
 def side_by_side(problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
     network, worlds, instance = _play(problem, [(name, start) for name in scenarios], days, key)
-    return Streams(network, worlds, watched(problem, days, key), instance)
+    return Streams(network, worlds, watched(problem, key), instance)
 
 
 def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> Problem:
@@ -79,12 +80,12 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
     raise UserError(f"{problem.env.name} has no room for the lead times of {', '.join(scenarios)}")
 
 
-def watched(problem: Problem, days: int, key: jax.Array) -> Watch:
-    """Detectors for streams of the problem's test instances, calibrated on calm worlds of at least so many days and a year."""
+def watched(problem: Problem, key: jax.Array) -> Watch:
+    """Detectors for streams of the problem's test instances, calibrated on calm worlds."""
     keys = jax.random.split(jax.random.fold_in(key, 1), CALIBRATION)
     quiet = batch_last(intervene(problem.test, Intervention(), problem.instances))
     # one by one, for calls of one compiled program
-    worlds = [play_world(problem.env, key, quiet, problem.instances, max(days, 365), BATCH)[1] for key in keys]
+    worlds = [play_world(problem.env, key, quiet, problem.instances, WARM_UP + DAYS, BATCH)[1] for key in keys]
     return Watch.calibrated(problem.env, quiet, worlds)
 
 

@@ -30,9 +30,6 @@ KINDS = ("demand", "supplies", "transfers", "calendar")
 
 DEMAND, SUPPLIES, TRANSFERS, CALENDAR = range(len(KINDS))
 
-ESTIMATED = np.arange(len(KINDS)) != CALENDAR
-"""Of which kinds the latest days tell even without an alarm."""
-
 WARM_UP = 28
 """First days of a stream, in which no alarm counts: orders that were under way before it have come by then."""
 
@@ -80,10 +77,12 @@ class Watch:
 
     detector: Detector = struct.field(pytree_node=False)
     supplied: tuple[bool, ...] = struct.field(pytree_node=False)  # of each edge whether it starts at a supplier
+    calendar: int = struct.field(pytree_node=False)  # covariates that announce nothing, see `DemandProcess`
     calm: Calm
-    usual: jax.Array  # [C] what is announced, a mean over instances and calm days
-    width: jax.Array  # [C] its standard deviation
-    spread: jax.Array  # [kinds] standard deviation of residuals
+    usual: jax.Array  # [C - calendar] what is announced, a mean over instances and calm days
+    width: jax.Array  # [C - calendar] its standard deviation
+    centre: jax.Array  # [kinds] mean of what is watched, over calm days
+    spread: jax.Array  # [kinds] its standard deviation
     threshold: jax.Array  # [kinds]
 
     @classmethod
@@ -98,15 +97,17 @@ class Watch:
         for world in worlds:
             check_stream(np.asarray(world.exogenous.demand))
         calm = Calm.of(env, worlds)
-        known = jnp.stack([announced(env, world.signals).mean(-1) for world in worlds])  # [R, T, C]
-        ones = jnp.ones(len(KINDS))
+        calendar = env.world.demand.calendar
+        known = jnp.stack([announced(env, world.signals)[:, calendar:].mean(-1) for world in worlds])  # [R, T, C - calendar]
+        zeros, ones = jnp.zeros(len(KINDS)), jnp.ones(len(KINDS))
         supplied = tuple(source == SUPPLIER for source in env.topology.sources)
-        watch = cls(detector, supplied, calm, known.mean((0, 1)), known.std((0, 1)) + 1e-6, ones, jnp.inf * ones)
+        watch = cls(detector, supplied, calendar, calm, known.mean((0, 1)), known.std((0, 1)) + 1e-6, zeros, ones, jnp.inf * ones)
         follow = jax.jit(lambda world: watch.follow(env, instance, world)[0])
         quiet = jnp.stack([follow(world)[WARM_UP:] for world in worlds])  # [R, T, kinds]
-        spread = quiet.std((0, 1)) + 1e-6
-        thresholds = [calibrate(detector, series, most=1 / len(KINDS)) for series in jnp.moveaxis(quiet / spread, -1, 0)]
-        return watch.replace(spread=spread, threshold=jnp.asarray(thresholds, jnp.float32))
+        centre, spread = quiet.mean((0, 1)), quiet.std((0, 1)) + 1e-6
+        residuals = jnp.moveaxis((quiet - centre) / spread, -1, 0)
+        thresholds = [calibrate(detector, series, most=1 / len(KINDS)) for series in residuals]
+        return watch.replace(centre=centre, spread=spread, threshold=jnp.asarray(thresholds, jnp.float32))
 
     def init(self):
         """The detectors' state before the first day."""
@@ -121,14 +122,14 @@ class Watch:
         Returns:
           The state, the residuals `[kinds]`, and the alarms `[kinds]`.
         """
-        away = ((known.mean(-1) - self.usual) / self.width) ** 2
+        away = (known[self.calendar :].mean(-1) - self.usual) / self.width
         nothing = jnp.float32(0.0)
         arrivals = [nothing, nothing]
         if shipments is not None:
             supplied = np.array(self.supplied)
             arrivals = [arrival_residual(shipments[:, which], self.calm.hazard[:, which]) for which in (supplied, ~supplied)]
-        calendar = away.mean() - 1.0 if away.shape[0] else nothing
-        residuals = jnp.stack([self.calm.index(demand, known) - 1.0, *arrivals, calendar]) / self.spread
+        calendar = jnp.sqrt(jnp.mean(away**2)) if away.shape[0] else nothing
+        residuals = (jnp.stack([self.calm.index(demand, known), *arrivals, calendar]) - self.centre) / self.spread
         heard, alarm = jax.vmap(lambda *own: hear(self.detector, *own))(state, residuals, self.threshold)
         early = day < WARM_UP
         state = jax.tree.map(lambda new, old: jnp.where(early, old, new), heard, self.init())

@@ -65,6 +65,7 @@ class CausalDemand(DemandProcess):
     """
 
     covariates = 4
+    calendar = 2
     start_noise = {"start": (4,)}
     moves = frozenset({"demand", "promotion", "price", "shock"})
     scales = True

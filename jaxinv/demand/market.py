@@ -73,6 +73,7 @@ class MarketDemand(DemandProcess):
     promotion runs, the share of the coming 7 days with one, and days until the next begins over `HORIZON`, at most 1.
     """
 
+    calendar = 4
     moves = frozenset({"demand", "promotion"})
     scales = True
     least_promotion = 1.0

@@ -24,6 +24,8 @@ class DemandProcess:
     locations: int = 1
     products: int = 1
     covariates = 0
+    calendar = 0
+    """How many of the covariates, the first, are a calendar: they come as they always do, and announce nothing."""
     start_noise = {}
     moves = frozenset({"demand"})
     """The variables that an intervention can change."""
@@ -148,6 +150,7 @@ class Seasonal(DemandProcess):
     """Base, a sine season and normal noise (seed 002, equation 1), cut at zero; the phase is known ahead."""
 
     covariates = 2
+    calendar = 2
     start_noise = {"start": ()}
 
     def init(self, uniforms, params: SeasonalParams):

@@ -1,24 +1,28 @@
 """The adaptive module on markets that change (seed 000, section 3.4): against a frozen policy, monthly retraining and an oracle.
 
-One policy is trained in the world as it was and sent into every scenario of the suite, on the same noise: frozen, with its three
-clocks, and retrained every 30 days. Beside them goes an oracle: the same policy retrained for as long as an alarm has it
-retrained, but before the stream begins and in the very scenario. Costs are those of the days after the change. Then a fleet of
-students is taught and judged. Seed 000 claims all of this and prints no number for
-it, so `paper` is what it says in words: 0, the line between better and worse.
+A policy is trained in the world as it was and sent into every scenario of the suite, on the same noise: frozen, with its three
+clocks, retrained after the same alarms as if nothing had changed (what more training alone is worth), and retrained every 30
+days. Beside them goes an oracle: the same policy retrained for as long as an alarm has it retrained, but before the stream begins
+and in the very scenario. All of that `REPLICATES` times, from the training and the calibration of the detectors on, and intervals
+are of replicates and SKUs together. Costs are those of all days from the end of the history on, `QUIET` of them before the
+change, because promotions are announced and prepared for, less what has been gained in goods. Then a fleet of students is
+taught and judged. Seed 000 claims all of this and prints no number for it.
+
+Every SKU has noise of its own, and nothing but the scenario is common to all.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Diary, Switches
 from jaxinv.adapt.distill import SHARE, Lesson, StudentConfig, decision_seconds, example, teach_fleet
 from jaxinv.adapt.drift import DAYS, delay
 from jaxinv.adapt.gate import MARGIN, judge
-from jaxinv.adapt.online import OnlineConfig, fresh, in_fresh_worlds
+from jaxinv.adapt.online import OnlineConfig, fresh
 from jaxinv.adapt.streams import changeable, side_by_side
 from jaxinv.adapt.watch import KINDS, WARM_UP
 from jaxinv.agents.loop import Trainer, select_run
@@ -27,137 +31,220 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
+from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
 from jaxinv.studies.rows import row
 
 QUIET = 28
-"""Days of the stream before the change."""
+"""Days of the stream before the change; promotions are announced as many days ahead."""
 
-RUNS = {"never": NEVER, "adaptive": ADAPTIVE, "monthly": Switches(every=30.0), "oracle": NEVER}
+JUDGED = 4
+"""Years of every SKU on which a student is judged."""
+
+RUNS = {
+    "never": NEVER,
+    "adaptive": ADAPTIVE,
+    "more training": Switches(long=1.0, blind=1.0),
+    "monthly": Switches(every=30.0),
+    "oracle": NEVER,
+}
+
+REPLICATES = 4
+"""Trainings, each with a stream and detectors of its own."""
+
+RESERVED = 71
+"""The key of the study: nothing was chosen on its noise."""
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Rows (`studies.rows`).
 
     Args:
-      parts: scenarios; all of them where not given.
+      parts: scenarios, `false_alarms`, `student`; all of them where not given.
     """
+    known = (*SCENARIOS, "false_alarms", "student")
     for name in parts:
-        if name not in SCENARIOS:
-            raise unknown("scenario", name, SCENARIOS)
-    names = tuple(parts) or tuple(SCENARIOS)
-    instance, learner, online, days = _sizes(quick)
-    problem = changeable(instance.build(), names)
-    agent = PPO.create(problem, learner)
-    trainer = Trainer(agent)
-    params = trainer.advance(trainer.init(jax.random.key(0)), learner.updates)[0].params
-    student = StudentConfig(features=8, hidden=(8,)) if quick else StudentConfig()
-    clocks = Clocks.create(problem.env, agent, ClocksConfig(online, student, lessons=1 if quick else 5), problem.instances)
-    start = online.days + QUIET
-    streams = side_by_side(problem, names, start, online.days + days, jax.random.key(1))
-    shape = (len(names), len(RUNS))
-    switches = jax.tree.map(lambda *leaves: jnp.broadcast_to(jnp.asarray(leaves, jnp.float32), shape), *RUNS.values())
-    own = [[oracle(clocks, problem, name, params) if run == "oracle" else params for run in RUNS] for name in names]
-    many = jax.tree.map(lambda *leaves: jnp.stack(leaves).reshape(*shape, *leaves[0].shape), *sum(own, []))
-    _, diary = jax.device_get(jax.jit(lambda *given: clocks.run(*given))(many, switches, jax.random.key(2), streams))
-    for number, name in enumerate(names):
-        cost = dict(zip(RUNS, np.asarray(diary.cost)[number, :, QUIET:].mean(1)))
-        adaptive = list(RUNS).index("adaptive")
-        yield from _scenario_rows(name, cost, np.asarray(diary.alarms[number, adaptive]))
-        taken_back, bounds = diary.rolled_back[number, adaptive].sum(), diary.bound[number, adaptive]
-        passed = np.mean(bounds[np.isfinite(bounds)] <= MARGIN)
-        adopted = int(diary.adopted[number, adaptive].sum())
-        retrained = int(diary.retrained[number, adaptive].sum())
-        note = (
-            f"what was fine-tuned was adopted {adopted} times and taken back {int(taken_back)} times, what was retrained adopted "
-            f"{retrained} times; {100 * passed:.0f}% of the weekly students passed the gate"
-        )
-        largest = float(diary.kl[number, adaptive].max())
-        yield row(f"{name}: largest KL of a step", largest, holds=largest <= online.trust, note=note)
-    yield _false_alarm_row(clocks, params, problem, 2 if quick else 10)
-    yield from _student_rows(clocks, params, 2 if quick else 120)
+        if name not in known:
+            raise unknown("part of the study", name, known)
+    parts = tuple(parts) or known
+    setting = Setting.of(quick)
+    keys = jax.random.split(jax.random.key(RESERVED), setting.replicates)
+    trained = [setting.trained(key) for key in keys]
+    if names := tuple(name for name in parts if name in SCENARIOS):
+        yield from _scenarios(setting, keys, trained, names)
+    if "false_alarms" in parts:
+        yield _false_alarms(setting, keys, trained)
+    if "student" in parts:
+        yield from _student_rows(setting, keys[0], trained[0])
 
 
-def oracle(clocks: Clocks, problem: Problem, name: str, params: Any) -> Any:
-    """The policy retrained in training worlds where the scenario comes: in force throughout if it lasts, else on a day of its
-    own for each instance, so that all of its stages are met."""
-    agent, config, change = clocks.agent, clocks.config, SCENARIOS[name]
-    worlds = agent.worlds
-    begin = np.zeros(problem.instances, np.float32)
-    if np.isfinite(change.stop):
-        last = clocks.env.history + worlds.rollouts * worlds.periods
-        begin += np.random.default_rng(0).integers(-int(change.stop) // 2, last, problem.instances)
-    change = jax.tree.map(lambda number: jnp.asarray(number + 0 * begin, jnp.float32), change.from_day(begin))
-    agent = agent.replace(worlds=worlds.replace(params=problem.train.replace(intervention=change)))
-    trainer = Trainer(agent)
-    state = trainer.init(jax.random.key(4))
-    state = state.replace(learner=state.learner.replace(params=params))
-    return trainer.advance(state, config.retraining_updates)[0].params
+class Setting(NamedTuple):
+    """What is trained and sent into streams.
+
+    Attributes:
+      days: of a stream after its history. quiet_worlds: of each replicate, for false alarms. lessons: of a fleet of students.
+    """
+
+    problem: Problem
+    agent: PPO
+    updates: int
+    clocks: Clocks
+    days: int
+    replicates: int
+    quiet_worlds: int
+    lessons: int
+
+    @classmethod
+    def of(cls, quick: bool) -> "Setting":
+        if quick:
+            instance = CrossBorder(skus=8, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24)
+            learner = PPOConfig(
+                updates=10, envs=8, rollout=28, minibatches=2, features=16, heads=2, layers=1, hidden=(32, 32),
+                action_values=True,
+            )  # fmt: skip
+            config = ClocksConfig(OnlineConfig(days=21), StudentConfig(features=8, hidden=(8,)), lessons=1, retraining=14)
+            sizes = dict(days=56, replicates=2, quiet_worlds=1, lessons=2)
+        else:
+            instance = CrossBorder(skus=64)
+            learner = PPOConfig(updates=400, epochs=1, envs=64, rollout=63, action_values=True)
+            config = ClocksConfig(student=StudentConfig())
+            sizes = dict(days=QUIET + 180, replicates=REPLICATES, quiet_worlds=5, lessons=120)
+        problem = changeable(instance.build(), tuple(SCENARIOS))
+        agent = PPO.create(problem, learner)
+        clocks = Clocks.create(problem.env, agent, config, problem.instances)
+        return cls(problem, agent, learner.updates, clocks, **sizes)
+
+    @property
+    def history(self) -> int:
+        return self.clocks.config.online.days
+
+    def trained(self, key: jax.Array) -> Any:
+        """Parameters of the policy in the world as it was."""
+        return self._further(self.agent, jax.random.fold_in(key, 0), None, self.updates)
+
+    def oracle(self, key: jax.Array, name: str, params: Any) -> Any:
+        """Those retrained in training worlds where the scenario comes: in force throughout if it lasts, else on a day of its own
+        for each instance, so that all of its stages are met."""
+        agent, change = self.clocks.agent, SCENARIOS[name]
+        worlds = agent.worlds
+        begin = np.zeros(self.problem.instances, np.float32)
+        if np.isfinite(change.stop):
+            last = self.clocks.env.history + worlds.rollouts * worlds.periods
+            begin += np.random.default_rng(0).integers(-int(change.stop) // 2, last, self.problem.instances)
+        change = jax.tree.map(lambda number: jnp.asarray(number + 0 * begin, jnp.float32), change.from_day(begin))
+        agent = agent.replace(worlds=worlds.replace(params=self.problem.train.replace(intervention=change)))
+        return self._further(agent, jax.random.fold_in(key, 1), params, self.clocks.config.retraining_updates)
+
+    def _further(self, agent: PPO, key: jax.Array, params: Any, updates: int) -> Any:
+        trainer = Trainer(agent)
+        state = trainer.init(key)
+        if params is not None:
+            state = state.replace(learner=state.learner.replace(params=params))
+        return trainer.advance(state, updates)[0].params
 
 
-def _sizes(quick: bool):
-    """The catalogue, the training, the short clock and the days after its history."""
-    if not quick:
-        learner = PPOConfig(updates=160, envs=64, rollout=63, action_values=True)
-        return CrossBorder(skus=256), learner, OnlineConfig(), 180
-    learner = PPOConfig(
-        updates=10, envs=8, rollout=28, minibatches=2, features=16, heads=2, layers=1, hidden=(32, 32), action_values=True
-    )
-    instance = CrossBorder(skus=8, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24)
-    return instance, learner, OnlineConfig(days=21), 56
+def _scenarios(setting: Setting, keys: jax.Array, trained: list, names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The rows of some scenarios; those of one do not depend on which others there are."""
+    clocks, shape = setting.clocks, (1, len(RUNS))
+    switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32).reshape(shape), *RUNS.values())
+
+    @jax.jit
+    def live(params, key, streams):
+        state, diary = clocks.run(params, switches, key, streams)
+        diary = jax.tree.map(lambda leaf: leaf[0], diary)
+        network = jax.tree.map(lambda leaf: leaf[0], state.network)
+        goods = jax.vmap(lambda network: clocks.agent.worth(network, streams.instance))(network)
+        return diary, diary.cost.mean(1) - goods / setting.days  # they all began with the same
+
+    for name in names:
+        diaries, costs = [], []
+        for key, params in zip(keys, trained):
+            start = setting.history + QUIET
+            streams = side_by_side(setting.problem, (name,), start, setting.history + setting.days, jax.random.fold_in(key, 2))
+            own = [setting.oracle(key, name, params) if run == "oracle" else params for run in RUNS]
+            many = jax.tree.map(lambda *leaves: jnp.stack(leaves)[None], *own)
+            diary, cost = jax.device_get(live(many, jax.random.fold_in(key, 3), streams))
+            diaries.append(jax.tree.map(lambda leaf: leaf[list(RUNS).index("adaptive")], diary))
+            costs.append(cost)
+        cost = dict(zip(RUNS, np.stack(costs, 1)))  # each [replicates, B]
+        yield from _cost_rows(name, cost)
+        yield from _diary_rows(name, jax.tree.map(lambda *leaves: np.stack(leaves), *diaries))
 
 
-def _scenario_rows(name, cost, alarms) -> Iterator[dict[str, Any]]:
-    against = relative_difference(cost["adaptive"], cost["never"])
+def _cost_rows(name: str, cost: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    against = {other: relative_difference(cost["adaptive"], cost[other]).times(100) for other in ("never", "more training")}
     if name == "none":
-        yield row("none: adaptive is at most 1% dearer than frozen, %", against.times(100), holds=against.high <= MARGIN)
+        holds = against["never"].high <= 100 * MARGIN
+        yield row("none: adaptive is at most 1% dearer than frozen, %", against["never"], holds=holds)
     else:
-        yield row(f"{name}: adaptive is cheaper than frozen, %", against.times(100), holds=against.high < 0)
+        yield row(f"{name}: adaptive is cheaper than frozen, %", against["never"], holds=against["never"].high < 0)
+        claim = f"{name}: adaptive is cheaper than as much more training, %"
+        yield row(claim, against["more training"], holds=against["more training"].high < 0)
+    more = relative_difference(cost["more training"], cost["never"]).times(100)
+    yield row(f"{name}: more training alone against frozen, %", more)
     for other in ("never", "adaptive", "monthly"):
-        regret = relative_difference(cost[other], cost["oracle"]).times(100)
-        yield row(f"{name}: regret of {other} to the oracle, %", regret)
+        yield row(f"{name}: regret of {other} to the oracle, %", relative_difference(cost[other], cost["oracle"]).times(100))
+
+
+def _diary_rows(name: str, diary: Diary) -> Iterator[dict[str, Any]]:
+    """Of the adaptive runs `[replicates, T, ...]`."""
     if name == "none":
-        false = alarms.any(1).sum()
-        yield row("none: false alarms in the stream", false, holds=false <= 1)
+        false = diary.alarms.any(-1).sum(1)
+        yield row("none: false alarms in the stream", false.mean(), holds=false.mean() <= 1, note=f"in each: {false.tolist()}")
     else:
-        waited = delay(alarms.T, QUIET)
-        by = [f"{kind} after {days:.0f}" for kind, days in zip(KINDS, waited) if np.isfinite(days)]
-        note = ", ".join(by) or "no alarm came"
-        waited = np.min(waited[np.isfinite(waited)], initial=np.inf)
-        yield row(f"{name}: days to the alarm", waited, holds=np.isfinite(waited), note=note)
+        waited = np.stack([delay(alarms.T, QUIET) for alarms in diary.alarms])  # [replicates, kinds]
+        by = [f"{kind} in {', '.join(f'{days:.0f}' for days in own if np.isfinite(days))}" for kind, own in zip(KINDS, waited.T) if np.isfinite(own).any()]
+        first = np.min(np.where(np.isnan(waited), np.inf, waited), 1)
+        ours = Estimate(float(np.median(first)), float(first.min()), float(first.max()))
+        yield row(f"{name}: days to the alarm, median (all)", ours, holds=np.isfinite(first).all(), note="; ".join(by) or "no alarm came")
+    bounds = diary.bound[np.isfinite(diary.bound)]
+    note = (
+        f"in {len(diary.kl)} runs what was fine-tuned was adopted {int(diary.adopted.sum())} times and taken back "
+        f"{int(diary.rolled_back.sum())} times, what was retrained adopted {int(diary.retrained.sum())} times; "
+        f"{100 * np.mean(bounds <= MARGIN):.0f}% of the weekly students passed the gate"
+    )
+    yield row(f"{name}: largest KL of a step of the short clock", float(diary.kl.max()), note=note)
 
 
-def _false_alarm_row(clocks: Clocks, params, problem: Problem, count: int) -> dict[str, Any]:
-    """How often the detectors alarm in fresh worlds without a change."""
-    streams = [side_by_side(problem, ("none",), 0, DAYS + WARM_UP, key) for key in jax.random.split(jax.random.key(6), count)]
-    heard = jax.jit(lambda streams: clocks.alarms(params, streams))
-    alarms = np.array([np.asarray(heard(stream)).any(-1).sum() for stream in streams], float)
-    rate = mean_of(alarms)
-    note = f"{int(alarms.sum())} in {count} worlds, detectors calibrated anew for each"
-    return row(f"none: false alarms in {DAYS} days on fresh noise, at most 1", rate, holds=rate.value <= 1, note=note)
+def _false_alarms(setting: Setting, keys: jax.Array, trained: list) -> dict[str, Any]:
+    """How often detectors alarm in fresh worlds without a change, with each policy's own orders."""
+    heard = jax.jit(setting.clocks.alarms)
+    counts = []
+    for key, params in zip(keys, trained):
+        for own in jax.random.split(jax.random.fold_in(key, 4), setting.quiet_worlds):
+            streams = side_by_side(setting.problem, ("none",), 0, DAYS + WARM_UP, own)
+            counts.append(int(np.asarray(heard(params, streams)).any(-1).sum()))
+    rate = mean_of(np.array(counts, float))
+    note = f"{sum(counts)} in {len(counts)} worlds, detectors calibrated anew for each"
+    return row(f"none: false alarms in {DAYS} days on fresh noise, at most 1", rate, holds=rate.high <= 1, note=note)
 
 
-def _student_rows(clocks: Clocks, params, lessons: int) -> Iterator[dict[str, Any]]:
-    """A fleet of students, two of each reading and temperature, taught in one program; the best on some fresh worlds is judged
-    on others."""
-    agent, distiller = clocks.agent, clocks.distiller
+def _student_rows(setting: Setting, key: jax.Array, params: Any) -> Iterator[dict[str, Any]]:
+    """A fleet of students, two of each reading and temperature, taught in one program; the best on some noise is judged on
+    other noise, as any policy is evaluated."""
+    agent, distiller, problem = setting.clocks.agent, setting.clocks.distiller, setting.problem
     numbers = {
         "reading": jnp.repeat(jnp.array([0.0, 0.0, 1.0]), 2),
         "temperature": jnp.repeat(jnp.array([0.5, 2.0, 1.0]), 2),
         "learning_rate": jnp.float32(1e-2),
     }
-    keys = jax.random.split(jax.random.key(3), 6)
+    teaching, choosing, judging = jax.random.split(jax.random.fold_in(key, 5), 3)
 
     def lesson_of(key):
         return Lesson.of(agent, params, *fresh(agent, key))
 
-    fleet, _ = jax.jit(lambda keys: teach_fleet(distiller, numbers, keys, params, lesson_of, example(agent), lessons))(keys)
+    def teach(keys):
+        return teach_fleet(distiller, numbers, keys, params, lesson_of, example(agent), setting.lessons)[0].params
 
-    choosing, judging = jax.random.split(jax.random.key(5))
-    students = [(distiller.student, select_run(fleet.params, number)) for number in range(len(keys))]
-    best = int(np.argmin([cost.mean() for cost in in_fresh_worlds(clocks.tuner, agent, students, choosing)]))
-    chosen = students[best][1]
-    verdict = judge(*in_fresh_worlds(clocks.tuner, agent, [students[best], (agent.policy, params)], judging))
+    fleet = jax.jit(teach)(jax.random.split(teaching, 6))
+
+    def costs(policy, params, key):
+        played = [measure(problem, Contestant("", policy, params), own) for own in jax.random.split(key, JUDGED)]
+        return -np.concatenate([totals.reward for totals in played])
+
+    students = [select_run(fleet, number) for number in range(6)]
+    chosen = min(students, key=lambda own: costs(distiller.student, own, choosing).mean())
+    verdict = judge(jnp.asarray(costs(distiller.student, chosen, judging)), jnp.asarray(costs(agent.policy, params, judging)))
     dearer = Estimate(float(verdict.ratio), np.nan, float(verdict.bound)).times(100)
     yield row("student: at most 1% dearer, %", dearer, holds=verdict.promoted, note=verdict.reason())
     ratio = distiller.parameter_ratio(agent)
