@@ -356,7 +356,7 @@ def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, .
 
 
 def _at(origin: str, error: UserError) -> UserError:
-    return error if str(error).startswith(origin) else UserError(f"{origin}: {error}")
+    return error if f"{error} ".startswith(f"{origin} ") else UserError(f"{origin}: {error}")
 
 
 # --- types ----------------------------------------------------------------------------------------

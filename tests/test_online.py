@@ -170,7 +170,7 @@ def test_each_change_is_heard_by_its_own_detector(quick_compilation):
     problem = changeable(problem, names)
     streams = side_by_side(problem, names, start, 140, jax.random.key(1))
     worlds = [jax.tree.map(lambda leaf: leaf[number], streams.worlds) for number in range(len(names))]
-    follow = jax.jit(lambda world: streams.watch.follow(problem.env, streams.instance, world)[1])
+    follow = jax.jit(lambda world: streams.watch.follow(streams.instance, world)[1])
     alarms = np.stack([np.asarray(follow(world)) for world in worlds])
     first = np.stack([delay(own.T, WARM_UP) for own in alarms]) + WARM_UP - start  # [scenarios, kinds]
     assert not np.any(alarms[:, :WARM_UP]) and not np.any(alarms[0])
@@ -181,6 +181,13 @@ def test_each_change_is_heard_by_its_own_detector(quick_compilation):
     assert 0 <= supplies[4] <= 21 and np.isnan(transfers[4])
 
 
+def test_a_calm_world_that_lacks_a_day_is_refused():
+    problem, *_, world, instance = setting()
+    lacking = world.replace(exogenous=world.exogenous.replace(demand=world.exogenous.demand.at[5].set(jnp.nan)))
+    with pytest.raises(UserError, match="no value on day 5"):
+        Watch.calibrated(problem.env, instance, [lacking])
+
+
 def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compilation):
     """Lead times of days on which an edge accepts no order could be anything."""
     problem = changeable(CrossBorder(skus=2, history=7, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build(), ("lead_time",))
@@ -189,7 +196,7 @@ def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compila
     other = world.exogenous.lead_time.at[:, ::2].add(jnp.where(jnp.arange(80) % 7, 5.0, 0.0)[:, None, None])
     assert not np.array_equal(other, world.exogenous.lead_time)
     found = [
-        streams.watch.follow(problem.env, streams.instance, world.replace(exogenous=world.exogenous.replace(lead_time=own)))
+        streams.watch.follow(streams.instance, world.replace(exogenous=world.exogenous.replace(lead_time=own)))
         for own in (world.exogenous.lead_time, other)
     ]
     assert same(*found)
@@ -235,7 +242,7 @@ def lived():
     problem, agent, params, network, _, instance = setting()
     world = tripled()
     threshold = jnp.where(jnp.arange(len(KINDS)) == DEMAND, 0.5, jnp.inf)
-    watch = Watch(OnFirstDay(), (True,), 2, calm(), jnp.zeros(0), jnp.ones(0), jnp.zeros(len(KINDS)), jnp.ones(len(KINDS)), threshold)
+    watch = Watch(OnFirstDay(), problem.env, calm(), jnp.zeros(0), jnp.ones(0), jnp.zeros(len(KINDS)), jnp.ones(len(KINDS)), threshold)
     streams = Streams(network, jax.tree.map(lambda leaf: leaf[None], world), watch, instance)
     runs = NEVER, ADAPTIVE, Switches(long=1.0, blind=1.0)
     switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], *runs)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxinv.adapt.gate import choose
 from jaxinv.adapt.watch import CALENDAR, DEMAND, KINDS, SUPPLIES, TRANSFERS, Calm
 from jaxinv.envs.network import InstanceParams
 
@@ -85,15 +86,15 @@ class Belief:
         days = demand.shape[0]
         course = fit(calm.index(demand, known))
         told = jnp.isfinite(heard[DEMAND]) | planned
-        found = self.replace(
-            heard=heard,
-            level=jnp.where(told, course.level, self.level),
-            before=jnp.where(told, course.before, self.before),
-            changed=jnp.where(told, jnp.where(course.step > 0, day + 1.0 - days + course.step, -jnp.inf), self.changed),
-            growth=jnp.where(told, course.growth, self.growth),
-            error=jnp.where(told, course.error, self.error),
-            burst=jnp.where(jnp.isfinite(heard[CALENDAR]), 1.0, 0.0),
+        of_demand = self.replace(
+            level=course.level,
+            before=course.before,
+            changed=jnp.where(course.step > 0, day + 1.0 - days + course.step, -jnp.inf),
+            growth=course.growth,
+            error=course.error,
         )
+        burst = jnp.isfinite(heard[CALENDAR]).astype(jnp.float32)
+        found = choose(told, of_demand, self).replace(heard=heard, burst=burst)
         if shipments is None:
             return found
         shipments = shipments[-LATEST:]
@@ -101,8 +102,7 @@ class Belief:
         late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS]) - LOOK_BACK
         late = jnp.minimum(late, jnp.where(planned, day + 1.0 - LATEST, jnp.inf))
         delay = later(calm.hazard, shipments, ages, day + 1.0 - ages >= late)
-        told = jnp.isfinite(late)
-        return found.replace(delay=jnp.where(told, delay, self.delay), late=jnp.where(told, late, self.late))
+        return choose(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
 
     def differs(self, other: "Belief") -> jax.Array:
         """Whether a policy made for the other belief is none for this one."""

@@ -76,8 +76,7 @@ class Watch:
     """Detectors of all kinds, calibrated to one false alarm of all of them in two years."""
 
     detector: Detector = struct.field(pytree_node=False)
-    supplied: tuple[bool, ...] = struct.field(pytree_node=False)  # of each edge whether it starts at a supplier
-    calendar: int = struct.field(pytree_node=False)  # covariates that announce nothing, see `DemandProcess`
+    env: InventoryNetwork = struct.field(pytree_node=False)
     calm: Calm
     usual: jax.Array  # [C - calendar] what is announced, a mean over instances and calm days
     width: jax.Array  # [C - calendar] its standard deviation
@@ -100,9 +99,8 @@ class Watch:
         calendar = env.world.demand.calendar
         known = jnp.stack([announced(env, world.signals)[:, calendar:].mean(-1) for world in worlds])  # [R, T, C - calendar]
         zeros, ones = jnp.zeros(len(KINDS)), jnp.ones(len(KINDS))
-        supplied = tuple(source == SUPPLIER for source in env.topology.sources)
-        watch = cls(detector, supplied, calendar, calm, known.mean((0, 1)), known.std((0, 1)) + 1e-6, zeros, ones, jnp.inf * ones)
-        follow = jax.jit(lambda world: watch.follow(env, instance, world)[0])
+        watch = cls(detector, env, calm, known.mean((0, 1)), known.std((0, 1)) + 1e-6, zeros, ones, jnp.inf * ones)
+        follow = jax.jit(lambda world: watch.follow(instance, world)[0])
         quiet = jnp.stack([follow(world)[WARM_UP:] for world in worlds])  # [R, T, kinds]
         centre, spread = quiet.mean((0, 1)), quiet.std((0, 1)) + 1e-6
         residuals = jnp.moveaxis((quiet - centre) / spread, -1, 0)
@@ -122,11 +120,12 @@ class Watch:
         Returns:
           The state, the residuals `[kinds]`, and the alarms `[kinds]`.
         """
-        away = (known[self.calendar :].mean(-1) - self.usual) / self.width
+        demand_process, topology = self.env.world.demand, self.env.topology
+        away = (known[demand_process.calendar :].mean(-1) - self.usual) / self.width
         nothing = jnp.float32(0.0)
         arrivals = [nothing, nothing]
         if shipments is not None:
-            supplied = np.array(self.supplied)
+            supplied = np.array(topology.sources) == SUPPLIER
             arrivals = [arrival_residual(shipments[:, which], self.calm.hazard[:, which]) for which in (supplied, ~supplied)]
         calendar = jnp.sqrt(jnp.mean(away**2)) if away.shape[0] else nothing
         residuals = (jnp.stack([self.calm.index(demand, known), *arrivals, calendar]) - self.centre) / self.spread
@@ -135,10 +134,10 @@ class Watch:
         state = jax.tree.map(lambda new, old: jnp.where(early, old, new), heard, self.init())
         return state, residuals, alarm & ~early
 
-    def follow(self, env: InventoryNetwork, instance: InstanceParams, world: WorldTrace) -> tuple[jax.Array, jax.Array]:
+    def follow(self, instance: InstanceParams, world: WorldTrace) -> tuple[jax.Array, jax.Array]:
         """Residuals and alarms `[T, kinds]` of a world `[T, ..., B]`, with an order on every day on which an edge accepts one."""
-        exogenous, edges = world.exogenous, env.topology.edges
-        periods = instance.review_period if env.topology.has("review") else jnp.ones((edges, 1))
+        exogenous, topology = world.exogenous, self.env.topology
+        periods = instance.review_period if topology.has("review") else jnp.ones((topology.edges, 1))
 
         def day(carry, given):
             number, demand, known, lead_time = given
@@ -149,8 +148,8 @@ class Watch:
             return (state, shipments), tuple(found)
 
         days = exogenous.demand.shape[0]
-        given = jnp.arange(days), exogenous.demand[:, :, 0], announced(env, world.signals)[:days], exogenous.lead_time
-        start = self.init(), no_shipments(env.topology, exogenous.demand.shape[BATCH])
+        given = jnp.arange(days), exogenous.demand[:, :, 0], announced(self.env, world.signals)[:days], exogenous.lead_time
+        start = self.init(), no_shipments(topology, exogenous.demand.shape[BATCH])
         return jax.lax.scan(day, start, given)[1]
 
 

@@ -1,10 +1,10 @@
 """What each module of D3S-CI contributes (seed 000, tables 3 to 6): every variant and seed in one compiled program.
 
 Variants switch three things of one network on and off (methods D.1, row 20): the state representation (off: a perceptron of the
-last observation), the core decision (off: base-stock on the forecast head acts, one tuned level an edge for all SKUs) and the adaptive module (off: the policy
-stays as it was trained). The first two are numbers of the network, so 2 x 2 x seeds are trained side by side; the third is a
-number of the stream that follows, in which all 2 x 2 x 2 x seeds meet the same noise. The stream is a year and more in which
-the market changes one thing after another; a variant's cost is its mean there.
+last observation), the core decision (off: base-stock on the forecast head acts, one tuned level an edge for all SKUs) and the
+adaptive module (off: the policy stays as it was trained; on, it has no students). The first two are numbers of the network, so
+2 x 2 x seeds are trained side by side; the third is a number of the stream that follows, in which all 2 x 2 x 2 x seeds meet the
+same noise. The stream is a year and more in which the market changes one thing after another; a variant's cost is its mean there.
 """
 
 import dataclasses

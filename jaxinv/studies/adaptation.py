@@ -193,7 +193,8 @@ def _diary_rows(name: str, diary: Diary) -> Iterator[dict[str, Any]]:
         yield row("none: false alarms in the stream", false.mean(), holds=false.mean() <= 1, note=f"in each: {false.tolist()}")
     else:
         waited = np.stack([delay(alarms.T, QUIET) for alarms in diary.alarms])  # [replicates, kinds]
-        by = [f"{kind} in {', '.join(f'{days:.0f}' for days in own if np.isfinite(days))}" for kind, own in zip(KINDS, waited.T) if np.isfinite(own).any()]
+        heard = {kind: own[np.isfinite(own)] for kind, own in zip(KINDS, waited.T)}
+        by = [f"{kind} in {', '.join(f'{days:.0f}' for days in own)}" for kind, own in heard.items() if len(own)]
         first = np.min(np.where(np.isnan(waited), np.inf, waited), 1)
         ours = Estimate(float(np.median(first)), float(first.min()), float(first.max()))
         yield row(f"{name}: days to the alarm, median (all)", ours, holds=np.isfinite(first).all(), note="; ".join(by) or "no alarm came")

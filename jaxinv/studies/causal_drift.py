@@ -70,7 +70,7 @@ def _rows(shops: Shops) -> Iterator[tuple]:
     env, instance = shops.problem.env, shops.instance
     control, fresh = (shops.play(shops.problem, seed, WARM_UP + DAYS) for seed in (1, 2))
     changed = {name: shops.play(scenario(shops.problem, name, START), 3, START + FOLLOWED) for name in SCENARIOS}
-    follow = jax.jit(lambda watch, world: watch.follow(env, instance, world)[1])
+    follow = jax.jit(lambda watch, world: watch.follow(instance, world)[1])
     for name, detector in DETECTORS.items():
         watch = Watch.calibrated(env, instance, control, detector)
         levels = ", ".join(f"{level:.3g} on {kind}" for level, kind in zip(np.asarray(watch.threshold), KINDS))
