@@ -40,7 +40,8 @@ def main(argv: list[str]) -> None:
     rows = []
     for row in timed(study.run(quick=args.quick, parts=what[1:])):
         rows.append(row)
-        printed = "" if row["paper"] is None else f"{row['paper']:.6g} to compare with, "
+        where = "in print" if row["source"] else "to compare with"
+        printed = "" if row["paper"] is None else f"{row['paper']:.6g} {where}, "
         note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
     if hasattr(study, "save"):
         folder = Path(args.out or f"runs/{what[0]}")
