@@ -84,7 +84,7 @@ PUBLISHED = {
 
 
 def _learner(**options) -> SwitchedConfig:
-    return SwitchedConfig(**{"updates": 140, "epochs": 1, "envs": 32, "rollout": 63, "learning_rate": 2e-3, **options})
+    return SwitchedConfig(**{"updates": 160, "epochs": 1, "envs": 24, "rollout": 63, "learning_rate": 2e-3, **options})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class AblationConfig:
 
     seeds: int = 10
     seed: int = 0
-    instance: CrossBorder = field(default_factory=lambda: CrossBorder(skus=32))
+    instance: CrossBorder = field(default_factory=lambda: CrossBorder(skus=24))
     learner: SwitchedConfig = field(default_factory=_learner)
     clocks: ClocksConfig = field(default_factory=lambda: ClocksConfig(retraining=21, daily_updates=1))
     stream: StreamConfig = field(default_factory=StreamConfig)
