@@ -116,7 +116,7 @@ def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
     )
 
     def judged(claim, bar, estimate, holds):
-        return row(f"{name}: {claim}", estimate, holds=holds, reference=bar, note=note, source="methods D.2, F.9")
+        return row(f"{name}: {claim}", estimate, holds=holds, reference=bar, note=note)
 
     ratio = hypervolume_ratio(ours.costs, apart.costs, nadir(apart.points))
     yield judged("hypervolume of one policy over policies trained apart", BAR, ratio, ratio.low >= BAR)
