@@ -43,7 +43,7 @@ SERVICE, NEAR = 0.95, 0.005
 """Fill rate that is asked for, and how near it has to be met on demand that it was not found on; orders in whole units
 leave steps."""
 
-PATHS, COPIES = 512, 64
+PATHS, COPIES = 512, 256
 """Test paths of a problem with one instance, and of each instance where there are several; so many that the interval of a
 fill rate is shorter than what it has to lie within."""
 
