@@ -270,7 +270,7 @@ def test_the_study_as_a_command(capsys):
 
 @pytest.mark.slow
 def test_all_parts_of_the_study(monkeypatch):
-    tiny = causal.Size(logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.Size(4, 2))
+    tiny = causal.Size(logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.Size(12, 2))
     monkeypatch.setattr(causal.Size, "quick", classmethod(lambda cls: tiny))
     rows = list(causal.run(quick=True))
     assert {row["claim"].split(":")[0] for row in rows} == set(causal.PARTS)

@@ -64,7 +64,13 @@ def test_an_alarm_starts_anew():
 
 def test_no_threshold_is_enough_for_what_is_no_residual():
     with pytest.raises(UserError, match="no threshold"):
-        calibrate(Cusum(), 1e4 * noise(4, 100))
+        calibrate(Cusum(), 1e4 * noise(30, 100))
+
+
+def test_so_few_series_that_none_alarming_proves_nothing_are_refused():
+    with pytest.raises(UserError, match="3 series of 730 days are too few to prove at most 0.5 false alarms in 730 days; simulate 6"):
+        calibrate(Cusum(), noise(3, 730), most=0.5)
+    assert calibrate(Cusum(), 0 * noise(6, 730), most=0.5) < 1
 
 
 def test_expectation_reads_what_is_known():

@@ -3,6 +3,7 @@
 A detector is a pure scan over a series of residuals; what the residuals are of is the caller's choice (`jaxinv.adapt.watch`).
 """
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -107,13 +108,17 @@ def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> fl
       residuals: `[R, T]` simulated, of a world that does not change.
 
     Raises:
-      UserError: where no threshold is high enough: the series is not one of residuals.
+      UserError: where the series are so few that none of them alarming would not prove it, or where no threshold is high
+        enough: the series is not one of residuals.
     """
-    found = _counts(detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32))  # [thresholds, R]
     series, length = residuals.shape
+    needed = math.ceil(_at_most(0) * DAYS / length / most)
+    if series < needed:
+        raise UserError(f"{series} series of {length} days are too few to prove at most {most:g} false alarms in {DAYS} days; simulate {needed}")
+    found = _counts(detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32))  # [thresholds, R]
     # by their spread, for alarms that come in bunches, and by a Poisson law, for so few that their spread says nothing
     spread = found.mean(1) + 1.645 * found.std(1) / np.sqrt(series)
-    poisson = stats.chi2.ppf(0.95, 2 * (found.sum(1) + 1)) / 2 / series
+    poisson = _at_most(found.sum(1)) / series
     upper = np.maximum(spread, poisson) * DAYS / length
     # from above: the last threshold before the rate is too high
     enough = np.flatnonzero(upper > most)
@@ -121,6 +126,11 @@ def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> fl
     if first == len(THRESHOLDS):
         raise UserError(f"no threshold up to {THRESHOLDS[-1]:g} keeps false alarms at {most:g} in {DAYS} days; standardise the residuals")
     return float(THRESHOLDS[first])
+
+
+def _at_most(count: np.ndarray | int) -> np.ndarray:
+    """The upper 95% bound of the mean of a Poisson law by which so many came."""
+    return stats.chi2.ppf(0.95, 2 * (count + 1)) / 2
 
 
 def _counts(detector, residuals, thresholds) -> np.ndarray:
