@@ -1,0 +1,62 @@
+"""No two users of randomness share a key: roles have tags of their own, and nobody counts up to them."""
+
+import ast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxinv.keys import Role, generator, instance_generator, root, stream, streams
+from test_architecture import MODULES, name_of
+
+COUNT = 3000
+"""Runs, groups, days or lessons; none of them counts further."""
+
+
+def bits(keys):
+    """Keys of any shape as whole numbers, one each."""
+    data = np.asarray(jax.random.key_data(keys)).reshape(-1, 2).astype(np.uint64)
+    return data[:, 0] << np.uint64(32) | data[:, 1]
+
+
+def test_split_and_fold_meet_where_tags_are_small():
+    """Why tags are large: were this to change, roles would still be apart."""
+    key = root(0)
+    assert (bits(jax.random.split(key, 4)) == bits(jnp.stack([jax.random.fold_in(key, i) for i in range(4)]))).all()
+
+
+def test_no_two_roles_meet_at_any_depth():
+    """Roots of several seeds, their splits, every role below them, what it counts, and every role nested in it with what
+    that counts: all different."""
+    found = []
+    for seed in range(3):
+        found += [bits(root(seed)), bits(jax.random.split(root(seed), COUNT))]
+        for outer in Role:
+            found += [bits(stream(root(seed), outer)), bits(streams(root(seed), outer, COUNT))]
+    keys = jnp.stack([stream(root(0), outer) for outer in Role])
+    for inner in Role:
+        nested = jax.vmap(lambda key: stream(key, inner))(keys)
+        counted = jax.vmap(lambda key: streams(key, inner, 64))(keys)
+        twice = jax.vmap(lambda key: streams(key, inner, 64))(counted[:, :8].reshape(-1))
+        found += [bits(nested), bits(counted), bits(twice)]
+    found = np.concatenate(found)
+    assert len(np.unique(found)) == len(found)
+
+
+def test_tags_are_large_and_apart():
+    tags = [role.tag for role in Role]
+    assert len(set(tags)) == len(tags)
+    assert all(2**31 <= tag < 2**32 for tag in tags)
+
+
+def test_streams_are_the_stream_by_number():
+    several = streams(root(3), Role.TRAINING, 4)
+    assert (bits(several) == np.concatenate([bits(stream(root(3), Role.TRAINING, i)) for i in range(4)])).all()
+
+
+def test_generators_are_apart():
+    first = [generator(role, seed).integers(2**62) for role in Role for seed in (0, 1, 2)]
+    first += [instance_generator(seed).integers(2**62) for seed in [0, 1, 2, *(role.tag for role in Role)]]
+    assert len(set(first)) == len(first)
+    assert generator(Role.BOOTSTRAP, 5).integers(2**62) == generator(Role.BOOTSTRAP, 5).integers(2**62)
