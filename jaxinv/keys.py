@@ -48,7 +48,7 @@ def root(seed: int) -> jax.Array:
     return jax.random.key(seed)
 
 
-def stream(key: jax.Array, role: Role, *indices: jax.Array | int) -> jax.Array:
+def key_of(key: jax.Array, role: Role, *indices: jax.Array | int) -> jax.Array:
     """The key of a role below another, and of what is counted in it.
 
     Args:
@@ -62,9 +62,9 @@ def stream(key: jax.Array, role: Role, *indices: jax.Array | int) -> jax.Array:
     return key
 
 
-def streams(key: jax.Array, role: Role, count: int) -> jax.Array:
-    """The keys `[count]` of a role by number: `stream(key, role, 0)`, `stream(key, role, 1)`, …"""
-    return jax.vmap(lambda number: stream(key, role, number))(jnp.arange(count))
+def keys_of(key: jax.Array, role: Role, count: int) -> jax.Array:
+    """The keys `[count]` of a role by number: `key_of(key, role, 0)`, `key_of(key, role, 1)`, …"""
+    return jax.vmap(lambda number: key_of(key, role, number))(jnp.arange(count))
 
 
 def generator(role: Role, *numbers: int) -> np.random.Generator:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.keys import Role, generator, instance_generator, root, stream, streams
+from jaxinv.keys import Role, generator, instance_generator, key_of, keys_of, root
 from test_architecture import MODULES, name_of
 
 COUNT = 3000
@@ -33,12 +33,12 @@ def test_no_two_roles_meet_at_any_depth():
     for seed in range(3):
         found += [bits(root(seed)), bits(jax.random.split(root(seed), COUNT))]
         for outer in Role:
-            found += [bits(stream(root(seed), outer)), bits(streams(root(seed), outer, COUNT))]
-    keys = jnp.stack([stream(root(0), outer) for outer in Role])
+            found += [bits(key_of(root(seed), outer)), bits(keys_of(root(seed), outer, COUNT))]
+    keys = jnp.stack([key_of(root(0), outer) for outer in Role])
     for inner in Role:
-        nested = jax.vmap(lambda key: stream(key, inner))(keys)
-        counted = jax.vmap(lambda key: streams(key, inner, 64))(keys)
-        twice = jax.vmap(lambda key: streams(key, inner, 64))(counted[:, :8].reshape(-1))
+        nested = jax.vmap(lambda key: key_of(key, inner))(keys)
+        counted = jax.vmap(lambda key: keys_of(key, inner, 64))(keys)
+        twice = jax.vmap(lambda key: keys_of(key, inner, 64))(counted[:, :8].reshape(-1))
         found += [bits(nested), bits(counted), bits(twice)]
     found = np.concatenate(found)
     assert len(np.unique(found)) == len(found)
@@ -50,9 +50,9 @@ def test_tags_are_large_and_apart():
     assert all(2**31 <= tag < 2**32 for tag in tags)
 
 
-def test_streams_are_the_stream_by_number():
-    several = streams(root(3), Role.TRAINING, 4)
-    assert (bits(several) == np.concatenate([bits(stream(root(3), Role.TRAINING, i)) for i in range(4)])).all()
+def test_several_keys_are_the_key_by_number():
+    several = keys_of(root(3), Role.TRAINING, 4)
+    assert (bits(several) == np.concatenate([bits(key_of(root(3), Role.TRAINING, i)) for i in range(4)])).all()
 
 
 def test_generators_are_apart():
