@@ -1,5 +1,7 @@
 """The classical rules: published costs, and decisions worked out by hand."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,13 @@ import pytest
 import jaxinv
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.presets import LostSales, Serial
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
-from jaxinv.policies.rules import RULES, make_rule
+from jaxinv.evaluation.tuning import tune_many
+from jaxinv.policies.policy import fill_to
+from jaxinv.policies.rules import RULES, BaseStock, Rule, applicable_rules, make_rule, rule_for
 
 STORE = Topology(nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(0,), lead_times=(4,))
 TWO_SUPPLIERS = Topology(
@@ -215,3 +220,41 @@ def test_every_rule_is_a_pure_function_of_its_shapes(name):
         action = rule(params, observation)
         assert action.shape == (2, 1) and np.all(np.isfinite(action)) and np.all(action >= 0)
         np.testing.assert_allclose(action, jax.jit(rule)(params, observation), rtol=1e-5)
+
+
+def test_a_rule_of_ones_own_is_tuned_like_the_others(monkeypatch):
+    """README: a `Rule` with its `name`, `ranges` and `act`, and its name in `RULES`; nothing else."""
+
+    class Square(Rule):
+        """Order up to the square of a number: base-stock in other words."""
+
+        name = "square"
+        ranges = {"root": (0.5, 3.0)}
+        scalars = frozenset({"root"})
+
+        def act(self, params, observation, context):
+            position = self.topology.at_destination(views.inventory_position(self.topology, observation))
+            return fill_to(self.topology, observation, jnp.full_like(position, params["root"] ** 2), position)
+
+    monkeypatch.setitem(RULES, "square", Square)
+    problem = LostSales(mean=2.0, lead_time=1, shortage_cost=9.0).build()
+    assert "square" in applicable_rules(problem) and "square" in applicable_rules(Serial().build())
+    tuned = tune_many(problem, jax.random.key(0), ["square", "base_stock"], 200_000, method="search")
+    assert tuned["square"].cost == pytest.approx(tuned["base_stock"].cost, rel=1e-3)
+    assert round(float(tuned["square"].params["root"]) ** 2) == round(float(tuned["base_stock"].natural(problem)["level"][0, 0]))
+
+
+def test_a_rule_of_ones_own_gets_the_window_and_season_that_it_has_fields_for():
+    @dataclass(frozen=True)
+    class Remembers(BaseStock):
+        season: int = 1
+        history: int = 1
+
+        name = "remembers"
+
+    RULES["remembers"] = Remembers
+    try:
+        rule = rule_for(LostSales(history=21).build(), "remembers")
+    finally:
+        del RULES["remembers"]
+    assert (rule.history, rule.season) == (21, 7)

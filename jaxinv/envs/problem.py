@@ -53,6 +53,11 @@ class Problem:
         return self.test_instances or self.instances
 
     @property
+    def season(self) -> int:
+        """Periods of a season: the week of daily data, the year of weekly or monthly data."""
+        return 7 if self.periods_per_year > 100 else round(self.periods_per_year)
+
+    @property
     def horizon(self) -> int:
         """Periods of the longest training episode."""
         return int(np.max(self.train.max_steps_in_episode))

@@ -25,7 +25,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.evaluation.statistics import bootstrap_interval
-from jaxinv.policies.rules import LEVELS, QUANTITIES, RULES, Rule, make_rule
+from jaxinv.policies.rules import Rule, applicable_rules, rule_for
 
 METHODS = {
     # share of the budget for search, gradient; the rest re-evaluates the finalists
@@ -33,9 +33,6 @@ METHODS = {
     "gradient": (0.1, 0.6),
     "both": (0.35, 0.35),
 }
-JUMPS = ("s_S", "r_nQ")
-"""Rules whose orders jump in their parameters: their derivative says nothing, so they are searched alone."""
-
 ELITE = 6
 """Best points ever seen that the search draws around."""
 
@@ -106,7 +103,7 @@ def tune(
       with divisible orders and noise that is fresh at every step, from the best points of a Latin hypercube.
       It can end on a flat: a cap too high to bind has no derivative.
     - both: the gradient goes on from the best points of the search. Best with many parameters, where a search
-      alone stays a per cent behind. Rules without a useful derivative (`JUMPS`) are searched with the whole
+      alone stays a per cent behind. Rules without a useful derivative (`Rule.jumps`) are searched with the whole
       budget.
 
     The finalists of all stages are then compared on fresh noise in the true environment (whole packs) and the
@@ -128,7 +125,7 @@ def tune(
         method = "both" if sum(math.prod(shape) for shape in rule.shapes().values()) > FEW else "search"
     if method not in METHODS:
         raise unknown("method", method, METHODS)
-    if rule.name in JUMPS:
+    if rule.jumps:
         if method == "gradient":
             raise UserError(f"{rule.name} jumps in its parameters and has no gradient; use method=search")
         method = "search"
@@ -178,50 +175,6 @@ def tune_many(
     # most of the time is compilation, which threads share out among the cores
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
         return dict(zip(names, pool.map(single, names)))
-
-
-def applicable_rules(problem: Problem) -> list[str]:
-    """Names of the rules that make sense for a problem, each behaviour once.
-
-    Where a node has two suppliers base-stock is the dual-index policy and is listed under that name. Echelon
-    and installation base-stock differ only where a node supplies another. A constant order has no steady
-    state with backlog. Anchoring and adjusting is how people order where orders take time. Forecast rules need a
-    history to forecast from, and quantile rules instances whose costs differ.
-    """
-    topology, history = problem.env.topology, problem.env.history
-    shared = views.shared_destinations(topology)
-    applies = {
-        "base_stock": not shared,
-        "echelon_base_stock": topology.internal and not shared,
-        "capped_base_stock": True,
-        "s_S": True,
-        "r_nQ": True,
-        "constant_order": not topology.backlog,
-        "dual_index": shared,
-        "tailored_base_surge": shared and not topology.internal,
-        "anchor_and_adjust": bool(topology.order_delays),
-        "newsvendor_smoothing": history >= 4,
-        "newsvendor_quantile": history >= 4 and not topology.internal and _ratios_differ(problem),
-        "newsvendor_seasonal": history >= 2 * season(problem),
-    }
-    return [name for name in RULES if applies[name]]
-
-
-def _ratios_differ(problem: Problem) -> bool:
-    """Whether the instances' costs ask for different quantiles of demand; where they do not, one safety serves all."""
-    if problem.instances is None:
-        return False
-    return float(jnp.ptp(jax.vmap(problem.env.facts)(problem.train).critical_ratio)) > 1e-6
-
-
-def season(problem: Problem) -> int:
-    """Periods of a season: the week of daily data, the year of weekly or monthly data."""
-    return 7 if problem.periods_per_year > 100 else round(problem.periods_per_year)
-
-
-def rule_for(problem: Problem, name: str) -> Rule:
-    """The rule of that name for a problem's network and season."""
-    return make_rule(name, problem.env.topology, problem.env.history, season(problem))
 
 
 def instance_groups(count: int, most: int) -> list[np.ndarray]:
@@ -571,7 +524,7 @@ def _snap(env, rule, plan, instance, params):
     def single(params, instance):
         unit = rule.natural(jax.tree.map(jnp.ones_like, params), env.facts(instance))
         return {
-            name: jnp.round(value * unit[name]) / unit[name] if name in LEVELS + QUANTITIES else value
+            name: jnp.round(value * unit[name]) / unit[name] if name in rule.levels | rule.quantities else value
             for name, value in params.items()
         }
 

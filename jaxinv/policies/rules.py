@@ -1,12 +1,6 @@
-"""The classical rules.
+"""The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
 
-Parameters are pure numbers: a level is a multiple of the typical demand over an order's coverage (lead time and review),
-a quantity a multiple of the typical demand of one review period. So one search range fits every instance, and one level
-can be shared by SKUs of any size. `natural` turns them back into units.
-"""
-
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -16,48 +10,11 @@ from jax.scipy.special import ndtri
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
-from jaxinv.policies.policy import Policy, coverage, echelon_coverage, fill_to
-
-Range = tuple[float, float]
-
-LEVELS, QUANTITIES = ("level", "reorder", "gap"), ("cap", "lot", "quantity")
-"""Parameters that stand for product units; all others are pure numbers."""
-
-
-@dataclass(frozen=True)
-class Rule(Policy):
-    """A classical rule: a policy with a few numbers, each with the range they are searched in."""
-
-    name: ClassVar[str]
-    ranges: ClassVar[dict[str, Range]]  # per parameter; each is an array [E, K] unless listed in `scalars`
-    scalars: ClassVar[frozenset[str]] = frozenset()
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of each parameter."""
-        full = (self.topology.edges, self.topology.products)
-        return {name: () if name in self.scalars else full for name in self.ranges}
-
-    def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
-        """Parameters in product units."""
-        level, quantity = self.level_unit(facts), quantity_unit(self.topology, facts)
-        units = dict.fromkeys(LEVELS, level) | dict.fromkeys(QUANTITIES, quantity)
-        return {name: value * units.get(name, 1.0) for name, value in params.items()}
-
-    def level_unit(self, facts: Facts) -> jax.Array:
-        """Typical demand over the coverage of an order on each edge `[E, K]`."""
-        return self.topology.at_destination(facts.scale) * self.coverage(facts)[:, None]
-
-    def coverage(self, facts: Facts) -> jax.Array:
-        """Periods an order covers `[E]`."""
-        return coverage(facts)
-
-
-def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:
-    """Typical demand of one review period at the end of each edge `[E, K]`."""
-    return topology.at_destination(facts.scale) * facts.review_period[:, None]
-
+from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.rule import Rule, quantity_unit
 
 @dataclass(frozen=True)
 class BaseStock(Rule):
@@ -65,6 +22,11 @@ class BaseStock(Rule):
 
     name = "base_stock"
     ranges = {"level": (0.0, 4.0)}
+
+    @classmethod
+    def applies(cls, problem):
+        """With two suppliers it is the dual index and goes by that name."""
+        return not views.shared_destinations(problem.env.topology)
 
     def position(self, observation: Observation) -> jax.Array:
         return self.topology.at_destination(views.inventory_position(self.topology, observation))
@@ -83,6 +45,11 @@ class EchelonBaseStock(BaseStock):
 
     name = "echelon_base_stock"
 
+    @classmethod
+    def applies(cls, problem):
+        """It differs from base-stock only where a node supplies another."""
+        return super().applies(problem) and problem.env.topology.internal
+
     def coverage(self, facts):
         return echelon_coverage(self.topology, facts)
 
@@ -97,6 +64,10 @@ class CappedBaseStock(EchelonBaseStock):
     name = "capped_base_stock"
     ranges = {"level": (0.0, 4.0), "cap": (0.3, 6.0)}
 
+    @classmethod
+    def applies(cls, problem):
+        return True
+
     def act(self, params, observation, context):
         return jnp.minimum(
             super().act(params, observation, context), params["cap"] * quantity_unit(self.topology, observation.instance)
@@ -109,6 +80,10 @@ class DualIndex(EchelonBaseStock):
 
     name = "dual_index"
 
+    @classmethod
+    def applies(cls, problem):
+        return views.shared_destinations(problem.env.topology)
+
     def __post_init__(self):
         if not views.shared_destinations(self.topology):
             raise UserError(f"{self.name} needs a node with two suppliers, as in dual_sourcing; try base_stock")
@@ -120,6 +95,10 @@ class TailoredBaseSurge(DualIndex):
 
     name = "tailored_base_surge"
     ranges = {"level": (0.0, 4.0), "quantity": (0.0, 2.0)}
+
+    @classmethod
+    def applies(cls, problem):
+        return super().applies(problem) and not problem.env.topology.internal
 
     def act(self, params, observation, context):
         lead = observation.instance.lead_time
@@ -137,6 +116,11 @@ class ReorderUpTo(EchelonBaseStock):
 
     name = "s_S"
     ranges = {"reorder": (0.0, 4.0), "gap": (0.0, 2.0)}
+    jumps = True
+
+    @classmethod
+    def applies(cls, problem):
+        return True
 
     def act(self, params, observation, context):
         unit = self.level_unit(observation.instance)
@@ -153,6 +137,11 @@ class ReorderLots(EchelonBaseStock):
 
     name = "r_nQ"
     ranges = {"reorder": (0.0, 4.0), "lot": (0.2, 6.0)}
+    jumps = True
+
+    @classmethod
+    def applies(cls, problem):
+        return True
 
     def act(self, params, observation, context):
         reorder = params["reorder"] * self.level_unit(observation.instance)
@@ -168,6 +157,11 @@ class ConstantOrder(Rule):
 
     name = "constant_order"
     ranges = {"quantity": (0.0, 2.0)}
+
+    @classmethod
+    def applies(cls, problem):
+        """With backlog it has no steady state."""
+        return not problem.env.topology.backlog
 
     def act(self, params, observation, context):
         return params["quantity"] * quantity_unit(self.topology, observation.instance)
@@ -193,7 +187,13 @@ class AnchorAndAdjust(Rule):
     settled: int = 0
 
     name = "anchor_and_adjust"
-    ranges = {"level": (0.0, 4.0), "smoothing": (0.0, 1.0), "adjustment": (0.0, 1.0), "supply_line": (0.0, 1.0)}
+    bounds = dict.fromkeys(("smoothing", "adjustment", "supply_line"), (0.0, 1.0))
+    ranges = {"level": (0.0, 4.0), **bounds}
+
+    @classmethod
+    def applies(cls, problem):
+        """It is how people order where orders take time."""
+        return bool(problem.env.topology.order_delays)
 
     def __post_init__(self):
         needed = self.history + max(self.topology.order_delays, default=0)
@@ -260,7 +260,13 @@ class ForecastNewsvendor(EchelonBaseStock):
     name = "newsvendor_smoothing"
     forecasts = True
     ranges = {"smoothing": (0.01, 0.6), "safety": (-1.0, 6.0)}
+    bounds = {"smoothing": (0.0, 1.0)}
     scalars = frozenset({"smoothing", "safety"})
+
+    @classmethod
+    def applies(cls, problem):
+        """It needs a history to forecast from."""
+        return problem.env.history >= 4
 
     def encode(self, params, signals, facts):
         places, products = len(self.topology.demand_nodes), self.topology.products
@@ -314,6 +320,12 @@ class QuantileNewsvendor(ForecastNewsvendor):
     ranges = {"smoothing": (0.01, 0.6), "shift": (-2.0, 4.0)}
     scalars = frozenset({"smoothing", "shift"})
 
+    @classmethod
+    def applies(cls, problem):
+        """One safety serves all instances whose costs ask for the same quantile of demand."""
+        alike = problem.env.topology.internal or not ratios_differ(problem)
+        return super().applies(problem) and not alike
+
     def __post_init__(self):
         if self.topology.internal:
             raise UserError(f"{self.name} needs nodes that all sell: a warehouse has no critical ratio of its own")
@@ -337,6 +349,10 @@ class SeasonalNewsvendor(ForecastNewsvendor):
     name = "newsvendor_seasonal"
     ranges = {"safety": (-1.0, 6.0)}
     scalars = frozenset({"safety"})
+
+    @classmethod
+    def applies(cls, problem):
+        return problem.env.history >= 2 * problem.season
 
     def __post_init__(self):
         if self.history < 2 * self.season:
@@ -381,13 +397,29 @@ RULES = {
         TailoredBaseSurge, AnchorAndAdjust, ForecastNewsvendor, QuantileNewsvendor, SeasonalNewsvendor,
     )
 }  # fmt: skip
+"""All rules by name. One from elsewhere joins with `RULES[rule.name] = rule`."""
 
 
 def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7) -> Rule:
-    """The rule of that name for a network; the window and the season matter to those that forecast alone."""
+    """The rule of that name for a network; the window and the season go to those that have such a field."""
     if name not in RULES:
         raise unknown("rule", name, RULES)
-    rule = RULES[name]
-    if rule is SeasonalNewsvendor:
-        return rule(topology, history=history, season=season)
-    return rule(topology, history=history) if rule in (ForecastNewsvendor, QuantileNewsvendor, AnchorAndAdjust) else rule(topology)
+    rule, known = RULES[name], {"history": history, "season": season}
+    return rule(topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known})
+
+
+def rule_for(problem: Problem, name: str) -> Rule:
+    """The rule of that name for a problem's network, window and season."""
+    return make_rule(name, problem.env.topology, problem.env.history, problem.season)
+
+
+def applicable_rules(problem: Problem) -> list[str]:
+    """Names of the rules that make sense for a problem, each behaviour once."""
+    return [name for name, rule in RULES.items() if rule.applies(problem)]
+
+
+def ratios_differ(problem: Problem) -> bool:
+    """Whether the costs of the instances ask for different quantiles of demand."""
+    if problem.instances is None:
+        return False
+    return float(jnp.ptp(jax.vmap(problem.env.facts)(problem.train).critical_ratio)) > 1e-6

@@ -1,0 +1,75 @@
+"""What a classical rule is: a policy with a few numbers, and all that a tuning needs to know of them.
+
+Parameters are pure numbers: a level is a multiple of the typical demand over an order's coverage (lead time and review),
+a quantity a multiple of the typical demand of one review period. So one level can be shared by SKUs of any size.
+`natural` turns them back into units.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+from jaxinv.envs.environment import Facts
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.topology import Topology
+from jaxinv.policies.policy import Policy, coverage
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Rule(Policy):
+    """A classical rule: a policy with a few numbers. All that a tuning needs to know is on its class.
+
+    Fields `history` and `season`, where a rule has them, are filled with the window of the environment and the periods
+    of a season (`make_rule`).
+
+    Attributes:
+      name: what it is called in commands and tables.
+      ranges: where each parameter is searched first. The upper end of a level or quantity is raised to what demand asks
+        for, and an end where the best lies is moved on, so a range is a place to begin and no bound. One that begins
+        above zero is of sizes, and read on a logarithmic scale.
+      bounds: ends `[low, high]` that a parameter cannot pass. Nothing else bounds it.
+      scalars: parameters that are one number `[]`; all others are arrays `[E, K]`.
+      levels: parameters that are multiples of the typical demand over the coverage of an order.
+      quantities: parameters that are multiples of the typical demand of one review period.
+      jumps: whether orders jump in the parameters, so that a derivative says nothing.
+    """
+
+    name: ClassVar[str]
+    ranges: ClassVar[dict[str, Range]]
+    bounds: ClassVar[dict[str, Range]] = {}
+    scalars: ClassVar[frozenset[str]] = frozenset()
+    levels: ClassVar[frozenset[str]] = frozenset({"level", "reorder", "gap"})
+    quantities: ClassVar[frozenset[str]] = frozenset({"cap", "lot", "quantity"})
+    jumps: ClassVar[bool] = False
+
+    @classmethod
+    def applies(cls, problem: Problem) -> bool:
+        """Whether the rule makes sense for a problem and no other rule behaves the same there."""
+        return True
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter."""
+        full = (self.topology.edges, self.topology.products)
+        return {name: () if name in self.scalars else full for name in self.ranges}
+
+    def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
+        """Parameters in product units."""
+        level, quantity = self.level_unit(facts), quantity_unit(self.topology, facts)
+        units = dict.fromkeys(self.levels, level) | dict.fromkeys(self.quantities, quantity)
+        return {name: value * units.get(name, 1.0) for name, value in params.items()}
+
+    def level_unit(self, facts: Facts) -> jax.Array:
+        """Typical demand over the coverage of an order on each edge `[E, K]`."""
+        return self.topology.at_destination(facts.scale) * self.coverage(facts)[:, None]
+
+    def coverage(self, facts: Facts) -> jax.Array:
+        """Periods an order covers `[E]`."""
+        return coverage(facts)
+
+
+def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:
+    """Typical demand of one review period at the end of each edge `[E, K]`."""
+    return topology.at_destination(facts.scale) * facts.review_period[:, None]
