@@ -185,12 +185,21 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
 
 def evidence_table(rows: list[dict[str, Any]], title: str):
     """Rows as a table for people, cheapest first below the learned policies."""
-    percent = ("fill_rate", "stockout_rate", "gap")
-    shown = [
-        {key: 100 * row[key] if key in percent and row[key] is not None else row[key] for key in row} for row in rows
-    ]
+    shown = [{key: _in_percent(value) if "%" in _heading(key) else value for key, value in row.items()} for row in rows]
     columns = {key: heading for key, heading in COLUMNS.items() if any(row.get(key) is not None for row in rows)}
     return table(shown, columns, title=title)
+
+
+def _heading(key: str) -> str:
+    """The heading of a column; an interval has that of what it is of."""
+    return COLUMNS.get(key.removesuffix("_interval"), "")
+
+
+def _in_percent(share):
+    """A share, or an interval of shares, in percent; documents hold shares alone."""
+    if share is None:
+        return None
+    return [100 * end for end in share] if isinstance(share, Sequence) else 100 * share
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
@@ -199,8 +208,8 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     interval = first["relative_difference_interval"]
     if interval is None:
         return "one path leaves no interval; evaluate on more"
-    low, high = interval
-    difference = first["relative_difference"]
+    low, high = _in_percent(interval)
+    difference = _in_percent(first["relative_difference"])
     if difference == low == high == 0:
         said = f"{first['policy']} is the best of the tuned rules"
     else:
@@ -213,5 +222,5 @@ def verdict(rows: list[dict[str, Any]]) -> str:
         said = f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
     if first["reference"] != "optimum":
         return said
-    low, high = (100 * end for end in first["gap_interval"])
-    return f"{said}. It is {100 * first['gap']:.2f}% above the optimum ({low:.2f} to {high:.2f}%)"
+    low, high = _in_percent(first["gap_interval"])
+    return f"{said}. It is {_in_percent(first['gap']):.2f}% above the optimum ({low:.2f} to {high:.2f}%)"

@@ -16,6 +16,7 @@ from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, evalu
 from jaxinv.evaluation.rollout import BATCH, play_world
 from jaxinv.evaluation.simulate import simulate, simulate_in
 from jaxinv.evaluation.tuning import Tuned, rule_for
+from jaxinv.evidence import evidence_table, verdict
 
 KEY = jax.random.key(11)
 KEYS = {
@@ -58,6 +59,21 @@ def test_rows_hold_what_the_commands_promise(lost_sales):
         assert 0 < row["stockout_rate"] < 1 and 0 < row["fill_rate"] < 1 and row["forecast_error"] is None
     assert rows[1]["fill_rate"] > rows[0]["fill_rate"] and rows[1]["turnover"] < rows[0]["turnover"]
     assert rows[1]["difference"] == pytest.approx(rows[1]["cost"] - rows[0]["cost"], rel=1e-4)
+    assert rows[1]["relative_difference"] == pytest.approx(rows[1]["difference"] / rows[0]["cost"], rel=1e-4)
+
+
+def test_documents_hold_shares_and_people_read_percent():
+    """One unit in rows: whatever is a share there stands in percent in tables and sentences, its interval too."""
+    row = {
+        "policy": "ppo", "cost": 9.0, "cost_interval": [8.0, 10.0], "relative_difference": -0.1,
+        "relative_difference_interval": [-0.15, -0.05], "gap": 0.02, "gap_interval": [0.01, 0.03], "fill_rate": 0.953,
+        "stockout_rate": 0.031, "turnover": 12.0, "forecast_error": 0.25, "reference": "optimum",
+    }  # fmt: skip
+    cells = [str(list(column.cells)[0]) for column in evidence_table([row], "").columns]
+    assert cells == ["ppo", "9", "[8, 10]", "-10", "[-15, -5]", "2", "95.3", "3.1", "12", "25"]
+    said = verdict([row])
+    assert "cheaper than the best tuned rule by 10.00%" in said and "-15.00 to -5.00%" in said
+    assert "2.00% above the optimum (1.00 to 3.00%)" in said
 
 
 def test_a_policy_compared_with_itself_differs_by_exactly_nothing(lost_sales):

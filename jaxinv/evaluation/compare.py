@@ -105,7 +105,7 @@ def evaluate(
 
     Returns:
       Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in
-      the same unit and `relative_difference` in percent of the baseline's cost, below zero is better; `gap`,
+      the same unit and `relative_difference` as a share of the baseline's cost, below zero is better; `gap`,
       cost over reference minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of
       units served at once; `stockout_rate`, the share of periods (of a node and product) with demand
       unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
@@ -138,7 +138,7 @@ def evaluate(
         if reference is not None and np.sum(reference) > 0:
             gap = optimality_gap(cost, reference, **bootstrap)
         row |= _entry("difference", difference)
-        row |= _entry("relative_difference", relative, 100.0)
+        row |= _entry("relative_difference", relative)
         row |= _entry("gap", gap)
         row |= _service(problem, total, periods)
         row["parts"] = _parts(problem, total, periods)
@@ -161,7 +161,7 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
 
 
 def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> float | None:
-    """WAPE of a policy's forecast of the coming period, in percent: sum |demand - forecast| over sum of demand.
+    """WAPE of a policy's forecast of the coming period: sum |demand - forecast| over sum of demand.
 
     On the held-out demand of `measure`, which is the same for all policies and uncensored. None for policies that do
     not forecast (`Policy.predict`).
@@ -174,7 +174,7 @@ def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, pat
         own = params if policy_axis is None else _take_last(params, index)
         sums = _forecast_sums(problem.env, contestant.policy, _Size.of(problem), policy_axis, instance, own, world)
         error, demand = error + float(sums[0]), demand + float(sums[1])
-    return 100.0 * error / demand if demand > 0 else None
+    return error / demand if demand > 0 else None
 
 
 def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray | None:
@@ -208,14 +208,14 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
 # --- rows -------------------------------------------------------------------------------------------
 
 
-def _entry(name: str, estimate: Estimate | None, unit: float = 1.0) -> dict[str, Any]:
+def _entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
     """An estimate and its interval as two keys; None for what is unknown."""
     if estimate is None:
         return {name: None, f"{name}_interval": None}
     known = not math.isnan(estimate.low)
     return {
-        name: unit * estimate.value,
-        f"{name}_interval": [unit * estimate.low, unit * estimate.high] if known else None,
+        name: estimate.value,
+        f"{name}_interval": [estimate.low, estimate.high] if known else None,
     }
 
 
