@@ -69,6 +69,8 @@ def main(argv: list[str]) -> None:
     everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     if preference or args.service is not None:
         everything = [with_wanted_points(contest, preference, args.service, args.seed) for contest in everything]
+    for text in experiment.problem.notes:
+        note(text)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
     rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)

@@ -93,7 +93,8 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
 
     started = time.monotonic()
     config, trainer, agent = experiment.config, experiment.trainer, experiment.agent
-    _say(quiet, _introduction(experiment, run))
+    for text in (_introduction(experiment, run), *experiment.problem.notes):
+        _say(quiet, text)
     done = 0
     if resume:
         done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
@@ -115,6 +116,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
         "run": run.name,
         "env": config.env,
         "agent": config.agent,
+        "notes": list(experiment.problem.notes),
         "seconds": time.monotonic() - started,
         "compile_seconds": compile_seconds,
         "steps": steps,

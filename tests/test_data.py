@@ -461,16 +461,21 @@ def test_weekly_table_keeps_its_weekday():
     )
 
 
-def test_monthly_dates_are_refused():
-    table = toy(days=400)
-    with pytest.raises(UserError, match="neither daily nor weekly"):
-        Panel.from_table(table[table["date"].dt.day == 1])
+def test_irregular_dates_are_refused():
+    """First Mondays of a month are 4 or 5 weeks apart; a shop that counts about every ten days."""
+    table = toy(days=800)
+    first_mondays = (table["date"].dt.day <= 7) & (table["date"].dt.day_of_week == 0)
+    tenths = table["date"].dt.day.isin([1, 11, 21])
+    for rows in (first_mondays, tenths):
+        for frequency in (None, "day", "week"):
+            with pytest.raises(UserError, match="by no step of days, weeks or months"):
+                Panel.from_table(table[rows], frequency)
 
 
 def test_mistyped_date_does_not_fill_the_memory():
     table = toy(skus=[f"s{i}" for i in range(5000)], days=2)
     table.loc[3, "date"] = pd.Timestamp("2199-01-01")
-    with pytest.raises(UserError, match="mistyped date"):
+    with pytest.raises(UserError, match="2199-01-01.*mistyped year"):
         Panel.from_table(table, "day")
 
 
@@ -603,4 +608,4 @@ def test_calendar_features():
     weekly, weekly_names = calendar_features(dates[::7], "week")
     assert weekly.shape[1] == 3 and "sin_week" not in weekly_names
     with pytest.raises(UserError, match="'day'"):
-        calendar_features(dates, "days")
+        calendar_features(dates, "dayly")

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.grid import Frequency, lay_out
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError, unknown
 
 SCALE_FLOOR = 1e-2  # units a period; keeps a series that never sold in training from being scaled to infinity
-FREQUENCIES = ("day", "week")
 
-_DAY = np.timedelta64(1, "D")
 Window = slice | tuple[int, int]  # periods [start, stop)
 
 
@@ -30,7 +29,8 @@ class Panel:
       covariates: name -> float32 [S, T], numbers known before each period begins, without gaps.
       stock: units on hand at the start of each period, float32 [S, T], NaN where unknown; None without a
         stock column.
-      frequency: "day" or "week".
+      frequency: "day", "week", "month", or several of them, such as "2-week".
+      notes: what was odd in the table and how it was read, one line each; commands print them.
     """
 
     sales: np.ndarray
@@ -39,6 +39,7 @@ class Panel:
     covariates: dict[str, np.ndarray] = field(default_factory=dict)
     stock: np.ndarray | None = None
     frequency: str = "day"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self):
         expected = (len(self.series), len(self.dates))
@@ -58,8 +59,7 @@ class Panel:
         """The grid from the first to the last date of a table in the sales schema.
 
         - Sales of a date without a row are zero, also before a series' first row.
-        - Weeks that are summed from days begin on Monday; a first or last week that the dates do not cover is
-          dropped. Weekly tables keep their own weekday.
+        - Periods are found and summed as `jaxinv.data.grid.lay_out` says.
         - `promotion` is zero where unknown. Price, lead time and other covariates keep their last known
           value; one that has the same value for all series on each date (a calendar) takes that value. Before
           the first known value a series has the mean over the series known by then, and zero while there is
@@ -68,32 +68,24 @@ class Panel:
 
         Args:
           table: columns as in `jaxinv.data.schema`.
-          frequency: "day", "week", or None for the table's own.
+          frequency: "day", "week", "month", several such as "2-week", or None for the table's own.
           gaps: "zero" as above, or "error" to refuse a table with dates missing.
 
         Raises:
-          UserError: naming the first gaps for `gaps="error"`; for dates that are neither daily nor weekly,
-            two rows with one date and series, less than one whole week, or an unknown frequency.
+          UserError: naming the first gaps for `gaps="error"`; two rows with one date and series, and what `lay_out` refuses.
         """
-        if frequency is not None and frequency not in FREQUENCIES:
-            raise unknown("frequency", frequency, FREQUENCIES)
         if gaps not in ("zero", "error"):
             raise unknown("treatment of gaps", gaps, ("zero", "error"))
         if not len(table):
             raise UserError("the sales table has no rows")
         keys = series_keys(table)
         rows = table.groupby(keys, sort=True).ngroup().to_numpy()
-        days = table["date"].to_numpy().astype("datetime64[D]")
-        step = _step(days, frequency)
-        columns = ((days - days.min()) // step).astype(int)
-        summed = frequency == "week" and step == _DAY
-        seen = columns.max() + 1
-        # Days to be summed go on to the Sunday of the last week.
-        shape = (rows.max() + 1, seen + (6 - _weekday(days.max()) if summed else 0))
-        dates = days.min() + step * np.arange(shape[1])
+        grid = lay_out(table, keys, frequency)
+        columns = grid.columns
+        shape = (rows.max() + 1, len(grid.own_dates))
         if shape[0] * shape[1] > 500_000_000:
             raise UserError(
-                f"{shape[0]} series from {dates[0]} to {dates[-1]} make too large a grid; look for a "
+                f"{shape[0]} series from {grid.own_dates[0]} to {grid.own_dates[-1]} make too large a grid; look for a "
                 "mistyped date, or load fewer series"
             )
 
@@ -108,29 +100,29 @@ class Panel:
                 f"the sales table has {len(table) - filled.sum()} surplus rows with the same date and "
                 "series; validate it first"
             )
-        if gaps == "error" and not filled[:, :seen].all():
-            raise _gap_error(filled[:, :seen], dates, series[keys])
+        seen = slice(columns.min(), columns.max() + 1)
+        if gaps == "error" and not filled[:, seen].all():
+            raise _gap_error(filled[:, seen], grid.own_dates[seen], series[keys])
 
-        def grid(name, fill):
+        def spread(name, fill):
             values = np.full(shape, fill, np.float32)
             values[rows, columns] = table[name]
             return values
 
-        sales = grid("sales", 0.0)
-        stock = grid("stock", np.nan) if "stock" in table else None
+        sales = grid.total(spread("sales", 0.0))
+        stock = grid.first(spread("stock", np.nan)) if "stock" in table else None
         others = [name for name in table.columns if name not in (*keys, "date", "sales", "stock", "category")]
         covariates = {
-            name: _fill(grid(name, np.nan), zero=name == "promotion")
+            name: grid.mean(_fill(spread(name, np.nan), zero=name == "promotion"))
             for name in others
             if table[name].notna().any()
         }
-        if summed:
-            whole = _whole_weeks(dates, days)
-            dates = dates[whole][::7]
-            sales = _by_week(sales, whole).sum(axis=2)
-            covariates = {name: _by_week(values, whole).mean(axis=2) for name, values in covariates.items()}
-            stock = None if stock is None else _by_week(stock, whole)[:, :, 0]
-        return cls(sales, dates, series, covariates, stock, "day" if step == _DAY and not summed else "week")
+        notes = (*table.attrs.get("notes", ()), *grid.notes)
+        return cls(sales, grid.dates, series, covariates, stock, str(grid.frequency), notes)
+
+    @property
+    def periods_per_year(self) -> float:
+        return Frequency.parse(self.frequency).per_year
 
     def select(
         self, *, min_active: float = 0.0, window: Window, max_series: int | None = None, seed: int = 0
@@ -155,7 +147,7 @@ class Panel:
         rows = np.flatnonzero(active >= min_active)
         if not len(rows):
             raise UserError(
-                f"no series sold in {min_active:.0%} of the training {self.frequency}s; the most active of "
+                f"no series sold in {min_active:.0%} of the training periods; the most active of "
                 f"{len(active)} sold in "
                 f"{active.max():.0%}; lower min_active"
             )
@@ -296,14 +288,13 @@ def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tu
 
     Args:
       dates: first day of each period, datetime64 [T].
-      frequency: "day" or "week"; the day of the week is told for days only.
+      frequency: as `Frequency.parse` reads it; the day of the week is told for days only.
 
     Returns:
       Features float32 [T, C] and their names [C]: sine and cosine of the day of the week and of the year, in
       [-1, 1], and the time to the next 25 December in years, in [0, 1].
     """
-    if frequency not in FREQUENCIES:
-        raise unknown("frequency", frequency, FREQUENCIES)
+    frequency = str(Frequency.parse(frequency))
     index = pd.DatetimeIndex(np.asarray(dates).astype("datetime64[s]"))
     angles = {"week": index.day_of_week / 7} if frequency == "day" else {}
     angles["year"] = (index.day_of_year - 1) / 365.25
@@ -315,26 +306,6 @@ def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tu
     christmas = pd.DatetimeIndex([f"{year}-12-25" for year in index.year + past])
     features["to_christmas"] = (christmas - index).days / 366
     return np.stack(list(features.values()), axis=1).astype(np.float32), tuple(features)
-
-
-def _step(days: np.ndarray, frequency: str | None) -> np.timedelta64:
-    """The table's own grid: a day or seven."""
-    gaps = np.diff(np.unique(days)).astype(int)
-    if not len(gaps):
-        raise UserError(f"the sales table has one date only, {days[0]}; a series needs two at least")
-    if frequency is None and np.median(gaps) > 7:
-        raise UserError(
-            f"dates are mostly {int(np.median(gaps))} days apart, neither daily nor weekly; give sales by "
-            "day or week, "
-            'or name the frequency ("day" or "week") if sales are that rare'
-        )
-    if (gaps % 7).any():
-        return _DAY
-    if frequency == "day":
-        raise UserError(
-            'all dates fall on one weekday: weekly sales cannot be read by day; use frequency="week"'
-        )
-    return np.timedelta64(7, "D")
 
 
 def _fill(values: np.ndarray, zero: bool) -> np.ndarray:
@@ -355,31 +326,6 @@ def _forward(values: np.ndarray) -> np.ndarray:
     """[S, T] with each NaN replaced by the last number before it, if any."""
     last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
     return np.take_along_axis(values, last, axis=1)
-
-
-def _whole_weeks(dates: np.ndarray, traded: np.ndarray) -> slice:
-    """The days, Monday to Sunday, of whole weeks in `dates`, which end on a Sunday.
-
-    The last week is whole when it reaches the last weekday that anything ever sold on (in some trades Friday).
-    """
-    start = -_weekday(dates[0]) % 7
-    reached = _weekday(traded.max()) >= _weekday(np.unique(traded)).max()
-    stop = len(dates) if reached else len(dates) - 7
-    if stop <= start:
-        raise UserError(
-            f"no whole week, Monday to Sunday, between {traded.min()} and {traded.max()}; give more days"
-        )
-    return slice(start, stop)
-
-
-def _weekday(dates: np.ndarray) -> np.ndarray:
-    """0 for Monday to 6 for Sunday."""
-    return (dates.astype("datetime64[D]").astype(int) + 3) % 7  # 1970-01-01 was a Thursday
-
-
-def _by_week(values: np.ndarray, whole: slice) -> np.ndarray:
-    """Days [S, T] -> weeks [S, W, 7]."""
-    return values[:, whole].reshape(len(values), -1, 7)
 
 
 def _gap_error(filled: np.ndarray, dates: np.ndarray, series: pd.DataFrame) -> UserError:

@@ -33,6 +33,7 @@ class Problem:
         (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
       test_instances: number of instances in `test` where they are others than those of `train`.
       ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
+      notes: what was odd in the data and how it was read, one line each, for commands to print.
     """
 
     env: InventoryNetwork
@@ -46,6 +47,7 @@ class Problem:
     held_out: tuple[int, ...] = ()
     test_instances: int | None = None
     ends: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def tested(self) -> int | None:

@@ -43,7 +43,8 @@ class Retail(Preset):
     Attributes:
       data: a file or directory of sales, see `jaxinv.data.load`.
       reader: its reader by name, or empty to recognise it.
-      frequency: "day", "week", or empty for weeks.
+      frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
+        file are summed. What is counted in periods is counted in these.
       lead_time: periods; `lead_time_spread` adds 0 .. spread periods, another number for each series.
       lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
         fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
@@ -169,7 +170,8 @@ class Retail(Preset):
             instances=series,
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
-            periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
+            periods_per_year=panel.periods_per_year,
+            notes=panel.notes,
             labels=tuple(" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)),
             held_out=held_out,
         )

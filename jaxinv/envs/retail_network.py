@@ -151,7 +151,8 @@ class RetailNetwork(Preset):
             instances=skus,
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
-            periods_per_year=365.0 if panel.frequency == "day" else 365.0 / 7,
+            periods_per_year=panel.periods_per_year,
+            notes=panel.notes,
             labels=labels,
             held_out=held_out,
         )
