@@ -14,17 +14,20 @@
 | any other | number, may be empty | a covariate known before the period begins |
 
 Whatever is known only afterwards (revenue, number of orders, a forecast made with the result in hand) does
-not belong in the table: a policy would see the future.
+not belong in the table: a policy would see the future. What moves with the sales of its own rows is left out unless it is said
+to be known ahead.
 """
 
 import difflib
 import re
-import warnings
-from collections.abc import Mapping
+import shlex
+import unicodedata
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.leaks import moves_with_sales
 from jaxinv.errors import UserError
 
 REQUIRED = ("date", "sku", "sales")
@@ -32,6 +35,8 @@ OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
 
 _TEXT = ("sku", "location", "category")
 _NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
+LARGEST = 1e15  # beyond it sums and squares of single-precision numbers lose their meaning
+_MOST_COLUMNS = 1000
 _FEW = 5  # rows named in a message before "and so on"
 
 # What other software calls the same thing; only ever used to word a hint.
@@ -41,29 +46,40 @@ _SYNONYMS = {
     "sales": ("units", "units_sold", "quantity", "qty", "demand", "sold", "volume", "y"),
     "location": ("store", "store_id", "shop", "warehouse", "site"),
 }
+_NO_NAME = r"column \d+|Unnamed: \d+"  # what takes the place of an empty cell of the header
 _EMPTY = ("", "na", "n/a", "nan", "nat", "null", "none", "<na>")
 
 
-def validate(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
+def validate(
+    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None = None, known_ahead: Sequence[str] = ()
+) -> pd.DataFrame:
     """The table in the sales schema, or one error with everything that is wrong with it.
 
-    Text columns outside the schema are left out with a warning; nothing else is dropped, filled or summed.
+    Columns outside the schema are left out, with a note, where they hold text, have no name or move with the sales of their own
+    rows as only what is known afterwards does (`jaxinv.data.leaks`). Nothing else is dropped, filled or summed.
 
     Args:
       frame: the table as read. If its index is named, that name and the labels say in messages where a row
         stands (readers give the line of the file); otherwise they read "row", counted from 0.
       source: what messages call the table, usually the path of its file.
-      columns: schema name -> name in `frame`, for columns that are called something else there.
+      columns: schema name -> name in `frame`, for columns that are called something else there. A covariate named here has to be
+        a number.
+      known_ahead: covariates that are known before their period begins although they move with its sales.
 
     Returns:
-      A new table sorted by series and date: `date` datetime64[s], `sku`, `location` and `category` text,
-      every other column float64 (NaN where a value that may be empty is empty).
+      A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and `category` text,
+      every other column float64 (NaN where a value that may be empty is empty). `attrs` has `source`, and `notes`, one line each.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
     """
-    columns = dict(columns or {})
+    columns = {name: str(column) for name, column in (columns or {}).items()}
     problems = _Problems(source, frame.index.name or "row")
+    if len(frame.columns) > _MOST_COLUMNS:
+        raise UserError(
+            f"{source}: {len(frame.columns)} columns; sales have one row for each date and SKU, not a column for each: "
+            "reshape the table, or keep the columns of the schema only"
+        )
     found = _find_columns(frame, columns, problems)
     if not len(frame):
         problems.add("no rows under the header; add one row for each date and SKU")
@@ -81,7 +97,7 @@ def validate(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
                     column, out[name] == "", out[name], "is empty", f"fill in the {name} of each row"
                 )
         else:
-            kept = _numbers(values, name, column, problems)
+            kept = _numbers(values, name, column, problems, needed=name in columns or name in known_ahead)
             if kept is not None:
                 out[name] = kept
     table = pd.DataFrame(out, index=frame.index)
@@ -90,12 +106,21 @@ def validate(frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None
         _check_duplicates(table, keys, problems)
     if "category" in table and "sku" in table:
         _check_category(table, keys, found["category"], problems)
+    for name in set(known_ahead) - set(found):
+        near = difflib.get_close_matches(name, found, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {_listed(list(found))}"
+        problems.add(f"column {name!r}, given as known_ahead, is missing; {hint}")
     problems.raise_any()
-    if problems.left_out:
-        warnings.warn(
-            f"{source}: left out, since text is no covariate: {_listed(problems.left_out)}", stacklevel=2
-        )
-    return table.sort_values([*keys, "date"], kind="stable", ignore_index=True)
+    table = table.sort_values([*keys, "date"], kind="stable")
+    table, notes = _without_leaks(table, keys, known_ahead)
+    notes += [
+        *_names_alike(table, keys),
+        *([f"left out, since text is no covariate: {_listed(problems.left_out)}"] if problems.left_out else []),
+        *([f"left out, since the header gives no name: {_listed(problems.unnamed)}"] if problems.unnamed else []),
+        *problems.notes,
+    ]
+    table.attrs = {"source": source, "notes": [f"{source}: {note}" for note in notes]}
+    return table
 
 
 def series_keys(table: pd.DataFrame) -> list[str]:
@@ -120,7 +145,7 @@ def nearest(name: str, columns: list[str]) -> str | None:
 def _find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: "_Problems") -> dict[str, str]:
     """Schema or covariate name -> column of the frame, the schema's columns first."""
     present = [str(column) for column in frame.columns]
-    found = {name: column for name, column in columns.items() if column in present}
+    found = {name: column for name, column in columns.items() if column in set(present)}
     for name in columns.keys() - found.keys():
         near = difflib.get_close_matches(columns[name], present, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {_listed(present)}"
@@ -128,10 +153,13 @@ def _find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: "_Prob
     for column in present:
         if column in columns.values():
             continue
-        if column in columns:
+        if re.fullmatch(_NO_NAME, column):
+            if (_text(frame[column]) != "").any():
+                problems.unnamed.append(column)
+        elif column in columns:
             problems.add(
                 f"column {column!r} is there besides {columns[column]!r}, which was given for it; "
-                "rename or delete it, or give its right name in columns= too"
+                f"rename or delete it, or give its right name too, such as columns.other={shlex.quote(column)}"
             )
         else:
             found[column] = column
@@ -141,7 +169,7 @@ def _find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: "_Prob
             continue
         free = {column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL}
         near = nearest(name, list(free))
-        rename = f"rename it to {name!r}, or load with columns={{{name!r}: {near!r}}}"
+        rename = f"rename it to {name!r}, or give {shlex.quote(f'columns.{name}={near}')}"
         if name in REQUIRED:
             hint = (
                 f"{near!r} looks like it: {rename}"
@@ -196,8 +224,10 @@ def _dates(values: pd.Series, column: str, problems: "_Problems") -> pd.Series:
     return dates
 
 
-def _numbers(values: pd.Series, name: str, column: str, problems: "_Problems") -> pd.Series | None:
-    """Numbers as float64, or None for a text column that is no part of the schema."""
+def _numbers(
+    values: pd.Series, name: str, column: str, problems: "_Problems", needed: bool
+) -> pd.Series | None:
+    """Numbers as float64, or None for a text column that is no part of the schema and not `needed`."""
     if pd.api.types.is_numeric_dtype(values):
         numbers = pd.Series(values.to_numpy(dtype=float, na_value=np.nan), index=values.index)
         text, missing = values, values.isna()
@@ -212,10 +242,10 @@ def _numbers(values: pd.Series, name: str, column: str, problems: "_Problems") -
         )
         numbers = pd.to_numeric(flags.fillna(text).where(~missing), errors="coerce").astype(float)
         bad = numbers.isna() & ~missing
-    if name not in REQUIRED + OPTIONAL and bad.sum() > (~missing).sum() / 2:
+    if not needed and name not in REQUIRED + OPTIONAL and bad.sum() > (~missing).sum() / 2:
         problems.left_out.append(column)
         return None
-    infinite = numbers.abs() > np.finfo(np.float32).max
+    infinite = numbers.abs() > LARGEST
     problems.rows(
         column,
         bad,
@@ -261,6 +291,37 @@ def _check_category(table: pd.DataFrame, keys: list[str], column: str, problems:
     )
 
 
+def _without_leaks(table: pd.DataFrame, keys: list[str], known_ahead: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The table without covariates that are known only afterwards, and what to say of them."""
+    leaks = {}
+    for name in table.columns.difference([*REQUIRED, *OPTIONAL, *known_ahead], sort=False):
+        found = moves_with_sales(table, keys, name)
+        if found is not None:
+            leaks[name] = found
+    notes = [
+        f"{name!r} is left out: it moves with the sales of its own row (correlation {value:.2f}), as what is known only "
+        f"afterwards does; if it is known before the period begins, give {shlex.quote(f'known_ahead=[{name}]')}"
+        for name, value in leaks.items()
+    ]
+    return table.drop(columns=list(leaks)), notes
+
+
+def _names_alike(table: pd.DataFrame, keys: list[str]) -> list[str]:
+    """Says which names differ in nothing but case, spaces or the form of their letters, and yet are read as different."""
+    notes = []
+    for key in keys:
+        names = pd.Series(table[key].unique(), dtype=object)
+        alike = names.map(lambda name: " ".join(unicodedata.normalize("NFKC", name).casefold().split()))
+        again = names[alike.duplicated(keep=False)]
+        if len(again):
+            pair = names[alike == alike[again.index[0]]].tolist()
+            notes.append(
+                f"{' and '.join(map(repr, pair))} are read as different names of {key} ({len(again)} such names in all); write "
+                "them alike if they are one"
+            )
+    return notes
+
+
 class _Problems:
     """Collects what is wrong with one table, to be told in one error."""
 
@@ -268,6 +329,8 @@ class _Problems:
         self.source, self.row = source, row
         self.found: list[str] = []
         self.left_out: list[str] = []
+        self.unnamed: list[str] = []
+        self.notes: list[str] = []
 
     def add(self, text: str) -> None:
         self.found.append(text)

@@ -1,0 +1,1 @@
+"""Public data sets, one reader a module: each says what it keeps, drops and repairs."""
