@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
-from jaxinv.agents.registry import AGENTS, suited
+from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import VALIDATION, Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
-from jaxinv.envs.registry import preset
+from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evidence import Contest
@@ -61,10 +61,9 @@ class Experiment:
     @classmethod
     def load(cls, file: Path | None = None, overrides: Sequence[str] = ()) -> "Experiment":
         """Resolves defaults, file and overrides; the preset and the agent decide which keys there are."""
-        env = chosen("env", "cross_border", file=file, overrides=overrides)
-        agent = chosen("agent", "ppo", file=file, overrides=overrides)
-        if agent not in AGENTS:
-            raise unknown("agent", agent, AGENTS)
+        env = preset_address(chosen("env", "cross_border", file=file, overrides=overrides))
+        agent = learner_address(chosen("agent", "ppo", file=file, overrides=overrides))
+        overrides = [*overrides, f"env={env}", f"agent={agent}"]
         schema = _schema(env, preset(env), agent)
         return cls(resolve(schema, file=file, overrides=overrides, names={"instance.weights": COSTS}))
 
@@ -110,7 +109,7 @@ class Experiment:
     @cached_property
     def agent(self) -> Any:
         """The agent; with several runs its numbers have a leading axis."""
-        create = AGENTS[self.config.agent][1].create
+        create = learner(self.config.agent).create
         agents = []
         for problem, point in zip(self.problems, self.points):
             numbers = {key: point[key] for key in point if not _of_instance(self.config, key)}
@@ -164,7 +163,8 @@ def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) ->
     for text in sweep:
         text = text.removeprefix("learner.").removeprefix("instance.")
         key = text.partition("=")[0]
-        numbers = {name for config, _ in AGENTS.values() for name in traced_fields(config)}
+        known = [kind.Config for kind in AGENTS.values()]
+        numbers = {name for config in (*known, plain.config.learner) for name in traced_fields(config)}
         (together if key in numbers or _in_one_program(plain, text) else apart).append(text)
     experiments = [
         Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())])
@@ -197,6 +197,7 @@ def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, 
 def _schema(env: str, instance: type[Preset], agent: str) -> type:
     """The configuration of a preset and an agent, with defaults that suit the preset."""
     history = instance.__dataclass_fields__["history"].default
+    config = learner(agent).Config
     return dataclasses.make_dataclass(
         "ExperimentConfig",
         [
@@ -206,7 +207,7 @@ def _schema(env: str, instance: type[Preset], agent: str) -> type:
             ("seeds", int, field(default=1)),
             ("sweep", tuple[str, ...], field(default=())),
             ("instance", instance, field(default_factory=instance)),
-            ("learner", AGENTS[agent][0], field(default_factory=partial(suited, agent, env, history))),
+            ("learner", config, field(default_factory=partial(config.suited, env, history))),
             ("evaluation", EvaluationConfig, field(default_factory=EvaluationConfig)),
         ],
         frozen=True,

@@ -30,8 +30,8 @@ PLAIN = LostSales(lead_time=2, horizon=6)
 
 
 def agent_of(name, problem=None, **options):
-    config, agent = AGENTS[name]
-    return agent.create(problem or PLAIN.build(), config(**{**SIZES, **OWN[name], **options}))
+    agent = AGENTS[name]
+    return agent.create(problem or PLAIN.build(), agent.Config(**{**SIZES, **OWN[name], **options}))
 
 
 def levels_of(preset):

@@ -14,7 +14,6 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.simulate import simulate
-from jaxinv.agents.registry import STOCK_ONLY
 
 TINY = DiffSimConfig(updates=10, envs=8, rollout=6, features=8, heads=2, layers=1, hidden=(8,))
 NETWORKS = {
@@ -101,7 +100,7 @@ def test_window_by_window_is_the_same_descent(quick_compilation):
 def trained(preset, **options):
     """The mean cost a period of a trained policy on long held-out episodes, and its standard error."""
     problem = preset.build()
-    agent = DiffSim.create(problem, DiffSimConfig(**{**STOCK_ONLY["diffsim"], **options}))
+    agent = DiffSim.create(problem, DiffSimConfig(**{**DiffSimConfig.stock_only, **options}))
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), options["updates"])
     total = measure(problem, Contestant("diffsim", agent.policy, state.params), jax.random.key(1), 1024)

@@ -21,8 +21,8 @@ SEASONAL = LostSales(lead_time=2, demand="seasonal", history=4, horizon=12)
 
 
 def agent_of(name, **options):
-    config, agent = AGENTS[name]
-    return agent.create(SEASONAL.build(), config(**{**SIZES, **OWN[name], **options}))
+    agent = AGENTS[name]
+    return agent.create(SEASONAL.build(), agent.Config(**{**SIZES, **OWN[name], **options}))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evidence import Contest, check_learned
-from jaxinv.agents.registry import AGENTS, STOCK_ONLY
+from jaxinv.agents.registry import AGENTS
 from jaxinv.experiment import Experiment
 from jaxinv.nets.critics import SPAN, cubic_splines
 
@@ -28,8 +28,8 @@ BUFFERED = ("dqn", "ddpg", "sac")
 
 
 def agent_of(name, preset=SINGLE, **options):
-    config, agent = AGENTS[name]
-    return agent.create(preset.build(), config(**{**SIZES, **options}))
+    agent = AGENTS[name]
+    return agent.create(preset.build(), agent.Config(**{**SIZES, **options}))
 
 
 @cache
@@ -179,8 +179,8 @@ def test_raw_outputs_of_an_actor_stay_in_their_span(quick_compilation):
 def test_each_comes_near_the_lost_sales_optimum(name):
     """inventory.md table 1.1: Poisson(5), lead time 1, penalty 9 costs 5.43822 a period at best, in whole orders."""
     problem = LostSales(lead_time=1, shortage_cost=9.0).build()
-    config, kind = AGENTS[name]
-    agent = kind.create(problem, config(**{**STOCK_ONLY[name], "updates": 300, "hidden": (32, 32)}))
+    kind = AGENTS[name]
+    agent = kind.create(problem, kind.Config(**{**kind.Config.stock_only, "updates": 300, "hidden": (32, 32)}))
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), 300)
     total = measure(problem, Contestant(name, agent.policy, state.params), jax.random.key(1), 512)
@@ -228,7 +228,8 @@ def test_a_critic_that_runs_away_says_so_unless_another_run_learned():
 def test_rewards_are_aligned_where_they_can_be():
     def window(**options):
         agent = AGENTS[options.pop("name", "sac")]
-        return agent[1].create(LostSales(**options.pop("store", {})).build(), agent[0](encoder="none", **options)).worlds.window
+        problem = LostSales(**options.pop("store", {})).build()
+        return agent.create(problem, agent.Config(encoder="none", **options)).worlds.window
 
     assert window() == (4, 1) and window(aligned_rewards=False) is None
     assert window(store=dict(fixed_cost=5.0)) is None and window(penalty="reward") is None

@@ -15,7 +15,6 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
-from jaxinv.agents.registry import STOCK_ONLY
 from jaxinv.policies.decode import FORMS
 
 TINY = PPOConfig(
@@ -209,7 +208,7 @@ def test_an_episode_begins_anew_when_its_time_is_over(quick_compilation):
 def trained(preset, updates, **options):
     """The cost a period of a trained policy on long held-out episodes, its standard error, and policy and parameters."""
     problem = preset.build()
-    agent = PPO.create(problem, PPOConfig(**{**STOCK_ONLY["ppo"], "updates": updates, **options}))
+    agent = PPO.create(problem, PPOConfig(**{**PPOConfig.stock_only, "updates": updates, **options}))
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), updates)
     total = measure(problem, Contestant("ppo", agent.policy, state.params), jax.random.key(1), 1024)

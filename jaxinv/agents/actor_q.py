@@ -79,6 +79,8 @@ class ActorQLearner(OffPolicy):
 class DDPG(ActorQLearner):
     """DDPG as an `Agent`."""
 
+    Config: ClassVar = DDPGConfig
+
     @classmethod
     def make_policy(cls, env, config):
         return make_policy(env, config, ActorQ, critics=config.critics, log_deviation=config.exploration)
@@ -97,6 +99,8 @@ class DDPG(ActorQLearner):
 @struct.dataclass
 class SAC(ActorQLearner):
     """SAC as an `Agent`."""
+
+    Config: ClassVar = SACConfig
 
     @classmethod
     def make_policy(cls, env, config):

@@ -50,6 +50,7 @@ class DQNConfig(OffPolicyConfig):
     counts: ClassVar = (*OffPolicyConfig.counts, "knots")
     shares: ClassVar = (*OffPolicyConfig.shares, "exploration", "exploring")
     penalties: ClassVar = ON_REWARDS
+    stock_only: ClassVar = {**OffPolicyConfig.stock_only, "updates": 2500}
 
     def __post_init__(self):
         super().__post_init__()
@@ -60,6 +61,8 @@ class DQNConfig(OffPolicyConfig):
 @struct.dataclass
 class DQN(OffPolicy):
     """DQN as an `Agent`."""
+
+    Config: ClassVar = DQNConfig
 
     @classmethod
     def make_policy(cls, env, config):

@@ -90,6 +90,19 @@ class LearnerConfig:
     """Numbers that may be below 0."""
     penalties: ClassVar[tuple[str, ...]] = PENALTIES[1:]
     """Penalties that the algorithm has a use for."""
+    stock_only: ClassVar[dict[str, Any]] = dict(encoder="none")
+    """Hyper-parameters that suit presets whose demand has no history worth reading: a small MLP on stock alone."""
+    suits: ClassVar[dict[str, dict[str, Any]]] = {}
+    """Hyper-parameters that suit one preset, by its name."""
+
+    @classmethod
+    def suited(cls, env: str, history: int) -> Self:
+        """The configuration that suits a preset.
+
+        Args:
+          env: name of the preset; history: periods of demand that its policies see unless told otherwise.
+        """
+        return cls(**(cls.suits.get(env) or (cls.stock_only if history == 1 else {})))
 
     def __post_init__(self):
         for name in self.counts:
@@ -140,6 +153,8 @@ class Played:
 class Learner:
     """The stem of an `Agent`: `init(key)` and, in each algorithm, `update(state)`, both pure."""
 
+    Config: ClassVar[type[LearnerConfig]] = LearnerConfig
+    """The class of its configuration, with the hyper-parameters that suit a preset."""
     settles: ClassVar[bool] = False
     """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
 

@@ -55,6 +55,15 @@ class OffPolicyConfig(LearnerConfig):
 
     counts: ClassVar = (*LearnerConfig.counts, "capacity", "batch", "steps")
     shares: ClassVar = ("discount", "target_rate")
+    stock_only: ClassVar = dict(
+        updates=1250, envs=32, rollout=8, encoder="none", hidden=(32, 32), batch=128, discount=0.95
+    )
+    # whole episodes of its 29 days, and the one feature that it shows
+    suits: ClassVar = {
+        "deepstock": dict(
+            updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True
+        )
+    }
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,69 +1,24 @@
-"""The learners by name, and the hyper-parameters of each that suit a preset."""
+"""The learners by name; what each of them needs is on its class."""
 
-from typing import Any
+from jaxinv.agents.actor_q import DDPG, SAC
+from jaxinv.agents.diffsim import DiffSim
+from jaxinv.agents.dqn import DQN
+from jaxinv.agents.learner import Learner
+from jaxinv.agents.ppo import PPO
+from jaxinv.outside import address, named
 
-from jaxinv.agents.actor_q import DDPG, SAC, DDPGConfig, SACConfig
-from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.dqn import DQN, DQNConfig
-from jaxinv.agents.learner import LearnerConfig
-from jaxinv.agents.ppo import PPO, PPOConfig
-
-AGENTS = {
-    "ppo": (PPOConfig, PPO),
-    "diffsim": (DiffSimConfig, DiffSim),
-    "dqn": (DQNConfig, DQN),
-    "ddpg": (DDPGConfig, DDPG),
-    "sac": (SACConfig, SAC),
-}
-
-FROM_A_BUFFER = dict(updates=1250, envs=32, rollout=8, encoder="none", hidden=(32, 32), batch=128, discount=0.95)
-
-STOCK_ONLY = {
-    "ppo": dict(
-        updates=200, envs=1024, rollout=32, epochs=1, minibatches=16, clip=1.0, discount=0.95, gae_lambda=0.8,
-        learning_rate=2e-3, final_learning_rate=0.0, aligned_rewards=None, encoder="none", hidden=(32, 32), forecast=0,
-        pathwise=False,
-    ),
-    "diffsim": dict(updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3),
-    "dqn": {**FROM_A_BUFFER, "updates": 2500},
-    "ddpg": FROM_A_BUFFER,
-    "sac": FROM_A_BUFFER,
-}
-"""Hyper-parameters of agents for presets whose demand has no history worth reading: a small MLP on stock alone.
-
-PPO goes once over each rollout and hardly clips: a clipped step takes the rare, very bad outcome for one vote among many, which
-holds orders to the median (on geometric demand with p = 39, L = 1, 17% above the optimum with clip=0.2, 0.15% so).
-"""
-
-_EPISODES = dict(updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True)
-
-SUITED = {
-    "cross_border": {
-        "diffsim": dict(updates=1280, envs=32, rollout=90, activation="tanh", learning_rate=1e-3),
-    },
-    "retail": {
-        "diffsim": dict(updates=1200, envs=128, rollout=40, activation="tanh", learning_rate=2e-3),
-    },
-    "deepstock": {
-        "ppo": dict(
-            updates=150, envs=64, rollout=28, epochs=5, encoder="known", hidden=(32, 32), activation="elu", forecast=0,
-            pathwise=False, aligned_rewards=True,
-        ),
-        "diffsim": dict(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2),
-        "dqn": _EPISODES,
-        "ddpg": _EPISODES,
-        "sac": _EPISODES,
-    }
-}  # fmt: skip
-"""Hyper-parameters of agents that suit one preset. On `cross_border` and `retail` as many steps as PPO takes, in small batches: 400
-larger ones end 8% and 3% dearer. On `deepstock` whole episodes of its 29 days, and the one feature that it shows."""
+AGENTS: dict[str, type[Learner]] = {"ppo": PPO, "diffsim": DiffSim, "dqn": DQN, "ddpg": DDPG, "sac": SAC}
 
 
-def suited(agent: str, env: str, history: int) -> LearnerConfig:
-    """The configuration of an agent that suits a preset.
+def learner(name: str) -> type[Learner]:
+    """The class of a learner, by its name in `AGENTS` or by its address `module:Class`.
 
-    Args:
-      agent: in `AGENTS`; env: name of the preset; history: periods of demand that its policies see unless told otherwise.
+    Raises:
+      UserError: where there is none.
     """
-    options: dict[str, Any] = SUITED.get(env, {}).get(agent) or (STOCK_ONLY[agent] if history == 1 else {})
-    return AGENTS[agent][0](**options)
+    return named("agent", name, AGENTS, Learner)
+
+
+def learner_address(name: str) -> str:
+    """The name that finds the learner again in another process: a run keeps this one."""
+    return address(name, learner(name), AGENTS)

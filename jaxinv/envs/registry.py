@@ -15,7 +15,8 @@ from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Perishable, Se
 from jaxinv.envs.problem import Preset
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
-from jaxinv.errors import unknown
+from jaxinv.errors import UserError, unknown
+from jaxinv.outside import address, named
 
 PRESETS: dict[str, type[Preset]] = {
     "lost_sales": LostSales,
@@ -33,10 +34,32 @@ PRESETS: dict[str, type[Preset]] = {
 
 
 def preset(name: str) -> type[Preset]:
-    """The preset class of a name."""
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
-    return PRESETS[name]
+    """The preset class of a name in `PRESETS`, or of an address `module:Class`.
+
+    Raises:
+      UserError: where there is none.
+    """
+    return named("preset", name, PRESETS, Preset)
+
+
+def preset_address(name: str) -> str:
+    """The name that finds the preset again in another process: a run keeps this one."""
+    return address(name, preset(name), PRESETS)
+
+
+def register_preset(name: str, kind: type[Preset]) -> None:
+    """Makes a preset of one's own known by a name: to `make`, to gymnax as `jaxinv/NAME`, and to everything that takes names.
+
+    On the command line, where nothing registers it, its address `module:Class` is its name.
+
+    Raises:
+      UserError: if it is no `Preset`, or the name is taken by another.
+    """
+    if not isinstance(kind, type) or not issubclass(kind, Preset):
+        raise UserError(f"{kind!r} must be a class that extends jaxinv.envs.problem.Preset")
+    if PRESETS.setdefault(name, kind) is not kind:
+        raise UserError(f"preset {name!r} is there already; give yours another name")
+    _register_with_gymnax(name)
 
 
 def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
@@ -64,4 +87,9 @@ def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
 def register() -> None:
     """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it."""
     for name in PRESETS:
-        gymnax.register(f"jaxinv/{name}", lambda name=name, **options: make(name, **options)[0])
+        _register_with_gymnax(name)
+
+
+def _register_with_gymnax(name):
+    if f"jaxinv/{name}" not in gymnax.registered_envs:
+        gymnax.register(f"jaxinv/{name}", lambda **options: make(name, **options)[0])

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
-from jaxinv.agents.registry import AGENTS, suited
+from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import VALIDATION, Validation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem, on_one_network
@@ -131,9 +131,9 @@ def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
 def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterator[tuple[Cell, list[Contestant]]]:
     """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`."""
     key = jax.random.key(0)
-    config = replace(suited(learner, "lost_sales", history=1), form=form)
+    config = replace(AGENTS[learner].Config.suited("lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
-    agent = stack_agents([AGENTS[learner][1].create(problem, config) for problem in problems], seeds, own_worlds=True)
+    agent = stack_agents([AGENTS[learner].create(problem, config) for problem in problems], seeds, own_worlds=True)
     noise = jax.random.fold_in(key, VALIDATION)
     validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
     trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)

@@ -1,0 +1,48 @@
+"""Classes that are known by a name, or that a user brings from a module of his own."""
+
+import importlib
+from collections.abc import Mapping
+
+from jaxinv.errors import UserError, unknown
+
+
+def named(kind: str, name: str, known: Mapping[str, type], base: type) -> type:
+    """The class of a name: one of `known`, or `module:Class` of a module that Python can import from here.
+
+    Args:
+      kind: what the name stands for, such as "preset".
+      base: the class that it must extend.
+
+    Raises:
+      UserError: where there is no such class, or it is of another kind.
+    """
+    if name in known:
+        return known[name]
+    module, colon, label = name.partition(":")
+    if not colon:
+        raise unknown(kind, name, known)
+    try:
+        found = getattr(importlib.import_module(module), label, None)
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        if getattr(error, "name", None) not in (None, *_packages(module)):
+            raise  # the module is there, and what it imports is not
+        raise UserError(
+            f"{kind} {name!r}: no module {module!r} here; run the command in the folder of {module.split('.')[0]}.py"
+        ) from None
+    if not isinstance(found, type) or not issubclass(found, base):
+        raise UserError(f"{kind} {name!r}: {module} has no class {label!r} that extends {base.__module__}.{base.__name__}")
+    return found
+
+
+def address(name: str, found: type, builtin: Mapping[str, type]) -> str:
+    """The name that finds a class again in another process: its own where it is built in, else `module:Class`."""
+    if builtin.get(name) is found and found.__module__.split(".")[0] == "jaxinv":
+        return name
+    importable = found.__module__ != "__main__" and "." not in found.__qualname__
+    return f"{found.__module__}:{found.__qualname__}" if importable else name
+
+
+def _packages(module: str) -> list[str]:
+    """The module and the packages that it lies in."""
+    words = module.split(".")
+    return [".".join(words[: number + 1]) for number in range(len(words))]
