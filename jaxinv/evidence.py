@@ -15,6 +15,7 @@ from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
 from jaxinv.evaluation.tuning import Tuned, applicable_rules, as_recorded, counted_periods, tune_many
 from jaxinv.exact import solve
 from jaxinv.exact.bounds import lower_bound
+from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import RULES
 
 LEAST_PERIODS = 4_000_000
@@ -22,9 +23,6 @@ LEAST_PERIODS = 4_000_000
 
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
-
-SERVICE = 3
-"""Folded into the key of an evaluation, so that a service level is not sought on the noise that it is judged on."""
 
 QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
@@ -72,7 +70,7 @@ def judge(
     The rule that all are compared with is the one that turns out cheapest on the held-out demand, which leans against
     the learned policy: on real sales the cheapest in training can be far from it later.
     """
-    key = jax.random.fold_in(jax.random.key(seed), 1)
+    key = root(seed)
     optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
     rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
     contestants = policies + contestants_of(rules) + optimal
@@ -103,7 +101,7 @@ def with_wanted_points(contest: Contest, preference: Mapping[str, float], servic
         known = dataclasses.replace(
             problem, test=as_recorded(problem), test_periods=problem.warm_up + counted_periods(problem)
         )
-        key = jax.random.fold_in(jax.random.key(seed), SERVICE)
+        key = key_of(root(seed), Role.SERVICE)
         policies.append(at_service(known, policy, service, key, others=preference).contestant)
     return Contest(label, problem, policies)
 

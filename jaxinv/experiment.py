@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS, learner, learner_address
-from jaxinv.agents.validation import VALIDATION, Validation
+from jaxinv.agents.validation import Validation
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
@@ -21,6 +21,7 @@ from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evidence import Contest
+from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.runs import Run
 
 @dataclass(frozen=True)
@@ -119,14 +120,13 @@ class Experiment:
     @property
     def keys(self) -> jax.Array:
         """The key of the run, or `[runs]`; the points of a sweep share their seeds."""
-        key = jax.random.key(self.config.seed)
         if self.runs is None:
-            return key
-        return jnp.tile(jax.random.split(key, self.config.seeds), len(self.points))
+            return key_of(root(self.config.seed), Role.TRAINING, 0)
+        return jnp.tile(keys_of(root(self.config.seed), Role.TRAINING, self.config.seeds), len(self.points))
 
     @cached_property
     def trainer(self) -> Trainer:
-        key = jax.random.fold_in(jax.random.key(self.config.seed), VALIDATION)
+        key = key_of(root(self.config.seed), Role.VALIDATION)
         options = dict(preferences=self.config.learner.preferences, settles=self.agent.settles)
         if not self._own_worlds:
             return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key, **options))

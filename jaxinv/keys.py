@@ -33,9 +33,11 @@ class Role(Enum):
     RETRAINING = "a training for a change that was heard; by the day it began"
     TEACHING = "the lessons of students; by lesson"
     SEARCH_TRIALS = "the trainings of drawn hyper-parameters; by trial"
+    MOMENTS = "worlds that typical demand is measured in"
     BOOTSTRAP = "the resamples of an interval"
     SERIES = "which series of a panel are taken"
     TRIALS = "hyper-parameters that are drawn"
+    CHECK = "samples that something is checked on"
 
     @property
     def tag(self) -> int:
@@ -73,6 +75,6 @@ def generator(role: Role, *numbers: int) -> np.random.Generator:
 
 
 def instance_generator(seed: int) -> np.random.Generator:
-    """The generator of an instance's own numbers (its SKUs, prices, lead times): NumPy's plain stream of the seed, which
-    published generators use, and which no role can meet."""
+    """The generator of numbers that belong to a world itself, such as prices of SKUs or a fitted constant: NumPy's plain
+    stream of the seed, which published generators use, and which no role can meet."""
     return np.random.default_rng(seed)

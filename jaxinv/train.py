@@ -189,7 +189,7 @@ def _introduction(experiment, run) -> str:
     runs = f", {experiment.runs} runs side by side" if experiment.runs else ""
     return (
         f"{run.path}: {config.agent} on {config.env} ({what}), {config.learner.updates} updates of "
-        f"{config.learner.envs} environments x {config.learner.rollout} periods{runs}"
+        f"{config.learner.envs} environments x {experiment.agent.config.rollout} periods{runs}"
     )
 
 

@@ -29,11 +29,12 @@ def main(argv: list[str]) -> None:
 
     from jaxinv.evaluation.tuning import rule_for, tune
     from jaxinv.experiment import Experiment
+    from jaxinv.keys import root
 
     enable_compilation_cache()
     problem = Experiment.load(None, [f"env={preset}", *overrides]).problem
     rule = rule_for(problem, name)
-    tuned = tune(problem, rule, jax.random.key(args.seed), args.periods, args.method, args.per_instance)
+    tuned = tune(problem, rule, root(args.seed), args.periods, args.method, args.per_instance)
     natural = jax.tree.map(np.asarray, tuned.natural(problem))
     topology = problem.env.topology
     document = {

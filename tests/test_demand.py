@@ -255,10 +255,16 @@ def test_signals_do_not_move_when_the_future_does():
     assert np.all(seen[0][last_row + 1, 0] != seen[1][last_row + 1, 0])
 
 
-def test_replay_repeats_its_last_period_and_spreads_levels_only_when_asked():
-    trace, covariates = np.arange(1.0, 11.0), np.zeros((10, 0))
+def test_replay_invents_nothing_past_the_end_and_spreads_levels_only_when_asked():
+    trace, covariates = np.arange(1.0, 11.0), np.ones((10, 1))
     env, params = replay_world(trace, covariates)
     _, world = played(env, params, 12, 2)
+    demand = world.exogenous.demand[:, 0, 0, 0]
+    np.testing.assert_array_equal(demand, [4, 5, 6, 7, 8, 9, 10, *[np.nan] * 5])
+    known = np.asarray(world.signals)[env.history - 1 :, 1, 0]  # with the decision of each period
+    np.testing.assert_array_equal(known, [1] * 7 + [0] * 5)
+    rule = InventoryNetwork(env.topology, World(processes.Replay(known_covariates=1, goes_on=True)), params, env.history)
+    _, world = played(rule, params, 12, 2)
     np.testing.assert_array_equal(world.exogenous.demand[:, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10, 10, 10, 10, 10, 10])
     env, params = replay_world(trace, covariates, level_spread=jnp.float32(0.3))
     _, spread = played(env, params, 7, 4000)

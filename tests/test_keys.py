@@ -60,3 +60,51 @@ def test_generators_are_apart():
     first += [instance_generator(seed).integers(2**62) for seed in [0, 1, 2, *(role.tag for role in Role)]]
     assert len(set(first)) == len(first)
     assert generator(Role.BOOTSTRAP, 5).integers(2**62) == generator(Role.BOOTSTRAP, 5).integers(2**62)
+
+
+PUBLISHED = {"demand/deepstock.py"}
+"""Draws as published code does, from NumPy's plain generators."""
+
+
+def calls(path):
+    """Every call in a module: its dotted name, its node, and whether it stands within `jax.eval_shape`."""
+    shapes, tree = set(), ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "jax.eval_shape":
+            shapes |= {id(inside) for inside in ast.walk(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node, id(node) in shapes
+
+
+def constants(path):
+    """Names that a module sets to a number."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                yield from (name.id for name in ast.walk(target) if isinstance(name, ast.Name))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_makes_keys_of_its_own(path):
+    """What is folded in or split off to tell roles apart is a role's; what is counted may be folded."""
+    if name_of(path) == "keys.py":
+        return
+    own = set(constants(path))
+    for name, node, for_shapes in calls(path):
+        where = f"{name_of(path)}:{node.lineno}"
+        if name.endswith("fold_in"):
+            tag = node.args[1]
+            assert not isinstance(tag, ast.Constant), f"{where} folds in a literal"
+            assert not (isinstance(tag, ast.Name) and tag.id in own), f"{where} folds in {tag.id}"
+        if name.endswith(("random.key", "random.PRNGKey")):
+            assert for_shapes, f"{where} makes a key; use jaxinv.keys.root and a role"
+        if name.endswith("default_rng"):
+            assert name_of(path) in PUBLISHED, f"{where} makes a generator; use jaxinv.keys.generator and a role"
+        if "RandomState" in name:
+            assert name_of(path) in PUBLISHED, where
+
+
+def test_every_role_is_played():
+    source = "".join(path.read_text() for path in MODULES if name_of(path) != "keys.py")
+    assert not [role.name for role in Role if f"Role.{role.name}" not in source]

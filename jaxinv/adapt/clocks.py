@@ -37,6 +37,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import NetworkState
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
+from jaxinv.keys import Role, key_of, keys_of, root
 
 WEEK = 7
 
@@ -198,7 +199,7 @@ class Clocks:
                 state, lived = self._live(state, day, world, streams.instance, streams.watch)
                 return state, lived["alarms"]
 
-            state = self._begin(params, jax.random.key(0), streams)
+            state = self._begin(params, root(0), streams)
             return jax.lax.scan(day, state, jnp.arange(world.exogenous.demand.shape[0]))[1]
 
         return jax.lax.map(of_stream, streams.worlds)
@@ -229,7 +230,7 @@ class Clocks:
             state = jax.lax.cond(listens, listen, lambda state: state, state)
             retrains = day - state.started < self.config.retraining
             tunes = (switches.short > 0) & ~retrains
-            today = jax.random.fold_in(key, day)
+            today = key_of(key, Role.CLOCKS, day)
             proves = retrains & ((day - state.started) % WEEK == WEEK - 1)
             weekly = day % WEEK == WEEK - 1
 
@@ -272,9 +273,9 @@ class Clocks:
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), diary)
 
     def _begin(self, params, key, streams) -> ClocksState:
-        student = None if self.distiller is None else self.distiller.init(key, example(self.tuner.agent))
+        student = None if self.distiller is None else self.distiller.init(key_of(key, Role.TEACHING), example(self.tuner.agent))
         belief = Belief.none(self.env.topology.edges)
-        learner = self.agent.init(key).replace(params=params)
+        learner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=params)
         return ClocksState(
             online=self.tuner.init(params),
             student=student,
@@ -357,8 +358,8 @@ class Clocks:
 
     def _retrain(self, state, key, day, calm):
         """Today's updates in the training worlds under what is believed."""
-        key = jax.random.fold_in(key, jnp.maximum(state.started, 0.0).astype(jnp.int32))
-        beginner = self.agent.init(key).replace(params=state.online.acting)
+        key = key_of(key, Role.RETRAINING, jnp.maximum(state.started, 0.0).astype(jnp.int32))
+        beginner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=state.online.acting)
         learner = choose(day == state.started, beginner, state.learner)
         agent = self._in_believed_worlds(state.belief, key, calm)
         learner, _ = jax.lax.scan(lambda learner, _: agent.update(learner), learner, length=self.config.daily_updates)
@@ -386,7 +387,7 @@ class Clocks:
     def _in_believed_worlds(self, belief, key, calm) -> PPO:
         worlds, history = self.agent.worlds, self.env.history
         last, longest = history + worlds.rollouts * worlds.periods, self.env.topology.max_lead_time
-        key = jax.random.fold_in(key, 1)
+        key = key_of(key, Role.BELIEF)
         params = belief.believed(worlds.params, worlds.instances, key, calm, last, longest)
         return self.agent.replace(worlds=worlds.replace(params=params))
 
@@ -401,15 +402,14 @@ class Clocks:
     def _teach(self, state, switches, key, calm):
         """A week's lessons of the student, in fresh worlds under what is believed, and its gate: the state, and the bound of its
         excess cost."""
-        teach_key, judge_key = jax.random.split(key)
-        agent, params = self._in_believed_worlds(state.belief, teach_key, calm), state.online.acting
+        agent, params = self._in_believed_worlds(state.belief, key_of(key, Role.TEACHING), calm), state.online.acting
 
         def lesson(student, key):
             of_today = Lesson.of(agent, params, *fresh(agent, key))
             return study(self.distiller, student, params, of_today, self.distiller.numbers["learning_rate"])[0], None
 
-        student, _ = jax.lax.scan(lesson, state.student, jax.random.split(teach_key, self.config.lessons))
-        verdict = self._judge_in_fresh_worlds(state, judge_key, calm, self.distiller.student, student.params, MARGIN)
+        student, _ = jax.lax.scan(lesson, state.student, keys_of(key, Role.TEACHING, self.config.lessons))
+        verdict = self._judge_in_fresh_worlds(state, key_of(key, Role.VALIDATION), calm, self.distiller.student, student.params, MARGIN)
         promoted = verdict.promoted & (switches.medium > 0)
         return state.replace(student=student, promoted=promoted), verdict.bound
 

@@ -25,6 +25,7 @@ from jaxinv.agents.ppo import LEVELS, PPO, by_environment, flat, pinball
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError
+from jaxinv.keys import Role, key_of
 from jaxinv.policies.decode import factor
 from jaxinv.policies.learned import LearnedPolicy
 
@@ -180,7 +181,7 @@ def teach(
 
     def step(student, number):
         rate = 0.5 * (1.0 + jnp.cos(jnp.pi * number / lessons)) * distiller.numbers["learning_rate"]
-        return study(distiller, student, teacher_params, lesson_of(jax.random.fold_in(key, number)), rate)
+        return study(distiller, student, teacher_params, lesson_of(key_of(key, Role.TEACHING, number)), rate)
 
     student, metrics = jax.lax.scan(step, student, jnp.arange(lessons))
     return student, jax.tree.map(lambda values: values[-1], metrics)

@@ -28,6 +28,7 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes, WorldTrace
+from jaxinv.keys import Role, keys_of
 from jaxinv.policies.learned import LearnedPolicy
 
 CUTS = 3
@@ -273,7 +274,7 @@ def in_fresh_worlds(tuner: FineTuner, agent: PPO, contenders: list[tuple[Learned
         given = fresh(agent, key)
         return [tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given) for policy, params in contenders]
 
-    return [cost.reshape(-1) for cost in jax.lax.map(costs, jax.random.split(key, PROOFS))]
+    return [cost.reshape(-1) for cost in jax.lax.map(costs, keys_of(key, Role.VALIDATION, PROOFS))]
 
 
 def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Played:

@@ -16,6 +16,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world
+from jaxinv.keys import Role, key_of, keys_of
 
 CALIBRATION = 12
 """Worlds without a change that detectors are calibrated on: with so few none of them may alarm."""
@@ -82,7 +83,7 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
 
 def watched(problem: Problem, key: jax.Array) -> Watch:
     """Detectors for streams of the problem's test instances, calibrated on calm worlds."""
-    keys = jax.random.split(jax.random.fold_in(key, 1), CALIBRATION)
+    keys = keys_of(key, Role.CALIBRATION, CALIBRATION)
     quiet = batch_last(intervene(problem.test, Intervention(), problem.instances))
     # one by one, for calls of one compiled program
     worlds = [play_world(problem.env, key, quiet, problem.instances, WARM_UP + DAYS, BATCH)[1] for key in keys]
@@ -95,7 +96,7 @@ def _play(problem, scenarios, days, key):
     for name, start in scenarios:
         change = SCENARIOS[name].from_day(start + problem.env.history)
         instance = batch_last(intervene(problem.test, change, problem.instances))
-        played.append(play_world(problem.env, key, instance, problem.instances, days, BATCH))
+        played.append(play_world(problem.env, key_of(key, Role.STREAM), instance, problem.instances, days, BATCH))
     network, _ = played[0]
     worlds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[world for _, world in played])
     return network, worlds, batch_last(intervene(problem.test, Intervention(), problem.instances))

@@ -34,6 +34,7 @@ from jaxinv.envs.environment import InventoryNetwork, Observation
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
+from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.policy import echelon_coverage
 from jaxinv.policies.rules import ReorderUpTo, quantity_unit
@@ -97,7 +98,7 @@ def with_moments(worlds: Worlds) -> Worlds:
     params, axis = worlds.params, None
     if worlds.instances:
         params, axis = batch_last(take_instances(params, np.tile(np.arange(several), repeats))), BATCH
-    _, world = play_world(env, jax.random.key(0), params, several * repeats, periods, axis)
+    _, world = play_world(env, key_of(root(0), Role.MOMENTS), params, several * repeats, periods, axis)
 
     def by_instance(series, moment):
         """A moment over time and paths of `[T, ..., paths]`, for each instance."""

@@ -13,6 +13,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
+from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, batch_last, begin, same_for_all, take_instances, unroll_world
 
 
@@ -39,6 +40,15 @@ class Agent(Protocol):
     def init(self, key: jax.Array) -> Any: ...
 
     def update(self, state: Any) -> tuple[Any, dict[str, jax.Array]]: ...
+
+
+def longest_rollout(problem: Problem, ahead: int = 0) -> float:
+    """Most periods that can be played in training without running past the end of recorded demand; infinite without one.
+
+    Args:
+      ahead: periods that are looked at beyond it. Where episodes go on, what is known of the next one is looked at too.
+    """
+    return problem.recorded(problem.train) - ahead - (not problem.ends)
 
 
 @struct.dataclass
@@ -77,14 +87,20 @@ class Worlds:
 
         Episodes last `horizon` periods, in whole rollouts. They end for good where the problem's do and what is left of
         their horizon is too short for an order to arrive.
+
+        Raises:
+          UserError: if a rollout, and what is looked at beyond it, is longer than recorded demand.
         """
-        rollouts = max(horizon // periods, 1)
+        window = Window.of(problem, periods) if aligned else None
+        most = longest_rollout(problem, window.lead if window else 0)
+        if periods > most:
+            raise UserError(f"rollout={periods} runs past the end of recorded demand; give rollout={most} or less")
+        rollouts = max(int(min(horizon, most)) // periods, 1)
         params, instances = problem.train, problem.instances
         if problem.held_out:
             shown = np.setdiff1d(np.arange(instances), problem.held_out)
             params, instances = take_instances(params, shown), len(shown)
         ends = problem.ends and rollouts * periods >= horizon - problem.env.topology.max_lead_time
-        window = Window.of(problem, periods) if aligned else None
         return cls(problem.env.relaxed(), params, instances, batch, periods, rollouts, preferences, window, ends)
 
     @property

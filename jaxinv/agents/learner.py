@@ -4,7 +4,7 @@ An algorithm is a subclass of `Learner` with a configuration, a loss, and little
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -23,7 +23,7 @@ from jaxinv.agents.advice import (
     teacher_in,
     with_moments,
 )
-from jaxinv.agents.agent import Worlds, split_config, traced
+from jaxinv.agents.agent import Worlds, longest_rollout, split_config, traced
 from jaxinv.agents.alignment import Window
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value
@@ -43,7 +43,8 @@ class LearnerConfig:
     """Hyper-parameters of every learner. Numbers marked `traced` can be swept in one compiled program.
 
     Attributes:
-      updates, envs, rollout: length of training, environments side by side, and periods of one rollout.
+      updates, envs, rollout: length of training, environments side by side, and periods of one rollout: at most those
+        of an episode where demand is recorded, for none is invented after its end.
       encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
         "none": stock alone.
       features, heads, layers: of the encoder; it looks back over the history of the environment.
@@ -167,6 +168,7 @@ class Learner:
     def create(cls, problem: Problem, config: LearnerConfig) -> Self:
         """An agent for a problem."""
         updates = config.updates
+        config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))))
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
         worlds = Worlds.of(

@@ -26,9 +26,6 @@ from jaxinv.policies.policy import Policy
 PATHS = 256
 """Fewest paths of a validation; fewer instances play several episodes each."""
 
-VALIDATION = 2
-"""Folded into the key of a run, so that no noise of its own is that of its validation; 1 is for the evidence."""
-
 
 @struct.dataclass
 class Validation:

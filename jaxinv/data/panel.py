@@ -12,6 +12,7 @@ import pandas as pd
 from jaxinv.data.grid import Frequency, lay_out
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError, unknown
+from jaxinv.keys import Role, generator
 
 SCALE_FLOOR = 1e-2  # units a period; keeps a series that never sold in training from being scaled to infinity
 
@@ -152,7 +153,7 @@ class Panel:
                 f"{active.max():.0%}; lower min_active"
             )
         if max_series is not None and len(rows) > max_series:
-            rows = np.sort(np.random.default_rng(seed).choice(rows, max_series, replace=False))
+            rows = np.sort(generator(Role.SERIES, seed).choice(rows, max_series, replace=False))
         return self._rows(rows)
 
     def split_by_time(self, train: float | int = 0.7, validation: float | int = 0.0) -> "TimeSplit":
@@ -198,7 +199,7 @@ class Panel:
         if len(skus) < 2:
             raise UserError(f"a split by SKU needs two SKUs at least; there is only {skus[0]!r}")
         count = min(max(round(fraction * len(skus)), 1), len(skus) - 1)
-        chosen = np.random.default_rng(seed).permutation(skus)[:count]
+        chosen = generator(Role.SERIES, seed).permutation(skus)[:count]
         first = self.series["sku"].isin(chosen).to_numpy()
         return self._rows(np.flatnonzero(first)), self._rows(np.flatnonzero(~first))
 

@@ -4,6 +4,7 @@ Each is a frozen dataclass of static sizes (D locations, K products, C covariate
 and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in units.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,10 @@ class DemandProcess:
     def known(self, state, params) -> jax.Array:
         """Covariates `[C]` of the coming period that are known before its demand."""
         return jnp.zeros((0,))
+
+    def lasts(self, params) -> float:
+        """Periods that every episode can be played from its reset on, its history included."""
+        return math.inf
 
     def under(self, state, params, change, day) -> tuple[Any, Any]:
         """The state and numbers that the demand of a day, and what is known of it, come from under a change.
@@ -199,13 +204,20 @@ class TraceParams:
 
 @dataclass(frozen=True)
 class Replay(DemandProcess):
-    """Replays a recorded trace from a period drawn at reset; past the end the last period repeats.
+    """Replays a recorded trace from a period drawn at reset.
 
     One instance holds one trace; a panel of SKUs is a batch of instances. Training may spread the level of demand
     between episodes (augmentation), so that a policy learns to follow a level it has not seen.
+
+    Nothing is invented where the trace ends: a `Problem` whose episodes would run past it is refused, and demand that is
+    asked for all the same is NaN. Of a period that is not there, nothing is known: its covariates are 0.
+
+    Attributes:
+      goes_on: the trace is a rule and not a record: its last period goes on for ever.
     """
 
     known_covariates: int = 0
+    goes_on: bool = False
     start_noise = {"start": (), "market": ()}
     noise = {}
 
@@ -220,7 +232,15 @@ class Replay(DemandProcess):
 
     def step(self, state, uniforms, params: TraceParams):
         time, level = state
-        return (time + 1, level), level * params.demand[jnp.minimum(time, params.demand.shape[0] - 1)]
+        return (time + 1, level), level * self._at(params.demand, time, jnp.nan)
 
     def known(self, state, params: TraceParams):
-        return params.covariates[jnp.minimum(state[0], params.covariates.shape[0] - 1)]
+        return self._at(params.covariates, state[0], 0.0)
+
+    def lasts(self, params: TraceParams) -> float:
+        return math.inf if self.goes_on else int(np.min(params.demand.shape[-3] - np.asarray(params.last)))
+
+    def _at(self, rows, time, beyond):
+        if self.goes_on:
+            return rows[jnp.minimum(time, rows.shape[0] - 1)]
+        return rows.at[time].get(mode="fill", fill_value=beyond)

@@ -29,6 +29,7 @@ from jaxinv.envs.presets import network_params
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.keys import instance_generator
 
 MARKETS = ("home", "EU", "US")
 EDGES = ("supplier-home", "home-EU by air", "home-EU by sea", "home-US by air", "home-US by sea")
@@ -302,7 +303,7 @@ class Sku:
 
 def draw_skus(preset: CrossBorder) -> list[Sku]:
     """The SKUs of a preset, fastest class first; home volume is lognormal as fitted, at least a unit in 20 days."""
-    draw = np.random.default_rng(preset.instance_seed)
+    draw = instance_generator(preset.instance_seed)
     skus = []
     for number in range(preset.skus):
         share = (number + 0.5) / preset.skus

@@ -14,6 +14,7 @@ from jaxinv.envs.presets import network_params
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
+from jaxinv.keys import instance_generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ class OneWarehouseManyStores(Preset):
             raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
 
     def build(self) -> Problem:
-        draw = np.random.default_rng(self.instance_seed)
+        draw = instance_generator(self.instance_seed)
         mean = draw.uniform(2.5, 7.5, self.stores)
         deviation = mean * draw.uniform(0.25, 0.5, self.stores)
         holding = self._of_stores(self.store_holding_costs, draw.uniform(0.7, 1.3, self.stores))

@@ -302,7 +302,7 @@ class Serial(Preset):
             return law.process()
         path = np.asarray((self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32)
         start = jnp.int32(0)
-        return Replay(), TraceParams(jnp.asarray(path[:, None, None]), jnp.zeros((len(path), 0)), start, start)
+        return Replay(goes_on=True), TraceParams(jnp.asarray(path[:, None, None]), jnp.zeros((len(path), 0)), start, start)
 
 
 BEER_GAME = dict(

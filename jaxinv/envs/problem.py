@@ -49,6 +49,19 @@ class Problem:
     ends: bool = False
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self):
+        for what, params, periods in (("training", self.train, self.horizon), ("test", self.test, self.test_periods)):
+            if periods > self.recorded(params):
+                raise UserError(
+                    f"episodes of {periods} periods run past the end of the {what} demand, which is recorded for "
+                    f"{self.recorded(params)} of them; give more data or shorter episodes"
+                )
+
+    def recorded(self, params: InstanceParams) -> float:
+        """Periods that every episode of some parameters can be played after its history; infinite where demand is not
+        recorded but made."""
+        return self.env.world.demand.lasts(params.demand) - self.env.history
+
     @property
     def tested(self) -> int | None:
         """Number of instances in `test`, or None where there is one."""

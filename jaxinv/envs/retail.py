@@ -19,6 +19,7 @@ from jaxinv.envs.presets import fixed_regime
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.keys import instance_generator
 
 LEAD_TIME_LAWS = {
     "fixed": 0.0,
@@ -53,7 +54,7 @@ class Retail(Preset):
         nothing beside that. Empty: nothing is earned.
       relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods.
       train: share of the periods that train; "published" splits come with `published_split`.
-      published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up.
+      published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up, of a file that has them.
       min_active: share of training periods in which a series must have sold.
       max_series: most series to keep; 0 for all.
       validation: share of the series that learners are not shown, to choose the best of their policies on (at most
@@ -105,13 +106,13 @@ class Retail(Preset):
             mass = lognormal_mass(self.lead_time, LEAD_TIME_LAWS[self.lead_time_law], longest)
             law = fixed_regime(np.cumsum(mass)[:-1, None])
         warm_up = max(split.warm_up, longest + 4)
-        check_lengths(self, split, warm_up)
+        check_lengths(self, panel, split, warm_up)
         panel = panel.select(
             min_active=self.min_active, window=split.train, max_series=self.max_series or None, seed=self.instance_seed
         )
         scale = panel.scale(split.train).astype(np.float64)
         series = len(scale)
-        draw = np.random.default_rng(self.instance_seed)
+        draw = instance_generator(self.instance_seed)
         lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
         held_out = set_aside(draw, series, self.validation)
         unit = scale if self.relative_costs else np.ones(series)
@@ -151,7 +152,7 @@ class Retail(Preset):
             pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
             lead_time_law=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (series, *leaf.shape)), law),
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon, self.level_spread),
+            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon - 1, self.level_spread),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
@@ -227,12 +228,18 @@ def trace_until(demand, covariates, stop: int, first: int, last: int, spread: fl
     )
 
 
-def check_lengths(preset: Preset, split: TimeSplit, warm_up: int) -> None:
-    """Refuses data too short for the history and horizon that were asked for."""
-    if split.train.stop < preset.history + preset.horizon:
+def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) -> None:
+    """Refuses data too short for its split, or for the history and horizon that were asked for."""
+    periods = panel.sales.shape[1]
+    if split.test.stop > periods:
         raise UserError(
-            f"{split.train.stop} training periods are fewer than history={preset.history} and horizon={preset.horizon} "
-            "together; give more data or smaller numbers"
+            f"published_split=true is of {split.test.stop} weeks, and this file has {periods} {panel.frequency}s; give "
+            "published_split=false, and train=0.7 or another share to train on"
+        )
+    if split.train.stop < preset.history + preset.horizon + 1:  # of one period more, what is known ahead
+        raise UserError(
+            f"{split.train.stop} training periods are fewer than the {preset.history + preset.horizon + 1} that "
+            f"history={preset.history} and horizon={preset.horizon} take; give more data or smaller numbers"
         )
     if split.scored("test").start < warm_up + preset.history:
         raise UserError(

@@ -16,6 +16,7 @@ from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_
 from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, set_aside, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
+from jaxinv.keys import Role, generator, instance_generator
 
 FAVORITA_LEAD_TIMES = (
     (6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 5, 5),
@@ -62,7 +63,7 @@ class RetailNetwork(Preset):
     store_holding_cost: tuple[float, ...] = (0.7, 1.3)
     price: tuple[float, ...] = (6.3, 11.7)
     train: float = 0.7
-    published_split: bool = True
+    published_split: bool = False
     max_series: int = 0
     instance_seed: int = 0
     validation: float = 0.2
@@ -99,10 +100,10 @@ class RetailNetwork(Preset):
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         topology = self._topology()
         warm_up = max(split.warm_up, topology.max_lead_time + self.warehouse_lead_time + 4)
-        check_lengths(self, split, warm_up)
+        check_lengths(self, panel, split, warm_up)
         sales, labels, covariates = self._by_sku(panel, split.train)  # [S, stores, T], [S, T, C]
         skus, stores, _ = sales.shape
-        draw = np.random.default_rng(self.instance_seed)
+        draw = instance_generator(self.instance_seed)
         holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, stores)])
         price = np.pad(draw.uniform(*self.price, (skus, stores)), ((0, 0), (len(self.links), 0)))
         local = np.maximum(sales[..., split.train].mean(-1), 1e-2)
@@ -133,7 +134,7 @@ class RetailNetwork(Preset):
             unit_cost=stacked(np.pad(self.purchase_costs, (0, topology.edges - len(self.links))), topology.edges),
             pack_size=jnp.ones((skus, topology.edges, 1)) if self.integer_orders else None,
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon, self.level_spread),
+            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon - 1, self.level_spread),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
@@ -181,7 +182,7 @@ class RetailNetwork(Preset):
         if rows.empty:
             raise UserError("no SKU is sold in every location of the table")
         if self.max_series and len(rows) > self.max_series:
-            chosen = np.random.default_rng(self.instance_seed).choice(len(rows), self.max_series, replace=False)
+            chosen = generator(Role.SERIES, self.instance_seed).choice(len(rows), self.max_series, replace=False)
             rows = rows.iloc[np.sort(chosen)]
         covariates = known_covariates(panel, train)[rows.iloc[:, 0].to_numpy()]
         return panel.sales[rows.to_numpy()].astype(np.float64), tuple(map(str, rows.index)), covariates

@@ -25,13 +25,11 @@ from jaxinv.evaluation.statistics import (
     relative_difference,
 )
 from jaxinv.evaluation.tuning import Tuned, instance_groups
+from jaxinv.keys import Role, key_of
 from jaxinv.policies.policy import Policy
 
 PATHS = 1024
 """Most paths in one program; it bounds the memory of an evaluation."""
-
-HELD_OUT = 2
-"""Folded into the key, so that an evaluation never draws what a tuning with the same key did."""
 
 COLUMNS = {
     "policy": "policy",
@@ -259,12 +257,12 @@ def _groups(
     problem: Problem, key: jax.Array, paths: int
 ) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace]]]:
     """The paths in groups of equal size with their instances and worlds; the last group is filled up."""
-    key, axis = jax.random.fold_in(key, HELD_OUT), _Size.of(problem).axis
+    axis = _Size.of(problem).axis
     for number, index in enumerate(instance_groups(problem.tested or paths, PATHS)):
         instance = problem.test
         if problem.instances is not None:
             instance = batch_last(take_instances(problem.test, index))
-        own = jax.random.fold_in(key, number)
+        own = key_of(key, Role.EVIDENCE, number)
         yield index, instance, play_world(problem.env, own, instance, len(index), problem.test_periods, axis)
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxinv.keys import Role, generator
+
 CELLS = 1 << 22
 """Resampled values that are held in memory at a time."""
 
@@ -91,7 +93,7 @@ def optimality_gap(cost, reference, seed: int = 0, level: float = 0.95, resample
 
 def resampled_counts(paths: int, seed: int = 0, resamples: int = 2000) -> np.ndarray:
     """Share of each path in each bootstrap resample `[resamples, paths]`, for numbers that are no mean or ratio."""
-    return np.random.default_rng(seed).multinomial(paths, np.full(paths, 1 / paths), resamples) / paths
+    return generator(Role.BOOTSTRAP, seed).multinomial(paths, np.full(paths, 1 / paths), resamples) / paths
 
 
 def percentile_estimate(value: float, resampled: np.ndarray, count: int, level: float = 0.95) -> Estimate:
@@ -119,7 +121,7 @@ def _resampled_sums(tables: list[np.ndarray], seed: int, resamples: int) -> np.n
     Seeds and paths are drawn apart, so every seed of a resample sees the same paths.
     """
     rows, columns = tables[0].shape
-    draw = np.random.default_rng(seed)
+    draw = generator(Role.BOOTSTRAP, seed)
     sums = []
     for start in range(0, resamples, step := max(CELLS // columns, 1)):
         count = min(step, resamples - start)

@@ -25,6 +25,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.evaluation.statistics import bootstrap_interval
+from jaxinv.keys import Role, key_of
 from jaxinv.policies.rules import Rule, applicable_rules, rule_for
 
 METHODS = {
@@ -47,9 +48,6 @@ SHARED_EPISODES = 600
 
 INSTANCES = 1024
 """Most instances in one program: a shared rule is tuned on as many, rules of their own in groups as large."""
-
-TRAINING = 1
-"""Folded into the key, so that a tuning never draws what an evaluation with the same key does."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +129,7 @@ def tune(
         method = "search"
     if per_instance and problem.instances is None:
         raise UserError("per_instance tuning needs a problem with several instances")
-    key = jax.random.fold_in(key, TRAINING)
-    groups = _groups(problem, key, per_instance, budget_periods)
+    groups = _groups(problem, key_of(key, Role.SERIES), per_instance, budget_periods)
     size = 1 if groups[0] is None else len(groups[0])
     plan = _plan(problem, rule, budget_periods // len(groups), method, size, not per_instance)
     results = []
@@ -140,7 +137,8 @@ def tune(
         instance = as_recorded(problem)
         if index is not None:
             instance = batch_last(take_instances(instance, index))
-        results.append(jax.device_get(_spend(problem.env, rule, plan, instance, jax.random.fold_in(key, number))))
+        own = key_of(key, Role.TUNING, number)
+        results.append(jax.device_get(_spend(problem.env, rule, plan, instance, own)))
 
     def join(*parts):  # groups lie along the last axis; the last group was filled up
         return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
@@ -338,10 +336,10 @@ def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:
 def _spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
     """Plays the worlds of search and final comparison, and tunes in them; see `_run`."""
     search_key, gradient_key, final_key = jax.random.split(key, 3)
-    spread_key, noise_key, draw_key = jax.random.split(search_key, 3)
+    spread_key, anywhere_key, noise_key, draw_key = jax.random.split(search_key, 4)
     search = _play(env, plan, instance, noise_key, plan.search_episodes, _one_by_one)
     final = _play(env, plan, instance, final_key, plan.final_episodes, _one_by_one)
-    return _run(env, rule, plan, instance, (spread_key, draw_key, gradient_key), search, final)
+    return _run(env, rule, plan, instance, ((spread_key, anywhere_key, draw_key), gradient_key), search, final)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -351,7 +349,7 @@ def _run(env, rule, plan, instance, keys, search_worlds, final_worlds):
     Returns:
       The best parameters, their costs `[C, B]`, and the histories of search `[G]` and gradient `[steps]`.
     """
-    *search_keys, gradient_key = keys
+    search_keys, gradient_key = keys
     elite, first, searched = _search(env, rule, plan, instance, search_keys, search_worlds)
     points = jnp.concatenate([elite[:FINALISTS], elite.mean(0, keepdims=True)])
     descended = jnp.zeros((0,))
@@ -390,7 +388,7 @@ def _search(env, rule, plan, instance, keys, worlds):
     the spread, which shrinks with the generations, and a quarter of the points drawn anywhere keep the search
     from settling before it has looked around.
     """
-    spread_key, draw_key = keys
+    spread_key, anywhere_key, draw_key = keys
     spread = _spread(rule, plan, spread_key)  # [P, d, 1]
 
     def generation(elite, number):
@@ -398,7 +396,7 @@ def _search(env, rule, plan, instance, keys, worlds):
         floor = 0.1 * (1.0 - number / plan.generations)
         noise = jax.random.normal(jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns))
         drawn = points.mean(0) + jnp.maximum(points.std(0), floor) * noise
-        anywhere = jax.random.uniform(jax.random.fold_in(spread_key, number), drawn.shape)
+        anywhere = jax.random.uniform(jax.random.fold_in(anywhere_key, number), drawn.shape)
         drawn = jnp.where(jnp.arange(plan.population)[:, None, None] % 4 == 3, anywhere, drawn)
         candidates = jnp.clip(jnp.where(number == 0, spread, drawn), 0.0, 1.0)
         params = jax.vmap(partial(_unpack, rule, plan))(candidates)

@@ -29,6 +29,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState, delivered_at_once, receive, ship
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
+from jaxinv.keys import Role, generator
 
 DENSE = 1 << 22
 """Largest kernel of serving, X * Y entries, that is kept as a full matrix."""
@@ -344,7 +345,7 @@ def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
 
 def _check_sum(mdp, play, offer, demand, arrivals) -> None:
     """Raises where serving and moving do not add up to the transition, on a sample of states, orders and demands."""
-    grid, draw = mdp.grid, np.random.default_rng(0)
+    grid, draw = mdp.grid, generator(Role.CHECK, 0)
     stock, pipeline, order, world = (
         draw.integers(0, size, SAMPLE) for size in (grid.stock.size, grid.pipeline.size, grid.orders.size, len(demand))
     )

@@ -28,6 +28,7 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.network import COSTS
 from jaxinv.errors import UserError
 from jaxinv.evaluation.statistics import Estimate, relative_difference
+from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.studies.rows import row
 
 
@@ -49,9 +50,6 @@ VARIANTS = {
     "w/o core & adaptive": Variant(True, False, False),
     "w/o all": Variant(False, False, False),
 }
-
-TRAINING, STREAM, CLOCKS = range(3)
-"""Streams of keys."""
 
 MOST_MINUTES = 30.0
 """What all variants times ten seeds may take on two cores."""
@@ -151,14 +149,14 @@ class Ablation(NamedTuple):
     @classmethod
     def of(cls, config: AblationConfig) -> "Ablation":
         problem = changeable(config.instance.build(), config.stream.scenarios)
-        streams = one_after_another(problem, config.stream, config.clocks.online.days, _key(config, STREAM))
+        streams = one_after_another(problem, config.stream, config.clocks.online.days, _key(config, Role.STREAM))
         agent = SwitchedPPO.create(problem, config.learner)
         clocks = Clocks.create(problem.env, agent, config.clocks, problem.instances)
         return cls(config, agent, clocks, streams)
 
     def run(self, variants: list[Variant], seeds: int) -> tuple[Diary, float]:
         """The diaries `[V, seeds, days, ...]`, and the seconds of the compiled program."""
-        keys = jax.random.split(_key(self.config, TRAINING), seeds)
+        keys = keys_of(root(self.config.seed), Role.TRAINING, seeds)
         given = (keys, self.clocks, self.streams)
         program = jax.jit(partial(self._program, variants)).lower(*given).compile()
         began = time.monotonic()
@@ -177,7 +175,7 @@ class Ablation(NamedTuple):
         params = jax.tree.map(lambda leaf: leaf[index][None], learners.params)
         switches = [ADAPTIVE if variant.adaptive else NEVER for variant in variants for _ in range(seeds)]
         switches = jax.tree.map(lambda *leaves: jnp.asarray(leaves, jnp.float32)[None], *switches)
-        _, diary = clocks.run(params, switches, _key(self.config, CLOCKS), streams)
+        _, diary = clocks.run(params, switches, _key(self.config, Role.CLOCKS), streams)
         return jax.tree.map(lambda leaf: leaf[0].reshape(len(variants), seeds, *leaf.shape[2:]), diary)
 
     def _agent(self, state: bool, core: bool) -> SwitchedPPO:
@@ -186,8 +184,8 @@ class Ablation(NamedTuple):
         return self.agent.replace(numbers={name: jnp.float32(numbers[name]) for name in self.agent.numbers})
 
 
-def _key(config: AblationConfig, stream: int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(config.seed), stream)
+def _key(config: AblationConfig, role: Role) -> jax.Array:
+    return key_of(root(config.seed), role)
 
 
 def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.ndarray]]:

@@ -33,6 +33,7 @@ from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
+from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.studies.rows import row
 
 QUIET = 28
@@ -53,7 +54,7 @@ REPLICATES = 4
 """Trainings, each with a stream and detectors of its own."""
 
 RESERVED = 71
-"""The key of the study: nothing was chosen on its noise."""
+"""The seed of the study: nothing was chosen on its noise."""
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -68,7 +69,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             raise unknown("part of the study", name, known)
     parts = tuple(parts) or known
     setting = Setting.of(quick)
-    keys = jax.random.split(jax.random.key(RESERVED), setting.replicates)
+    keys = keys_of(root(RESERVED), Role.STUDY, setting.replicates)
     trained = [setting.trained(key) for key in keys]
     if names := tuple(name for name in parts if name in SCENARIOS):
         yield from _scenarios(setting, keys, trained, names)
@@ -120,7 +121,7 @@ class Setting(NamedTuple):
 
     def trained(self, key: jax.Array) -> Any:
         """Parameters of the policy in the world as it was."""
-        return self._further(self.agent, jax.random.fold_in(key, 0), None, self.updates)
+        return self._further(self.agent, key_of(key, Role.TRAINING), None, self.updates)
 
     def oracle(self, key: jax.Array, name: str, params: Any) -> Any:
         """Those retrained in training worlds where the scenario comes: in force throughout if it lasts, else on a day of its own
@@ -130,10 +131,10 @@ class Setting(NamedTuple):
         begin = np.zeros(self.problem.instances, np.float32)
         if np.isfinite(change.stop):
             last = self.clocks.env.history + worlds.rollouts * worlds.periods
-            begin += np.random.default_rng(0).integers(-int(change.stop) // 2, last, self.problem.instances)
+            begin += generator(Role.ORACLE, RESERVED).integers(-int(change.stop) // 2, last, self.problem.instances)
         change = jax.tree.map(lambda number: jnp.asarray(number + 0 * begin, jnp.float32), change.from_day(begin))
         agent = agent.replace(worlds=worlds.replace(params=self.problem.train.replace(intervention=change)))
-        return self._further(agent, jax.random.fold_in(key, 1), params, self.clocks.config.retraining_updates)
+        return self._further(agent, key_of(key, Role.ORACLE), params, self.clocks.config.retraining_updates)
 
     def _further(self, agent: PPO, key: jax.Array, params: Any, updates: int) -> Any:
         trainer = Trainer(agent)
@@ -160,10 +161,10 @@ def _scenarios(setting: Setting, keys: jax.Array, trained: list, names: tuple[st
         diaries, costs = [], []
         for key, params in zip(keys, trained):
             start = setting.history + QUIET
-            streams = side_by_side(setting.problem, (name,), start, setting.history + setting.days, jax.random.fold_in(key, 2))
+            streams = side_by_side(setting.problem, (name,), start, setting.history + setting.days, key_of(key, Role.STREAM))
             own = [setting.oracle(key, name, params) if run == "oracle" else params for run in RUNS]
             many = jax.tree.map(lambda *leaves: jnp.stack(leaves)[None], *own)
-            diary, cost = jax.device_get(live(many, jax.random.fold_in(key, 3), streams))
+            diary, cost = jax.device_get(live(many, key_of(key, Role.CLOCKS), streams))
             diaries.append(jax.tree.map(lambda leaf: leaf[list(RUNS).index("adaptive")], diary))
             costs.append(cost)
         cost = dict(zip(RUNS, np.stack(costs, 1)))  # each [replicates, B]
@@ -212,7 +213,7 @@ def _false_alarms(setting: Setting, keys: jax.Array, trained: list) -> dict[str,
     heard = jax.jit(setting.clocks.alarms)
     counts = []
     for key, params in zip(keys, trained):
-        for own in jax.random.split(jax.random.fold_in(key, 4), setting.quiet_worlds):
+        for own in keys_of(key, Role.FALSE_ALARMS, setting.quiet_worlds):
             streams = side_by_side(setting.problem, ("none",), 0, DAYS + WARM_UP, own)
             counts.append(int(np.asarray(heard(params, streams)).any(-1).sum()))
     rate = mean_of(np.array(counts, float))
@@ -229,7 +230,7 @@ def _student_rows(setting: Setting, key: jax.Array, params: Any) -> Iterator[dic
         "temperature": jnp.repeat(jnp.array([0.5, 2.0, 1.0]), 2),
         "learning_rate": jnp.float32(1e-2),
     }
-    teaching, choosing, judging = jax.random.split(jax.random.fold_in(key, 5), 3)
+    teaching = keys_of(key, Role.TEACHING, 6)
 
     def lesson_of(key):
         return Lesson.of(agent, params, *fresh(agent, key))
@@ -237,12 +238,13 @@ def _student_rows(setting: Setting, key: jax.Array, params: Any) -> Iterator[dic
     def teach(keys):
         return teach_fleet(distiller, numbers, keys, params, lesson_of, example(agent), setting.lessons)[0].params
 
-    fleet = jax.jit(teach)(jax.random.split(teaching, 6))
+    fleet = jax.jit(teach)(teaching)
 
-    def costs(policy, params, key):
-        played = [measure(problem, Contestant("", policy, params), own) for own in jax.random.split(key, JUDGED)]
+    def costs(policy, params, keys):
+        played = [measure(problem, Contestant("", policy, params), own) for own in keys]
         return -np.concatenate([totals.reward for totals in played])
 
+    choosing, judging = keys_of(key, Role.CHOICE, JUDGED), keys_of(key, Role.STUDY, JUDGED)
     students = [select_run(fleet, number) for number in range(6)]
     chosen = min(students, key=lambda own: costs(distiller.student, own, choosing).mean())
     verdict = judge(jnp.asarray(costs(distiller.student, chosen, judging)), jnp.asarray(costs(agent.policy, params, judging)))

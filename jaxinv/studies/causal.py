@@ -5,6 +5,7 @@ open to change: `causal_store`, whose demand is a structural causal model, and f
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.evaluation.statistics import Estimate, mean_of
+from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import make_rule
 from jaxinv.studies import causal_drift
 from jaxinv.studies.rows import row
@@ -71,7 +73,7 @@ class Bench:
         self.env, self.params = self.problem.env, self.problem.test
         self.policy = make_rule("base_stock", self.env.topology)
         self.numbers = {"level": jnp.full((1, 1), LEVEL)}
-        self.keys = iter(jax.random.split(jax.random.key(seed), 16))
+        self.keys = (key_of(root(seed), Role.STUDY, number) for number in itertools.count())
         self._logs = None
 
     def record(self, batch: int, periods: int) -> Log:

@@ -14,6 +14,7 @@ from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import SCENARIOS, open_to_change, scenario
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
 from jaxinv.evaluation.statistics import mean_of
+from jaxinv.keys import Role, key_of, root
 
 START = 200
 """Day of a change."""
@@ -48,12 +49,12 @@ class Shops:
         """Of one shop `[..., B]`."""
         return batch_last(self.problem.test) if self.problem.instances else self.problem.test
 
-    def play(self, problem: Problem, seed: int, periods: int) -> list[WorldTrace]:
+    def play(self, problem: Problem, role: Role, periods: int) -> list[WorldTrace]:
         """The world of each shop `[T, ..., B]`."""
         params, axis = problem.test, None
         if problem.instances:
             params, axis = batch_last(take_instances(params, jnp.tile(jnp.arange(self.skus), self.count))), BATCH
-        world = play_world(problem.env, jax.random.key(seed), params, self.count * self.skus, periods, axis)[1]
+        world = play_world(problem.env, key_of(root(0), role), params, self.count * self.skus, periods, axis)[1]
         starts = range(0, self.count * self.skus, self.skus)
         return [jax.tree.map(lambda leaf: leaf[..., start : start + self.skus], world) for start in starts]
 
@@ -68,8 +69,8 @@ def rows(size: Size) -> Iterator[tuple]:
 
 def _rows(shops: Shops) -> Iterator[tuple]:
     env, instance = shops.problem.env, shops.instance
-    control, fresh = (shops.play(shops.problem, seed, WARM_UP + DAYS) for seed in (1, 2))
-    changed = {name: shops.play(scenario(shops.problem, name, START), 3, START + FOLLOWED) for name in SCENARIOS}
+    control, fresh = (shops.play(shops.problem, role, WARM_UP + DAYS) for role in (Role.CALIBRATION, Role.FALSE_ALARMS))
+    changed = {name: shops.play(scenario(shops.problem, name, START), Role.STREAM, START + FOLLOWED) for name in SCENARIOS}
     follow = jax.jit(lambda watch, world: watch.follow(instance, world)[1])
     for name, detector in DETECTORS.items():
         watch = Watch.calibrated(env, instance, control, detector)

@@ -28,6 +28,7 @@ from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
+from jaxinv.keys import Role, generator, keys_of, root
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.policies.rules import BaseStock
 from jaxinv.report.figures import save_best_so_far
@@ -152,7 +153,7 @@ def _setting(setting: int, size: Size, search: Search):
     tuned: dict[tuple[str, str], Tuned] = {}
     for method in METHODS:
         for form in FORMS:
-            result = search.tune(method.lasting(size.updates), form, problem, jax.random.key(0))
+            result = search.tune(method.lasting(size.updates), form, problem, root(0))
             tuned[method.name, form] = result
             gap = bootstrap.medians(result.seeds.test, best)
             told = ", ".join(f"{key}={value:.3g}" for key, value in result.points[result.best].items())
@@ -183,7 +184,7 @@ def tuned_rule(problem: Problem, name: str) -> tuple[np.ndarray, str]:
     topology = problem.env.topology
     rule = FeatureBaseStock(topology) if name == "linear" else BaseStock(topology)
     learned = training_alone(problem)
-    found = tune(learned, rule, jax.random.key(0))
+    found = tune(learned, rule, root(0))
     numbers = ", ".join(f"{key}={float(value.reshape(-1)[0]):.4g}" for key, value in found.natural(learned).items())
     return costs_on_test(problem, Contestant(name, rule, found.params)), numbers
 
@@ -197,7 +198,7 @@ def curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, fl
 def _best_so_far(trials: Trained) -> np.ndarray:
     """Test loss of the best trial so far `[RESAMPLES, trials]`, with trials drawn again in any order."""
     count = len(trials.validation)
-    drawn = np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
+    drawn = generator(Role.BOOTSTRAP, 0).integers(count, size=(RESAMPLES, count))
     cost = trials.validation[drawn]
     leads = np.minimum.accumulate(cost, 1) == cost  # a trial that is the best of those up to it
     latest = np.maximum.accumulate(np.where(leads, np.arange(count), 0), 1)
@@ -220,7 +221,7 @@ class Bootstrap:
     """Resamples of seeds and of test trajectories, the same for all that is compared."""
 
     def __init__(self, seeds: int, paths: int):
-        draw = np.random.default_rng(0)
+        draw = generator(Role.BOOTSTRAP, 0)
         self.weights = draw.multinomial(paths, np.full(paths, 1 / paths), RESAMPLES) / paths
         self.seeds = draw.integers(seeds, size=(RESAMPLES, seeds))
 
@@ -260,7 +261,7 @@ def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
             preset = DeepStock(setting=4, training=skus, horizon=days)
             problem = of_one_size(preset.build(), most)
             drawn = [point for point in method.trials(points) for _ in range(seeds)]
-            keys = jnp.tile(jax.random.split(jax.random.key(0), seeds), points)
+            keys = jnp.tile(keys_of(root(0), Role.TRAINING, seeds), points)
             runs = search.train(dataclasses.replace(method, config=config), "base", problem, drawn, keys)
             best = int(np.argmin(runs.validation.reshape(points, seeds).mean(1)))
             test, reference = runs.test.reshape(points, seeds, -1)[best], best_known(preset, problem)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxinv.demand import deepstock as published
 from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SPREAD
 from jaxinv.envs.deepstock import DeepStock
+from jaxinv.keys import Role, generator
 from jaxinv.policies.policy import Policy, fill_to
 from jaxinv.envs import views
 
@@ -84,7 +85,7 @@ def independent(days: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
 
 def autoregressive(law: np.ndarray, before: np.ndarray, ratio: float, seed: int = 0) -> np.ndarray:
     """Levels `[S, T]` for laws `[S, 3]` and the demand of the day before `[S, T]`, by simulation."""
-    draw, found = np.random.default_rng(seed), np.zeros(before.shape)
+    draw, found = generator(Role.STUDY, seed), np.zeros(before.shape)
     noise = draw.standard_normal((LEAD_TIME + REVIEW, SAMPLES, 1))
     for path, (phi, base, sigma) in enumerate(law):
         last, total, windows = before[path, ::REVIEW], 0.0, []

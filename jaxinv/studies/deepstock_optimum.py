@@ -12,6 +12,7 @@ from jaxinv.evaluation.rollout import rollout
 from jaxinv.exact.finite_horizon import Plan, backward_induction
 from jaxinv.exact.mdp import Grid, tabulate
 from jaxinv.instances.deepstock import COUNTED_FROM, DAYS
+from jaxinv.keys import Role, generator
 
 LOWEST, HIGHEST, LARGEST = -100, 200, 100
 """Stock and order that the published programme looks at."""
@@ -46,17 +47,17 @@ def expected_cost(problem: Problem) -> float:
     return float(found.value[found.policy.grid.stock.index(np.array([0])), 0]) / (DAYS - COUNTED_FROM)
 
 
-def empirical_law(seed: int = 1) -> np.ndarray:
+def empirical_law(seed: int = 0) -> np.ndarray:
     """The law counted on `TRAINING` paths."""
-    draws = np.random.default_rng(seed).integers(SPREAD, size=(TRAINING, DAYS))
+    draws = generator(Role.TRAINING, seed).integers(SPREAD, size=(TRAINING, DAYS))
     return np.stack([(draws == step).mean(0) for step in range(SPREAD)], 1)
 
 
-def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 2) -> np.ndarray:
+def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 0) -> np.ndarray:
     """Cost a counted day `[TEST]` of the policy that is optimal under a law, on paths of the true one."""
     env, params = problem.env, problem.train
     found = plan(problem, law)
-    demand = lowest_demand(DAYS)[:, None] + np.random.default_rng(seed).integers(SPREAD, size=(DAYS, TEST))
+    demand = lowest_demand(DAYS)[:, None] + generator(Role.EVIDENCE, seed).integers(SPREAD, size=(DAYS, TEST))
     empty = env.start({"stock": jnp.zeros((1, 1))}, params.replace(initial_low=jnp.zeros((1, 1)), initial_high=jnp.zeros((1, 1))))
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, TEST)), empty)
     _, reward, _ = rollout(

@@ -25,6 +25,7 @@ from jaxinv.agents.validation import Validation
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.rollout import take_instances
+from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.policies.decode import raw_of
 
 
@@ -58,7 +59,7 @@ class Method:
 
     def trials(self, count: int) -> list[dict[str, float]]:
         """Points of the space; the same for every form and setting."""
-        draw = np.random.default_rng(0)
+        draw = generator(Role.TRIALS, 0)
         return [{name: range.draw(draw) for name, range in self.space.items()} for _ in range(count)]
 
     def lasting(self, share: float) -> "Method":
@@ -150,10 +151,9 @@ class Search:
     def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> Tuned:
         """Draws trials, and runs the best again over seeds; the one with the least mean validation is chosen."""
         points = method.trials(self.count)
-        trial_key, seed_key = jax.random.split(key)
-        trials = self.train(method, form, problem, points, jax.random.split(trial_key, self.count))
+        trials = self.train(method, form, problem, points, keys_of(key, Role.SEARCH_TRIALS, self.count))
         top = np.argsort(trials.validation)[: self.count // self.seeds]
-        keys = jnp.tile(jax.random.split(seed_key, self.seeds), len(top))
+        keys = jnp.tile(keys_of(key, Role.TRAINING, self.seeds), len(top))
         runs = self.train(method, form, problem, [points[one] for one in np.repeat(top, self.seeds)], keys)
         best = int(np.argmin(runs.validation.reshape(-1, self.seeds).mean(1)))
         own = slice(best * self.seeds, (best + 1) * self.seeds)
@@ -163,7 +163,7 @@ class Search:
         """Trains one run for each point and key side by side, and judges the policies that their validations chose."""
         config, updates = dataclasses.replace(method.config, form=form), method.config.updates
         agent = stack_agents([method.agent.create(problem, _with(config, point)) for point in points], 1)
-        validation = Validation.of(problem, jax.random.key(0))
+        validation = Validation.of(problem, key_of(root(0), Role.VALIDATION))
         program = (config, len(points), problem.instances, problem.horizon)
         if program not in self._trainers:
             self._trainers[program] = Trainer(agent, len(points), validation)
@@ -201,7 +201,7 @@ def _started(training: Training, config: LearnerConfig, start: np.ndarray) -> Tr
 
 def costs_on_test(problem: Problem, contestant: Contestant) -> np.ndarray:
     """Cost a counted day `[paths]` of a policy on the test."""
-    reward = measure(problem, contestant, jax.random.key(0)).reward
+    reward = measure(problem, contestant, root(0)).reward
     return -reward / (problem.test_periods - problem.warm_up)
 
 

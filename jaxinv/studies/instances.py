@@ -28,6 +28,7 @@ from jaxinv.exact.solve import pure_numbers
 from jaxinv.instances import INSTANCES, Instance, Published, instances_of
 from jaxinv.instances.networks import STERMAN
 from jaxinv.instances.perishable import DISCOUNT, PERIODS, WARM_UP
+from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import AnchorAndAdjust, make_rule
 from jaxinv.studies import deepstock_optimum
 from jaxinv.studies.rows import row
@@ -195,12 +196,12 @@ def anchor_and_adjust(bench: Bench) -> Measured:
     numbers = {name: np.broadcast_to(np.reshape(value, (-1, 1)), edges) for name, value in STERMAN.items()}
     pure = pure_numbers(rule, numbers, env, params)
     weeks = bench.instance.options["horizon"]
-    return Measured(-float(simulate(env, params, rule, pure, jax.random.key(0), batch=1, periods=weeks).reward[0]))
+    return Measured(-float(simulate(env, params, rule, pure, root(0), batch=1, periods=weeks).reward[0]))
 
 
 def echelon_base_stock(bench: Bench) -> Measured:
     """Levels tuned by simulation, then their cost on fresh paths."""
-    key = jax.random.key(0)
+    key = root(0)
     tuned = tune(bench.problem, make_rule("echelon_base_stock", bench.env.topology), key, TUNING)
     contestant = Contestant("echelon_base_stock", tuned.rule, tuned.params)
     costs = -measure_paths(bench.problem, contestant, key, PATHS).reward
@@ -285,4 +286,4 @@ def _lot(bench: Bench) -> int:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _simulated_years(env, policy, params, orders):
-    return simulate(env, params, policy, orders, jax.random.key(0), batch=512, periods=PERIODS, warm_up=WARM_UP).reward
+    return simulate(env, params, policy, orders, key_of(root(0), Role.STUDY), batch=512, periods=PERIODS, warm_up=WARM_UP).reward

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
@@ -27,6 +26,7 @@ from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
 from jaxinv.instances import instances_of
 from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
+from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.studies.rows import row
 
 SETTING = DiffSimConfig(
@@ -113,7 +113,7 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
     for number in (1, 9) if size.quick else KAYNOV_PPO:
         problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
         learned = learn(problem, size.of(SETTING), size.seeds)
-        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), _key(1), size.tuning)
+        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), root(0), size.tuning)
         (rule,) = contestants_of({"echelon_base_stock": tuned})
         costs, rival = _costs(problem, learned), _costs(problem, [rule])
         total = mean_of(costs).times(problem.horizon)
@@ -137,7 +137,7 @@ def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
 
 
 def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
-    problem = preset("retail_network")(data=file).build()
+    problem = preset("retail_network")(data=file, published_split=True).build()
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
     learned = learn(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
@@ -174,20 +174,20 @@ def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem |
       judged: whose held-out series choose among the parameters of a training; None to keep the latest.
     """
     agent = stack_agents([DiffSim.create(problem, config)], seeds)
-    validation = None if judged is None else Validation.of(judged, _key(2))
-    state = Trainer(agent, seeds, validation).train(jax.random.split(_key(0), seeds), config.updates)
+    validation = None if judged is None else Validation.of(judged, key_of(root(0), Role.VALIDATION))
+    state = Trainer(agent, seeds, validation).train(keys_of(root(0), Role.TRAINING, seeds), config.updates)
     return [Contestant(f"diffsim seed {seed}", agent.policy, select_run(state, seed).params) for seed in range(seeds)]
 
 
 def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequence[str], budget: int, method=None):
     """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies, each on the test weeks."""
     source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
-    clairvoyant = -unavoidable_cost(problem, _key(3), PATHS)
+    clairvoyant = -unavoidable_cost(problem, root(0), PATHS)
     note = "sells all demand from no stock"
     yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant), note=note, source=source)
     best = None
     for rule in rules:
-        tuned = tune(problem, rule_for(problem, rule), _key(1), budget, method)
+        tuned = tune(problem, rule_for(problem, rule), root(0), budget, method)
         profit = -_costs(problem, contestants_of({rule: tuned}))
         best = profit if best is None or profit.mean() > best.mean() else best
         yield row(f"{name}: profit of {rule}", mean_of(profit), note=_share(profit, clairvoyant), source=source)
@@ -205,9 +205,4 @@ def _share(profit, clairvoyant) -> str:
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
     """Mean cost a period `[contestants, paths]`, all on the same noise."""
     periods = problem.test_periods - problem.warm_up
-    return np.stack([-measure(problem, contestant, _key(3), PATHS).reward / periods for contestant in contestants])
-
-
-def _key(stream: int) -> jax.Array:
-    """Keys of training, tuning, validation and judging: streams 0 to 3."""
-    return jax.random.fold_in(jax.random.key(0), stream)
+    return np.stack([-measure(problem, contestant, root(0), PATHS).reward / periods for contestant in contestants])

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS
-from jaxinv.agents.validation import VALIDATION, Validation
+from jaxinv.agents.validation import Validation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem, on_one_network
 from jaxinv.errors import unknown
@@ -24,6 +24,7 @@ from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
+from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.studies.rows import row
 
 SHORTAGES, LAWS, LEAD_TIMES = (4, 9, 19, 39), ("poisson", "geometric"), (1, 2, 3, 4)
@@ -130,14 +131,13 @@ def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
 
 def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterator[tuple[Cell, list[Contestant]]]:
     """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`."""
-    key = jax.random.key(0)
     config = replace(AGENTS[learner].Config.suited("lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
     agent = stack_agents([AGENTS[learner].create(problem, config) for problem in problems], seeds, own_worlds=True)
-    noise = jax.random.fold_in(key, VALIDATION)
+    noise = key_of(root(0), Role.VALIDATION)
     validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
     trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)
-    state = trainer.train(jnp.tile(jax.random.split(key, seeds), len(cells)), config.updates)
+    state = trainer.train(jnp.tile(keys_of(root(0), Role.TRAINING, seeds), len(cells)), config.updates)
     for number, cell in enumerate(cells):
         runs = range(number * seeds, (number + 1) * seeds)
         yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs]
@@ -160,7 +160,7 @@ def optimal_costs(cell: Cell) -> np.ndarray:
 def costs(cell: Cell, policy: Contestant) -> np.ndarray:
     """Of a policy, a period, on each path `[PATHS]` of the test noise."""
     problem = _problem(cell)
-    total = measure(problem, policy, jax.random.fold_in(jax.random.key(0), 1), PATHS)
+    total = measure(problem, policy, root(0), PATHS)
     return -total.reward / (problem.test_periods - problem.warm_up)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
@@ -33,6 +32,7 @@ from jaxinv.evaluation.pareto import (
 )
 from jaxinv.evaluation.rollout import take_instances
 from jaxinv.exact import solve
+from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.report.figures import save_fronts
 from jaxinv.studies.rows import row
 
@@ -102,7 +102,7 @@ def run(quick: bool = False, parts: Sequence[str] = (), folder: Path = Path("run
 
 def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of one network."""
-    problem, key = case.problem(), jax.random.key(1)
+    problem, key = case.problem(), root(0)
     names = objectives_of(problem.env.topology)
     wanted = lattice(len(names), case.divisions)
     one = train_conditioned(problem, case.learner)
@@ -127,7 +127,7 @@ def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
         yield judged("hypervolume of one policy over the optimum", BAR, ratio, ratio.low >= BAR)
         ratio = hypervolume_ratio(apart.costs, optimal.costs, nadir(optimal.points))
         yield judged("hypervolume of policies trained apart over the optimum", BAR, ratio, ratio.low >= BAR)
-    point = at_service(problem, one, SERVICE, jax.random.key(2), paths=PATHS)
+    point = at_service(problem, one, SERVICE, key_of(root(0), Role.SERVICE), paths=PATHS)
     reached = measured(problem, [point.contestant], key, PATHS).fill_rate(0)
     save_fronts(folder / f"{name}.png", names, fronts, f"{name}: cost of each objective a period")
     near = SERVICE - NEAR <= reached.low and reached.high <= SERVICE + NEAR
@@ -137,7 +137,7 @@ def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
 def train_conditioned(problem: Problem, config: DiffSimConfig) -> Contestant:
     """One policy for all preferences."""
     agent = DiffSim.create(problem, dataclasses.replace(config, preferences=True))
-    state = Trainer(agent).train(jax.random.key(0), config.updates)
+    state = Trainer(agent).train(key_of(root(0), Role.TRAINING, 0), config.updates)
     return Contestant("conditioned", agent.policy, state.params)
 
 
@@ -149,7 +149,7 @@ def train_apart(problem: Problem, config: DiffSimConfig, wanted: np.ndarray) -> 
     """
     agents = [DiffSim.create(charged_by(problem, shares), config) for shares in wanted]
     trainer, found = Trainer(agents[0]), []
-    for number, (agent, key) in enumerate(zip(agents, jax.random.split(jax.random.key(0), len(agents)))):
+    for number, (agent, key) in enumerate(zip(agents, keys_of(root(0), Role.TRAINING, len(agents)))):
         trained = trainer.on(agent, None).train(key, config.updates)
         found.append(Contestant(f"apart {number}", agent.policy, trained.params))
     return found

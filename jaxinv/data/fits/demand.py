@@ -9,6 +9,7 @@ import pandas as pd
 
 from jaxinv.data.fits.reading import read
 from jaxinv.errors import UserError
+from jaxinv.keys import instance_generator
 
 VELOCITY_CLASSES = (("fast", 0.2), ("medium", 0.3), ("long_tail", 0.5))  # shares of the SKUs
 HOME = "United Kingdom"
@@ -343,7 +344,7 @@ def _spikes(orders: np.ndarray) -> dict[str, float]:
     """Spikes of weekly order counts [weeks, SKUs], and of Poisson counts around the same local level."""
     season = orders.sum(axis=1, keepdims=True) / orders.sum(axis=1).mean()
     level = _local_level(orders / season)
-    random = np.random.default_rng(0)
+    random = instance_generator(0)
     chance = [_spike_frequency(random.poisson(level * season) / season) for _ in range(10)]
     return {
         "spikes_a_year": _spike_frequency(orders / season),
