@@ -82,8 +82,9 @@ class Moments:
     lead_variance: jax.Array | None  # [E] of realised lead times, where they are random
 
 
-SAMPLES, PERIODS = 50_000, 200
-"""Fewest periods of demand that moments are taken from, over all paths, and most of one path."""
+SAMPLES, EACH, PERIODS = 50_000, 2000, 200
+"""Fewest periods of demand that moments are taken from, over all paths and of each instance (a rare sale must come up), and
+most of one path."""
 
 
 def with_moments(worlds: Worlds) -> Worlds:
@@ -94,7 +95,7 @@ def with_moments(worlds: Worlds) -> Worlds:
     """
     env, several = worlds.env, worlds.instances or 1
     periods = min(worlds.rollouts * worlds.periods, PERIODS)
-    repeats = -(-SAMPLES // (several * periods))
+    repeats = -(-max(SAMPLES, EACH * several) // (several * periods))
     params, axis = worlds.params, None
     if worlds.instances:
         params, axis = batch_last(take_instances(params, np.tile(np.arange(several), repeats))), BATCH
