@@ -17,6 +17,8 @@ jax, rich and numpy are imported where they are used: `--help` and a mistyped na
 
 import argparse
 import contextlib
+import errno
+import logging
 import os
 import re
 import signal
@@ -28,6 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxinv.errors import UserError, unknown
+from jaxinv.limits import LARGEST_SEED
 
 _SPARSE_SECONDS = 10.0  # between progress lines where no bar can be drawn
 _ABSENT = "–"
@@ -38,11 +41,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs `main` and ends the process: code 0, 2 after a user's mistake, 130 after Ctrl-C.
+    """Runs `main` and ends the process: code 0, 2 after a user's mistake, 130 after Ctrl-C or a SIGTERM.
 
-    A mistake or an interruption is one line on standard error. Any other exception is a fault of ours and
-    keeps its traceback.
+    A mistake, an interruption, or a disk that is full or cannot be written is one line on standard error. Any
+    other exception is a fault of ours and keeps its traceback.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.basicConfig(handlers=[_Notes()])
     try:
         try:
             main(list(sys.argv[1:] if argv is None else argv))
@@ -56,9 +62,31 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
         sys.exit(130)
     except BrokenPipeError:
         # The reader, such as `head`, has what it wanted; the interpreter's own last flush would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(141)  # as a program that SIGPIPE ended
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK:
+            raise
+        note(f"error: {error.filename or 'the result'}: cannot be written: {error.strerror}")
+        _drop_output()
+        sys.exit(2)
     sys.exit(0)
+
+
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES}
+
+
+def _drop_output() -> None:
+    """Lets nothing more be written to standard output, which the interpreter flushes at its end."""
+    with contextlib.suppress(OSError, ValueError):  # ValueError: it is no file, as in a test
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Notes(logging.Handler):
+    """Warnings as notes."""
+
+    def emit(self, record):
+        note(record.getMessage())
 
 
 # --- arguments ------------------------------------------------------------------------------------
@@ -87,9 +115,19 @@ def parser(
         allow_abbrev=False,
     )
     made.add_argument("arguments", nargs="*", metavar=arguments, help=argparse.SUPPRESS)
-    made.add_argument("--seed", type=int, default=0, help="seed of every random draw (default 0)")
+    made.add_argument("--seed", type=_seed, default=0, help="seed of every random draw (default 0)")
     made.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     return made
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number of 0 .. {LARGEST_SEED}")
+    return number
+
+
+_seed.__name__ = "int"  # as argparse calls what is no number
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -125,12 +163,39 @@ def emit(document: Any, as_json: bool, render: Callable[[], Any]) -> None:
 
     # Piped into a file a table is as wide as it needs to be.
     width = None if sys.stdout.isatty() else 500
-    Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(render())
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
+    console.print(_Printable(render()))
 
 
 def note(text: str) -> None:
     """A line for people, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """Text in which nothing moves a cursor, rings a bell or turns the reading direction.
+
+    Names in a file can hold anything; what would act on a terminal is shown as U+FFFD instead.
+    """
+    return _ACTS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters but tab and line feed, and those of text in two directions."""
+
+
+class _Printable:
+    """A renderable whose text is `printable`; colours are rich's own and stay."""
+
+    def __init__(self, inner: Any):
+        self.inner = inner
+
+    def __rich_console__(self, console, options):
+        from rich.segment import Segment
+
+        for segment in console.render(self.inner, options):
+            text, style, control = segment
+            yield segment if control else Segment(printable(text), style)
 
 
 def table(
@@ -160,7 +225,7 @@ def table(
     for row in rows:
         present = {key: row[key] for key in columns if row.get(key) is not None}
         written = {key: (formats or {}).get(key, _cell)(value) for key, value in present.items()}
-        made.add_row(*(Text(written.get(key, _ABSENT)) for key in columns))
+        made.add_row(*(Text(printable(written.get(key, _ABSENT))) for key in columns))
     return made
 
 
@@ -252,7 +317,7 @@ def _bar(total: int, label: str, done: int) -> Iterator[Callable[[Progress], Non
         task = bars.add_task(label, total=total, completed=done, pace="compiling", text="")
 
         def show(state: Progress) -> None:
-            bars.update(task, completed=state.done, pace=state.pace(), text=state.text)
+            bars.update(task, completed=state.done, pace=state.pace(), text=printable(state.text))
 
         yield show
 

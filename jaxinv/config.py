@@ -9,6 +9,7 @@ its place: the file and line, or the override as it was typed.
 import dataclasses
 import difflib
 import itertools
+import logging
 import math
 import re
 import types
@@ -22,6 +23,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from jaxinv.errors import UserError, unknown
+from jaxinv.yaml_file import load_yaml
 
 Schema = typing.TypeVar("Schema")
 
@@ -32,6 +34,7 @@ def resolve(
     file: Path | None = None,
     overrides: Sequence[str] = (),
     names: Mapping[str, Iterable[str]] | None = None,
+    written_for: type | None = None,
 ) -> Schema:
     """An instance of `schema`: its defaults, overlaid by the file's values, overlaid by the overrides.
 
@@ -46,12 +49,16 @@ def resolve(
       overrides: `key=value` texts; a later one wins.
       names: for the dotted place of a free-form dict, the keys that it takes. They can then be given by their
         own names (`lead_time=4`), and others are errors. A dict that is not listed takes any key.
+      written_for: the schema that the file's own choices make, where overrides choose otherwise. A section that
+        is of another type there has nothing to say here: what the file gives in it is left out with a warning.
 
     Raises:
       UserError: the file cannot be read, or a key or value is wrong.
     """
     names = {place: tuple(keys) for place, keys in (names or {}).items()}
-    given = [*_from_file(schema, file, names)] if file is not None else []
+    given = [*_from_file(written_for or schema, file, names)] if file is not None else []
+    if written_for is not None:
+        given = _of_this_choice(given, written_for, schema, file)
     for override in overrides:
         given += _from_override(schema, override, names)
 
@@ -87,7 +94,7 @@ def chosen(key: str, default: str, *, file: Path | None = None, overrides: Seque
         name, value = _split(override)
         if name == key:
             return value
-    value: Any = _load(file)[0] if file is not None else {}
+    value: Any = load_yaml(file)[0] if file is not None else {}
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return default if value is None else str(value)
@@ -125,7 +132,7 @@ class _Assignment:
 
 
 def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -> Iterator[_Assignment]:
-    values, lines = _load(file)
+    values, lines = load_yaml(file)
     kinds = _kinds(schema, names)
     seen = set()
     for key, value in values.items():
@@ -143,6 +150,18 @@ def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -
                 )
             seen.add(assignment.path)
             yield assignment
+
+
+def _of_this_choice(given: list[_Assignment], theirs: type, ours: type, file: Path) -> list[_Assignment]:
+    """The assignments but those of sections that the file's own choices give another type."""
+    there, here = typing.get_type_hints(theirs), typing.get_type_hints(ours)
+    foreign = [each for each in given if there[each.path[0]] is not here.get(each.path[0])]
+    if foreign:
+        keys = ", ".join(dict.fromkeys(".".join(each.path) for each in foreign))
+        logging.getLogger(__name__).warning(
+            "%s: not used, because these are for the choices that the file itself makes: %s", file, keys
+        )
+    return [each for each in given if each not in foreign]
 
 
 def _from_override(schema: type, override: str, names: Mapping[str, tuple[str, ...]]) -> list[_Assignment]:
@@ -209,7 +228,7 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
     for name, value in values.items():
         inner, _ = _optional(kinds[name])
         nested = dataclasses.is_dataclass(inner) and value is not None
-        arguments[name] = _build(inner, value, (*path, name), origins) if nested else value
+        arguments[name] = _build(inner, value, (*path, name), origins) if nested else _frozen(inner, value)
     try:
         return section(**arguments)
     except UserError as error:
@@ -219,63 +238,14 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
         raise (_at(origin, error) if origin else error) from None
 
 
-# --- files and texts ------------------------------------------------------------------------------
+def _frozen(kind: Any, value: Any) -> Any:
+    """Lists as the tuples that a field of tuples holds, however deep."""
+    if not _is_tuple(kind) or value is None:
+        return value
+    return tuple(_frozen(item, each) for item, each in zip(_items(kind, len(value)), value, strict=True))
 
 
-def _load(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """The file's values, and the line of each key."""
-    file = Path(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is None:
-            return {}, {}
-        if not isinstance(root, yaml.MappingNode):
-            raise UserError(f"{file}: a configuration is lines of `key: value`; this file is something else")
-        lines = {}
-        _note_lines(root, (), lines)
-        return OmegaConf.to_container(OmegaConf.create(text)), lines
-    except FileNotFoundError:
-        raise UserError(f"no configuration file {str(file)!r}{_nearest_file(file)}") from None
-    except IsADirectoryError:
-        raise UserError(
-            f"{file}: is a directory, not a configuration file{_nearest_file(file / '_')}"
-        ) from None
-    except (UnicodeDecodeError, yaml.reader.ReaderError):
-        raise UserError(f"{file}: is not a text file; a configuration is YAML in UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{line}: is not valid YAML: {error.problem or error.context}") from None
-    except OmegaConfBaseException as error:
-        raise UserError(f"{file}: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise UserError(f"{file}: is nested too deeply for a configuration") from None
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{file}: {error}") from None  # a number or date that Python cannot hold
-
-
-def _note_lines(node: yaml.MappingNode, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
-    for key, value in node.value:
-        here = (*path, str(key.value))
-        lines[here] = key.start_mark.line + 1
-        if isinstance(value, yaml.MappingNode):
-            _note_lines(value, here, lines)
-
-
-def _nearest_file(file: Path) -> str:
-    try:
-        siblings = sorted(path.name for path in file.parent.iterdir() if path.suffix in (".yaml", ".yml"))
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(file.name, siblings, n=1, cutoff=0.5)
-    if near:
-        return f"; did you mean {str(file.parent / near[0])!r}?"
-    return f"; {file.parent} has {', '.join(siblings)}" if siblings else ""
+# --- texts -------------------------------------------------------------------------------------
 
 
 def _split(override: str) -> tuple[str, str]:

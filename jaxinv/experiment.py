@@ -22,6 +22,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root
+from jaxinv.limits import check_numbers
 from jaxinv.runs import Run
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class EvaluationConfig:
     per_instance: tuple[str, ...] = ("base_stock",)
 
     def __post_init__(self):
+        check_numbers(self)
         if self.paths < 1:
             raise UserError(f"paths={self.paths} must be at least 1")
         if self.tune_periods < 0:
@@ -65,8 +67,12 @@ class Experiment:
         env = preset_address(chosen("env", "cross_border", file=file, overrides=overrides))
         agent = learner_address(chosen("agent", "ppo", file=file, overrides=overrides))
         overrides = [*overrides, f"env={env}", f"agent={agent}"]
-        schema = _schema(env, preset(env), agent)
-        return cls(resolve(schema, file=file, overrides=overrides, names={"instance.weights": COSTS}))
+        schema, written_for = _schema(env, preset(env), agent), None
+        files_agent = learner_address(chosen("agent", "ppo", file=file))
+        if files_agent != agent:  # one learner's settings are no advice for another
+            written_for = _schema(env, preset(env), files_agent)
+        names = {"instance.weights": COSTS}
+        return cls(resolve(schema, file=file, overrides=overrides, names=names, written_for=written_for))
 
     @property
     def yaml(self) -> str:
@@ -216,6 +222,7 @@ def _schema(env: str, instance: type[Preset], agent: str) -> type:
 
 
 def _check(config: Any) -> None:
+    check_numbers(config)
     if config.seeds < 1:
         raise UserError(f"seeds={config.seeds} must be at least 1")
     for point in parse_sweep(config.sweep):

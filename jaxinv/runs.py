@@ -235,7 +235,9 @@ class Run:
 
 def json_text(document: Any) -> str:
     """The document as JSON that every reader takes: arrays as lists, NaN and infinity as null."""
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    # Inside its strings alone can there be what acts on a terminal; JSON has it escaped as well.
+    return re.sub("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 # --- trees on disk --------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ def main(argv):
                 time.sleep(0.02)
                 bar.advance(1)
             raise Interrupted("saved; go on with --resume x")
+    if args.do == "sleep":
+        note("ready")
+        time.sleep(20)
+    if args.do == "full":
+        raise OSError(28, "No space left on device", "a/file")
     if args.do == "stuck":
         with interruptible():
             note("ready")
@@ -114,6 +119,7 @@ def test_without_json_the_result_is_a_table_and_the_rest_goes_to_standard_error(
         (["x=1", "--evn=serial", "y=2"], "error: unknown option '--evn'; did you mean '--env'?"),
         (["--see", "3"], "error: unknown option '--see'; did you mean '--seed'?"),
         (["--seed", "x"], "error: argument --seed: invalid int value: 'x'; see python -m jaxinv.demo --help"),
+        (["--seed", "-1"], "error: argument --seed: -1 must be a whole number of 0 .. 4294967295; see python -m jaxinv.demo --help"),
         (["--env"], "error: argument --env: expected one argument; see python -m jaxinv.demo --help"),
     ],
 )
@@ -165,6 +171,44 @@ def test_the_second_signal_stops_at_once(folder):
     assert child.stderr.readline() == "\n" and "stopping" in child.stderr.readline()
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=10)[1] == "interrupted\n" and child.returncode == 130
+
+
+def test_a_sigterm_anywhere_ends_with_one_line(folder):
+    child = subprocess.Popen(command("--do", "sleep"), cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert child.stderr.readline() == "ready\n"
+    child.send_signal(signal.SIGTERM)
+    assert child.communicate(timeout=10)[1] == "interrupted\n" and child.returncode == 130
+
+
+def test_a_full_disk_is_one_line(folder):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command(), cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[2:] == ["error: the result: cannot be written: No space left on device"]
+    done = run(folder, "--do", "full")
+    assert (done.returncode, done.stderr) == (2, "error: a/file: cannot be written: No space left on device\n")
+
+
+HOSTILE = "sku\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202eevil\x08"
+
+
+def test_what_acts_on_a_terminal_never_reaches_it(capsys):
+    from rich.text import Text
+
+    rows = [{"name": HOSTILE}]
+    for show in (lambda: cli.table(rows, {"name": "name"}, title=HOSTILE), lambda: HOSTILE, lambda: Text(HOSTILE)):
+        cli.emit(None, False, show)
+    cli.emit(rows, True, None)
+    cli.note(f"error: {HOSTILE}")
+    out, said = capsys.readouterr()
+    assert "owned" in out and "evil" in out and "owned" in said
+    assert not set("\x1b\x07\r\x9b\u202e\x08") & set(out + said)
+    assert cli.printable("café\t日本\n") == "café\t日本\n"
+
+
+def test_json_of_hostile_names_reads_back(capsys):
+    cli.emit({"name": HOSTILE}, True, None)
+    assert json.loads(capsys.readouterr().out) == {"name": HOSTILE}
 
 
 def test_signals_are_as_before_afterwards_and_untouched_in_threads():

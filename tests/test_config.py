@@ -2,12 +2,17 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+import jaxinv
+from jaxinv.agents.registry import AGENTS
 from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
+from jaxinv.envs.registry import PRESETS
 from jaxinv.errors import UserError
+from jaxinv.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +249,81 @@ def test_files_that_cannot_be_read(tmp_path):
     assert "nested too deeply" in fails(file=write(tmp_path, "a: " + "[" * 5000 + "]" * 5000))
     assert "nested too deeply" in fails(file=write(tmp_path, "agent: &a\n  encoder: *a\n"))
     assert fails(file=write(tmp_path, "env: ${nothing}\n")).endswith("Interpolation key 'nothing' not found")
+
+
+def test_a_few_lines_of_aliases_that_stand_for_millions_are_refused_before_they_are_written_out(tmp_path):
+    lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"{new}: &{new} [{', '.join(9 * [f'*{old}'])}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
+    file = write(tmp_path, "\n".join(lines))
+    assert "aliases (*name) stand for more than 100,000 values" in fails(file=file)
+    few = write(tmp_path, "agent: {encoder: {layers: &a [8, 8]}}\nskus: [x]\n")
+    assert resolve(Config, file=few).agent.encoder.layers == (8, 8)
+
+
+def test_tuples_of_tuples_read_back_equal(tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Network:
+        rows: tuple[tuple[int, ...], ...] = ((1, 2), (3,), ())
+        pair: tuple[str, tuple[float, float]] = ("a", (1.0, 2.0))
+
+    assert resolve(Network, file=write(tmp_path, to_yaml(Network()))) == Network()
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_the_configuration_of_every_preset_reads_back_equal(tmp_path, name):
+    kind = PRESETS[name]
+    assert resolve(kind, file=write(tmp_path, to_yaml(kind()))) == kind()
+
+
+@pytest.mark.parametrize("agent", sorted(AGENTS))
+@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_configuration_that_comes_with_the_package_takes_every_agent(caplog, file, agent):
+    own = Experiment.load(file).config
+    config = Experiment.load(file, [f"agent={agent}"]).config
+    assert config.agent == agent and config.instance == own.instance
+    if agent == own.agent:
+        assert config.learner == own.learner and not caplog.text
+    else:  # what is right for one learner is no advice for another
+        assert config.learner == AGENTS[agent].Config.suited(own.env, type(own.instance)().history)
+        assert ("not used" in caplog.text) == ("learner:" in file.read_text())
+
+
+def test_what_is_given_beside_a_file_counts_with_another_agent():
+    file = Path(__file__).parents[1] / "configs" / "retail.yaml"
+    assert Experiment.load(file, ["agent=diffsim", "updates=7"]).config.learner.updates == 7
+
+
+NUMBERS = [
+    ("lost_sales shortage_cost=inf", "shortage_cost=inf must be a number of at most 1e"),
+    ("lost_sales shortage_cost=1e38", "shortage_cost=1e.38 must be a number of at most"),
+    ("lost_sales weights.holding=1e39", "weights.holding=1e.39 must be a number of at most"),
+    ("lost_sales mean=1e30", "mean=1e.30 must be a number of at most"),
+    ("lost_sales demand=negative_binomial dispersion=inf", "dispersion=inf must be a number of at most"),
+    ("lost_sales holding_cost=1e-40", "holding_cost=1e-40 must be 0, or a number of at least"),
+    ("serial holding_costs=1,2,3,1e38", "holding_costs=1e.38 must be a number"),
+    ("lost_sales learning_rate=1e-50", "learning_rate=1e-50 must be 0, or"),
+    ("lost_sales learning_rate=-inf", "learning_rate=-inf must be a number"),
+    ("lost_sales lead_time=1e10", "lead_time=10000000000 must be at most 2147483647"),
+    ("lost_sales agent=sac capacity=1e12", "capacity=1000000000000 must be at most 2147483647"),
+    ("lost_sales seed=99999999999999999999999", "seed=9+ must be a whole number of 0 .. 4294967295"),
+    ("lost_sales seed=-1", "seed=-1 must be a whole number of 0"),
+    ("lost_sales tune_periods=1e300", "tune_periods=100000... .301 digits. must be at most"),
+    ("cross_border instance_seed=-1", "instance_seed=-1 must be a whole number of 0"),
+]
+
+
+@pytest.mark.parametrize("text, message", NUMBERS)
+def test_a_number_that_32_bits_cannot_hold_is_refused_with_its_name_and_range(text, message):
+    env, *overrides = text.split()
+    with pytest.raises(UserError, match=message):
+        Experiment.load(None, [f"env={env}", *overrides])
+
+
+def test_numbers_are_checked_for_library_callers_too():
+    with pytest.raises(UserError, match="shortage_cost=inf must be a number"):
+        jaxinv.make("lost_sales", shortage_cost=math.inf)
+    with pytest.raises(UserError, match="learning_rate=1e.30 must be a number"):
+        AGENTS["diffsim"].Config(learning_rate=1e30)
 
 
 def test_a_value_without_default_is_asked_for():

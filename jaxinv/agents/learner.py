@@ -31,6 +31,7 @@ from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
+from jaxinv.limits import check_numbers
 from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.nets.mlp import ACTIVATIONS
@@ -106,6 +107,7 @@ class LearnerConfig:
         return cls(**(cls.suits.get(env) or (cls.stock_only if history == 1 else {})))
 
     def __post_init__(self):
+        check_numbers(self)
         for name in self.counts:
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxinv.demand import processes, quantiles
 from jaxinv.errors import UserError, unknown
+from jaxinv.limits import check_numbers
 
 NUMBERS = {
     "poisson": ("mean",),
@@ -49,6 +50,7 @@ class Law:
     variation: float = 0.5
 
     def __post_init__(self):
+        check_numbers(self)
         if self.name not in LAWS:
             raise unknown("demand law", self.name, LAWS)
         if not self.mean > 0 or not self.dispersion > 0 or not self.period > 0 or not self.deviation >= 0:

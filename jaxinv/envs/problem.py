@@ -14,6 +14,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.limits import check_numbers
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class Preset:
         raise NotImplementedError
 
     def __post_init__(self):
+        check_numbers(self)
         positive(self, "horizon", "history")
 
 
