@@ -36,6 +36,7 @@ class Role(Enum):
     MOMENTS = "worlds that typical demand is measured in"
     BOOTSTRAP = "the resamples of an interval"
     SERIES = "which series of a panel are taken"
+    CENSORED = "demand in periods without stock"
     TRIALS = "hyper-parameters that are drawn"
     CHECK = "samples that something is checked on"
 

@@ -486,7 +486,7 @@ def test_covariates_are_filled_from_the_past_only():
     rows = [("a", 1, 10, 0, 1), ("a", 3, 30, 0, 1), ("b", 0, 2, 1, 0), ("b", 1, 4, 1, 1), ("b", 2, 6, 0, 0)]
     rows.append(("b", 4, 8, 0, 1))
     table = pd.DataFrame(rows, columns=["sku", "t", "price", "promotion", "holiday"])
-    table = table.assign(date=dates[table.pop("t")], sales=1.0)
+    table = table.assign(date=dates[table.pop("t")], sales=[1.0, 0, 1, 1, 1, 1])
     panel = Panel.from_table(table)
     assert panel.covariates["price"].tolist() == [[2, 10, 10, 30, 30], [2, 4, 6, 6, 8]]
     assert panel.covariates["promotion"].tolist() == [[0, 0, 0, 0, 0], [1, 1, 0, 0, 0]]

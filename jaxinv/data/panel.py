@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.grid import Frequency, lay_out
+from jaxinv.data.censoring import Parts, sold_out
+from jaxinv.data.fill import fill, rows_tell_of_sales
+from jaxinv.data.grid import Frequency, Grid, lay_out
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import Role, generator
 
+LASTING = ("price", "lead_time")  # what holds until it is changed, whether something is sold or not
 SCALE_FLOOR = 1e-2  # units a period; keeps a series that never sold in training from being scaled to infinity
 
 Window = slice | tuple[int, int]  # periods [start, stop)
@@ -32,6 +35,9 @@ class Panel:
         stock column.
       frequency: "day", "week", "month", or several of them, such as "2-week".
       notes: what was odd in the table and how it was read, one line each; commands print them.
+      quoted: `price` and `lead_time` where the table has them, float32 [S, T], NaN where unknown; lead times are
+        in periods of the panel.
+      parts: what periods were summed from, and where stock was out then; None where it never was.
     """
 
     sales: np.ndarray
@@ -41,6 +47,8 @@ class Panel:
     stock: np.ndarray | None = None
     frequency: str = "day"
     notes: tuple[str, ...] = ()
+    quoted: dict[str, np.ndarray] = field(default_factory=dict)
+    parts: Parts | None = None
 
     def __post_init__(self):
         expected = (len(self.series), len(self.dates))
@@ -61,11 +69,13 @@ class Panel:
 
         - Sales of a date without a row are zero, also before a series' first row.
         - Periods are found and summed as `jaxinv.data.grid.lay_out` says.
-        - `promotion` is zero where unknown. Price, lead time and other covariates keep their last known
-          value; one that has the same value for all series on each date (a calendar) takes that value. Before
-          the first known value a series has the mean over the series known by then, and zero while there is
-          none: never a value from later. Over a week, covariates are averaged.
-        - `stock` is that of the week's first day; it is not filled.
+        - A covariate that all series share on each date, or those of a location, category or SKU, is a plan: a
+          gap takes its value of that date. Else `promotion` is zero where unknown, and others keep their last
+          known value (see `jaxinv.data.fill`): never a value from later. Over a week, covariates are averaged.
+          Where rows exist for periods with sales only, what is no plan is left out and named, for its gaps would
+          tell of sales; price and lead time stay, as they last.
+        - `stock` is that of the week's first day; it is not filled. Lead times in days become whole weeks, a part
+          of a week counting as one.
 
         Args:
           table: columns as in `jaxinv.data.schema`.
@@ -110,16 +120,21 @@ class Panel:
             values[rows, columns] = table[name]
             return values
 
-        sales = grid.total(spread("sales", 0.0))
-        stock = grid.first(spread("stock", np.nan)) if "stock" in table else None
+        own = spread("sales", 0.0)
+        sales, stock, parts = grid.total(own), None, None
+        if "stock" in table:
+            given = spread("stock", np.nan)
+            stock, out = grid.first(given), sold_out(own, given)
+            parts = Parts(own, out, grid) if out.any() else None
         others = [name for name in table.columns if name not in (*keys, "date", "sales", "stock", "category")]
-        covariates = {
-            name: grid.mean(_fill(spread(name, np.nan), zero=name == "promotion"))
-            for name in others
-            if table[name].notna().any()
-        }
-        notes = (*table.attrs.get("notes", ()), *grid.notes)
-        return cls(sales, grid.dates, series, covariates, stock, str(grid.frequency), notes)
+        given = {name: spread(name, np.nan) for name in others if table[name].notna().any()}
+        covariates, left_out = _covariates(given, series, rows_tell_of_sales(own, filled))
+        covariates = {name: grid.mean(values) for name, values in covariates.items()}
+        quoted = {name: _mean_known(grid, given[name]) for name in LASTING if name in given}
+        if "lead_time" in quoted and grid.starts is not None:
+            quoted["lead_time"] = np.ceil(quoted["lead_time"] / np.diff(grid.starts).mean()).astype(np.float32)
+        notes = (*table.attrs.get("notes", ()), *grid.notes, *left_out)
+        return cls(sales, grid.dates, series, covariates, stock, str(grid.frequency), notes, quoted, parts)
 
     @property
     def periods_per_year(self) -> float:
@@ -224,6 +239,8 @@ class Panel:
             series=self.series.iloc[rows].reset_index(drop=True),
             covariates={name: values[rows] for name, values in self.covariates.items()},
             stock=None if self.stock is None else self.stock[rows],
+            quoted={name: values[rows] for name, values in self.quoted.items()},
+            parts=None if self.parts is None else self.parts.rows(rows),
         )
 
 
@@ -309,24 +326,30 @@ def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tu
     return np.stack(list(features.values()), axis=1).astype(np.float32), tuple(features)
 
 
-def _fill(values: np.ndarray, zero: bool) -> np.ndarray:
-    """A covariate [S, T] without NaN, each gap filled from the same or earlier periods."""
+def _covariates(given: dict[str, np.ndarray], series: pd.DataFrame, sparse: bool) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Covariates [S, T] without gaps, and a note on those that are left out since their gaps would tell of sales."""
+    keys = [name for name in ("location", "category", "sku") if name in series]
+    groups = [np.zeros(len(series), int), *(series.groupby(key).ngroup().to_numpy() for key in keys)]
+    found = {
+        name: fill(values, groups, zero=name == "promotion", sparse=sparse and name not in LASTING)
+        for name, values in given.items()
+    }
+    kept = {name: values for name, values in found.items() if values is not None}
+    left_out = [name for name in found if name not in kept]
+    if not left_out:
+        return kept, []
+    note = (
+        f"{', '.join(left_out)} left out: the table has rows only where something was sold, and other series of those dates "
+        "do not tell the missing values, so that a gap would tell of no sales; add rows with sales 0 to keep it"
+    )
+    return kept, [note]
+
+
+def _mean_known(grid: Grid, values: np.ndarray) -> np.ndarray:
+    """The mean over what is known in each period, float32 [S, T]; NaN where nothing is."""
     known = ~np.isnan(values)
-    if zero or known.all():
-        return np.where(known, values, 0).astype(np.float32)
-    low, high = np.where(known, values, np.inf).min(axis=0), np.where(known, values, -np.inf).max(axis=0)
-    if len(values) > 1 and (low >= high).all():
-        values = np.where(known | np.isinf(low), values, low)
-    own = _forward(values)
-    known = ~np.isnan(own)
-    mean = np.where(known, own, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    return np.where(known, own, mean).astype(np.float32)
-
-
-def _forward(values: np.ndarray) -> np.ndarray:
-    """[S, T] with each NaN replaced by the last number before it, if any."""
-    last = np.maximum.accumulate(np.where(np.isnan(values), 0, np.arange(values.shape[1])), axis=1)
-    return np.take_along_axis(values, last, axis=1)
+    total, count = grid.total(np.where(known, values, 0).astype(float)), grid.total(known.astype(float))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _gap_error(filled: np.ndarray, dates: np.ndarray, series: pd.DataFrame) -> UserError:

@@ -6,10 +6,10 @@
 | `sku` | required, text | the product |
 | `sales` | required, at least 0 | units sold |
 | `location` | text | store or warehouse; a series is a SKU, or a SKU at a location |
-| `stock` | at least 0, may be empty | units on hand at the start of the period |
+| `stock` | at least 0, may be empty | units on hand at the start of the period; 0 there, or sales equal to it, make demand an estimate (`jaxinv.data.censoring`) |
 | `price` | at least 0, may be empty | price known before the period begins |
 | `promotion` | number, may be empty | 0 or 1, or a share |
-| `lead_time` | at least 0, may be empty | periods from order to arrival, as quoted |
+| `lead_time` | at least 0, may be empty | periods of the table (days of a daily one) from order to arrival |
 | `category` | text | one a series |
 | any other | number, may be empty | a covariate known before the period begins |
 
