@@ -143,11 +143,9 @@ def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -
             line = lines.get((key, *path[depth:]))
             return f"{file}, line {line}" if line else start
 
-        for assignment in _assign(kinds.get(".".join(place), Any), value, place, names, origin):
+        for assignment in _assign(_kind_at(".".join(place), kinds), value, place, names, origin):
             if assignment.path in seen:
-                raise UserError(
-                    f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file"
-                )
+                raise UserError(f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file")
             seen.add(assignment.path)
             yield assignment
 
@@ -169,13 +167,11 @@ def _from_override(schema: type, override: str, names: Mapping[str, tuple[str, .
     kinds = _kinds(schema, names)
     place = _locate(key, kinds, names, override)
     try:
-        value = _read(kinds.get(place, Any), text)
+        value = _read(_kind_at(place, kinds), text)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
-        raise UserError(
-            f"{override}: cannot read the value {text!r}; check its brackets and quotes"
-        ) from None
+        raise UserError(f"{override}: cannot read the value {text!r}; check its brackets and quotes") from None
     path = tuple(place.split("."))
-    return [*_assign(kinds.get(place, Any), value, path, names, lambda _: override)]
+    return [*_assign(_kind_at(place, kinds), value, path, names, lambda _: override)]
 
 
 def _flatten(section: type, values: Mapping, path, names, origin) -> Iterator[_Assignment]:
@@ -196,19 +192,19 @@ def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]
             yield from _flatten(inner, value, path, names, origin)
         elif value is not None:
             keys = ", ".join(field.name for field in dataclasses.fields(inner))
-            raise UserError(
-                f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself"
-            )
+            raise UserError(f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself")
         elif optional:
             yield _Assignment(path, None, where)
         # A section with nothing under it, as when all its lines are commented out, gives nothing.
     elif _is_dict(inner):
         if not isinstance(value, Mapping | None):
             raise UserError(f"{where}: {place} must be keys with values, not {value!r}")
+        values = Any if inner is dict else typing.get_args(inner)[1]
         for key, item in (value or {}).items():
             if place in names and key not in names[place]:
                 raise _at(origin((*path, str(key))), unknown("key", str(key), names[place]))
-            yield _Assignment((*path, str(key)), item, origin((*path, str(key))))
+            here = (*path, str(key))
+            yield _Assignment(here, _fit(values, item, ".".join(here), origin(here)), origin(here))
     else:
         yield _Assignment(path, _fit(kind, value, place, where), where)
 
@@ -304,6 +300,13 @@ def _kinds(section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str,
     return kinds
 
 
+def _kind_at(place: str, kinds: Mapping[str, Any]) -> Any:
+    """The type at a dotted place; inside a free-form dict, that of its values."""
+    inner, _ = _optional(kinds.get(place.rpartition(".")[0], Any))
+    values = typing.get_args(inner)[1] if _is_dict(inner) and inner is not dict else Any
+    return kinds.get(place, values)
+
+
 def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], origin: str) -> str:
     """The one dotted place that `key`, full or shortened, means; `kinds` lacks it inside a free-form dict."""
     if key in kinds:
@@ -314,6 +317,9 @@ def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, .
             if place in names and name not in names[place]:
                 raise _at(origin, unknown("key", name, names[place]))
             return key
+        section, _, short = place.rpartition(".")
+        if _is_dict(_optional(kind)[0]) and place not in names and key.startswith(f"{short}."):
+            return f"{section}.{key}"  # `columns.sku` for `instance.columns.sku`
     places = [place for place in kinds if place.endswith(f".{key}")]
     if len(places) == 1:
         return places[0]

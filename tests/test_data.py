@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cases import case
 from jaxinv.data import FAVORITA_SPLIT, READERS, Panel, TimeSplit, calendar_features, load, validate
 from jaxinv.errors import UserError
 
@@ -205,6 +206,160 @@ def test_bad_header(tmp_path, header, told):
 def test_stores_told_apart(tmp_path):
     path = write(tmp_path, "date,sku,location,sales\n2024-01-01,a,x,1\n2024-01-01,a,y,1\n")
     assert len(load(path)) == 2
+
+
+# Guesses that nobody would notice ---------------------------------------------------------------------------
+
+
+def notes(path, **options) -> str:
+    return "\n".join(load(path, **options).attrs["notes"])
+
+
+def test_columns_known_only_afterwards_are_left_out(tmp_path):
+    path = case("known_afterwards", tmp_path)
+    table = load(path)
+    assert "revenue" not in table and "'revenue' is left out" in notes(path) and "known_ahead=[revenue]" in notes(path)
+    assert "revenue" in load(path, known_ahead=["revenue"]) and not notes(path, known_ahead=["revenue"])
+    assert "did you mean 'revenue'" in refusal(path, known_ahead=["revenu"])
+
+
+@pytest.mark.parametrize("series", [1, 12])
+@pytest.mark.parametrize("mean", [0.3, 3, 30])
+def test_plans_weather_and_seasons_stay(tmp_path, series, mean):
+    """Orders of one to three units: revenue and orders are known afterwards; what moves demand is not."""
+    rng = np.random.default_rng(series)
+    table = toy([f"s{s}" for s in range(series)], ["x"], days=300)[["date", "sku"]]
+    day, year = table["date"].dt.day_of_week.to_numpy(), table["date"].dt.day_of_year.to_numpy() / 365
+    discount, temperature = 0.3 * (rng.random(len(table)) < 0.2), 15 + 10 * np.sin(2 * np.pi * year)
+    week = np.array([1, 1, 1, 1, 1.5, 2, 0.5])[day]
+    orders = rng.poisson(mean * week * (1 + discount) * (1 + (temperature - 15) / 30))
+    sales = np.array([rng.integers(1, 4, count).sum() for count in orders])
+    table = table.assign(
+        sales=sales, price=5 * (1 - discount), weekend=day > 4, temperature=temperature, counter=np.arange(len(table)) % 300,
+        before=pd.Series(sales).groupby(table["sku"].to_numpy()).shift(1), orders=orders,
+        revenue=sales * (1 - discount) * rng.uniform(4.5, 5.5, len(table)),
+    )  # fmt: skip
+    table.to_csv(tmp_path / "sales.csv", index=False)
+    kept = {"price", "weekend", "temperature", "counter", "before"}
+    assert set(load(tmp_path / "sales.csv").columns) == {"date", "sku", "sales", *kept}
+
+
+def test_names_that_differ_in_case_are_said(tmp_path):
+    path = write(tmp_path, "date,sku,sales\n2024-01-01,a,1\n2024-01-01,A,1\n2024-01-02,b c,1\n2024-01-02,b  c,1\n")
+    assert load(path)["sku"].nunique() == 4
+    assert "'A' and 'a'" in notes(path) and "4 such names" in notes(path)
+
+
+def test_columns_without_a_name_are_left_out(tmp_path):
+    """As pandas writes a table with its index."""
+    for header in (",date,sku,sales", "Unnamed: 0,date,sku,sales"):
+        path = write(tmp_path, header + "\n0,2024-01-01,a,1\n1,2024-01-02,a,1\n")
+        assert list(load(path).columns) == ["date", "sku", "sales"] and "no name" in notes(path)
+
+
+def test_dots_that_may_part_thousands_are_said(tmp_path):
+    path = write(tmp_path, "date,sku,sales\n2024-01-01,a,1.250\n2024-01-02,a,310\n")
+    assert load(path)["sales"].tolist() == [1.25, 310] and "'1.250' is read as 1.25" in notes(path)
+    assert not notes(write(tmp_path, "date,sku,sales\n2024-01-01,a,1.250\n2024-01-02,a,0.5\n"))
+
+
+@pytest.mark.parametrize("key", ["sku", "location"])
+def test_total_rows_are_refused(tmp_path, key):
+    table = toy(("a", "b"), ("x", "y"), days=30)[["date", "sku", "location", "sales"]]
+    other = "location" if key == "sku" else "sku"
+    total = table.groupby(["date", other], as_index=False)["sales"].sum().assign(**{key: "all"})
+    write(tmp_path, pd.concat([table, total]).to_csv(index=False))
+    assert f"{key} 'all' is the sum of all others" in refusal(tmp_path / "sales.csv")
+    write(tmp_path, table.to_csv(index=False))
+    assert len(load(tmp_path / "sales.csv")) == 120
+
+
+def test_duplicates_and_negatives_show_beside_unreadable_dates(tmp_path):
+    rows = ["01.02.2024,a,-1", "02.02.2024,a,2", "02.02.2024,a,3"]
+    message = refusal(write(tmp_path, "\n".join(["date,sku,sales", *rows])))
+    assert "3 problems" in message and "negative in line 2" in message and "02.02.2024, 'a' in lines 3, 4" in message
+
+
+def test_extra_cells_in_every_row_are_named(tmp_path):
+    message = refusal(case("extra_cell_in_every_row", tmp_path))
+    assert "line 2 has 4 cells where the header has 3 (and 59 more lines like it): '2022-01-03,a,1,500'" in message
+    assert "not quoted" in message and "\n" not in message
+    message = refusal(write(tmp_path, "date,sku,sales\n2024-01-01,a,1,\n2024-01-02,a,1,\n"))
+    assert "line 2" in message and "end of lines" in message
+
+
+def test_very_wide_tables_are_refused(tmp_path):
+    wide = "date,sku,sales," + ",".join(f"c{n}" for n in range(100_000))
+    assert "100003 columns" in refusal(write(tmp_path, wide + "\n2024-01-01,a,1" + ",1" * 100_000))
+    assert "'c0', 'c1', 'c10', 'c100', 'c1000' …" in refusal(write(tmp_path, wide + wide[14:] + "\n"))
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        (
+            "date,stock_code,country,units,cancelled_units\n2020-01-06,85123A,United Kingdom,3,x\n",
+            "'cancelled_units' is not a number in line 2",
+        ),
+        ("InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,Country\n1,85123A,3,12/1/2010 8:26,2,UK\n", "line 2"),
+        ("InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,Country\n", "no rows"),
+        ("item_id,dept_id,store_id,state_id,d_1,d_2\n", "no rows"),
+        ("item_id,dept_id,store_id,state_id,d_1,d_2\na,b,c,CA,1,1e39\n", "'1e39' in line 2"),
+        ("timestamp,user,item,event\n", "no sales"),
+        ("timestamp,user,item,event\n1,2,3,view\n", "no sales"),
+        ("date,view,addtocart,transaction\n2020-01-01,1,1,x\n", "not a number in line 2"),
+    ],
+)
+def test_sources_end_with_one_message(tmp_path, text, told):
+    write(tmp_path, "date,event_name_1,snap_CA\n2020-01-01,,0\n2020-01-02,,1\n", "calendar.csv")
+    path = write(tmp_path, text)
+    assert told in (message := refusal(path)) and str(tmp_path) in message
+
+
+@pytest.mark.parametrize("text", ["0022-01-05", "05.01.2024", "1/5/2024", "45296", "2024-01-05T00:00:00+02:00", "date"])
+def test_dates_of_other_forms_are_refused(tmp_path, text):
+    path = write(tmp_path, f"date,sku,sales\n2024-01-04,a,1\n{text},a,1\n")
+    assert "'date'" in (message := refusal(path)) and "in line 3" in message and "YYYY-MM-DD" in message
+
+
+@pytest.mark.parametrize("text", ["3,5", "1_000", "0x10", "(3)", "3 pcs", "True", "٣", "--"])
+def test_numbers_of_other_forms_are_refused(tmp_path, text):
+    path = write(tmp_path, f'date,sku,sales\n2024-01-04,a,1\n2024-01-05,a,"{text}"\n')
+    assert "'sales' is not a number in line 3" in refusal(path)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.data())
+def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
+    """Characters and lines of a good file changed, repeated or taken out: a panel, or one message with the file's name."""
+    days = pd.date_range("2024-01-01", periods=24)
+    rows = [f"{day:%Y-%m-%d},{sku},{n % 4},{n % 3},{n % 2}" for sku in ("a", "b") for n, day in enumerate(days)]
+    lines = ["date,sku,sales,price,promotion", *rows]
+    for _ in range(data.draw(st.integers(1, 4))):
+        at, kind = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, 4))
+        if kind == 0:
+            cut = data.draw(st.integers(0, len(lines[at])))
+            lines[at] = lines[at][:cut] + data.draw(st.text('0129-.,;"\t eaT:\u00a0', max_size=3)) + lines[at][cut + 1 :]
+        elif kind == 1:
+            lines.insert(at, lines[data.draw(st.integers(0, len(lines) - 1))])
+        elif kind == 2 and len(lines) > 1:
+            del lines[at]
+        elif kind == 3:
+            cells = lines[at].split(",")
+            cells[data.draw(st.integers(0, len(cells) - 1))] = data.draw(
+                st.sampled_from(["", "NaN", "1e39", "-1", "2199-12-31", "1900-01-01", "nan", "inf", "x", "0022-01-01", "9" * 400])
+            )
+            lines[at] = ",".join(cells)
+        else:
+            lines = [lines[0], *lines[-data.draw(st.integers(1, 5)) :]]
+    path = write(tmp_path_factory.getbasetemp(), "\n".join(lines), "edited.csv")
+    frequency = data.draw(st.sampled_from([None, "day", "week", "2-week", "month"]))
+    try:
+        panel = Panel.from_table(load(path), frequency)
+    except UserError as error:
+        assert str(path) in str(error)
+    else:
+        assert np.isfinite(panel.sales).all() and all(np.isfinite(grid).all() for grid in panel.covariates.values())
 
 
 # Files that cannot be read ----------------------------------------------------------------------------------

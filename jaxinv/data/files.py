@@ -19,6 +19,9 @@ import pandas as pd
 
 from jaxinv.errors import UserError
 
+MOST_COLUMNS = 1000
+"""Columns of a long table; one with more has a column for each date or SKU."""
+
 
 def read_frame(path: Path) -> pd.DataFrame:
     """The table in a CSV (plain or gzip, UTF-8, comma separated) or parquet file.
@@ -30,7 +33,7 @@ def read_frame(path: Path) -> pd.DataFrame:
     Raises:
       UserError: for a file that cannot be read, naming the line.
     """
-    return _read_parquet(path) if is_parquet(path) else read_csv(path)
+    return _read_parquet(path) if is_parquet(path) else read_csv(path, MOST_COLUMNS)
 
 
 def check_file(path: Path) -> None:
@@ -92,15 +95,21 @@ def header(text: str, path: Path) -> list[str]:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise UserError(
-            f"{path}: the header has {', '.join(map(repr, twice))} more than once; rename or delete one"
+            f"{path}: the header has {', '.join(map(repr, twice[:5]))}{' …' * (len(twice) > 5)} more than once; rename or "
+            "delete one"
         )
     return names
 
 
-def read_csv(path: Path) -> pd.DataFrame:
+def read_csv(path: Path, most: int | None = None) -> pd.DataFrame:
     """Every cell as text; the index, named "line", is the line of the file on which the row begins."""
     text = read_text(path)
     names = header(text, path)
+    if most is not None and len(names) > most:
+        raise UserError(
+            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column for each: reshape the table, "
+            "or keep the columns of the schema only"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -129,11 +138,12 @@ def read_csv(path: Path) -> pd.DataFrame:
 def _too_long(text: str, columns: int) -> str:
     """What to say of the rows with more cells than the header, if there are any."""
     lines, rows = text.split("\n"), csv.reader(io.StringIO(text), skipinitialspace=True)
-    begins, found = 1, []
+    begins, found, empty = 1, [], True
     try:
         for cells in rows:
             if len(cells) > columns:
                 found.append((begins, len(cells)))
+                empty = empty and not any(cells[columns:])
             begins = rows.line_num + 1
     except csv.Error:
         pass
@@ -141,9 +151,14 @@ def _too_long(text: str, columns: int) -> str:
         return ""
     line, cells = found[0]
     also = f" (and {len(found) - 1} more lines like it)" if len(found) > 1 else ""
+    cause = (
+        "most likely a comma too many at the end of lines: delete it, or end the header with one too"
+        if empty
+        else "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes"
+    )
     return (
-        f"line {line} has {cells} cells where the header has {columns}{also}: {lines[line - 1][:80]!r}; most likely a comma "
-        'within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes, "a, b"'
+        f"line {line} has {cells} cells where the header has {columns}{also}: {lines[line - 1][:80]!r}; "
+        f"{cause}"
     )
 
 

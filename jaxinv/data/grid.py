@@ -116,9 +116,17 @@ def lay_out(table: pd.DataFrame, keys: list[str], frequency: str | None = None) 
       UserError: for dates that have no step, a step that the frequency does not fit, a lone date far from all others, two rows of
         a series in one period, or no whole period.
     """
+    wanted = None if frequency is None else Frequency.parse(frequency)
+    try:
+        return _lay_out(table, keys, wanted)
+    except UserError as error:
+        source = table.attrs.get("source")
+        raise (UserError(f"{source}: {error}") if source else error) from None
+
+
+def _lay_out(table: pd.DataFrame, keys: list[str], wanted: Frequency | None) -> Grid:
     days = table["date"].to_numpy().astype("datetime64[D]")
     rows = table.groupby(keys, sort=True).ngroup().to_numpy()
-    wanted = None if frequency is None else Frequency.parse(frequency)
     _refuse_lone_dates(table, keys, days)
     own = _own_step(days, rows)
     wanted = wanted or own

@@ -133,7 +133,8 @@ class Panel:
         quoted = {name: _mean_known(grid, given[name]) for name in LASTING if name in given}
         if "lead_time" in quoted and grid.starts is not None:
             quoted["lead_time"] = np.ceil(quoted["lead_time"] / np.diff(grid.starts).mean()).astype(np.float32)
-        notes = (*table.attrs.get("notes", ()), *grid.notes, *left_out)
+        source, notes = table.attrs.get("source"), (*table.attrs.get("notes", ()), *grid.notes, *left_out)
+        notes = tuple(f"{source}: {note}" if source else note for note in notes)
         return cls(sales, grid.dates, series, covariates, stock, str(grid.frequency), notes, quoted, parts)
 
     @property

@@ -50,7 +50,10 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
             if not known:
                 raise UserError(f"unknown option {name!r}; the reader {reader!r} of {path} takes none")
             raise unknown(f"option of the reader {reader!r}", name, known)
-    return read(path, **options)
+    sales = read(path, **options)
+    if not len(sales):
+        raise UserError(f"{path}: no sales in it; give a file with a row for each date and SKU")
+    return sales
 
 
 def table(

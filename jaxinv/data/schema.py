@@ -36,7 +36,6 @@ OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
 _TEXT = ("sku", "location", "category")
 _NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
 LARGEST = 1e15  # beyond it sums and squares of single-precision numbers lose their meaning
-_MOST_COLUMNS = 1000
 _FEW = 5  # rows named in a message before "and so on"
 
 # What other software calls the same thing; only ever used to word a hint.
@@ -75,11 +74,6 @@ def validate(
     """
     columns = {name: str(column) for name, column in (columns or {}).items()}
     problems = _Problems(source, frame.index.name or "row")
-    if len(frame.columns) > _MOST_COLUMNS:
-        raise UserError(
-            f"{source}: {len(frame.columns)} columns; sales have one row for each date and SKU, not a column for each: "
-            "reshape the table, or keep the columns of the schema only"
-        )
     found = _find_columns(frame, columns, problems)
     if not len(frame):
         problems.add("no rows under the header; add one row for each date and SKU")
@@ -103,7 +97,8 @@ def validate(
     table = pd.DataFrame(out, index=frame.index)
     keys = series_keys(table)
     if "date" in table and "sku" in table:
-        _check_duplicates(table, keys, problems)
+        _check_duplicates(table, keys, _text(frame[found["date"]]), problems)
+        _check_totals(table, keys, problems)
     if "category" in table and "sku" in table:
         _check_category(table, keys, found["category"], problems)
     for name in set(known_ahead) - set(found):
@@ -119,7 +114,7 @@ def validate(
         *([f"left out, since the header gives no name: {_listed(problems.unnamed)}"] if problems.unnamed else []),
         *problems.notes,
     ]
-    table.attrs = {"source": source, "notes": [f"{source}: {note}" for note in notes]}
+    table.attrs = {"source": source, "notes": notes}
     return table
 
 
@@ -246,6 +241,13 @@ def _numbers(
         problems.left_out.append(column)
         return None
     infinite = numbers.abs() > LARGEST
+    if name == "sales" and not pd.api.types.is_numeric_dtype(values):
+        dotted = text[text.str.contains(".", regex=False)]
+        if len(dotted) and dotted.str.fullmatch(r"[1-9]\d{0,2}\.\d{3}").all():
+            problems.notes.append(
+                f"{column!r} such as {dotted.iloc[0]!r} is read as {float(dotted.iloc[0]):g}, with decimals: if the dot parts "
+                "thousands, write plain numbers"
+            )
     problems.rows(
         column,
         bad,
@@ -266,18 +268,45 @@ def _numbers(
     return numbers
 
 
-def _check_duplicates(table: pd.DataFrame, keys: list[str], problems: "_Problems") -> None:
-    known = table[table["date"].notna()]
-    again = known[known.duplicated([*keys, "date"], keep=False)]
+def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, problems: "_Problems") -> None:
+    """Dates that cannot be read are told apart by their text."""
+    unread = table["date"].isna()
+    known = table[keys].assign(date=text.where(unread, table["date"].astype(str)) if unread.any() else table["date"])
+    known = known[text != ""]
+    again = known[known.duplicated(keep=False)]
     if not len(again):
         return
     first = again.iloc[0]
-    same = again[(again[[*keys, "date"]] == first[[*keys, "date"]]).all(axis=1)]
+    same = again[(again == first).all(axis=1)]
     place = " at ".join(repr(first[key]) for key in keys)
     problems.add(
-        f"the same date and series stand in more than one row: {first['date']:%Y-%m-%d}, {place} in "
+        f"the same date and series stand in more than one row: {str(first['date'])[:10]}, {place} in "
         f"{problems.places(same.index)}; {len(again)} such rows in all; add them up or delete the surplus"
     )
+
+
+def _check_totals(table: pd.DataFrame, keys: list[str], problems: "_Problems") -> None:
+    """Refuses a SKU, or a location, whose sales are on nearly every date the sum of all others."""
+    if "sales" not in table:
+        return
+    for key in keys:
+        group = table.groupby(["date", *(other for other in keys if other != key)], sort=False)["sales"]
+        count, most, total = group.transform("count"), group.transform("max"), group.transform("sum")
+        several = (count > 2) & (total > 0)
+        is_sum = several & (table["sales"] == most) & np.isclose(2 * most, total, rtol=1e-6)
+        names = table.loc[is_sum, key]
+        if len(names) < 5:
+            continue
+        name = names.value_counts().index[0]
+        share = (names == name).sum() / max((several & (table[key] == name)).sum(), 1)
+        if share >= 0.9 and (names == name).sum() >= 5:
+            rows = table.index[is_sum & (table[key] == name)]
+            if table.loc[rows, "sales"].nunique() < 5:
+                continue  # steady sales add up by chance
+            problems.add(
+                f"{key} {name!r} is the sum of all others on the same date in {problems.places(rows)}; delete its rows, or all "
+                "is counted twice"
+            )
 
 
 def _check_category(table: pd.DataFrame, keys: list[str], column: str, problems: "_Problems") -> None:

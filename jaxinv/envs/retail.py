@@ -1,12 +1,13 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
 from jaxinv.data.fits import SCMS_LEAD_TIMES
@@ -44,6 +45,8 @@ class Retail(Preset):
     Attributes:
       data: a file or directory of sales, see `jaxinv.data.load`.
       reader: its reader by name, or empty to recognise it.
+      columns: schema name -> column of the file, such as `columns.sales=units`.
+      known_ahead: covariates known before their period begins although they move with its sales (see `jaxinv.data.validate`).
       frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
         file are summed. What is counted in periods is counted in these.
       lead_time: periods; `lead_time_spread` adds 0 .. spread periods, another number for each series.
@@ -64,6 +67,8 @@ class Retail(Preset):
 
     data: str = ""
     reader: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    known_ahead: tuple[str, ...] = ()
     frequency: str = "week"
     lead_time: int = 3
     lead_time_spread: int = 0
@@ -97,7 +102,7 @@ class Retail(Preset):
     def build(self) -> Problem:
         if not self.data:
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
-        panel = Panel.from_table(load(self.data, self.reader or None), self.frequency or None)
+        panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         longest = self.lead_time + self.lead_time_spread
         law = None
@@ -190,6 +195,12 @@ FAVORITA = dict(
 )
 """Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times of 4 to 6 weeks and prices
 drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
+
+
+def read_sales(preset: Preset) -> pd.DataFrame:
+    """The table of sales that a preset's options name."""
+    given = {"columns": preset.columns, "known_ahead": preset.known_ahead}
+    return load(preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
 
 
 def check_range(name: str, ends: tuple[float, ...]) -> None:

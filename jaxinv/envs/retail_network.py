@@ -1,19 +1,19 @@
 """Real sales in a network: several warehouses supply many stores, every SKU an instance of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.data import FAVORITA_SPLIT, Panel, load
+from jaxinv.data import FAVORITA_SPLIT, Panel
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
-from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, set_aside, trace_until
+from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, read_sales, set_aside, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, generator, instance_generator
@@ -43,7 +43,7 @@ class RetailNetwork(Preset):
     the edge cost of a warehouse is taken as what it pays its supplier for a unit.
 
     Attributes:
-      data, reader, frequency, train, published_split, max_series, validation, level_spread: see
+      data, reader, columns, known_ahead, frequency, train, published_split, max_series, validation, level_spread: see
         `jaxinv.envs.retail.Retail`; a series here is an SKU, with all its stores.
       links: one word a warehouse, with a 1 for each store that it supplies, and a 0 for others.
       lead_times: periods from each warehouse to each store.
@@ -54,6 +54,8 @@ class RetailNetwork(Preset):
 
     data: str = ""
     reader: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    known_ahead: tuple[str, ...] = ()
     frequency: str = "week"
     links: tuple[str, ...] = FAVORITA_LINKS
     lead_times: tuple[tuple[int, ...], ...] = FAVORITA_LEAD_TIMES
@@ -96,7 +98,7 @@ class RetailNetwork(Preset):
     def build(self) -> Problem:
         if not self.data:
             raise UserError("retail_network needs data=FILE, a table of sales with locations; see the README for its columns")
-        panel = Panel.from_table(load(self.data, self.reader or None), self.frequency or None)
+        panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         topology = self._topology()
         warm_up = max(split.warm_up, topology.max_lead_time + self.warehouse_lead_time + 4)

@@ -65,6 +65,12 @@ def _sum_invoices(lines: pd.DataFrame, path: Path) -> pd.DataFrame:
                 f"{path}: column {name!r} is not a number in line {bad[0]} ({len(bad)} lines); write plain "
                 "numbers"
             )
+    bad = lines.index[~lines["InvoiceDate"].str.fullmatch(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?")]
+    if len(bad):
+        raise UserError(
+            f"{path}: column 'InvoiceDate' is no date in line {bad[0]} ({len(bad)} lines; first: "
+            f"{lines.loc[bad[0], 'InvoiceDate']!r}); write YYYY-MM-DD"
+        )
     code = lines["StockCode"].str.upper()
     cancelled = lines["InvoiceNo"].str.upper().str.startswith("C")
     goods = code.str.fullmatch(r"\d{5}[A-Z]*") & (price > 0)
