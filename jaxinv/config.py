@@ -317,9 +317,8 @@ def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, .
             if place in names and name not in names[place]:
                 raise _at(origin, unknown("key", name, names[place]))
             return key
-        section, _, short = place.rpartition(".")
-        if _is_dict(_optional(kind)[0]) and place not in names and key.startswith(f"{short}."):
-            return f"{section}.{key}"  # `columns.sku` for `instance.columns.sku`
+        if _is_dict(_optional(kind)[0]) and place not in names and key.startswith(f"{place.rpartition('.')[2]}."):
+            return f"{place.rpartition('.')[0]}.{key}"  # `columns.sku` for `instance.columns.sku`
     places = [place for place in kinds if place.endswith(f".{key}")]
     if len(places) == 1:
         return places[0]

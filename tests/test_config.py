@@ -390,3 +390,24 @@ def test_sweeps_are_every_combination():
 def test_a_wrong_sweep_is_told(sweeps):
     with pytest.raises(UserError, match="sweep"):
         parse_sweep(sweeps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    columns: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shop:
+    table: Table = dataclasses.field(default_factory=Table)
+
+
+def test_keys_of_a_free_form_section_by_its_own_name(tmp_path):
+    """Text stays what was typed, also where it looks like a number or a truth."""
+    given = {"sales": "Units Sold", "sku": "007", "date": "no"}
+    shop = resolve(Shop, overrides=[f"columns.{name}={column}" for name, column in given.items()])
+    assert shop.table.columns == given
+    assert resolve(Shop, overrides=["table.columns.sku=product"]).table.columns == {"sku": "product"}
+    assert resolve(Shop, file=write(tmp_path, to_yaml(shop))) == shop
+    assert resolve(Shop, file=write(tmp_path, "columns:\n  sku: product\n")).table.columns == {"sku": "product"}
+    assert "table.columns.sku must be text, not 7" in fails(file=write(tmp_path, "columns:\n  sku: 7\n"), schema=Shop)

@@ -725,6 +725,16 @@ def test_time_splits():
         TimeSplit(slice(0, 50), slice(50, 50), slice(90, 100), warm_up=10)
 
 
+@pytest.mark.parametrize("part, told", [(slice(0, 70), "train periods, 2024-01-01"), (slice(70, 100), "test periods, 2024-03-11")])
+def test_a_split_without_a_sale_is_refused(part, told):
+    panel = Panel.from_table(toy(days=100))
+    split = panel.split_by_time(0.7)
+    panel.check_sold(split)
+    panel.sales[:, part] = 0
+    with pytest.raises(UserError, match=f"no series sold anything in the {told}"):
+        panel.check_sold(split)
+
+
 def test_favorita_split_is_the_published_one():
     parts = FAVORITA_SPLIT
     weeks = [(part.start, part.stop - 1) for part in (parts.train, parts.validation, parts.test)]

@@ -223,6 +223,20 @@ class Panel:
         """Mean sales a period in the (training) window, at least `SCALE_FLOOR`, float32 [S]."""
         return np.maximum(self.sales[:, self._window(window)].mean(axis=1), SCALE_FLOOR).astype(np.float32)
 
+    def check_sold(self, split: "TimeSplit") -> None:
+        """Refuses a split whose training or scored test has no sale at all: nothing could be learned, or told.
+
+        Raises:
+          UserError: naming the periods.
+        """
+        for part in ("train", "test"):
+            dates, sales = self.dates[split.scored(part)], self.sales[:, split.scored(part)]
+            if len(dates) and not (sales > 0).any():
+                raise UserError(
+                    f"no series sold anything in the {part} periods, {dates[0]} to {dates[-1]}; look for a mistyped date, or "
+                    "delete the rows after the last sale"
+                )
+
     def _window(self, window: Window) -> slice:
         if not isinstance(window, slice):
             window = slice(*window)

@@ -104,6 +104,7 @@ class Retail(Preset):
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
         panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+        panel.check_sold(split)
         longest = self.lead_time + self.lead_time_spread
         law = None
         if self.lead_time_law != "fixed":

@@ -100,6 +100,7 @@ class RetailNetwork(Preset):
             raise UserError("retail_network needs data=FILE, a table of sales with locations; see the README for its columns")
         panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+        panel.check_sold(split)
         topology = self._topology()
         warm_up = max(split.warm_up, topology.max_lead_time + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
