@@ -13,6 +13,10 @@ by comparing every file with the list, since orbax itself notices neither a flip
 missing file; a damaged checkpoint is passed over for the one before it. What a killed process left under a
 hidden name is ignored and is removed by the next writer.
 
+Who writes in a run holds a lock that the operating system drops when the process ends, however it ends. A run
+that nobody holds and that has no checkpoint is as good as not begun: it can be resumed from its first update, and a
+new run of its name takes its place.
+
 jax and orbax are imported where they are used, so that a mistyped run name is answered at once.
 """
 
@@ -35,6 +39,9 @@ from typing import Any
 from jaxinv.errors import UserError, unknown
 
 _KEPT = 2  # the newest, and one to fall back on
+_LOCK = ".lock"
+
+log = logging.getLogger(__name__)
 
 
 class Run:
@@ -47,10 +54,13 @@ class Run:
         self.metrics_path = path / "metrics.csv"
         self.summary_path = path / "summary.json"
         self.checkpoints_path = path / "checkpoints"
+        self._held = None
 
     @classmethod
     def create(cls, root: str | Path, name: str | None = None, *, config_text: str) -> "Run":
-        """A new run folder under `root`, with its configuration in it.
+        """A new run folder under `root`, with its configuration in it, held by this process (`hold`).
+
+        It takes the place of a run of that name that nobody holds and that never came to a checkpoint.
 
         Args:
           root: the folder of runs; made if absent.
@@ -68,21 +78,30 @@ class Run:
         try:
             root.mkdir(parents=True, exist_ok=True)
             run = cls(root / (name or _new_name(root)))
-            run.path.mkdir()
+            run.path.mkdir(exist_ok=True)
         except FileExistsError:
             if not root.is_dir():
                 raise UserError(f"{root}: is a file; runs need a folder") from None
-            raise UserError(
-                f"run {name!r} exists already in {root}; "
-                f"resume it with --resume {name} or choose another name"
-            ) from None
+            raise UserError(f"{root / str(name)}: is a file; choose another name") from None
         except OSError as error:
             raise UserError(f"{root}: no run folder can be made here: {error.strerror}") from None
         try:
+            run.hold()
+            if not run._never_began():
+                raise UserError(
+                    f"run {run.name!r} exists already in {root}; "
+                    f"resume it with --resume {run.name} or choose another name"
+                )
+            for path in run.path.iterdir():
+                if path.name != _LOCK:
+                    _remove(path)
             _write_whole(run.config_path, config_text)
         except OSError as error:
             run.discard()
             raise UserError(f"{run.path}: cannot be written: {error.strerror}") from None
+        except UserError:
+            run.release()
+            raise
         return run
 
     @classmethod
@@ -104,10 +123,56 @@ class Run:
             raise UserError(f"{path}: is not a run folder: {what}")
         return cls(path)
 
+    def hold(self) -> None:
+        """Keeps other processes from writing in this run, until `release` or the end of this process.
+
+        Raises:
+          UserError: another process holds it.
+        """
+        try:
+            import fcntl
+        except ImportError:  # no locks on this system
+            return
+        try:
+            file = (self.path / _LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip()
+            file.close()
+            raise UserError(
+                f"run {self.name!r} is being written by process {holder or 'unknown'}; wait for it or stop it first"
+            ) from None
+        except OSError:  # a file system without locks
+            file.close()
+            return
+        self._held = file
+        with contextlib.suppress(OSError):  # the number is for people; a full disk is told where it matters
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+
+    def release(self) -> None:
+        """Lets others write again."""
+        if self._held is not None:
+            with contextlib.suppress(OSError):
+                self._held.close()
+            self._held = None
+
     def discard(self) -> None:
-        """Removes a run that never got going; one that has a checkpoint stays."""
+        """Removes a run that never got going, and lets go of one that has a checkpoint."""
         if not self.updates():
             shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def _never_began(self) -> bool:
+        """Whether the folder holds nothing but what a run leaves that was killed before its first checkpoint."""
+        ours = {_LOCK, "config.yaml", "metrics.csv", "checkpoints"}
+        names = {path.name for path in self.path.iterdir()}
+        return not self.updates() and all(name in ours or name.endswith(".partial") for name in names)
 
     def log(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Appends one row to metrics.csv.
@@ -129,8 +194,11 @@ class Run:
         lines = _csv_line([_text(row[column]) if column in row else "" for column in columns or row])
         if not columns:
             lines = _csv_line(row) + lines
-        with self.metrics_path.open("a", encoding="utf-8", newline="") as file:
-            file.write(lines)
+        try:
+            with self.metrics_path.open("a", encoding="utf-8", newline="") as file:
+                file.write(lines)
+        except OSError as error:
+            raise UserError(f"{self.metrics_path}: cannot be written: {error.strerror}") from None
 
     def save_checkpoint(self, update: int, tree: Any) -> None:
         """Saves a pytree of arrays and typed random keys as the state after `update`, whole or not at all.
@@ -150,7 +218,7 @@ class Run:
             self._remove_leftovers()
             partial.mkdir()
             _write_tree(partial, tree)
-            shutil.rmtree(final, ignore_errors=True)  # only where it was damaged
+            _remove(final)  # only where it was damaged
             partial.rename(final)
             _flush(self.checkpoints_path)
         except OSError as error:
@@ -182,17 +250,18 @@ class Run:
         """
         updates = self.updates()
         if not updates:
-            raise UserError(f"run {self.name!r} stopped before its first checkpoint; start it anew")
+            raise UserError(
+                f"run {self.name!r} stopped before its first checkpoint; begin with --resume {self.name}"
+            )
         for update in reversed(updates):
             path = self._checkpoint(update)
             damage = _damage(path)
             if not damage:
                 return update, _read_tree(path, template)
-            logging.getLogger(__name__).warning(
-                "%s is damaged (%s); looking for an earlier one", path, damage
-            )
+            log.warning("%s is damaged (%s); looking for an earlier one", path, damage)
         raise UserError(
-            f"{self.checkpoints_path}: every checkpoint is damaged (the last: {damage}); start it anew"
+            f"{self.checkpoints_path}: every checkpoint is damaged (the last: {damage}); train anew under "
+            "another name, or remove this folder to train under this one"
         )
 
     def rewind(self, update: int) -> None:
@@ -201,17 +270,27 @@ class Run:
         Rows of metrics.csv after `update` go, so that a resumed run ends with the file of an uninterrupted
         one; so do later checkpoints and whatever a killed process left.
         """
+        if not self.checkpoints_path.is_dir():
+            _remove(self.checkpoints_path)
         self._remove_leftovers()
         for later in self.updates():
             if later > update:
-                shutil.rmtree(self._checkpoint(later))
-        if not self.metrics_path.exists():
+                _remove(self._checkpoint(later))
+        if not self.metrics_path.is_file():
+            _remove(self.metrics_path)
             return
-        lines = self.metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]  # a kill may have cut the last one
-        kept = whole[:1] + [line for line in whole[1:] if int(line.split(",")[0]) <= update]
-        if len(kept) > 1:
-            _write_whole(self.metrics_path, "".join(kept))
+        text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
+        whole = text.split("\n")[:-1]  # a kill may have cut the last one
+        header, rows = whole[:1], whole[1:]
+        if header and header[0].split(",")[0] != "update":
+            log.warning("%s is damaged: it has no heading, and its rows are dropped", self.metrics_path)
+            header, rows = [], []
+        read = [row for row in rows if re.fullmatch("[0-9]{1,9}", row.split(",")[0]) and _cells(row) == _cells(header[0])]
+        if len(read) < len(rows):
+            log.warning("%s is damaged: %d of its rows are dropped", self.metrics_path, len(rows) - len(read))
+        kept = [row for row in read if int(row.split(",")[0]) <= update]
+        if kept:
+            _write_whole(self.metrics_path, "\n".join([*header, *kept]) + "\n")
         else:
             self.metrics_path.unlink()
 
@@ -230,7 +309,7 @@ class Run:
 
     def _remove_leftovers(self) -> None:
         for path in self.checkpoints_path.glob(".partial-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
 
 
 def json_text(document: Any) -> str:
@@ -260,6 +339,7 @@ def _write_tree(folder: Path, tree: Any) -> None:
             str(path.relative_to(folder)): _fingerprint(path) for path in folder.rglob("*") if path.is_file()
         },
     }
+    listing["checksum"] = _checksum(listing)
     (folder / "listing.json").write_text(json.dumps(listing, indent=1), encoding="utf-8")
     for path in [*folder.rglob("*"), folder]:
         _flush(path)
@@ -352,6 +432,8 @@ def _damage(folder: Path) -> str:
     """What is wrong with the files of a checkpoint; empty if nothing is."""
     try:
         listing = json.loads((folder / "listing.json").read_text(encoding="utf-8"))
+        if listing.get("checksum") != _checksum(listing):
+            return "listing.json has changed"
         for name, fingerprint in listing["files"].items():
             size, _ = found = _fingerprint(folder / name)
             if size != fingerprint[0]:
@@ -362,9 +444,15 @@ def _damage(folder: Path) -> str:
         return f"{Path(error.filename).name} is missing"
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return "listing.json is cut short or has changed"
     return ""
+
+
+def _checksum(listing: Mapping[str, Any]) -> int:
+    """Of a listing without its own checksum."""
+    rest = {key: value for key, value in listing.items() if key != "checksum"}
+    return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
 def _fingerprint(path: Path) -> list[int]:
@@ -389,6 +477,21 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder with all that is in it; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _cells(line: str) -> int:
+    try:
+        return len(next(csv.reader([line]), []))
+    except csv.Error:
+        return 0
 
 
 def _new_name(root: Path) -> str:

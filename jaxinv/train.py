@@ -56,9 +56,13 @@ def main(argv: list[str]) -> None:
         if files or overrides or args.env or args.sweep or args.seeds or args.name or args.seed is not None:
             raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
         run = Run.open(args.resume, args.runs)
-        experiment = Experiment.load(run.config_path)
-        _prepare([experiment])
-        documents = [train(experiment, run, quiet=args.json, resume=True)]
+        run.hold()
+        try:
+            experiment = Experiment.load(run.config_path)
+            _prepare([experiment])
+            documents = [train(experiment, run, quiet=args.json, resume=True)]
+        finally:
+            run.release()
     else:
         overrides += [f"seed={args.seed}"] if args.seed is not None else []
         overrides += [f"env={args.env}"] if args.env else []
@@ -76,8 +80,10 @@ def main(argv: list[str]) -> None:
             try:
                 documents.append(train(experiment, run, quiet=args.json))
             except (UserError, KeyboardInterrupt):
-                run.discard()  # does nothing once there is a checkpoint
+                run.discard()  # only lets go once there is a checkpoint
                 raise
+            finally:
+                run.release()
     emit(documents[0] if len(documents) == 1 else documents, args.json, lambda: render(documents))
 
 
@@ -96,11 +102,17 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
     for text in (_introduction(experiment, run), *experiment.problem.notes):
         _say(quiet, text)
     done = 0
-    if resume:
+    if resume and run.updates():
         done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
-        run.rewind(done)
+        if done > config.learner.updates:
+            raise UserError(
+                f"run {run.name!r} has done {done} updates, more than updates={config.learner.updates} of its "
+                f"{run.config_path.name}; give it at least {done}"
+            )
     else:
         state = trainer.init(experiment.keys)
+    if resume:
+        run.rewind(done)
     state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
 
     from jaxinv.evidence import check_learned, judge_all
@@ -141,6 +153,8 @@ def _fit(experiment, run, state, done: int, quiet: bool):
 
     trainer, updates = experiment.trainer, experiment.config.learner.updates
     length = stretch_length(updates)
+    if (updates - done) % length:  # updates were changed since
+        length = stretch_length(updates - done)
     steps = experiment.agent.periods_per_update * (experiment.runs or 1)
     if done == updates:
         return state, 0.0, 0.0

@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -261,6 +263,38 @@ def test_ctrl_c_before_the_first_update_leaves_nothing(monkeypatch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train.main([*TINY, "--json"])
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_run_killed_before_its_first_checkpoint_resumes_from_the_beginning(finished):
+    run = Run.create("runs", "killed", config_text=finished.config_path.read_text())
+    run.log(1, {"cost": 1.0})
+    run.release()
+    train.main(["--resume", "killed", "--json"])
+    assert_same_outcome(run, finished)
+
+
+def test_a_run_that_another_process_writes_is_not_resumed(capsys, finished):
+    holder = Run.open(finished.path)
+    holder.hold()
+    before = finished.metrics_path.read_bytes()
+    try:
+        said = mistake(capsys, train, "--resume", str(finished.path))
+    finally:
+        holder.release()
+    assert f"run 'whole' is being written by process {os.getpid()}" in said
+    assert finished.metrics_path.read_bytes() == before
+
+
+def test_fewer_updates_than_are_done_are_refused_and_more_go_on(capsys, finished):
+    run = Run(Path("runs/shorter"))
+    shutil.copytree(finished.path, run.path)
+    config = run.config_path.read_text()
+    run.config_path.write_text(config.replace("updates: 4", "updates: 3"))
+    said = mistake(capsys, train, "--resume", "shorter", "--json")
+    assert "run 'shorter' has done 4 updates, more than updates=3 of its config.yaml; give it at least 4" in said
+    run.config_path.write_text(config.replace("updates: 4", "updates: 90"))  # stretches of 2, which 86 is a multiple of
+    train.main(["--resume", "shorter", "--json"])
+    assert document_of(capsys)["steps"] == 86 * 8 * 8 and run.updates()[-1] == 90
 
 
 # --- training that breaks down --------------------------------------------------------------------

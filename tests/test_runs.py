@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import resource
 import shutil
 import signal
@@ -127,7 +128,7 @@ def test_a_flipped_truncated_or_missing_file_falls_back_to_the_checkpoint_before
 
 
 def test_no_whole_checkpoint_is_one_message(run):
-    with pytest.raises(UserError, match="run 'first' stopped before its first checkpoint; start it anew"):
+    with pytest.raises(UserError, match="run 'first' stopped before its first checkpoint; begin with --resume first"):
         run.restore({})
     run.save_checkpoint(1, {"a": jnp.ones(2)})
     (newest(run) / "arrays" / "manifest.ocdbt").write_bytes(b"")
@@ -256,6 +257,10 @@ def test_a_new_run_has_a_readable_unique_name_and_never_overwrites(tmp_path):
     assert len(names) == 5 and all(name[:2] == "20" and len(name) == 21 for name in names)
     run = Run.create(root, "mine", config_text="a: 1\n")
     assert run.config_path.read_text() == "a: 1\n"
+    with pytest.raises(UserError, match=f"run 'mine' is being written by process {os.getpid()}; wait"):
+        Run.create(root, "mine", config_text="a: 2\n")
+    run.save_checkpoint(1, {"a": jnp.ones(1)})
+    run.release()
     with pytest.raises(UserError, match="run 'mine' exists already in .*; resume it with --resume mine or"):
         Run.create(root, "mine", config_text="a: 2\n")
     assert run.config_path.read_text() == "a: 1\n"
@@ -299,3 +304,107 @@ def test_only_a_run_that_never_got_going_is_discarded(run):
     run.save_checkpoint(0, {"a": jnp.ones(1)})
     run.discard()
     assert run.path.exists()
+
+
+# --- runs that were cut short, and runs that someone works on -------------------------------------
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_taken_over_by_a_new_one_of_its_name(run):
+    run.log(1, {"a": 1})
+    (run.checkpoints_path / ".partial-3" / "arrays").mkdir(parents=True)
+    run.release()  # as the system does when a process is killed
+    again = Run.create(run.path.parent, "first", config_text="a: 2\n")
+    assert again.config_path.read_text() == "a: 2\n" and again.updates() == []
+    assert {path.name for path in again.path.iterdir()} == {".lock", "config.yaml"}
+
+
+def test_a_folder_with_files_of_someone_else_is_never_taken_over(run):
+    (run.path / "notes.txt").write_text("mine")
+    run.release()
+    with pytest.raises(UserError, match="exists already"):
+        Run.create(run.path.parent, "first", config_text="")
+    assert (run.path / "notes.txt").read_text() == "mine"
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+    program = (
+        "from jaxinv.runs import Run\n"
+        f"run = Run.create({str(tmp_path)!r}, 'live', config_text='a: 1'); print('ready', flush=True); input()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child.stdout.readline()
+    run = Run.open("live", tmp_path)
+    for attempt in (run.hold, lambda: Run.create(tmp_path, "live", config_text="")):
+        with pytest.raises(UserError, match=f"run 'live' is being written by process {child.pid}; wait for it or stop"):
+            attempt()
+    assert run.config_path.read_text() == "a: 1"
+    child.kill()
+    child.communicate()
+    run.hold()
+    run.release()
+
+
+@pytest.mark.parametrize("harm", ["\n\n", "\n", "nonsense\n", "2\n", "\0\0\n", "x,2\n", "9" * 5000 + ",1\n", "x" * 200_000 + ",1\n"])
+def test_rows_of_metrics_that_cannot_be_read_are_dropped_with_a_warning(run, caplog, harm):
+    for update in (1, 2, 3):
+        run.log(update, {"a": update})
+    lines = run.metrics_path.read_text().splitlines(keepends=True)
+    run.metrics_path.write_text("".join([*lines[:2], harm, *lines[2:]]))
+    run.rewind(2)
+    assert run.metrics_path.read_text() == "update,a\n1,1\n2,2\n" and "is damaged" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\n\n", b"cost\n3\n"])
+def test_metrics_without_a_heading_begin_anew(run, caplog, content):
+    run.metrics_path.write_bytes(content + b"\n")
+    run.rewind(2)
+    assert "is damaged" in caplog.text and not run.metrics_path.exists()
+    run.log(3, {"a": 1})
+
+
+@pytest.mark.parametrize("listing", ["null", "[]", "3", "{}", '{"files": {}, "leaves": {}, "keys": {}}', '{"files": 1}'])
+def test_a_listing_that_is_json_and_no_listing_falls_back(run, listing):
+    for update in (1, 2):
+        run.save_checkpoint(update, {"a": jnp.ones(2)})
+    (newest(run) / "listing.json").write_text(listing)
+    assert run.restore({"a": jnp.ones(2)})[0] == 1
+
+
+def test_any_flipped_byte_of_a_listing_is_noticed(run):
+    for update in (1, 2):
+        run.save_checkpoint(update, {"a": jnp.ones(2)})
+    listing = newest(run) / "listing.json"
+    data = listing.read_bytes()
+    for place in range(0, len(data), 7):
+        if data[place : place + 1].isalnum():
+            listing.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+            assert run.restore({"a": jnp.ones(2)})[0] == 1, data[place - 20 : place + 20]
+
+
+def test_a_checkpoint_that_is_a_file_is_passed_over_and_replaced(run):
+    run.save_checkpoint(1, {"a": jnp.ones(2)})
+    (run.checkpoints_path / "00000002").write_text("")
+    (run.checkpoints_path / ".partial-9").write_text("")
+    assert run.restore({"a": jnp.ones(2)})[0] == 1
+    run.rewind(1)
+    (run.checkpoints_path / "00000002").write_text("")
+    run.save_checkpoint(2, {"a": 2 * jnp.ones(2)})
+    assert run.restore({"a": jnp.ones(2)})[0] == 2
+    shutil.rmtree(run.checkpoints_path)
+    run.checkpoints_path.write_text("")
+    run.rewind(0)
+    run.save_checkpoint(1, {"a": jnp.ones(2)})
+    assert run.updates() == [1]
+
+
+def test_a_row_that_does_not_fit_on_the_disk_is_one_message(run):
+    run.log(1, {"a": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len("update,a\n1,1\n"), limits[1]))
+    try:
+        with pytest.raises(UserError, match="metrics.csv: cannot be written: File too large"):
+            run.log(2, {"a": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
