@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnax import wrappers
+from gymnax.environments import environment
 
 import jaxinv
 from jaxinv.envs import network
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world
 from jaxinv.evaluation.simulate import CHUNK, simulate
 from jaxinv.policies.rules import make_rule
@@ -33,7 +35,7 @@ def compile_fast():
 
 @each_preset
 def test_episodes_of_random_actions(name):
-    """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and never terminated."""
+    """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and terminated there only where it ends."""
     env, params = gymnax.make(f"jaxinv/{name}")
     limit, batch, periods = 7, 8, 18
     params = params.replace(max_steps_in_episode=limit)
@@ -62,12 +64,13 @@ def test_episodes_of_random_actions(name):
         assert np.all(np.isfinite(seen)) and np.all(contains(seen))
     assert np.all(jax.vmap(env.action_space(params).contains)(action.reshape(-1, *action.shape[2:])))
     ends = (np.arange(1, periods + 1) % limit == 0)[:, None]
-    np.testing.assert_array_equal(truncated, np.broadcast_to(ends, truncated.shape))
+    over, other = (terminated, truncated) if env.ends else (truncated, terminated)
+    assert env.ends == (name == "deepstock") and not other.any()
+    np.testing.assert_array_equal(over, np.broadcast_to(ends, over.shape))
     np.testing.assert_array_equal(time, np.broadcast_to(np.arange(1, periods + 1)[:, None] % limit, time.shape))
-    assert not terminated.any()
     assert reward.shape == (periods, batch) and np.all(np.isfinite(reward)) and reward.std() > 0
     moved = np.any(observed != final, -1)
-    np.testing.assert_array_equal(moved, truncated)  # the reset observation shows only at the end
+    np.testing.assert_array_equal(moved, over)  # the reset observation shows only at the end
 
 
 def preset_start(name, **options):
@@ -87,7 +90,8 @@ def test_equal_environments_share_programs_and_keep_their_own_parameters(name, m
     dearer = InventoryNetwork(
         twin.topology, twin.world, twin.default_params.replace(weights=3.0 * twin.default_params.weights), twin.history
     )
-    assert env is not twin and env == twin == dearer and len({env, twin, dearer}) == 1
+    assert env is not twin and env == twin != dearer and len({env, twin, dearer}) == 2
+    assert env.within(False) == dearer.within(False) and dearer.within(False).alone() == dearer
     assert env != jaxinv.make(name)[0]
     key = jax.random.key(2)
     reward = env.step(key, state, action)[2]
@@ -95,6 +99,125 @@ def test_equal_environments_share_programs_and_keep_their_own_parameters(name, m
     assert twin.step(key, state, action)[2] == reward == env.step(key, state, action, params)[2]
     np.testing.assert_allclose(dearer.step(key, state, action)[2], 3.0 * reward, rtol=1e-5)
     assert len(traces) == 1, "an equal environment compiled again"
+
+
+def test_a_compiled_program_never_serves_another_environments_numbers():
+    """Where the environment is a static argument, its default parameters are part of the program."""
+    reward = jax.jit(lambda env, key, state, action: env.step(key, state, action)[2], static_argnums=0)
+    env, _, state, action = preset_start("lost_sales")
+    dearer = jaxinv.make("lost_sales", holding_cost=3.0, shortage_cost=12.0)[0]
+    key = jax.random.key(2)
+    cheap = reward(env, key, state, action)
+    np.testing.assert_allclose(reward(dearer, key, state, action), 3.0 * cheap, rtol=1e-5)
+    assert reward(jaxinv.make("lost_sales")[0], key, state, action) == cheap
+
+
+def test_only_ended_episodes_are_reset_and_as_gymnax_resets_them():
+    """Beside gymnax's own step, which resets everything: batches in which none, some and all end, one by one, and nested."""
+    env, params, state, action = preset_start("lost_sales", history=4)
+    size = 37  # no multiple of a share
+    keys = jax.random.split(jax.random.key(3), size)
+    reference = jax.jit(lambda *given: environment.Environment.step.__wrapped__(env, *given))
+    limits = jnp.where(jnp.arange(size) % 5 == 0, 1, 9)
+
+    def step(call, limit, axis=None):
+        params_ = params.replace(max_steps_in_episode=limit)
+        axes = jax.tree.map(lambda _: None, params).replace(max_steps_in_episode=axis)
+        return jax.jit(jax.vmap(call, (0, None, None, axes)))(keys, state, action, params_)
+
+    for limit, axis in ((limits, 0), (1, None), (9, None)):
+        jax.tree.map(np.testing.assert_array_equal, step(env.step, limit, axis), step(reference, limit, axis))
+    alone = env.step(keys[0], state, action, params.replace(max_steps_in_episode=1))
+    jax.tree.map(np.testing.assert_array_equal, alone, reference(keys[0], state, action, params.replace(max_steps_in_episode=1)))
+    nested = jax.vmap(jax.vmap(env.step, (0, None, None, None)), (0, None, None, None))
+    twice = nested(keys[:36].reshape(4, 9), state, action, params.replace(max_steps_in_episode=1))[0]
+    np.testing.assert_array_equal(twice.reshape(36, -1)[0], alone[0])
+    first = step(env.step, 1)[0]
+    assert len(np.unique(np.asarray(first), axis=0)) > size // 2, "episodes begin with the same noise"
+
+
+def test_rewards_of_the_step_differentiate():
+    env, params, state, action = preset_start("lost_sales", unit_cost=2.0, integer_orders=False)
+    reward = lambda env, action: env.step(jax.random.key(3), state, action, params)[2].sum()
+    np.testing.assert_allclose(jax.grad(lambda action: reward(env, action))(action), -2.0)
+    batch = jax.vmap(lambda key, action: env.step(key, state, action, params)[2], (0, None))
+    total = jax.grad(lambda action: batch(jax.random.split(jax.random.key(0), 5), action).sum())(action)
+    np.testing.assert_allclose(total, -10.0)
+    on = env.with_transition_gradients()
+    seen = jax.grad(lambda action: on.step(jax.random.key(3), state, action, params)[0].sum())(action)
+    assert np.any(seen != 0)
+
+
+def test_an_action_is_read_at_the_gate():
+    """NaN and what is below 0 order nothing, what is too much is cut, `[E]` will do for one product, the rest is refused."""
+    env, params = jaxinv.make("dual_sourcing", integer_orders=False)
+    _, state = env.reset(jax.random.key(0), params)
+
+    def ordered(action):
+        return env.step(jax.random.key(1), state, action, params)[-1]["ordered"][:, 0].tolist()
+
+    most = params.max_order[:, 0].tolist()
+    assert ordered(jnp.array([[jnp.nan], [1.0]])) == [0.0, 1.0]
+    assert ordered(jnp.array([[-3.0], [1e9]])) == [0.0, most[1]]
+    assert ordered(jnp.array([[jnp.inf], [-jnp.inf]])) == [most[0], 0.0]
+    assert ordered(jnp.array([1.0, 2.0])) == ordered(np.array([1, 2])) == [1.0, 2.0]
+    for wrong in (jnp.zeros(3), jnp.zeros(()), jnp.zeros((1, 2)), jnp.zeros((8, 2, 1))):
+        with pytest.raises(UserError, match=r"an action of dual_sourcing is an array \(2, 1\), 2 edges by 1 products, not"):
+            ordered(wrong)
+
+
+@each_preset
+def test_the_wildest_orders_stay_in_the_observation_space(name):
+    """Twice the largest order, for a whole episode."""
+    env, params = jaxinv.make(name)
+    space, action = env.observation_space(params), 2.0 * env.action_space(params).high
+    action = jnp.broadcast_to(action, env.action_space(params).shape)
+
+    @jax.jit
+    def play(key):
+        period = lambda state, key: env.step(key, state, action, params)[1::-1]
+        state = env.reset(key, params)[1]
+        return jax.lax.scan(period, state, jax.random.split(key, int(params.max_steps_in_episode) - 1))[1]
+
+    seen = play(jax.random.key(0))
+    assert np.all(np.isfinite(seen)) and np.all(jax.vmap(space.contains)(seen))
+
+
+@each_preset
+def test_every_entry_of_an_observation_has_a_name(name):
+    env, params = jaxinv.make(name)
+    names = env.observation_names(params)
+    observation, state = env.reset(jax.random.key(0), params)
+    assert len(names) == len(set(names)) == observation.size == env.observation_space(params).low.size
+    seen = dict(zip(names, np.asarray(observation)))
+    topology = env.topology
+    node, edge = (topology.node_names or ["node 0"])[0], (topology.edge_names or ["edge 0"])[0]
+    product = ", product 0" if topology.products > 1 else ""
+    holding = params.weights[network.COSTS.index("holding")] * params.holding[0, 0]
+    np.testing.assert_allclose(seen[f"holding[{node}{product}]"], holding)
+    np.testing.assert_allclose(seen[f"lead_time[{edge}]"], env.facts(params).lead_time[0])
+    age = ", age 0" if topology.ages > 1 else ""
+    np.testing.assert_allclose(seen[f"on_hand[{node}{product}{age}]"], state.network.on_hand.reshape(-1)[0])
+    latest = [value for name, value in seen.items() if name.startswith("demand[") and name.endswith(", 1 ago]")]
+    demands = topology.products * len(topology.demand_nodes)
+    np.testing.assert_array_equal(latest, state.signals[-1, :demands])
+
+
+def test_an_observation_tells_the_review_and_what_differs_between_instances():
+    env, params = jaxinv.make("deepstock")
+    _, state = env.reset(jax.random.key(0), params)
+    name = env.observation_names().index("until_review[supplier-store]")
+    phases = []
+    for period in range(4):
+        observation, state, *_ = env.step(jax.random.key(period), state, jnp.zeros(1), params)
+        phases.append(float(observation[name]))
+    assert phases == [1.0, 0.0, 1.0, 0.0]
+    one, other = (
+        dict(zip(env.observation_names(params), np.asarray(env.reset(jax.random.key(0), params)[0])))
+        for env, params in (jaxinv.make("backlog", **options) for options in (dict(weights=dict(shortage=2.0)), dict(lead_time=3)))
+    )
+    assert one["shortage[store]"] == 8.0 and other["shortage[store]"] == 4.0
+    assert one["lead_time[supplier-store]"] == 4.0 and other["lead_time[supplier-store]"] == 3.0
 
 
 @each_preset

@@ -3,20 +3,21 @@
 import copy
 import dataclasses
 import math
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
-from jaxinv.envs import network
+from jaxinv.envs import flat, network
+from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
 from jaxinv.envs.topology import RELAXABLE, Topology
-
-SIGNAL_BOUND = 1e7
-"""Bound of the observation space on demand and covariates."""
+from jaxinv.errors import UserError
 
 
 @struct.dataclass
@@ -60,31 +61,46 @@ class EnvState:
 class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
-    - action: float32 `[E, K]`, requested order quantities.
-    - observation: float32 `[F]`: on hand, pipeline, what is owed and ordered, then the last W signal vectors (`flatten`).
+    - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product. What is no number or below
+      0 orders nothing, and what is above `params.max_order` is cut to it.
+    - observation: float32 `[F]`, whose entries `observation_names` names (`jaxinv.envs.flat`).
     - reward: minus the weighted costs of the period.
-    - termination: never; an episode is cut off (truncated) after `params.max_steps_in_episode` periods.
+    - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an episode is cut off
+      (truncated) after as many.
 
-    Two environments are equal when their static parts are, whatever their default parameters, so an equal environment
-    never recompiles. Training loops use `transition` and replay noise of their own (`jaxinv.evaluation.rollout`).
+    Two environments are equal when their static parts and their default parameters are, so that a program which is
+    compiled for one never serves another with other numbers. That of a problem (`within`) is compared by its static parts
+    alone: loops that pass parameters share one program. `step` and `reset` are such loops. Training uses `transition` and
+    replays noise of its own (`jaxinv.evaluation.rollout`).
 
     Attributes:
       topology: the static network.
       world: the exogenous process.
       history: W, how many past periods of signals an observation holds.
+      ends: an episode is over for good after its last period: no value is to follow.
     """
 
     _supports_transition_gradients = True
 
-    def __init__(self, topology: Topology, world: World, params: InstanceParams, history: int = 1, name: str = ""):
+    def __init__(self, topology: Topology, world: World, params: InstanceParams, history: int = 1, name: str = "", ends: bool = False):
         self.topology = topology
         self.world = world
         self.history = history
+        self.ends = ends
         self._params = params
         self._name = name
+        self._own_numbers = True
 
     def _identity(self):
-        return self.topology, self.world, self.history, self._transition_gradients_enabled
+        numbers = self._fingerprint if self._own_numbers else None
+        return self.topology, self.world, self.history, self.ends, self._transition_gradients_enabled, numbers
+
+    @cached_property
+    def _fingerprint(self):
+        """The default parameters as something that can be compared."""
+        leaves, tree = jax.tree.flatten(self._params)
+        arrays = [np.asarray(leaf) for leaf in leaves]
+        return tree, tuple((array.shape, array.dtype.str, array.tobytes()) for array in arrays)
 
     def __eq__(self, other):
         return isinstance(other, InventoryNetwork) and self._identity() == other._identity()
@@ -100,12 +116,27 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def default_params(self) -> InstanceParams:
         return self._params
 
+    def within(self, ends: bool) -> "InventoryNetwork":
+        """The same network as part of a problem, which passes parameters itself: its own do not tell it apart.
+
+        Args:
+          ends: whether episodes are over for good after their last period.
+        """
+        return self._with(ends=ends, _own_numbers=False)
+
+    def alone(self) -> "InventoryNetwork":
+        """The same network for callers that may leave parameters out: those it has tell it apart."""
+        return self._with(_own_numbers=True)
+
+    def _with(self, **attributes) -> "InventoryNetwork":
+        changed = copy.copy(self)
+        vars(changed).update(attributes)
+        return changed
+
     def relaxed(self) -> "InventoryNetwork":
         """The same network with divisible orders: no packs, no minimum order. Gradients and PPO train on this one."""
         topology = dataclasses.replace(self.topology, mechanisms=self.topology.mechanisms - RELAXABLE)
-        relaxed = copy.copy(self)
-        relaxed.topology = topology
-        return relaxed
+        return self._with(topology=topology)
 
     # The world and the transition
 
@@ -178,27 +209,39 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             preference=params.preference,
         )
 
-    def flatten(self, observation: Observation) -> jax.Array:
-        """An observation as one vector `[F]`: on hand, pipeline, backorders, what nodes owe, past orders, signals."""
-        parts = [
-            observation.on_hand, observation.pipeline, observation.backorder, observation.owed, observation.orders,
-            observation.signals,
-        ]  # fmt: skip
-        return jnp.concatenate([part.reshape(-1) for part in parts if part is not None])
-
     # The gymnax contract
 
     def step(self, key, state, action, params=None):
-        """See gymnax. Parameters are filled in before compilation, so equal environments can differ in theirs."""
-        return super().step(key, state, action, self.default_params if params is None else params)
+        """See gymnax; the reset is computed only where an episode ended (`jaxinv.envs.autoreset`).
+
+        Parameters are filled in before compilation, so equal networks share one program whatever their defaults.
+        """
+        params = self.default_params if params is None else params
+        return self.within(self.ends)._step(key, state, action, params)
 
     def reset(self, key, params=None):
-        return super().reset(key, self.default_params if params is None else params)
+        """See gymnax."""
+        return self.within(self.ends)._reset(key, self.default_params if params is None else params)
+
+    @partial(jax.jit, static_argnames=("self",))
+    def _reset(self, key, params):
+        return self.reset_env(key, params)
+
+    @partial(jax.jit, static_argnames=("self",))
+    def _step(self, key, state, action, params):
+        key, reset_key = jax.random.split(key)
+        last, state, reward, terminated, info = self.step_env(key, state, action, params)
+        truncated = self.is_truncated(state, params)
+        over = terminated | truncated
+        fresh = fresh_where(over, self.reset_env, reset_key, params)
+        observation, state = jax.tree.map(lambda new, old: jax.lax.select(over, new, old), fresh, (last, state))
+        info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": last}
+        return observation, state, reward, terminated, truncated, info
 
     def step_env(self, key, state, action, params):
         uniforms = draw_uniforms(key, 0, self.world.noise)
         world, exogenous = self.world.step(state.world, uniforms, params)
-        stock, outcome = self.transition(state.network, action, exogenous, params)
+        stock, outcome = self.transition(state.network, self._orders(action, params), exogenous, params)
         signals = jnp.concatenate(
             [state.signals[1:], self.world.observe(world, exogenous.demand, params)[None]]
         )
@@ -206,7 +249,21 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         observation = self.observe(key, state, action, params)
         observation, state = self._apply_transition_gradient_policy(observation, state)
         info = {"costs": outcome.costs, "ordered": outcome.ordered, "sold": outcome.sold, "short": outcome.short}
-        return observation, state, outcome.reward, jnp.bool_(False), info
+        return observation, state, outcome.reward, self.is_terminated(state, params), info
+
+    def _orders(self, action, params):
+        """What an action orders `[E, K]`: at least 0, at most what the action space has."""
+        shape = (self.topology.edges, self.topology.products)
+        action = jnp.asarray(action, jnp.float32)
+        if action.shape == shape[:1] and shape[1] == 1:
+            action = action[:, None]
+        if action.shape != shape:
+            edges, products = shape
+            raise UserError(
+                f"an action of {self.name} is an array {shape}, {edges} edges by {products} products, not {action.shape}; "
+                "map a batch with jax.vmap(env.step, in_axes=(0, 0, 0, None))"
+            )
+        return jnp.where(action > 0, jnp.minimum(action, params.max_order), 0.0)
 
     def reset_env(self, key, params):
         uniforms = draw_uniforms(key, 0, self.start_noise)
@@ -223,10 +280,16 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return self.observe(key, state, None, params), state
 
     def observe(self, key, state, action, params):
-        return self.flatten(self.view(state.network, params, state.signals))
+        return flat.flatten(self, self.view(state.network, params, state.signals), params)
 
     def is_terminated(self, state, params):
-        return jnp.bool_(False)
+        return self._out_of_time(state, params) if self.ends else jnp.bool_(False)
+
+    def is_truncated(self, state, params):
+        return jnp.bool_(False) if self.ends else self._out_of_time(state, params)
+
+    def _out_of_time(self, state, params):
+        return state.time >= params.max_steps_in_episode
 
     @property
     def num_actions(self) -> int:
@@ -234,23 +297,17 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     def action_space(self, params=None):
         params = self.default_params if params is None else params
-        return spaces.Box(0.0, params.max_order, (self.topology.edges, self.topology.products))
+        shape = (self.topology.edges, self.topology.products)
+        # gymnax's wrappers for gymnasium want bounds of one number where there is one, and arrays otherwise
+        bounds = () if self.num_actions == 1 else shape
+        return spaces.Box(jnp.zeros(bounds), jnp.reshape(params.max_order, bounds), shape)
 
     def observation_space(self, params=None):
-        """Stock can grow by at most what every edge may carry in every period, and backorders by all demand."""
-        params = self.default_params if params is None else params
-        most = jnp.max(params.initial_high) + jnp.sum(params.initial_pipeline) * self.topology.max_lead_time
-        stock_bound = most + jnp.sum(params.max_order) * params.max_steps_in_episode
-        if self.topology.return_lags or self.topology.backlog:
-            stock_bound = stock_bound + SIGNAL_BOUND
-        topology = self.topology
-        stock = topology.nodes * topology.products * topology.ages + topology.edges * topology.products * topology.slots
-        stock += topology.nodes * topology.products * topology.backlog
-        stock += topology.edges * topology.products * (topology.internal_backlog + topology.order_memory)
-        signals = self.history * self.world.signals
-        low = jnp.concatenate([jnp.zeros(stock), jnp.full(signals, -SIGNAL_BOUND)])
-        high = jnp.concatenate([jnp.full(stock, stock_bound), jnp.full(signals, SIGNAL_BOUND)])
-        return spaces.Box(low, high, (stock + signals,))
+        return flat.space(self, self.default_params if params is None else params)
+
+    def observation_names(self, params=None) -> tuple[str, ...]:
+        """What each entry of the observation is, such as `on_hand[store]` or `demand[store, 1 ago]`."""
+        return flat.names(self, self.default_params if params is None else params)
 
     def memory(self, batch: int, periods: int) -> int:
         """Bytes that `batch` environments need for their state and for `periods` periods of replayable world."""

@@ -51,6 +51,7 @@ class Problem:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "env", self.env.within(self.ends))
         for what, params, periods in (("training", self.train, self.horizon), ("test", self.test, self.test_periods)):
             if periods > self.recorded(params):
                 raise UserError(

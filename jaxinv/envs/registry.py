@@ -80,7 +80,7 @@ def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    env = kind(**options).build().env
+    env = kind(**options).build().env.alone()
     return env, env.default_params
 
 

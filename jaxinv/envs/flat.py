@@ -1,0 +1,153 @@
+"""The flat observation of the gymnax environment: one vector whose entries have names and bounds.
+
+It holds the stock and what is on its way, how many periods each edge is from its next review, what a planner knows of the
+instance (lead times, typical demand, limits, and costs, each times the weight of its part), and the last W signal vectors.
+"""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+
+from jaxinv.envs import network
+from jaxinv.envs.topology import Topology
+
+BOUND = 1e7
+"""Largest signal, cost or limit that an observation shows."""
+
+STOCK = {
+    "on_hand": ("node", "product", "age"),
+    "pipeline": ("edge", "product", "placed"),
+    "backorder": ("node", "product"),
+    "owed": ("edge", "product"),
+    "orders": ("edge", "product", "placed"),
+}
+"""Parts of an observation that are amounts, and the axes of each."""
+
+INSTANCE = {
+    "scale": ("node", "product"),
+    "pack_size": ("edge", "product"),
+    "minimum_order": ("edge", "product"),
+    "order_limit": ("edge",),
+    "budget": (),
+    "capacity": ("node",),
+    "freight_breaks": ("edge", "tier"),
+}
+"""Numbers of an instance that are amounts, where it has them."""
+
+MONEY = {
+    "holding": ("holding", "node", "product"),
+    "transit_holding": ("holding", "edge", "product"),
+    "shortage": ("shortage", "node", "product"),
+    "unit_cost": ("ordering", "edge", "product"),
+    "fixed_cost": ("ordering", "edge", "product"),
+    "freight_fixed": ("transport", "edge"),
+    "freight_rates": ("transport", "edge", "tier"),
+    "duty": ("duty", "edge", "product"),
+    "return_cost": ("returns", "node", "product"),
+    "return_fixed_cost": ("returns", "node"),
+    "liquidation_value": ("returns", "node", "product"),
+    "expiry_cost": ("expiry", "node", "product"),
+    "overflow_cost": ("overflow", "node"),
+    "price": ("revenue", "node", "product"),
+}
+"""Costs and prices of an instance, where it has them: the part of the cost vector that each goes into, and its axes."""
+
+
+def flatten(env: Any, observation: Any, params: network.InstanceParams) -> jax.Array:
+    """The vector `[F]` of an observation with signals."""
+    return jnp.concatenate([values.reshape(-1) for values in _parts(env, observation, params).values()])
+
+
+def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
+    """What each entry of the vector is, such as `on_hand[store]` or `pipeline[supplier-store, 2 ago]`."""
+    found = []
+    for part, values in _shapes(env, params).items():
+        if part == "signals":
+            found += [f"{name}, {env.history - row} ago]" for row in range(env.history) for name in _signals(env)]
+            continue
+        axes = _axes(part)
+        labels = [_labels(env.topology, axis, size) for axis, size in zip(axes, values.shape, strict=False)]
+        for chosen in itertools.product(*labels):
+            where = ", ".join(filter(None, chosen))
+            found.append(f"{part}[{where}]" if where else part)
+    return tuple(found)
+
+
+def space(env: Any, params: network.InstanceParams) -> spaces.Box:
+    """Bounds: stock grows by at most what every edge may carry in every period, and backorders by all demand.
+
+    Packs and minimum orders may raise an order, to twice what was asked for each.
+    """
+    topology = env.topology
+    rounded = 2.0 ** sum(topology.has(mechanism) for mechanism in ("packs", "minimum_order"))
+    most = jnp.maximum(jnp.max(params.initial_high), 0.0) + 1.0
+    most += (jnp.sum(params.initial_pipeline) + 1.0) * topology.nodes * (topology.max_lead_time + topology.order_memory)
+    most += rounded * jnp.sum(params.max_order) * params.max_steps_in_episode
+    if topology.return_lags or topology.backlog:
+        most += BOUND
+    low, high = [], []
+    for part, values in _shapes(env, params).items():
+        amount = part in STOCK or part == "until_review"
+        low.append(jnp.full(values.size, 0.0 if amount else -BOUND))
+        high.append(jnp.full(values.size, most if part in STOCK else BOUND))
+    low, high = jnp.concatenate(low), jnp.concatenate(high)
+    return spaces.Box(low, high, low.shape)
+
+
+def _parts(env, observation, params) -> dict[str, jax.Array]:
+    found = {part: getattr(observation, part) for part in STOCK}
+    if env.topology.has("review"):
+        found["until_review"] = (-observation.time % params.review_period).astype(jnp.float32)
+        found["review_period"] = params.review_period
+    found["lead_time"] = observation.instance.lead_time
+    found |= {name: getattr(params, name) for name in INSTANCE}
+    for name, (part, *_) in MONEY.items():
+        if (money := getattr(params, name)) is not None:
+            found[name] = money * params.weights[network.COSTS.index(part)]
+    found["signals"] = observation.signals
+    return {
+        part: values if part in STOCK else jnp.clip(jnp.asarray(values, jnp.float32), -BOUND, BOUND)
+        for part, values in found.items()
+        if values is not None
+    }
+
+
+def _shapes(env, params) -> dict[str, jax.ShapeDtypeStruct]:
+    """The parts of an observation, without their values."""
+
+    def parts(key, params):
+        state = env.reset_env(key, params)[1]
+        return _parts(env, env.view(state.network, params, state.signals), params)
+
+    shapes = jax.eval_shape(parts, jax.random.key(0), params)
+    return {part: shapes[part] for part in (*STOCK, *EDGES, *INSTANCE, *MONEY, "signals") if part in shapes}
+
+
+EDGES = ("until_review", "review_period", "lead_time")
+"""Parts with a number an edge: periods to the next review, and between them, and the lead time that is quoted."""
+
+
+def _axes(part: str) -> tuple[str, ...]:
+    return STOCK.get(part) or INSTANCE.get(part) or (("edge",) if part in EDGES else MONEY.get(part, ())[1:])
+
+
+def _labels(topology: Topology, axis: str, size: int) -> list[str]:
+    """What the entries along an axis are called; a lone product has no name."""
+    if axis == "product":
+        return [f"product {number}" for number in range(size)] if size > 1 else [""]
+    if axis == "placed":
+        return [f"{age} ago" for age in range(1, size + 1)]
+    given = {"node": topology.node_names, "edge": topology.edge_names}.get(axis, ())
+    return list(given) or [f"{axis} {number}" for number in range(size)]
+
+
+def _signals(env) -> list[str]:
+    """Beginnings of the names of the signals of a period: its demand, and what was known ahead of the one after it."""
+    topology = env.topology
+    nodes = _labels(topology, "node", topology.nodes)
+    products = _labels(topology, "product", topology.products)
+    demand = [", ".join(filter(None, pair)) for pair in itertools.product([nodes[n] for n in topology.demand_nodes], products)]
+    return [f"demand[{where}" for where in demand] + [f"known[{number}" for number in range(env.world.demand.covariates)]
