@@ -154,7 +154,7 @@ def rules_of(problem: Problem, config: Any) -> list[str]:
 
 
 HOPELESS = 2.0
-"""A learned policy that costs this many times what the cheapest tuned rule does has not learned."""
+"""A learned policy that costs this many times what the cheapest tuned rule does, or earns so many times less, has not learned."""
 
 
 def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> None:
@@ -170,12 +170,14 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
         mine = min((row for row in rows if row["policy"] in names), key=lambda row: row["cost"])
         others = [row for row in rows if row["instance"] == label and row["policy"] not in names]
         best = min(others, key=lambda row: row["cost"])
-        if best["cost"] <= 0 or mine["cost"] <= HOPELESS * best["cost"]:
+        earns = best["cost"] < 0
+        if mine["cost"] <= (best["cost"] / HOPELESS if earns else HOPELESS * best["cost"]):
             continue
         silent = mine["fill_rate"] is not None and mine["fill_rate"] < 0.01
         raise UserError(
-            f"{mine['policy']} did not learn: it costs {mine['cost']:.4g} a period, over {HOPELESS:g} times the "
-            f"{best['cost']:.4g} of {best['policy']}. "
+            f"{mine['policy']} did not learn: it {_money(mine['cost'])} a period, "
+            f"{'less than half of what' if earns else f'over {HOPELESS:g} times the'} "
+            f"{abs(best['cost']):.4g}{' is' if earns else ''} of {best['policy']}. "
             + ("It never orders; a smaller learning_rate, another seed or, if it has another form, form=base usually helps" if silent else
                "It diverged or was trained too briefly; a smaller learning_rate or more updates usually help")
         )  # fmt: skip
@@ -185,7 +187,10 @@ def evidence_table(rows: list[dict[str, Any]], title: str):
     """Rows as a table for people, cheapest first below the learned policies."""
     shown = [{key: _in_percent(value) if "%" in _heading(key) else value for key, value in row.items()} for row in rows]
     columns = {key: heading for key, heading in COLUMNS.items() if any(row.get(key) is not None for row in rows)}
-    return table(shown, columns, title=title)
+    if all(row["relative_difference"] is not None or row["difference"] is None for row in rows):  # shares say it all
+        columns = {key: heading for key, heading in columns.items() if key not in ("difference", "difference_interval")}
+    over = list(dict.fromkeys(row["interval_over"] for row in rows if row.get("interval_over")))
+    return table(shown, columns, title="; ".join([title, *(f"95% intervals over {units}" for units in over)]))
 
 
 def _heading(key: str) -> str:
@@ -201,24 +206,39 @@ def _in_percent(share):
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence each."""
+    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence each.
+
+    In per cent of what the rule costs; in money where the rule earns, for a share of a profit is none of a cost.
+    """
     first = rows[0]
-    interval = first["relative_difference_interval"]
-    if interval is None:
+    if first["difference"] is None:
+        return f"{first['policy']} is compared with no rule"
+    if first["difference_interval"] is None:
         return "one path leaves no interval; evaluate on more"
-    low, high = _in_percent(interval)
-    difference = _in_percent(first["relative_difference"])
+    in_money = first["relative_difference"] is None  # a share of a profit says nothing
+    kind, unit = ("difference", " a period") if in_money else ("relative_difference", "%")
+
+    def written(number: float, sign: str = "+") -> str:
+        return f"{number:{sign}.4g}" if in_money else f"{_in_percent(number):{sign}.2f}"
+
+    difference, (low, high) = first[kind], first[f"{kind}_interval"]
+    size = written(abs(difference), "") + unit
     if difference == low == high == 0:
         said = f"{first['policy']} is the best of the tuned rules"
     else:
-        if high < 0:
-            said = f"cheaper than the best tuned rule by {-difference:.2f}%"
-        elif low > 0:
-            said = f"dearer than the best tuned rule by {difference:.2f}%"
+        if low <= 0 <= high:
+            said = f"is not distinguishable from the best tuned rule ({written(difference)}{unit})"
+        elif in_money:
+            said = f"earns {size} {'more' if high < 0 else 'less'} than the best tuned rule"
         else:
-            said = f"not distinguishable from the best tuned rule ({difference:+.2f}%)"
-        said = f"{first['policy']} is {said}; 95% interval of the paired difference {low:+.2f} to {high:+.2f}%"
+            said = f"is {'cheaper' if high < 0 else 'dearer'} than the best tuned rule by {size}"
+        said = f"{first['policy']} {said}; 95% interval of the paired difference{' in cost' if in_money else ''}"
+        said = f"{said} {written(low)} to {written(high)}{unit}"
     if first["reference"] != "optimum":
         return said
     low, high = _in_percent(first["gap_interval"])
     return f"{said}. It is {_in_percent(first['gap']):.2f}% above the optimum ({low:.2f} to {high:.2f}%)"
+
+
+def _money(cost: float) -> str:
+    return f"costs {cost:.4g}" if cost >= 0 else f"earns {-cost:.4g}"

@@ -9,18 +9,20 @@ import pytest
 
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales
-from jaxinv.envs.problem import Problem
+from jaxinv.envs.problem import Problem, Shared
+from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation import compare
 from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, evaluate, just_in_time, measure
 from jaxinv.evaluation.rollout import BATCH, play_world
 from jaxinv.evaluation.simulate import simulate, simulate_in
+from jaxinv.evaluation.statistics import mean_of
 from jaxinv.evaluation.tuning import Tuned, rule_for
-from jaxinv.evidence import evidence_table, verdict
+from jaxinv.evidence import Contest, check_learned, evidence_table, verdict
 
 KEY = jax.random.key(11)
 KEYS = {
-    "policy", "cost", "cost_interval", "difference", "difference_interval", "relative_difference",
+    "policy", "cost", "cost_interval", "interval_over", "difference", "difference_interval", "relative_difference",
     "relative_difference_interval", "gap", "gap_interval", "fill_rate", "stockout_rate", "turnover", "parts",
     "forecast_error",
 }  # fmt: skip
@@ -66,6 +68,7 @@ def test_documents_hold_shares_and_people_read_percent():
     """One unit in rows: whatever is a share there stands in percent in tables and sentences, its interval too."""
     row = {
         "policy": "ppo", "cost": 9.0, "cost_interval": [8.0, 10.0], "relative_difference": -0.1,
+            "difference": -1.0, "difference_interval": [-1.5, -0.5],
         "relative_difference_interval": [-0.15, -0.05], "gap": 0.02, "gap_interval": [0.01, 0.03], "fill_rate": 0.953,
         "stockout_rate": 0.031, "turnover": 12.0, "forecast_error": 0.25, "reference": "optimum",
     }  # fmt: skip
@@ -175,3 +178,60 @@ def test_of_several_baselines_the_cheapest_counts(lost_sales):
 def test_unknown_baseline_is_named(lost_sales):
     with pytest.raises(UserError, match="unknown baseline"):
         evaluate(lost_sales, [rule(lost_sales, 1.0)], KEY, baseline="base_stok")
+
+
+@pytest.fixture(scope="module")
+def sales_of_a_chain(tmp_path_factory):
+    """24 SKUs in 5 stores that share every week's shock."""
+    draw, path = np.random.default_rng(0), tmp_path_factory.mktemp("chain") / "sales.csv"
+    shock = np.exp(0.3 * draw.standard_normal(140))
+    weeks = np.datetime64("2021-01-04") + 7 * np.arange(140)
+    rows = [
+        f"{week},s{sku},store {store},{draw.poisson(10 * shock[t])}"
+        for sku in range(24) for store in range(5) for t, week in enumerate(weeks)
+    ]  # fmt: skip
+    path.write_text("date,sku,location,sales\n" + "\n".join(rows))
+    return str(path)
+
+
+def test_series_that_replay_the_same_weeks_are_judged_by_blocks_and_clusters(sales_of_a_chain):
+    problem = Retail(data=sales_of_a_chain, history=8, horizon=20).build()
+    low, high = rule(problem, 0.8), rule(problem, 1.3)
+    totals = measure(problem, low, KEY)
+    weeks = problem.test_periods - problem.warm_up
+    assert totals.by_period.shape == (weeks, 120)
+    np.testing.assert_allclose(totals.by_period.sum(0), -totals.reward, rtol=1e-4)
+    rows = evaluate(problem, [low, high], KEY, baseline=low.name)
+    assert {row["interval_over"] for row in rows} == {"7 blocks of 6 weeks, 24 items and 5 stores"}
+    wide, narrow = rows[1]["cost_interval"], mean_of(compare.costs_of(problem, totals).mean(0)).interval
+    assert np.diff(wide)[0] > 3 * np.diff(narrow)[0]
+    alone = evaluate(dataclasses.replace(problem, shared=None), [low, high], KEY, baseline=low.name)
+    assert alone[1]["cost"] == pytest.approx(rows[1]["cost"], rel=1e-5) and alone[0]["interval_over"] == "120 series"
+
+
+def test_what_few_stores_have_in_common_is_said_of_them_alone():
+    shared = Shared.of("week", items=["a", "b", "a", "b"], stores=["x", "x", "y", "y"])
+    assert shared.clusters == () and shared.same == "2 items and 2 stores"
+    assert Shared.of("2-week", items=list("abcdef")) == Shared("period")
+
+
+def test_a_policy_that_earns_less_than_the_rules_is_told_so_in_money(lost_sales):
+    """Costs below zero: no share of them is taken, and half of what the rules earn is not learned."""
+    params = lost_sales.test.replace(unit_cost=lost_sales.test.unit_cost - 10.0)  # paid for each unit that is bought
+    problem = dataclasses.replace(lost_sales, test=params)
+    poor, good = rule(problem, 0.1), rule(problem, 1.2)
+    rows = evaluate(problem, [poor, good], KEY, paths=64, baseline=good.name)
+    for row in rows:
+        row |= {"reference": None, "instance": ""}
+    assert rows[1]["cost"] < 0 and rows[0]["relative_difference"] is None
+    low, high = rows[0]["difference_interval"]
+    assert 0 < low < rows[0]["difference"] < high
+    said = verdict(rows)
+    assert f"earns {rows[0]['difference']:.4g} a period less than the best tuned rule" in said and "%" not in said[-20:]
+    assert "vs best rule" in [str(column.header) for column in evidence_table(rows, "").columns]
+    with pytest.raises(UserError, match="less than half"):
+        check_learned([Contest("", problem, [poor])], rows)
+    check_learned([Contest("", problem, [good])], rows)
+    with_shares = evaluate(lost_sales, [poor, good], KEY, paths=64, baseline=good.name)
+    headings = [str(column.header) for column in evidence_table(with_shares, "").columns]
+    assert "vs best rule, %" in headings and "vs best rule" not in headings

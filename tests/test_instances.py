@@ -7,7 +7,7 @@ from jaxinv.instances import FAMILIES, INSTANCES, Instance, Published, instances
 from jaxinv.studies import deepstock_optimum
 from jaxinv.studies import instances as study
 
-ROW = {"claim", "paper", "ours", "interval", "holds", "verdict", "note", "source"}
+ROW = {"claim", "paper", "ours", "interval", "interval_over", "holds", "verdict", "note", "source"}
 
 
 def named(name):

@@ -17,6 +17,37 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_numbers
 
 
+FEW_CLUSTERS = 4
+"""Between fewer clusters than this nothing can be told apart from chance."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the instances of a test have in common, so that their costs are not independent.
+
+    All replay the same periods, one after another.
+
+    Attributes:
+      period: what a period is called.
+      clusters: by name in the plural, such as stores, a label for each instance; those of one label are alike.
+      same: what all have in common and is too little to say anything of others of its kind, such as "2 stores".
+    """
+
+    period: str = "period"
+    clusters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    same: str = ""
+
+    @classmethod
+    def of(cls, period: str, **columns: Sequence[str]) -> "Shared":
+        """The clusters among some columns of labels, one label an instance: those that group instances. What is said of
+        fewer than `FEW_CLUSTERS` is said of these alone."""
+        columns = {name: tuple(map(str, labels)) for name, labels in columns.items()}
+        count = {name: len(set(labels)) for name, labels in columns.items()}
+        grouping = [(name, own) for name, own in columns.items() if FEW_CLUSTERS <= count[name] < len(own)]
+        same = [f"{count[name]} {name}" for name, own in columns.items() if 1 < count[name] < min(FEW_CLUSTERS, len(own))]
+        return cls(period if period.isalpha() else "period", tuple(grouping), " and ".join(same))
+
+
 @dataclass(frozen=True)
 class Problem:
     """What a preset builds.
@@ -34,6 +65,7 @@ class Problem:
         (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
       test_instances: number of instances in `test` where they are others than those of `train`.
       ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
+      shared: what the instances of `test` share; None where each has noise of its own.
       notes: what was odd in the data and how it was read, one line each, for commands to print.
     """
 
@@ -48,6 +80,7 @@ class Problem:
     held_out: tuple[int, ...] = ()
     test_instances: int | None = None
     ends: bool = False
+    shared: Shared | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):

@@ -1,6 +1,7 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +18,7 @@ from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability, weight_vector
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, probability, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
@@ -175,6 +176,7 @@ class Retail(Preset):
             train=train,
             test=test,
             instances=series,
+            shared=Shared.of(panel.frequency, items=panel.series["sku"], **stores_of(panel)),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
@@ -202,6 +204,11 @@ def read_sales(preset: Preset) -> pd.DataFrame:
     """The table of sales that a preset's options name."""
     given = {"columns": preset.columns, "known_ahead": preset.known_ahead}
     return load(preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
+
+
+def stores_of(panel: Panel) -> dict[str, Sequence[str]]:
+    """The store of each series, where the table names stores."""
+    return {"stores": panel.series["location"]} if "location" in panel.series else {}
 
 
 def check_range(name: str, ends: tuple[float, ...]) -> None:

@@ -12,7 +12,7 @@ from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
 from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, read_sales, set_aside, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
@@ -153,6 +153,7 @@ class RetailNetwork(Preset):
             train=train,
             test=test,
             instances=skus,
+            shared=Shared.of(panel.frequency),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,

@@ -19,6 +19,9 @@ from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world,
 from jaxinv.evaluation.simulate import Totals, simulate_in
 from jaxinv.evaluation.statistics import (
     Estimate,
+    Factor,
+    Over,
+    blocks,
     mean_of,
     optimality_gap,
     paired_difference,
@@ -37,6 +40,8 @@ COLUMNS = {
     "cost_interval": "95%",
     "relative_difference": "vs best rule, %",
     "relative_difference_interval": "95%",
+    "difference": "vs best rule",
+    "difference_interval": "95%",
     "gap": "gap, %",
     "fill_rate": "fill rate, %",
     "stockout_rate": "stock-outs, %",
@@ -82,7 +87,6 @@ def evaluate(
     paths: int = 512,
     baseline: str | Sequence[str] | None = None,
     reference: str | float | np.ndarray | None = None,
-    seed: int = 0,
     level: float = 0.95,
 ) -> list[dict[str, Any]]:
     """One row for each policy, all on the same noise of `problem.test`.
@@ -98,13 +102,13 @@ def evaluate(
         for no comparison.
       reference: the name of the contestant that is optimal, whose cost on the same paths gaps are measured by; or the
         optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
-      seed: of the bootstrap.
       level: of all intervals.
 
     Returns:
       Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in
       the same unit and `relative_difference` as a share of the baseline's cost, below zero is better; `gap`,
-      cost over reference minus 1; an interval `[low, high]` beside each of them; `fill_rate`, the share of
+      cost over reference minus 1; an interval `[low, high]` beside each of them, and what these are over (`units_of`) in
+      `interval_over`; `fill_rate`, the share of
       units served at once; `stockout_rate`, the share of periods (of a node and product) with demand
       unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
       to the cost; `forecast_error` of policies that forecast (see there). What does not apply is None.
@@ -120,21 +124,22 @@ def evaluate(
             raise unknown("baseline", name, names)
     totals = {contestant.name: measure(problem, contestant, key, paths) for contestant in contestants}
     periods = problem.test_periods - problem.warm_up
-    costs = {name: -total.reward / periods for name, total in totals.items()}
+    costs = {name: costs_of(problem, total) for name, total in totals.items()}
     against = min((costs[name] for name in baselines), key=np.mean, default=None)
     reference = costs[reference] if isinstance(reference, str) else reference
-    bootstrap = {"seed": seed, "level": level}
+    judged = {"over": units_of(problem), "level": level}
 
     rows = []
     for contestant in contestants:
         cost, total = costs[contestant.name], totals[contestant.name]
-        row = {"policy": contestant.name, **_entry("cost", mean_of(cost, **bootstrap))}
+        mean = mean_of(cost, **judged)
+        row = {"policy": contestant.name, **_entry("cost", mean), "interval_over": _over(problem, mean)}
         difference = relative = gap = None
         if against is not None:
-            difference = paired_difference(cost, against, **bootstrap)
-            relative = relative_difference(cost, against, **bootstrap) if against.sum() > 0 else None
+            difference = paired_difference(cost, against, **judged)
+            relative = relative_difference(cost, against, **judged) if against.sum() > 0 else None
         if reference is not None and np.sum(reference) > 0:
-            gap = optimality_gap(cost, reference, **bootstrap)
+            gap = optimality_gap(cost, reference, **judged)
         row |= _entry("difference", difference)
         row |= _entry("relative_difference", relative)
         row |= _entry("gap", gap)
@@ -148,7 +153,8 @@ def evaluate(
 def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> Totals:
     """What a policy did on each path of the held-out noise: `Totals` of NumPy arrays `[..., B]`.
 
-    The noise depends on the key, the problem and `paths` alone, so any two calls can be paired.
+    The noise depends on the key, the problem and `paths` alone, so any two calls can be paired. Where instances share
+    their periods there is the cost of each period too, 4 bytes a period and instance.
     """
     name, policy, params, policy_axis = contestant
     parts = []
@@ -156,6 +162,26 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
         own = params if policy_axis is None else _take_last(params, index)
         parts.append(_simulate(problem.env, policy, _Size.of(problem), policy_axis, instance, own, world))
     return _join(parts, problem.tested or paths)
+
+
+def costs_of(problem: Problem, total: Totals) -> np.ndarray:
+    """What a policy cost a period on each path `[B]` or, where instances share their periods, in each of these `[T, B]`."""
+    return -total.reward / (problem.test_periods - problem.warm_up) if problem.shared is None else total.by_period
+
+
+def units_of(problem: Problem) -> Over:
+    """What `costs_of` has in common, for intervals: nothing but a path or series, or blocks of periods and clusters."""
+    shared = problem.shared
+    if shared is None:
+        return ("paths" if problem.instances is None else "series",)
+    clusters = [Factor(name, labels) for name, labels in shared.clusters] or ["series"]
+    length = problem.test_periods - problem.warm_up
+    return blocks(length, problem.env.topology.max_lead_time, f"{shared.period}s"), *clusters
+
+
+def _over(problem: Problem, estimate: Estimate) -> str | None:
+    same = problem.shared.same if problem.shared else ""
+    return (f"{estimate.over}, in the same {same}" if same else estimate.over) or None
 
 
 def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> float | None:
@@ -246,11 +272,12 @@ class _Size(NamedTuple):
     warm_up: int
     periods: int
     axis: int | None
+    by_period: bool
 
     @classmethod
     def of(cls, problem: Problem) -> "_Size":
         axis = None if problem.instances is None else BATCH
-        return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis)
+        return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis, problem.shared is not None)
 
 
 def _groups(
@@ -280,7 +307,8 @@ def _simulate(
     env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, world
 ) -> Totals:
     return simulate_in(
-        env, instance, policy, params, *world, warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis
+        env, instance, policy, params, *world,
+        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, by_period=size.by_period,
     )
 
 

@@ -14,7 +14,7 @@ from jaxinv.envs.objectives import factors, membership, objective_costs, objecti
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
-from jaxinv.evaluation.statistics import Estimate, percentile_estimate, ratio_of_sums, resampled_counts
+from jaxinv.evaluation.statistics import Estimate, jackknife, left_out, ratio_of_sums
 from jaxinv.policies.preference import AtPreference
 
 REACH = 5.0
@@ -212,23 +212,20 @@ def _volume(points: np.ndarray, reference: np.ndarray) -> float:
     return float(sum(slices))
 
 
-def hypervolume_ratio(
-    ours: np.ndarray, others: np.ndarray, reference: np.ndarray, *, seed: int = 0, resamples: int = 500
-) -> Estimate:
+def hypervolume_ratio(ours: np.ndarray, others: np.ndarray, reference: np.ndarray) -> Estimate:
     """Hypervolume of one front over that of another, with its interval.
 
     Args:
-      ours, others: costs `[P, D, B]` and `[Q, D, B]` on the same B paths, which are resampled together.
+      ours, others: costs `[P, D, B]` and `[Q, D, B]` on the same B paths, which are left out together.
       reference: `[D]`.
     """
 
     def ratio(mine, theirs):
         return hypervolume(mine, reference) / hypervolume(theirs, reference)
 
-    counts = resampled_counts(ours.shape[-1], seed, resamples)
-    mine, theirs = (np.einsum("rb,pdb->rpd", counts, costs) for costs in (ours, others))
-    resampled = np.array([ratio(*pair) for pair in zip(mine, theirs)])
-    return percentile_estimate(ratio(ours.mean(-1), others.mean(-1)), resampled, ours.shape[-1])
+    weights = left_out(ours.shape[-1])
+    mine, theirs = (np.einsum("gb,pdb->gpd", weights, costs) for costs in (ours, others))
+    return jackknife(ratio(ours.mean(-1), others.mean(-1)), [ratio(*pair) for pair in zip(mine, theirs)])
 
 
 def nadir(points: np.ndarray, margin: float = 0.1) -> np.ndarray:

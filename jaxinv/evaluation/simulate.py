@@ -28,6 +28,7 @@ class Totals:
     on_hand: jax.Array  # [B] unit-periods
     ordered: jax.Array  # [B]
     stockouts: jax.Array  # [B] node-product-periods with demand unserved
+    by_period: jax.Array | None = None  # [T, B] the cost of each counted period, where it was asked for
 
 
 def simulate(
@@ -58,7 +59,7 @@ def simulate(
     def play(running, _):
         episodes, totals = running
         after, trace = unroll_world(env, episodes, params, chunk, axis)
-        network, totals = play_on(episodes.network, totals, trace)
+        network, totals, _ = play_on(episodes.network, totals, trace)
         return (after.replace(network=network), totals), None
 
     (_, totals), _ = jax.lax.scan(play, (begin(env, key, params, batch, axis), _nothing(batch)), length=chunks)
@@ -76,24 +77,30 @@ def simulate_in(
     warm_up: int = 0,
     axis: int | None = None,
     policy_axis: int | None = None,
+    by_period: bool = False,
 ) -> Totals:
-    """`simulate` in a world that is there already (`play_world`), from the stock `network` on."""
+    """`simulate` in a world that is there already (`play_world`), from the stock `network` on.
+
+    Args:
+      by_period: also gives the cost of each period, 4 bytes a period and path.
+    """
     last, batch = world.exogenous.demand.shape[0], world.exogenous.demand.shape[BATCH]
     chunks, chunk = _chunks(last)
-    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis)
+    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis, by_period)
     world = jax.tree.map(partial(_lengthen, by=chunks * chunk - last), world)
 
     def play(running, number):
         length = chunk + (env.history - 1)
         exogenous = jax.tree.map(partial(_stretch, start=number * chunk, length=chunk), world.exogenous)
         trace = WorldTrace(exogenous, _stretch(world.signals, number * chunk, length))
-        return play_on(*running, trace), None
+        *running, costs = play_on(*running, trace)
+        return tuple(running), costs
 
-    (_, totals), _ = jax.lax.scan(play, (network, _nothing(batch)), jnp.arange(chunks))
-    return totals
+    (_, totals), costs = jax.lax.scan(play, (network, _nothing(batch)), jnp.arange(chunks))
+    return totals.replace(by_period=costs.reshape(-1, batch)[warm_up:last]) if by_period else totals
 
 
-def _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis):
+def _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis, by_period=False):
     """A function that runs the policy through a further stretch of world and adds up what it does."""
 
     def act(policy_params, observation, context):
@@ -110,13 +117,13 @@ def _player(env, params, policy, policy_params, batch, warm_up, last, axis, poli
 
     def play_on(network, before, trace):
         contexts = encode(policy_params, trace.signals, params)
-        network, _, totals = rollout(
+        network, costs, totals = rollout(
             env, params, act, policy_params, network, trace.exogenous,
             jax.tree.map(lambda context: context[env.history - 1 :], contexts),
             axis=axis, policy_axis=policy_axis, signals=trace.signals if policy.wants_window else None,
-            record=lambda *_: None, total=measure,
+            record=lambda _, outcome, note: -outcome.reward if by_period else None, total=measure,
         )  # fmt: skip
-        return network, jax.tree.map(jnp.add, before, totals)
+        return network, jax.tree.map(jnp.add, before, totals), costs
 
     return play_on
 

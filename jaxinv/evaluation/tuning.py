@@ -24,7 +24,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import simulate_in
-from jaxinv.evaluation.statistics import bootstrap_interval
+from jaxinv.evaluation.statistics import mean_of
 from jaxinv.keys import Role, key_of
 from jaxinv.policies.rules import Rule, applicable_rules, rule_for
 
@@ -150,7 +150,7 @@ def tune(
         params=params,
         policy_axis=plan.policy_axis,
         cost=float(costs.mean()),
-        cost_interval=bootstrap_interval(costs),
+        cost_interval=mean_of(costs).interval,
         simulated_periods=plan.simulated_periods * len(groups),
         history=_history(plan, [result[2] for result in results]),
     )

@@ -23,7 +23,7 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     from matplotlib import pyplot
 
     rows = document["evaluation"]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 0.32 * len(rows) + 2.4), constrained_layout=True)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.32 * len(rows) + 2.4), constrained_layout=True)
     for label, (updates, costs) in _learning_curves(run).items():
         left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
     left.set_xlabel("update")
@@ -32,7 +32,7 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
 
     rows = sorted(rows, key=lambda row: -row["cost"])
     cheapest = min(row["cost"] for row in rows)
-    shown = [row for row in rows if row["cost"] < 3 * cheapest]
+    shown = [row for row in rows if cheapest <= 0 or row["cost"] < 3 * cheapest]
     costs = [row["cost"] for row in shown]
     names = [row["policy"] for row in shown]
     learned = [row["policy"].startswith(document["agent"]) for row in shown]
@@ -40,9 +40,14 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     spread = [[cost - low for cost, (low, _) in zip(costs, intervals)], [high - cost for cost, (_, high) in zip(costs, intervals)]]
     right.barh(names, costs, xerr=spread, color=[LEARNED if mine else RULE for mine in learned], error_kw={"linewidth": 1})
     for place, cost in enumerate(costs):
-        right.annotate(f"{cost:.3g}", (0.02 * max(costs), place), va="center", fontsize=8)
+        beside = dict(xytext=(4 if cost >= 0 else -4, 0), textcoords="offset points", ha="left" if cost >= 0 else "right")
+        right.annotate(f"{cost:.3g}", (0, place), va="center", fontsize=8, **beside)
     hidden = len(rows) - len(shown)
-    right.set_xlabel("held-out cost a period, 95% interval" + (f" ({hidden} dearer rule(s) not shown)" if hidden else ""))
+    right.set_xlabel(
+        "held-out cost a period, 95% interval"
+        + (", below zero is profit" if min(costs) < 0 else "")
+        + (f"\n{hidden} dearer rule(s) not shown" if hidden else "")
+    )
     right.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{document['agent']} on {document['env']}", fontsize=11)
     figure.savefig(run.path / "result.png", dpi=120)

@@ -154,7 +154,7 @@ def truth(bench: Bench) -> Iterator[tuple]:
     for name, effect in found.items():
         for outcome, values in zip(OUTCOMES, np.asarray(effect)):
             if values.any():
-                estimate = mean_of(values, resamples=200)
+                estimate = mean_of(values)
                 yield f"{name} on 7-day {outcome}", estimate.value, estimate.interval, None, ""
 
 

@@ -20,7 +20,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.envs.retail import FAVORITA
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, contestants_of, measure, unavoidable_cost
+from jaxinv.evaluation.compare import Contestant, contestants_of, costs_of, measure, unavoidable_cost, units_of
 from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
@@ -160,7 +160,7 @@ def beside_optimum(
     costs = _costs(problem, learn(problem, size.of(SETTING), size.seeds))
     optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
     gap = relative_difference(costs, optimal[0])
-    ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap))
+    ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap[:3]), gap.over)
     note = f"gap {100 * gap.value:.3f}% [{100 * gap.low:.3f}, {100 * gap.high:.3f}], at most {allowed}%"
     optimum = solution.average_cost + constant
     claim = f"{name}: learned cost beside the optimum"
@@ -184,25 +184,25 @@ def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequ
     source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
     clairvoyant = -unavoidable_cost(problem, root(0), PATHS)
     note = "sells all demand from no stock"
-    yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant), note=note, source=source)
+    over = ("seeds", *units_of(problem))
+    yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant, ("series",)), note=note, source=source)
     best = None
     for rule in rules:
         tuned = tune(problem, rule_for(problem, rule), root(0), budget, method)
         profit = -_costs(problem, contestants_of({rule: tuned}))
         best = profit if best is None or profit.mean() > best.mean() else best
-        yield row(f"{name}: profit of {rule}", mean_of(profit), note=_share(profit, clairvoyant), source=source)
+        yield row(f"{name}: profit of {rule}", mean_of(profit, over), note=_share(profit, clairvoyant, over), source=source)
     profit = -_costs(problem, learned)
-    more = relative_difference(profit, best[0])
-    note = f"{_share(profit, clairvoyant)}; {100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
-    yield row(f"{name}: profit of diffsim, above the best rule", mean_of(profit), holds=more.low > 0, note=note, source=source)
+    more = relative_difference(profit, best[0], over)
+    note = f"{_share(profit, clairvoyant, over)}; {100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
+    yield row(f"{name}: profit of diffsim, above the best rule", mean_of(profit, over), holds=more.low > 0, note=note, source=source)
 
 
-def _share(profit, clairvoyant) -> str:
-    share = ratio_of_sums(profit, np.broadcast_to(clairvoyant, profit.shape))
+def _share(profit, clairvoyant, over) -> str:
+    share = ratio_of_sums(profit, clairvoyant, over)
     return f"{100 * share.value:.2f}% of the clairvoyant's"
 
 
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
-    """Mean cost a period `[contestants, paths]`, all on the same noise."""
-    periods = problem.test_periods - problem.warm_up
-    return np.stack([-measure(problem, contestant, root(0), PATHS).reward / periods for contestant in contestants])
+    """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
+    return np.stack([costs_of(problem, measure(problem, contestant, root(0), PATHS)) for contestant in contestants])

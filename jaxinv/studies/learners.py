@@ -105,7 +105,7 @@ def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
                 yield row(f"{learner}, form {form}, {cell}: gap, %", spread)
     target = TARGETS[learner] if form == "base" else Target(None, None)
     what = f"{learner}, form {form}, {len(gaps)} instances, {seeds} seed{'s' * (seeds > 1)}"
-    yield _at_most(f"{what}: mean gap, %", mean_of(np.ravel(gaps)), target.mean)
+    yield _at_most(f"{what}: mean gap, %", mean_of(gaps, ("instances", "seeds")), target.mean)
     yield _at_most(f"{what}: worst gap, %", Estimate(float(np.max(gaps)), np.nan, np.nan), target.worst)
 
 

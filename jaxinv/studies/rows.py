@@ -17,13 +17,13 @@ def row(
     """A row of what `python -m jaxinv.reproduce` prints.
 
     Args:
-      ours: with its interval, where it has one.
+      ours: with its interval, where it has one, and what that is over (`interval_over`).
       holds: None where a number is only told.
       reference: what it is compared with: the number in print, or a bar. `paper` in the row.
       verdict: in words, where it is not one of `VERDICTS`.
       note: how it was measured. source: where the claim is made.
     """
-    value, low, high = ours if isinstance(ours, Estimate) else Estimate(float(ours), math.nan, math.nan)
+    value, low, high, over = ours if isinstance(ours, Estimate) else Estimate(float(ours), math.nan, math.nan)
     holds = None if holds is None else bool(holds)
     ends = [None if math.isnan(end) else float(end) for end in (low, high)]
     return {
@@ -31,6 +31,7 @@ def row(
         "paper": None if reference is None else float(reference),
         "ours": float(value),
         "interval": None if ends == [None, None] else ends,
+        "interval_over": None if ends == [None, None] else over or None,
         "holds": holds,
         "verdict": verdict or VERDICTS[holds],
         "note": note,
