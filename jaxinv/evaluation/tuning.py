@@ -60,7 +60,7 @@ class Tuned:
         array.
       policy_axis: `BATCH` where every instance has its own parameters, else None.
       cost: mean weighted cost a period on training noise that played no part in the choice.
-      cost_interval: 95% bootstrap interval over paths, or over instances where there are several.
+      cost_interval: 95% interval over paths, or over instances where there are several.
       simulated_periods: periods of one environment simulated in all; forward passes, a gradient counted as
         one.
       history: one row a generation of the search or step of the gradient: `{stage, simulated_periods, cost}`.
