@@ -1,5 +1,7 @@
 """Dates to periods: every step is found, odd dates are named, and no period of zeros comes from a way of dating."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from cases import case
 from jaxinv.data import Panel, load
 from jaxinv.data.grid import Frequency
+from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 
 
@@ -138,6 +141,25 @@ def test_long_time_without_sales_is_named():
     dates = every("7D", 60).delete(slice(20, 40))
     panel = Panel.from_table(dated(dates))
     assert "2023-05-15 to 2023-10-09" in panel.notes[0]
+
+
+def test_a_shop_by_months_under_other_column_names(tmp_path):
+    """What the options say reaches the panel, and what was odd reaches the commands."""
+    rng = np.random.default_rng(0)
+    table = dated(every("MS", 84), [f"s{n}" for n in range(6)]).assign(sales=rng.poisson(30, 6 * 84))
+    table["turnover"] = table["sales"] * rng.uniform(4.5, 5.5, len(table))
+    path = tmp_path / "sales.csv"
+    table.rename(columns={"date": "day", "sku": "product", "sales": "units"}).to_csv(path, index=False)
+    names = {"date": "day", "sku": "product", "sales": "units"}
+    shop = Retail(data=str(path), frequency="month", columns=names, history=6, horizon=20)
+    problem = shop.build()
+    assert problem.periods_per_year == 12 and problem.instances == 6
+    assert any("'turnover' is left out" in note and str(path) in note for note in problem.notes)
+    with pytest.raises(UserError, match="columns.sales=units"):
+        replace(shop, columns={"date": "day", "sku": "product"}).build()
+    kept = replace(shop, known_ahead=("turnover",)).build()
+    width = [known.train.demand.covariates.shape[-1] for known in (problem, kept)]
+    assert width[1] == width[0] + 1
 
 
 @pytest.mark.parametrize("text", ["day", "week", "2-week", "month", "3-month"])

@@ -107,8 +107,8 @@ def read_csv(path: Path, most: int | None = None) -> pd.DataFrame:
     names = header(text, path)
     if most is not None and len(names) > most:
         raise UserError(
-            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column for each: reshape the table, "
-            "or keep the columns of the schema only"
+            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column for each: "
+            "reshape the table, or keep the columns of the schema only"
         )
     try:
         with warnings.catch_warnings():

@@ -104,17 +104,17 @@ class Grid:
 def lay_out(table: pd.DataFrame, keys: list[str], frequency: str | None = None) -> Grid:
     """The periods of a table in the sales schema.
 
-    Periods that are summed from shorter ones are weeks from Monday on, or months of the calendar; the first and the last are
-    left out where their dates begin later, or end earlier, than is usual in this table. A table that is not summed keeps its own
-    weekday.
+    Periods that are summed from shorter ones are weeks from Monday on, or months of the calendar; the first and
+    the last are left out where their dates begin later, or end earlier, than is usual in this table. A table that
+    is not summed keeps its own weekday.
 
     Args:
       keys: the columns that name a series.
       frequency: as `Frequency.parse` reads it, or None for the table's own step.
 
     Raises:
-      UserError: for dates that have no step, a step that the frequency does not fit, a lone date far from all others, two rows of
-        a series in one period, or no whole period.
+      UserError: for dates that have no step, a step that the frequency does not fit, a lone date far from all
+        others, two rows of a series in one period, or no whole period.
     """
     wanted = None if frequency is None else Frequency.parse(frequency)
     try:

@@ -61,13 +61,14 @@ def validate(
       frame: the table as read. If its index is named, that name and the labels say in messages where a row
         stands (readers give the line of the file); otherwise they read "row", counted from 0.
       source: what messages call the table, usually the path of its file.
-      columns: schema name -> name in `frame`, for columns that are called something else there. A covariate named here has to be
-        a number.
+      columns: schema name -> name in `frame`, for columns that are called something else there. A covariate named
+        here has to be a number.
       known_ahead: covariates that are known before their period begins although they move with its sales.
 
     Returns:
-      A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and `category` text,
-      every other column float64 (NaN where a value that may be empty is empty). `attrs` has `source`, and `notes`, one line each.
+      A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and
+      `category` text, every other column float64 (NaN where a value that may be empty is empty). `attrs` has
+      `source`, and `notes`, one line each.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
