@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
-from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, soon
+from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, seen_ahead, soon
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
@@ -90,6 +90,14 @@ def test_pinball_loss_is_least_at_the_quantiles():
         return pinball(jnp.broadcast_to(quantiles, (1, 4000, 1, 1, 3)), demand, jnp.ones_like(demand))
 
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([0.1, 0.5, 0.9])), 0.0, atol=0.01)
+
+
+def test_what_comes_after_a_rollout_is_no_label():
+    """Where a label is known, no future changes it; elsewhere some future does."""
+    flag = jnp.zeros((1, 7))
+    futures = [soon(jnp.pad(flag, ((0, 0), (0, 3)), constant_values=value), 3)[0, :7] for value in (0.0, 1.0)]
+    np.testing.assert_array_equal(seen_ahead(7, 3), futures[0] == futures[1])
+    assert not seen_ahead(2, 3).any() and seen_ahead(4, 1).all()
 
 
 def test_soon_looks_ahead_and_sees_nothing_past_the_end():

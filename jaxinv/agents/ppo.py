@@ -264,8 +264,11 @@ class PPO(Learner):
         if forecast is not None:
             metrics["forecast_loss"] = pinball(forecast, batch.demand, batch.recent)
             loss += numbers["forecast_weight"] * metrics["forecast_loss"]
-        coming = soon(batch.stockout, max(self.config.forecast, 1))[:, :: self.worlds.review]
-        metrics["stockout_loss"] = optax.sigmoid_binary_cross_entropy(decision.stockout, coming).mean()
+        ahead, steps = max(self.config.forecast, 1), slice(None, None, self.worlds.review)
+        coming = soon(batch.stockout, ahead)[:, steps]
+        known = seen_ahead(batch.stockout.shape[1], ahead)[steps]
+        error = optax.sigmoid_binary_cross_entropy(decision.stockout, coming)
+        metrics["stockout_loss"] = jnp.where(known, error, 0.0).sum() / max(error.shape[0] * known.sum(), 1)
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
         if batch.advised is not None:
             strayed = jax.vmap(jax.vmap(partial(squared_distance, self.policy.decode)))(decision.mean, batch.advised)
@@ -339,6 +342,11 @@ def soon(flag, horizon):
     """Whether a flag `[B, T]` is up in any of the next `horizon` periods; past the end it is down."""
     padded = jnp.pad(flag, ((0, 0), (0, horizon - 1)))
     return jax.lax.reduce_window(padded, 0.0, jax.lax.max, (1, horizon), (1, 1), "VALID")
+
+
+def seen_ahead(periods, horizon):
+    """Whether the `horizon` periods from each of `[T]` on all lie within a rollout: what comes after it is not known."""
+    return np.arange(periods) + horizon <= periods
 
 
 def _log_prob(raw, mean, log_deviation):
