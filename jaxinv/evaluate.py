@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
     import dataclasses
 
-    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, verdict, with_wanted_points
+    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, tuning_notes, verdict, with_wanted_points
     from jaxinv.experiment import Experiment, trained_policies
     from jaxinv.policies.rules import RULES
     from jaxinv.runs import Run
@@ -74,7 +74,7 @@ def main(argv: list[str]) -> None:
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
     rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)
-    emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict))
+    emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict, tuning_notes))
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:
@@ -98,10 +98,10 @@ def _missing(what):
     raise UserError(f"rules need a problem: add --env PRESET, as in `{' '.join(what)} --env lost_sales`")
 
 
-def _render(rows, env, evidence_table, verdict):
+def _render(rows, env, evidence_table, verdict, notes):
     from rich.console import Group
 
-    return Group(evidence_table(rows, f"{env}: held-out demand"), verdict(rows))
+    return Group(evidence_table(rows, f"{env}: held-out demand"), verdict(rows), notes(rows))
 
 
 if __name__ == "__main__":

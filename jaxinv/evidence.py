@@ -12,14 +12,15 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
 from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
-from jaxinv.evaluation.tuning import Tuned, applicable_rules, as_recorded, counted_periods, tune_many
+from jaxinv.evaluation.plan import as_recorded, counted_periods
+from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
-from jaxinv.policies.rules import RULES
+from jaxinv.policies.rules import RULES, applicable_rules
 
 LEAST_PERIODS = 4_000_000
-"""Rules are never tuned on fewer simulated periods, however short a training was."""
+"""Rules are tuned on as many simulated periods where a training was shorter, unless the user says how many."""
 
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
@@ -72,7 +73,7 @@ def judge(
     """
     key = root(seed)
     optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
-    rules = tune_rules(problem, config, config.tune_periods or trained_periods, key)
+    rules = tune_rules(problem, config, trained_periods, key)
     contestants = policies + contestants_of(rules) + optimal
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
@@ -82,6 +83,7 @@ def judge(
         row["preference"] = preference_of(contestant)
         tuned = rules.get(row["policy"])
         row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
+        row["at_end"] = tuned.at_end if tuned else None
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     return rows
 
@@ -129,15 +131,23 @@ def best_bound(problem: Problem, key: jax.Array, paths: int):
 
 
 def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:
-    """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has its own numbers."""
+    """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has its own numbers.
+
+    Args:
+      periods: that the policies were trained with. Rules get `config.tune_periods`, or where that is 0 as many as the
+        policies, but `LEAST_PERIODS`, and `PER_INSTANCE_EPISODES` where each instance is tuned by itself, if these are more.
+    """
     names = rules_of(problem, config)
-    periods = max(periods, LEAST_PERIODS)
-    rules = tune_many(problem, key, names, periods)
-    if problem.instances and not problem.test_instances:  # numbers of an instance's own are of no use to others
-        apart = [name for name in config.per_instance if name in names]
-        least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
-        own = tune_many(problem, key, apart, max(periods, least), per_instance=True)
-        rules |= {f"{name} per instance": rule for name, rule in own.items()}
+    given = config.tune_periods
+    try:
+        rules = tune_many(problem, key, names, given or max(periods, LEAST_PERIODS))
+        if problem.instances and not problem.test_instances:  # numbers of an instance's own are of no use to others
+            apart = [name for name in config.per_instance if name in names]
+            least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
+            own = tune_many(problem, key, apart, given or max(periods, LEAST_PERIODS, least), per_instance=True)
+            rules |= {f"{name} per instance": rule for name, rule in own.items()}
+    except UserError as error:
+        raise UserError(f"evaluation.tune_periods={given}: {error}" if given else str(error)) from None
     return rules
 
 
@@ -203,6 +213,22 @@ def _in_percent(share):
     if share is None:
         return None
     return [100 * end for end in share] if isinstance(share, Sequence) else 100 * share
+
+
+def tuning_notes(rows: list[dict[str, Any]]) -> str:
+    """How many periods the rules were tuned with, and which of them may be better beyond what was searched."""
+    tuned = [row for row in rows if row["at_end"] is not None]
+    if not tuned:
+        return ""
+    spent = sorted(row["simulated_periods"] for row in tuned)
+    span = f"{spent[0]:,}" if spent[0] == spent[-1] else f"{spent[0]:,} to {spent[-1]:,}"
+    trained = max((row["simulated_periods"] for row in rows if row["at_end"] is None), default=0)
+    said = [f"rules were tuned with {span} simulated periods each" + (f", the policy with {trained:,}" if trained else "")]
+    for row in tuned:
+        if row["at_end"]:
+            found = ", ".join(f"{name} ({_in_percent(share):.0f}%)" for name, share in row["at_end"].items())
+            said.append(f"{row['policy']} may be better beyond the range that was searched: at an end of it lies {found}")
+    return "\n".join(said)
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:

@@ -117,7 +117,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
 
     from jaxinv.evidence import check_learned, judge_all
 
-    _say(quiet, "tuning and evaluating the rules, each with as many simulated periods")
+    _say(quiet, "tuning and evaluating the rules")
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
         evidence = judge_all(contests, config.evaluation, agent.periods_per_update * config.learner.updates, config.seed)
@@ -211,13 +211,14 @@ def render(documents: list[dict[str, Any]]):
     """What people see at the end."""
     from rich.console import Group
 
-    from jaxinv.evidence import evidence_table, verdict
+    from jaxinv.evidence import evidence_table, tuning_notes, verdict
 
     parts = []
     for document in documents:
         parts += [
             evidence_table(document["evaluation"], f"{document['env']}: held-out demand, run {document['run']}"),
             verdict(document["evaluation"]),
+            tuning_notes(document["evaluation"]),
             f"{document['seconds']:.0f} s, of which {document['compile_seconds']:.0f} s compiled; "
             + (f"{document['steps_per_second']:,.0f} environment steps a second" if document["steps_per_second"] else ""),
         ]

@@ -43,6 +43,7 @@ def main(argv: list[str]) -> None:
         "cost": tuned.cost,
         "cost_interval": list(tuned.cost_interval),
         "simulated_periods": tuned.simulated_periods,
+        "at_end": tuned.at_end,
         "edges": list(topology.edge_names) or [f"edge {edge}" for edge in range(topology.edges)],
         "instances": list(problem.labels),
     }
@@ -62,6 +63,8 @@ def _render(document, natural) -> str:
                 lines.append(f"  {name}{where}: {', '.join(f'{number:.5g}' for number in row)}")
         else:
             lines.append(f"  {name}, in units, over {value.shape[-1]} instances: median {_median(value):.5g} (all with --json)")
+    for name, share in document["at_end"].items():
+        lines.append(f"  {name}: {100 * share:.0f}% of its numbers lie at an end of what was searched; the best may lie beyond")
     return "\n".join(lines)
 
 

@@ -134,7 +134,7 @@ def test_a_world_played_ahead_is_the_one_that_a_simulation_plays():
 
 def test_best_rule_is_chosen_in_training(lost_sales):
     def tuned(name, cost):
-        return Tuned(rule_for(lost_sales, name), {}, None, cost, (cost, cost), 0, [])
+        return Tuned(rule_for(lost_sales, name), {}, None, cost, (cost, cost), 0, [], {})
 
     rules = {"base_stock": tuned("base_stock", 4.6), "capped_base_stock": tuned("capped_base_stock", 4.4)}
     assert best_of(rules) == "capped_base_stock"

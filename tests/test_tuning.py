@@ -6,15 +6,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import case
 from scipy import stats
 
+import jaxinv
+from jaxinv import evidence
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import Problem
+from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.compare import Contestant, evaluate, measure
 from jaxinv.evaluation.rollout import BATCH
-from jaxinv.evaluation.tuning import applicable_rules, instance_groups, rule_for, tune, tune_many
+from jaxinv.evaluation.plan import instance_groups, make_plan
+from jaxinv.evaluation.ranges import Ranges, first_ranges
+from jaxinv.evaluation.tuning import tune, tune_many
+from jaxinv.experiment import EvaluationConfig
+from jaxinv.policies.rules import applicable_rules, rule_for
 
 KEY = jax.random.key(3)
 NORMAL_BACKLOG = dict(demand="normal", lead_time=1, shortage_cost=9.0, integer_orders=False)
@@ -152,3 +160,136 @@ def test_groups_are_equal_and_cover_all(count, most):
     assert len({len(group) for group in groups}) == 1 and len(groups[0]) <= most
     assert np.array_equal(np.unique(np.concatenate(groups)), np.arange(count))
     assert np.array_equal(np.concatenate(groups)[:count], np.arange(count))
+
+
+# Ranges follow from demand
+
+
+def newsvendor_cost(level, law, most, shortage):
+    """Cost a period of a level where orders arrive at once and what is short is owed or lost; holding costs 1 a unit."""
+    demand = np.arange(most)
+    return law.pmf(demand) @ (np.maximum(level - demand, 0) + shortage * np.maximum(demand - level, 0))
+
+
+def test_a_level_many_times_the_mean_is_found():
+    """Lumpy demand: the best level is 22 times the mean (174.69 at 109); 4 times the mean, 20, costs 343.75."""
+    problem = Backlog(demand="negative_binomial", mean=5.0, dispersion=0.05, lead_time=0, shortage_cost=99.0).build()
+    law = stats.nbinom(0.05, 0.05 / 5.05)
+    best = int(law.ppf(0.99))
+    assert best == 109 and newsvendor_cost(best, law, 6000, 99.0) == pytest.approx(174.69, abs=0.01)
+    tuned = tune_by_name(problem, "base_stock", budget_periods=2_000_000)
+    level = round(float(tuned.natural(problem)["level"][0, 0]))
+    assert newsvendor_cost(level, law, 6000, 99.0) < 1.03 * 174.69
+    assert not tuned.at_end
+
+
+@pytest.mark.parametrize("name", ["base_stock", "capped_base_stock", "s_S", "r_nQ"])
+def test_rare_demand_gets_the_one_unit_that_it_needs(name):
+    """One unit in 20 periods: 4 times the mean rounds to no order at all, for ever (4.97 a period); one unit costs 1.0729."""
+    problem = LostSales(mean=0.05, lead_time=0, shortage_cost=99.0).build()
+    law = stats.poisson(0.05)
+    assert newsvendor_cost(1, law, 30, 99.0) == pytest.approx(1.0729, abs=1e-4)
+    assert newsvendor_cost(0, law, 30, 99.0) == pytest.approx(4.95, abs=0.01)
+    tuned = tune_by_name(problem, name, budget_periods=300_000)
+    low, high = tuned.cost_interval
+    assert low - 0.05 < 1.0729 < high + 0.05
+
+
+def test_packs_far_above_demand_are_ordered():
+    """Packs of 40 for a demand of 0.5 a period: an order below 20 is rounded to none, which costs 49.5 a period."""
+    problem = LostSales(mean=0.5, lead_time=0, shortage_cost=99.0).build()
+    train = problem.train.replace(pack_size=jnp.full((1, 1), 40.0))
+    problem = dataclasses.replace(problem, train=train, test=train)
+    for name in ("base_stock", "s_S", "r_nQ"):
+        tuned = tune_by_name(problem, name, budget_periods=300_000)
+        assert tuned.cost < 30  # a pack in turn: mean stock of about 20
+
+
+def test_a_range_moves_on_while_the_best_lies_at_its_end():
+    """With a dear order and cheap backorders an order is best placed when several units are owed: s below 0, which no
+    range begins with. The exact optimum has such an s."""
+    options = dict(lead_time=0, fixed_cost=500.0, shortage_cost=2.0)
+    problem = Backlog(**options).build()
+    tuned = tune_by_name(problem, "s_S", budget_periods=1_000_000)
+    assert float(tuned.natural(problem)["reorder"][0, 0]) < 0 and not tuned.at_end
+    exact = jaxinv.exact.solve(problem.env, problem.train).average_cost
+    assert exact < 1.01 * tuned.cost < 1.07 * exact
+
+
+def test_what_still_lies_at_an_end_is_said(monkeypatch):
+    """The same problem where a range cannot move on: the lowest reorder point and the largest order are the best, and that is said."""
+    monkeypatch.setattr(Ranges, "widened", lambda ranges, best: ranges)
+    problem = Backlog(lead_time=0, fixed_cost=500.0, shortage_cost=2.0).build()
+    tuned = tune_by_name(problem, "s_S", budget_periods=500_000)
+    assert tuned.at_end == {"reorder": 1.0, "gap": 1.0}
+
+
+def test_ranges_hold_every_demand_over_the_coverage():
+    """By hand: a spike of 100 in 20 periods of 1, lead time 2 and review 1, packs of 6, in units of the mean."""
+    problem = LostSales(mean=2.0, lead_time=2).build()
+    instance = problem.train.replace(pack_size=jnp.full((1, 1), 6.0))
+    demand = jnp.ones((1, 20, 1, 1, 1)).at[0, 7].set(100.0)
+    rule = rule_for(problem, "capped_base_stock")
+    ranges = first_ranges(problem.env, rule, instance, None, True, demand)
+    np.testing.assert_allclose(ranges.high[:, 0], [(102 + 6) / (2 * 3), 100 / 2])
+    np.testing.assert_allclose(ranges.low[:, 0], [0.0, 0.3])
+    assert (ranges.least[:, 0] == 0).all()
+    shares = jnp.linspace(0.0, 1.0, 11)[:, None, None] * jnp.ones((1, 2, 1))
+    np.testing.assert_allclose(ranges.shares(ranges.values(shares)), shares, atol=1e-5)
+    assert ranges.values(jnp.full((2, 1), 0.5))[0, 0] == pytest.approx(4.0, rel=0.1)  # half stay where levels usually lie
+
+
+def test_lumpy_sales_get_the_level_of_one_lump(tmp_path):
+    """Lumps of 250: a level of 250 for every SKU costs about 20.6 a period, 4 times the mean 36.4 (`make_cases.py`)."""
+    options = dict(lead_time=2, shortage_cost=39.0, frequency="day", min_active=0.0)
+    problem = Retail(data=str(case("lumpy", tmp_path)), **options).build()
+    own = tune_by_name(problem, "base_stock", per_instance=True, budget_periods=600_000)
+    levels = np.asarray(own.natural(problem)["level"]).ravel()
+    assert np.median(levels) == 250
+    row, = evaluate(problem, [Contestant("own", own.rule, own.params, own.policy_axis)], KEY)
+    assert row["cost"] < 1.1 * 20.6
+
+
+# One instance among several
+
+
+def test_one_series_is_simulated_as_wide_as_many(tmp_path):
+    """A file with one SKU was played one episode at a time: 6022 worlds one after another, which did not finish."""
+    problem = Retail(data=str(case("one_sku", tmp_path)), lead_time=2).build()
+    plan = make_plan(problem, rule_for(problem, "base_stock"), 4_000_000, "search", 1, True)
+    for episodes in (plan.search_episodes, plan.final_episodes):
+        assert episodes > 100 and episodes // plan.at_once(episodes) <= 32
+        assert episodes % plan.at_once(episodes) == 0
+    assert 0.85 * 4_000_000 < plan.simulated_periods <= 4_000_000
+    tuned = tune_by_name(problem, "base_stock", budget_periods=200_000)
+    own = tune_by_name(problem, "base_stock", budget_periods=200_000, per_instance=True)
+    assert own.params["level"].shape == (1, 1, 1) and tuned.params["level"].shape == (1, 1)
+    assert own.cost == pytest.approx(tuned.cost, rel=0.03)  # one set of numbers for one SKU is its own
+
+
+# How many periods
+
+
+def test_tune_periods_are_what_the_user_said(monkeypatch):
+    budgets = []
+    monkeypatch.setattr(evidence, "tune_many", lambda problem, key, names, periods, **_: budgets.append(periods) or {})
+    problem = LostSales().build()
+    for given, trained in ((123_456, 9_000_000), (0, 9_000_000), (0, 1000)):
+        evidence.tune_rules(problem, EvaluationConfig(tune_periods=given), trained, KEY)
+    assert budgets == [123_456, 9_000_000, 4_000_000]
+
+
+def test_too_few_tune_periods_are_refused_by_name():
+    with pytest.raises(UserError, match="evaluation.tune_periods=900: a budget of 900 simulated periods is too small"):
+        evidence.tune_rules(LostSales().build(), EvaluationConfig(tune_periods=900, rules=("base_stock",)), 0, KEY)
+
+
+def test_the_periods_of_rules_and_ends_of_ranges_are_said():
+    rows = [
+        {"policy": "ppo", "simulated_periods": 500, "at_end": None},
+        {"policy": "s_S", "simulated_periods": 4000, "at_end": {"reorder": 0.25}},
+        {"policy": "base_stock", "simulated_periods": 3000, "at_end": {}},
+    ]
+    first, second = evidence.tuning_notes(rows).splitlines()
+    assert first == "rules were tuned with 3,000 to 4,000 simulated periods each, the policy with 500"
+    assert second.startswith("s_S may be better beyond") and second.endswith("reorder (25%)")

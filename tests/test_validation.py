@@ -16,7 +16,7 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
-from jaxinv.evaluation.tuning import counted_periods
+from jaxinv.evaluation.plan import counted_periods
 from jaxinv.experiment import Experiment
 from jaxinv.policies.rules import make_rule
 from jaxinv.runs import Run

@@ -20,7 +20,7 @@ from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, same_for_all, take_instances
 from jaxinv.evaluation.simulate import simulate_in
-from jaxinv.evaluation.tuning import as_recorded, counted_periods
+from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.policies.policy import Policy
 
 PATHS = 256

@@ -15,6 +15,7 @@ from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
+from jaxinv.evaluation.plan import instance_groups
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
 from jaxinv.evaluation.simulate import Totals, simulate_in
 from jaxinv.evaluation.statistics import (
@@ -27,7 +28,7 @@ from jaxinv.evaluation.statistics import (
     paired_difference,
     relative_difference,
 )
-from jaxinv.evaluation.tuning import Tuned, instance_groups
+from jaxinv.evaluation.tuning import Tuned
 from jaxinv.keys import Role, key_of
 from jaxinv.policies.policy import Policy
 

@@ -1,5 +1,6 @@
 """Base-stock whose level is linear in what is known of the coming period."""
 
+import math
 from dataclasses import dataclass
 
 from jaxinv.errors import UserError
@@ -21,16 +22,14 @@ class FeatureBaseStock(EchelonBaseStock):
 
     name = "feature_base_stock"
     ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}
+    levels = frozenset({"level", "slope"})
+    bounds = dict.fromkeys(ranges, (-math.inf, math.inf))
 
     def __post_init__(self):
         if self.covariates != 1:
             raise UserError(
                 f"feature_base_stock follows one covariate and this demand has {self.covariates}; deepstock has one"
             )
-
-    def natural(self, params, facts):
-        unit = self.level_unit(facts)
-        return {name: value * unit for name, value in params.items()}
 
     def encode(self, params, signals, facts):
         """The covariate of each period `[T]`."""

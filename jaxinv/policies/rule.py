@@ -28,9 +28,11 @@ class Rule(Policy):
     Attributes:
       name: what it is called in commands and tables.
       ranges: where each parameter is searched first. The upper end of a level or quantity is raised to what demand asks
-        for, and an end where the best lies is moved on, so a range is a place to begin and no bound. One that begins
-        above zero is of sizes, and read on a logarithmic scale.
-      bounds: ends `[low, high]` that a parameter cannot pass. Nothing else bounds it.
+        for, and an end where the best lies is moved on (`jaxinv.evaluation.ranges`), so a range is a place to begin and
+        no bound. One that begins above zero is of sizes: it stays above zero and is read on a logarithmic scale, as half
+        of the caps are then below 1.3 periods of demand, which is where a cap changes anything.
+      bounds: ends `(low, high)` that a parameter cannot pass, where they are others than those that follow from its kind:
+        no quantity or size is negative, and a level only where something can be owed.
       scalars: parameters that are one number `[]`; all others are arrays `[E, K]`.
       levels: parameters that are multiples of the typical demand over the coverage of an order.
       quantities: parameters that are multiples of the typical demand of one review period.

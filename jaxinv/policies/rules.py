@@ -1,5 +1,6 @@
 """The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
 
+import math
 from dataclasses import dataclass, fields
 
 import jax
@@ -15,6 +16,7 @@ from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.policy import echelon_coverage, fill_to
 from jaxinv.policies.rule import Rule, quantity_unit
+
 
 @dataclass(frozen=True)
 class BaseStock(Rule):
@@ -116,6 +118,7 @@ class ReorderUpTo(EchelonBaseStock):
 
     name = "s_S"
     ranges = {"reorder": (0.0, 4.0), "gap": (0.0, 2.0)}
+    bounds = {"gap": (0.0, math.inf)}
     jumps = True
 
     @classmethod

@@ -1,0 +1,240 @@
+"""The program of a tuning: search, gradient and final comparison of a rule's parameters on shared noise."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.evaluation.plan import ELITE, FINALISTS, SPREAD_AGAIN, Plan
+from jaxinv.evaluation.ranges import first_ranges
+from jaxinv.evaluation.rollout import BATCH, play_world
+from jaxinv.evaluation.simulate import simulate_in
+from jaxinv.policies.rule import Rule
+
+
+def spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
+    """Tunes in worlds of its own.
+
+    Returns:
+      The best parameters, their costs `[C, B]` on worlds that played no part in the choice, the histories of search `[G]`
+      and gradient `[steps]`, and which entries of each parameter lie at an end of what was searched, like the parameters.
+    """
+    search_key, gradient_key, final_key = jax.random.split(key, 3)
+    spread_key, anywhere_key, noise_key, draw_key = jax.random.split(search_key, 4)
+    search = _play(env, plan, instance, noise_key, plan.search_episodes, _one_by_one)
+    final = _play(env, plan, instance, final_key, plan.final_episodes, _one_by_one)
+    return _run(env, rule, plan, instance, ((spread_key, anywhere_key, draw_key), gradient_key), search, final)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _run(env, rule, plan, instance, keys, search_worlds, final_worlds):
+    """Search, gradient and final comparison; see `spend`."""
+    search_keys, gradient_key = keys
+    ranges = first_ranges(env, rule, instance, plan.axis, plan.shared, _demand_of(plan, search_worlds))
+    elite, first, ranges, searched = _search(env, rule, plan, instance, search_keys, search_worlds, ranges)
+    points = jnp.concatenate([ranges.inside(elite[:1]), elite[: FINALISTS - 1], elite.mean(0, keepdims=True)])
+    descended = jnp.zeros((0,))
+    if plan.steps:
+        # the elite of a finished search lies close together; its first leader may stand in another valley
+        starts = elite[: plan.starts]
+        if plan.generations > SPREAD_AGAIN:
+            starts = starts.at[-1].set(first)
+        starts = ranges.inside(starts)
+        ends, descended = _descend(env, rule, plan, instance, gradient_key, starts, ranges)
+        points = jnp.concatenate([ends, points])
+    finalists = jax.vmap(partial(_unpack, rule, plan))(points)
+    if plan.snap:
+        whole = jax.vmap(lambda params: _snap(env, rule, plan, instance, params))(finalists)
+        finalists = jax.tree.map(lambda *both: jnp.concatenate(both), whole, finalists)
+    costs = _costs(env, rule, plan, instance, finalists, final_worlds)
+    choosing, reporting = jnp.split(costs, 2, axis=1)
+    best = jnp.nanargmin(_by_column(plan, choosing), 0)  # [columns]; the first of equals
+
+    def pick(leaf):
+        if plan.shared:
+            return leaf[best[0]]
+        return jnp.take_along_axis(leaf, best.reshape((1,) * (leaf.ndim - 1) + (-1,)), 0)[0]
+
+    chosen = jnp.take_along_axis(points, (best % len(points))[None, None], 0)[0]  # what it was before it was made whole
+    at_end = _unpack(rule, plan, jnp.logical_or(*ranges.at_ends(chosen)))
+    return jax.tree.map(pick, finalists), pick(reporting), (searched, descended), at_end
+
+
+def _search(env, rule, plan, instance, keys, worlds, ranges):
+    """Cross-entropy search within ranges that move on where the best lies at an end.
+
+    Returns:
+      The elite `[elites, d, columns]`, best first; the best point of the spread it began with `[d, columns]`; the ranges
+      of the last generation; the best cost so far after each generation `[G]`, a mean over columns.
+
+    All generations run on the same noise, so the elite of past generations stays comparable. A floor under
+    the spread, which shrinks with the generations, and a quarter of the points drawn anywhere keep the search
+    from settling before it has looked around.
+    """
+    spread_key, anywhere_key, draw_key = keys
+    spread = _spread(rule, plan, spread_key)  # [P, d, 1]
+
+    def generation(carry, number):
+        points, scores, ranges = carry
+        ranges = jax.tree.map(partial(jnp.where, number > 0), ranges.widened(points[0]), ranges)
+        shares = ranges.shares(points)
+        floor = 0.1 * (1.0 - number / plan.generations)
+        noise = jax.random.normal(jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns))
+        drawn = shares.mean(0) + jnp.maximum(shares.std(0), floor) * noise
+        anywhere = jax.random.uniform(jax.random.fold_in(anywhere_key, number), drawn.shape)
+        drawn = jnp.where(jnp.arange(plan.population)[:, None, None] % 4 == 3, anywhere, drawn)
+        candidates = ranges.values(jnp.clip(jnp.where(number == 0, spread, drawn), 0.0, 1.0))
+        params = jax.vmap(partial(_unpack, rule, plan))(candidates)
+        costs = _costs(env, rule, plan, instance, params, worlds)
+        points = jnp.concatenate([points, candidates])
+        scores = jnp.concatenate([scores, _by_column(plan, costs)])
+        order = jnp.argsort(scores, 0)[:ELITE]
+        scores = jnp.take_along_axis(scores, order, 0)
+        points = jnp.take_along_axis(points, order[:, None], 0)
+        return (points, scores, ranges), (points[0], scores[0].mean())
+
+    points = jnp.broadcast_to(ranges.low, (ELITE, *ranges.low.shape))
+    nothing = points, jnp.full((ELITE, plan.columns), jnp.inf), ranges
+    (elite, _, ranges), (leaders, best) = jax.lax.scan(generation, nothing, jnp.arange(plan.generations))
+    return elite, leaders[0], ranges, best
+
+
+def _spread(rule, plan, key):
+    """A Latin hypercube `[P, d, 1]`; in every other point all entries of a parameter are equal.
+
+    The diagonal is where to look first in a network of many edges: levels are multiples of each edge's own
+    demand.
+    """
+    sizes = [math.prod(shape) for shape in rule.shapes().values()]
+
+    def hypercube(key, dimensions):
+        order_key, offset_key = jax.random.split(key)
+        strata = jnp.broadcast_to(jnp.arange(plan.population)[:, None], (plan.population, dimensions))
+        strata = jax.random.permutation(order_key, strata, axis=0, independent=True)
+        return (strata + jax.random.uniform(offset_key, strata.shape)) / plan.population
+
+    free_key, tied_key = jax.random.split(key)
+    free = hypercube(free_key, sum(sizes))
+    tied = jnp.repeat(hypercube(tied_key, len(sizes)), np.asarray(sizes), axis=1)
+    return jnp.where(jnp.arange(plan.population)[:, None] % 2 == 0, free, tied)[..., None]
+
+
+def _descend(env, rule, plan, instance, key, starts, ranges):
+    """Adam from `starts` `[S, d, columns]`. Returns the ends, and the cost of the best start at each step."""
+    relaxed = env.relaxed()
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.03, plan.steps))  # of a unit cube
+
+    def cost(shares, key):
+        params = jax.vmap(partial(_unpack, rule, plan))(ranges.values(shares))
+        worlds = _play(env, plan, instance, key, plan.gradient_episodes)
+        costs = _by_column(plan, _costs(relaxed, rule, plan, instance, params, worlds))
+        return costs.sum(), costs
+
+    def step(carry, number):
+        shares, moments = carry
+        gradient, costs = jax.grad(cost, has_aux=True)(shares, jax.random.fold_in(key, number))
+        change, moments = optimiser.update(gradient, moments)
+        return (jnp.clip(shares + change, 0.0, 1.0), moments), costs.min(0).mean()
+
+    shares = ranges.shares(starts)
+    (shares, _), costs = jax.lax.scan(step, (shares, optimiser.init(shares)), jnp.arange(plan.steps))
+    return ranges.values(shares), costs
+
+
+def _play(env, plan, instance, key, episodes, each=jax.vmap):
+    """Worlds to simulate in, with a leading axis C (`play_world`); `each` maps a function over keys.
+
+    With several instances the batch is all of them, in order, and again for so many episodes as are played at once; a
+    single instance plays half of its episodes in each of C = 2, so that choosing and reporting can be split along C.
+    """
+    if plan.several:
+        again = plan.at_once(episodes)
+        copies, batch = episodes // again, plan.instances * again
+    else:
+        copies, batch, again = 2, episodes // 2, 1
+
+    instance = _repeated(instance, again)
+
+    def single(key):
+        return play_world(env, key, instance, batch, plan.warm_up + plan.periods, plan.axis)
+
+    return each(single)(jax.random.split(key, copies))
+
+
+def _one_by_one(function):
+    """`vmap` by calling a compiled function again and again: the number of calls is no part of the program."""
+
+    def mapped(keys):
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(function, keys))
+
+    return mapped
+
+
+def _repeated(tree, again):
+    """A batch again and again along its axis."""
+    return jax.tree.map(lambda leaf: jnp.tile(leaf, again), tree) if again > 1 else tree
+
+
+def _apart(plan, leaf):
+    """`[..., C, A * B]` with the A episodes that were played at once beside the C others: `[..., C * A, B]`."""
+    return leaf.reshape(*leaf.shape[:-2], -1, plan.instances) if plan.several else leaf
+
+
+def _demand_of(plan, worlds):
+    """Demand `[C, T, D, K, B]` of worlds, B instances or paths of the only one."""
+    demand = worlds[1].exogenous.demand
+    return jnp.moveaxis(_apart(plan, jnp.moveaxis(demand, 0, -2)), -2, 0)
+
+
+def _costs(env, rule, plan, instance, candidates, worlds):
+    """Mean weighted cost a period of each candidate, copy and path `[P, C, B]`, all candidates in the same worlds."""
+    again = worlds[1].exogenous.demand.shape[BATCH] // plan.instances if plan.several else 1
+
+    def run(params, world):
+        params = params if plan.shared else _repeated(params, again)
+        totals = simulate_in(
+            env, _repeated(instance, again), rule, params, *world, warm_up=plan.warm_up, axis=plan.axis,
+            policy_axis=plan.policy_axis,
+        )  # fmt: skip
+        return -totals.reward / plan.periods
+
+    return _apart(plan, jax.vmap(jax.vmap(run, (None, 0)), (0, None))(candidates, worlds))
+
+
+def _by_column(plan, costs):
+    """Costs `[P, C, B]` averaged for each set of parameters `[P, columns]`."""
+    return costs.mean((1, 2))[:, None] if plan.shared else costs.mean(1)
+
+
+def _unpack(rule, plan, point):
+    """Parameters `[..., columns]`, or `[...]` where they are shared, from their entries in a row `[d, columns]`."""
+    params, start = {}, 0
+    for name, shape in rule.shapes().items():
+        size = math.prod(shape)
+        columns = () if plan.shared else (plan.columns,)
+        params[name] = point[start : start + size].reshape(*shape, *columns)
+        start += size
+    return params
+
+
+def _snap(env, rule, plan, instance, params):
+    """The same parameters with levels and quantities rounded to whole units; sizes to at least one."""
+
+    def single(params, instance):
+        unit = rule.natural(jax.tree.map(jnp.ones_like, params), env.facts(instance))
+
+        def whole(name, value):
+            units = jnp.round(value * unit[name])
+            return (jnp.maximum(units, 1.0) if rule.ranges[name][0] > 0 else units) / unit[name]
+
+        snapped = rule.levels | rule.quantities
+        return {name: whole(name, value) if name in snapped else value for name, value in params.items()}
+
+    if plan.shared:
+        return single(params, instance)
+    return jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(params, instance)
