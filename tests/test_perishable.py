@@ -14,8 +14,7 @@ from jaxinv.envs import views
 from jaxinv.envs.network import COSTS, NetworkState
 from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
-from jaxinv.evaluation.tuning import applicable_rules, rule_for
-from jaxinv.policies.rules import make_rule
+from jaxinv.policies.rules import applicable_rules, make_rule, rule_for
 
 PERIODS, WARM_UP = 365, 100
 DISCOUNTED = (1 - 0.99**PERIODS) / (1 - 0.99)

@@ -19,7 +19,7 @@ from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world
-from jaxinv.evaluation.tuning import counted_periods
+from jaxinv.evaluation.plan import counted_periods
 from jaxinv.policies.rules import make_rule
 
 TWO_STORES = dict(
