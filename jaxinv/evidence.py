@@ -14,7 +14,7 @@ from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evalu
 from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
 from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.evaluation.tuning import Tuned, tune_many
-from jaxinv.exact import solve
+from jaxinv.exact import solve_problem
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import RULES, applicable_rules
@@ -111,9 +111,7 @@ def with_wanted_points(contest: Contest, preference: Mapping[str, float], servic
 def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
     """The optimal policy, alone in a list; an empty one where it is not known and not required."""
     try:
-        if problem.instances:
-            raise UserError(f"optimal: these are {problem.instances} instances, each a problem of its own")
-        solution = solve(problem.env, problem.test, most=math.inf if required else QUICK)
+        solution = solve_problem(problem, most=math.inf if required else QUICK)
     except UserError:
         if required:
             raise
@@ -122,7 +120,12 @@ def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
 
 
 def best_bound(problem: Problem, key: jax.Array, paths: int):
-    """A lower bound on the cost a period, one number or one a path; None where none is known."""
+    """A lower bound on the cost a period, one number or one a path; None where none is known.
+
+    Of episodes that end for good none is: those known are of the long run, and a policy may live on its first stock.
+    """
+    if problem.ends:
+        return None
     clairvoyant = just_in_time(problem, key, paths)
     bound = None if problem.instances else lower_bound(problem.env, problem.test, QUICK)
     if clairvoyant is None or (bound is not None and bound > clairvoyant.mean()):

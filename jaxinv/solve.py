@@ -37,20 +37,21 @@ def main(argv: list[str]) -> None:
     if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
         raise UserError(f"--out {args.out} is a file; give a folder")
 
-    from jaxinv.exact import solve
+    from jaxinv.exact import solve_problem
     from jaxinv.experiment import Experiment
 
     enable_compilation_cache()
     problem = Experiment.load(None, [f"env={what[0]}", *overrides]).problem
     if problem.instances:
         raise UserError(f"{what[0]} has {problem.instances} instances, each a problem of its own; solve works on a single one")
-    solution = solve(
-        problem.env, problem.train, discount=args.discount, tolerance=args.tolerance, memory=1e9 * args.memory
+    solution = solve_problem(
+        problem, discount=args.discount, tolerance=args.tolerance, memory=1e9 * args.memory
     )
     table = solution.enumeration
     document = {
         "env": what[0],
         "discount": args.discount,
+        "periods": problem.test_periods if problem.ends else None,
         "average_cost": solution.average_cost,
         "interval": list(solution.interval),
         "method": solution.method,
@@ -58,9 +59,11 @@ def main(argv: list[str]) -> None:
         "iterations": table.iterations if table else None,
         "seconds": solution.seconds,
         "truncated_probability": table.truncated_probability if table else None,
-        "parameters": None if table else _natural(solution, problem),
+        "parameters": None if table or problem.ends else _natural(solution, problem),
     }
     if args.out:
+        if problem.ends:
+            raise UserError("--out: the orders of an episode that ends differ from period to period; leave --out away")
         _write(Path(args.out), what[0], table, args.json)
     emit(document, args.json, lambda: _render(document, table))
 
@@ -95,12 +98,14 @@ def _render(document, table):
     from rich.console import Group
 
     low, high = document["interval"]
-    lines = [f"optimal average cost {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    what = "optimal average cost" if document["periods"] is None else f"optimal cost of {document['periods']} periods:"
+    lines = [f"{what} {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
     if document["discount"] < 1:
         lines.append("  which is (1 - discount) times the discounted cost from a state in the middle of the grid")
-    if table is None:
+    if document["parameters"] is not None:
         for name, values in document["parameters"].items():
             lines.append(f"  {name}: {', '.join(f'{value:.5g}' for value in values)}")
+    if table is None:
         return Group(*lines)
     lines.append(
         f"{document['states']:,} states x {table.grid.orders.size:,} orders, {document['iterations']} sweeps, "

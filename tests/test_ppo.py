@@ -111,7 +111,7 @@ def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
     state = agent.init(jax.random.key(1))
     _, trace, _ = agent.worlds.play_ahead(state.episodes, agent.worlds.params)
     contexts = agent.encode(state.params, trace.signals, agent.worlds.params)
-    replay = (state.episodes.network, trace, contexts, agent.worlds.params)
+    replay = (state.episodes.network, trace, contexts, agent.worlds.params, 1.0)
     cost = jax.jit(lambda params: agent._mode_cost(params, None, replay))
     slope = jax.jit(jax.grad(cost))(state.params)
     for seed in range(3):

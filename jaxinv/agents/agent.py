@@ -43,12 +43,14 @@ class Agent(Protocol):
 
 
 def longest_rollout(problem: Problem, ahead: int = 0) -> float:
-    """Most periods that can be played in training without running past the end of recorded demand; infinite without one.
+    """Most periods of a rollout: those of an episode that ends for good, and else those before recorded demand does;
+    infinite where neither ends.
 
     Args:
       ahead: periods that are looked at beyond it. Where episodes go on, what is known of the next one is looked at too.
     """
-    return problem.recorded(problem.train) - ahead - (not problem.ends)
+    recorded = problem.recorded(problem.train)
+    return (min(recorded, problem.horizon) if problem.ends else recorded - 1) - ahead
 
 
 @struct.dataclass
@@ -94,7 +96,7 @@ class Worlds:
         window = Window.of(problem, periods) if aligned else None
         most = longest_rollout(problem, window.lead if window else 0)
         if periods > most:
-            raise UserError(f"rollout={periods} runs past the end of recorded demand; give rollout={most} or less")
+            raise UserError(f"rollout={periods} runs past the end of an episode or of recorded demand; give rollout={most} or less")
         rollouts = max(int(min(horizon, most)) // periods, 1)
         params, instances = problem.train, problem.instances
         if problem.held_out:

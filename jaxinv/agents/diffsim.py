@@ -6,7 +6,8 @@ to the next update, where its gradient is cut off:
     theta <- theta - rate * grad (1 / (B T)) sum_b sum_t cost(stock_t, policy_theta(stock_t), noise_t),   stock_{t+1} = f(...)
 
 Goods that are left after T periods count for what they were bought for (`jaxinv.envs.landed`): a rollout is no end of the
-world, and a policy that could sell out at the end of each would learn to hold too little.
+world, and a policy that could sell out at the end of each would learn to hold too little. Where an episode ends for good with
+it, what is left is worth nothing.
 
 (HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
 is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
@@ -95,7 +96,8 @@ class DiffSim(Learner):
         )
         cost = -reward.mean()
         spread = jax.lax.stop_gradient(reward).std() + 1e-6
-        loss = cost - self.worth(network, instance).mean() / self.worlds.periods
+        left = self.worlds.follows(after) * self.worth(network, instance).mean()
+        loss = cost - left / self.worlds.periods
         return loss / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
 
     def _disturbance(self, key, instance):

@@ -45,7 +45,7 @@ class LearnerConfig:
 
     Attributes:
       updates, envs, rollout: length of training, environments side by side, and periods of one rollout: at most those
-        of an episode where demand is recorded, for none is invented after its end.
+        of an episode where it ends for good or its demand is recorded, for nothing is invented after an end.
       encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
         "none": stock alone.
       features, heads, layers: of the encoder; it looks back over the history of the environment.
@@ -170,11 +170,12 @@ class Learner:
     def create(cls, problem: Problem, config: LearnerConfig) -> Self:
         """An agent for a problem."""
         updates = config.updates
-        config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))))
+        aligned = _aligned(config, problem)
+        config = _within_episodes(config, problem, aligned)
         config, numbers = split_config(config)
         numbers["updates"] = jnp.float32(updates)
         worlds = Worlds.of(
-            problem, config.envs, config.rollout, problem.horizon, config.preferences, _aligned(config, problem)
+            problem, config.envs, config.rollout, problem.horizon, config.preferences, aligned
         )
         if config.penalty != "none":
             worlds = with_moments(worlds)
@@ -370,6 +371,15 @@ class Learner:
     @property
     def _optimiser(self):
         return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam())
+
+
+def _within_episodes(config, problem, aligned):
+    """The configuration with its rollout cut to what an episode, or its recorded demand, is long."""
+    window = Window.of(problem, config.rollout) if aligned else Window(0, 1)
+    most = longest_rollout(problem, window.lead)
+    if config.rollout <= most:
+        return config
+    return replace(config, rollout=int(most) // window.review * window.review)
 
 
 def _aligned(config, problem):

@@ -222,19 +222,19 @@ class PPO(Learner):
             q_target=q_target,
             advised=jax.tree.map(by_environment, played.advice) if self.config.penalty == "actor" else None,
         )
-        return batch, (episodes.network, trace, played.contexts, instance), scales
+        return batch, (episodes.network, trace, played.contexts, instance, follows), scales
 
     def _epochs(self, state, key, batch, replay, reward_scale):
         """Minibatch steps over whole environments."""
         config = self.config
-        network, trace, contexts, instance = replay
+        network, trace, contexts, instance, follows = replay
 
         def step(carry, index):
             params, opt = carry
             part = jax.tree.map(lambda leaf: leaf[index], batch)
             last = jax.tree.map(lambda leaf: leaf[..., index], (network, trace, contexts))
             own = instance if self.worlds.axis is None else jax.tree.map(lambda leaf: leaf[..., index], instance)
-            grads, metrics = jax.grad(self.loss, has_aux=True)(params, part, (*last, own), reward_scale, state.update)
+            grads, metrics = jax.grad(self.loss, has_aux=True)(params, part, (*last, own, follows), reward_scale, state.update)
             return self.descend(params, opt, grads, state.update), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         orders = jax.vmap(lambda key: jax.random.permutation(key, config.envs))(jax.random.split(key, config.epochs))
@@ -283,12 +283,13 @@ class PPO(Learner):
         return loss, metrics
 
     def _mode_cost(self, params, states, replay):
-        """Mean cost a period of the mode policy on the noise of the rollout, less what is left of goods; differentiable."""
-        network, trace, contexts, instance = replay
+        """Mean cost a period of the mode policy on the noise of the rollout, less what is left of goods where the episode goes
+        on; differentiable."""
+        network, trace, contexts, instance, follows = replay
         if states is not None:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
         network, reward, _ = self.play_mode(params, network, trace, contexts, instance)
-        return -reward.mean() - self.worth(network, instance).mean() / reward.shape[0]
+        return -reward.mean() - follows * self.worth(network, instance).mean() / reward.shape[0]
 
 
 def nearest_level(raw: jax.Array) -> jax.Array:

@@ -27,6 +27,8 @@ class SingleStore(Preset):
       lead_time_pmf: probabilities of a lead time of 0, 1, 2, … periods, drawn for every order; empty: `lead_time`.
       holding_cost, shortage_cost: money per unit and period on hand, and per unit lost (or owed, and period).
       fixed_cost: money per order. unit_cost: money per unit ordered.
+      ends: after its horizon an episode is over for good, as a season is: what is left is worth nothing, and policies are
+        judged on whole episodes. Otherwise the store goes on for ever.
       demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers.
     """
 
@@ -36,6 +38,7 @@ class SingleStore(Preset):
     shortage_cost: float = 4.0
     fixed_cost: float = 0.0
     unit_cost: float = 0.0
+    ends: bool = False
     demand: str = "poisson"
     mean: float = 5.0
     deviation: float = 1.6
@@ -105,6 +108,8 @@ class SingleStore(Preset):
         )
         world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None)
         env = InventoryNetwork(topology, world, params, self.history, self.name)
+        if self.ends:
+            return Problem(env, params, params, test_periods=self.horizon, warm_up=0, ends=True)
         return Problem(env, params, params, test_periods=1000, warm_up=100)
 
     def more_params(self) -> dict[str, jax.Array]:

@@ -136,10 +136,10 @@ def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances:
 def counted_periods(problem: Problem) -> int:
     """Periods of a training episode that costs are counted for.
 
-    A replayed trace lasts for the training horizon and no longer; other worlds go on for as long as one
-    likes, here for long enough that the warm-up is a small part.
+    A replayed trace, and an episode that ends for good, last for the training horizon and no longer; other
+    worlds go on for as long as one likes, here for long enough that the warm-up is a small part.
     """
-    if not isinstance(problem.env.world.demand, Replay):
+    if not (problem.ends or isinstance(problem.env.world.demand, Replay)):
         return problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
     horizon = int(np.min(problem.train.max_steps_in_episode))
     if horizon <= problem.warm_up:

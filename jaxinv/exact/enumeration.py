@@ -187,7 +187,7 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
         share = after
         if settled:
             break
-    order, offered, cost = _decided(mdp, orders, states)
+    order, offered, cost = decided(mdp, orders, states)
     largest = mdp.grid.orders.points()[order] == np.array(mdp.grid.orders.high)
     whole = np.zeros(orders.size)
     whole[states] = share
@@ -200,7 +200,7 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
 def expected_costs(mdp: MDP, orders: np.ndarray, periods: int, start: int = 0) -> np.ndarray:
     """Expected cost of each of the first periods `[periods]` under a policy `[X, R]`, from the state numbered `start`."""
     states, chain, _ = _reached(mdp, orders, start)
-    cost = _decided(mdp, orders, states)[2]
+    cost = decided(mdp, orders, states)[2]
     share, costs = np.zeros(len(states)), np.zeros(periods)
     share[0] = 1.0
     for period in range(periods):
@@ -209,7 +209,7 @@ def expected_costs(mdp: MDP, orders: np.ndarray, periods: int, start: int = 0) -
     return costs
 
 
-def _decided(mdp: MDP, orders: np.ndarray, states: np.ndarray):
+def decided(mdp: MDP, orders: np.ndarray, states: np.ndarray):
     """Number of the order, stock on offer, and expected cost in each state `[V]`."""
     stock, pipeline = np.divmod(states, mdp.grid.pipeline.size)
     order = orders[stock, pipeline]
@@ -224,21 +224,13 @@ def _reached(mdp: MDP, orders: np.ndarray, start: int):
       Numbers of the states `[V]`, the start first; the chances `[V, V]` to come to a state (row) from one (column); and the
       probability `[V]` that what arrives next spills over the grid.
     """
-    pipelines = mdp.grid.pipeline.size
-    outcome, likely = mdp.kernel.outcome, mdp.kernel.mass > RARE
+    likely = mdp.kernel.mass > RARE
     place = np.full(orders.size, -1)
     ahead = np.array([start])
     place[ahead] = 0
     states, parts, known = [ahead], [], 1
     while len(ahead):
-        order, offered, _ = _decided(mdp, orders, ahead)
-        pipeline = ahead % pipelines
-        arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
-        row, column = np.nonzero(likely[offered])
-        left = column if outcome is None else outcome[offered[row], column]
-        after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
-        chance = mdp.kernel.mass[offered[row], column]
-        spilt = np.bincount(row, chance * mdp.spill[left, arrival[row]], len(ahead))
+        row, after, chance, spilt = follow(mdp, orders, ahead, likely)
         fresh = np.unique(after[place[after] < 0])
         place[fresh] = known + np.arange(len(fresh))
         parts.append((place[ahead[row]], place[after], chance, spilt))
@@ -249,6 +241,27 @@ def _reached(mdp: MDP, orders: np.ndarray, start: int):
     states = np.concatenate(states)
     chain = sparse.csr_matrix((chances, (rows, columns)), (len(states), len(states))).T.tocsr()
     return states, chain, spilt
+
+
+def follow(mdp: MDP, orders: np.ndarray, states: np.ndarray, likely: np.ndarray):
+    """What a policy `[X, R]` leads to in a period from some states `[V]`.
+
+    Args:
+      likely: `[X, Y or O]` which outcomes of the kernel are followed.
+
+    Returns:
+      Of each way on: the place in `states` it starts from, the state it leads to, and its chance; and the probability `[V]`
+      that what arrives spills over the grid.
+    """
+    pipelines, outcome = mdp.grid.pipeline.size, mdp.kernel.outcome
+    order, offered, _ = decided(mdp, orders, states)
+    pipeline = states % pipelines
+    arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
+    row, column = np.nonzero(likely[offered])
+    left = column if outcome is None else outcome[offered[row], column]
+    after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
+    chance = mdp.kernel.mass[offered[row], column]
+    return row, after, chance, np.bincount(row, chance * mdp.spill[left, arrival[row]], len(states))
 
 
 def _middle(grid: Grid) -> int:

@@ -10,14 +10,20 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import changes
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.exact.clark_scarf import solve_serial
 from jaxinv.exact.enumeration import MEMORY, Enumeration, enumerate_states
+from jaxinv.exact.finite_horizon import solve_season
 from jaxinv.exact.reorder_point import optimal_order_up_to, read_store
 from jaxinv.policies.policy import Policy
 from jaxinv.policies.rules import Rule, make_rule
+
+
+BACKWARD = "backward induction"
+"""What solves episodes that end."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,29 @@ def solve(
     found = enumerate_states(env, params, discount=discount, tolerance=tolerance, memory=memory, most=most)
     return Solution(
         found.cost, found.interval, "value iteration", found.policy, found.params, time.monotonic() - began, found
+    )
+
+
+def solve_problem(
+    problem: Problem, *, discount: float = 1.0, tolerance: float = 1e-7, memory: float = MEMORY, most: float = math.inf
+) -> Solution:
+    """The optimum of what policies of a problem with one instance are judged on: of its episodes where they end for good, by
+    backward induction, and else of the long run (`solve`).
+
+    Raises:
+      UserError: as `solve`; several instances; or a discount where episodes end.
+    """
+    env, params = problem.env, problem.test
+    if problem.instances:
+        raise UserError(f"optimal: these are {problem.instances} instances, each a problem of its own")
+    if not problem.ends:
+        return solve(env, params, discount=discount, tolerance=tolerance, memory=memory, most=most)
+    if discount != 1 or problem.warm_up or changes(params):
+        raise UserError("episodes that end are solved whole: without a discount, a warm-up or a change of the world")
+    began = time.monotonic()
+    found = solve_season(env, params, problem.test_periods, memory=memory, most=most)
+    return Solution(
+        found.cost, (found.cost, found.cost), BACKWARD, found.plan.policy, found.plan.params, time.monotonic() - began
     )
 
 
