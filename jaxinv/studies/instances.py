@@ -116,7 +116,7 @@ def _row(instance: Instance, claim: str, published: Published, measured: Measure
         verdict = "not reproducible"
     return row(
         f"{instance.name}: {claim}",
-        Estimate(measured.value, measured.value - spread, measured.value + spread),
+        Estimate(measured.value, measured.value - spread, measured.value + spread, "simulated periods"),
         holds=difference <= allowed,
         reference=published.value,
         verdict=verdict,

@@ -27,7 +27,7 @@ from jaxinv.exact import solve
 from jaxinv.instances import instances_of
 from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
 from jaxinv.keys import Role, key_of, keys_of, root
-from jaxinv.studies.rows import row
+from jaxinv.studies.rows import RESERVED_SEED, row
 
 SETTING = DiffSimConfig(
     updates=1600, envs=256, rollout=50, encoder="none", hidden=(64, 64), learning_rate=2e-3
@@ -113,7 +113,7 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
     for number in (1, 9) if size.quick else KAYNOV_PPO:
         problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
         learned = learn(problem, size.of(SETTING), size.seeds)
-        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), root(0), size.tuning)
+        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), root(RESERVED_SEED), size.tuning)
         (rule,) = contestants_of({"echelon_base_stock": tuned})
         costs, rival = _costs(problem, learned), _costs(problem, [rule])
         total = mean_of(costs).times(problem.horizon)
@@ -174,21 +174,21 @@ def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem |
       judged: whose held-out series choose among the parameters of a training; None to keep the latest.
     """
     agent = stack_agents([DiffSim.create(problem, config)], seeds)
-    validation = None if judged is None else Validation.of(judged, key_of(root(0), Role.VALIDATION))
-    state = Trainer(agent, seeds, validation).train(keys_of(root(0), Role.TRAINING, seeds), config.updates)
+    validation = None if judged is None else Validation.of(judged, key_of(root(RESERVED_SEED), Role.VALIDATION))
+    state = Trainer(agent, seeds, validation).train(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), config.updates)
     return [Contestant(f"diffsim seed {seed}", agent.policy, select_run(state, seed).params) for seed in range(seeds)]
 
 
 def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequence[str], budget: int, method=None):
     """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies, each on the test weeks."""
     source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
-    clairvoyant = -unavoidable_cost(problem, root(0), PATHS)
+    clairvoyant = -unavoidable_cost(problem, root(RESERVED_SEED), PATHS)
     note = "sells all demand from no stock"
     over = ("seeds", *units_of(problem))
     yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant, ("series",)), note=note, source=source)
     best = None
     for rule in rules:
-        tuned = tune(problem, rule_for(problem, rule), root(0), budget, method)
+        tuned = tune(problem, rule_for(problem, rule), root(RESERVED_SEED), budget, method)
         profit = -_costs(problem, contestants_of({rule: tuned}))
         best = profit if best is None or profit.mean() > best.mean() else best
         yield row(f"{name}: profit of {rule}", mean_of(profit, over), note=_share(profit, clairvoyant, over), source=source)
@@ -205,4 +205,4 @@ def _share(profit, clairvoyant, over) -> str:
 
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
     """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
-    return np.stack([costs_of(problem, measure(problem, contestant, root(0), PATHS)) for contestant in contestants])
+    return np.stack([costs_of(problem, measure(problem, contestant, root(RESERVED_SEED), PATHS)) for contestant in contestants])

@@ -25,7 +25,7 @@ from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
 from jaxinv.keys import Role, key_of, keys_of, root
-from jaxinv.studies.rows import row
+from jaxinv.studies.rows import RESERVED_SEED, row
 
 SHORTAGES, LAWS, LEAD_TIMES = (4, 9, 19, 39), ("poisson", "geometric"), (1, 2, 3, 4)
 """The 32 instances of Zipkin (2008), table 3."""
@@ -101,7 +101,7 @@ def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
             cells = [Cell(law, shortage, lead_time) for shortage in shortages]
             for cell, policies in train(learner, form, cells, seeds):
                 gaps.append([100 * gap for gap in optimality_gaps(cell, policies)])
-                spread = Estimate(float(np.mean(gaps[-1])), min(gaps[-1]), max(gaps[-1]))
+                spread = _range(gaps[-1])
                 yield row(f"{learner}, form {form}, {cell}: gap, %", spread)
     target = TARGETS[learner] if form == "base" else Target(None, None)
     what = f"{learner}, form {form}, {len(gaps)} instances, {seeds} seed{'s' * (seeds > 1)}"
@@ -115,7 +115,7 @@ def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
         cell = Cell("poisson", 4, lead_time)
         ((_, policies),) = train("diffsim", "base", [cell], LONG_SEEDS)
         gaps = [100 * gap for gap in optimality_gaps(cell, policies)]
-        yield _at_most(f"diffsim, {cell}: gap, %", Estimate(float(np.mean(gaps)), min(gaps), max(gaps)), LONG_GAP)
+        yield _at_most(f"diffsim, {cell}: gap, %", _range(gaps), LONG_GAP)
     for lead_time, printed in {} if quick else BEST_KNOWN.items():
         cells = [Cell("poisson", shortage, lead_time) for shortage in printed]
         for cell, policies in train("diffsim", "base", cells, LONG_SEEDS):
@@ -123,6 +123,10 @@ def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
             best = printed[cell.shortage]
             source = "DynaPlex run logs: deep controlled learning"
             yield row(f"diffsim, {cell}: cost", cost, holds=cost.low <= best, reference=best, source=source)
+
+
+def _range(gaps: Sequence[float]) -> Estimate:
+    return Estimate(float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {len(gaps)} seeds")
 
 
 def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
@@ -134,10 +138,10 @@ def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterato
     config = replace(AGENTS[learner].Config.suited("lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
     agent = stack_agents([AGENTS[learner].create(problem, config) for problem in problems], seeds, own_worlds=True)
-    noise = key_of(root(0), Role.VALIDATION)
+    noise = key_of(root(RESERVED_SEED), Role.VALIDATION)
     validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
     trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)
-    state = trainer.train(jnp.tile(keys_of(root(0), Role.TRAINING, seeds), len(cells)), config.updates)
+    state = trainer.train(jnp.tile(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), len(cells)), config.updates)
     for number, cell in enumerate(cells):
         runs = range(number * seeds, (number + 1) * seeds)
         yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs]
@@ -160,7 +164,7 @@ def optimal_costs(cell: Cell) -> np.ndarray:
 def costs(cell: Cell, policy: Contestant) -> np.ndarray:
     """Of a policy, a period, on each path `[PATHS]` of the test noise."""
     problem = _problem(cell)
-    total = measure(problem, policy, root(0), PATHS)
+    total = measure(problem, policy, root(RESERVED_SEED), PATHS)
     return -total.reward / (problem.test_periods - problem.warm_up)
 
 

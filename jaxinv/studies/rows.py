@@ -7,6 +7,9 @@ from typing import Any
 
 from jaxinv.evaluation.statistics import Estimate
 
+RESERVED_SEED = 1001
+"""Of trainings and figures whose settings were chosen with other seeds, so that nothing is told of what it was chosen on."""
+
 VERDICTS = {None: "measured", True: "holds", False: "fails"}
 
 
