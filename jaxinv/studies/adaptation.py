@@ -197,7 +197,8 @@ def _diary_rows(name: str, diary: Diary) -> Iterator[dict[str, Any]]:
         heard = {kind: own[np.isfinite(own)] for kind, own in zip(KINDS, waited.T)}
         by = [f"{kind} in {', '.join(f'{days:.0f}' for days in own)}" for kind, own in heard.items() if len(own)]
         first = np.min(np.where(np.isnan(waited), np.inf, waited), 1)
-        ours = Estimate(float(np.median(first)), float(first.min()), float(first.max()), f"the first and the last of {len(first)}")
+        range_of = f"the first and the last of {len(first)}"
+        ours = Estimate(float(np.median(first)), float(first.min()), float(first.max()), range_of)
         yield row(f"{name}: days to the alarm, median (all)", ours, holds=np.isfinite(first).all(), note="; ".join(by) or "no alarm came")
     bounds = diary.bound[np.isfinite(diary.bound)]
     note = (

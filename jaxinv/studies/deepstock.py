@@ -310,4 +310,5 @@ def _in_percent(claim: str, value: float, resampled: np.ndarray, *, below: bool 
 
 
 def _estimate(value: float, resampled: np.ndarray) -> Estimate:
-    return Estimate(float(value), *(float(end) for end in np.quantile(resampled, (0.025, 0.975))), "resampled seeds, trials and paths")
+    low, high = (float(end) for end in np.quantile(resampled, (0.025, 0.975)))
+    return Estimate(float(value), low, high, "resampled seeds, trials and paths")

@@ -194,8 +194,10 @@ def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequ
         yield row(f"{name}: profit of {rule}", mean_of(profit, over), note=_share(profit, clairvoyant, over), source=source)
     profit = -_costs(problem, learned)
     more = relative_difference(profit, best[0], over)
-    note = f"{_share(profit, clairvoyant, over)}; {100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
-    yield row(f"{name}: profit of diffsim, above the best rule", mean_of(profit, over), holds=more.low > 0, note=note, source=source)
+    change = f"{100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
+    note = f"{_share(profit, clairvoyant, over)}; {change}"
+    claim = f"{name}: profit of diffsim, above the best rule"
+    yield row(claim, mean_of(profit, over), holds=more.low > 0, note=note, source=source)
 
 
 def _share(profit, clairvoyant, over) -> str:
