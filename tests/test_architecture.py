@@ -23,7 +23,7 @@ COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "abl
 BESIDE_COMMANDS = {"experiment", "evidence"}
 """What several commands share; theirs alone."""
 FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside"}
-FOR_THE_OUTSIDE = {"runs", "cli"}
+FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports on a run."""
 THE_LOOP = "agents/loop.py"
 
