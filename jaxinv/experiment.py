@@ -1,6 +1,7 @@
 """An experiment as the commands see it: one typed configuration, the problem and agent it makes, and its saved runs."""
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -236,13 +237,19 @@ def _check(config: Any) -> None:
 
 def _of_instance(config: Any, key: str) -> bool:
     """Whether a swept key is an option of the instance that one text can give."""
-    value = getattr(config.instance, key, None)
-    return isinstance(value, (int, float, str)) and not isinstance(value, bool)
+    return _kind(config, key) in (int, float, str)
+
+
+def _kind(config: Any, key: str) -> Any:
+    """The type of an option of the instance, of its value where it may also be null; None where there is no such option."""
+    kind = typing.get_type_hints(type(config.instance)).get(key)
+    given = [other for other in typing.get_args(kind) if other is not type(None)]
+    return given[0] if len(given) == 1 and type(None) in typing.get_args(kind) else kind
 
 
 def _typed(config: Any, key: str, value: str) -> Any:
     """A swept value as its key's own type."""
-    kind = type(getattr(config.instance, key)) if _of_instance(config, key) else float
+    kind = _kind(config, key) if _of_instance(config, key) else float
     try:
         return kind(value)
     except ValueError:

@@ -2,6 +2,7 @@
 
     runs/<name>/
       config.yaml       the resolved configuration
+      dropped.csv       series of the data that were left out, and why
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training
       summary.json      what the command printed at its end
@@ -293,6 +294,10 @@ class Run:
             _write_whole(self.metrics_path, "\n".join([*header, *kept]) + "\n")
         else:
             self.metrics_path.unlink()
+
+    def write_rows(self, name: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+        """Writes a table beside the configuration, whole or not at all, such as the series that were left out."""
+        _write_whole(self.path / name, "".join(_csv_line(line) for line in (columns, *rows)))
 
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""

@@ -471,7 +471,7 @@ def test_a_directory_and_too_short_data_are_told(capsys, tmp_path):
     assert "folder" in mistake(capsys, train, "--env", "retail", "data=folder")
     (tmp_path / "sales.csv").write_text(table_of())
     said = mistake(capsys, train, "--env", "retail", "data=sales.csv", "frequency=day", "history=60", "horizon=40")
-    assert "fewer than history=60 and horizon=40" in said
+    assert "fewer than the 101 that history=60 and horizon=40 take" in said
 
 
 @pytest.mark.parametrize(

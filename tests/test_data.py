@@ -670,41 +670,6 @@ def test_the_future_never_reaches_the_past(seed, cut):
     np.testing.assert_array_equal(whole.covariates["price"][:, :length], part.covariates["price"])
 
 
-def test_selection_and_scale_see_the_training_window_only():
-    panel = Panel.from_table(toy(skus=[f"s{i}" for i in range(20)]))
-    split = panel.split_by_time(train=0.6)
-    changed = Panel.from_table(toy(skus=[f"s{i}" for i in range(20)]))
-    changed.sales[:, split.test] = np.where(np.arange(40)[:, None] % 2, 1e6, 0)
-    for window in (split.train, (0, 36)):
-        np.testing.assert_array_equal(panel.scale(window), changed.scale(window))
-        kept, other = (
-            p.select(min_active=0.97, window=window, max_series=7, seed=3) for p in (panel, changed)
-        )
-        pd.testing.assert_frame_equal(kept.series, other.series)
-    assert len(kept.series) <= 7 and len(kept.sales) == len(kept.series) == len(kept.covariates["price"])
-    assert ((kept.sales[:, :36] > 0).mean(axis=1) >= 0.97).all()
-    np.testing.assert_allclose(panel.scale(split.train), panel.sales[:, :36].mean(axis=1), rtol=1e-6)
-
-
-def test_scale_of_a_series_without_sales_is_positive():
-    panel = Panel.from_table(toy().assign(sales=0.0))
-    scale = panel.scale((0, 10))
-    assert scale.dtype == np.float32 and (scale > 0).all()
-
-
-def test_impossible_selections():
-    panel = Panel.from_table(toy())
-    with pytest.raises(UserError, match="no series sold in 100%"):
-        panel.select(min_active=1.0, window=(0, 60))
-    with pytest.raises(UserError, match="share of periods"):
-        panel.select(min_active=1.5, window=(0, 60))
-    with pytest.raises(UserError, match="max_series"):
-        panel.select(window=(0, 60), max_series=0)
-    for window in [(5, 5), (0, 61), (70, 80)]:
-        with pytest.raises(UserError, match="window"):
-            panel.scale(window)
-
-
 def test_time_splits():
     panel = Panel.from_table(toy(days=100))
     split = panel.split_by_time(train=0.7, validation=0.1)

@@ -1,7 +1,6 @@
 """A panel: many sales series on one regular grid of periods, ready to be replayed, split and scaled.
 
-Everything that is learned from a panel (which series are kept, their scale) is computed in a window that the
-caller names, so that no number of the test periods reaches training.
+What is learned from a panel (which series are kept, their scale) is the matter of `jaxinv.data.preparation`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,9 +16,7 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.keys import Role, generator
 
 LASTING = ("price", "lead_time")  # what holds until it is changed, whether something is sold or not
-SCALE_FLOOR = 1e-2  # units a period; keeps a series that never sold in training from being scaled to infinity
 
-Window = slice | tuple[int, int]  # periods [start, stop)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,37 +138,6 @@ class Panel:
     def periods_per_year(self) -> float:
         return Frequency.parse(self.frequency).per_year
 
-    def select(
-        self, *, min_active: float = 0.0, window: Window, max_series: int | None = None, seed: int = 0
-    ) -> "Panel":
-        """The series that sold in enough periods of the window, at most `max_series` of them drawn by `seed`.
-
-        Args:
-          min_active: least share of the window's periods with sales > 0, from 0 to 1.
-          window: the training periods; nothing outside it is looked at.
-          max_series: how many to keep, or None for all; drawn without regard to their sales, in the panel's
-            order.
-          seed: of that draw.
-
-        Raises:
-          UserError: for a share outside [0, 1], an impossible window, or when no series is left.
-        """
-        if not 0 <= min_active <= 1:
-            raise UserError(f"min_active is a share of periods from 0 to 1, not {min_active}")
-        if max_series is not None and max_series < 1:
-            raise UserError(f"max_series is at least 1, not {max_series}")
-        active = (self.sales[:, self._window(window)] > 0).mean(axis=1)
-        rows = np.flatnonzero(active >= min_active)
-        if not len(rows):
-            raise UserError(
-                f"no series sold in {min_active:.0%} of the training periods; the most active of "
-                f"{len(active)} sold in "
-                f"{active.max():.0%}; lower min_active"
-            )
-        if max_series is not None and len(rows) > max_series:
-            rows = np.sort(generator(Role.SERIES, seed).choice(rows, max_series, replace=False))
-        return self._rows(rows)
-
     def split_by_time(self, train: float | int = 0.7, validation: float | int = 0.0) -> "TimeSplit":
         """Training periods first, then validation, then test: all that is left.
 
@@ -217,11 +183,7 @@ class Panel:
         count = min(max(round(fraction * len(skus)), 1), len(skus) - 1)
         chosen = generator(Role.SERIES, seed).permutation(skus)[:count]
         first = self.series["sku"].isin(chosen).to_numpy()
-        return self._rows(np.flatnonzero(first)), self._rows(np.flatnonzero(~first))
-
-    def scale(self, window: Window) -> np.ndarray:
-        """Mean sales a period in the (training) window, at least `SCALE_FLOOR`, float32 [S]."""
-        return np.maximum(self.sales[:, self._window(window)].mean(axis=1), SCALE_FLOOR).astype(np.float32)
+        return self.rows(np.flatnonzero(first)), self.rows(np.flatnonzero(~first))
 
     def check_sold(self, split: "TimeSplit") -> None:
         """Refuses a split whose training or scored test has no sale at all: nothing could be learned, or told.
@@ -237,17 +199,8 @@ class Panel:
                     "delete the rows after the last sale"
                 )
 
-    def _window(self, window: Window) -> slice:
-        if not isinstance(window, slice):
-            window = slice(*window)
-        start, stop, step = window.indices(len(self.dates))
-        if step != 1 or stop <= start or (window.stop is not None and window.stop > len(self.dates)):
-            raise UserError(
-                f"window {(window.start, window.stop)} holds no run of periods within 0 to {len(self.dates)}"
-            )
-        return slice(start, stop)
-
-    def _rows(self, rows: np.ndarray) -> "Panel":
+    def rows(self, rows: np.ndarray) -> "Panel":
+        """The series at these numbers."""
         return replace(
             self,
             sales=self.sales[rows],

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
+from jaxinv.data.preparation import names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay, TraceParams
@@ -30,6 +31,8 @@ LEAD_TIME_LAWS = {
 }
 """Coefficient of variation of each lead-time law."""
 
+DEFAULT_LEAD_TIME = 3
+
 LEAST_HELD_OUT, MOST_HELD_OUT = 10, 512
 """Series of a validation."""
 
@@ -38,7 +41,8 @@ LEAST_HELD_OUT, MOST_HELD_OUT = 10, 512
 class Retail(Preset):
     """A store that replenishes each series of a sales table from a supplier; lost sales.
 
-    Sales are read as demand: what a shop out of stock could not sell is not in them. By default costs are per unit of a
+    Sales are demand from the first on, but where a column `stock` says that there was none: there demand is estimated
+    (`jaxinv.data.censoring`). By default costs are per unit of a
     series' own mean sales in training, so that every series weighs the same: holding its mean demand for a period costs
     `holding_cost`. The policy is trained on the periods before the split and judged on those after it. The options of
     `FAVORITA` make it the one store with profits of Alvo et al. (2306.11246).
@@ -50,16 +54,21 @@ class Retail(Preset):
       known_ahead: covariates known before their period begins although they move with its sales (see `jaxinv.data.validate`).
       frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
         file are summed. What is counted in periods is counted in these.
-      lead_time: periods; `lead_time_spread` adds 0 .. spread periods, another number for each series.
+      lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where the column's change within a
+        series, each of its orders takes one of them at random, as often as they stand in training. `lead_time_spread` adds 0 .. spread periods, another number for each series.
       lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
         fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
       holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
-      price: what a sale earns, the ends of a uniform law that each series' is drawn from; a sale that is lost then costs
-        nothing beside that. Empty: nothing is earned.
-      relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods.
+      profit: whether a sale earns the price of its series; one that is lost then costs nothing beside that.
+      price: the ends of a uniform law that each series' price is drawn from, which makes it a matter of `profit`; empty for the
+        mean in training of the file's column `price`.
+      relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods, and costs
+        are multiplied by the file's prices where it has them and nothing is earned.
       train: share of the periods that train; "published" splits come with `published_split`.
       published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up, of a file that has them.
-      min_active: share of training periods in which a series must have sold.
+      min_active: share of its training periods, from its first sale on, in which a series must have sold.
+      life_cycles: whether a series begins with its first sale (or stock) and may be discontinued, see `jaxinv.data.preparation`;
+        otherwise all are taken to be sold throughout, as benchmarks in print do.
       max_series: most series to keep; 0 for all.
       validation: share of the series that learners are not shown, to choose the best of their policies on (at most
         `MOST_HELD_OUT`; none where that leaves fewer than `LEAST_HELD_OUT`, which tell nothing apart).
@@ -71,16 +80,18 @@ class Retail(Preset):
     columns: dict[str, str] = field(default_factory=dict)
     known_ahead: tuple[str, ...] = ()
     frequency: str = "week"
-    lead_time: int = 3
+    lead_time: int | None = None
     lead_time_spread: int = 0
     lead_time_law: str = "fixed"
     holding_cost: float = 1.0
     shortage_cost: float = 4.0
+    profit: bool = False
     price: tuple[float, ...] = ()
     relative_costs: bool = True
     train: float = 0.7
     published_split: bool = False
     min_active: float = 0.5
+    life_cycles: bool = True
     max_series: int = 0
     instance_seed: int = 0
     validation: float = 0.2
@@ -90,14 +101,16 @@ class Retail(Preset):
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "lead_time", "lead_time_spread", "max_series", "level_spread", "price")
+        not_negative(self, "lead_time_spread", "max_series", "level_spread", "price")
+        if self.lead_time is not None:
+            not_negative(self, "lead_time")
         if self.price:
             check_range("price", self.price)
         positive(self, "holding_cost", "shortage_cost")
         check_validation(self)
         if self.lead_time_law not in LEAD_TIME_LAWS:
             raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
-        if self.lead_time_law != "fixed" and (self.lead_time_spread or not self.lead_time):
+        if self.lead_time_law != "fixed" and (self.lead_time_spread or self.lead_time == 0):
             raise UserError("a random lead_time_law needs lead_time of at least 1 and lead_time_spread=0")
 
     def build(self) -> Problem:
@@ -105,32 +118,31 @@ class Retail(Preset):
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
         panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+        check_lengths(self, panel, split, split.warm_up)
         panel.check_sold(split)
-        longest = self.lead_time + self.lead_time_spread
-        law = None
-        if self.lead_time_law != "fixed":
-            longest = math.ceil(2.5 * self.lead_time)
-            mass = lognormal_mass(self.lead_time, LEAD_TIME_LAWS[self.lead_time_law], longest)
-            law = fixed_regime(np.cumsum(mass)[:-1, None])
-        warm_up = max(split.warm_up, longest + 4)
-        check_lengths(self, panel, split, warm_up)
-        panel = panel.select(
-            min_active=self.min_active, window=split.train, max_series=self.max_series or None, seed=self.instance_seed
-        )
-        scale = panel.scale(split.train).astype(np.float64)
+        prepared = prepare(
+            panel, split, horizon=self.horizon, min_active=self.min_active, max_series=self.max_series or None,
+            seed=self.instance_seed, life_cycles=self.life_cycles,
+        )  # fmt: skip
+        panel, scale = prepared.panel, prepared.scale
         series = len(scale)
         draw = instance_generator(self.instance_seed)
-        lead = self.lead_time + draw.integers(0, self.lead_time_spread + 1, series)
+        lead, law, longest, told = self._lead_times(panel, split.train, draw)
+        warm_up = max(split.warm_up, longest + 4)
+        check_lengths(self, panel, split, warm_up)
         held_out = set_aside(draw, series, self.validation)
+        price, profit, priced = self._prices(panel, split.train, draw)
         unit = scale if self.relative_costs else np.ones(series)
+        worth = price / unit if price is not None and not profit and not self.relative_costs else 1 / unit
         mechanisms = {"packs"} if self.integer_orders else set()
-        mechanisms |= {"revenue"} if self.price else set()
+        mechanisms |= {"revenue"} if profit else set()
+        quoted = bool(self.lead_time_spread or lead.min() < lead.max())
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER,),
             destinations=(0,),
             demand_nodes=(0,),
-            lead_times=None if law or self.lead_time_spread else (self.lead_time,),
+            lead_times=None if law or quoted else (longest,),
             max_lead_time=longest,
             mechanisms=frozenset(mechanisms),
             node_names=("store",),
@@ -146,9 +158,9 @@ class Retail(Preset):
         cover = scale * (lead + 1)
         train = InstanceParams(
             max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
-            holding=stacked(self.holding_cost / unit),
-            shortage=stacked((0.0 if self.price else self.shortage_cost) / unit),
-            price=stacked(draw.uniform(*self.price, series) / unit) if self.price else None,
+            holding=stacked(self.holding_cost * worth),
+            shortage=stacked((0.0 if profit else self.shortage_cost) * worth),
+            price=stacked(price / unit) if profit else None,
             weights=jnp.tile(weight_vector(self.weights, topology), (series, 1)),
             scale=stacked(scale),
             initial_low=stacked(0.3 * cover),
@@ -157,18 +169,20 @@ class Retail(Preset):
             lead_time=jnp.asarray(lead[:, None], jnp.float32),
             max_order=stacked(4 * cover),
             pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
-            lead_time_law=jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (series, *leaf.shape)), law),
+            lead_time_law=law,
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon - 1, self.level_spread),
+            demand=trace(split.train.stop, first_periods(prepared.begins, self.history), split.train.stop - self.history - self.horizon - 1, self.level_spread),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
+        stock = cover if panel.stock is None else panel.stock[:, scored.start - warm_up]
+        stock = np.where(np.isnan(stock), cover, stock)
         test = train.replace(
-            initial_low=stacked(cover),
-            initial_high=stacked(cover),
+            initial_low=stacked(stock),
+            initial_high=stacked(stock),
             demand=trace(scored.stop, start, start, 0.0),
         )
-        lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if self.lead_time_spread else None
+        lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
         world = World(Replay(known_covariates=covariates.shape[-1]), lead_times)
         first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one series
         return Problem(
@@ -180,10 +194,64 @@ class Retail(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=panel.notes,
-            labels=tuple(" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)),
+            notes=(*panel.notes, *prepared.notes, *told, *priced),
+            labels=tuple(names_of(panel)),
             held_out=held_out,
+            dropped=prepared.dropped,
         )
+
+    def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):
+        """Mean lead time of each series `[S]`, their law `[S, ...]` or None, the longest, and notes on where they come from."""
+        series, column = len(panel.sales), panel.quoted.get("lead_time")
+        variation, notes = LEAD_TIME_LAWS[self.lead_time_law], []
+        if self.lead_time is not None or column is None:
+            lead = DEFAULT_LEAD_TIME if self.lead_time is None else self.lead_time
+            lead = lead + draw.integers(0, self.lead_time_spread + 1, series)
+            longest = int(lead.max()) if not self.lead_time_spread else int(lead.min()) + self.lead_time_spread
+            if column is not None:
+                notes.append(f"lead_time={self.lead_time} was given: the column lead_time is not used; lead_time=null takes it")
+            observed = lead[:, None]
+        else:
+            if self.lead_time_spread:
+                raise UserError("lead_time_spread draws lead times, and the file has a column lead_time; give lead_time too, or neither")
+            observed = np.ceil(column[:, train])
+            missing = np.isnan(observed).all(1)
+            observed[missing] = DEFAULT_LEAD_TIME
+            if missing.any():
+                notes.append(f"{missing.sum()} series have no lead_time in training: {DEFAULT_LEAD_TIME} is taken")
+            lead = np.nanmean(observed, 1)
+            longest = int(np.nanmax(observed))
+        if variation:
+            if lead.min() < 1:
+                raise UserError(f"lead_time_law={self.lead_time_law} needs lead times of at least 1; give lead_time=1 or more")
+            longest = math.ceil(2.5 * lead.max())
+            mass = np.stack([lognormal_mass(mean, variation, longest) for mean in np.unique(lead)])
+            mass = mass[np.unique(lead, return_inverse=True)[1]]
+        elif (np.nanmin(observed, 1) < np.nanmax(observed, 1)).any():
+            mass = np.stack([(observed == periods).sum(1) for periods in range(longest + 1)], 1)
+            mass = mass / mass.sum(1, keepdims=True)
+        else:
+            return lead, None, longest, notes
+        law = jax.vmap(fixed_regime)(np.cumsum(mass, 1)[:, :-1, None])
+        return lead, law, longest, notes
+
+    def _prices(self, panel: Panel, train: slice, draw: np.random.Generator):
+        """Price of each series `[S]` or None, whether a sale earns it, and notes on where it comes from."""
+        column = panel.quoted.get("price")
+        if self.price:
+            given = "price was given: the file's own prices are only a covariate; profit=true without it takes them"
+            return draw.uniform(*self.price, len(panel.sales)), True, [given] if column is not None else []
+        if column is None:
+            if self.profit:
+                raise UserError("profit=true needs a column price in the file, or price=LOW,HIGH to draw from")
+            return None, False, []
+        known = ~np.isnan(column[:, train])
+        price = np.where(known, column[:, train], 0).sum(1) / np.maximum(known.sum(1), 1)
+        priced = known.any(1)
+        if not priced.any():
+            raise UserError("no series has a price in training; fill the column price, or delete it")
+        price = np.where(priced, price, price[priced].mean())
+        return price, self.profit, [] if priced.all() else [f"{(~priced).sum()} series have no price in training: the mean of the others is taken"]
 
 
 FAVORITA = dict(
@@ -194,6 +262,7 @@ FAVORITA = dict(
     price=(6.3, 11.7),
     relative_costs=False,
     min_active=0.0,
+    life_cycles=False,
     integer_orders=False,
 )
 """Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times of 4 to 6 weeks and prices
@@ -230,18 +299,23 @@ def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int
     return tuple(draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0].tolist())
 
 
-def trace_until(demand, covariates, stop: int, first: int, last: int, spread: float) -> TraceParams:
+def first_periods(begins: np.ndarray, history: int) -> np.ndarray:
+    """The earliest periods that episodes may start at `[S]`, so that orders begin with demand; history may lie before it."""
+    return np.maximum(begins - history, 0)
+
+
+def trace_until(demand, covariates, stop: int, first, last: int, spread: float) -> TraceParams:
     """Sales up to period `stop`, of which an episode begins in `first` .. `last`.
 
     Args:
-      demand: `[series, T, D, K]`; covariates: `[series, T, C]`.
+      demand: `[series, T, D, K]`; covariates: `[series, T, C]`; first: one period for all, or `[series]`.
       spread: of levels, for augmentation.
     """
     series = len(demand)
     return TraceParams(
         demand=jnp.asarray(demand[:, :stop]),
         covariates=jnp.asarray(covariates[:, :stop]),
-        first=jnp.full(series, first, jnp.int32),
+        first=jnp.asarray(np.broadcast_to(first, series), jnp.int32),
         last=jnp.full(series, last, jnp.int32),
         level_spread=jnp.full(series, spread, jnp.float32),
     )
@@ -269,12 +343,26 @@ def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) 
 
 def known_covariates(panel: Panel, train: slice) -> np.ndarray:
     """What is known of each period before it begins, standardised by the training periods: `[series, T, C]`."""
-    calendar, _ = calendar_features(panel.dates, panel.frequency)
     series, periods = panel.sales.shape
-    columns = [np.broadcast_to(calendar[None], (series, periods, calendar.shape[-1]))]
-    for values in panel.covariates.values():
+    calendar = np.broadcast_to(calendar_columns(panel), (series, periods, calendar_columns(panel).shape[-1]))
+    columns = [values[..., None] for values in standardised(panel, train)]
+    return np.concatenate([calendar, *columns], -1).astype(np.float32)
+
+
+def calendar_columns(panel: Panel) -> np.ndarray:
+    """What the calendar tells of each period, `[T, C]`."""
+    return calendar_features(panel.dates, panel.frequency)[0]
+
+
+def standardised(panel: Panel, train: slice) -> list[np.ndarray]:
+    """Each covariate that changes in training, in standard deviations from its mean there: `[series, T]`.
+
+    The lead time is none of them: it is a number of the instance, which policies are told.
+    """
+    found = []
+    for values in (values for name, values in panel.covariates.items() if name != "lead_time"):
         seen = values[:, train]
         spread = seen.std()
         if spread > 0:
-            columns.append(np.clip((values - seen.mean()) / spread, -5, 5)[..., None])
-    return np.concatenate(columns, -1).astype(np.float32)
+            found.append(np.clip((values - seen.mean()) / spread, -5, 5))
+    return found

@@ -6,17 +6,29 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
-from jaxinv.data import FAVORITA_SPLIT, Panel
+from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit
+from jaxinv.data.preparation import SCALE_FLOOR, launches, prepare, told_estimates
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
-from jaxinv.envs.retail import check_lengths, check_range, check_validation, known_covariates, read_sales, set_aside, trace_until
+from jaxinv.envs.retail import (
+    calendar_columns,
+    check_lengths,
+    check_range,
+    check_validation,
+    first_periods,
+    read_sales,
+    set_aside,
+    standardised,
+    trace_until,
+)
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
-from jaxinv.keys import Role, generator, instance_generator
+from jaxinv.keys import instance_generator
 
 FAVORITA_LEAD_TIMES = (
     (6, 6, 6, 6, 6, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6, 6, 6, 6, 6, 5, 5),
@@ -24,6 +36,9 @@ FAVORITA_LEAD_TIMES = (
     (5, 5, 5, 5, 4, 6, 5, 5, 5, 5, 5, 6, 5, 6, 5, 5, 5, 5, 5, 4, 5),
 )
 """Weeks from each of three warehouses to each of 21 stores (Alvo et al. 2306.11246, the published settings)."""
+
+FAVORITA_PRICES = (6.3, 11.7)
+"""Ends of the law of prices (same source)."""
 
 FAVORITA_LINKS = (
     "111011111111110111111",
@@ -49,7 +64,10 @@ class RetailNetwork(Preset):
       lead_times: periods from each warehouse to each store.
       warehouse_lead_time: periods from the supplier to each warehouse.
       warehouse_holding_costs, purchase_costs: money per unit and period held, and per unit bought, of each warehouse.
-      store_holding_cost, price: ends of the laws that are drawn from, money per unit.
+      store_holding_cost, price: ends of the laws that are drawn from, money per unit; without a price given, it is the mean in
+        training of the file's column `price`, and drawn from `FAVORITA_PRICES` where there is none.
+      life_cycles: see `jaxinv.envs.retail.Retail`; episodes begin once the stores of an SKU sell it. What a store never sold is
+        no demand there.
     """
 
     data: str = ""
@@ -63,10 +81,11 @@ class RetailNetwork(Preset):
     warehouse_holding_costs: tuple[float, ...] = (0.3, 0.4, 0.2)
     purchase_costs: tuple[float, ...] = (0.5, 1.5, 0.7)
     store_holding_cost: tuple[float, ...] = (0.7, 1.3)
-    price: tuple[float, ...] = (6.3, 11.7)
+    price: tuple[float, ...] = ()
     train: float = 0.7
     published_split: bool = False
     max_series: int = 0
+    life_cycles: bool = True
     instance_seed: int = 0
     validation: float = 0.2
     level_spread: float = 0.3
@@ -80,7 +99,8 @@ class RetailNetwork(Preset):
         not_negative(self, "store_holding_cost", "price")
         positive(self, "horizon")
         check_validation(self)
-        check_range("price", self.price)
+        if self.price:
+            check_range("price", self.price)
         check_range("store_holding_cost", self.store_holding_cost)
         warehouses = len(self.links)
         for name in ("lead_times", "warehouse_holding_costs", "purchase_costs"):
@@ -101,16 +121,17 @@ class RetailNetwork(Preset):
         panel = Panel.from_table(read_sales(self), self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         panel.check_sold(split)
-        topology = self._topology()
+        stores = self._stores(panel)
+        topology = self._topology(stores)
         warm_up = max(split.warm_up, topology.max_lead_time + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
-        sales, labels, covariates = self._by_sku(panel, split.train)  # [S, stores, T], [S, T, C]
-        skus, stores, _ = sales.shape
+        grid = _Stores.of(panel, split, stores, self)
+        sales, skus = grid.demand, len(grid.demand)  # [S, stores, T]
         draw = instance_generator(self.instance_seed)
-        holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, stores)])
-        price = np.pad(draw.uniform(*self.price, (skus, stores)), ((0, 0), (len(self.links), 0)))
-        local = np.maximum(sales[..., split.train].mean(-1), 1e-2)
-        scale = np.pad(local, ((0, 0), (len(self.links), 0))) @ topology.echelon.T  # [S, N]
+        holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, len(stores))])
+        drawn = draw.uniform(*(self.price or FAVORITA_PRICES), sales.shape[:2])
+        price = np.pad(drawn if self.price or grid.price is None else grid.price, ((0, 0), (len(self.links), 0)))
+        scale = np.pad(grid.scale, ((0, 0), (len(self.links), 0))) @ topology.echelon.T  # [S, N]
         into = scale[:, list(topology.destinations)]
         lead = np.asarray(topology.lead_times, float)
         held_out = set_aside(draw, skus, self.validation)
@@ -121,7 +142,7 @@ class RetailNetwork(Preset):
             """Numbers of every SKU, the same for all or one row a SKU, as `[S, ..., 1]`."""
             return jnp.asarray(np.broadcast_to(values, (skus, *shape))[..., None], jnp.float32)
 
-        trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), covariates)
+        trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), grid.covariates)
         train = InstanceParams(
             max_steps_in_episode=jnp.full(skus, self.horizon, jnp.int32),
             holding=stacked(holding, topology.nodes),
@@ -137,16 +158,19 @@ class RetailNetwork(Preset):
             unit_cost=stacked(np.pad(self.purchase_costs, (0, topology.edges - len(self.links))), topology.edges),
             pack_size=jnp.ones((skus, topology.edges, 1)) if self.integer_orders else None,
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, 0, split.train.stop - self.history - self.horizon - 1, self.level_spread),
+            demand=trace(split.train.stop, first_periods(grid.begins, self.history), split.train.stop - self.history - self.horizon - 1, self.level_spread),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
+        at_stores = cover[:, len(self.links) :]
+        stock = at_stores if grid.stock is None else grid.stock[..., scored.start - warm_up]
+        stock = np.concatenate([cover[:, : len(self.links)], np.where(np.isnan(stock), at_stores, stock)], 1)
         test = train.replace(
-            initial_low=stacked(cover, topology.nodes),
-            initial_high=stacked(cover, topology.nodes),
+            initial_low=stacked(stock, topology.nodes),
+            initial_high=stacked(stock, topology.nodes),
             demand=trace(scored.stop, start, start, 0.0),
         )
-        world = World(Replay(locations=stores, known_covariates=covariates.shape[-1]))
+        world = World(Replay(locations=len(stores), known_covariates=grid.covariates.shape[-1]))
         first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one SKU
         return Problem(
             env=InventoryNetwork(topology, world, first, self.history, "retail_network"),
@@ -157,13 +181,39 @@ class RetailNetwork(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=panel.notes,
-            labels=labels,
+            notes=(*panel.notes, *grid.notes, *self._unused(panel)),
+            labels=grid.labels,
+            dropped=grid.dropped,
             held_out=held_out,
         )
 
-    def _topology(self) -> Topology:
-        warehouses, stores = len(self.links), len(self.links[0])
+    def _unused(self, panel: Panel) -> list[str]:
+        """What is told of columns that options take the place of."""
+        notes = []
+        if "lead_time" in panel.quoted:
+            notes.append("the column lead_time is not used: lead_times says what each way from a warehouse to a store takes")
+        if self.price and "price" in panel.quoted:
+            notes.append("price was given: the file's own prices are only a covariate; leave price out to take them")
+        return notes
+
+    def _stores(self, panel: Panel) -> list[str]:
+        """The names of the stores in the order of `links`: that of their lengths, then of the alphabet."""
+        if "location" not in panel.series:
+            raise UserError("retail_network needs a table with a column location: which store sold what")
+        stores = sorted(map(str, panel.series["location"].unique()), key=lambda name: (len(name), name))
+        if len(stores) != len(self.links[0]):
+            warehouses = len(self.links)
+            links = ",".join(["1" * len(stores)] * warehouses)
+            lead_times = ",".join([f"[{','.join('2' * len(stores))}]"] * warehouses)
+            raise UserError(
+                f"the table has {len(stores)} locations ({', '.join(stores[:5])}{' …' if len(stores) > 5 else ''}), and links name "
+                f"{len(self.links[0])} stores; give each warehouse a 0 or 1 and a lead time for each of them, such as "
+                f"links={links} 'lead_times=[{lead_times}]' (and warehouse_holding_costs and purchase_costs of each warehouse)"
+            )
+        return stores
+
+    def _topology(self, names: list[str]) -> Topology:
+        warehouses, stores = len(self.links), len(names)
         pairs = [(w, store) for w in range(warehouses) for store in range(stores) if self.links[w][store] == "1"]
         return Topology(
             nodes=warehouses + stores,
@@ -172,21 +222,92 @@ class RetailNetwork(Preset):
             demand_nodes=tuple(range(warehouses, warehouses + stores)),
             lead_times=(*(self.warehouse_lead_time,) * warehouses, *(self.lead_times[w][store] for w, store in pairs)),
             mechanisms=frozenset({"unit_cost", "revenue"} | ({"packs"} if self.integer_orders else set())),
-            node_names=(*(f"warehouse {w}" for w in range(warehouses)), *(f"store {store}" for store in range(stores))),
+            node_names=(*(f"warehouse {w}" for w in range(warehouses)), *names),
         )
 
-    def _by_sku(self, panel: Panel, train: slice) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
-        """Sales `[S, stores, T]` of the SKUs that every store has, their names, and covariates `[S, T, C]`."""
-        if "location" not in panel.series:
-            raise UserError("retail_network needs a table with a column location: which store sold what")
-        stores = sorted(panel.series["location"].unique(), key=lambda name: (len(str(name)), str(name)))
-        if len(stores) != len(self.links[0]):
-            raise UserError(f"the table has {len(stores)} locations and links name {len(self.links[0])}; give one 0 or 1 each")
-        rows = panel.series.reset_index().pivot(index="sku", columns="location", values="index")[stores].dropna().astype(int)
-        if rows.empty:
-            raise UserError("no SKU is sold in every location of the table")
-        if self.max_series and len(rows) > self.max_series:
-            chosen = generator(Role.SERIES, self.instance_seed).choice(len(rows), self.max_series, replace=False)
-            rows = rows.iloc[np.sort(chosen)]
-        covariates = known_covariates(panel, train)[rows.iloc[:, 0].to_numpy()]
-        return panel.sales[rows.to_numpy()].astype(np.float64), tuple(map(str, rows.index)), covariates
+
+@dataclass(frozen=True, eq=False)
+class _Stores:
+    """What a file says of each SKU in each store; an SKU that a store never had has no demand there.
+
+    Attributes:
+      demand: `[S, stores, T]`; scale: mean demand a period in training once a store sells an SKU, `[S, stores]`.
+      begins: the period from which on all stores of an SKU sell it, or all but those that begin too late to learn from, `[S]`.
+      covariates: `[S, T, C]`, a column for each store where stores differ.
+      price: `[S, stores]` or None; stock: `[S, stores, T]`, NaN where unknown, or None.
+    """
+
+    demand: np.ndarray
+    scale: np.ndarray
+    begins: np.ndarray
+    covariates: np.ndarray
+    price: np.ndarray | None
+    stock: np.ndarray | None
+    labels: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, panel: Panel, split: TimeSplit, stores: list[str], options: RetailNetwork) -> "_Stores":
+        skus, row = np.unique(panel.series["sku"].to_numpy(str), return_inverse=True)
+        place = row, np.searchsorted(np.sort(stores), panel.series["location"].to_numpy(str))
+        place = place[0], np.argsort(stores)[place[1]]
+
+        def spread(values, fill=0.0):
+            """Values of each series `[series, ...]` by SKU and store."""
+            found = np.full((len(skus), len(stores), *values.shape[1:]), fill, values.dtype)
+            found[place] = values
+            return found
+
+        stop, periods = split.train.stop, panel.sales.shape[1]
+        launched = launches(panel) if options.life_cycles else np.zeros(len(panel.sales), int)
+        demand, notes = panel.sales, []
+        if panel.parts is not None:
+            demand, estimated, _ = panel.parts.demand(launched, stop, options.instance_seed)
+            notes = told_estimates(estimated, stop, panel.frequency)
+        demand, launched = spread(demand).astype(np.float64), spread(launched, periods)
+        prepared = prepare(
+            Panel(demand.sum(1).astype(np.float32), panel.dates, pd.DataFrame({"sku": skus}), frequency=panel.frequency), split,
+            horizon=options.horizon, max_series=options.max_series or None, seed=options.instance_seed,
+            life_cycles=options.life_cycles,
+        )  # fmt: skip
+        kept = np.searchsorted(skus, prepared.panel.series["sku"].to_numpy(str))
+        demand, launched = demand[kept], launched[kept]
+        alive = np.arange(stop) >= launched[..., None]
+        scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
+        soon = np.where(launched < stop - options.horizon, launched, 0)
+        covariates = [np.broadcast_to(calendar_columns(panel)[None], (len(kept), periods, calendar_columns(panel).shape[-1]))]
+        covariates += [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, split.train)]
+        return cls(
+            demand=demand,
+            scale=np.maximum(scale, SCALE_FLOOR),
+            begins=soon.max(1),
+            covariates=np.concatenate(covariates, -1).astype(np.float32),
+            price=None if "price" not in panel.quoted else _prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
+            stock=None if panel.stock is None else spread(panel.stock, np.nan)[kept],
+            labels=tuple(map(str, skus[kept])),
+            dropped=prepared.dropped,
+            notes=(*prepared.notes, *notes),
+        )
+
+
+def _columns(values: np.ndarray) -> np.ndarray:
+    """A covariate `[S, stores, T]`, NaN where a store lacks an SKU, as one column where stores agree and else one a store."""
+    low, high = np.nanmin(values, 1), np.nanmax(values, 1)
+    if (low == high).all():
+        return low[..., None]
+    return np.nan_to_num(np.moveaxis(values, 1, 2))
+
+
+def _prices(values: np.ndarray) -> np.ndarray:
+    """Mean known price `[S, stores]` of `[S, stores, T]`; of its other stores, or of all SKUs, where none is known."""
+    known = ~np.isnan(values)
+    if not known.any():
+        raise UserError("no series has a price in training; fill the column price, or delete it")
+
+    def mean(axis):
+        count = known.sum(axis, keepdims=True)
+        return np.where(count > 0, np.where(known, values, 0).sum(axis, keepdims=True) / np.maximum(count, 1), np.nan)
+
+    own, shared, general = mean(2), mean((1, 2)), mean(None)
+    return np.where(np.isnan(own), np.where(np.isnan(shared), general, shared), own)[..., 0]

@@ -137,7 +137,7 @@ def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
 
 
 def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
-    problem = preset("retail_network")(data=file, published_split=True).build()
+    problem = preset("retail_network")(data=file, published_split=True, life_cycles=False).build()
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
     learned = learn(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
