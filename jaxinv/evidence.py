@@ -17,7 +17,11 @@ from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
+<<<<<<< HEAD
 from jaxinv.policies.rules import RULES, applicable_rules
+=======
+from jaxinv.policies.rules import RULES, default_rules
+>>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
 
 LEAST_PERIODS = 4_000_000
 """Rules are tuned on as many simulated periods where a training was shorter, unless the user says how many."""
@@ -163,7 +167,7 @@ def rules_of(problem: Problem, config: Any) -> list[str]:
     for name in config.rules:
         if name not in known:
             raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
-    return list(config.rules) or known
+    return list(config.rules) or default_rules(problem)
 
 
 HOPELESS = 2.0

@@ -21,6 +21,7 @@ class Role(Enum):
     VALIDATION = "the worlds that a training chooses its policy on"
     EVIDENCE = "the held-out worlds that policies are judged on; by group of paths"
     TUNING = "the worlds and the search of a rule's numbers; by group of instances"
+    FORECAST = "the worlds that a forecast is fitted to and judged on"
     SERVICE = "the worlds on which a wanted service level is sought"
     CHOICE = "figures that settings are chosen on, which are no evidence"
     STUDY = "worlds and draws of a study's own"

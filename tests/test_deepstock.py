@@ -27,7 +27,7 @@ def linear_cost(preset, level, slope):
     """Test costs of the base-stock level + slope * feature, in units."""
     problem = preset.build()
     unit = 3 * float(problem.train.scale[0, 0, 0])
-    params = {"level": jnp.full((1, 1), level / unit), "slope": jnp.full((1, 1), slope * UNITS[preset.setting] / unit)}
+    params = {"level": jnp.full((1, 1), level / unit), "slope": jnp.full((1, 1, 1), slope * UNITS[preset.setting] / unit)}
     return costs_on_test(problem, Contestant("linear", FeatureBaseStock(problem.env.topology), params))
 
 

@@ -10,11 +10,13 @@ import pytest
 import jaxinv
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
-from jaxinv.envs.presets import LostSales, Serial
+from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.tuning import tune_many
+from jaxinv.policies.following import Follows
+from jaxinv.policies.past import past_of
 from jaxinv.policies.policy import fill_to
 from jaxinv.policies.rules import RULES, BaseStock, Rule, applicable_rules, make_rule, rule_for
 
@@ -213,6 +215,8 @@ def test_a_rule_that_does_not_exist_is_named_with_the_nearest():
 def test_every_rule_is_a_pure_function_of_its_shapes(name):
     net = TWO_SUPPLIERS
     rule = make_rule(name, net, history=6, season=3)
+    if isinstance(rule, Follows):
+        rule = rule.fitted_on(past_of(DualSourcing(demand="uniform", history=6).build()))
     assert set(rule.shapes()) == set(rule.ranges)
     low, high = ({key: jnp.full(shape, rule.ranges[key][end]) for key, shape in rule.shapes().items()} for end in (0, 1))
     observation = seen(net, [5], [[0, 0, 0], [1, 2, 3]], backorder=[1], signals=jnp.ones((6, 1)), scale=3.0)

@@ -3,38 +3,57 @@
 import math
 from dataclasses import dataclass
 
-from jaxinv.errors import UserError
-from jaxinv.policies.policy import fill_to
-from jaxinv.policies.rules import EchelonBaseStock
+from jaxinv.envs import views
+from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.rule import Rule
 
 
 @dataclass(frozen=True)
-class FeatureBaseStock(EchelonBaseStock):
-    """Order up to level + slope * x, where x is the one covariate of the coming period: two numbers for a single store.
+class FeatureBaseStock(Rule):
+    """Order the echelon up to level + sum_c slope_c x_c, where x are the covariates of the coming period.
 
-    Both are multiples of the typical demand over the coverage of an order (`Rule`).
+    All numbers are multiples of the typical demand over the coverage of an order (`Rule`).
 
     Attributes:
-      covariates: how many covariates the demand process has; it must be one.
+      covariates: C, how many covariates the demand process has.
     """
 
     covariates: int = 1
 
     name = "feature_base_stock"
+<<<<<<< HEAD
     ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}
     levels = frozenset({"level", "slope"})
     bounds = dict.fromkeys(ranges, (-math.inf, math.inf))
+=======
+    ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}  # a slope for each covariate `[E, K, C]`
+>>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
 
-    def __post_init__(self):
-        if self.covariates != 1:
-            raise UserError(
-                f"feature_base_stock follows one covariate and this demand has {self.covariates}; deepstock has one"
-            )
+    @classmethod
+    def applies(cls, problem):
+        """Its numbers are too many to search where many edges each have their own."""
+        topology = problem.env.topology
+        return problem.env.world.demand.covariates > 0 and topology.edges * topology.products == 1
 
+    def shapes(self):
+        shapes = super().shapes()
+        return shapes | {"slope": (*shapes["slope"], self.covariates)}
+
+<<<<<<< HEAD
+=======
+    def natural(self, params, facts):
+        unit = self.level_unit(facts)
+        return {"level": params["level"] * unit, "slope": params["slope"] * unit[..., None]}
+
+    def coverage(self, facts):
+        return echelon_coverage(self.topology, facts)
+
+>>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
     def encode(self, params, signals, facts):
-        """The covariate of each period `[T]`."""
-        return signals[:, -1]
+        """The covariates of each period `[T, C]`."""
+        return signals[:, signals.shape[1] - self.covariates :]
 
     def act(self, params, observation, context):
-        target = (params["level"] + params["slope"] * context) * self.level_unit(observation.instance)
-        return fill_to(self.topology, observation, target, self.position(observation))
+        level = params["level"] + (params["slope"] * context).sum(-1)
+        target = level * self.level_unit(observation.instance)
+        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))

@@ -6,16 +6,23 @@ a quantity a multiple of the typical demand of one review period. So one level c
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 
-from jaxinv.envs.environment import Facts
+from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.policies.policy import Policy, coverage
 
 Range = tuple[float, float]
+
+
+class Units(NamedTuple):
+    """What the numbers of a rule are multiples of, `[E, K]` each."""
+
+    level: jax.Array  # demand over the coverage of an order on each edge
+    quantity: jax.Array  # demand of one review period at the end of each edge
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,9 @@ class Rule(Policy):
     quantities: ClassVar[frozenset[str]] = frozenset({"cap", "lot", "quantity"})
     jumps: ClassVar[bool] = False
 
+    def __post_init__(self):
+        """Refuses a network that the rule is not for."""
+
     @classmethod
     def applies(cls, problem: Problem) -> bool:
         """Whether the rule makes sense for a problem and no other rule behaves the same there."""
@@ -56,6 +66,15 @@ class Rule(Policy):
         """Shape of each parameter."""
         full = (self.topology.edges, self.topology.products)
         return {name: () if name in self.scalars else full for name in self.ranges}
+
+    def fitted_to(self, problem: Problem) -> "Rule":
+        """The rule with what it takes from training demand at once, before its numbers are tuned; most take nothing."""
+        return self
+
+    def units(self, params: dict[str, Any], observation: Observation, context: Any) -> Units:
+        """What levels and quantities are multiples of in this period: typical demand, or a forecast of it."""
+        facts = observation.instance
+        return Units(self.level_unit(facts), quantity_unit(self.topology, facts))
 
     def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
         """Parameters in product units."""

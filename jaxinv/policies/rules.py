@@ -1,12 +1,13 @@
-"""The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
+"""The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`), and all rules by name.
+
+`base_stock_seasonal` is base-stock that follows the forecast of that name (`jaxinv.policies.following`), and so on.
+"""
 
 import math
 from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax import struct
 from jax.scipy.special import ndtri
 
 from jaxinv.envs import views
@@ -14,9 +15,18 @@ from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.policies.choice import best_forecast
+from jaxinv.policies.feature import FeatureBaseStock
+from jaxinv.policies.following import Seasonal, Smoothing, following, lagged_sum
 from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.regression import Regression
 from jaxinv.policies.rule import Rule, quantity_unit
 
+<<<<<<< HEAD
+=======
+FORECASTERS = (Smoothing, Seasonal, Regression)
+
+>>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
 
 @dataclass(frozen=True)
 class BaseStock(Rule):
@@ -34,7 +44,7 @@ class BaseStock(Rule):
         return self.topology.at_destination(views.inventory_position(self.topology, observation))
 
     def act(self, params, observation, context):
-        target = params["level"] * self.level_unit(observation.instance)
+        target = params["level"] * self.units(params, observation, context).level
         return fill_to(self.topology, observation, target, self.position(observation))
 
 
@@ -71,9 +81,8 @@ class CappedBaseStock(EchelonBaseStock):
         return True
 
     def act(self, params, observation, context):
-        return jnp.minimum(
-            super().act(params, observation, context), params["cap"] * quantity_unit(self.topology, observation.instance)
-        )
+        cap = params["cap"] * self.units(params, observation, context).quantity
+        return jnp.minimum(super().act(params, observation, context), cap)
 
 
 @dataclass(frozen=True)
@@ -106,9 +115,9 @@ class TailoredBaseSurge(DualIndex):
         lead = observation.instance.lead_time
         same = jnp.asarray([[a == b for b in self.topology.destinations] for a in self.topology.destinations])
         slow = jnp.any(same & (lead[None, :] < lead[:, None]), 1)[:, None]
-        constant = params["quantity"] * quantity_unit(self.topology, observation.instance)
-        target = params["level"] * self.level_unit(observation.instance)
-        surge = jnp.maximum(target - self.position(observation), 0.0)
+        units = self.units(params, observation, context)
+        constant = params["quantity"] * units.quantity
+        surge = jnp.maximum(params["level"] * units.level - self.position(observation), 0.0)
         return jnp.where(slow, constant, surge)
 
 
@@ -126,7 +135,7 @@ class ReorderUpTo(EchelonBaseStock):
         return True
 
     def act(self, params, observation, context):
-        unit = self.level_unit(observation.instance)
+        unit = self.units(params, observation, context).level
         reorder = params["reorder"] * unit
         position = self.position(observation)
         target = reorder + params["gap"] * unit
@@ -147,8 +156,8 @@ class ReorderLots(EchelonBaseStock):
         return True
 
     def act(self, params, observation, context):
-        reorder = params["reorder"] * self.level_unit(observation.instance)
-        lot = params["lot"] * quantity_unit(self.topology, observation.instance)
+        units = self.units(params, observation, context)
+        reorder, lot = params["reorder"] * units.level, params["lot"] * units.quantity
         gap = reorder - self.position(observation)
         lots = jnp.floor(jnp.maximum(gap, 0.0) / lot + 1e-4) + 1.0
         return jnp.where(gap >= -1e-4, lots * lot, 0.0)
@@ -167,7 +176,7 @@ class ConstantOrder(Rule):
         return not problem.env.topology.backlog
 
     def act(self, params, observation, context):
-        return params["quantity"] * quantity_unit(self.topology, observation.instance)
+        return params["quantity"] * self.units(params, observation, context).quantity
 
 
 @dataclass(frozen=True)
@@ -238,79 +247,27 @@ class AnchorAndAdjust(Rule):
         return smoothing * (1.0 - smoothing) ** jnp.arange(self.history)[:, None, None]
 
 
-@struct.dataclass
-class Forecast:
-    """What a forecasting rule knows of demand in each period `[T, ...]`."""
-
-    total: jax.Array  # [E, K] expected over the coverage of an order on each edge, everything downstream included
-    variance: jax.Array  # [D, K] of one period's demand
-    next: jax.Array  # [D, K] expected in the coming period
-
-
 @dataclass(frozen=True)
-class ForecastNewsvendor(EchelonBaseStock):
-    """Order up to a forecast of demand over the coverage plus a safety stock (the myopic newsvendor on a forecast).
+class Newsvendor(EchelonBaseStock):
+    """Order up to forecast demand over the coverage plus a safety stock: the myopic newsvendor on a forecast.
 
-    The forecast is exponential smoothing over the window of history: level and mean squared deviation with the same
-    weights. `smoothing` and `safety` (standard deviations) are shared by all nodes and SKUs.
-
-    Attributes:
-      history: W, the window.
+    It has no number of its own; the safety is that of its forecast (`jaxinv.policies.following`).
     """
 
-    history: int = 1
-
-    name = "newsvendor_smoothing"
-    forecasts = True
-    ranges = {"smoothing": (0.01, 0.6), "safety": (-1.0, 6.0)}
-    bounds = {"smoothing": (0.0, 1.0)}
-    scalars = frozenset({"smoothing", "safety"})
+    name = "newsvendor"
+    ranges = {}
 
     @classmethod
     def applies(cls, problem):
-        """It needs a history to forecast from."""
-        return problem.env.history >= 4
+        return True
 
-    def encode(self, params, signals, facts):
-        places, products = len(self.topology.demand_nodes), self.topology.products
-        demand = signals[:, : places * products].reshape(-1, places, products)
-        return self.forecast(params, demand, facts)
-
-    def act(self, params, observation, context: Forecast):
-        network, facts = self.topology, observation.instance
-        deviation = jnp.sqrt(views.downstream(network, network.at_demand_nodes(context.variance)) + 1e-6)
-        deviation = network.at_destination(deviation) * jnp.sqrt(self.coverage(facts))[:, None]
-        target = context.total + self.safety(params, facts) * deviation
-        return fill_to(network, observation, target, self.position(observation))
-
-    def safety(self, params, facts: Facts) -> jax.Array:
-        """Standard deviations of demand over the coverage that the level lies above its mean, `[]` or `[E, K]`."""
-        return params["safety"]
-
-    def predict(self, context: Forecast):
-        return context.next
-
-    def forecast(self, params, demand, facts) -> Forecast:
-        """Forecasts from past demand `[T, D, K]`, made with what is known up to each row."""
-        age = jnp.arange(self.history)
-        weights = (1.0 - params["smoothing"]) ** age
-        weights = weights / weights.sum()
-        mean = lagged_sum(weights, demand)
-        variance = jnp.maximum(lagged_sum(weights, demand**2) - mean**2, 0.0)
-        return Forecast(self._along_edges(mean) * self.coverage(facts)[:, None], variance, mean)
-
-    def _along_edges(self, demand: jax.Array) -> jax.Array:
-        """Demand `[T, D, K]` that passes the end of each edge `[T, E, K]`."""
-        network = self.topology
-
-        def single(demand):
-            return network.at_destination(views.downstream(network, network.at_demand_nodes(demand)))
-
-        return jax.vmap(single)(demand)
+    def act(self, params, observation, context):
+        target = self.units(params, observation, context).level
+        return fill_to(self.topology, observation, target, self.position(observation))
 
 
 @dataclass(frozen=True)
-class QuantileNewsvendor(ForecastNewsvendor):
+class QuantileNewsvendor(following(Newsvendor, Smoothing)):
     """Order up to the quantile of forecast demand over the coverage that each node's own costs ask for:
 
         level = mean + (z(underage / (underage + holding)) + shift) * standard deviation,   z the standard normal quantile,
@@ -320,8 +277,8 @@ class QuantileNewsvendor(ForecastNewsvendor):
     """
 
     name = "newsvendor_quantile"
-    ranges = {"smoothing": (0.01, 0.6), "shift": (-2.0, 4.0)}
-    scalars = frozenset({"smoothing", "shift"})
+    ranges = Smoothing.numbers | {"shift": (-2.0, 4.0)}
+    scalars = frozenset(ranges)
 
     @classmethod
     def applies(cls, problem):
@@ -338,87 +295,48 @@ class QuantileNewsvendor(ForecastNewsvendor):
         return self.topology.at_destination(ndtri(ratio)) + params["shift"]
 
 
-@dataclass(frozen=True)
-class SeasonalNewsvendor(ForecastNewsvendor):
-    """The newsvendor on a rolling seasonal-naive forecast: each period to come is expected to be the mean of the same
-    phase of the season in the window; the error is taken from differences one season apart.
-
-    Attributes:
-      season: periods of a season.
-    """
-
-    season: int = 7
-
-    name = "newsvendor_seasonal"
-    ranges = {"safety": (-1.0, 6.0)}
-    scalars = frozenset({"safety"})
-
-    @classmethod
-    def applies(cls, problem):
-        return problem.env.history >= 2 * problem.season
-
-    def __post_init__(self):
-        if self.history < 2 * self.season:
-            raise UserError(
-                f"newsvendor_seasonal needs history={2 * self.season} or more (two seasons), not {self.history}"
-            )
-
-    def forecast(self, params, demand, facts):
-        season, seasons = self.season, self.history // self.season
-        age = jnp.arange(seasons * season)
-
-        def visits(cover):
-            """How often the phase of each age comes up in the next `cover` periods."""
-            return jnp.floor((cover + age) / season) - jnp.floor(age / season)
-
-        flow = self._along_edges(demand)
-        total = jax.vmap(lambda cover, flow: lagged_sum(visits(cover) / seasons, flow), (0, 1), 1)(
-            self.coverage(facts), flow
-        )
-        pairs = self.history - season
-        change = demand - jnp.concatenate([demand[:season], demand[:-season]])
-        variance = lagged_sum(jnp.full(pairs, 0.5 / pairs), change**2)
-        return Forecast(total, variance, lagged_sum(visits(1.0) / seasons, demand))
-
-
-def lagged_sum(weights: jax.Array, series: jax.Array) -> jax.Array:
-    """sum_a weights[a] * series[t - a] for every row t of `[T, ...]`; rows before the first count as zero.
-
-    One product with a banded matrix, for any number of weights.
-    """
-    periods = series.shape[0]
-    age = np.arange(periods)[:, None] - np.arange(periods)[None, :]
-    inside = (age >= 0) & (age < weights.shape[0])
-    band = jnp.where(inside, weights[np.clip(age, 0, weights.shape[0] - 1)], 0.0)
-    return jnp.tensordot(band, series, axes=1, precision="highest")
-
+CLASSICAL = (
+    BaseStock, EchelonBaseStock, CappedBaseStock, ReorderUpTo, ReorderLots, ConstantOrder, DualIndex, TailoredBaseSurge
+)  # fmt: skip
 
 RULES = {
     rule.name: rule
     for rule in (
-        BaseStock, EchelonBaseStock, CappedBaseStock, ReorderUpTo, ReorderLots, ConstantOrder, DualIndex,
-        TailoredBaseSurge, AnchorAndAdjust, ForecastNewsvendor, QuantileNewsvendor, SeasonalNewsvendor,
+        *CLASSICAL, AnchorAndAdjust, FeatureBaseStock,
+        *(following(Newsvendor, forecaster) for forecaster in FORECASTERS), QuantileNewsvendor,
+        *(following(rule, forecaster) for forecaster in FORECASTERS for rule in CLASSICAL),
     )
 }  # fmt: skip
 """All rules by name. One from elsewhere joins with `RULES[rule.name] = rule`."""
 
 
-def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7) -> Rule:
-    """The rule of that name for a network; the window and the season go to those that have such a field."""
+def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0) -> Rule:
+    """The rule of that name for a network; what else it takes to know goes to those that have such a field."""
     if name not in RULES:
         raise unknown("rule", name, RULES)
-    rule, known = RULES[name], {"history": history, "season": season}
+    rule, known = RULES[name], {"history": history, "season": season, "covariates": covariates}
     return rule(topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known})
 
 
 def rule_for(problem: Problem, name: str) -> Rule:
-    """The rule of that name for a problem's network, window and season."""
-    return make_rule(name, problem.env.topology, problem.env.history, problem.season)
+    """The rule of that name for a problem's network, window, season and covariates, fitted to its training demand."""
+    env = problem.env
+    rule = make_rule(name, env.topology, env.history, problem.season, env.world.demand.covariates)
+    return rule.fitted_to(problem)
 
 
 def applicable_rules(problem: Problem) -> list[str]:
-    """Names of the rules that make sense for a problem, each behaviour once."""
+    """Names of the rules that make sense for a problem."""
     return [name for name, rule in RULES.items() if rule.applies(problem)]
+
+
+def default_rules(problem: Problem) -> list[str]:
+    """Names of the rules that an evaluation tries unasked: those that apply, and of the forms that follow a forecast only
+    those of the forecast that was best on training demand, if it was better than none (`jaxinv.policies.choice`)."""
+    forms = {following(rule, forecaster).name: forecaster for forecaster in FORECASTERS for rule in CLASSICAL}
+    names = applicable_rules(problem)
+    best = best_forecast(problem, [following(Newsvendor, forecaster) for forecaster in FORECASTERS])
+    return [name for name in names if name not in forms or (best and issubclass(best, forms[name]))]
 
 
 def ratios_differ(problem: Problem) -> bool:

@@ -1,0 +1,129 @@
+"""Training demand as forecasts are fitted to it and judged on it: what was known at each decision, and what came then."""
+
+import dataclasses
+import math
+import weakref
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand.processes import Replay
+from jaxinv.envs.environment import Facts
+from jaxinv.envs.problem import Problem
+from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, same_for_all, take_instances
+from jaxinv.keys import Role, key_of, root
+from jaxinv.policies.policy import echelon_coverage
+
+INSTANCES = 512
+"""Most instances that are looked at, evenly spaced."""
+
+PATHS = 64
+"""Paths of a world that is drawn."""
+
+PERIODS = 256
+"""Decisions of each of them, besides those whose future is not over."""
+
+LEARNED = 0.7
+"""Share of the periods, the first, that a choice is fitted on; it is judged on the rest."""
+
+LEAST_ROWS = 24
+"""Fewest decisions, with all that came after, that anything is fitted to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """T decisions of B paths, in order of time; the path is the last axis.
+
+    Attributes:
+      signals: `[W - 1 + T, S, B]`; row W - 1 + t is the latest that decision t sees.
+      coming: demand of the period that each decision is made for `[T, D, K, B]`.
+      places: nodes that face demand.
+      facts: of the instances, `[..., B]`.
+      horizon: H, periods that the longest order has to cover.
+    """
+
+    signals: np.ndarray
+    coming: np.ndarray
+    places: tuple[int, ...]
+    facts: Facts
+    horizon: int
+
+    @property
+    def rows(self) -> int:
+        """R, decisions whose coverage is over."""
+        return len(self.coming) - self.horizon + 1
+
+    @property
+    def learned(self) -> int:
+        """How many of them, the first, a choice is fitted on."""
+        return round(LEARNED * self.rows)
+
+    def early(self) -> "Past":
+        """The part that a choice is fitted on."""
+        left_out = self.rows - self.learned
+        return dataclasses.replace(self, signals=self.signals[:-left_out], coming=self.coming[:-left_out])
+
+
+_PASTS: dict[int, Past] = {}
+
+
+def past_of(problem: Problem) -> Past:
+    """Training demand of a problem: recorded sales from first to last, or worlds that are drawn."""
+    if id(problem) not in _PASTS:
+        _PASTS[id(problem)] = _played(problem)
+        weakref.finalize(problem, _PASTS.pop, id(problem), None)
+    return _PASTS[id(problem)]
+
+
+def has_past(problem: Problem) -> bool:
+    """Whether demand can be told in advance at all, and has been seen for long enough to learn how."""
+    demand = problem.env.world.demand
+    start = jax.eval_shape(lambda: demand.init({name: jnp.zeros(shape) for name, shape in demand.start_noise.items()}, _one(problem)))
+    memoryless = start is None and not demand.covariates
+    return not memoryless and _periods(problem) - _horizon(problem) + 1 >= LEAST_ROWS
+
+
+def _played(problem: Problem) -> Past:
+    env, params, several = problem.env, problem.train, problem.instances is not None
+    if isinstance(env.world.demand, Replay):  # every trace once, from its beginning, as it was
+        law = params.demand
+        params = params.replace(demand=law.replace(last=law.first, level_spread=jnp.zeros_like(law.level_spread)))
+    if several:
+        index = np.unique(np.linspace(0, problem.instances - 1, min(problem.instances, INSTANCES)).astype(int))
+        params, batch = batch_last(take_instances(params, index)), len(index)
+    else:
+        batch = 1 if isinstance(env.world.demand, Replay) else PATHS
+    key = key_of(root(0), Role.FORECAST)
+    _, world = play_world(env, key, params, batch, _periods(problem), BATCH if several else None)
+    facts = jax.vmap(env.facts, BATCH, BATCH)(params if several else same_for_all(params, batch))
+    return Past(
+        signals=np.asarray(world.signals),
+        coming=np.asarray(world.exogenous.demand),
+        places=env.topology.demand_nodes,
+        facts=jax.device_get(facts),
+        horizon=_horizon(problem),
+    )
+
+
+def _periods(problem: Problem) -> int:
+    """Decisions that there are."""
+    law = problem.train.demand
+    if isinstance(problem.env.world.demand, Replay):
+        return law.demand.shape[-3] - int(np.max(law.first)) - problem.env.history
+    return PERIODS + _horizon(problem)
+
+
+def _horizon(problem: Problem) -> int:
+    facts, cover = problem.env.facts, partial(echelon_coverage, problem.env.topology)
+    facts = facts(problem.train) if problem.instances is None else jax.vmap(facts)(problem.train)
+    longest = cover(facts) if problem.instances is None else jax.vmap(cover)(facts)
+    return max(math.ceil(float(jnp.max(longest)) - 1e-4), 1)
+
+
+def _one(problem: Problem):
+    """Numbers of the demand of one instance."""
+    law = problem.train.demand
+    return law if problem.instances is None else jax.tree.map(lambda leaf: leaf[0], law)
