@@ -17,11 +17,7 @@ from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
-<<<<<<< HEAD
-from jaxinv.policies.rules import RULES, applicable_rules
-=======
-from jaxinv.policies.rules import RULES, default_rules
->>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
+from jaxinv.policies.rules import RULES, applicable_rules, default_rules
 
 LEAST_PERIODS = 4_000_000
 """Rules are tuned on as many simulated periods where a training was shorter, unless the user says how many."""

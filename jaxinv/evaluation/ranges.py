@@ -110,7 +110,7 @@ def first_ranges(
         low, high = rule.ranges[name]
         need = levels if name in rule.levels else quantities if name in rule.quantities else jnp.zeros_like(levels)
         steps = grain if name in rule.levels else jnp.zeros_like(grain)
-        need, steps = (need, steps) if shape else (need.max((0, 1)), steps.min((0, 1)))
+        need, steps = (_entries(need, shape), _entries(steps, shape)) if shape else (need.max((0, 1)), steps.min((0, 1)))
         least, most = rule.bounds.get(name, _bounds(rule, topology, name))
         rows = math.prod(shape)
         full = [jnp.full((rows, columns), end) for end in (low, least, most)]
@@ -118,6 +118,13 @@ def first_ranges(
         rest = (np.full((rows, 1), high - low), np.full((rows, 1), low > 0))
         ends.append((full[0], jnp.clip(need, high, most), *full[1:], steps, *rest))
     return Ranges(*(jnp.concatenate(end) for end in zip(*ends)))
+
+
+def _entries(per_edge, shape):
+    """Values `[E, K, C]` for each entry `[E, K, ..., C]` of a parameter of that shape."""
+    further = len(shape) - 2
+    values = per_edge.reshape(*per_edge.shape[:2], *(1,) * further, per_edge.shape[-1])
+    return jnp.broadcast_to(values, (*shape, per_edge.shape[-1]))
 
 
 def _bounds(rule: Rule, topology: Topology, name: str) -> tuple[float, float]:

@@ -21,13 +21,9 @@ class FeatureBaseStock(Rule):
     covariates: int = 1
 
     name = "feature_base_stock"
-<<<<<<< HEAD
-    ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}
+    ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}  # a slope for each covariate `[E, K, C]`
     levels = frozenset({"level", "slope"})
     bounds = dict.fromkeys(ranges, (-math.inf, math.inf))
-=======
-    ranges = {"level": (-2.0, 4.0), "slope": (-2.0, 2.0)}  # a slope for each covariate `[E, K, C]`
->>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
 
     @classmethod
     def applies(cls, problem):
@@ -39,8 +35,6 @@ class FeatureBaseStock(Rule):
         shapes = super().shapes()
         return shapes | {"slope": (*shapes["slope"], self.covariates)}
 
-<<<<<<< HEAD
-=======
     def natural(self, params, facts):
         unit = self.level_unit(facts)
         return {"level": params["level"] * unit, "slope": params["slope"] * unit[..., None]}
@@ -48,7 +42,6 @@ class FeatureBaseStock(Rule):
     def coverage(self, facts):
         return echelon_coverage(self.topology, facts)
 
->>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
     def encode(self, params, signals, facts):
         """The covariates of each period `[T, C]`."""
         return signals[:, signals.shape[1] - self.covariates :]

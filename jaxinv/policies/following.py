@@ -8,6 +8,7 @@ lot goes up and down with trend, season and promotions. Safety, and the numbers 
 A forecaster is a `Follows` with a `forecast`; it is put before the rule that it is for.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
@@ -126,7 +127,7 @@ def following(rule: type[Rule], forecaster: type[Follows]) -> type[Rule]:
         "__doc__": f"{rule.name} whose numbers are multiples of a forecast: {forecaster.suffix}.",
         "name": f"{rule.name}_{forecaster.suffix}",
         "ranges": ranges | forecaster.numbers | {"safety": (-1.0, 6.0)},
-        "bounds": rule.bounds | forecaster.bounds,
+        "bounds": dict.fromkeys(rule.ranges, (0.0, math.inf)) | rule.bounds | forecaster.bounds,
         "scalars": rule.scalars | {*forecaster.numbers, "safety"},
     }
     return dataclass(frozen=True)(type(f"{rule.__name__}{forecaster.__name__}", (forecaster, rule), body))

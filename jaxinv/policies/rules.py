@@ -22,11 +22,8 @@ from jaxinv.policies.policy import echelon_coverage, fill_to
 from jaxinv.policies.regression import Regression
 from jaxinv.policies.rule import Rule, quantity_unit
 
-<<<<<<< HEAD
-=======
 FORECASTERS = (Smoothing, Seasonal, Regression)
 
->>>>>>> e0474b6 (Every rule has a form whose numbers follow a forecast of demand over the coverage)
 
 @dataclass(frozen=True)
 class BaseStock(Rule):
