@@ -26,6 +26,10 @@ from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.limits import check_numbers
 from jaxinv.runs import Run
 
+DATA = "data.csv"
+"""The file of a run that says which sales it is made of."""
+
+
 @dataclass(frozen=True)
 class EvaluationConfig:
     """How policies are judged.
@@ -83,6 +87,24 @@ class Experiment:
     @cached_property
     def problem(self) -> Problem:
         return self.config.instance.build()
+
+    def remember_data(self, run: Run) -> None:
+        """Writes beside the configuration which sales the run is made of, if any."""
+        if self.problem.fingerprint:
+            run.write_rows(DATA, ("data", "fingerprint"), [(self.config.instance.data, self.problem.fingerprint)])
+
+    def check_data(self, run: Run) -> None:
+        """Refuses sales that are no longer those of the run.
+
+        Raises:
+          UserError: naming the file.
+        """
+        path = run.path / DATA
+        if path.exists() and self.problem.fingerprint not in path.read_text(encoding="utf-8"):
+            raise UserError(
+                f"{self.config.instance.data}: its sales are not those that run {run.name!r} was made of, so neither would its "
+                "figures be; put the file back (or name a copy of it as data in the run's config.yaml), or train anew"
+            )
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
@@ -198,6 +220,7 @@ def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, 
     """The experiment and the learned policies of a saved run."""
     run = Run.open(name, root)
     experiment = Experiment.load(run.config_path)
+    experiment.check_data(run)
     _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))
     return experiment, experiment.contestants(state, run.name)
 

@@ -2,6 +2,7 @@
 
     runs/<name>/
       config.yaml       the resolved configuration
+      data.csv          the file of sales and the fingerprint of what was read from it
       dropped.csv       series of the data that were left out, and why
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training

@@ -99,6 +99,9 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
 
     started = time.monotonic()
     config, trainer, agent = experiment.config, experiment.trainer, experiment.agent
+    if resume:
+        experiment.check_data(run)
+    experiment.remember_data(run)
     if experiment.problem.dropped:
         run.write_rows("dropped.csv", ("series", "reason"), experiment.problem.dropped)
     for text in (_introduction(experiment, run), *experiment.problem.notes):

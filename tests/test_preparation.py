@@ -11,8 +11,10 @@ from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, evaluate
+from jaxinv.experiment import Experiment
 from jaxinv.keys import root
 from jaxinv.policies.rules import make_rule
+from jaxinv.runs import Run
 
 ONE_WAREHOUSE = dict(links=("11",), lead_times=((2, 3),), warehouse_holding_costs=(0.3,), purchase_costs=(0.5,))
 
@@ -189,3 +191,22 @@ def test_a_network_takes_the_file_s_prices_and_stock(tmp_path):
     assert "lead_times says" in problem.notes[-1]
     with pytest.raises(UserError, match=r"2 locations \(a, b\).*links=11,11,11 'lead_times=\[\[2,2\],\[2,2\],\[2,2\]\]'"):
         RetailNetwork(data=str(file)).build()
+
+
+def test_a_run_knows_its_sales_from_any_folder_and_refuses_others(tmp_path, monkeypatch):
+    file = case("one_starts_after_training", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    overrides = ["env=retail", f"data={file.name}"]
+    experiment = Experiment.load(overrides=overrides)
+    run = Run.create(tmp_path / "runs", "shop", config_text=experiment.yaml)
+    experiment.remember_data(run)
+    monkeypatch.chdir(tmp_path.parent)
+    again = Experiment.load(run.config_path)
+    again.check_data(run)
+    assert again.config.instance == experiment.config.instance and again.config.instance.data == str(file)
+    text = file.read_text()
+    file.write_text(text.replace("\n", "\r\n"))  # the same sales
+    Experiment.load(run.config_path).check_data(run)
+    file.write_text(text + "2021-01-25,S00,7\n")
+    with pytest.raises(UserError, match=r"sales are not those that run 'shop' was made of.*put the file back"):
+        Experiment.load(run.config_path).check_data(run)

@@ -67,6 +67,7 @@ class Problem:
       ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
       shared: what the instances of `test` share; None where each has noise of its own.
       notes: what was odd in the data and how it was read, one line each, for commands to print.
+      fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty without a file.
       dropped: name of each series of the data that is no instance, and the reason.
     """
 
@@ -84,6 +85,7 @@ class Problem:
     shared: Shared | None = None
     notes: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
+    fingerprint: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))

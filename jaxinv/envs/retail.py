@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
+from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.preparation import names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
@@ -101,6 +102,7 @@ class Retail(Preset):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, "data", absolute(self.data))
         not_negative(self, "lead_time_spread", "max_series", "level_spread", "price")
         if self.lead_time is not None:
             not_negative(self, "lead_time")
@@ -116,7 +118,8 @@ class Retail(Preset):
     def build(self) -> Problem:
         if not self.data:
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
-        panel = Panel.from_table(read_sales(self), self.frequency or None)
+        table = read_sales(self)
+        panel = Panel.from_table(table, self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         check_lengths(self, panel, split, split.warm_up)
         panel.check_sold(split)
@@ -198,6 +201,7 @@ class Retail(Preset):
             labels=tuple(names_of(panel)),
             held_out=held_out,
             dropped=prepared.dropped,
+            fingerprint=fingerprint(table),
         )
 
     def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit
+from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.preparation import SCALE_FLOOR, launches, prepare, told_estimates
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
@@ -95,6 +96,7 @@ class RetailNetwork(Preset):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, "data", absolute(self.data))
         not_negative(self, "warehouse_lead_time", "warehouse_holding_costs", "purchase_costs", "max_series", "level_spread")
         not_negative(self, "store_holding_cost", "price")
         positive(self, "horizon")
@@ -118,7 +120,8 @@ class RetailNetwork(Preset):
     def build(self) -> Problem:
         if not self.data:
             raise UserError("retail_network needs data=FILE, a table of sales with locations; see the README for its columns")
-        panel = Panel.from_table(read_sales(self), self.frequency or None)
+        table = read_sales(self)
+        panel = Panel.from_table(table, self.frequency or None)
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         panel.check_sold(split)
         stores = self._stores(panel)
@@ -184,6 +187,7 @@ class RetailNetwork(Preset):
             notes=(*panel.notes, *grid.notes, *self._unused(panel)),
             labels=grid.labels,
             dropped=grid.dropped,
+            fingerprint=fingerprint(table),
             held_out=held_out,
         )
 
