@@ -197,7 +197,7 @@ class Retail(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *prepared.notes, *told, *priced),
+            notes=(*panel.notes, *prepared.notes, *told, *priced, *told_validation(series, held_out, self.validation)),
             labels=tuple(names_of(panel)),
             held_out=held_out,
             dropped=prepared.dropped,
@@ -306,6 +306,16 @@ def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int
 def first_periods(begins: np.ndarray, history: int) -> np.ndarray:
     """The earliest periods that episodes may start at `[S]`, so that orders begin with demand; history may lie before it."""
     return np.maximum(begins - history, 0)
+
+
+def told_validation(series: int, held_out: Sequence[int], share: float) -> list[str]:
+    """What people are told beforehand where series are too few to choose a policy on."""
+    if held_out or not share:
+        return []
+    return [
+        f"{series} series leave {round(share * series)} to hold out, and fewer than {LEAST_HELD_OUT} tell nothing apart: all are "
+        "trained on, and the last policy is kept, which may know the sales by heart"
+    ]
 
 
 def trace_until(demand, covariates, stop: int, first, last: int, spread: float) -> TraceParams:

@@ -25,6 +25,7 @@ from jaxinv.envs.retail import (
     read_sales,
     set_aside,
     standardised,
+    told_validation,
     trace_until,
 )
 from jaxinv.envs.topology import SUPPLIER, Topology
@@ -184,7 +185,7 @@ class RetailNetwork(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *grid.notes, *self._unused(panel)),
+            notes=(*panel.notes, *grid.notes, *self._unused(panel), *told_validation(skus, held_out, self.validation)),
             labels=grid.labels,
             dropped=grid.dropped,
             fingerprint=fingerprint(table),
