@@ -56,7 +56,8 @@ class Retail(Preset):
       frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
         file are summed. What is counted in periods is counted in these.
       lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where the column's change within a
-        series, each of its orders takes one of them at random, as often as they stand in training. `lead_time_spread` adds 0 .. spread periods, another number for each series.
+        series, each of its orders takes one of them at random, as often as they stand in training.
+        `lead_time_spread` adds 0 .. spread periods, another number for each series.
       lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
         fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
       holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
@@ -174,7 +175,12 @@ class Retail(Preset):
             pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
             lead_time_law=law,
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, first_periods(prepared.begins, self.history), split.train.stop - self.history - self.horizon - 1, self.level_spread),
+            demand=trace(
+                split.train.stop,
+                first_periods(prepared.begins, self.history),
+                split.train.stop - self.history - self.horizon - 1,
+                self.level_spread,
+            ),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
@@ -255,7 +261,8 @@ class Retail(Preset):
         if not priced.any():
             raise UserError("no series has a price in training; fill the column price, or delete it")
         price = np.where(priced, price, price[priced].mean())
-        return price, self.profit, [] if priced.all() else [f"{(~priced).sum()} series have no price in training: the mean of the others is taken"]
+        notes = [f"{(~priced).sum()} series have no price in training: the mean of the others is taken"]
+        return price, self.profit, [] if priced.all() else notes
 
 
 FAVORITA = dict(

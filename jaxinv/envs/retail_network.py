@@ -162,7 +162,12 @@ class RetailNetwork(Preset):
             unit_cost=stacked(np.pad(self.purchase_costs, (0, topology.edges - len(self.links))), topology.edges),
             pack_size=jnp.ones((skus, topology.edges, 1)) if self.integer_orders else None,
             # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(split.train.stop, first_periods(grid.begins, self.history), split.train.stop - self.history - self.horizon - 1, self.level_spread),
+            demand=trace(
+                split.train.stop,
+                first_periods(grid.begins, self.history),
+                split.train.stop - self.history - self.horizon - 1,
+                self.level_spread,
+            ),
         )
         scored = split.scored("test")
         start = scored.start - warm_up - self.history
