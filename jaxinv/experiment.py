@@ -36,7 +36,7 @@ class EvaluationConfig:
 
     Attributes:
       paths: independent test episodes of a problem with one instance; with several, each instance is one.
-      rules: rules to compare with; empty for all that apply, of those that follow a forecast the best forecast's.
+      rules: rules to compare with; empty for all that apply, of those that follow a forecast those of the best.
       tune_periods: simulated periods that each rule is tuned with, taken as they are given; 0 for as many as the agent
         trained with, at least 4,000,000, and for numbers of each instance's own at least 300 episodes of each.
       per_instance: rules that are also tuned for every instance by itself, where there are several.

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
-from jaxinv.envs.presets import LostSales
+from jaxinv.envs.presets import Backlog, LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, contestants_of, evaluate
 from jaxinv.evaluation.tuning import tune_many
 from jaxinv.evidence import rules_of
-from jaxinv.policies.choice import best_forecast, forecast_error, typical_error
+from jaxinv.policies.choice import best_forecasts, forecast_error, typical_error
 from jaxinv.policies.past import past_of
 from jaxinv.policies.regression import _parts, _ridge, regressors
 from jaxinv.policies.rules import CLASSICAL, FORECASTERS, RULES, Newsvendor, default_rules, following, make_rule, rule_for
@@ -177,11 +177,13 @@ def test_following_closes_the_gap_where_demand_moves_predictably():
 # What an evaluation tries
 
 
-def test_forms_are_tried_where_demand_moves_and_with_the_best_forecast_alone():
+def test_forms_are_tried_where_demand_moves_and_with_the_best_forecasts_alone():
     plain = default_rules(LostSales(history=14).build())
     assert not {f"{rule.name}_{one.suffix}" for rule in CLASSICAL for one in FORECASTERS} & set(plain)
     moving = LostSales(**SEASON, history=14).build()
-    assert best_forecast(moving, [following(Newsvendor, one) for one in FORECASTERS]).suffix == "regression"
+    newsvendors = [following(Newsvendor, one) for one in FORECASTERS]
+    assert best_forecasts(moving, newsvendors) == [following(Newsvendor, FORECASTERS[2])]
+    assert best_forecasts(Backlog(history=14).build(), newsvendors) == []
     names = default_rules(moving)
     assert {"base_stock", "base_stock_regression", "s_S_regression", "newsvendor_smoothing", "feature_base_stock"} <= set(names)
     assert "base_stock_smoothing" not in names

@@ -1,4 +1,4 @@
-"""Which forecast is worth following: the one with the smallest error over the coverage of orders, on training demand."""
+"""Which forecasts are worth following: those with the smallest error over the coverage of orders, on training demand."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,24 +14,28 @@ from jaxinv.policies.past import Past, has_past, past_of
 WORTH = 0.02
 """Share of the error of expecting what is typical that a forecast has to take away to be followed unasked."""
 
+CLOSE = 0.1
+"""Forecasts whose error is within this share of the smallest are followed too: what comes later can be unlike the past."""
+
 GRID = 4
 """Values that are tried of each number of a forecast."""
 
 
-def best_forecast(problem: Problem, rules: Sequence[type[Follows]]) -> type[Follows] | None:
-    """The rule whose forecast is best on the last of the training periods, having seen those before; None where none is
-    better by `WORTH` than the mean of what came before.
+def best_forecasts(problem: Problem, rules: Sequence[type[Follows]]) -> list[type[Follows]]:
+    """The rules whose forecasts are about the best on the last of the training periods, having seen those before; none
+    where none is better by `WORTH` than the mean of what came before.
 
     Args:
       rules: following rules with the same coverage, one a forecast.
     """
     rules = [rule for rule in rules if rule.foresees(problem)]
     if not rules or not has_past(problem):
-        return None
+        return []
     past, env = past_of(problem), problem.env
     made = [rule(env.topology, history=env.history, season=problem.season) for rule in rules]
-    best, error = min(((rule, forecast_error(rule, past)) for rule in made), key=lambda found: found[1])
-    return type(best) if error < (1.0 - WORTH) * typical_error(best, past) else None
+    errors = [forecast_error(rule, past) for rule in made]
+    most = min((1.0 + CLOSE) * min(errors), (1.0 - WORTH) * typical_error(made[0], past))
+    return [rule for rule, error in zip(rules, errors) if error < most]
 
 
 def forecast_error(rule: Follows, past: Past) -> float:

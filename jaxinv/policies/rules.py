@@ -15,7 +15,7 @@ from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
-from jaxinv.policies.choice import best_forecast
+from jaxinv.policies.choice import best_forecasts
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.policies.following import Seasonal, Smoothing, following, lagged_sum
 from jaxinv.policies.policy import echelon_coverage, fill_to
@@ -329,11 +329,11 @@ def applicable_rules(problem: Problem) -> list[str]:
 
 def default_rules(problem: Problem) -> list[str]:
     """Names of the rules that an evaluation tries unasked: those that apply, and of the forms that follow a forecast only
-    those of the forecast that was best on training demand, if it was better than none (`jaxinv.policies.choice`)."""
+    those of forecasts that were about the best on training demand, if they were better than none (`jaxinv.policies.choice`)."""
     forms = {following(rule, forecaster).name: forecaster for forecaster in FORECASTERS for rule in CLASSICAL}
     names = applicable_rules(problem)
-    best = best_forecast(problem, [following(Newsvendor, forecaster) for forecaster in FORECASTERS])
-    return [name for name in names if name not in forms or (best and issubclass(best, forms[name]))]
+    best = best_forecasts(problem, [following(Newsvendor, forecaster) for forecaster in FORECASTERS])
+    return [name for name in names if name not in forms or any(issubclass(one, forms[name]) for one in best)]
 
 
 def ratios_differ(problem: Problem) -> bool:
