@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     else:
         experiment = Experiment.load(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
     config = experiment.config
-    periods = max([_periods(experiment) for experiment, _ in trained], default=0)
+    periods = max([experiment.agent.simulated_periods for experiment, _ in trained], default=0)
     contests: dict[tuple, Contest] = {}
     for experiment, found in trained:
         for contest in experiment.contests(found):
@@ -88,10 +88,6 @@ def _preference(overrides) -> tuple[dict[str, float], list[str]]:
         except ValueError:
             raise UserError(f"{text}: {value!r} is not a number") from None
     return found, [text for text in overrides if text not in asked]
-
-
-def _periods(experiment) -> int:
-    return experiment.agent.periods_per_update * experiment.config.learner.updates
 
 
 def _missing(what):

@@ -125,7 +125,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
     _say(quiet, "tuning and evaluating the rules")
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
-        evidence = judge_all(contests, config.evaluation, agent.periods_per_update * config.learner.updates, config.seed)
+        evidence = judge_all(contests, config.evaluation, agent.simulated_periods, config.seed)
     except KeyboardInterrupt:
         raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
     steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)

@@ -290,3 +290,12 @@ def test_impossible_numbers_are_named(options, message):
 def test_unknown_choices_are_named_before_training(options, message):
     with pytest.raises(UserError, match=message):
         agent_of(**options)
+
+
+def test_periods_that_the_pathwise_loss_plays_again_are_counted():
+    sizes = dict(updates=3, envs=4, rollout=10, epochs=2, encoder="none", hidden=(4,), forecast=0)
+    with_loss = PPO.create(LostSales().build(), PPOConfig(**sizes))
+    without = PPO.create(LostSales().build(), PPOConfig(**sizes, pathwise=False))
+    assert without.simulated_periods == 3 * 4 * 10
+    assert with_loss.simulated_periods == 3 * 4 * 10 * (1 + 2)
+    assert with_loss.periods_per_update == without.periods_per_update == 4 * 10

@@ -188,8 +188,16 @@ class Learner:
 
     @property
     def periods_per_update(self) -> int:
-        """Simulated periods that one update takes, those of pathwise passes apart."""
+        """Periods that one update plays forward, environment by environment; the unit of speeds."""
         return self.config.envs * self.config.rollout
+
+    @property
+    def simulated_periods(self) -> int:
+        """Periods that the whole training simulates: those that are played, and those that pathwise losses play again.
+
+        A gradient counts as the periods that are simulated for it, for learners as for rules (`Tuned.simulated_periods`).
+        """
+        return self.config.updates * self.periods_per_update
 
     def init(self, key: jax.Array) -> LearnerState:
         """The state before the first update."""

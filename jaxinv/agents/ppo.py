@@ -146,6 +146,11 @@ class PPO(Learner):
     def init(self, key: jax.Array) -> PPOState:
         return PPOState(**vars(super().init(key)), scales=Scales.fresh())
 
+    @property
+    def simulated_periods(self) -> int:
+        """Every epoch plays the rollout again for the pathwise loss."""
+        return super().simulated_periods * (1 + self.config.epochs * self.config.pathwise)
+
     def update(self, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
         """One rollout and its epochs."""
         key, begin_key, noise_key, epoch_key = jax.random.split(state.key, 4)
