@@ -156,6 +156,7 @@ class Experiment:
 
     @cached_property
     def trainer(self) -> Trainer:
+        Trainer(self.agent, self.runs, worlds_axis=0 if self._own_worlds else None).check_memory(self.keys)
         key = key_of(root(self.config.seed), Role.VALIDATION)
         options = dict(preferences=self.config.learner.preferences, settles=self.agent.settles)
         if not self._own_worlds:

@@ -71,7 +71,7 @@ def main(argv: list[str]) -> None:
         _prepare(experiments)
         for experiment in experiments:
             # every mistake is found before the first run folder is made
-            experiment.agent
+            experiment.trainer
             rules_of(experiment.problem, experiment.config.evaluation)
         documents = []
         for number, experiment in enumerate(experiments, 1):

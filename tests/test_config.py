@@ -319,6 +319,29 @@ def test_a_number_that_32_bits_cannot_hold_is_refused_with_its_name_and_range(te
         Experiment.load(None, [f"env={env}", *overrides])
 
 
+WORLDS = [
+    ("lost_sales lead_time=1e6", "a lead time of 1000000 periods is too long"),
+    ("lost_sales learner.envs=1e9 minibatches=1", r"mostly its episodes, would take .* TB|GB .* free; lower envs"),
+    ("lost_sales hidden=1000000,1000000", "the state of a training, mostly its optimiser, would take 24 TB .*; lower hidden"),
+    ("lost_sales agent=sac envs=1 rollout=1 capacity=2e9", "mostly its replay, would take .* GB .*; lower capacity"),
+    ("lost_sales history=1e9", "a history of 1,000,000,000 periods in 256 environments would take 1.02 TB .* free; lower history"),
+    ("lost_sales mean=1e10", r"a table of demand up to 10,000,\d+,\d+ units would take 400 GB .*; lower the mean"),
+    ("lost_sales demand=gamma mean=1e11", "a table of demand up to .* lower the mean"),
+    ("cross_border skus=1e9", "1,000,000,000 SKUs would take 10 TB of memory and .* free; lower skus"),
+    ("one_warehouse_many_stores stores=1e7", "a network of 10,000,000 stores would take .*; lower stores"),
+    ("deepstock testing=2e9", "2,000,000,000 trajectories of 29 days would take .*; lower training"),
+    ("causal_store room=2e9", "lead times of up to .*; lower room"),
+    ("lost_sales demand=normal mean=1e8 shortage_cost=1e11 weights.shortage=10", "shortage of 1e.11, times quantities and weights"),
+]
+
+
+@pytest.mark.parametrize("text, message", WORLDS)
+def test_a_world_that_cannot_fit_is_refused_before_it_is_made(text, message):
+    env, *overrides = text.split()
+    with pytest.raises(UserError, match=message):
+        Experiment.load(None, [f"env={env}", *overrides]).trainer
+
+
 def test_numbers_are_checked_for_library_callers_too():
     with pytest.raises(UserError, match="shortage_cost=inf must be a number"):
         jaxinv.make("lost_sales", shortage_cost=math.inf)

@@ -1,6 +1,7 @@
 """The one training loop: compiled stretches of updates, and what happens between them."""
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from flax import struct
 from jaxinv.agents.agent import Agent
 from jaxinv.agents.validation import Best, Validation
 from jaxinv.errors import UserError
+from jaxinv.limits import check_memory
 
 
 @struct.dataclass
@@ -65,6 +67,18 @@ class Trainer:
         learner = self._init(self.agent, key)
         return Training(learner, None if self.validation is None else Best.first(learner.params, self.runs))
 
+    def check_memory(self, key: jax.Array) -> None:
+        """Refuses a training whose state cannot fit into memory, before anything is made.
+
+        Raises:
+          UserError: it names the largest part and the options that make it smaller.
+        """
+        state = jax.eval_shape(self.begin, self.agent, key)
+        parts = {name: _bytes(part) for name, part in vars(state).items()}
+        largest = max(parts, key=parts.get)
+        lower = {"replay": "capacity", "episodes": "envs, history or lead times", "index": "envs"}
+        check_memory(sum(parts.values()), f"the state of a training, mostly its {largest},", lower.get(largest, "hidden, features or layers"))
+
     def begin(self, agent: Agent, key: jax.Array) -> Any:
         """The learner before the first update, traced into whatever program calls it."""
         return self._map(lambda agent, key, _: agent.init(key))(agent, key)
@@ -108,7 +122,12 @@ class Trainer:
                 return Training(learner, state.best.follow(learner.params, cost)), metrics
 
             stretch = jax.jit(self._map(of_one))
-            self._compiled[updates] = stretch.lower(self.agent, state, self.validation).compile()
+            compiled = stretch.lower(self.agent, state, self.validation).compile()
+            sizes = compiled.memory_analysis()
+            if sizes is not None:
+                needed = sizes.temp_size_in_bytes + sizes.output_size_in_bytes
+                check_memory(needed, "an update", "envs, rollout, hidden or lead times")
+            self._compiled[updates] = compiled
         return self._compiled[updates]
 
     def _map(self, function: Callable) -> Callable:
@@ -126,6 +145,10 @@ class Trainer:
             return in_groups(jax.vmap(of_one), own, side_by_side(self.runs, self.agent.config.envs))
 
         return of_all
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def side_by_side(runs: int, environments: int) -> int:

@@ -9,8 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from jaxinv.limits import check_memory
+
 TAIL = 2.0**-24
 """Uniforms are multiples of 2^-23, so probability beyond this point is never drawn."""
+
+
+_TABLE_BYTES = 40
+"""An entry of a table while it is made: scipy works on some copies in 64 bits."""
 
 
 def from_table(uniform: jax.Array, cdf: jax.Array) -> jax.Array:
@@ -110,15 +116,13 @@ def gamma_cdf(mean: float, variation: float) -> np.ndarray:
       variation: its coefficient of variation.
     """
     law = stats.gamma(1 / variation**2, scale=mean * variation**2)
-    last = int(law.ppf(1 - TAIL) + 0.5)
-    return law.cdf(np.arange(last) + 0.5).astype(np.float32)
+    return law.cdf(_units(law.ppf(1 - TAIL) + 0.5) + 0.5).astype(np.float32)
 
 
 def rounded_normal_cdf(mean: float, deviation: float) -> np.ndarray:
     """Normal demand rounded to whole units, what is negative read as zero."""
     law = stats.norm(mean, max(deviation, 1e-9))
-    last = max(int(law.ppf(1 - TAIL) + 0.5), 1)
-    return law.cdf(np.arange(last) + 0.5).astype(np.float32)
+    return law.cdf(_units(max(law.ppf(1 - TAIL) + 0.5, 1)) + 0.5).astype(np.float32)
 
 
 def lognormal_mass(mean: float, variation: float, longest: int) -> np.ndarray:
@@ -157,8 +161,14 @@ def _grid(knots: int) -> np.ndarray:
 
 def _table(law) -> np.ndarray:
     """The distribution function at 0, 1, …, up to where a uniform can reach: `[M]` float32."""
-    last = int(law.ppf(1 - TAIL))
-    return law.cdf(np.arange(last)).astype(np.float32)
+    return law.cdf(_units(law.ppf(1 - TAIL))).astype(np.float32)
+
+
+def _units(last: float) -> np.ndarray:
+    """The whole numbers below `last`, as many as fit into memory."""
+    last = int(last)
+    check_memory(_TABLE_BYTES * last, f"a table of demand up to {last:,} units", "the mean, or take demand=normal")
+    return np.arange(last)
 
 
 def stack_tables(tables: list[np.ndarray]) -> np.ndarray:

@@ -11,6 +11,7 @@ from jaxinv.demand.exogenous import LeadTimeLaw
 from jaxinv.envs.presets import SingleStore
 from jaxinv.envs.problem import mass_function, not_negative, positive, probability
 from jaxinv.errors import UserError
+from jaxinv.limits import check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ class CausalStore(SingleStore):
         positive(self, "mean", "dispersion")
         not_negative(self, "amplitude", "price_deviation", "shock_deviation", "disruption_delay", "room")
         probability(self, "disruption_probability")
+        longest = len(self.lead_time_pmf) + self.disruption_delay + self.room
+        check_memory(64 * longest, f"lead times of up to {longest:,} days", "room or disruption_delay")
         if not self.elasticity <= 0:
             raise UserError(f"elasticity={self.elasticity} must be at most 0: a higher price does not raise demand")
         if not 0 <= self.persistence < 1:

@@ -29,6 +29,7 @@ from jaxinv.envs.presets import network_params
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
 
 MARKETS = ("home", "EU", "US")
@@ -145,6 +146,7 @@ class CrossBorder(Preset):
             for mean in np.atleast_1d(getattr(self, name)):
                 if not 1 <= mean <= 0.8 * self.max_lead_time:
                     raise UserError(f"{name}={getattr(self, name)} must be at least 1 and at most 0.8 of max_lead_time")
+        check_memory(10_000 * self.skus, f"{self.skus:,} SKUs", "skus")
         self.planned_promotions()
 
     def planned_promotions(self) -> Promotions:

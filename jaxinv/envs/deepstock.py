@@ -15,6 +15,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
+from jaxinv.limits import check_memory
 
 PATHS = {1: (10, 10), 2: (10, 10), 3: (5, 5), 4: (5, 5)}
 """Trajectories to train and to choose policies on, as published."""
@@ -62,6 +63,8 @@ class DeepStock(Preset):
             raise unknown("setting", str(self.setting), map(str, SETTINGS))
         not_negative(self, "training", "validation", "holding_cost", "shortage_cost", "instance_seed")
         positive(self, "testing")
+        paths = self.training + self.validation + self.testing
+        check_memory(40 * paths * self.horizon, f"{paths:,} trajectories of {self.horizon:,} days", "training, testing or horizon")
         if self.horizon < REVIEW + LEAD_TIME:
             raise UserError(f"horizon={self.horizon} must be at least {REVIEW + LEAD_TIME}: the days that one order decides")
         if self.history != 1:

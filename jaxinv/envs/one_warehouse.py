@@ -14,6 +14,7 @@ from jaxinv.envs.presets import network_params
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
+from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
 
 
@@ -60,6 +61,7 @@ class OneWarehouseManyStores(Preset):
     def __post_init__(self):
         super().__post_init__()
         positive(self, "stores")
+        check_memory(16 * self.stores**2, f"a network of {self.stores:,} stores", "stores")
         not_negative(self, "warehouse_lead_time", "warehouse_holding_cost", "initial_stock")
         not_negative(self, "store_lead_times", "store_holding_costs", "store_shortage_costs")
         for name in ("demand", "store_lead_times", "store_holding_costs", "store_shortage_costs"):

@@ -14,7 +14,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
-from jaxinv.limits import check_numbers
+from jaxinv.limits import MOST_MONEY, check_memory, check_numbers
 
 
 FEW_CLUSTERS = 4
@@ -89,6 +89,14 @@ class Problem:
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))
+        longest = self.env.topology.max_lead_time
+        if longest >= self.test_periods:
+            raise UserError(
+                f"a lead time of {longest} periods is too long: no order of a test of {self.test_periods} periods would "
+                "arrive in it; lower the lead time"
+            )
+        for params in (self.train, self.test):
+            check_money(params)
         for what, params, periods in (("training", self.train, self.horizon), ("test", self.test, self.test_periods)):
             if periods > self.recorded(params):
                 raise UserError(
@@ -115,6 +123,26 @@ class Problem:
     def horizon(self) -> int:
         """Periods of the longest training episode."""
         return int(np.max(self.train.max_steps_in_episode))
+
+
+def check_money(params: InstanceParams) -> None:
+    """Refuses costs that overflow once they are multiplied by quantities and weights.
+
+    Raises:
+      UserError: it names the cost.
+    """
+
+    def most(*names: str) -> float:
+        found = [np.abs(np.asarray(value)).max(initial=0.0) for name in names if (value := getattr(params, name)) is not None]
+        return float(max(found, default=0.0))
+
+    units = max(1.0, most("scale", "initial_high", "max_order")) * max(1.0, most("weights"))
+    for name in ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price"):
+        if not most(name) * units <= MOST_MONEY:
+            raise UserError(
+                f"{name} of {most(name):.3g}, times quantities and weights of up to {units:.3g}, is more money a period than "
+                f"{MOST_MONEY:.0e}, which float32 cannot square; count money or goods in larger units"
+            )
 
 
 class DifferentNetworks(UserError):
@@ -193,6 +221,7 @@ class Preset:
     def __post_init__(self):
         check_numbers(self)
         positive(self, "horizon", "history")
+        check_memory(1024 * self.history, f"a history of {self.history:,} periods in 256 environments", "history")
 
 
 def weight_vector(weights: dict[str, float], topology: Topology) -> jax.Array:
