@@ -13,6 +13,7 @@ from gymnax.environments import environment
 import jaxinv
 from jaxinv.envs import network
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.flat import MONEY
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world
 from jaxinv.evaluation.simulate import CHUNK, simulate
@@ -247,12 +248,14 @@ def test_batches_of_instances(name):
     )
     one, zero = None, 0
     key = jax.random.key(4)
-    _, _, reward, _, truncated, _ = jax.vmap(env.step, (one, one, one, zero))(key, state, action, batch)
+    _, _, reward, terminated, truncated, _ = jax.vmap(env.step, (one, one, one, zero))(key, state, action, batch)
     alone = env.step(key, state, action, params)[2]
     np.testing.assert_allclose(reward, alone * np.array([1.0, 2.0, 0.5]), rtol=1e-5)
-    assert truncated.tolist() == [True, False, False]
+    assert (terminated | truncated).tolist() == [True, False, False]
     observation, _ = jax.vmap(env.reset, (one, zero))(key, batch)
-    np.testing.assert_array_equal(observation[0], observation[2])
+    weighed = np.array([entry.split("[")[0] in MONEY for entry in env.observation_names()])
+    assert weighed.any()  # costs are shown at their weights, everything else is the same
+    np.testing.assert_allclose(observation[2], np.where(weighed, 0.5, 1.0) * observation[0], rtol=1e-6)
 
 
 def test_gymnax_wrappers_take_it():
