@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
     import dataclasses
 
-    from jaxinv.evidence import Contest, evidence_table, judge_all, rules_of, tuning_notes, verdict, with_wanted_points
+    from jaxinv.evidence import Contest, check_rules, evidence_table, judge_all, tuning_notes, verdict, with_wanted_points
     from jaxinv.experiment import Experiment, trained_policies
     from jaxinv.policies.rules import RULES
     from jaxinv.runs import Run
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
             merged = contests.setdefault((contest.label, contest.problem.env), Contest(contest.label, contest.problem, []))
             merged.policies.extend(contest.policies)
     asked = dataclasses.replace(config.evaluation, rules=rules)
-    rules_of(experiment.problem, asked)
+    check_rules(experiment.problem, asked)
     everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     if preference or args.service is not None:
         everything = [with_wanted_points(contest, preference, args.service, args.seed) for contest in everything]

@@ -155,7 +155,14 @@ def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> d
 
 
 def rules_of(problem: Problem, config: Any) -> list[str]:
-    """Names of the rules of an evaluation, checked: those that are asked for, or all that apply."""
+    """Names of the rules of an evaluation, checked: those that are asked for, or those that are tried unasked."""
+    check_rules(problem, config)
+    return list(config.rules) or default_rules(problem)
+
+
+def check_rules(problem: Problem, config: Any) -> None:
+    """Refuses rules that there are not or that do not apply. Which are tried unasked takes forecasts to tell, so it is
+    asked once, when they are tuned."""
     known = applicable_rules(problem)
     for name in (*config.rules, *config.per_instance):
         if name not in RULES:
@@ -163,7 +170,6 @@ def rules_of(problem: Problem, config: Any) -> list[str]:
     for name in config.rules:
         if name not in known:
             raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
-    return list(config.rules) or default_rules(problem)
 
 
 HOPELESS = 2.0

@@ -26,9 +26,6 @@ from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.limits import check_numbers
 from jaxinv.runs import Run
 
-DATA = "data.csv"
-"""The file of a run that says which sales it is made of."""
-
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -91,7 +88,7 @@ class Experiment:
     def remember_data(self, run: Run) -> None:
         """Writes beside the configuration which sales the run is made of, if any."""
         if self.problem.fingerprint:
-            run.write_rows(DATA, ("data", "fingerprint"), [(self.config.instance.data, self.problem.fingerprint)])
+            run.write_data(self.config.instance.data, self.problem.fingerprint)
 
     def check_data(self, run: Run) -> None:
         """Refuses sales that are no longer those of the run.
@@ -99,7 +96,7 @@ class Experiment:
         Raises:
           UserError: naming the file.
         """
-        path = run.path / DATA
+        path = run.data_path
         if path.exists() and self.problem.fingerprint not in path.read_text(encoding="utf-8"):
             raise UserError(
                 f"{self.config.instance.data}: its sales are not those that run {run.name!r} was made of, so neither would its "
@@ -198,7 +195,7 @@ def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) ->
         numbers = {name for config in (*known, plain.config.learner) for name in traced_fields(config)}
         (together if key in numbers or _in_one_program(plain, text) else apart).append(text)
     experiments = [
-        Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())])
+        Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())]) if point else plain
         for point in parse_sweep(apart)
     ]
     if not together:

@@ -53,6 +53,8 @@ class Run:
         self.path = path
         self.name = path.name
         self.config_path = path / "config.yaml"
+        self.data_path = path / "data.csv"
+        self.dropped_path = path / "dropped.csv"
         self.metrics_path = path / "metrics.csv"
         self.summary_path = path / "summary.json"
         self.checkpoints_path = path / "checkpoints"
@@ -172,7 +174,8 @@ class Run:
 
     def _never_began(self) -> bool:
         """Whether the folder holds nothing but what a run leaves that was killed before its first checkpoint."""
-        ours = {_LOCK, "config.yaml", "metrics.csv", "checkpoints"}
+        early = (self.config_path, self.data_path, self.dropped_path, self.metrics_path, self.checkpoints_path)
+        ours = {_LOCK, *(path.name for path in early)}
         names = {path.name for path in self.path.iterdir()}
         return not self.updates() and all(name in ours or name.endswith(".partial") for name in names)
 
@@ -296,9 +299,16 @@ class Run:
         else:
             self.metrics_path.unlink()
 
-    def write_rows(self, name: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-        """Writes a table beside the configuration, whole or not at all, such as the series that were left out."""
-        _write_whole(self.path / name, "".join(_csv_line(line) for line in (columns, *rows)))
+    def write_data(self, file: str, fingerprint: str) -> None:
+        """Writes data.csv, whole or not at all: the file of sales, and the fingerprint of what was read."""
+        self._write_rows(self.data_path, ("data", "fingerprint"), [(file, fingerprint)])
+
+    def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
+        """Writes dropped.csv, whole or not at all: each series that was left out, and the reason."""
+        self._write_rows(self.dropped_path, ("series", "reason"), dropped)
+
+    def _write_rows(self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+        _write_whole(path, "".join(_csv_line(line) for line in (columns, *rows)))
 
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""

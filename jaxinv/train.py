@@ -47,7 +47,7 @@ def main(argv: list[str]) -> None:
     if len(files) > 1:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
 
-    from jaxinv.evidence import rules_of
+    from jaxinv.evidence import check_rules
     from jaxinv.experiment import Experiment, expand
     from jaxinv.runs import Run
 
@@ -72,7 +72,7 @@ def main(argv: list[str]) -> None:
         for experiment in experiments:
             # every mistake is found before the first run folder is made
             experiment.trainer
-            rules_of(experiment.problem, experiment.config.evaluation)
+            check_rules(experiment.problem, experiment.config.evaluation)
         documents = []
         for number, experiment in enumerate(experiments, 1):
             name = args.name if len(experiments) == 1 or not args.name else f"{args.name}-{number}"
@@ -103,7 +103,7 @@ def train(experiment: Any, run: Any, quiet: bool = False, resume: bool = False) 
         experiment.check_data(run)
     experiment.remember_data(run)
     if experiment.problem.dropped:
-        run.write_rows("dropped.csv", ("series", "reason"), experiment.problem.dropped)
+        run.write_dropped(experiment.problem.dropped)
     for text in (_introduction(experiment, run), *experiment.problem.notes):
         _say(quiet, text)
     done = 0

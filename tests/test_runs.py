@@ -310,6 +310,8 @@ def test_only_a_run_that_never_got_going_is_discarded(run):
 
 
 def test_a_run_killed_before_its_first_checkpoint_is_taken_over_by_a_new_one_of_its_name(run):
+    run.write_data("/sales.csv", "0123")
+    run.write_dropped([("LATE", "first sold after training ends")])
     run.log(1, {"a": 1})
     (run.checkpoints_path / ".partial-3" / "arrays").mkdir(parents=True)
     run.release()  # as the system does when a process is killed

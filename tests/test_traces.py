@@ -60,7 +60,7 @@ def test_no_training_runs_past_the_end(ramp, name, agent, horizon):
     assert worlds.rollouts * worlds.periods <= horizon
     episodes, index = worlds.begin(jax.random.key(0))
     instance = worlds.instance_params(index, episodes.key)
-    demand, signals = [], []
+    demand = []
     for _ in range(worlds.rollouts):
         episodes, trace, seen = worlds.play_ahead(episodes, instance)
         demand.append(trace.exogenous.demand)

@@ -37,7 +37,8 @@ from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instan
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.policy import echelon_coverage
-from jaxinv.policies.rules import ReorderUpTo, quantity_unit
+from jaxinv.policies.rule import quantity_unit
+from jaxinv.policies.rules import ReorderUpTo
 
 ON_REWARDS = ("reward", "level", "potential")
 PENALTIES = ("none", *ON_REWARDS, "actor")

@@ -18,7 +18,6 @@ from jaxinv.keys import Role, generator
 LASTING = ("price", "lead_time")  # what holds until it is changed, whether something is sold or not
 
 
-
 @dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """S series over T periods.

@@ -364,15 +364,14 @@ def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) 
 
 def known_covariates(panel: Panel, train: slice) -> np.ndarray:
     """What is known of each period before it begins, standardised by the training periods: `[series, T, C]`."""
-    series, periods = panel.sales.shape
-    calendar = np.broadcast_to(calendar_columns(panel), (series, periods, calendar_columns(panel).shape[-1]))
-    columns = [values[..., None] for values in standardised(panel, train)]
+    return with_calendar(panel, len(panel.sales), [values[..., None] for values in standardised(panel, train)])
+
+
+def with_calendar(panel: Panel, instances: int, columns: Sequence[np.ndarray]) -> np.ndarray:
+    """What the calendar tells of each period, then columns `[instances, T, ...]`: float32 `[instances, T, C]`."""
+    calendar, _ = calendar_features(panel.dates, panel.frequency)
+    calendar = np.broadcast_to(calendar, (instances, *calendar.shape))
     return np.concatenate([calendar, *columns], -1).astype(np.float32)
-
-
-def calendar_columns(panel: Panel) -> np.ndarray:
-    """What the calendar tells of each period, `[T, C]`."""
-    return calendar_features(panel.dates, panel.frequency)[0]
 
 
 def standardised(panel: Panel, train: slice) -> list[np.ndarray]:

@@ -17,7 +17,6 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
 from jaxinv.envs.retail import (
-    calendar_columns,
     check_lengths,
     check_range,
     check_validation,
@@ -27,6 +26,7 @@ from jaxinv.envs.retail import (
     standardised,
     told_validation,
     trace_until,
+    with_calendar,
 )
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
@@ -260,8 +260,7 @@ class _Stores:
     @classmethod
     def of(cls, panel: Panel, split: TimeSplit, stores: list[str], options: RetailNetwork) -> "_Stores":
         skus, row = np.unique(panel.series["sku"].to_numpy(str), return_inverse=True)
-        place = row, np.searchsorted(np.sort(stores), panel.series["location"].to_numpy(str))
-        place = place[0], np.argsort(stores)[place[1]]
+        place = row, pd.Categorical(panel.series["location"].astype(str), categories=stores).codes
 
         def spread(values, fill=0.0):
             """Values of each series `[series, ...]` by SKU and store."""
@@ -286,13 +285,12 @@ class _Stores:
         alive = np.arange(stop) >= launched[..., None]
         scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
         soon = np.where(launched < stop - options.horizon, launched, 0)
-        covariates = [np.broadcast_to(calendar_columns(panel)[None], (len(kept), periods, calendar_columns(panel).shape[-1]))]
-        covariates += [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, split.train)]
+        covariates = [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, split.train)]
         return cls(
             demand=demand,
             scale=np.maximum(scale, SCALE_FLOOR),
             begins=soon.max(1),
-            covariates=np.concatenate(covariates, -1).astype(np.float32),
+            covariates=with_calendar(panel, len(kept), covariates),
             price=None if "price" not in panel.quoted else _prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
             stock=None if panel.stock is None else spread(panel.stock, np.nan)[kept],
             labels=tuple(map(str, skus[kept])),

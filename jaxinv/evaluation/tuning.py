@@ -149,12 +149,14 @@ def tune_many(
     """Tunes several rules, by default all that apply, each with the whole budget and on the same noise."""
     names = applicable_rules(problem) if names is None else names
 
-    def single(name):
-        return tune(problem, rule_for(problem, name), key, budget_periods, method, per_instance)
+    rules = [rule_for(problem, name) for name in names]  # one by one: forms of one forecast share its fit
+
+    def single(rule):
+        return tune(problem, rule, key, budget_periods, method, per_instance)
 
     # most of the time is compilation, which threads share out among the cores
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8)) as pool:
-        return dict(zip(names, pool.map(single, names)))
+        return dict(zip(names, pool.map(single, rules)))
 
 
 def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:

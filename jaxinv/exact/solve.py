@@ -21,7 +21,6 @@ from jaxinv.exact.reorder_point import optimal_order_up_to, read_store
 from jaxinv.policies.policy import Policy
 from jaxinv.policies.rules import Rule, make_rule
 
-
 BACKWARD = "backward induction"
 """What solves episodes that end."""
 

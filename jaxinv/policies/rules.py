@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.scipy.special import ndtri
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.environment import Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
@@ -20,7 +20,7 @@ from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.policies.following import Seasonal, Smoothing, following, lagged_sum
 from jaxinv.policies.policy import echelon_coverage, fill_to
 from jaxinv.policies.regression import Regression
-from jaxinv.policies.rule import Rule, quantity_unit
+from jaxinv.policies.rule import Rule
 
 FORECASTERS = (Smoothing, Seasonal, Regression)
 
