@@ -13,6 +13,8 @@ import numpy as np
 DUST = 1e-9
 """Stock below this is rounding, not goods."""
 
+COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
+
 
 @dataclass
 class Shipment:
@@ -40,7 +42,8 @@ class Stock:
 class Period:
     """What happened."""
 
-    costs: dict[str, float]
+    by_node: dict[str, np.ndarray]  # [N] each
+    by_edge: dict[str, np.ndarray]  # [E] each
     ordered: np.ndarray
     sold: np.ndarray
     short: np.ndarray
@@ -49,6 +52,11 @@ class Period:
     returned: np.ndarray
     liquidated: np.ndarray
     margin: float  # how far every rounding decision was from going the other way
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Costs by name."""
+        return {name: float(self.by_node[name].sum() + self.by_edge[name].sum()) for name in self.by_node}
 
 
 class Reference:
@@ -64,11 +72,12 @@ class Reference:
         self.numbers = numbers
         self.margin = np.inf
 
-    def play(self, stock: Stock, action, demand, lead_time=None, price=None) -> Period:
+    def play(self, stock: Stock, action, demand, lead_time=None, price=None, dispositions=None) -> Period:
         """One period; changes `stock` in place.
 
         Args:
           action: `[E, K]`. demand: `[D, K]`. lead_time: `[E]` where random. price: `[N, K]` where it moves.
+          dispositions: `[N, K, 3]` where they are decided.
         """
         net, numbers = self.net, self.numbers
         self.margin = np.inf
@@ -102,11 +111,11 @@ class Reference:
         returned = np.zeros_like(sold)
         liquidated = np.zeros_like(sold)
         if net.return_lags:
-            self.take_back(stock, returned, liquidated)
+            self.take_back(stock, returned, liquidated, dispositions)
             stock.past_sales = [sold.copy(), *stock.past_sales[: net.return_lags - 1]]
 
         on_hand = stock.goods.sum(-1)
-        costs = self.cost(stock, ordered, sold, short, on_hand, returned, liquidated, price)
+        at, on = self.cost(stock, ordered, sold, short, on_hand, returned, liquidated, price)
         expired = np.zeros_like(sold)
         if net.ages > 1:
             for node in range(net.nodes):
@@ -115,10 +124,10 @@ class Reference:
                     expired[node, product] = shelf[0]
                     shelf[:-1] = shelf[1:].copy()
                     shelf[-1] = 0.0
-            costs["expiry"] = float((numbers["expiry_cost"] * expired).sum())
+            at["expiry"] = (numbers["expiry_cost"] * expired).sum(1)
         stock.time += 1
         self.receive(stock, stock.time)
-        return Period(costs, ordered, sold, short, on_hand, expired, returned, liquidated, self.margin)
+        return Period(at, on, ordered, sold, short, on_hand, expired, returned, liquidated, self.margin)
 
     # Orders
 
@@ -286,7 +295,7 @@ class Reference:
                 stock.goods[self.net.destinations[shipment.edge], shipment.product, -1] += shipment.quantity
         stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
 
-    def take_back(self, stock: Stock, returned: np.ndarray, liquidated: np.ndarray) -> None:
+    def take_back(self, stock: Stock, returned: np.ndarray, liquidated: np.ndarray, dispositions) -> None:
         net, numbers = self.net, self.numbers
         put_back = np.zeros_like(returned)
         for node in range(net.nodes):
@@ -294,56 +303,65 @@ class Reference:
                 for lag, sales in enumerate(stock.past_sales):
                     returned[node, product] += numbers["return_share"][node, product, lag] * sales[node, product]
                 back = returned[node, product]
-                here = numbers["restock_share"][node, product] * back
-                on = numbers["forward_share"][node, product] * back if net.return_to else 0.0
+                here, on = self.shares(node, product, dispositions)
+                here, on = here * back, on * back
                 put_back[node, product] += here
                 if net.return_to:
                     put_back[net.return_to[node], product] += on
                 liquidated[node, product] = back - here - on
         stock.goods[:, :, -1] += put_back
 
+    def shares(self, node: int, product: int, dispositions) -> tuple[float, float]:
+        """Which shares of what comes back are put on the shelf here, and sent on."""
+        if dispositions is not None:
+            here, on, rest = (max(float(share), 0.0) for share in dispositions[node, product])
+            on = on if self.net.return_to else 0.0
+            if here + on + rest > 0:
+                return here / (here + on + rest), on / (here + on + rest)
+        on = self.numbers["forward_share"][node, product] if self.net.return_to else 0.0
+        return self.numbers["restock_share"][node, product], on
+
     # Money
 
-    def cost(self, stock, ordered, sold, short, on_hand, returned, liquidated, price) -> dict[str, float]:
-        """Costs by name; expiry is added by the caller, after goods have aged."""
+    def cost(self, stock, ordered, sold, short, on_hand, returned, liquidated, price):
+        """Costs by name, of each node and of each edge; expiry is added by the caller, after goods have aged."""
         net, numbers = self.net, self.numbers
-        costs = dict.fromkeys(
-            ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue"), 0.0
-        )
+        at = {name: np.zeros(net.nodes) for name in COSTS}
+        on = {name: np.zeros(net.edges) for name in COSTS}
         for node in range(net.nodes):
             load = 0.0
             for k in range(net.products):
-                costs["holding"] += numbers["holding"][node, k] * on_hand[node, k]
+                at["holding"][node] += numbers["holding"][node, k] * on_hand[node, k]
                 waiting = stock.owed[node, k] if net.backlog else short[node, k]
                 if net.internal_backlog:
                     waiting += sum(stock.unshipped[e, k] for e in range(net.edges) if net.sources[e] == node)
-                costs["shortage"] += numbers["shortage"][node, k] * waiting
+                at["shortage"][node] += numbers["shortage"][node, k] * waiting
                 if net.has("revenue"):
-                    costs["revenue"] -= (numbers["price"] if price is None else price)[node, k] * sold[node, k]
+                    at["revenue"][node] -= (numbers["price"] if price is None else price)[node, k] * sold[node, k]
                 if net.has("capacity"):
                     load += on_hand[node, k] * numbers["volume"][k]
                 if net.return_lags:
-                    costs["returns"] += numbers["return_cost"][node, k] * returned[node, k]
-                    costs["returns"] -= numbers["liquidation_value"][node, k] * liquidated[node, k]
+                    at["returns"][node] += numbers["return_cost"][node, k] * returned[node, k]
+                    at["returns"][node] -= numbers["liquidation_value"][node, k] * liquidated[node, k]
             if net.has("capacity") and load > numbers["capacity"][node]:
-                costs["overflow"] += numbers["overflow_cost"][node] * (load - numbers["capacity"][node])
+                at["overflow"][node] += numbers["overflow_cost"][node] * (load - numbers["capacity"][node])
             if net.return_lags and returned[node].sum() > 0:
-                costs["returns"] += numbers["return_fixed_cost"][node]
+                at["returns"][node] += numbers["return_fixed_cost"][node]
         for edge in range(net.edges):
             for k in range(net.products):
                 quantity = ordered[edge, k]
                 if net.has("unit_cost"):
-                    costs["ordering"] += numbers["unit_cost"][edge, k] * quantity
+                    on["ordering"][edge] += numbers["unit_cost"][edge, k] * quantity
                 if net.has("fixed_cost") and quantity > 0:
-                    costs["ordering"] += numbers["fixed_cost"][edge, k]
+                    on["ordering"][edge] += numbers["fixed_cost"][edge, k]
                 if net.has("duty"):
-                    costs["duty"] += numbers["duty"][edge, k] * quantity
+                    on["duty"][edge] += numbers["duty"][edge, k] * quantity
             if net.has("freight"):
-                costs["transport"] += self.freight(edge, ordered[edge].sum())
+                on["transport"][edge] += self.freight(edge, ordered[edge].sum())
         if net.has("transit_holding"):
             for shipment in stock.shipments:  # what arrives next period is still on its way
-                costs["holding"] += numbers["transit_holding"][shipment.edge, shipment.product] * shipment.quantity
-        return costs
+                on["holding"][shipment.edge] += numbers["transit_holding"][shipment.edge, shipment.product] * shipment.quantity
+        return at, on
 
     def freight(self, edge: int, quantity: float) -> float:
         """A fixed amount for a shipment, and each tier's rate for the units that fall into it."""

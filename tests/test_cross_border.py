@@ -14,7 +14,7 @@ from jaxinv.demand import market, quantiles
 from jaxinv.demand.exogenous import draw_uniforms
 from jaxinv.demand.market import MarketDemand, Promotions, market_params
 from jaxinv.envs.cross_border import CrossBorder, median_lead_time, week_freight
-from jaxinv.envs.network import COSTS, freight
+from jaxinv.envs.costs import COSTS, freight
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world

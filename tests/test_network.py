@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import jaxinv
 from jaxinv.demand.exogenous import Exogenous
-from jaxinv.envs.network import COSTS, InstanceParams, NetworkState, freight, transition
+from jaxinv.envs.costs import COSTS, freight
+from jaxinv.envs.network import Action, InstanceParams, NetworkState, transition
 from jaxinv.envs.topology import MECHANISMS, SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
@@ -59,6 +60,7 @@ def topologies(draw, most_nodes=4):
     mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
     return_lags = draw(st.sampled_from([0, 0, 1, 3]))
+    mechanisms -= set() if return_lags else {"dispositions"}
     internal = any(source != SUPPLIER for source, _ in edges)
     one_supplier = len({node for _, node in edges}) == len(edges)
     delays = st.lists(st.integers(0, 2), min_size=len(edges), max_size=len(edges)).map(tuple)
@@ -126,6 +128,7 @@ class Episode:
             numbers["freight_breaks"][:, 0] = 0.0
         numbers["restock_share"] = eighths(0, 1, *per_node) / 2
         numbers["forward_share"] = eighths(0, 1, *per_node) / 2
+        self.dispositions = eighths(-1, 2, PERIODS, *per_node, 3)
         self.numbers = numbers
         self.actions = eighths(-2, 12, PERIODS, *per_edge) * (random.random((PERIODS, *per_edge)) < 0.8)
         self.demand = eighths(0, 10, PERIODS, len(net.demand_nodes), products)
@@ -158,7 +161,8 @@ class Episode:
         exogenous = Exogenous(
             demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price
         )
-        return state, self.actions, exogenous, InstanceParams(**self.numbers)
+        dispositions = self.dispositions if net.has("dispositions") else None
+        return state, Action(self.actions, dispositions), exogenous, InstanceParams(**self.numbers)
 
     def stock(self) -> Stock:
         """The same as the reference takes it."""
@@ -210,7 +214,8 @@ def test_transition_equals_the_reference(net, seed):
         for t in range(PERIODS):
             lead_time = episode.lead_time[t] if net.random_lead_time else None
             price = None if episode.price is None else episode.price[t]
-            period = reference.play(stock, episode.actions[t], episode.demand[t], lead_time, price)
+            dispositions = episode.dispositions[t] if net.has("dispositions") else None
+            period = reference.play(stock, episode.actions[t], episode.demand[t], lead_time, price, dispositions)
             if period.margin < KNIFE_EDGE:
                 break
             same_outcome(net, pick(outcomes, e, t), period, episode, t)
@@ -223,6 +228,10 @@ def same_outcome(net, ours, theirs: Period, episode, t):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), **close, err_msg=f"{name}, period {t}")
     costs = [theirs.costs[name] for name in COSTS]
     np.testing.assert_allclose(ours.costs, costs, rtol=1e-5, atol=2e-3, err_msg=f"costs, period {t}")
+    nodes = np.stack([theirs.by_node[name] for name in COSTS], -1)
+    edges = np.stack([theirs.by_edge[name] for name in COSTS], -1)
+    np.testing.assert_allclose(ours.places.nodes, nodes, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}")
+    np.testing.assert_allclose(ours.places.edges, edges, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}")
     reward = -float(np.dot(costs, episode.numbers["weights"]))
     assert ours.reward == pytest.approx(reward, rel=1e-5, abs=5e-3)
     placed = np.zeros((net.nodes, net.products))

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -15,7 +16,7 @@ from gymnax.environments import environment, spaces
 from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
-from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
+from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
 from jaxinv.envs.topology import RELAXABLE, Topology
 from jaxinv.errors import UserError
 
@@ -32,6 +33,7 @@ class Observation:
     signals: jax.Array | None = None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
     owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
+    returns: jax.Array | None = None  # [N, K] units that come back in this period, where dispositions are decided
 
 
 @struct.dataclass
@@ -62,7 +64,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
     - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product. What is no number or below
-      0 orders nothing, and what is above `params.max_order` is cut to it.
+    0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are decided (topology mechanism
+    of that name), an action is a mapping or an `Action` of `orders` and `dispositions` `[N, K, 3]`; orders alone will do.
     - observation: float32 `[F]`, whose entries `observation_names` names (`jaxinv.envs.flat`).
     - reward: minus the weighted costs of the period.
     - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an episode is cut off
@@ -177,7 +180,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         )
 
     def transition(
-        self, state: NetworkState, action: jax.Array, exogenous: Exogenous, params: InstanceParams
+        self, state: NetworkState, action: jax.Array | Action, exogenous: Exogenous, params: InstanceParams
     ) -> tuple[NetworkState, Outcome]:
         """One period, deterministic and differentiable: see `jaxinv.envs.network.transition`."""
         return network.transition(self.topology, state, action, exogenous, params)
@@ -193,6 +196,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             signals=signals,
             owed=state.owed,
             orders=state.orders,
+            returns=jnp.sum(params.return_share * state.sales, -1) if self.topology.has("dispositions") else None,
         )
 
     def facts(self, params: InstanceParams) -> Facts:
@@ -241,7 +245,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def step_env(self, key, state, action, params):
         uniforms = draw_uniforms(key, 0, self.world.noise)
         world, exogenous = self.world.step(state.world, uniforms, params)
-        stock, outcome = self.transition(state.network, self._orders(action, params), exogenous, params)
+        stock, outcome = self.transition(state.network, self._action(action, params), exogenous, params)
         signals = jnp.concatenate(
             [state.signals[1:], self.world.observe(world, exogenous.demand, params)[None]]
         )
@@ -250,6 +254,14 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         observation, state = self._apply_transition_gradient_policy(observation, state)
         info = {"costs": outcome.costs, "ordered": outcome.ordered, "sold": outcome.sold, "short": outcome.short}
         return observation, state, outcome.reward, self.is_terminated(state, params), info
+
+    def _action(self, action, params):
+        """An action from outside as the transition takes it."""
+        if self.topology.has("dispositions") and not isinstance(action, Action):
+            action = Action(**action) if isinstance(action, Mapping) else Action(action)
+        if not isinstance(action, Action):
+            return self._orders(action, params)
+        return action.replace(orders=self._orders(action.orders, params))
 
     def _orders(self, action, params):
         """What an action orders `[E, K]`: at least 0, at most what the action space has."""
@@ -300,7 +312,11 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         shape = (self.topology.edges, self.topology.products)
         # gymnax's wrappers for gymnasium want bounds of one number where there is one, and arrays otherwise
         bounds = () if self.num_actions == 1 else shape
-        return spaces.Box(jnp.zeros(bounds), jnp.reshape(params.max_order, bounds), shape)
+        orders = spaces.Box(jnp.zeros(bounds), jnp.reshape(params.max_order, bounds), shape)
+        if not self.topology.has("dispositions"):
+            return orders
+        shares = spaces.Box(0.0, 1.0, (self.topology.nodes, self.topology.products, 3))
+        return spaces.Dict({"orders": orders, "dispositions": shares})
 
     def observation_space(self, params=None):
         return flat.space(self, self.default_params if params is None else params)

@@ -23,6 +23,7 @@ STOCK = {
     "backorder": ("node", "product"),
     "owed": ("edge", "product"),
     "orders": ("edge", "product", "placed"),
+    "returns": ("node", "product"),
 }
 """Parts of an observation that are amounts, and the axes of each."""
 

@@ -1,7 +1,7 @@
 """The one transition: everything that moves stock, in every preset, is `transition` below.
 
-A period runs in the order of its functions here: `ship`, `serve`, `take_back`, `charge`, `advance`. The transition is
-deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise can be replayed under
+A period runs in this order: `ship` (`jaxinv.envs.shipping`), then `serve`, `take_back` and `advance` of this module, and
+`charge` (`jaxinv.envs.costs`) for all of it. The transition is deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise can be replayed under
 any policy. Axes: N nodes, E edges, K products, L largest lead time, A ages, R return lags, B freight tiers. Quantities
 are in product units, time in periods, money in one currency.
 """
@@ -10,18 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from gymnax.environments.environment import EnvParams
 
 from jaxinv.demand.exogenous import Exogenous
-from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
-
-COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
-"""Parts of the cost vector. Revenue is a negative cost."""
-
-ROUNDING = 1e-6
-"""Relative differences below this are float32 rounding, not goods."""
+from jaxinv.envs.costs import COSTS, Places, by_place, charge, totals
+from jaxinv.envs.shipping import ship
+from jaxinv.envs.topology import Topology, add_rows
+from jaxinv.errors import UserError
 
 
 @struct.dataclass
@@ -72,6 +68,21 @@ class InstanceParams(EnvParams):
 
 
 @struct.dataclass
+class Action:
+    """What is decided in a period where a topology opens more than orders to decisions; an array alone is orders."""
+
+    orders: jax.Array  # [E, K] requested quantities; what cannot be is cut (`jaxinv.envs.shipping.ship`)
+    # [N, K, 3] shares of what comes back that are restocked, forwarded and liquidated, with mechanism "dispositions";
+    # what is below 0 counts as 0, and the rest is scaled to the sum 1
+    dispositions: jax.Array | None = None
+
+    @classmethod
+    def of(cls, action: Any) -> "Action":
+        """An action from itself, or from orders alone."""
+        return action if isinstance(action, cls) else cls(action)
+
+
+@struct.dataclass
 class NetworkState:
     """Stock and what is on its way, as it stands after this period's arrivals.
 
@@ -103,36 +114,38 @@ class Outcome:
     expired: jax.Array  # [N, K]
     returned: jax.Array  # [N, K] units that came back
     liquidated: jax.Array  # [N, K]
+    places: Places  # the costs by node and by edge; where nobody reads them, they are not computed
 
 
 def transition(
-    topology: Topology, state: NetworkState, action: jax.Array, exogenous: Exogenous, params: InstanceParams
+    topology: Topology, state: NetworkState, action: jax.Array | Action, exogenous: Exogenous, params: InstanceParams
 ) -> tuple[NetworkState, Outcome]:
     """One period of the network.
 
     Args:
       topology: the static shape.
       state: stock after this period's arrivals.
-      action: `[E, K]` requested order quantities; what cannot be is cut (see `ship`).
+      action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or an `Action`.
       exogenous: demand, and lead times and prices where the topology leaves them open.
       params: the numbers of the instance.
 
     Returns:
       The state after the next period's arrivals, and what happened.
     """
-    ordered, stock, owed, orders = ship(topology, state, action, params)
+    action = Action.of(action)
+    ordered, stock, owed, orders = ship(topology, state, action.orders, params)
     arriving_now = delivered_at_once(topology, ordered, exogenous)
     stock = receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
-    stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, params)
+    stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, action.dispositions, params)
     pipeline, due, arrivals = advance(topology, state, ordered - arriving_now, exogenous)
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
     stock, expired = _age(topology, stock)
     waiting = short if backorder is None else backorder
     if owed is not None:
         waiting = waiting + topology.out_of_nodes(owed)
-    parts = charge(
+    charges = charge(
         topology, params, exogenous, ordered, sold, waiting, stock_held, pipeline.sum(-1) + arrivals, expired, returned,
         liquidated,
     )  # fmt: skip
@@ -146,132 +159,17 @@ def transition(
         orders=orders,
         sales=sales,
     )
+    parts = totals(charges)
     # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
     reward = -sum(params.weights[COSTS.index(name)] * part for name, part in parts.items())
     costs = jnp.stack([parts.get(name, jnp.zeros_like(reward)) for name in COSTS])
     return next_state, Outcome(
-        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated
-    )
+        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated,
+        by_place(topology, charges),
+    )  # fmt: skip
 
 
-# 1. Order and ship
-
-
-def ship(topology, state, action, params):
-    """Turns requests into orders, and orders into shipments that are taken from the source nodes.
-
-    Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
-    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit
-    and the budget, and rationed where it exceeds the stock of its source. What a source node cuts it owes, with internal
-    backlog; what a supplier cuts is gone.
-
-    Returns:
-      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so far `[E, K, M]`.
-    """
-    order = jnp.maximum(action, 0.0)
-    if topology.has("review"):
-        order = jnp.where((state.time % params.review_period == 0)[:, None], order, 0.0)
-    order = _round_to_packs(topology, order, params, jnp.round)
-    if topology.has("minimum_order"):
-        minimum = _least(topology, params)
-        order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
-    order, orders = _send_orders(topology, order, state.orders)
-    if topology.internal_backlog:
-        order = order + state.owed
-    asked = order
-    if topology.has("order_limit"):
-        order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
-    if topology.has("budget"):
-        bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
-        paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
-        order = jnp.where(bought, order * _cut(params.budget, paid), order)
-    stock, allowed = state.on_hand, order
-    if topology.internal:
-        order = _ration(topology, stock, order)
-    if order is not asked:  # a cut may have broken packs and minimum orders
-        order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
-        if topology.has("packs") and topology.internal:
-            order = order + jax.lax.stop_gradient(_last_packs(topology, stock, order, allowed, params))
-        if topology.has("minimum_order"):
-            order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
-    if topology.internal:
-        taken = topology.out_of_nodes(order)
-        stock = jnp.where(taken >= stock * (1.0 - ROUNDING), 0.0, stock - taken)  # no dust is left to ship again
-    return order, stock, _owed(topology, asked, order), orders
-
-
-def _send_orders(topology, order, earlier):
-    """Orders `[E, K]` that reach their source now, and those placed so far `[E, K, M]`, the latest first."""
-    if not topology.order_memory:
-        return order, None
-    placed = jnp.concatenate([order[..., None], earlier], -1)
-    if topology.order_delays:
-        order = jnp.stack([placed[edge, :, delay] for edge, delay in enumerate(topology.order_delays)])
-    return order, placed[..., :-1]
-
-
-def _owed(topology, asked, shipped):
-    """What source nodes still have to ship `[E, K]`; None where they cut instead."""
-    if not topology.internal_backlog:
-        return None
-    internal = jnp.asarray([source != SUPPLIER for source in topology.sources])[:, None]
-    return jnp.where(internal & (shipped < asked * (1.0 - ROUNDING)), asked - shipped, 0.0)
-
-
-def _round_to_packs(topology, order, params, rounding):
-    """Whole packs; the gradient passes as if nothing was rounded (straight-through)."""
-    if not topology.has("packs"):
-        return order
-    rounded = params.pack_size * rounding(order / params.pack_size)
-    return order + jax.lax.stop_gradient(rounded - order)
-
-
-def _least(topology, params):
-    """The smallest order `[E, K]` that is a minimum order and whole packs too."""
-    if not topology.has("packs"):
-        return params.minimum_order
-    return params.pack_size * jnp.ceil(params.minimum_order / params.pack_size - 1e-4)
-
-
-def _cut(limit, wanted):
-    """The factor, at most 1, that brings `wanted` down to `limit`."""
-    return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
-
-
-def _ration(topology, stock, order):
-    """Shares the stock of a source node among its outgoing edges `[E, K]`."""
-    from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
-    if topology.rationing == "proportional":
-        share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
-        return jnp.where(from_supplier, order, order * share)
-    if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
-        larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
-        lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
-        each = jnp.maximum(lacking, 0.0) / jnp.maximum(larger.sum(1), 1)
-        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each[None], 0.0), 1)
-        left = order - shortage
-        dust = ROUNDING * topology.at_source(topology.out_of_nodes(order))
-        return jnp.where(from_supplier, order, jnp.where(left > dust, left, 0.0))
-    earlier = jnp.asarray(np.tril(_rivals(topology), -1), jnp.float32)
-    left = topology.at_source(stock) - jnp.tensordot(earlier, order, axes=1, precision="highest")
-    return jnp.where(from_supplier, order, jnp.clip(order, 0.0, jnp.maximum(left, 0.0)))
-
-
-def _last_packs(topology, stock, order, allowed, params):
-    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may get."""
-    gap, pack = allowed - order, params.pack_size
-    wants = gap >= pack * (1.0 - ROUNDING)
-    edge = np.arange(topology.edges)
-    first = (gap[None] > gap[:, None]) | ((gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None])
-    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], pack[None], 0.0).sum(1)  # this pack included
-    left = topology.at_source(stock - topology.out_of_nodes(order))
-    return jnp.where(wants & (ahead <= left * (1.0 + ROUNDING)), pack, 0.0)
-
-
-def _rivals(topology):
-    """`[E, E]`, whether two edges (or an edge and itself) leave the same node."""
-    sources = np.asarray(topology.sources)
-    return (sources[:, None] == sources[None, :]) & (sources != SUPPLIER)[:, None]
+# 1. What is there at once
 
 
 def delivered_at_once(topology, order, exogenous):
@@ -316,19 +214,25 @@ def serve(topology, stock, demand, backorder):
 # 3. Returns
 
 
-def take_back(topology, stock, sold, sales, params):
-    """Past sales come back and are restocked, sent on, or liquidated.
+def take_back(topology, stock, sold, sales, dispositions, params):
+    """Past sales come back and are restocked, sent on, or liquidated: as `dispositions` `[N, K, 3]` decide, or by the
+    shares of the instance.
 
     Returns:
       Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
     """
     nothing = jnp.zeros_like(sold)
+    if dispositions is not None and not topology.has("dispositions"):
+        raise UserError("this network decides no dispositions: give orders alone, or the topology mechanism 'dispositions'")
     if not topology.return_lags:
         return stock, None, nothing, nothing
     returned = jnp.sum(params.return_share * sales, -1)
-    restocked = params.restock_share * returned
+    restock, forward = params.restock_share, params.forward_share
+    if dispositions is not None:
+        restock, forward = feasible(topology, dispositions, restock, forward)
+    restocked = restock * returned
     if topology.return_to:
-        forwarded = params.forward_share * returned
+        forwarded = forward * returned
         put_back = restocked + add_rows(forwarded, topology.return_to, topology.nodes)
     else:
         forwarded, put_back = nothing, restocked
@@ -336,53 +240,19 @@ def take_back(topology, stock, sold, sales, params):
     return receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
 
 
-# 4. Costs
+def feasible(topology, dispositions, restock, forward):
+    """The shares `[N, K]` that are restocked and forwarded, of dispositions as they were asked for: not below 0 (nor no
+    number), none forwarded where that leads nowhere, the sum 1. Where nothing is left of them, the instance's own."""
+    wanted = jnp.where(dispositions > 0, dispositions, 0.0)
+    if not topology.return_to:
+        wanted = wanted * jnp.asarray([1.0, 0.0, 1.0])
+    total = wanted.sum(-1)
+    shares = wanted / jnp.where(total > 0, total, 1.0)[..., None]
+    own = jnp.zeros_like(restock) if forward is None else forward
+    return jnp.where(total > 0, shares[..., 0], restock), jnp.where(total > 0, shares[..., 1], own)
 
 
-def charge(
-    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated
-):  # fmt: skip
-    """The costs of a period by name, those that the topology knows; `short` is lost or owed demand, `in_transit` is
-    `[E, K]`."""
-    parts = {"holding": jnp.sum(params.holding * on_hand), "shortage": jnp.sum(params.shortage * short)}
-    if topology.has("transit_holding"):
-        parts["holding"] += jnp.sum(params.transit_holding * in_transit)
-    if topology.has("unit_cost"):
-        parts["ordering"] = jnp.sum(params.unit_cost * ordered)
-    if topology.has("fixed_cost"):
-        parts["ordering"] = parts.get("ordering", 0.0) + jnp.sum(params.fixed_cost * (ordered > 0))
-    if topology.has("freight"):
-        parts["transport"] = jnp.sum(freight(ordered.sum(-1), params))
-    if topology.has("duty"):
-        parts["duty"] = jnp.sum(params.duty * ordered)
-    if topology.return_lags:
-        parts["returns"] = (
-            jnp.sum(params.return_cost * returned)
-            + jnp.sum(params.return_fixed_cost * (returned.sum(-1) > 0))
-            - jnp.sum(params.liquidation_value * liquidated)
-        )
-    if topology.ages > 1:
-        parts["expiry"] = jnp.sum(params.expiry_cost * expired)
-    if topology.has("capacity"):
-        over = jnp.maximum(jnp.dot(on_hand, params.volume) - params.capacity, 0.0)
-        parts["overflow"] = jnp.sum(params.overflow_cost * over)
-    if topology.has("revenue"):
-        price = params.price if exogenous.price is None else exogenous.price
-        parts["revenue"] = -jnp.sum(price * sold)
-    return parts
-
-
-def freight(quantity: jax.Array, params: InstanceParams) -> jax.Array:
-    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`.
-
-    A tariff with fewer tiers than others has the further ones start at infinity.
-    """
-    upper = jnp.concatenate([params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1)
-    within = jnp.maximum(jnp.minimum(quantity[:, None], upper) - params.freight_breaks, 0.0)
-    return params.freight_fixed * (quantity > 0) + jnp.sum(params.freight_rates * within, -1)
-
-
-# 5. Time
+# 4. Time
 
 
 def advance(topology, state, shipped, exogenous):

@@ -30,6 +30,7 @@ MECHANISMS = {
     "review": "an edge accepts orders only every so many periods",
     "capacity": "node capacity shared by products; volume above it costs",
     "revenue": "units sold earn a price",
+    "dispositions": "what is done with returns is decided in every period (`jaxinv.envs.network.Action`)",
 }
 """Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""
 
@@ -220,6 +221,8 @@ def _check(topology: Topology) -> None:
         raise UserError("perishable goods are modelled in one echelon: an edge between nodes would lose their age")
     if topology.has("freight") != (topology.tiers > 0):
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
+    if topology.has("dispositions") and not topology.return_lags:
+        raise UserError("mechanism 'dispositions' decides on returns; give return_lags of 1 or more, or leave it out")
     if topology.return_to and len(topology.return_to) != nodes:
         raise UserError("return_to needs one node per node (or none at all)")
     if any(not 0 <= node < nodes for node in topology.return_to):

@@ -1,0 +1,130 @@
+"""How orders become shipments: what is asked for, what limits allow, and how a node shares what it lacks.
+
+Axes as in `jaxinv.envs.network`.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs.topology import SUPPLIER
+
+ROUNDING = 1e-6
+"""Relative differences below this are float32 rounding, not goods."""
+
+
+def ship(topology, state, action, params):
+    """Turns requests into orders, and orders into shipments that are taken from the source nodes.
+
+    Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
+    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit
+    and the budget, and rationed where it exceeds the stock of its source. What a source node cuts it owes, with internal
+    backlog; what a supplier cuts is gone.
+
+    Returns:
+      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so far `[E, K, M]`.
+    """
+    order = jnp.maximum(action, 0.0)
+    if topology.has("review"):
+        order = jnp.where((state.time % params.review_period == 0)[:, None], order, 0.0)
+    order = _round_to_packs(topology, order, params, jnp.round)
+    if topology.has("minimum_order"):
+        minimum = _least(topology, params)
+        order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
+    order, orders = _send_orders(topology, order, state.orders)
+    if topology.internal_backlog:
+        order = order + state.owed
+    asked = order
+    if topology.has("order_limit"):
+        order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
+    if topology.has("budget"):
+        bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+        paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
+        order = jnp.where(bought, order * _cut(params.budget, paid), order)
+    stock, allowed = state.on_hand, order
+    if topology.internal:
+        order = _ration(topology, stock, order)
+    if order is not asked:  # a cut may have broken packs and minimum orders
+        order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
+        if topology.has("packs") and topology.internal:
+            order = order + jax.lax.stop_gradient(_last_packs(topology, stock, order, allowed, params))
+        if topology.has("minimum_order"):
+            order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
+    if topology.internal:
+        taken = topology.out_of_nodes(order)
+        stock = jnp.where(taken >= stock * (1.0 - ROUNDING), 0.0, stock - taken)  # no dust is left to ship again
+    return order, stock, _owed(topology, asked, order), orders
+
+
+def _send_orders(topology, order, earlier):
+    """Orders `[E, K]` that reach their source now, and those placed so far `[E, K, M]`, the latest first."""
+    if not topology.order_memory:
+        return order, None
+    placed = jnp.concatenate([order[..., None], earlier], -1)
+    if topology.order_delays:
+        order = jnp.stack([placed[edge, :, delay] for edge, delay in enumerate(topology.order_delays)])
+    return order, placed[..., :-1]
+
+
+def _owed(topology, asked, shipped):
+    """What source nodes still have to ship `[E, K]`; None where they cut instead."""
+    if not topology.internal_backlog:
+        return None
+    internal = jnp.asarray([source != SUPPLIER for source in topology.sources])[:, None]
+    return jnp.where(internal & (shipped < asked * (1.0 - ROUNDING)), asked - shipped, 0.0)
+
+
+def _round_to_packs(topology, order, params, rounding):
+    """Whole packs; the gradient passes as if nothing was rounded (straight-through)."""
+    if not topology.has("packs"):
+        return order
+    rounded = params.pack_size * rounding(order / params.pack_size)
+    return order + jax.lax.stop_gradient(rounded - order)
+
+
+def _least(topology, params):
+    """The smallest order `[E, K]` that is a minimum order and whole packs too."""
+    if not topology.has("packs"):
+        return params.minimum_order
+    return params.pack_size * jnp.ceil(params.minimum_order / params.pack_size - 1e-4)
+
+
+def _cut(limit, wanted):
+    """The factor, at most 1, that brings `wanted` down to `limit`."""
+    return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
+
+
+def _ration(topology, stock, order):
+    """Shares the stock of a source node among its outgoing edges `[E, K]`."""
+    from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+    if topology.rationing == "proportional":
+        share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
+        return jnp.where(from_supplier, order, order * share)
+    if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
+        larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
+        lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
+        each = jnp.maximum(lacking, 0.0) / jnp.maximum(larger.sum(1), 1)
+        shortage = jnp.max(jnp.where(_rivals(topology)[..., None], each[None], 0.0), 1)
+        left = order - shortage
+        dust = ROUNDING * topology.at_source(topology.out_of_nodes(order))
+        return jnp.where(from_supplier, order, jnp.where(left > dust, left, 0.0))
+    earlier = jnp.asarray(np.tril(_rivals(topology), -1), jnp.float32)
+    left = topology.at_source(stock) - jnp.tensordot(earlier, order, axes=1, precision="highest")
+    return jnp.where(from_supplier, order, jnp.clip(order, 0.0, jnp.maximum(left, 0.0)))
+
+
+def _last_packs(topology, stock, order, allowed, params):
+    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may get."""
+    gap, pack = allowed - order, params.pack_size
+    wants = gap >= pack * (1.0 - ROUNDING)
+    edge = np.arange(topology.edges)
+    first = (gap[None] > gap[:, None]) | ((gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None])
+    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], pack[None], 0.0).sum(1)  # this pack included
+    left = topology.at_source(stock - topology.out_of_nodes(order))
+    return jnp.where(wants & (ahead <= left * (1.0 + ROUNDING)), pack, 0.0)
+
+
+def _rivals(topology):
+    """`[E, E]`, whether two edges (or an edge and itself) leave the same node."""
+    sources = np.asarray(topology.sources)
+    return (sources[:, None] == sources[None, :]) & (sources != SUPPLIER)[:, None]
