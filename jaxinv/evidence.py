@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxinv.cli import table
-from jaxinv.envs.problem import Problem
+from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
 from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
@@ -127,7 +127,7 @@ def best_bound(problem: Problem, key: jax.Array, paths: int):
     if problem.ends:
         return None
     clairvoyant = just_in_time(problem, key, paths)
-    bound = None if problem.instances else lower_bound(problem.env, problem.test, QUICK)
+    bound = lower_bound(problem.env, first_of(problem.test), QUICK) if problem.single else None
     if clairvoyant is None or (bound is not None and bound > clairvoyant.mean()):
         return bound
     return clairvoyant
@@ -144,7 +144,7 @@ def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> d
     given = config.tune_periods
     try:
         rules = tune_many(problem, key, names, given or max(periods, LEAST_PERIODS))
-        if problem.instances and not problem.test_instances:  # numbers of an instance's own are of no use to others
+        if problem.instances > 1 and not problem.test_instances:  # numbers of an instance's own are of no use to others
             apart = [name for name in config.per_instance if name in names]
             least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
             own = tune_many(problem, key, apart, given or max(periods, LEAST_PERIODS, least), per_instance=True)

@@ -42,7 +42,7 @@ def main(argv: list[str]) -> None:
 
     enable_compilation_cache()
     problem = Experiment.load(None, [f"env={what[0]}", *overrides]).problem
-    if problem.instances:
+    if not problem.single:
         raise UserError(f"{what[0]} has {problem.instances} instances, each a problem of its own; solve works on a single one")
     solution = solve_problem(
         problem, discount=args.discount, tolerance=args.tolerance, memory=1e9 * args.memory
@@ -70,7 +70,7 @@ def main(argv: list[str]) -> None:
 
 def _natural(solution, problem) -> dict:
     """Parameters of a rule in product units, one number an edge."""
-    natural = solution.policy.natural(solution.params, problem.env.facts(problem.train))
+    natural = solution.policy.natural(solution.params, problem.env.facts(problem.first))
     return {name: [float(entry) for entry in value.reshape(-1)] for name, value in natural.items()}
 
 

@@ -204,7 +204,7 @@ def _log(experiment, run, done, metrics) -> None:
 
 def _introduction(experiment, run) -> str:
     config, problem = experiment.config, experiment.problem
-    what = f"{problem.instances} instances" if problem.instances else "one instance"
+    what = f"{problem.instances} instances" if problem.instances > 1 else "one instance"
     runs = f", {experiment.runs} runs side by side" if experiment.runs else ""
     return (
         f"{run.path}: {config.agent} on {config.env} ({what}), {config.learner.updates} updates of "

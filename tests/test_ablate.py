@@ -24,13 +24,13 @@ def switched(**switches):
 
 
 def same_for_all(problem):
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (3, *jnp.shape(leaf))), problem.test)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (3, *jnp.shape(leaf))), problem.first)
 
 
 def observation(agent, **numbers):
     env = PROBLEM.env
-    state = env.reset(jax.random.key(3), PROBLEM.train)[1]
-    return env.view(state.network.replace(**numbers), PROBLEM.train, state.signals)
+    state = env.reset(jax.random.key(3), PROBLEM.first)[1]
+    return env.view(state.network.replace(**numbers), PROBLEM.first, state.signals)
 
 
 def test_with_everything_on_it_is_the_plain_policy(quick_compilation):

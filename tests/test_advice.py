@@ -15,7 +15,7 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, LostSales, Serial
-from jaxinv.envs.problem import on_one_network
+from jaxinv.envs.problem import first_of, on_one_network
 from jaxinv.errors import UserError
 from jaxinv.agents.registry import AGENTS
 from jaxinv.experiment import Experiment
@@ -37,8 +37,9 @@ def agent_of(name, problem=None, **options):
 def levels_of(preset):
     """The teacher's numbers of a preset in units, and its worlds."""
     worlds = agent_of("diffsim", preset.build(), penalty="actor").worlds
-    facts = worlds.env.facts(worlds.params)
-    return ReorderUpTo(worlds.env.topology).natural(teacher_in(worlds, worlds.params, None), facts), worlds
+    instance = first_of(worlds.params)
+    facts = worlds.env.facts(instance)
+    return ReorderUpTo(worlds.env.topology).natural(teacher_in(worlds, instance, None), facts), worlds
 
 
 # --- the teacher ----------------------------------------------------------------------------------
@@ -70,11 +71,12 @@ def test_a_stage_counts_its_whole_echelon():
     """Stage 2 supplies stage 1: demand is that of the customers, over both lead times and one review, at their ratio."""
     preset = Serial(lead_times=(1, 2), holding_costs=(0.5, 1.0))
     levels, worlds = levels_of(preset)
-    ratio = np.max(worlds.params.shortage / (worlds.params.shortage + worlds.params.holding))
+    instance = first_of(worlds.params)
+    ratio = np.max(instance.shortage / (instance.shortage + instance.holding))
     edges = zip(worlds.env.topology.destinations, np.asarray(levels["reorder"])[:, 0])
     customer = worlds.env.topology.demand_nodes[0]
-    mean, deviation = np.asarray(worlds.moments.mean)[customer, 0], np.sqrt(np.asarray(worlds.moments.variance)[customer, 0])
-    lead = np.asarray(worlds.params.lead_time)
+    mean, deviation = np.asarray(worlds.moments.mean)[0, customer, 0], np.sqrt(np.asarray(worlds.moments.variance)[0, customer, 0])
+    lead = np.asarray(instance.lead_time)
     for edge, (node, reorder) in enumerate(edges):
         cover = lead[edge] + 1 if node == customer else lead.sum() + 1
         assert reorder == pytest.approx(cover * mean + norm.ppf(ratio) * np.sqrt(cover) * deviation, rel=1e-4)
@@ -82,7 +84,7 @@ def test_a_stage_counts_its_whole_echelon():
 
 def test_every_instance_has_a_teacher_of_its_own():
     problems = on_one_network([LostSales(lead_time=2, mean=mean, shortage_cost=9.0).build() for mean in (3.0, 6.0)])
-    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[problem.train for problem in problems])
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[problem.first for problem in problems])
     agent = agent_of("ddpg", replace(problems[0], train=both, test=both, instances=2), penalty="reward")
     index = jnp.array([1, 0, 1, 1])
     instance = agent.worlds.instance_params(index, jax.random.key(0))
@@ -123,7 +125,7 @@ TEACHER = {"reorder": jnp.full((1, 1), 1.4), "gap": jnp.full((1, 1), 0.6)}
 def store():
     """Rewards and distances from the teacher `[S, A]`, and next states `[S, A, D]`, of a store with lead time 1."""
     problem = LostSales(lead_time=1, mean=2.0, shortage_cost=9.0).build()
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     start = env.start({"stock": jnp.zeros((1, 1))}, params)
 
     def one(stock, order, demand):
@@ -258,7 +260,7 @@ def test_an_actor_that_is_penalised_enough_orders_as_its_teacher_does():
 def test_the_penalty_of_an_actor_fades_and_its_teacher_has_no_gradient():
     agent = agent_of("sac", penalty="actor", penalty_weight=2.0)
     assert float(agent.actor_penalty(jnp.ones(3), 10)) == pytest.approx(2.0 * 0.99**10)
-    observation = agent.worlds.env.view(agent.worlds.env.start({"stock": jnp.zeros((1, 1))}, agent.worlds.params), agent.worlds.params)
+    observation = agent.worlds.env.view(agent.worlds.env.start({"stock": jnp.zeros((1, 1))}, first_of(agent.worlds.params)), first_of(agent.worlds.params))
     rates = 5.0 * jnp.ones((1, 1, RATES))
 
     def far(raw, order):

@@ -25,11 +25,11 @@ TOPOLOGY = PROBLEM.env.topology
 def observation(stock):
     _, state = PROBLEM.env.reset(jax.random.key(0))
     on_hand = state.network.on_hand.at[0].set(stock)
-    return PROBLEM.env.view(state.network.replace(on_hand=on_hand), PROBLEM.train, state.signals)
+    return PROBLEM.env.view(state.network.replace(on_hand=on_hand), PROBLEM.first, state.signals)
 
 
 def rates(count=1):
-    return jnp.repeat(TOPOLOGY.at_destination(PROBLEM.train.scale)[..., None], count, -1)
+    return jnp.repeat(TOPOLOGY.at_destination(PROBLEM.first.scale)[..., None], count, -1)
 
 
 @pytest.mark.parametrize("count", [1, 4])
@@ -45,7 +45,7 @@ def test_shares_follow_demand_and_the_keep_logit():
     def shared(raw):
         return share_out(TOPOLOGY, observation(40.0), jnp.full((TOPOLOGY.edges, 1, 1), raw), rates())[1:, 0]
 
-    np.testing.assert_allclose(shared(0.0), 20.0 * PROBLEM.train.scale[1:, 0] / PROBLEM.train.scale[1:].sum(), rtol=1e-5)
+    np.testing.assert_allclose(shared(0.0), 20.0 * PROBLEM.first.scale[1:, 0] / PROBLEM.first.scale[1:].sum(), rtol=1e-5)
     assert float(shared(-LARGEST_LOGIT).sum()) < 1e-5  # all is kept
     assert float(shared(LARGEST_LOGIT).sum()) == pytest.approx(40.0)
 
@@ -82,6 +82,6 @@ def test_what_shares_out_nothing_is_refused():
 
 def test_goods_cost_what_the_cheapest_way_in_costs():
     dual = DualSourcing().build()
-    assert landed_cost(dual.env.topology, dual.train).tolist() == [[100.0]]
+    assert landed_cost(dual.env.topology, dual.first).tolist() == [[100.0]]
     chain = Serial(lead_times=(1, 2), holding_costs=(0.5, 1.0)).build()
-    assert landed_cost(chain.env.topology, chain.train).tolist() == [[0.0], [1.0]]  # two periods on the way at 0.5
+    assert landed_cost(chain.env.topology, chain.first).tolist() == [[0.0], [1.0]]  # two periods on the way at 0.5

@@ -167,7 +167,7 @@ def test_a_learned_policy_sees_what_is_owed_and_travels():
     problem = jaxinv.preset("serial")(**BEER_GAME).build()
     policy = make_policy(problem.env, PPOConfig(features=8, heads=2, layers=1, hidden=(8,), forecast=0))
     _, state = problem.env.reset(jax.random.key(0))
-    seen = problem.env.view(state.network, problem.train, state.signals)
+    seen = problem.env.view(state.network, problem.first, state.signals)
     context = jax.tree.map(lambda leaf: leaf[-1], policy._context(None, None, seen.signals, seen.instance))
     features = policy.stock_features(seen, context)
     for other in (seen.replace(owed=seen.owed.at[1].add(3.0)), seen.replace(orders=seen.orders.at[1].add(3.0))):

@@ -36,7 +36,7 @@ def store():
 @pytest.fixture(scope="module")
 def logged(store):
     problem, policy, numbers = store
-    return log(problem.env, problem.test, policy, numbers, jax.random.key(0), batch=PATHS, periods=DAYS, warm_up=20)
+    return log(problem.env, problem.first, policy, numbers, jax.random.key(0), batch=PATHS, periods=DAYS, warm_up=20)
 
 
 def same(one, other):
@@ -106,16 +106,16 @@ def test_the_past_stays_and_the_future_answers(logged, store):
 def test_true_effects_are_those_of_the_model(logged, store):
     """A promotion of one day multiplies that day's mean demand by exp(beta_p), and leaves the days after it alone."""
     problem, policy, numbers = store
-    arguments = problem.env, problem.test, policy, numbers, logged.start
+    arguments = problem.env, problem.first, policy, numbers, logged.start
     now = Intervention(stop=1.0)
     both = [effects(*arguments, now.replace(promotion=value))[0] for value in (1.0, 0.0)]
     direct = effects(*arguments, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     np.testing.assert_allclose(both[0] - both[1], direct)
     copies = futures(logged.start, jax.random.key(5), 60)
-    state = effects(problem.env, problem.test, policy, numbers, copies, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
+    state = effects(problem.env, problem.first, policy, numbers, copies, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     state = np.asarray(state).reshape(PATHS, -1).mean(1)
     world = logged.start.world[1][0]
-    law = problem.test.demand
+    law = problem.first.demand
     spread = float(law.shock_deviation**2 * (1 - law.shock_persistence**2))
     plain = np.exp(
         law.intercept + law.amplitude * np.sin(2 * np.pi * world.day / law.period) + law.elasticity * np.log(world.price)
@@ -142,9 +142,9 @@ def test_mistakes(logged, store):
     problem, policy, numbers = store
     plain = preset("lost_sales")().build()
     with pytest.raises(UserError, match="open_to_change"):
-        log(plain.env, plain.test, policy, numbers, jax.random.key(0), batch=2, periods=2)
+        log(plain.env, plain.first, policy, numbers, jax.random.key(0), batch=2, periods=2)
     opened = open_to_change(plain)
-    poisson = log(opened.env, opened.test, policy, numbers, jax.random.key(0), batch=2, periods=2)
+    poisson = log(opened.env, opened.first, policy, numbers, jax.random.key(0), batch=2, periods=2)
     with pytest.raises(UserError, match="lost_sales has no price that an intervention could move"):
         counterfactual(opened.env, poisson, policy, Intervention(price=0.9))
     with pytest.raises(UserError, match="unknown variable of an intervention 'weather'"):
@@ -247,7 +247,7 @@ def test_pairs_of_worlds(logged, store):
     problem, policy, numbers = store
     level = jnp.where(jnp.arange(PATHS) % 2 == 0, 1.5, 1.0)
     change = pairs(
-        problem.env, problem.test, policy, numbers, logged.start, Intervention(demand=level, stop=1.0), Intervention()
+        problem.env, problem.first, policy, numbers, logged.start, Intervention(demand=level, stop=1.0), Intervention()
     )
     assert change.shape == (PATHS, 2 * HORIZON)
     assert (change[1::2] == 0).all() and (change[::2, HORIZON] > 0).mean() > 0.5

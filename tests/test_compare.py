@@ -37,7 +37,7 @@ def several(means) -> Problem:
     problems = [
         Backlog(demand="normal", mean=mean, deviation=mean / 4, lead_time=1).build() for mean in means
     ]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.train for p in problems])
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.first for p in problems])
     return dataclasses.replace(
         problems[0], train=params, test=params, instances=len(means), warm_up=20, test_periods=84
     )
@@ -125,9 +125,9 @@ def test_a_world_played_ahead_is_the_one_that_a_simulation_plays():
     problem = LostSales(lead_time=2, history=5).build()
     smoothing = rule_for(problem, "newsvendor_smoothing")
     params = {"smoothing": jnp.float32(0.2), "safety": jnp.float32(1.0)}
-    one = simulate(problem.env, problem.train, smoothing, params, KEY, batch=8, periods=91, warm_up=10)
-    world = play_world(problem.env, KEY, problem.train, 8, 101)
-    other = simulate_in(problem.env, problem.train, smoothing, params, *world, warm_up=10)
+    one = simulate(problem.env, problem.first, smoothing, params, KEY, batch=8, periods=91, warm_up=10)
+    world = play_world(problem.env, KEY, problem.first, 8, 101)
+    other = simulate_in(problem.env, problem.first, smoothing, params, *world, warm_up=10)
     np.testing.assert_array_equal(one.demand, other.demand)
     np.testing.assert_allclose(one.costs, other.costs, rtol=1e-5)
 
@@ -158,7 +158,7 @@ def test_just_in_time_adds_up_the_way_through_a_network():
     problem = OneWarehouseManyStores(stores=2).build()
     topology = dataclasses.replace(problem.env.topology, mechanisms=frozenset({"unit_cost", "duty"}))
     cost = jnp.asarray([[1.0], [0.5], [50.0]])
-    params = problem.train.replace(unit_cost=cost, duty=0.1 * jnp.ones((3, 1)))
+    params = problem.first.replace(unit_cost=cost, duty=0.1 * jnp.ones((3, 1)))
     least = compare.least_unit_cost(topology, params)
     np.testing.assert_allclose(least[:2, 0], [min(1.1, 0.0), 1.7], rtol=1e-6)
     assert float(least[2, 0]) == pytest.approx(float(params.shortage[2, 0]))  # not worth bringing in

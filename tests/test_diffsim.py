@@ -12,6 +12,7 @@ from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer, check_finite
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
+from jaxinv.envs.problem import first_of
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.simulate import simulate
 
@@ -37,7 +38,7 @@ def test_the_loss_is_the_cost_of_an_evaluation_on_the_same_noise(quick_compilati
     worlds = agent.worlds
     # an evaluation begins its episodes from the same key, and so lives through the same demand
     total = simulate(
-        worlds.env, worlds.params, agent.policy, state.params, state.episodes.key, batch=worlds.batch,
+        worlds.env, first_of(worlds.params), agent.policy, state.params, state.episodes.key, batch=worlds.batch,
         periods=worlds.periods,
     )  # fmt: skip
     assert float(cost) > 0

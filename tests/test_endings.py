@@ -14,6 +14,7 @@ import pytest
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import Backlog, LostSales
+from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, evaluate, measure
 from jaxinv.evaluation.plan import counted_periods
@@ -80,7 +81,7 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
     """The policy of the long run, which stood there before, keeps stock for a future that does not come."""
     problem = SEASON.build()
     assert problem.test_periods == 8 and problem.warm_up == 0 and counted_periods(problem) == 8
-    best, long_run = solve_problem(problem), solve(problem.env, problem.test)
+    best, long_run = solve_problem(problem), solve(problem.env, problem.first)
     assert np.isclose(best.average_cost, 36.167, atol=2e-3)
     rule = make_rule("constant_order", problem.env.topology)
     (name,) = rule.shapes()
@@ -117,7 +118,7 @@ def test_what_is_left_at_the_end_is_worth_nothing_to_pathwise_learners(quick_com
     assert agent.config.rollout == 8  # of an episode that ends; nothing is learned beyond it
     state = agent.init(jax.random.key(0))
     loss, (after, cost) = agent.loss(state.params, jax.random.key(1), state.episodes, state.index)
-    goods = float(agent.worth(after.network, agent.worlds.params).mean()) / 8
+    goods = float(agent.worth(after.network, first_of(agent.worlds.params)).mean()) / 8
     assert goods > 0.5
     spread = float((cost - (0.0 if ends else goods)) / loss)
     assert spread > 0 and np.isclose(float(loss) * spread, float(cost) - (0.0 if ends else goods))
@@ -128,11 +129,11 @@ def test_the_pathwise_loss_of_ppo_values_goods_only_where_the_episode_goes_on(qu
     config = PPOConfig(envs=16, rollout=8, encoder="none", hidden=(4,), minibatches=1)
     agent = PPO.create(SEASON.build(), config)
     state = agent.init(jax.random.key(0))
-    _, trace, _ = agent.worlds.play_ahead(state.episodes, agent.worlds.params)
-    contexts = agent.encode(state.params, trace.signals, agent.worlds.params)
-    replay = (state.episodes.network, trace, contexts, agent.worlds.params)
-    network, reward, _ = agent.play_mode(state.params, state.episodes.network, trace, contexts, agent.worlds.params)
-    goods = agent.worth(network, agent.worlds.params).mean() / 8
+    _, trace, _ = agent.worlds.play_ahead(state.episodes, first_of(agent.worlds.params))
+    contexts = agent.encode(state.params, trace.signals, first_of(agent.worlds.params))
+    replay = (state.episodes.network, trace, contexts, first_of(agent.worlds.params))
+    network, reward, _ = agent.play_mode(state.params, state.episodes.network, trace, contexts, first_of(agent.worlds.params))
+    goods = agent.worth(network, first_of(agent.worlds.params)).mean() / 8
     over, on = (agent._mode_cost(state.params, None, (*replay, follows)) for follows in (0.0, 1.0))
     assert np.isclose(over, -reward.mean()) and np.isclose(on, over - goods) and goods > 0.5
 

@@ -72,7 +72,7 @@ def test_a_regression_forecasts_what_numpy_makes_of_its_weights():
     network = problem.env.topology
     rule = rule_for(problem, "newsvendor_smoothing")
     form = following(Newsvendor, FORECASTERS[2])(network, history=9).fitted_on(past_of(problem))
-    facts = problem.env.facts(problem.train)
+    facts = problem.env.facts(problem.first)
     draw = np.random.default_rng(2)
     places = len(network.demand_nodes)
     signals = draw.uniform(0, 10, (9, problem.env.world.signals)).astype(np.float32)
@@ -110,7 +110,7 @@ def test_a_regression_knows_the_season_ahead_and_its_own_error():
 def test_no_forecast_sees_what_is_to_come():
     """Later signals change nothing, and a window alone gives what a whole trace gives."""
     problem = LostSales(**SEASON, history=16).build()
-    past, facts = past_of(problem), problem.env.facts(problem.train)
+    past, facts = past_of(problem), problem.env.facts(problem.first)
     signals = jnp.asarray(past.signals[:40, :, 0])
     for name in ("base_stock_smoothing", "base_stock_seasonal", "base_stock_regression"):
         rule = rule_for(problem, name)
@@ -140,7 +140,7 @@ def test_nothing_of_the_test_reaches_a_fit(tmp_path):
 def test_forms_are_the_rules_on_another_unit():
     """With a forecast that is the typical demand and no safety, each form orders what the static rule does."""
     problem = LostSales(mean=5.0, lead_time=4, history=8).build()
-    observation = problem.env.view(problem.env.start({"stock": jnp.ones((1, 1))}, problem.train), problem.train)
+    observation = problem.env.view(problem.env.start({"stock": jnp.ones((1, 1))}, problem.first), problem.first)
     observation = observation.replace(signals=jnp.full((8, 1), 5.0))
     for rule in CLASSICAL:
         if not rule.applies(problem) and rule.name != "echelon_base_stock":
@@ -197,7 +197,7 @@ def test_a_regression_of_nothing_is_refused():
     problem = LostSales(**SEASON, history=4).build()
     rule = make_rule("base_stock_regression", problem.env.topology, history=4)
     with pytest.raises(UserError, match="rule_for"):
-        rule.encode(LINE, jnp.zeros((4, problem.env.world.signals)), problem.env.facts(problem.train))
+        rule.encode(LINE, jnp.zeros((4, problem.env.world.signals)), problem.env.facts(problem.first))
 
 
 def test_feature_base_stock_takes_all_covariates():
@@ -205,9 +205,9 @@ def test_feature_base_stock_takes_all_covariates():
     problem = LostSales(**SEASON).build()
     rule = rule_for(problem, "feature_base_stock")
     assert rule.shapes() == {"level": (1, 1), "slope": (1, 1, 2)}
-    facts = problem.env.facts(problem.train)
+    facts = problem.env.facts(problem.first)
     params = {"level": jnp.full((1, 1), 1.2), "slope": jnp.asarray([[[0.3, -0.1]]])}
-    observation = problem.env.view(problem.env.start({"stock": jnp.zeros((1, 1))}, problem.train), problem.train)
+    observation = problem.env.view(problem.env.start({"stock": jnp.zeros((1, 1))}, problem.first), problem.first)
     position = float(observation.on_hand.sum() + observation.pipeline.sum())
     observation = observation.replace(signals=jnp.asarray([[21.0, 0.5, 0.8]]))
     level = (1.2 + 0.3 * 0.5 - 0.1 * 0.8) * float(rule.level_unit(facts)[0, 0])

@@ -33,7 +33,7 @@ def test_every_claim_has_a_measure(instance):
 @pytest.mark.parametrize("instance", [one for one in INSTANCES if one.preset], ids=lambda instance: instance.name)
 def test_every_instance_builds(instance):
     problem = instance.problem()
-    assert problem.instances is None and problem.env.name == instance.preset
+    assert problem.single and problem.env.name == instance.preset
 
 
 def test_a_claim_without_a_measure_is_told():

@@ -56,14 +56,14 @@ def test_a_sweep_over_instances_is_one_program_and_each_is_judged_on_its_own():
     (experiment,) = expand(None, ["env=lost_sales", "agent=diffsim", "seeds=2"], sweep)
     assert experiment.runs == 8
     assert experiment.labels[:2] == [f"lead_time=1 shortage_cost=4 learning_rate=0.01 seed {seed}" for seed in (0, 1)]
-    assert experiment.agent.worlds.params.lead_time[:, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert experiment.agent.worlds.params.lead_time[:, 0, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
     contests = experiment.contests([*range(8)])
     assert [(contest.label, contest.policies) for contest in contests] == [
         (f"lead_time={lead} shortage_cost={cost}", [number, number + 1])
         for number, (lead, cost) in zip(range(0, 8, 2), [(1, 4), (1, 9), (2, 4), (2, 9)])
     ]
     assert len({contest.problem.env for contest in contests}) == 1
-    assert float(contests[3].problem.test.shortage[0, 0]) == 9.0
+    assert float(contests[3].problem.first.shortage[0, 0]) == 9.0
 
 
 def test_a_sweep_over_different_networks_is_one_experiment_each():

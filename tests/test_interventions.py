@@ -14,7 +14,7 @@ from jaxinv.demand.market import HORIZON
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change, scenario, suite
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
+from jaxinv.evaluation.rollout import BATCH, batch_last, instances_at, play_world, take_instances
 from jaxinv.exact import solve
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -23,9 +23,8 @@ START, PERIODS, BATCH_SIZE = 30, 100, 6
 
 def play(problem, periods=PERIODS, batch=BATCH_SIZE, params=None):
     """The world of a problem's test as NumPy arrays."""
-    params, axis = problem.test if params is None else params, None
-    if problem.instances:
-        params, axis = batch_last(take_instances(params, jnp.arange(batch))), BATCH
+    params = problem.test if params is None else params
+    params, axis = instances_at(params, jnp.arange(batch))
     return jax.device_get(play_world(problem.env, jax.random.key(3), params, batch, periods, axis)[1])
 
 
@@ -170,4 +169,4 @@ def test_mistakes():
         changed(store, dataclasses.replace(Intervention(), demand=-1.0))
     with pytest.raises(UserError, match="stays as it is"):
         moved = scenario(store, "demand_step", 10)
-        solve(moved.env, moved.test)
+        solve(moved.env, moved.first)

@@ -39,7 +39,7 @@ def problem_of(name):
 def observation_of(name, seed=0, level=1.0):
     """An observation with random stock, pipeline and signals around the typical demand."""
     problem = problem_of(name)
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     _, state = env.reset(jax.random.key(seed))
     random = np.random.default_rng(seed)
     stock = state.network.replace(
@@ -70,7 +70,7 @@ def decide(policy, params, observation):
 def test_encode_once_decides_as_window_by_window(encoder):
     """Along a rollout in which every decision moves the stock of the next; the seasonal phase is a covariate."""
     problem = problem_of("single store")
-    env, instance = problem.env, problem.train
+    env, instance = problem.env, problem.first
     assert env.world.demand.covariates > 0 and env.history > 1
     episodes = begin(env, jax.random.key(3), instance, 4)
     _, trace = unroll_world(env, episodes, instance, 15)
@@ -196,7 +196,7 @@ def test_stock_features_are_finite_and_of_one_size(name):
 def test_free_stock_is_no_division_by_zero():
     """A stage that costs nothing to hold at and faces no demand."""
     problem = Serial(lead_times=(1, 1), holding_costs=(0.0, 1.0), history=2).build()
-    assert bool(jnp.all(jnp.isfinite(problem.env.facts(problem.train).critical_ratio)))
+    assert bool(jnp.all(jnp.isfinite(problem.env.facts(problem.first).critical_ratio)))
 
 
 @pytest.mark.parametrize("name, form", [("single store", "both"), ("serial", "base"), ("one warehouse", "coeff")])

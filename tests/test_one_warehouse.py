@@ -28,7 +28,7 @@ def problem_of(row, **options):
 
 def total_cost(problem, levels, seed=2):
     """Cost of 100 periods with echelon base-stock levels in units, and its error."""
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     rule = rule_for(problem, "echelon_base_stock")
     levels = {"level": jnp.asarray(levels, jnp.float32)[:, None] / rule.level_unit(env.facts(params))}
     run = jax.jit(lambda key: simulate(env, params, rule, levels, key, batch=PATHS, periods=problem.test_periods).reward)
@@ -68,7 +68,7 @@ def test_search_finds_what_costs_as_little():
 @pytest.mark.parametrize("row", KAYNOV)
 def test_rows_are_what_the_table_says(row):
     problem = problem_of(row)
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     topology = env.topology
     assert topology.backlog == (row <= 5) and topology.nodes == 4
     assert params.holding[:, 0].tolist() == [0.5, 1, 1, 1] and params.shortage[:, 0].tolist() == [0, 9, 9, 9]

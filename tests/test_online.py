@@ -19,7 +19,7 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, play_world, rollout
+from jaxinv.evaluation.rollout import BATCH, instances_at, play_world, rollout
 from jaxinv.nets.actor_critic import Decision
 
 DAYS, BATCH_SIZE = 21, 8
@@ -36,7 +36,7 @@ def setting():
     problem = changeable(problem, ("demand_step",))
     agent = PPO.create(problem, TINY)
     params = jax.jit(agent.init)(jax.random.key(0)).params
-    instance = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), BATCH_SIZE)), problem.train)
+    instance, _ = instances_at(problem.train, np.zeros(BATCH_SIZE, int), apart=True)
     network, world = play_world(problem.env, jax.random.key(1), instance, BATCH_SIZE, STREAM, BATCH)
     return problem, agent, params, network, world, instance
 
@@ -209,11 +209,11 @@ def test_a_policy_is_retrained_in_worlds_under_what_is_believed():
 
     def demand(belief):
         params = belief.believed(worlds.params, worlds.instances, jax.random.key(0), calm(), 14, 2)
-        params = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), 64)), params)
+        params, _ = instances_at(params, np.zeros(64, int), apart=True)
         return play_world(problem.env, jax.random.key(3), params, 64, 14, BATCH)[1].exogenous.demand
 
-    plain = play_world(problem.env, jax.random.key(3), jax.tree.map(
-        lambda leaf: jnp.broadcast_to(jnp.asarray(leaf)[..., None], (*jnp.shape(leaf), 64)), problem.train), 64, 14, BATCH)[1].exogenous.demand  # fmt: skip
+    plain = play_world(problem.env, jax.random.key(3), instances_at(
+        problem.train, np.zeros(64, int), apart=True)[0], 64, 14, BATCH)[1].exogenous.demand  # fmt: skip
     assert jnp.array_equal(demand(belief), plain)
     assert float(demand(belief.replace(level=jnp.float32(2.0))).mean() / plain.mean()) == pytest.approx(2, rel=0.1)
 

@@ -155,10 +155,10 @@ def test_mistakes_about_preferences(learned):
 def test_the_optimum_of_a_preference_is_that_of_weighed_costs():
     problem = LostSales(lead_time=1).build()
     topology = problem.env.topology
-    weighed = prefer(problem.test, factors(topology, shares(topology, {"service": 9, "stock": 4}))).replace(preference=None)
+    weighed = prefer(problem.first, factors(topology, shares(topology, {"service": 9, "stock": 4}))).replace(preference=None)
     ours = solve(problem.env, weighed).average_cost
     plain = LostSales(lead_time=1, shortage_cost=9.0).build()  # 4 * 18/13 and 8/13: shortage is 9 times holding
-    assert ours == pytest.approx(solve(plain.env, plain.test).average_cost * 8 / 13, rel=1e-5)
+    assert ours == pytest.approx(solve(plain.env, plain.first).average_cost * 8 / 13, rel=1e-5)
 
 
 # --- the study and the commands ---------------------------------------------------------------------

@@ -92,7 +92,7 @@ def test_demand_is_the_gamma_law_rounded_to_whole_units():
 
 def test_rules_count_every_age():
     problem = jaxinv.preset("perishable")(shelf_life=3, lead_time=2, history=14).build()
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     state = env.start({"stock": jnp.full((1, 1), 0.5)}, params)
     state = state.replace(on_hand=jnp.array([[[1.0, 2.0, 4.0]]]), pipeline=jnp.full((1, 1, 1), 3.0))
     observation = env.view(state, params, jnp.ones((14, 1)))
@@ -111,7 +111,7 @@ def test_a_learned_policy_sees_every_age():
     _, state = problem.env.reset(jax.random.key(0))
 
     def features(on_hand):
-        seen = problem.env.view(state.network.replace(on_hand=jnp.array([[on_hand]])), problem.train, state.signals)
+        seen = problem.env.view(state.network.replace(on_hand=jnp.array([[on_hand]])), problem.first, state.signals)
         context = policy._context(None, None, seen.signals, seen.instance)
         return policy.stock_features(seen, jax.tree.map(lambda leaf: leaf[-1], context))
 

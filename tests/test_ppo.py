@@ -13,6 +13,7 @@ from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, 
 from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, seen_ahead, soon
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
+from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.policies.decode import FORMS
@@ -109,9 +110,9 @@ def test_soon_looks_ahead_and_sees_nothing_past_the_end():
 def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
     agent = agent_of(Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=64, rollout=10)
     state = agent.init(jax.random.key(1))
-    _, trace, _ = agent.worlds.play_ahead(state.episodes, agent.worlds.params)
-    contexts = agent.encode(state.params, trace.signals, agent.worlds.params)
-    replay = (state.episodes.network, trace, contexts, agent.worlds.params, 1.0)
+    _, trace, _ = agent.worlds.play_ahead(state.episodes, first_of(agent.worlds.params))
+    contexts = agent.encode(state.params, trace.signals, first_of(agent.worlds.params))
+    replay = (state.episodes.network, trace, contexts, first_of(agent.worlds.params), 1.0)
     cost = jax.jit(lambda params: agent._mode_cost(params, None, replay))
     slope = jax.jit(jax.grad(cost))(state.params)
     for seed in range(3):
@@ -242,7 +243,7 @@ def test_ppo_with_the_pathwise_loss_recovers_the_newsvendor_level():
     env = problem.env
     _, state = env.reset(jax.random.key(0))
     stock = state.network.replace(on_hand=jnp.full((1, 1), 6.0), pipeline=jnp.full_like(state.network.pipeline, 0.0))
-    order = agent.policy(params, env.view(stock, problem.train, state.signals))
+    order = agent.policy(params, env.view(stock, problem.first, state.signals))
     assert 6.0 + float(order[0, 0]) == pytest.approx(level, rel=0.03)
 
 

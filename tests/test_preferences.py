@@ -126,7 +126,7 @@ def test_preferences_do_not_move_the_world(store):
 
 
 def test_the_critical_ratio_that_is_seen_is_that_of_the_weighed_costs(store):
-    env, params = store.env, store.train
+    env, params = store.env, store.first
     weighed = prefer(params, factors(env.topology, shares(env.topology, {"service": 3})))
     holding, shortage = (weighed.weights[COSTS.index(name)] for name in ("holding", "shortage"))
     expected = 4 * shortage / (4 * shortage + holding)
@@ -139,7 +139,7 @@ def test_the_critical_ratio_that_is_seen_is_that_of_the_weighed_costs(store):
 def test_an_objective_that_counts_for_nothing_is_no_infinity(store):
     env = store.env
     for wanted in ({"stock": 0.0}, {"service": 0.0}):
-        facts = env.facts(prefer(store.train, factors(env.topology, shares(env.topology, wanted))))
+        facts = env.facts(prefer(store.first, factors(env.topology, shares(env.topology, wanted))))
         assert np.isfinite(preference_features(env.topology, facts)).all()
         assert np.isfinite(preferred_ratio(facts)).all()
 
@@ -199,7 +199,7 @@ def test_instances_and_preferences_together(network):
 
 def test_validation_weighs_its_paths(store):
     problem = LostSales(lead_time=1, horizon=12).build()
-    several = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 4), problem.train)
+    several = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 4), problem.first)
     problem = dataclasses.replace(problem, train=several, test=several, instances=4, held_out=(1, 3))
     found = Validation.of(problem, jax.random.key(0), preferences=True).instances
     assert len(np.unique(found.weights[0])) == found.weights.shape[-1]

@@ -116,6 +116,6 @@ def test_what_runs_past_the_end_is_refused(ramp):
 
 def test_a_path_that_is_a_rule_goes_on():
     problem = preset("serial")(demand_path=(4.0, 8.0), horizon=36).build()
-    _, world = play_world(problem.env, jax.random.key(0), problem.train, 1, 36)
+    _, world = play_world(problem.env, jax.random.key(0), problem.first, 1, 36)
     assert world.exogenous.demand[:, 0, 0, 0].tolist() == [4.0] + [8.0] * 35
     assert jaxinv.make("serial", demand_path=(4.0, 8.0))[0].world.demand.goes_on

@@ -35,8 +35,8 @@ def tune_by_name(problem, name, **options):
 def backlog_skus(means=(5.0, 10.0, 20.0)) -> Problem:
     """Instances whose demand differs in mean, but not what levels are multiples of: best levels differ."""
     problems = [Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in means]
-    scale = problems[0].train.scale
-    skus = [problem.train.replace(scale=4 * scale) for problem in problems]
+    scale = problems[0].first.scale
+    skus = [problem.first.replace(scale=4 * scale) for problem in problems]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *skus)
     return dataclasses.replace(
         problems[0], train=params, test=params, instances=len(means), warm_up=20, test_periods=220
@@ -95,7 +95,7 @@ def test_each_instance_gets_its_own_level_in_one_program():
 def test_one_shared_parameter_serves_instances_that_differ_in_size_alone():
     """Levels are multiples of typical demand: SKUs that differ in size alone share their best parameter."""
     problems = [Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in (5.0, 20.0)]
-    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.train for p in problems])
+    params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.first for p in problems])
     problem = dataclasses.replace(
         problems[0], train=params, test=params, instances=2, warm_up=20, test_periods=220
     )
@@ -198,7 +198,7 @@ def test_rare_demand_gets_the_one_unit_that_it_needs(name):
 def test_packs_far_above_demand_are_ordered():
     """Packs of 40 for a demand of 0.5 a period: an order below 20 is rounded to none, which costs 49.5 a period."""
     problem = LostSales(mean=0.5, lead_time=0, shortage_cost=99.0).build()
-    train = problem.train.replace(pack_size=jnp.full((1, 1), 40.0))
+    train = problem.train.replace(pack_size=jnp.full((1, 1, 1), 40.0))
     problem = dataclasses.replace(problem, train=train, test=train)
     for name in ("base_stock", "s_S", "r_nQ"):
         tuned = tune_by_name(problem, name, budget_periods=300_000)
@@ -212,7 +212,7 @@ def test_a_range_moves_on_while_the_best_lies_at_its_end():
     problem = Backlog(**options).build()
     tuned = tune_by_name(problem, "s_S", budget_periods=1_000_000)
     assert float(tuned.natural(problem)["reorder"][0, 0]) < 0 and not tuned.at_end
-    exact = jaxinv.exact.solve(problem.env, problem.train).average_cost
+    exact = jaxinv.exact.solve(problem.env, problem.first).average_cost
     assert exact < 1.01 * tuned.cost < 1.07 * exact
 
 
@@ -227,7 +227,7 @@ def test_what_still_lies_at_an_end_is_said(monkeypatch):
 def test_ranges_hold_every_demand_over_the_coverage():
     """By hand: a spike of 100 in 20 periods of 1, lead time 2 and review 1, packs of 6, in units of the mean."""
     problem = LostSales(mean=2.0, lead_time=2).build()
-    instance = problem.train.replace(pack_size=jnp.full((1, 1), 6.0))
+    instance = problem.first.replace(pack_size=jnp.full((1, 1), 6.0))
     demand = jnp.ones((1, 20, 1, 1, 1)).at[0, 7].set(100.0)
     rule = rule_for(problem, "capped_base_stock")
     ranges = first_ranges(problem.env, rule, instance, None, True, demand)

@@ -63,7 +63,7 @@ def test_one_instance_is_validated_on_noise_of_its_own():
     costs = [float(Validation.of(problem, jax.random.key(seed)).cost(policy, params)) for seed in (0, 0, 1)]
     periods = counted_periods(problem)
     total = simulate(
-        problem.env, problem.train, policy, params, jax.random.key(0), batch=PATHS, periods=periods, warm_up=problem.warm_up
+        problem.env, problem.first, policy, params, jax.random.key(0), batch=PATHS, periods=periods, warm_up=problem.warm_up
     )  # fmt: skip
     assert costs[0] == pytest.approx(float(-total.reward.mean() / periods), rel=1e-5)
     assert costs[0] == costs[1] != costs[2]

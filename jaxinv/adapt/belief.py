@@ -115,7 +115,7 @@ class Belief:
         return _longer(instance, self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1)), longest)
 
     def believed(
-        self, params: InstanceParams, instances: int | None, key: jax.Array, calm: Calm, last: int, longest: int
+        self, params: InstanceParams, instances: int, key: jax.Array, calm: Calm, last: int, longest: int
     ) -> InstanceParams:
         """Parameters of the training worlds under the change that is believed in, as each of them is told of it.
 
@@ -124,18 +124,17 @@ class Belief:
         one.
 
         Args:
-          params: of one instance, or of all with a leading axis.
+          params: of all instances, with a leading axis.
           last: the last day that a burst may begin on.
         """
         change = params.intervention
         if change is None:
             return params
-        shape = () if instances is None else (instances,)
         begin_key, length_key = jax.random.split(key)
-        begin = jnp.floor(last * jax.random.uniform(begin_key, shape))
-        length = jnp.floor(jax.random.uniform(length_key, shape, minval=BURST[0], maxval=BURST[1] + 1.0))
+        begin = jnp.floor(last * jax.random.uniform(begin_key, (instances,)))
+        length = jnp.floor(jax.random.uniform(length_key, (instances,), minval=BURST[0], maxval=BURST[1] + 1.0))
         stands = (self.level != 1.0) | (self.growth != 0.0) | jnp.any(self.delay != 0.0)
-        every_other = jnp.arange(instances or 1).reshape(shape) % 2 == 0
+        every_other = jnp.arange(instances) % 2 == 0
         burst = (self.burst > 0) & (every_other | ~stands)
         delay = jnp.where(burst[..., None], 0.0, self.delay)
         change = change.replace(

@@ -24,6 +24,7 @@ from jaxinv.agents.agent import split_config, traced
 from jaxinv.agents.ppo import LEVELS, PPO, by_environment, flat, pinball
 from jaxinv.envs.environment import Observation
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, key_of
 from jaxinv.policies.decode import factor
@@ -234,9 +235,7 @@ def count(agent: PPO, policy: LearnedPolicy) -> int:
 def example(agent: PPO) -> Observation:
     """An observation of the agent's worlds, for the shapes of networks."""
     worlds = agent.worlds
-    params = worlds.params
-    if worlds.instances is not None:
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], params)
+    params = first_of(worlds.params)
     noise = {name: jnp.zeros(shape) for name, shape in worlds.env.start_noise.items()}
     signals = jnp.zeros((worlds.env.history, worlds.env.world.signals))
     return worlds.env.view(worlds.env.start(noise, params), params, signals)

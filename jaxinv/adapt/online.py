@@ -146,9 +146,6 @@ class FineTuner:
         """A fine-tuner of an agent's policy on streams of `batch` instances."""
         config, numbers = split_config(config)
         worlds = agent.worlds.replace(batch=batch, periods=config.days)
-        if worlds.instances is None:  # streams always have instances of their own
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], worlds.params)
-            worlds = worlds.replace(params=params, instances=1)
         sizes = dict(envs=batch, rollout=config.days, minibatches=1)
         agent = agent.replace(worlds=worlds, config=replace(agent.config, **sizes))
         if config.gradient == "ppo":

@@ -33,7 +33,7 @@ from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork, Observation
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, take_instances
+from jaxinv.evaluation.rollout import BATCH, instances_at, play_world
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.policy import echelon_coverage
@@ -94,20 +94,17 @@ def with_moments(worlds: Worlds) -> Worlds:
     Raises:
       UserError: for costs that give no level.
     """
-    env, several = worlds.env, worlds.instances or 1
+    env, several = worlds.env, worlds.instances
     periods = min(worlds.rollouts * worlds.periods, PERIODS)
     repeats = -(-max(SAMPLES, EACH * several) // (several * periods))
-    params, axis = worlds.params, None
-    if worlds.instances:
-        params, axis = batch_last(take_instances(params, np.tile(np.arange(several), repeats))), BATCH
+    params, axis = instances_at(worlds.params, np.tile(np.arange(several), repeats))
     _, world = play_world(env, key_of(root(0), Role.MOMENTS), params, several * repeats, periods, axis)
 
     def by_instance(series, moment):
         """A moment over time and paths of `[T, ..., paths]`, for each instance."""
         series = np.asarray(series, float)
         found = moment(series.reshape(*series.shape[:-1], repeats, several), axis=(0, -2))
-        found = np.moveaxis(found, -1, 0).astype(np.float32)
-        return jnp.asarray(found if worlds.instances else found[0])
+        return jnp.asarray(np.moveaxis(found, -1, 0).astype(np.float32))
 
     demand = env.topology.at_demand_nodes(jnp.moveaxis(world.exogenous.demand, 0, 1))
     demand = jnp.moveaxis(views.downstream(env.topology, demand), 1, 0)  # [T, N, K, paths]
@@ -117,8 +114,7 @@ def with_moments(worlds: Worlds) -> Worlds:
         variance=by_instance(demand, np.var),
         lead_variance=None if lead_time is None else by_instance(lead_time, np.var),
     )
-    levels = partial(teacher_levels, env)
-    levels = (jax.vmap(levels) if worlds.instances else levels)(worlds.params, moments)
+    levels = jax.vmap(partial(teacher_levels, env))(worlds.params, moments)
     level = levels["reorder"] + levels["gap"]
     if not bool(jnp.all(jnp.isfinite(level) & (level > 0))):
         raise UserError(
@@ -158,13 +154,11 @@ def teacher_levels(env: InventoryNetwork, instance: InstanceParams, moments: Mom
 
 def teacher_in(worlds: Worlds, instance: InstanceParams, index: jax.Array) -> dict[str, jax.Array]:
     """`teacher_levels` of a batch of worlds with the instances at `index`: `[E, K, B]`, or `[E, K]` where all share one."""
-    moments, axis = worlds.moments, None
-    if worlds.instances:
-        moments, axis = jax.tree.map(lambda leaf: jnp.moveaxis(leaf[index], 0, BATCH), moments), BATCH
+    moments, axis = instances_at(worlds.moments, index, apart=worlds.preferences)
     levels = partial(teacher_levels, worlds.env)
-    if worlds.axis is None:
+    if axis is None:
         return levels(instance, moments)
-    return jax.vmap(levels, in_axes=(worlds.axis, axis), out_axes=BATCH)(instance, moments)
+    return jax.vmap(levels, in_axes=BATCH, out_axes=BATCH)(instance, moments)
 
 
 @struct.dataclass

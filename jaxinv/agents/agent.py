@@ -14,7 +14,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, batch_last, begin, same_for_all, take_instances, unroll_world
+from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, begin, instances_at, take_instances, unroll_world
 
 
 def traced(default: float) -> Any:
@@ -59,8 +59,8 @@ class Worlds:
 
     Attributes:
       env: what is learned on: the network with divisible orders.
-      params: one instance, or all with a leading axis.
-      instances: how many there are, or None.
+      params: of all instances, with a leading axis.
+      instances: how many there are.
       batch: environments side by side.
       periods: T, periods of one rollout.
       rollouts: rollouts after which all episodes begin anew.
@@ -72,7 +72,7 @@ class Worlds:
 
     env: InventoryNetwork = struct.field(pytree_node=False)
     params: InstanceParams
-    instances: int | None = struct.field(pytree_node=False)
+    instances: int = struct.field(pytree_node=False)
     batch: int = struct.field(pytree_node=False)
     periods: int = struct.field(pytree_node=False)
     rollouts: int = struct.field(pytree_node=False)
@@ -108,7 +108,7 @@ class Worlds:
     @property
     def axis(self) -> int | None:
         """The batch axis of instance parameters in a rollout."""
-        return None if self.instances is None and not self.preferences else BATCH
+        return None if self.instances == 1 and not self.preferences else BATCH
 
     @property
     def review(self) -> int:
@@ -121,12 +121,7 @@ class Worlds:
         Args:
           key: of the episodes; it decides their preferences.
         """
-        if self.axis is None:
-            return self.params
-        if self.instances is None:
-            params = same_for_all(self.params, self.batch)
-        else:
-            params = batch_last(take_instances(self.params, index))
+        params, _ = instances_at(self.params, index, apart=self.preferences)
         if not self.preferences:
             return params
         return prefer(params, draw_preferences(self.env.topology, key, self.batch))
@@ -134,9 +129,7 @@ class Worlds:
     def begin(self, key: jax.Array) -> tuple[Episodes, jax.Array]:
         """Fresh episodes, and the instance `[B]` that each plays."""
         index_key, key = jax.random.split(key)
-        index = jnp.zeros(self.batch, jnp.int32)
-        if self.instances is not None:
-            index = jax.random.randint(index_key, (self.batch,), 0, self.instances)
+        index = jax.random.randint(index_key, (self.batch,), 0, self.instances)
         return begin(self.env, key, self.instance_params(index, key), self.batch, self.axis), index
 
     def proceed(self, key: jax.Array, episodes: Episodes, index: jax.Array) -> tuple[Episodes, jax.Array]:

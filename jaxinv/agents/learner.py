@@ -28,7 +28,7 @@ from jaxinv.agents.alignment import Window
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value
 from jaxinv.envs.network import InstanceParams, NetworkState
-from jaxinv.envs.problem import Problem
+from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
 from jaxinv.limits import check_numbers
@@ -204,9 +204,7 @@ class Learner:
         net_key, world_key, key = jax.random.split(key, 3)
         episodes, index = self.worlds.begin(world_key)
         first = jax.tree.map(lambda leaf: leaf[..., 0], (episodes.network, episodes.signals))
-        params = self.worlds.params
-        if self.worlds.instances is not None:
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], params)
+        params = first_of(self.worlds.params)
         net = self.policy.init(net_key, self.worlds.env.view(first[0], params, first[1]))
         strayed = jnp.zeros(self.config.envs) if self.config.penalty == "potential" else None
         return LearnerState(net, self._optimiser.init(net), episodes, index, key, jnp.int32(0), strayed)

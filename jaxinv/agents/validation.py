@@ -18,7 +18,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, same_for_all, take_instances
+from jaxinv.evaluation.rollout import WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.policies.policy import Policy
@@ -49,13 +49,12 @@ class Validation:
         """
         if problem.held_out:
             index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
-            instances, paths, axis = batch_last(take_instances(as_recorded(problem), index)), len(index), BATCH
-        elif problem.instances is None and not settles:
-            instances, paths, axis = problem.train, PATHS, None
-            if preferences:
-                instances, axis = same_for_all(instances, paths), BATCH
+        elif problem.single and not settles:
+            index = np.zeros(PATHS, int)
         else:
             return None
+        instances, axis = instances_at(as_recorded(problem), index, apart=preferences)
+        paths = len(index)
         if preferences:
             instances = prefer(instances, draw_preferences(problem.env.topology, key, paths))
         periods = problem.warm_up + counted_periods(problem)

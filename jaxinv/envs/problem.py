@@ -54,9 +54,10 @@ class Problem:
 
     Attributes:
       env: the network and its world.
-      train: parameters to learn and tune on; with `instances`, every array has a leading axis of that size.
+      train: parameters to learn and tune on, every array with a leading axis of the instances.
       test: the same instances on demand that was never seen: later weeks of a trace, or fresh noise.
-      instances: number of instances (SKUs, stores), or None where there is one.
+      instances: how many (SKUs, stores) `train` has; left out, `train` and `test` are given as those of one instance and
+        get their axis here.
       test_periods: how many periods a test episode lasts, `warm_up` included.
       warm_up: first periods of an episode that no cost is counted for.
       periods_per_year: for turnover.
@@ -89,6 +90,11 @@ class Problem:
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))
+        if self.instances is None:
+            object.__setattr__(self, "instances", 1)
+            for name in ("train", "test"):
+                alone = getattr(self, name)
+                object.__setattr__(self, name, jax.tree.map(lambda leaf: np.asarray(leaf)[None], alone))
         longest = self.env.topology.max_lead_time
         if longest >= self.test_periods:
             raise UserError(
@@ -110,9 +116,19 @@ class Problem:
         return self.env.world.demand.lasts(params.demand) - self.env.history
 
     @property
-    def tested(self) -> int | None:
-        """Number of instances in `test`, or None where there is one."""
+    def tested(self) -> int:
+        """Number of instances in `test`."""
         return self.test_instances or self.instances
+
+    @property
+    def single(self) -> bool:
+        """Whether this is one instance whose noise is drawn, so that it can be played on as many paths as one likes."""
+        return self.instances == self.tested == 1 and self.shared is None
+
+    @property
+    def first(self) -> InstanceParams:
+        """The first instance in training, as the environment by itself takes it: without the leading axis."""
+        return first_of(self.train)
 
     @property
     def season(self) -> int:
@@ -123,6 +139,11 @@ class Problem:
     def horizon(self) -> int:
         """Periods of the longest training episode."""
         return int(np.max(self.train.max_steps_in_episode))
+
+
+def first_of(instances: Any) -> Any:
+    """The first of a tree of arrays that have a leading axis of the instances."""
+    return jax.tree.map(lambda leaf: leaf[0], instances)
 
 
 def check_money(params: InstanceParams) -> None:

@@ -16,7 +16,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
 from jaxinv.evaluation.plan import instance_groups
-from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
+from jaxinv.evaluation.rollout import BATCH, WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import Totals, simulate_in
 from jaxinv.evaluation.statistics import (
     Estimate,
@@ -162,7 +162,12 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     for index, instance, world in _groups(problem, key, paths):
         own = params if policy_axis is None else _take_last(params, index)
         parts.append(_simulate(problem.env, policy, _Size.of(problem), policy_axis, instance, own, world))
-    return _join(parts, problem.tested or paths)
+    return _join(parts, _paths(problem, paths))
+
+
+def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> np.ndarray:
+    """What a policy costs a period on the noise of `measure`: `costs_of` what it did there."""
+    return costs_of(problem, measure(problem, contestant, key, paths))
 
 
 def costs_of(problem: Problem, total: Totals) -> np.ndarray:
@@ -174,7 +179,7 @@ def units_of(problem: Problem) -> Over:
     """What `costs_of` has in common, for intervals: nothing but a path or series, or blocks of periods and clusters."""
     shared = problem.shared
     if shared is None:
-        return ("paths" if problem.instances is None else "series",)
+        return ("paths" if problem.single else "series",)
     clusters = [Factor(name, labels) for name, labels in shared.clusters] or ["series"]
     length = problem.test_periods - problem.warm_up
     return blocks(length, problem.env.topology.max_lead_time, f"{shared.period}s"), *clusters
@@ -227,7 +232,7 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
     parts = [
         _unavoidable(problem.env, _Size.of(problem), instance, world) for _, instance, world in _groups(problem, key, paths)
     ]
-    return _join(parts, problem.tested or paths)
+    return _join(parts, _paths(problem, paths))
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -258,9 +263,7 @@ def _service(problem: Problem, total: Totals, periods: int) -> dict[str, float |
 
 def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
     """Weighted cost parts a period and path; those that are nothing are left out."""
-    weights = np.asarray(problem.test.weights)
-    weights = weights[:, None] if problem.instances is None else weights.T
-    parts = (weights * total.costs).mean(1) / periods
+    parts = (np.asarray(problem.test.weights).T * total.costs).mean(1) / periods
     return {name: float(part) for name, part in zip(COSTS, parts) if part}
 
 
@@ -277,7 +280,7 @@ class _Size(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem) -> "_Size":
-        axis = None if problem.instances is None else BATCH
+        axis = None if problem.tested == 1 else BATCH
         return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis, problem.shared is not None)
 
 
@@ -285,13 +288,16 @@ def _groups(
     problem: Problem, key: jax.Array, paths: int
 ) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace]]]:
     """The paths in groups of equal size with their instances and worlds; the last group is filled up."""
-    axis = _Size.of(problem).axis
-    for number, index in enumerate(instance_groups(problem.tested or paths, PATHS)):
-        instance = problem.test
-        if problem.instances is not None:
-            instance = batch_last(take_instances(problem.test, index))
+    for number, index in enumerate(instance_groups(_paths(problem, paths), PATHS)):
+        index = index % problem.tested
+        instance, axis = instances_at(problem.test, index)
         own = key_of(key, Role.EVIDENCE, number)
         yield index, instance, play_world(problem.env, own, instance, len(index), problem.test_periods, axis)
+
+
+def _paths(problem: Problem, wanted: int) -> int:
+    """One of each instance, in order; as many as are wanted of one whose noise is drawn."""
+    return wanted if problem.single else problem.tested
 
 
 def _take_last(tree: Any, index: np.ndarray) -> Any:

@@ -46,9 +46,8 @@ class Plan:
 
     warm_up: int
     periods: int
-    instances: int  # 1 where there is one
+    instances: int
     shared: bool  # one set of parameters for all instances
-    several: bool  # parameters of the instances are a batch
     population: int
     generations: int
     search_episodes: int  # of each candidate
@@ -58,6 +57,11 @@ class Plan:
     finalists: int
     final_episodes: int  # of each finalist
     snap: bool
+
+    @property
+    def several(self) -> bool:
+        """Parameters of the instances are a batch."""
+        return self.instances > 1
 
     @property
     def axis(self) -> int | None:
@@ -98,7 +102,7 @@ class Plan:
 def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool) -> Plan:
     """Spends a budget: enough candidates for the number of parameters first, then more noise for each."""
     warm_up, periods = problem.warm_up, counted_periods(problem)
-    several = problem.instances is not None
+    several = instances > 1
     snap = problem.env.topology.has("packs") and not (several and shared)
     least = 1 if several else 2  # episodes; a single instance runs an even number, see `_costs`
     available = budget / (instances * (warm_up + periods))
@@ -122,7 +126,7 @@ def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances:
     spent = population * generations * search_episodes + starts * steps * gradient_episodes
     final_episodes = 2 * _whole((available - spent) / finalists / 2, instances, True)
     plan = Plan(
-        warm_up, periods, instances, shared, several, population, generations, search_episodes, starts, steps,
+        warm_up, periods, instances, shared, population, generations, search_episodes, starts, steps,
         gradient_episodes, finalists, final_episodes, snap,
     )  # fmt: skip
     if population < ELITE or final_episodes < 2 or (gradient_share and steps < 10):
@@ -147,15 +151,11 @@ def counted_periods(problem: Problem) -> int:
     return horizon - problem.warm_up
 
 
-def choose_groups(
-    problem: Problem, key: jax.Array, per_instance: bool, budget: int
-) -> list[np.ndarray | None]:
-    """The instances `[I]` of each program to run; None where there is but one.
+def choose_groups(problem: Problem, key: jax.Array, per_instance: bool, budget: int) -> list[np.ndarray]:
+    """The instances `[I]` of each program to run.
 
     A shared rule is tuned on as many instances, drawn at random, as the budget can afford `SHARED_EPISODES` of each.
     """
-    if problem.instances is None:
-        return [None]
     if per_instance:
         return instance_groups(problem.instances, INSTANCES)
     affordable = budget // (SHARED_EPISODES * (problem.warm_up + counted_periods(problem)))

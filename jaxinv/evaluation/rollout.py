@@ -16,6 +16,7 @@ from flax import struct
 from jaxinv.demand.exogenous import Exogenous, draw_uniforms
 from jaxinv.envs.environment import InventoryNetwork, Observation
 from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
+from jaxinv.envs.problem import first_of
 
 BATCH = -1
 """The axis of the environments."""
@@ -46,19 +47,24 @@ def batch_last(params: InstanceParams) -> InstanceParams:
     return jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), params)
 
 
-def same_for_all(params: InstanceParams, batch: int) -> InstanceParams:
-    """One instance as a batch of equals, `[..., B]`."""
-
-    def repeat(leaf):
-        leaf = jnp.asarray(leaf)[..., None]
-        return jnp.broadcast_to(leaf, (*leaf.shape[:-1], batch))
-
-    return jax.tree.map(repeat, params)
-
-
 def take_instances(params: InstanceParams, index: jax.Array) -> InstanceParams:
     """The instances at `index` `[B]` of a batch of parameters with a leading axis."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[index], params)
+
+
+def instances_at(instances: Any, index: jax.Array, apart: bool = False) -> tuple[Any, int | None]:
+    """The instance at `index` `[B]` for each environment of a rollout, and its `axis`.
+
+    The numbers of one instance alone are not repeated for every environment, which would make programs slower: they come
+    without an axis, and `axis` is None.
+
+    Args:
+      instances: parameters, or another tree of arrays, with a leading axis.
+      apart: whether the environments differ otherwise, so that each needs numbers of its own.
+    """
+    if len(jax.tree.leaves(instances)[0]) == 1 and not apart:
+        return first_of(instances), None
+    return batch_last(take_instances(instances, index)), BATCH
 
 
 def begin(

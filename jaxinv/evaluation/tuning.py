@@ -16,7 +16,7 @@ import numpy as np
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.plan import METHODS, Plan, as_recorded, choose_groups, make_plan
-from jaxinv.evaluation.rollout import BATCH, batch_last, take_instances
+from jaxinv.evaluation.rollout import BATCH, instances_at
 from jaxinv.evaluation.search import spend
 from jaxinv.evaluation.statistics import mean_of
 from jaxinv.keys import Role, key_of
@@ -57,8 +57,8 @@ class Tuned:
 
     def natural(self, problem: Problem) -> dict[str, jax.Array]:
         """The parameters in product units, `[E, K]` each; with several instances these are the last axis."""
-        if problem.instances is None:
-            return self.rule.natural(self.params, problem.env.facts(problem.train))
+        if problem.instances == 1:
+            return self.rule.natural(self.params, problem.env.facts(problem.first))
         facts = jax.vmap(problem.env.facts)(problem.train)
         natural = jax.vmap(self.rule.natural, in_axes=(self.policy_axis, 0), out_axes=BATCH)
         return natural(self.params, facts)
@@ -107,16 +107,13 @@ def tune(
         if method == "gradient":
             raise UserError(f"{rule.name} jumps in its parameters and has no gradient; use method=search")
         method = "search"
-    if per_instance and problem.instances is None:
+    if per_instance and problem.instances == 1:
         raise UserError("per_instance tuning needs a problem with several instances")
     groups = choose_groups(problem, key_of(key, Role.SERIES), per_instance, budget_periods)
-    size = 1 if groups[0] is None else len(groups[0])
-    plan = make_plan(problem, rule, budget_periods // len(groups), method, size, not per_instance)
+    plan = make_plan(problem, rule, budget_periods // len(groups), method, len(groups[0]), not per_instance)
     results = []
     for number, index in enumerate(groups):
-        instance = as_recorded(problem)
-        if index is not None:
-            instance = batch_last(take_instances(instance, index))
+        instance, _ = instances_at(as_recorded(problem), index)
         own = key_of(key, Role.TUNING, number)
         results.append(jax.device_get(spend(problem.env, rule, plan, instance, own)))
 

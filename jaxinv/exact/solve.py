@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Problem
+from jaxinv.envs.problem import Problem, first_of
 from jaxinv.envs.scenarios import changes
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
@@ -95,8 +95,8 @@ def solve_problem(
     Raises:
       UserError: as `solve`; several instances; or a discount where episodes end.
     """
-    env, params = problem.env, problem.test
-    if problem.instances:
+    env, params = problem.env, first_of(problem.test)
+    if not problem.single:
         raise UserError(f"optimal: these are {problem.instances} instances, each a problem of its own")
     if not problem.ends:
         return solve(env, params, discount=discount, tolerance=tolerance, memory=memory, most=most)

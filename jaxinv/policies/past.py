@@ -13,7 +13,7 @@ import numpy as np
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.environment import Facts
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.rollout import BATCH, batch_last, play_world, same_for_all, take_instances
+from jaxinv.evaluation.rollout import BATCH, instances_at, play_world, take_instances
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.policy import echelon_coverage
 
@@ -81,24 +81,22 @@ def past_of(problem: Problem) -> Past:
 def has_past(problem: Problem) -> bool:
     """Whether demand can be told in advance at all, and has been seen for long enough to learn how."""
     demand = problem.env.world.demand
-    start = jax.eval_shape(lambda: demand.init({name: jnp.zeros(shape) for name, shape in demand.start_noise.items()}, _one(problem)))
+    start = jax.eval_shape(lambda: demand.init({name: jnp.zeros(shape) for name, shape in demand.start_noise.items()}, problem.first.demand))
     memoryless = start is None and not demand.covariates
     return not memoryless and _periods(problem) - _horizon(problem) + 1 >= LEAST_ROWS
 
 
 def _played(problem: Problem) -> Past:
-    env, params, several = problem.env, problem.train, problem.instances is not None
+    env, params = problem.env, problem.train
     if isinstance(env.world.demand, Replay):  # every trace once, from its beginning, as it was
         law = params.demand
         params = params.replace(demand=law.replace(last=law.first, level_spread=jnp.zeros_like(law.level_spread)))
-    if several:
-        index = np.unique(np.linspace(0, problem.instances - 1, min(problem.instances, INSTANCES)).astype(int))
-        params, batch = batch_last(take_instances(params, index)), len(index)
-    else:
-        batch = 1 if isinstance(env.world.demand, Replay) else PATHS
-    key = key_of(root(0), Role.FORECAST)
-    _, world = play_world(env, key, params, batch, _periods(problem), BATCH if several else None)
-    facts = jax.vmap(env.facts, BATCH, BATCH)(params if several else same_for_all(params, batch))
+    index = np.unique(np.linspace(0, problem.instances - 1, min(problem.instances, INSTANCES)).astype(int))
+    if problem.single:
+        index = np.zeros(PATHS, int)
+    instances, axis = instances_at(params, index)
+    _, world = play_world(env, key_of(root(0), Role.FORECAST), instances, len(index), _periods(problem), axis)
+    facts = jax.vmap(env.facts, 0, BATCH)(take_instances(params, index))
     return Past(
         signals=np.asarray(world.signals),
         coming=np.asarray(world.exogenous.demand),
@@ -117,13 +115,6 @@ def _periods(problem: Problem) -> int:
 
 
 def _horizon(problem: Problem) -> int:
-    facts, cover = problem.env.facts, partial(echelon_coverage, problem.env.topology)
-    facts = facts(problem.train) if problem.instances is None else jax.vmap(facts)(problem.train)
-    longest = cover(facts) if problem.instances is None else jax.vmap(cover)(facts)
+    facts = jax.vmap(problem.env.facts)(problem.train)
+    longest = jax.vmap(partial(echelon_coverage, problem.env.topology))(facts)
     return max(math.ceil(float(jnp.max(longest)) - 1e-4), 1)
-
-
-def _one(problem: Problem):
-    """Numbers of the demand of one instance."""
-    law = problem.train.demand
-    return law if problem.instances is None else jax.tree.map(lambda leaf: leaf[0], law)

@@ -338,6 +338,4 @@ def default_rules(problem: Problem) -> list[str]:
 
 def ratios_differ(problem: Problem) -> bool:
     """Whether the costs of the instances ask for different quantiles of demand."""
-    if problem.instances is None:
-        return False
     return float(jnp.ptp(jax.vmap(problem.env.facts)(problem.train).critical_ratio)) > 1e-6

@@ -70,7 +70,7 @@ class Bench:
     def __init__(self, size: Size, seed: int = 0):
         self.size = size
         self.problem: Problem = open_to_change(preset("causal_store")().build())
-        self.env, self.params = self.problem.env, self.problem.test
+        self.env, self.params = self.problem.env, self.problem.first
         self.policy = make_rule("base_stock", self.env.topology)
         self.numbers = {"level": jnp.full((1, 1), LEVEL)}
         self.keys = (key_of(root(seed), Role.STUDY, number) for number in itertools.count())

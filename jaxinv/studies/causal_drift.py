@@ -12,7 +12,7 @@ from jaxinv.adapt.watch import KINDS, WARM_UP, Watch
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import SCENARIOS, open_to_change, scenario
-from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world, take_instances
+from jaxinv.evaluation.rollout import WorldTrace, batch_last, instances_at, play_world
 from jaxinv.evaluation.statistics import mean_of
 from jaxinv.keys import Role, key_of, root
 
@@ -47,13 +47,11 @@ class Shops:
     @property
     def instance(self):
         """Of one shop `[..., B]`."""
-        return batch_last(self.problem.test) if self.problem.instances else self.problem.test
+        return batch_last(self.problem.test)
 
     def play(self, problem: Problem, role: Role, periods: int) -> list[WorldTrace]:
         """The world of each shop `[T, ..., B]`."""
-        params, axis = problem.test, None
-        if problem.instances:
-            params, axis = batch_last(take_instances(params, jnp.tile(jnp.arange(self.skus), self.count))), BATCH
+        params, axis = instances_at(problem.test, jnp.tile(jnp.arange(self.skus), self.count))
         world = play_world(problem.env, key_of(root(0), role), params, self.count * self.skus, periods, axis)[1]
         starts = range(0, self.count * self.skus, self.skus)
         return [jax.tree.map(lambda leaf: leaf[..., start : start + self.skus], world) for start in starts]

@@ -36,7 +36,7 @@ def plan(problem: Problem, law: np.ndarray) -> Plan:
         below = np.zeros(most)
         below[low : low + SPREAD] = mass
         cdf = jnp.asarray(np.cumsum(below)[:-1, None, None], jnp.float32)
-        tables.append(tabulate(problem.env, problem.train.replace(demand=TableParams(cdf)), grid))
+        tables.append(tabulate(problem.env, problem.first.replace(demand=TableParams(cdf)), grid))
     days = np.arange(DAYS)
     return backward_induction(tables, orders=days % REVIEW == 0, counted=days >= COUNTED_FROM)
 
@@ -55,7 +55,7 @@ def empirical_law(seed: int = 0) -> np.ndarray:
 
 def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 0) -> np.ndarray:
     """Cost a counted day `[TEST]` of the policy that is optimal under a law, on paths of the true one."""
-    env, params = problem.env, problem.train
+    env, params = problem.env, problem.first
     found = plan(problem, law)
     demand = lowest_demand(DAYS)[:, None] + generator(Role.EVIDENCE, seed).integers(SPREAD, size=(DAYS, TEST))
     empty = env.start({"stock": jnp.zeros((1, 1))}, params.replace(initial_low=jnp.zeros((1, 1)), initial_high=jnp.zeros((1, 1))))

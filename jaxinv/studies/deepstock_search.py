@@ -23,7 +23,7 @@ from jaxinv.agents.loop import Trainer, Training, select_run, stack_agents, stre
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.compare import Contestant, costs
 from jaxinv.evaluation.rollout import take_instances
 from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.policies.decode import raw_of
@@ -201,8 +201,7 @@ def _started(training: Training, config: LearnerConfig, start: np.ndarray) -> Tr
 
 def costs_on_test(problem: Problem, contestant: Contestant) -> np.ndarray:
     """Cost a counted day `[paths]` of a policy on the test."""
-    reward = measure(problem, contestant, root(0)).reward
-    return -reward / (problem.test_periods - problem.warm_up)
+    return costs(problem, contestant, root(0))
 
 
 def of_one_size(problem: Problem, size: int) -> Problem:

@@ -70,7 +70,7 @@ class Bench:
 
     @property
     def params(self):
-        return self.problem.train
+        return self.problem.first
 
     def solved(self, discount: float = 1.0) -> Enumeration:
         if discount not in self._solved:

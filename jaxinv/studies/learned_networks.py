@@ -20,7 +20,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.envs.retail import FAVORITA
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, contestants_of, costs_of, measure, unavoidable_cost, units_of
+from jaxinv.evaluation.compare import Contestant, contestants_of, costs, unavoidable_cost, units_of
 from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
@@ -156,7 +156,7 @@ def beside_optimum(
       allowed: per cent of the optimum that the upper end of the gap may reach.
       constant: what the published model charges beyond the simulator's, whatever the policy.
     """
-    solution = solve(problem.env, problem.train)
+    solution = solve(problem.env, problem.first)
     costs = _costs(problem, learn(problem, size.of(SETTING), size.seeds))
     optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
     gap = relative_difference(costs, optimal[0])
@@ -207,4 +207,4 @@ def _share(profit, clairvoyant, over) -> str:
 
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
     """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
-    return np.stack([costs_of(problem, measure(problem, contestant, root(RESERVED_SEED), PATHS)) for contestant in contestants])
+    return np.stack([costs(problem, contestant, root(RESERVED_SEED), PATHS) for contestant in contestants])

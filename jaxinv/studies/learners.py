@@ -19,7 +19,7 @@ from jaxinv.agents.validation import Validation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem, on_one_network
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.compare import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
@@ -118,7 +118,7 @@ def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
     for lead_time, printed in {} if quick else BEST_KNOWN.items():
         cells = [Cell("poisson", shortage, lead_time) for shortage in printed]
         for cell, policies in train("diffsim", "base", cells, LONG_SEEDS):
-            cost = mean_of(np.stack([costs(cell, policy) for policy in policies]))
+            cost = mean_of(np.stack([costs_in(cell, policy) for policy in policies]))
             best = printed[cell.shortage]
             source = "DynaPlex run logs: deep controlled learning"
             yield row(f"diffsim, {cell}: cost", cost, holds=cost.low <= best, reference=best, source=source)
@@ -149,22 +149,20 @@ def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterato
 def optimality_gaps(cell: Cell, policies: Sequence[Contestant]) -> list[float]:
     """Cost of each policy over that of the optimal one on the same noise, minus 1."""
     least = optimal_costs(cell).mean()
-    return [float(costs(cell, policy).mean() / least - 1) for policy in policies]
+    return [float(costs_in(cell, policy).mean() / least - 1) for policy in policies]
 
 
 @cache
 def optimal_costs(cell: Cell) -> np.ndarray:
     """Of the optimal policy, a period, on each path `[PATHS]`."""
     problem = _problem(cell)
-    solution = solve(problem.env, problem.test)
-    return costs(cell, Contestant("optimal", solution.policy, solution.params))
+    solution = solve(problem.env, problem.first)
+    return costs_in(cell, Contestant("optimal", solution.policy, solution.params))
 
 
-def costs(cell: Cell, policy: Contestant) -> np.ndarray:
+def costs_in(cell: Cell, policy: Contestant) -> np.ndarray:
     """Of a policy, a period, on each path `[PATHS]` of the test noise."""
-    problem = _problem(cell)
-    total = measure(problem, policy, root(RESERVED_SEED), PATHS)
-    return -total.reward / (problem.test_periods - problem.warm_up)
+    return costs(_problem(cell), policy, root(RESERVED_SEED), PATHS)
 
 
 def _problem(cell: Cell) -> Problem:

@@ -157,7 +157,7 @@ def train_apart(problem: Problem, config: DiffSimConfig, wanted: np.ndarray) -> 
 
 def solve_apart(problem: Problem, wanted: np.ndarray) -> list[Contestant]:
     """The optimal policy for each preference."""
-    found = [solve(problem.env, charged_by(problem, shares).test) for shares in wanted]
+    found = [solve(problem.env, charged_by(problem, shares).first) for shares in wanted]
     return [Contestant(f"optimal {number}", solution.policy, solution.params) for number, solution in enumerate(found)]
 
 
