@@ -1,6 +1,8 @@
 """Inventory control learned in a differentiable simulator, thousands of supply networks at once on JAX."""
 
-from jaxinv import exact
+import importlib
+from typing import Any
+
 from jaxinv.envs.registry import PRESETS, make, preset, register, register_preset
 from jaxinv.errors import UserError
 
@@ -8,3 +10,14 @@ __version__ = "0.1.0"
 __all__ = ["PRESETS", "UserError", "exact", "make", "preset", "register", "register_preset"]
 
 register()
+
+
+def __getattr__(name: str) -> Any:
+    """What takes jax with it is imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,10 @@
 """`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
 
+from jaxinv.choices import check_choices
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError
+from jaxinv.policies.registry import RULES
+from jaxinv.runs import Run
 
 
 def main(argv: list[str]) -> None:
@@ -28,35 +31,30 @@ def main(argv: list[str]) -> None:
     if not what and not args.env:
         raise UserError("name a run or rules to evaluate, or an --env for all its rules")
 
+    rules = tuple(name for name in what if name in RULES)
+    runs = [_run(name, args.runs) for name in what if name not in (*RULES, "optimal")]
+    if runs and (args.env or overrides):
+        raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
+    if not runs:
+        if preference or args.service is not None:
+            raise UserError("a preference or --service is for a run that was trained with preferences=true; name one")
+        overrides = [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides]
+        check_choices(None, overrides)
+
     import dataclasses
 
     from jaxinv.evidence import Contest, check_rules, evidence_table, judge_all, tuning_notes, verdict, with_wanted_points
     from jaxinv.experiment import Experiment, trained_policies
-    from jaxinv.policies.rules import RULES
-    from jaxinv.runs import Run
 
     enable_compilation_cache()
-    rules = tuple(name for name in what if name in RULES)
-    trained = []
-    for name in what:
-        if name in (*RULES, "optimal"):
-            continue
-        try:
-            Run.open(name, args.runs)
-        except UserError as error:
-            raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)}, or optimal)") from None
-        trained.append(trained_policies(name, args.runs))
-    if not trained and (preference or args.service is not None):
-        raise UserError("a preference or --service is for a run that was trained with preferences=true; name one")
-    if trained and (args.env or overrides):
-        raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
+    trained = [trained_policies(run) for run in runs]
     for experiment, _ in trained[1:]:
         if experiment.config.instance != trained[0][0].config.instance:
             raise UserError("these runs were trained for different problems; evaluate them one by one")
     if trained:
         experiment = trained[0][0]
     else:
-        experiment = Experiment.load(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
+        experiment = Experiment.load(None, overrides)
     config = experiment.config
     periods = max([experiment.agent.simulated_periods for experiment, _ in trained], default=0)
     contests: dict[tuple, Contest] = {}
@@ -75,6 +73,13 @@ def main(argv: list[str]) -> None:
         note("tuning rules on training demand, evaluating on held-out demand")
     rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)
     emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict, tuning_notes))
+
+
+def _run(name: str, folder: str) -> Run:
+    try:
+        return Run.open(name, folder)
+    except UserError as error:
+        raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)}, or optimal)") from None
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:

@@ -15,7 +15,8 @@ from jaxinv.agents.agent import traced_fields
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import Validation
-from jaxinv.config import chosen, parse_sweep, resolve, to_yaml
+from jaxinv.choices import chosen_agent, chosen_env
+from jaxinv.config import parse_sweep, resolve, to_yaml
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
 from jaxinv.envs.registry import preset, preset_address
@@ -67,11 +68,11 @@ class Experiment:
     @classmethod
     def load(cls, file: Path | None = None, overrides: Sequence[str] = ()) -> "Experiment":
         """Resolves defaults, file and overrides; the preset and the agent decide which keys there are."""
-        env = preset_address(chosen("env", "cross_border", file=file, overrides=overrides))
-        agent = learner_address(chosen("agent", "ppo", file=file, overrides=overrides))
+        env = preset_address(chosen_env(file, overrides))
+        agent = learner_address(chosen_agent(file, overrides))
         overrides = [*overrides, f"env={env}", f"agent={agent}"]
         schema, written_for = _schema(env, preset(env), agent), None
-        files_agent = learner_address(chosen("agent", "ppo", file=file))
+        files_agent = learner_address(chosen_agent(file))
         if files_agent != agent:  # one learner's settings are no advice for another
             written_for = _schema(env, preset(env), files_agent)
         names = {"instance.weights": COSTS}
@@ -214,9 +215,8 @@ def _in_one_program(plain: Experiment, sweep: str) -> bool:
         return False
 
 
-def trained_policies(name: str, root: str | Path = "runs") -> tuple[Experiment, list[Contestant]]:
+def trained_policies(run: Run) -> tuple[Experiment, list[Contestant]]:
     """The experiment and the learned policies of a saved run."""
-    run = Run.open(name, root)
     experiment = Experiment.load(run.config_path)
     experiment.check_data(run)
     _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))

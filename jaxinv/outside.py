@@ -1,26 +1,51 @@
 """Classes that are known by a name, or that a user brings from a module of his own."""
 
 import importlib
+from collections import UserDict
 from collections.abc import Mapping
+from typing import Any
 
 from jaxinv.errors import UserError, unknown
 
 
-def named(kind: str, name: str, known: Mapping[str, type], base: type) -> type:
+class Known(UserDict):
+    """Classes by name, each imported when it is first asked for: names are checked and told without jax.
+
+    Values are given as classes, as `module:Class`, or as functions that give the class.
+    """
+
+    def __getitem__(self, name: str) -> type:
+        found = self.data[name]
+        if not isinstance(found, type):
+            found = self.data[name] = _imported(found) if isinstance(found, str) else found()
+        return found
+
+
+def check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
+    """Refuses a name that neither is known nor can be the address of a class, without importing anything.
+
+    Raises:
+      UserError: with the nearest name.
+    """
+    if name not in known and ":" not in name:
+        raise unknown(kind, name, known)
+
+
+def named(kind: str, name: str, known: Mapping[str, type], base: str | type) -> type:
     """The class of a name: one of `known`, or `module:Class` of a module that Python can import from here.
 
     Args:
       kind: what the name stands for, such as "preset".
-      base: the class that it must extend.
+      base: the class that it must extend, or its address.
 
     Raises:
       UserError: where there is no such class, or it is of another kind.
     """
+    check_name(kind, name, known)
     if name in known:
         return known[name]
-    module, colon, label = name.partition(":")
-    if not colon:
-        raise unknown(kind, name, known)
+    base = _imported(base) if isinstance(base, str) else base
+    module, _, label = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), label, None)
     except (ModuleNotFoundError, ValueError, TypeError) as error:
@@ -40,6 +65,11 @@ def address(name: str, found: type, builtin: Mapping[str, type]) -> str:
         return name
     importable = found.__module__ != "__main__" and "." not in found.__qualname__
     return f"{found.__module__}:{found.__qualname__}" if importable else name
+
+
+def _imported(address: str) -> type:
+    module, _, label = address.partition(":")
+    return getattr(importlib.import_module(module), label)
 
 
 def _packages(module: str) -> list[str]:

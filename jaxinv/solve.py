@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from jaxinv.choices import check_choices
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError
 
@@ -37,11 +38,14 @@ def main(argv: list[str]) -> None:
     if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
         raise UserError(f"--out {args.out} is a file; give a folder")
 
+    overrides = [f"env={what[0]}", *overrides]
+    check_choices(None, overrides)
+
     from jaxinv.exact import solve_problem
     from jaxinv.experiment import Experiment
 
     enable_compilation_cache()
-    problem = Experiment.load(None, [f"env={what[0]}", *overrides]).problem
+    problem = Experiment.load(None, overrides).problem
     if not problem.single:
         raise UserError(f"{what[0]} has {problem.instances} instances, each a problem of its own; solve works on a single one")
     solution = solve_problem(

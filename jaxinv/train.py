@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from jaxinv.choices import check_choices
 from jaxinv.cli import (
     Interrupted,
     emit,
@@ -17,6 +18,7 @@ from jaxinv.cli import (
     split_arguments,
 )
 from jaxinv.errors import UserError
+from jaxinv.runs import Run
 
 CHECKPOINT_SECONDS = 20.0
 """Time between checkpoints; one is also saved at the end and when the user stops the run."""
@@ -47,44 +49,57 @@ def main(argv: list[str]) -> None:
     if len(files) > 1:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
 
-    from jaxinv.evidence import check_rules
-    from jaxinv.experiment import Experiment, expand
-    from jaxinv.runs import Run
-
-    enable_compilation_cache()
     if args.resume:
         if files or overrides or args.env or args.sweep or args.seeds or args.name or args.seed is not None:
             raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
-        run = Run.open(args.resume, args.runs)
-        run.hold()
-        try:
-            experiment = Experiment.load(run.config_path)
-            _prepare([experiment])
-            documents = [train(experiment, run, quiet=args.json, resume=True)]
-        finally:
-            run.release()
+        documents = [_resume(Run.open(args.resume, args.runs), args.json)]
     else:
         overrides += [f"seed={args.seed}"] if args.seed is not None else []
         overrides += [f"env={args.env}"] if args.env else []
         overrides += [f"seeds={args.seeds}"] if args.seeds is not None else []
-        experiments = expand(Path(files[0]) if files else None, overrides, args.sweep)
-        _prepare(experiments)
-        for experiment in experiments:
-            # every mistake is found before the first run folder is made
-            experiment.trainer
-            check_rules(experiment.problem, experiment.config.evaluation)
-        documents = []
-        for number, experiment in enumerate(experiments, 1):
-            name = args.name if len(experiments) == 1 or not args.name else f"{args.name}-{number}"
-            run = Run.create(args.runs, name, config_text=experiment.yaml)
-            try:
-                documents.append(train(experiment, run, quiet=args.json))
-            except (UserError, KeyboardInterrupt):
-                run.discard()  # only lets go once there is a checkpoint
-                raise
-            finally:
-                run.release()
+        documents = _begin(Path(files[0]) if files else None, overrides, args)
     emit(documents[0] if len(documents) == 1 else documents, args.json, lambda: render(documents))
+
+
+def _resume(run: Run, quiet: bool) -> dict[str, Any]:
+    from jaxinv.experiment import Experiment
+
+    enable_compilation_cache()
+    run.hold()
+    try:
+        experiment = Experiment.load(run.config_path)
+        _prepare([experiment])
+        return train(experiment, run, quiet=quiet, resume=True)
+    finally:
+        run.release()
+
+
+def _begin(file: Path | None, overrides: list[str], args: Any) -> list[dict[str, Any]]:
+    """Trains every experiment of a configuration and its sweeps."""
+    check_choices(file, overrides)
+
+    from jaxinv.evidence import check_rules
+    from jaxinv.experiment import expand
+
+    enable_compilation_cache()
+    experiments = expand(file, overrides, args.sweep)
+    _prepare(experiments)
+    for experiment in experiments:
+        # every mistake is found before the first run folder is made
+        experiment.trainer
+        check_rules(experiment.problem, experiment.config.evaluation)
+    documents = []
+    for number, experiment in enumerate(experiments, 1):
+        name = args.name if len(experiments) == 1 or not args.name else f"{args.name}-{number}"
+        run = Run.create(args.runs, name, config_text=experiment.yaml)
+        try:
+            documents.append(train(experiment, run, quiet=args.json))
+        except (UserError, KeyboardInterrupt):
+            run.discard()  # only lets go once there is a checkpoint
+            raise
+        finally:
+            run.release()
+    return documents
 
 
 def _prepare(experiments):

@@ -1,5 +1,6 @@
 """`python -m jaxinv.tune`: tunes a classical rule on the training demand of a preset."""
 
+from jaxinv.choices import check_choices
 from jaxinv.cli import emit, enable_compilation_cache, parser, run_command, split_arguments
 from jaxinv.errors import UserError
 
@@ -24,6 +25,9 @@ def main(argv: list[str]) -> None:
         raise UserError(f"give a RULE and a PRESET, as in `base_stock lost_sales`, not {' '.join(what) or 'nothing'}")
     name, preset = what
 
+    overrides = [f"env={preset}", *overrides]
+    check_choices(None, overrides, [name])
+
     import jax
     import numpy as np
 
@@ -32,7 +36,7 @@ def main(argv: list[str]) -> None:
     from jaxinv.keys import root
 
     enable_compilation_cache()
-    problem = Experiment.load(None, [f"env={preset}", *overrides]).problem
+    problem = Experiment.load(None, overrides).problem
     rule = rule_for(problem, name)
     tuned = tune(problem, rule, root(args.seed), args.periods, args.method, args.per_instance)
     natural = jax.tree.map(np.asarray, tuned.natural(problem))

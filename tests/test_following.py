@@ -18,7 +18,8 @@ from jaxinv.evidence import rules_of
 from jaxinv.policies.choice import best_forecasts, forecast_error, typical_error
 from jaxinv.policies.past import past_of
 from jaxinv.policies.regression import _parts, _ridge, regressors
-from jaxinv.policies.rules import CLASSICAL, FORECASTERS, RULES, Newsvendor, default_rules, following, make_rule, rule_for
+from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
+from jaxinv.policies.rules import default_rules, make_rule, rule_for
 
 KEY = jax.random.key(0)
 SEASON = dict(demand="seasonal", mean=20.0, amplitude=0.6, deviation=2.0, period=12.0, lead_time=4, shortage_cost=9.0)
@@ -71,7 +72,7 @@ def test_a_regression_forecasts_what_numpy_makes_of_its_weights():
     problem = OneWarehouseManyStores(stores=2, warehouse_lead_time=2, store_lead_times=(1, 3), history=9).build()
     network = problem.env.topology
     rule = rule_for(problem, "newsvendor_smoothing")
-    form = following(Newsvendor, FORECASTERS[2])(network, history=9).fitted_on(past_of(problem))
+    form = RULES["newsvendor_regression"](network, history=9).fitted_on(past_of(problem))
     facts = problem.env.facts(problem.first)
     draw = np.random.default_rng(2)
     places = len(network.demand_nodes)
@@ -97,7 +98,7 @@ def test_a_regression_forecasts_what_numpy_makes_of_its_weights():
 def test_a_regression_knows_the_season_ahead_and_its_own_error():
     """A sine season with noise: what is left is the noise of five periods, and the deviation says so."""
     problem = LostSales(**SEASON, history=12).build()
-    rule = following(Newsvendor, FORECASTERS[2])(problem.env.topology, history=12)
+    rule = RULES["newsvendor_regression"](problem.env.topology, history=12)
     past = past_of(problem)
     noise = 2.0 * 5**0.5 / (5 * 20.0)
     assert forecast_error(rule, past) == pytest.approx(noise, rel=0.06)
@@ -142,7 +143,7 @@ def test_forms_are_the_rules_on_another_unit():
     problem = LostSales(mean=5.0, lead_time=4, history=8).build()
     observation = problem.env.view(problem.env.start({"stock": jnp.ones((1, 1))}, problem.first), problem.first)
     observation = observation.replace(signals=jnp.full((8, 1), 5.0))
-    for rule in CLASSICAL:
+    for rule in CLASSICAL.values():
         if not rule.applies(problem) and rule.name != "echelon_base_stock":
             continue
         static = make_rule(rule.name, problem.env.topology)
@@ -179,10 +180,10 @@ def test_following_closes_the_gap_where_demand_moves_predictably():
 
 def test_forms_are_tried_where_demand_moves_and_with_the_best_forecasts_alone():
     plain = default_rules(LostSales(history=14).build())
-    assert not {f"{rule.name}_{one.suffix}" for rule in CLASSICAL for one in FORECASTERS} & set(plain)
+    assert not {f"{rule}_{one}" for rule in CLASSICAL for one in FORECASTS} & set(plain)
     moving = LostSales(**SEASON, history=14).build()
-    newsvendors = [following(Newsvendor, one) for one in FORECASTERS]
-    assert best_forecasts(moving, newsvendors) == [following(Newsvendor, FORECASTERS[2])]
+    newsvendors = [RULES[f"newsvendor_{one}"] for one in FORECASTS]
+    assert best_forecasts(moving, newsvendors) == [RULES["newsvendor_regression"]]
     assert best_forecasts(Backlog(history=14).build(), newsvendors) == []
     names = default_rules(moving)
     assert {"base_stock", "base_stock_regression", "s_S_regression", "newsvendor_smoothing", "feature_base_stock"} <= set(names)

@@ -14,6 +14,7 @@ from jaxinv.demand.market import HORIZON
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change, scenario, suite
 from jaxinv.errors import UserError
+from jaxinv.envs.problem import first_of
 from jaxinv.evaluation.rollout import BATCH, batch_last, instances_at, play_world, take_instances
 from jaxinv.exact import solve
 
@@ -169,4 +170,4 @@ def test_mistakes():
         changed(store, dataclasses.replace(Intervention(), demand=-1.0))
     with pytest.raises(UserError, match="stays as it is"):
         moved = scenario(store, "demand_step", 10)
-        solve(moved.env, moved.first)
+        solve(moved.env, first_of(moved.test))

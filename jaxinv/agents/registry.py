@@ -1,22 +1,28 @@
 """The learners by name; what each of them needs is on its class."""
 
-from jaxinv.agents.actor_q import DDPG, SAC
-from jaxinv.agents.diffsim import DiffSim
-from jaxinv.agents.dqn import DQN
-from jaxinv.agents.learner import Learner
-from jaxinv.agents.ppo import PPO
-from jaxinv.outside import address, named
+from typing import TYPE_CHECKING
 
-AGENTS: dict[str, type[Learner]] = {"ppo": PPO, "diffsim": DiffSim, "dqn": DQN, "ddpg": DDPG, "sac": SAC}
+from jaxinv.outside import Known, address, named
+
+if TYPE_CHECKING:
+    from jaxinv.agents.learner import Learner
+
+AGENTS: Known = Known(
+    ppo="jaxinv.agents.ppo:PPO",
+    diffsim="jaxinv.agents.diffsim:DiffSim",
+    dqn="jaxinv.agents.dqn:DQN",
+    ddpg="jaxinv.agents.actor_q:DDPG",
+    sac="jaxinv.agents.actor_q:SAC",
+)
 
 
-def learner(name: str) -> type[Learner]:
+def learner(name: str) -> "type[Learner]":
     """The class of a learner, by its name in `AGENTS` or by its address `module:Class`.
 
     Raises:
       UserError: where there is none.
     """
-    return named("agent", name, AGENTS, Learner)
+    return named("agent", name, AGENTS, "jaxinv.agents.learner:Learner")
 
 
 def learner_address(name: str) -> str:

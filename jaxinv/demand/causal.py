@@ -145,4 +145,4 @@ def causal_params(
         promotion_season=promotions[1], promotion_effect=promotion_effect, elasticity=elasticity, price_season=price[0],
         price_deviation=price[1], shock_deviation=shock[0], shock_persistence=shock[1], dispersion=dispersion, shock=NATURE,
     )  # fmt: skip
-    return CausalParams(**{name: jnp.float32(value) for name, value in numbers.items()})
+    return CausalParams(**{name: np.float32(value) for name, value in numbers.items()})

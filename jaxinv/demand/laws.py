@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand import processes, quantiles
@@ -95,16 +94,16 @@ class Law:
         size = dict(locations=locations, products=products)
 
         def full(value):
-            return jnp.full((locations, products), value, jnp.float32)
+            return np.full((locations, products), value, np.float32)
 
         if self.name in ("normal", "truncated_normal"):
             cut = "clip" if self.name == "normal" else "truncate"
-            params = processes.NormalParams(full(self.mean), full(self.deviation), jnp.float32(0.0))
+            params = processes.NormalParams(full(self.mean), full(self.deviation), np.float32(0.0))
             return processes.Normal(**size, cut=cut), params
         if self.name == "seasonal":
             params = processes.SeasonalParams(
                 base=full(self.mean), amplitude=full(self.amplitude), deviation=full(self.deviation / self.mean),
-                period=jnp.float32(self.period), phase=full(0.0),
+                period=np.float32(self.period), phase=full(0.0),
             )  # fmt: skip
             return processes.Seasonal(**size), params
         if self.name == "ar1":
@@ -112,10 +111,10 @@ class Law:
             return processes.AutoRegressive(**size), params
         table = self.table()
         cdf = np.broadcast_to(table[:, None, None], (len(table), locations, products))
-        return processes.Tabulated(**size), processes.TableParams(jnp.asarray(cdf))
+        return processes.Tabulated(**size), processes.TableParams(cdf)
 
 
 def independent(laws: list[Law]):
     """The process and its parameters for one product with a law on whole units at each location."""
     cdf = quantiles.stack_tables([law.table() for law in laws])
-    return processes.Tabulated(locations=len(laws)), processes.TableParams(jnp.asarray(cdf[:, :, None]))
+    return processes.Tabulated(locations=len(laws)), processes.TableParams(cdf[:, :, None])

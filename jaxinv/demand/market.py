@@ -268,7 +268,7 @@ def market_params(
         before=(promotions.before_days, promotions.before),
         after=(promotions.after_days, promotions.after),
     )
-    return MarketParams(**{name: jnp.asarray(value, jnp.float32) for name, value in vars(numbers).items()})
+    return MarketParams(**{name: np.asarray(value, np.float32) for name, value in vars(numbers).items()})
 
 
 def mixing_quantiles(dispersion: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
@@ -109,6 +108,6 @@ class CausalStore(SingleStore):
         leave = 1 / self.disruption_days
         disrupted = self.disruption_probability / (self.disruption_probability + leave)
         law = LeadTimeLaw(
-            jnp.asarray(np.cumsum(both, 1)[:, :-1, None], jnp.float32), jnp.float32(self.disruption_probability), jnp.float32(leave)
+            np.asarray(np.cumsum(both, 1)[:, :-1, None], np.float32), np.float32(self.disruption_probability), np.float32(leave)
         )
         return law, float(mass @ np.arange(len(mass)) + disrupted * self.disruption_delay)

@@ -171,7 +171,7 @@ class CrossBorder(Preset):
         skus = draw_skus(self)
         law = self._lead_time_law()
         instances = [self._instance(topology, sku, law) for sku in skus]
-        params = jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *instances)
+        params = jax.tree.map(lambda *leaves: np.stack(leaves), *instances)
         world = World(MarketDemand(locations=3), CustomsLeadTimes(edges=5, longest=self.max_lead_time))
         env = InventoryNetwork(topology, world, instances[0], self.history, "cross_border")
         labels = tuple(f"{sku.velocity} {number}" for number, sku in enumerate(skus, 1))
@@ -211,11 +211,11 @@ class CrossBorder(Preset):
         holding = np.full(3, self.holding_rate * sku.value)
         params = network_params(self, topology, at_node, lead_time, holding, price - sku.value)
         if self.equal_weights:
-            params = params.replace(weights=params.weights * 100 / (sku.value * total))
+            params = params.replace(weights=params.weights * 100 / np.float32(sku.value * total))
         return params.replace(
             demand=self._demand(sku),
             lead_time_law=law,
-            **{name: jnp.asarray(value, jnp.float32) for name, value in quantities.items()},
+            **{name: np.asarray(value, np.float32) for name, value in quantities.items()},
         )
 
     def _demand(self, sku: "Sku") -> MarketParams:

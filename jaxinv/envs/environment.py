@@ -115,9 +115,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def name(self) -> str:
         return self._name or type(self).__name__
 
-    @property
+    @cached_property
     def default_params(self) -> InstanceParams:
-        return self._params
+        return jax.tree.map(lambda leaf: leaf if isinstance(leaf, int) else jnp.asarray(leaf), self._params)
 
     def within(self, ends: bool) -> "InventoryNetwork":
         """The same network as part of a problem, which passes parameters itself: its own do not tell it apart.

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand.exogenous import World
@@ -87,8 +86,8 @@ class OneWarehouseManyStores(Preset):
             process, demand = independent(laws)
         else:
             process = Normal(locations=self.stores, correlated=self.correlation > 0)
-            numbers = (jnp.asarray(value[:, None], jnp.float32) for value in (mean, deviation))
-            demand = NormalParams(*numbers, jnp.float32(self.correlation))
+            numbers = (np.asarray(value[:, None], np.float32) for value in (mean, deviation))
+            demand = NormalParams(*numbers, np.float32(self.correlation))
         lead_times = (self.warehouse_lead_time, *(int(lead) for lead in store_lead_times))
         topology = Topology(
             nodes=1 + self.stores,
@@ -106,7 +105,7 @@ class OneWarehouseManyStores(Preset):
             self, topology, scale, lead_times, [self.warehouse_holding_cost, *holding], [0.0, *shortage]
         ).replace(demand=demand)
         if self.initial_stock:
-            stock = jnp.asarray(self.initial_stock, jnp.float32)[:, None]
+            stock = np.asarray(self.initial_stock, np.float32)[:, None]
             params = params.replace(initial_low=stock, initial_high=stock)
         env = InventoryNetwork(topology, World(process), params, self.history, "one_warehouse_many_stores")
         if self.initial_stock:

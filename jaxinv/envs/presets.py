@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
@@ -102,8 +101,8 @@ class SingleStore(Preset):
         ).replace(
             demand=demand,
             lead_time_law=lead_law,
-            fixed_cost=jnp.full((1, 1), self.fixed_cost) if self.fixed_cost else None,
-            unit_cost=jnp.full((1, 1), self.unit_cost) if self.unit_cost else None,
+            fixed_cost=np.full((1, 1), self.fixed_cost, np.float32) if self.fixed_cost else None,
+            unit_cost=np.full((1, 1), self.unit_cost, np.float32) if self.unit_cost else None,
             **self.more_params(),
         )
         world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None)
@@ -166,8 +165,8 @@ class Perishable(SingleStore):
 
     def more_params(self):
         return {
-            "expiry_cost": jnp.full((1, 1), self.expiry_cost - self.holding_cost),
-            "max_order": jnp.full((1, 1), self.max_order),
+            "expiry_cost": np.full((1, 1), self.expiry_cost - self.holding_cost, np.float32),
+            "max_order": np.full((1, 1), self.max_order, np.float32),
         }
 
 
@@ -215,7 +214,7 @@ class DualSourcing(Preset):
         scale = np.full((1, 1), law.average)
         params = network_params(
             self, topology, scale, topology.lead_times, [self.holding_cost], [self.shortage_cost]
-        ).replace(demand=demand, unit_cost=jnp.asarray([[self.expedited_cost], [self.regular_cost]], jnp.float32))
+        ).replace(demand=demand, unit_cost=np.asarray([[self.expedited_cost], [self.regular_cost]], np.float32))
         env = InventoryNetwork(topology, World(process), params, self.history, "dual_sourcing")
         return Problem(env, params, params, test_periods=1000, warm_up=100)
 
@@ -290,10 +289,10 @@ class Serial(Preset):
         params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage)
         params = params.replace(demand=demand)
         if self.transit_holding:
-            cost = jnp.asarray((0.0, *self.holding_costs[:-1]), jnp.float32)
+            cost = np.asarray((0.0, *self.holding_costs[:-1]), np.float32)
             params = params.replace(transit_holding=cost[:, None])
         if self.initial_stock:
-            stock = jnp.asarray(self.initial_stock, jnp.float32)[:, None]
+            stock = np.asarray(self.initial_stock, np.float32)[:, None]
             params = params.replace(initial_low=stock, initial_high=stock)
         env = InventoryNetwork(topology, World(process), params, self.history, "serial")
         if self.demand_path or self.initial_stock:  # a game from a given start
@@ -306,8 +305,8 @@ class Serial(Preset):
         if not self.demand_path:
             return law.process()
         path = np.asarray((self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32)
-        start = jnp.int32(0)
-        return Replay(goes_on=True), TraceParams(jnp.asarray(path[:, None, None]), jnp.zeros((len(path), 0)), start, start)
+        start = np.int32(0)
+        return Replay(goes_on=True), TraceParams(path[:, None, None], np.zeros((len(path), 0), np.float32), start, start)
 
 
 BEER_GAME = dict(
@@ -333,20 +332,20 @@ the fifth of 36 weeks.
 
 
 def network_params(preset: Preset, topology: Topology, scale, lead_time, holding, shortage) -> InstanceParams:
-    """The parameters that every network needs, from per-node and per-edge lists.
+    """The parameters that every network needs, from per-node and per-edge lists; on the host, as all of a problem is.
 
     Args:
       scale: `[N, K]` typical demand a period that passes each node; also sizes the first stock and the action space.
       lead_time: E quoted lead times. holding, shortage: N costs, the same for all products.
     """
     products = np.ones((1, topology.products))
-    scale = jnp.asarray(scale, jnp.float32)
-    per_edge = scale[jnp.asarray(topology.destinations)]
-    lead_time = jnp.asarray(lead_time, jnp.float32)
+    scale = np.asarray(scale, np.float32)
+    per_edge = scale[list(topology.destinations)]
+    lead_time = np.asarray(lead_time, np.float32)
     return InstanceParams(
         max_steps_in_episode=preset.horizon,
-        holding=jnp.asarray(np.asarray(holding, float)[:, None] * products, jnp.float32),
-        shortage=jnp.asarray(np.asarray(shortage, float)[:, None] * products, jnp.float32),
+        holding=(np.asarray(holding, float)[:, None] * products).astype(np.float32),
+        shortage=(np.asarray(shortage, float)[:, None] * products).astype(np.float32),
         weights=weight_vector(preset.weights, topology),
         scale=scale,
         initial_low=0.5 * scale,
@@ -354,10 +353,10 @@ def network_params(preset: Preset, topology: Topology, scale, lead_time, holding
         initial_pipeline=per_edge,
         lead_time=lead_time,
         max_order=per_edge * (lead_time[:, None] + 2.0),
-        pack_size=jnp.ones((topology.edges, topology.products)) if topology.has("packs") else None,
+        pack_size=np.ones((topology.edges, topology.products), np.float32) if topology.has("packs") else None,
     )
 
 
 def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:
     """A lead-time law with one regime from the distribution functions `[L, E]` at 0 .. L-1."""
-    return LeadTimeLaw(jnp.asarray(cdf[None], jnp.float32), jnp.float32(0.0), jnp.float32(1.0))
+    return LeadTimeLaw(np.asarray(cdf[None], np.float32), np.float32(0.0), np.float32(1.0))

@@ -142,8 +142,8 @@ class Problem:
 
 
 def first_of(instances: Any) -> Any:
-    """The first of a tree of arrays that have a leading axis of the instances."""
-    return jax.tree.map(lambda leaf: leaf[0], instances)
+    """The first of a tree of arrays that have a leading axis of the instances; on the device."""
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), instances)
 
 
 def check_money(params: InstanceParams) -> None:
@@ -245,7 +245,7 @@ class Preset:
         check_memory(1024 * self.history, f"a history of {self.history:,} periods in 256 environments", "history")
 
 
-def weight_vector(weights: dict[str, float], topology: Topology) -> jax.Array:
+def weight_vector(weights: dict[str, float], topology: Topology) -> np.ndarray:
     """Weights `[len(COSTS)]` by name of the cost part: 1 where not given (revenue: 1 where the network earns it)."""
     for name, value in weights.items():
         if name not in COSTS:
@@ -256,7 +256,7 @@ def weight_vector(weights: dict[str, float], topology: Topology) -> jax.Array:
     charged = charged_costs(topology)
     if not any(merged[name] for name in charged):
         raise UserError(f"weights are all zero on what this network costs ({', '.join(charged)}); make one positive")
-    return jnp.asarray([merged[name] for name in COSTS], jnp.float32)
+    return np.asarray([merged[name] for name in COSTS], np.float32)
 
 
 def charged_costs(topology: Topology) -> list[str]:

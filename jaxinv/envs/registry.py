@@ -1,45 +1,43 @@
-"""Presets by name, for `jaxinv.make` and the commands."""
+"""Presets by name, for `jaxinv.make` and the commands.
+
+Neither jax nor gymnax is imported before a preset is asked for: a mistyped name is answered at once.
+"""
 
 import dataclasses
-from typing import Any
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any
 
-import gymnax
-
-from jaxinv.envs.causal_store import CausalStore
-from jaxinv.envs.cross_border import CrossBorder
-from jaxinv.envs.deepstock import DeepStock
-from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.one_warehouse import OneWarehouseManyStores
-from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Perishable, Serial
-from jaxinv.envs.problem import Preset
-from jaxinv.envs.retail import Retail
-from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import UserError, unknown
-from jaxinv.outside import address, named
+from jaxinv.outside import Known, address, named
 
-PRESETS: dict[str, type[Preset]] = {
-    "lost_sales": LostSales,
-    "backlog": Backlog,
-    "perishable": Perishable,
-    "dual_sourcing": DualSourcing,
-    "serial": Serial,
-    "one_warehouse_many_stores": OneWarehouseManyStores,
-    "cross_border": CrossBorder,
-    "causal_store": CausalStore,
-    "deepstock": DeepStock,
-    "retail": Retail,
-    "retail_network": RetailNetwork,
-}
+if TYPE_CHECKING:
+    from jaxinv.envs.environment import InventoryNetwork
+    from jaxinv.envs.network import InstanceParams
+    from jaxinv.envs.problem import Preset
+
+PRESETS: Known = Known(
+    lost_sales="jaxinv.envs.presets:LostSales",
+    backlog="jaxinv.envs.presets:Backlog",
+    perishable="jaxinv.envs.presets:Perishable",
+    dual_sourcing="jaxinv.envs.presets:DualSourcing",
+    serial="jaxinv.envs.presets:Serial",
+    one_warehouse_many_stores="jaxinv.envs.one_warehouse:OneWarehouseManyStores",
+    cross_border="jaxinv.envs.cross_border:CrossBorder",
+    causal_store="jaxinv.envs.causal_store:CausalStore",
+    deepstock="jaxinv.envs.deepstock:DeepStock",
+    retail="jaxinv.envs.retail:Retail",
+    retail_network="jaxinv.envs.retail_network:RetailNetwork",
+)
 
 
-def preset(name: str) -> type[Preset]:
+def preset(name: str) -> "type[Preset]":
     """The preset class of a name in `PRESETS`, or of an address `module:Class`.
 
     Raises:
       UserError: where there is none.
     """
-    return named("preset", name, PRESETS, Preset)
+    return named("preset", name, PRESETS, "jaxinv.envs.problem:Preset")
 
 
 def preset_address(name: str) -> str:
@@ -47,7 +45,7 @@ def preset_address(name: str) -> str:
     return address(name, preset(name), PRESETS)
 
 
-def register_preset(name: str, kind: type[Preset]) -> None:
+def register_preset(name: str, kind: "type[Preset]") -> None:
     """Makes a preset of one's own known by a name: to `make`, to gymnax as `jaxinv/NAME`, and to everything that takes names.
 
     On the command line, where nothing registers it, its address `module:Class` is its name.
@@ -55,14 +53,16 @@ def register_preset(name: str, kind: type[Preset]) -> None:
     Raises:
       UserError: if it is no `Preset`, or the name is taken by another.
     """
+    from jaxinv.envs.problem import Preset
+
     if not isinstance(kind, type) or not issubclass(kind, Preset):
         raise UserError(f"{kind!r} must be a class that extends jaxinv.envs.problem.Preset")
     if PRESETS.setdefault(name, kind) is not kind:
         raise UserError(f"preset {name!r} is there already; give yours another name")
-    _register_with_gymnax(name)
+    register()
 
 
-def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
+def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]":
     """A gymnax environment and its parameters.
 
     Of a preset with many instances (SKUs, series) these are the parameters of the first; all of them are in
@@ -85,11 +85,33 @@ def make(name: str, **options: Any) -> tuple[InventoryNetwork, InstanceParams]:
 
 
 def register() -> None:
-    """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it."""
+    """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it; where gymnax is not imported yet,
+    which takes seconds, as soon as it is."""
+    if "gymnax" not in sys.modules:
+        if not any(isinstance(finder, _WhenGymnaxComes) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _WhenGymnaxComes())
+        return
+    import gymnax
+
     for name in PRESETS:
-        _register_with_gymnax(name)
+        if f"jaxinv/{name}" not in gymnax.registered_envs:
+            gymnax.register(f"jaxinv/{name}", lambda _name=name, **options: make(_name, **options)[0])
 
 
-def _register_with_gymnax(name):
-    if f"jaxinv/{name}" not in gymnax.registered_envs:
-        gymnax.register(f"jaxinv/{name}", lambda **options: make(name, **options)[0])
+class _WhenGymnaxComes:
+    """Finds gymnax as Python does, once, and registers the presets when it has been loaded."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "gymnax":
+            return None
+        sys.meta_path.remove(self)
+        found = importlib.util.find_spec(name)
+        if found is not None and found.loader is not None:
+            load = found.loader.exec_module
+
+            def load_and_register(module):
+                load(module)
+                register()
+
+            found.loader.exec_module = load_and_register
+        return found

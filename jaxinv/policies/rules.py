@@ -1,7 +1,4 @@
-"""The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`), and all rules by name.
-
-`base_stock_seasonal` is base-stock that follows the forecast of that name (`jaxinv.policies.following`), and so on.
-"""
+"""The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
 
 import math
 from dataclasses import dataclass, fields
@@ -16,13 +13,10 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.choice import best_forecasts
-from jaxinv.policies.feature import FeatureBaseStock
-from jaxinv.policies.following import Seasonal, Smoothing, following, lagged_sum
+from jaxinv.policies.following import Smoothing, following, lagged_sum
 from jaxinv.policies.policy import echelon_coverage, fill_to
-from jaxinv.policies.regression import Regression
+from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.rule import Rule
-
-FORECASTERS = (Smoothing, Seasonal, Regression)
 
 
 @dataclass(frozen=True)
@@ -292,21 +286,6 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
         return self.topology.at_destination(ndtri(ratio)) + params["shift"]
 
 
-CLASSICAL = (
-    BaseStock, EchelonBaseStock, CappedBaseStock, ReorderUpTo, ReorderLots, ConstantOrder, DualIndex, TailoredBaseSurge
-)  # fmt: skip
-
-RULES = {
-    rule.name: rule
-    for rule in (
-        *CLASSICAL, AnchorAndAdjust, FeatureBaseStock,
-        *(following(Newsvendor, forecaster) for forecaster in FORECASTERS), QuantileNewsvendor,
-        *(following(rule, forecaster) for forecaster in FORECASTERS for rule in CLASSICAL),
-    )
-}  # fmt: skip
-"""All rules by name. One from elsewhere joins with `RULES[rule.name] = rule`."""
-
-
 def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0) -> Rule:
     """The rule of that name for a network; what else it takes to know goes to those that have such a field."""
     if name not in RULES:
@@ -330,10 +309,10 @@ def applicable_rules(problem: Problem) -> list[str]:
 def default_rules(problem: Problem) -> list[str]:
     """Names of the rules that an evaluation tries unasked: those that apply, and of the forms that follow a forecast only
     those of forecasts that were about the best on training demand, if they were better than none (`jaxinv.policies.choice`)."""
-    forms = {following(rule, forecaster).name: forecaster for forecaster in FORECASTERS for rule in CLASSICAL}
+    forms = {f"{rule}_{forecast}": forecast for forecast in FORECASTS for rule in CLASSICAL}
     names = applicable_rules(problem)
-    best = best_forecasts(problem, [following(Newsvendor, forecaster) for forecaster in FORECASTERS])
-    return [name for name in names if name not in forms or any(issubclass(one, forms[name]) for one in best)]
+    best = best_forecasts(problem, [RULES[f"newsvendor_{forecast}"] for forecast in FORECASTS])
+    return [name for name in names if name not in forms or forms[name] in {one.suffix for one in best}]
 
 
 def ratios_differ(problem: Problem) -> bool:

@@ -1,0 +1,35 @@
+"""Which preset, learner and rules a command is asked for.
+
+They are checked by name, before anything is imported that takes seconds.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from jaxinv.agents.registry import AGENTS
+from jaxinv.config import chosen
+from jaxinv.envs.registry import PRESETS
+from jaxinv.outside import check_name
+from jaxinv.policies.registry import RULES
+
+
+def chosen_env(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
+    return chosen("env", "cross_border", file=file, overrides=overrides)
+
+
+def chosen_agent(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
+    return chosen("agent", "ppo", file=file, overrides=overrides)
+
+
+def check_choices(
+    file: Path | None = None, overrides: Sequence[str] = (), rules: Iterable[str] = ()
+) -> None:
+    """Refuses a preset, a learner or rules that there are not.
+
+    Raises:
+      UserError: with the nearest name; or for a file that cannot be read.
+    """
+    for rule in rules:
+        check_name("rule", rule, RULES)
+    check_name("preset", chosen_env(file, overrides), PRESETS)
+    check_name("agent", chosen_agent(file, overrides), AGENTS)
