@@ -181,7 +181,7 @@ _optimal = {}
 
 def optimal_cost(problem) -> float:
     if "cost" not in _optimal:
-        solution = solve(problem.env, problem.test)
+        solution = solve(problem.env, problem.first)
         _optimal["cost"] = cost(problem, solution.policy, solution.params)
     return _optimal["cost"]
 
