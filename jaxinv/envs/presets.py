@@ -358,5 +358,7 @@ def network_params(preset: Preset, topology: Topology, scale, lead_time, holding
 
 
 def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:
-    """A lead-time law with one regime from the distribution functions `[L, E]` at 0 .. L-1."""
-    return LeadTimeLaw(np.asarray(cdf[None], np.float32), np.float32(0.0), np.float32(1.0))
+    """A lead-time law with one regime from the distribution functions `[..., L, E]` at 0 .. L-1; leading axes are instances."""
+    cdf = np.asarray(cdf, np.float32)
+    instances = cdf.shape[:-2]
+    return LeadTimeLaw(cdf[..., None, :, :], np.zeros(instances, np.float32), np.ones(instances, np.float32))

@@ -242,7 +242,7 @@ class Retail(Preset):
             mass = mass / mass.sum(1, keepdims=True)
         else:
             return lead, None, longest, notes
-        law = jax.vmap(fixed_regime)(np.cumsum(mass, 1)[:, :-1, None])
+        law = fixed_regime(np.cumsum(mass, 1)[:, :-1, None])
         return lead, law, longest, notes
 
     def _prices(self, panel: Panel, train: slice, draw: np.random.Generator):
