@@ -7,7 +7,9 @@ from jaxinv.envs.registry import PRESETS, make, preset, register, register_prese
 from jaxinv.errors import UserError
 
 __version__ = "0.1.0"
-__all__ = ["PRESETS", "UserError", "exact", "make", "preset", "register", "register_preset"]
+__all__ = [
+    "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "preset", "register", "register_preset", "tuned",
+]  # fmt: skip
 
 register()
 
@@ -16,7 +18,9 @@ def __getattr__(name: str) -> Any:
     """What takes jax with it is imported when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    if name == "exact":
+        return importlib.import_module("jaxinv.exact")
+    return getattr(importlib.import_module("jaxinv.api"), name)
 
 
 def __dir__() -> list[str]:

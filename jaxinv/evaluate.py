@@ -36,43 +36,22 @@ def main(argv: list[str]) -> None:
     if runs and (args.env or overrides):
         raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
     if not runs:
-        if preference or args.service is not None:
-            raise UserError("a preference or --service is for a run that was trained with preferences=true; name one")
         overrides = [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides]
         check_choices(None, overrides)
 
-    import dataclasses
-
-    from jaxinv.evidence import Contest, check_rules, evidence_table, judge_all, tuning_notes, verdict, with_wanted_points
+    from jaxinv.api import judge
+    from jaxinv.evidence import evidence_table, tuning_notes, verdict
     from jaxinv.experiment import Experiment, trained_policies
 
     enable_compilation_cache()
     trained = [trained_policies(run) for run in runs]
-    for experiment, _ in trained[1:]:
-        if experiment.config.instance != trained[0][0].config.instance:
-            raise UserError("these runs were trained for different problems; evaluate them one by one")
-    if trained:
-        experiment = trained[0][0]
-    else:
-        experiment = Experiment.load(None, overrides)
-    config = experiment.config
-    periods = max([experiment.agent.simulated_periods for experiment, _ in trained], default=0)
-    contests: dict[tuple, Contest] = {}
-    for experiment, found in trained:
-        for contest in experiment.contests(found):
-            merged = contests.setdefault((contest.label, contest.problem.env), Contest(contest.label, contest.problem, []))
-            merged.policies.extend(contest.policies)
-    asked = dataclasses.replace(config.evaluation, rules=rules)
-    check_rules(experiment.problem, asked)
-    everything = list(contests.values()) or [Contest("", experiment.problem, [])]
-    if preference or args.service is not None:
-        everything = [with_wanted_points(contest, preference, args.service, args.seed) for contest in everything]
+    experiment = trained[0][0] if trained else Experiment.load(None, overrides)
     for text in experiment.problem.notes:
         note(text)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
-    rows = judge_all(everything, asked, periods, args.seed, "optimal" in what)
-    emit(rows, args.json, lambda: _render(rows, config.env, evidence_table, verdict, tuning_notes))
+    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed)
+    emit(rows, args.json, lambda: _render(rows, experiment.config.env, evidence_table, verdict, tuning_notes))
 
 
 def _run(name: str, folder: str) -> Run:

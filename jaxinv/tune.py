@@ -28,54 +28,35 @@ def main(argv: list[str]) -> None:
     overrides = [f"env={preset}", *overrides]
     check_choices(None, overrides, [name])
 
-    import jax
-    import numpy as np
-
-    from jaxinv.evaluation.tuning import rule_for, tune
+    from jaxinv.api import tune_rules
     from jaxinv.experiment import Experiment
-    from jaxinv.keys import root
 
     enable_compilation_cache()
     problem = Experiment.load(None, overrides).problem
-    rule = rule_for(problem, name)
-    tuned = tune(problem, rule, root(args.seed), args.periods, args.method, args.per_instance)
-    natural = jax.tree.map(np.asarray, tuned.natural(problem))
-    topology = problem.env.topology
-    document = {
-        "rule": name,
-        "parameters": {key: value.tolist() for key, value in natural.items()},
-        "cost": tuned.cost,
-        "cost_interval": list(tuned.cost_interval),
-        "simulated_periods": tuned.simulated_periods,
-        "at_end": tuned.at_end,
-        "edges": list(topology.edge_names) or [f"edge {edge}" for edge in range(topology.edges)],
-        "instances": list(problem.labels),
-    }
-    emit(document, args.json, lambda: _render(document, natural))
+    tuned = tune_rules(problem, [name], args.periods, args.method, args.per_instance, args.seed)
+    (document,) = tuned.documents
+    emit(document, args.json, lambda: _render(document))
 
 
-def _render(document, natural) -> str:
+def _render(document) -> str:
+    import numpy as np
+
     low, high = document["cost_interval"]
     lines = [
         f"{document['rule']}: cost {document['cost']:.5g} a period on training demand, 95% interval {low:.5g} to {high:.5g} "
         f"({document['simulated_periods']:,} simulated periods)"
     ]
-    for name, value in natural.items():
+    for name, value in document["parameters"].items():
+        value = np.asarray(value, np.float32)
         if value.ndim <= 2:
             for edge, row in zip(document["edges"], value.reshape(len(value), -1) if value.ndim else [value[None]]):
                 where = f" on {edge}" if value.ndim and len(document["edges"]) > 1 else ""
                 lines.append(f"  {name}{where}: {', '.join(f'{number:.5g}' for number in row)}")
         else:
-            lines.append(f"  {name}, in units, over {value.shape[-1]} instances: median {_median(value):.5g} (all with --json)")
+            lines.append(f"  {name}, in units, over {value.shape[-1]} instances: median {np.median(value):.5g} (all with --json)")
     for name, share in document["at_end"].items():
         lines.append(f"  {name}: {100 * share:.0f}% of its numbers lie at an end of what was searched; the best may lie beyond")
     return "\n".join(lines)
-
-
-def _median(value):
-    import numpy as np
-
-    return float(np.median(value))
 
 
 if __name__ == "__main__":

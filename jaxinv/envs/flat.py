@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import spaces
 
 from jaxinv.envs import network
 from jaxinv.envs.topology import Topology
+from jaxinv.errors import UserError
 
 BOUND = 1e7
 """Largest signal, cost or limit that an observation shows."""
@@ -75,6 +77,38 @@ def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
             where = ", ".join(filter(None, chosen))
             found.append(f"{part}[{where}]" if where else part)
     return tuple(found)
+
+
+def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:
+    """The observation that a vector `[F]` of the environment shows; its facts are those of `params`.
+
+    Raises:
+      UserError: for a vector of another length.
+    """
+    shapes = _shapes(env, params)
+    vector = jnp.asarray(vector, jnp.float32)
+    length = sum(values.size for values in shapes.values())
+    if vector.shape != (length,):
+        raise UserError(f"an observation of {env.name} is a vector of {length} numbers, not {list(vector.shape)}")
+    found, start = {}, 0
+    for part, values in shapes.items():
+        found[part] = vector[start : start + values.size].reshape(values.shape)
+        start += values.size
+    state = network.NetworkState(
+        time=_time(found),
+        sales=jnp.zeros_like(params.return_share) if "returns" in found else None,
+        **{part: found.get(part) for part in STOCK if part != "returns"},
+    )
+    return env.view(state, params, found["signals"]).replace(returns=found.get("returns"))
+
+
+def _time(found: dict[str, jax.Array]) -> jax.Array:
+    """A period from which every edge is as far from its next review as the vector says."""
+    if "until_review" not in found:
+        return jnp.int32(0)
+    periods = np.asarray(found["review_period"], int)
+    times = np.arange(np.lcm.reduce(periods))[:, None]
+    return jnp.int32(np.argmax(np.all(-times % periods == np.asarray(found["until_review"]), 1)))
 
 
 def space(env: Any, params: network.InstanceParams) -> spaces.Box:
