@@ -177,8 +177,12 @@ def fit(
     return load_run(document["run"], runs)
 
 
-def load_run(name: str | Path, runs: str | Path = "runs") -> Fitted:
+def load_run(name: str | Path, runs: str | Path = "runs", data: str | Path = "") -> Fitted:
     """A run that was trained before, by its name in the folder `runs` or by its path.
+
+    Args:
+      data: a file of sales that go on after those of the run. What was fitted to its own sales (series, scales, lead times)
+        is applied to them as it is; `compare` then judges on these.
 
     Raises:
       UserError: no such run, one that is not finished, or sales that are no longer those it was made of.
@@ -187,7 +191,7 @@ def load_run(name: str | Path, runs: str | Path = "runs") -> Fitted:
     if not run.summary_path.exists():
         raise UserError(f"run {run.name!r} is not finished; go on with: python -m jaxinv.train --resume {run.name}")
     rows = json.loads(run.summary_path.read_text(encoding="utf-8"))["evaluation"]
-    experiment, found = trained_policies(run)
+    experiment, found = trained_policies(run, str(data))
     policies = {
         one.name: Decider(one.name, contest.problem, one.policy, one.params, one.policy_axis)
         for contest in experiment.contests(found)
@@ -249,14 +253,18 @@ def compare(
         apply are tried.
       env: the preset, where there is no run among them.
       preference, service: objectives or a fill rate that runs trained with `preferences=True` are also judged at.
-      **options: of the preset, where there is no run.
+      **options: of the preset, where there is no run; with runs only `data`, a file of later sales (`load_run`).
 
     Raises:
       UserError: a mistake in a name or a value.
     """
     rules = [name for name in policies if isinstance(name, str) and name in RULES]
     others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, "optimal"))]
-    fitted = [one if isinstance(one, Fitted) else load_run(one, runs) for one in others]
+    later = options.pop("data", "") if others else ""
+    fitted = [
+        one if isinstance(one, Fitted) and not later else load_run(one.run.path if isinstance(one, Fitted) else one, runs, later)
+        for one in others
+    ]
     if fitted and (env or options):
         raise UserError("a run is judged on the problem it was trained for; leave out env and options")
     if not fitted and env is None:

@@ -12,13 +12,15 @@ def main(argv: list[str]) -> None:
         "evaluate",
         "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out demand. Rules are tuned on "
         "training demand first; without any named, all that apply are. A run that was trained with preferences=true is also "
-        "evaluated at the preference, or at the service level, that is asked for; costs are at the instance's own weights.",
+        "evaluated at the preference, or at the service level, that is asked for; costs are at the instance's own weights. A run "
+        "of sales is also evaluated on later ones, data=FILE, with what was fitted to the first; rules are tuned on those.",
         arguments="WHAT ... [key=value ...]",
         examples=(
             "my-run",
             "my-run base_stock newsvendor_smoothing",
             "base_stock capped_base_stock --env lost_sales lead_time=2",
             "my-run --service 0.95",
+            "my-run data=later.csv",
             "my-run preference.service=3 preference.stock=1",
         ),
     )
@@ -33,8 +35,11 @@ def main(argv: list[str]) -> None:
 
     rules = tuple(name for name in what if name in RULES)
     runs = [_run(name, args.runs) for name in what if name not in (*RULES, "optimal")]
-    if runs and (args.env or overrides):
-        raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value")
+    later = ""
+    if runs:
+        later, overrides = _later(overrides)
+        if args.env or overrides:
+            raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value but data=LATER")
     if not runs:
         overrides = [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides]
         check_choices(None, overrides)
@@ -44,7 +49,7 @@ def main(argv: list[str]) -> None:
     from jaxinv.experiment import Experiment, trained_policies
 
     enable_compilation_cache()
-    trained = [trained_policies(run) for run in runs]
+    trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
     for text in experiment.problem.notes:
         note(text)
@@ -72,6 +77,12 @@ def _preference(overrides) -> tuple[dict[str, float], list[str]]:
         except ValueError:
             raise UserError(f"{text}: {value!r} is not a number") from None
     return found, [text for text in overrides if text not in asked]
+
+
+def _later(overrides) -> tuple[str, list[str]]:
+    """The file of later sales among overrides, and the others."""
+    files = [text.partition("=")[2] for text in overrides if text.startswith(("data=", "instance.data="))]
+    return (files[-1] if files else ""), [text for text in overrides if not text.startswith(("data=", "instance.data="))]
 
 
 def _missing(what):

@@ -17,6 +17,7 @@ from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import Validation
 from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
+from jaxinv.data.fitted import Preparation
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
 from jaxinv.envs.registry import preset, preset_address
@@ -61,9 +62,13 @@ class Experiment:
 
     Attributes:
       config: the dataclass that `yaml` writes and `load` reads back.
+      preparation: what was fitted to the sales of a run when it began; None before.
+      later: a file of sales that go on after those, to be judged on; empty for the run's own.
     """
 
     config: Any
+    preparation: Preparation | None = None
+    later: str = ""
 
     @classmethod
     def load(cls, file: Path | None = None, overrides: Sequence[str] = ()) -> "Experiment":
@@ -78,18 +83,38 @@ class Experiment:
         names = {"instance.weights": COSTS}
         return cls(resolve(schema, file=file, overrides=overrides, names=names, written_for=written_for))
 
+    @classmethod
+    def of_run(cls, run: Run, later: str = "") -> "Experiment":
+        """What a run was made of, with what was fitted to its sales then.
+
+        Args:
+          later: a file of sales that go on after those of the run.
+
+        Raises:
+          UserError: for later sales of a run that holds no preparation.
+        """
+        config = cls.load(run.config_path).config
+        known = run.preparation_path.exists()
+        if later and not known:
+            raise UserError(f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for env=retail without a sweep")
+        return cls(config, Preparation.read(run.preparation_path) if known else None, later)
+
     @property
     def yaml(self) -> str:
         return to_yaml(self.config)
 
     @cached_property
     def problem(self) -> Problem:
-        return self.config.instance.build()
+        if self.preparation is None:
+            return self.config.instance.build()
+        return self.config.instance.applied(self.preparation, self.later)
 
     def remember_data(self, run: Run) -> None:
-        """Writes beside the configuration which sales the run is made of, if any."""
+        """Writes beside the configuration which sales the run is made of, if any, and what was fitted to them."""
         if self.problem.fingerprint:
             run.write_data(self.config.instance.data, self.problem.fingerprint)
+        if self.problem.preparation and self.problems[0] is self.problem:
+            run.write_preparation(self.problem.preparation.text)
 
     def check_data(self, run: Run) -> None:
         """Refuses sales that are no longer those of the run.
@@ -215,9 +240,9 @@ def _in_one_program(plain: Experiment, sweep: str) -> bool:
         return False
 
 
-def trained_policies(run: Run) -> tuple[Experiment, list[Contestant]]:
-    """The experiment and the learned policies of a saved run."""
-    experiment = Experiment.load(run.config_path)
+def trained_policies(run: Run, later: str = "") -> tuple[Experiment, list[Contestant]]:
+    """The experiment and the learned policies of a saved run; `later` as in `Experiment.of_run`."""
+    experiment = Experiment.of_run(run, later)
     experiment.check_data(run)
     _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))
     return experiment, experiment.contestants(state, run.name)

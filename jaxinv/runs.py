@@ -4,6 +4,7 @@
       config.yaml       the resolved configuration
       data.csv          the file of sales and the fingerprint of what was read from it
       dropped.csv       series of the data that were left out, and why
+      preparation.json  what was fitted to the sales, for those to come
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training
       summary.json      what the command printed at its end
@@ -55,6 +56,7 @@ class Run:
         self.config_path = path / "config.yaml"
         self.data_path = path / "data.csv"
         self.dropped_path = path / "dropped.csv"
+        self.preparation_path = path / "preparation.json"
         self.metrics_path = path / "metrics.csv"
         self.summary_path = path / "summary.json"
         self.checkpoints_path = path / "checkpoints"
@@ -302,6 +304,10 @@ class Run:
     def write_data(self, file: str, fingerprint: str) -> None:
         """Writes data.csv, whole or not at all: the file of sales, and the fingerprint of what was read."""
         self._write_rows(self.data_path, ("data", "fingerprint"), [(file, fingerprint)])
+
+    def write_preparation(self, text: str) -> None:
+        """Writes preparation.json, whole or not at all."""
+        _write_whole(self.preparation_path, text)
 
     def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
         """Writes dropped.csv, whole or not at all: each series that was left out, and the reason."""

@@ -51,7 +51,7 @@ def resume(run: Run, quiet: bool, guard: Callable[[], None]) -> dict[str, Any]:
     """Goes on with a run that was stopped."""
     run.hold()
     try:
-        experiment = Experiment.load(run.config_path)
+        experiment = Experiment.of_run(run)
         if experiment.runs:
             guard()
         return train(experiment, run, quiet, resume=True)

@@ -82,6 +82,7 @@ def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
     (block,) = re.findall(r"```python\n(import jaxinv\n\nrun = .*?)```", text, re.S)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 60_000)
+    monkeypatch.setattr("jaxinv.evidence.default_rules", lambda problem: ["base_stock"])
     scope = {}
     exec(block, scope)
     assert scope["run"].table.loc["optimal", "cost"] <= scope["run"].table["cost"].min() + 1e-6

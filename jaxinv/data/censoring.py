@@ -16,6 +16,10 @@ from jaxinv.data.grid import Grid
 from jaxinv.keys import Role, generator
 
 
+Law = tuple[np.ndarray, np.ndarray]
+"""Values in rising order and their probabilities."""
+
+
 def sold_out(sales: np.ndarray, stock: np.ndarray) -> np.ndarray:
     """Which parts are censored.
 
@@ -44,35 +48,73 @@ class Parts:
     def rows(self, rows: np.ndarray) -> "Parts":
         return Parts(self.sales[rows], self.out[rows], self.grid)
 
-    def demand(self, first: np.ndarray, stop: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Demand of each period, and how much of it is an estimate.
+    def estimate(self, first: np.ndarray, stop: int, seed: int = 0) -> "Estimates":
+        """Demand of each part, an estimate where it is censored.
 
         Args:
           first: the period from which sales of a series are demand `[S]`; before it nothing is estimated.
           stop: the law of demand is estimated from the periods before this one, and holds for all.
           seed: of the order of the draws.
-
-        Returns:
-          Units `[S, T]`; the share of a period's parts that are estimated `[S, T]`, both float32; and which series have no
-          law, bool `[S]`, since no part of theirs before `stop` was in stock: they keep their sales.
         """
-        demand, estimated = self.sales.copy(), np.zeros(self.sales.shape, np.float32)
-        unknown = np.zeros(len(demand), bool)
+        units, where = self.sales.copy(), np.zeros(self.sales.shape, bool)
+        laws: list[Law | None] = [None] * len(units)
         draw = generator(Role.CENSORED, seed)
-        starts = np.arange(demand.shape[1] + 1) if self.grid.starts is None else self.grid.starts
+        starts = np.arange(units.shape[1] + 1) if self.grid.starts is None else self.grid.starts
         for row in np.flatnonzero(self.out.any(1)):
             begin = starts[first[row]]
             sold, out = self.sales[row, begin:], self.out[row, begin:]
             fitted = slice(0, max(starts[stop] - begin, 0))
-            law = product_limit(sold[fitted], out[fitted])
-            unknown[row] = law is None
-            if law is not None:
-                demand[row, begin:][out] = _at_least(sold[out], *law, draw)
-                estimated[row, begin:] = out
-        return self.grid.total(demand), self.grid.mean(estimated), unknown
+            laws[row] = product_limit(sold[fitted], out[fitted])
+            if laws[row] is not None:
+                units[row, begin:][out] = _at_least(sold[out], *laws[row], draw)
+                where[row, begin:] = out
+        return Estimates(units, where, tuple(laws), self.grid)
+
+    def later(self, known: "Estimates", seed: int = 0) -> "Estimates":
+        """Demand where the parts of `known` are the first of these: what was estimated stays as it is, and censored parts after
+        it get draws from the laws that were fitted then."""
+        units, where, before = self.sales.copy(), np.zeros(self.sales.shape, bool), known.units.shape[1]
+        units[:, :before][known.where], where[:, :before] = known.units[known.where], known.where
+        draw = generator(Role.CENSORED, seed, before)
+        for row, law in enumerate(known.laws):
+            out = self.out[row, before:]
+            if law is not None and out.any():
+                units[row, before:][out] = _at_least(self.sales[row, before:][out], *law, draw)
+                where[row, before:] = out
+        return Estimates(units, where, known.laws, self.grid)
 
 
-def product_limit(sold: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+@dataclass(frozen=True, eq=False)
+class Estimates:
+    """Demand of the parts of periods, and the laws that it was estimated by.
+
+    Attributes:
+      units: of demand `[S, O]`.
+      where: which of them are estimates, bool `[S, O]`.
+      laws: of the demand of a part, by series (`product_limit`); None where nothing was censored, or everything was.
+      grid: sums parts `[S, O]` to periods `[S, T]`.
+    """
+
+    units: np.ndarray
+    where: np.ndarray
+    laws: tuple[Law | None, ...]
+    grid: Grid
+
+    @property
+    def demand(self) -> np.ndarray:
+        """Units of each period, float32 `[S, T]`."""
+        return self.grid.total(self.units)
+
+    @property
+    def share(self) -> np.ndarray:
+        """The share of a period's parts that is estimated, float32 `[S, T]`."""
+        return self.grid.mean(self.where.astype(np.float32))
+
+    def rows(self, rows: np.ndarray) -> "Estimates":
+        return Estimates(self.units[rows], self.where[rows], tuple(self.laws[row] for row in rows), self.grid)
+
+
+def product_limit(sold: np.ndarray, out: np.ndarray) -> Law | None:
     """The law of demand from sales `[n]` of which some, `out`, only say that demand was at least as much.
 
     Returns:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxinv.data.censoring import Estimates
 from jaxinv.data.panel import Panel, TimeSplit
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, generator
@@ -21,7 +22,7 @@ LEAST_SILENCE = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Preparation:
+class Prepared:
     """Series that are ready to be instances.
 
     Attributes:
@@ -30,6 +31,7 @@ class Preparation:
       scale: mean demand a period in training from then on, float64 `[S]`, at least `SCALE_FLOOR`.
       dropped: name of each series that was left out, and the reason.
       notes: what people are told of it, one line each.
+      estimates: the demand of the kept series where stock was out; None where it never was.
     """
 
     panel: Panel
@@ -37,6 +39,7 @@ class Preparation:
     scale: np.ndarray
     dropped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    estimates: Estimates | None = None
 
 
 def names_of(panel: Panel) -> list[str]:
@@ -53,7 +56,7 @@ def prepare(
     max_series: int | None = None,
     seed: int = 0,
     life_cycles: bool = True,
-) -> Preparation:
+) -> Prepared:
     """The series of a panel that can be learned on and judged.
 
     Args:
@@ -70,9 +73,11 @@ def prepare(
     stop = split.train.stop
     sold = panel.sales > 0
     begins = launches(panel) if life_cycles else np.zeros(len(sold), int)
-    demand, estimated, unknown = panel.sales, None, np.zeros(len(sold), bool)
+    demand, estimates, unknown = panel.sales, None, np.zeros(len(sold), bool)
     if panel.parts is not None:
-        demand, estimated, unknown = panel.parts.demand(begins, stop, seed)
+        estimates = panel.parts.estimate(begins, stop, seed)
+        demand = estimates.demand
+        unknown = panel.parts.out.any(1) & [law is None for law in estimates.laws]
     reasons: dict[int, str] = {}
 
     def drop(which, why):
@@ -102,13 +107,14 @@ def prepare(
         kept = chosen
     names = names_of(panel)
     notes = [f"left out {len(reasons)} of {len(sold)} series: {_told(reasons, names)}"] if reasons else []
-    if estimated is not None:
-        notes += told_estimates(estimated[kept], stop, panel.frequency)
+    if estimates is not None:
+        estimates = estimates.rows(kept)
+        notes += told_estimates(estimates.share, stop, panel.frequency)
     weights = alive[kept]
     scale = (demand[kept][:, :stop] * weights).sum(1) / np.maximum(weights.sum(1), 1)
     dropped = tuple((names[row], reasons[row]) for row in sorted(reasons))
     kept_panel = replace(panel, sales=demand.astype(np.float32)).rows(kept)
-    return Preparation(kept_panel, begins[kept], np.maximum(scale, SCALE_FLOOR), dropped, tuple(notes))
+    return Prepared(kept_panel, begins[kept], np.maximum(scale, SCALE_FLOOR), dropped, tuple(notes), estimates)
 
 
 def told_estimates(estimated: np.ndarray, stop: int, frequency: str) -> list[str]:

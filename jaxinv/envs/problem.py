@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxinv.data.fitted import Preparation
 from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.processes import TableParams
 from jaxinv.envs.environment import InventoryNetwork
@@ -70,6 +71,7 @@ class Problem:
       notes: what was odd in the data and how it was read, one line each, for commands to print.
       fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty without a file.
       dropped: name of each series of the data that is no instance, and the reason.
+      preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
     """
 
     env: InventoryNetwork
@@ -87,6 +89,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     dropped: tuple[tuple[str, str], ...] = ()
     fingerprint: str = ""
+    preparation: Preparation | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))

@@ -10,10 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, calendar_features, load
+from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
+from jaxinv.data.covariates import known_covariates, moments
 from jaxinv.data.fingerprint import absolute, fingerprint
-from jaxinv.data.preparation import names_of, prepare
+from jaxinv.data.fitted import Preparation, fitted_demand
+from jaxinv.data.preparation import Prepared, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
+from jaxinv.data.schema import series_keys
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.demand.quantiles import lognormal_mass
@@ -121,21 +124,75 @@ class Retail(Preset):
             raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
         table = read_sales(self)
         panel = Panel.from_table(table, self.frequency or None)
-        split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+        split = self._split(panel)
         check_lengths(self, panel, split, split.warm_up)
         panel.check_sold(split)
         prepared = prepare(
             panel, split, horizon=self.horizon, min_active=self.min_active, max_series=self.max_series or None,
             seed=self.instance_seed, life_cycles=self.life_cycles,
         )  # fmt: skip
-        panel, scale = prepared.panel, prepared.scale
-        series = len(scale)
-        draw = instance_generator(self.instance_seed)
-        lead, law, longest, told = self._lead_times(panel, split.train, draw)
+        return self._problem(prepared.panel, split, self._fitted(table, prepared, split))
+
+    def applied(self, preparation: Preparation, later: str = "") -> Problem:
+        """The problem of a run, with what was fitted to its sales.
+
+        Args:
+          later: a file of sales that go on after those; the problem is then judged on these.
+
+        Raises:
+          UserError: for a file that does not go on where the sales of the run end, or has other columns or series.
+        """
+        table = read_sales(self)
+        if later:
+            table = preparation.joined(table, read_sales(self, later), later)
+        panel = preparation.select(Panel.from_table(table, preparation.frequency))
+        split = self._split(panel)
+        if later:
+            periods = len(panel.dates)
+            if periods <= preparation.periods:
+                raise UserError(f"{later} has no whole {panel.frequency} after {preparation.until}, where the run's own sales end")
+            train = slice(0, preparation.trained)
+            test = slice(preparation.periods - split.warm_up, periods)
+            split = TimeSplit(train, slice(preparation.trained, preparation.trained), test, split.warm_up)
+        return self._problem(panel, split, preparation)
+
+    def _split(self, panel: Panel) -> TimeSplit:
+        return FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
+
+    def _fitted(self, table: pd.DataFrame, prepared: Prepared, split: TimeSplit) -> Preparation:
+        """What is learned of the sales from the periods that train."""
+        panel, draw = prepared.panel, instance_generator(self.instance_seed)
+        lead, mass, longest, told = self._lead_times(panel, split.train, draw)
+        held_out = set_aside(draw, len(lead), self.validation)
+        price, priced = self._prices(panel, split.train, draw)
+        keys = series_keys(panel.series)
+        return Preparation(
+            fingerprint=fingerprint(table),
+            frequency=panel.frequency,
+            trained=split.train.stop,
+            periods=len(panel.dates),
+            until=str(table["date"].max().date()),
+            series=tuple(dict(zip(keys, map(str, row))) for row in panel.series[keys].itertuples(index=False)),
+            dropped=prepared.dropped,
+            begins=prepared.begins,
+            scale=prepared.scale,
+            covariates=moments(panel, split.train),
+            lead_time=lead,
+            lead_time_mass=mass,
+            longest=longest,
+            price=price,
+            held_out=held_out,
+            notes=(*prepared.notes, *told, *priced),
+            **fitted_demand(prepared.estimates, len(lead)),
+        )
+
+    def _problem(self, panel: Panel, split: TimeSplit, fitted: Preparation) -> Problem:
+        scale, lead, longest, price = fitted.scale, fitted.lead_time, fitted.longest, fitted.price
+        series, mass = len(scale), fitted.lead_time_mass
+        law = None if mass is None else fixed_regime(np.cumsum(mass, 1)[:, :-1, None])
+        profit = bool(self.price) or (self.profit and price is not None)
         warm_up = max(split.warm_up, longest + 4)
         check_lengths(self, panel, split, warm_up)
-        held_out = set_aside(draw, series, self.validation)
-        price, profit, priced = self._prices(panel, split.train, draw)
         unit = scale if self.relative_costs else np.ones(series)
         worth = price / unit if price is not None and not profit and not self.relative_costs else 1 / unit
         mechanisms = {"packs"} if self.integer_orders else set()
@@ -152,7 +209,7 @@ class Retail(Preset):
             node_names=("store",),
             edge_names=("supplier-store",),
         )
-        covariates = known_covariates(panel, split.train)
+        covariates = known_covariates(panel, fitted.covariates)
 
         def stacked(values):
             """One value a series as `[series, 1, 1]`."""
@@ -177,7 +234,7 @@ class Retail(Preset):
             # the training trace ends where training ends: what comes after cannot leak because it is not there
             demand=trace(
                 split.train.stop,
-                first_periods(prepared.begins, self.history),
+                first_periods(fitted.begins, self.history),
                 split.train.stop - self.history - self.horizon - 1,
                 self.level_spread,
             ),
@@ -203,15 +260,16 @@ class Retail(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *prepared.notes, *told, *priced, *told_validation(series, held_out, self.validation)),
+            notes=(*panel.notes, *fitted.notes, *told_validation(series, fitted.held_out, self.validation)),
             labels=tuple(names_of(panel)),
-            held_out=held_out,
-            dropped=prepared.dropped,
-            fingerprint=fingerprint(table),
+            held_out=fitted.held_out,
+            dropped=fitted.dropped,
+            fingerprint=fitted.fingerprint,
+            preparation=fitted,
         )
 
     def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):
-        """Mean lead time of each series `[S]`, their law `[S, ...]` or None, the longest, and notes on where they come from."""
+        """Mean lead time of each series `[S]`, the mass of each `[S, L + 1]` or None, L, and notes on where they come from."""
         series, column = len(panel.sales), panel.quoted.get("lead_time")
         variation, notes = LEAD_TIME_LAWS[self.lead_time_law], []
         if self.lead_time is not None or column is None:
@@ -242,19 +300,18 @@ class Retail(Preset):
             mass = mass / mass.sum(1, keepdims=True)
         else:
             return lead, None, longest, notes
-        law = fixed_regime(np.cumsum(mass, 1)[:, :-1, None])
-        return lead, law, longest, notes
+        return lead, mass, longest, notes
 
     def _prices(self, panel: Panel, train: slice, draw: np.random.Generator):
-        """Price of each series `[S]` or None, whether a sale earns it, and notes on where it comes from."""
+        """Price of each series `[S]` or None, and notes on where it comes from."""
         column = panel.quoted.get("price")
         if self.price:
             given = "price was given: the file's own prices are only a covariate; profit=true without it takes them"
-            return draw.uniform(*self.price, len(panel.sales)), True, [given] if column is not None else []
+            return draw.uniform(*self.price, len(panel.sales)), [given] if column is not None else []
         if column is None:
             if self.profit:
                 raise UserError("profit=true needs a column price in the file, or price=LOW,HIGH to draw from")
-            return None, False, []
+            return None, []
         known = ~np.isnan(column[:, train])
         price = np.where(known, column[:, train], 0).sum(1) / np.maximum(known.sum(1), 1)
         priced = known.any(1)
@@ -262,7 +319,7 @@ class Retail(Preset):
             raise UserError("no series has a price in training; fill the column price, or delete it")
         price = np.where(priced, price, price[priced].mean())
         notes = [f"{(~priced).sum()} series have no price in training: the mean of the others is taken"]
-        return price, self.profit, [] if priced.all() else notes
+        return price, [] if priced.all() else notes
 
 
 FAVORITA = dict(
@@ -280,10 +337,10 @@ FAVORITA = dict(
 drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
 
 
-def read_sales(preset: Preset) -> pd.DataFrame:
-    """The table of sales that a preset's options name."""
+def read_sales(preset: Preset, file: str = "") -> pd.DataFrame:
+    """The table of sales that a preset's options name, or another file that is read by them."""
     given = {"columns": preset.columns, "known_ahead": preset.known_ahead}
-    return load(preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
+    return load(file or preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
 
 
 def stores_of(panel: Panel) -> dict[str, Sequence[str]]:
@@ -360,29 +417,3 @@ def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) 
             f"the test begins in period {split.scored('test').start}, before history={preset.history} and "
             f"{warm_up} periods of warm-up; give more training data or a shorter history"
         )
-
-
-def known_covariates(panel: Panel, train: slice) -> np.ndarray:
-    """What is known of each period before it begins, standardised by the training periods: `[series, T, C]`."""
-    return with_calendar(panel, len(panel.sales), [values[..., None] for values in standardised(panel, train)])
-
-
-def with_calendar(panel: Panel, instances: int, columns: Sequence[np.ndarray]) -> np.ndarray:
-    """What the calendar tells of each period, then columns `[instances, T, ...]`: float32 `[instances, T, C]`."""
-    calendar, _ = calendar_features(panel.dates, panel.frequency)
-    calendar = np.broadcast_to(calendar, (instances, *calendar.shape))
-    return np.concatenate([calendar, *columns], -1).astype(np.float32)
-
-
-def standardised(panel: Panel, train: slice) -> list[np.ndarray]:
-    """Each covariate that changes in training, in standard deviations from its mean there: `[series, T]`.
-
-    The lead time is none of them: it is a number of the instance, which policies are told.
-    """
-    found = []
-    for values in (values for name, values in panel.covariates.items() if name != "lead_time"):
-        seen = values[:, train]
-        spread = seen.std()
-        if spread > 0:
-            found.append(np.clip((values - seen.mean()) / spread, -5, 5))
-    return found

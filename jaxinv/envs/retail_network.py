@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit
+from jaxinv.data.covariates import moments, standardised, with_calendar
 from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.preparation import SCALE_FLOOR, launches, prepare, told_estimates
 from jaxinv.demand.exogenous import World
@@ -23,10 +24,8 @@ from jaxinv.envs.retail import (
     first_periods,
     read_sales,
     set_aside,
-    standardised,
     told_validation,
     trace_until,
-    with_calendar,
 )
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
@@ -272,8 +271,8 @@ class _Stores:
         launched = launches(panel) if options.life_cycles else np.zeros(len(panel.sales), int)
         demand, notes = panel.sales, []
         if panel.parts is not None:
-            demand, estimated, _ = panel.parts.demand(launched, stop, options.instance_seed)
-            notes = told_estimates(estimated, stop, panel.frequency)
+            estimates = panel.parts.estimate(launched, stop, options.instance_seed)
+            demand, notes = estimates.demand, told_estimates(estimates.share, stop, panel.frequency)
         demand, launched = spread(demand).astype(np.float64), spread(launched, periods)
         prepared = prepare(
             Panel(demand.sum(1).astype(np.float32), panel.dates, pd.DataFrame({"sku": skus}), frequency=panel.frequency), split,
@@ -285,7 +284,7 @@ class _Stores:
         alive = np.arange(stop) >= launched[..., None]
         scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
         soon = np.where(launched < stop - options.horizon, launched, 0)
-        covariates = [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, split.train)]
+        covariates = [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, moments(panel, split.train))]
         return cls(
             demand=demand,
             scale=np.maximum(scale, SCALE_FLOOR),

@@ -1,0 +1,166 @@
+"""What is fitted to a table of sales once: kept with a run, and applied to later sales as it is."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxinv.data.censoring import Estimates, Law
+from jaxinv.data.panel import Panel
+from jaxinv.data.schema import series_keys
+from jaxinv.errors import UserError
+
+SCHEMA = 1
+"""Of the file; another one is refused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """S series and what was learned of them from the periods that train.
+
+    Attributes:
+      fingerprint: of the table of sales (`jaxinv.data.fingerprint`).
+      frequency: of the periods.
+      trained: T', periods that train; what is said of demand, covariates, prices and lead times is from these.
+      periods: T, all that the table has.
+      until: the last date of the table, `YYYY-MM-DD`.
+      series: the kept series, one mapping of key columns (`sku`, `location`) each.
+      dropped: the name of each series that was left out, and the reason.
+      begins: the period from which sales of each series are demand `[S]`.
+      scale: mean demand a period of each, in units, float64 `[S]`.
+      covariates: mean and standard deviation in training of each that policies are told, by name.
+      lead_time: mean of each series, in periods, float64 `[S]`.
+      lead_time_mass: probability of each lead time 0, 1, … of each series `[S, L + 1]`; None where it is fixed.
+      longest: L, the longest lead time.
+      price: of each series, money a unit, `[S]`; None where there is none.
+      laws: of demand in a part of a period, where stock was out (`jaxinv.data.censoring`); None for other series.
+      estimates: for each series the parts of periods whose demand is an estimate, and their units.
+      held_out: numbers of the series that learners are not shown.
+      notes: what people are told of it, one line each.
+    """
+
+    fingerprint: str
+    frequency: str
+    trained: int
+    periods: int
+    until: str
+    series: tuple[dict[str, str], ...]
+    dropped: tuple[tuple[str, str], ...]
+    begins: np.ndarray
+    scale: np.ndarray
+    covariates: dict[str, tuple[float, float]]
+    lead_time: np.ndarray
+    lead_time_mass: np.ndarray | None
+    longest: int
+    price: np.ndarray | None
+    laws: tuple[Law | None, ...]
+    estimates: tuple[tuple[np.ndarray, np.ndarray], ...]
+    held_out: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """As JSON, with every number to its last digit."""
+        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, default=_plain, allow_nan=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Preparation":
+        """What `text` wrote.
+
+        Raises:
+          UserError: for a file that is damaged or of another version.
+        """
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if found.pop("schema") != SCHEMA:
+                raise UserError(f"{path}: written by another version of jaxinv; train anew")
+            return cls(
+                **found
+                | {name: np.asarray(found[name], kind) for name, kind in _ARRAYS.items()}
+                | {name: None if found[name] is None else np.asarray(found[name]) for name in ("lead_time_mass", "price")}
+                | {name: tuple(map(tuple, found[name])) for name in ("dropped",)}
+                | {name: tuple(found[name]) for name in ("series", "held_out", "notes")}
+                | {
+                    "covariates": {name: tuple(moments) for name, moments in found["covariates"].items()},
+                    "laws": tuple(law and tuple(map(np.asarray, law)) for law in found["laws"]),
+                    "estimates": tuple(
+                        (np.asarray(parts, int), np.asarray(units, np.float32)) for parts, units in found["estimates"]
+                    ),
+                }
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: cannot be read as the preparation of a run ({error}); train anew") from None
+
+    def joined(self, table: pd.DataFrame, later: pd.DataFrame, name: str) -> pd.DataFrame:
+        """The table that this was fitted to with the rows of a later one behind it.
+
+        Rows of the later table up to the last date of the first are passed over: the past stays what it was. So are series that
+        this does not know.
+
+        Args:
+          name: of the later file, for messages.
+
+        Raises:
+          UserError: a column is missing, nothing is later, or nothing is of these series.
+        """
+        missing = [column for column in table.columns if column not in later.columns]
+        if missing:
+            raise UserError(f"{name} has no column {missing[0]!r}, which the run was trained with")
+        new = later[later["date"] > pd.Timestamp(self.until)]
+        if not len(new):
+            last = later["date"].max().date()
+            raise UserError(f"{name} ends on {last} and the run's own sales on {self.until}; give sales that go on after that")
+        keys = series_keys(table)
+        known = pd.MultiIndex.from_frame(pd.DataFrame(list(self.series))[keys].astype(str))
+        is_known = pd.MultiIndex.from_frame(new[keys].astype(str)).isin(known)
+        if not is_known.any():
+            raise UserError(f"{name} has none of the {len(self.series)} series that the run was trained on")
+        both = pd.concat([table, new[is_known][list(table.columns)]], ignore_index=True)
+        both.attrs = dict(table.attrs)
+        return both
+
+    def select(self, panel: Panel) -> Panel:
+        """The kept series of a panel, with demand in the place of sales."""
+        keys = list(self.series[0])
+        there = {tuple(row): number for number, row in enumerate(panel.series[keys].astype(str).itertuples(index=False))}
+        kept = panel.rows(np.asarray([there[tuple(names[key] for key in keys)] for names in self.series]))
+        if kept.parts is None:
+            return kept
+        return dataclasses.replace(kept, sales=kept.parts.later(self._known(kept)).demand.astype(np.float32))
+
+    def _known(self, panel: Panel) -> Estimates:
+        """Demand of the parts that the table had, as it was estimated then."""
+        parts = panel.parts
+        size = max((int(found.max()) + 1 for found, _ in self.estimates if len(found)), default=0)
+        size = max(size, self._parts(parts.grid))
+        units, where = parts.sales[:, :size].copy(), np.zeros((len(parts.sales), size), bool)
+        for row, (found, values) in enumerate(self.estimates):
+            units[row, found], where[row, found] = values, True
+        return Estimates(units, where, self.laws, parts.grid)
+
+    def _parts(self, grid: Any) -> int:
+        """How many parts of periods the table had."""
+        return int(np.searchsorted(grid.own_dates, np.datetime64(self.until), "right"))
+
+
+def fitted_demand(estimates: Estimates | None, series: int) -> dict[str, Any]:
+    """`laws` and `estimates` of a `Preparation`."""
+    if estimates is None:
+        nothing = (np.zeros(0, int), np.zeros(0, np.float32))
+        return {"laws": (None,) * series, "estimates": (nothing,) * series}
+    found = [np.flatnonzero(row) for row in estimates.where]
+    return {
+        "laws": estimates.laws,
+        "estimates": tuple((parts, units[parts]) for parts, units in zip(found, estimates.units)),
+    }
+
+
+_ARRAYS = {"begins": int, "scale": float, "lead_time": float}
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else str(value)
