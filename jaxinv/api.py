@@ -31,6 +31,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.evidence import Contest, check_rules, judge_all, verdict, with_wanted_points
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
+from jaxinv.limits import LARGEST_SEED
 from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rules import rule_for
@@ -40,7 +41,7 @@ _OURS = [array for array in jax.live_arrays() if all(array is not before for bef
 del _BEFORE
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Policies that were judged on the same held-out demand.
 
@@ -56,13 +57,16 @@ class Comparison:
         interval in `_low` and `_high`, service, and its cost parts as `parts.NAME`."""
         return pd.DataFrame([dict(_columns(row)) for row in self.rows]).set_index("policy")
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(str(row['policy']) for row in self.rows)})"
+
     @property
     def verdict(self) -> str:
         """What the first row's comparison with the best rule says, in a sentence."""
         return verdict(self.rows)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fitted(Comparison):
     """A trained run.
 
@@ -85,7 +89,7 @@ class Fitted(Comparison):
         return list(self.policies.values())[best]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TunedRules(Mapping[str, Tuned]):
     """Rules tuned on the training demand of a problem, by name."""
 
@@ -100,6 +104,9 @@ class TunedRules(Mapping[str, Tuned]):
 
     def __len__(self) -> int:
         return len(self.rules)
+
+    def __repr__(self) -> str:
+        return f"TunedRules({', '.join(self.rules)} on {self.problem.env.name})"
 
     @property
     def policies(self) -> dict[str, Decider]:
@@ -223,6 +230,9 @@ def tuned(
       UserError: a mistake in a name or a value, or a budget too small.
     """
     rules = [rules] if isinstance(rules, str) else list(rules)
+    if not rules:
+        raise UserError(f"name a rule to tune: {', '.join(RULES)}")
+    check_seed(seed)
     overrides = [*_overrides(options), f"env={env}"]
     check_choices(None, overrides, rules)
     return tune_rules(Experiment.load(None, overrides).problem, rules, periods, method, per_instance, seed)
@@ -258,6 +268,10 @@ def compare(
     Raises:
       UserError: a mistake in a name or a value.
     """
+    check_seed(seed)
+    for one in policies:
+        if not isinstance(one, Fitted | str | Path):
+            raise UserError(f"compare takes runs, their names, names of rules and 'optimal', not {one!r}")
     rules = [name for name in policies if isinstance(name, str) and name in RULES]
     others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, "optimal"))]
     later = options.pop("data", "") if others else ""
@@ -329,6 +343,12 @@ def one_thread() -> None:
             "without losing the arrays that there are; set os.environ['NPROC'] = '1' before jax is used"
         )
     many_runs()
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what the commands do not take as `--seed`."""
+    if not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed={seed} must be a whole number of 0 .. {LARGEST_SEED}")
 
 
 def _contestants(fitted: Fitted) -> list[Contestant]:

@@ -17,6 +17,7 @@ from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import Validation
 from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
+from jaxinv.data.fingerprint import changed
 from jaxinv.data.fitted import Preparation
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
@@ -124,10 +125,7 @@ class Experiment:
         """
         path = run.data_path
         if path.exists() and self.problem.fingerprint not in path.read_text(encoding="utf-8"):
-            raise UserError(
-                f"{self.config.instance.data}: its sales are not those that run {run.name!r} was made of, so neither would its "
-                "figures be; put the file back (or name a copy of it as data in the run's config.yaml), or train anew"
-            )
+            raise changed(self.config.instance.data, f"run {run.name!r}")
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:

@@ -111,6 +111,8 @@ def test_covariates_keep_their_moments(files, preset, saved):
         (lambda table: table[table["date"] < SPLIT], "ends on 2020-04-19 and the run's own sales on 2020-04-19"),
         (lambda table: table.drop(columns="promotion"), "has no column 'promotion'"),
         (lambda table: table.assign(sku="x" + table["sku"]), "has none of the 6 series"),
+        (lambda table: table.assign(date=table["date"] + pd.Timedelta(364, "D")), "rows on 42 of the 399 days after 2020-04-19"),
+        (lambda table: table[table["date"].dt.day_of_week == 0], "rows on 5 of the 29 days"),
     ],
 )
 def test_what_cannot_go_on_is_named(files, preset, saved, tmp_path, change, message):
@@ -118,6 +120,14 @@ def test_what_cannot_go_on_is_named(files, preset, saved, tmp_path, change, mess
     change(load(files / "later.csv")).to_csv(path, index=False)
     with pytest.raises(UserError, match=message):
         preset.applied(saved, str(path))
+
+
+def test_nothing_is_applied_to_a_past_that_has_changed(preset, saved, tmp_path):
+    table = load(preset.data)
+    table.loc[3, "sales"] += 1
+    table.to_csv(tmp_path / "first.csv", index=False)
+    with pytest.raises(UserError, match="its sales are not those that the run was made of"):
+        Retail(data=str(tmp_path / "first.csv"), **OPTIONS).applied(saved)
 
 
 @pytest.mark.parametrize("text, message", [("{}", "cannot be read"), ('{"schema": 9}', "another version"), ("[", "cannot be read")])

@@ -17,6 +17,9 @@ from jaxinv.errors import UserError
 SCHEMA = 1
 """Of the file; another one is refused."""
 
+DENSE = 0.5
+"""Least share of the dates that later sales usually have: with fewer, days are missing rather than without a sale."""
+
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
@@ -105,7 +108,7 @@ class Preparation:
           name: of the later file, for messages.
 
         Raises:
-          UserError: a column is missing, nothing is later, or nothing is of these series.
+          UserError: a column is missing, nothing is later, much of the time since is missing, or nothing is of these series.
         """
         missing = [column for column in table.columns if column not in later.columns]
         if missing:
@@ -114,6 +117,13 @@ class Preparation:
         if not len(new):
             last = later["date"].max().date()
             raise UserError(f"{name} ends on {last} and the run's own sales on {self.until}; give sales that go on after that")
+        until = pd.Timestamp(self.until)
+        usual = _dates_a_day(table["date"], table["date"].min() - pd.Timedelta(1, "D"))
+        if _dates_a_day(new["date"], until) < DENSE * usual:
+            raise UserError(
+                f"{name} has rows on {new['date'].nunique()} of the {(new['date'].max() - until).days} days after {self.until}, where "
+                f"the run's own sales end, and these on {usual:.0%} of theirs; give the sales of all days up to its last"
+            )
         keys = series_keys(table)
         known = pd.MultiIndex.from_frame(pd.DataFrame(list(self.series))[keys].astype(str))
         is_known = pd.MultiIndex.from_frame(new[keys].astype(str)).isin(known)
@@ -157,6 +167,11 @@ def fitted_demand(estimates: Estimates | None, series: int) -> dict[str, Any]:
         "laws": estimates.laws,
         "estimates": tuple((parts, units[parts]) for parts, units in zip(found, estimates.units)),
     }
+
+
+def _dates_a_day(dates: pd.Series, after: pd.Timestamp) -> float:
+    """How many dates there are for each day after one."""
+    return dates.nunique() / (dates.max() - after).days
 
 
 _ARRAYS = {"begins": int, "scale": float, "lead_time": float}

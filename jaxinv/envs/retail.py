@@ -12,7 +12,7 @@ import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
 from jaxinv.data.covariates import known_covariates, moments
-from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data.fingerprint import absolute, changed, fingerprint
 from jaxinv.data.fitted import Preparation, fitted_demand
 from jaxinv.data.preparation import Prepared, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
@@ -140,9 +140,12 @@ class Retail(Preset):
           later: a file of sales that go on after those; the problem is then judged on these.
 
         Raises:
-          UserError: for a file that does not go on where the sales of the run end, or has other columns or series.
+          UserError: where the run's own sales have changed, or later ones do not go on where these end, or have other columns
+            or series.
         """
         table = read_sales(self)
+        if fingerprint(table) != preparation.fingerprint:
+            raise changed(self.data)
         if later:
             table = preparation.joined(table, read_sales(self, later), later)
         panel = preparation.select(Panel.from_table(table, preparation.frequency))
