@@ -34,6 +34,7 @@ class Role(Enum):
     RETRAINING = "a training for a change that was heard; by the day it began"
     TEACHING = "the lessons of students; by lesson"
     SEARCH_TRIALS = "the trainings of drawn hyper-parameters; by trial"
+    DECISIONS = "what a policy draws in its decisions; by period and path"
     MOMENTS = "worlds that typical demand is measured in"
     BOOTSTRAP = "the resamples of an interval"
     SERIES = "which series of a panel are taken"

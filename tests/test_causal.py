@@ -39,6 +39,11 @@ def logged(store):
     return log(problem.env, problem.first, policy, numbers, jax.random.key(0), batch=PATHS, periods=DAYS, warm_up=20)
 
 
+def played(log):
+    """What happened, without what it takes to play it again."""
+    return log.replace(origin=None)
+
+
 def same(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
@@ -55,7 +60,7 @@ def test_negative_binomial_quantile_is_exact():
 
 def test_season_moves_promotions_and_demand(logged, store):
     numbers = store[0].test.demand
-    signals, demand = np.asarray(logged.played.signals), np.asarray(logged.played.demand[:, 0, 0])
+    signals, demand = np.asarray(logged.latest), np.asarray(logged.demand[:, 0, 0])
     sine, promotion = signals[:, 1], signals[:, PROMOTION]
     for low, high in ((-1.1, -0.9), (0.9, 1.1)):
         now = (low < sine) & (sine < high)
@@ -70,9 +75,9 @@ def test_season_moves_promotions_and_demand(logged, store):
 
 def test_doing_nothing_is_the_factual_bit_for_bit(logged, store):
     problem, policy, _ = store
-    same(counterfactual(problem.env, logged, policy), logged.played)
-    same(counterfactual(problem.env, logged, policy, Intervention()), logged.played)
-    same(counterfactual(problem.env, logged, policy, orders=logged.played.orders), logged.played)
+    same(counterfactual(problem.env, logged, policy), played(logged))
+    same(counterfactual(problem.env, logged, policy, Intervention()), played(logged))
+    same(counterfactual(problem.env, logged, policy, orders=logged.orders), played(logged))
 
 
 def test_demand_answers_monotonically(logged, store):
@@ -81,10 +86,10 @@ def test_demand_answers_monotonically(logged, store):
     def demand(**numbers):
         return np.asarray(counterfactual(problem.env, logged, policy, Intervention(**numbers)).demand)
 
-    own = np.asarray(logged.played.demand)
+    own = np.asarray(logged.demand)
     promoted, plain = demand(promotion=1.0), demand(promotion=0.0)
     assert (promoted >= own).all() and (own >= plain).all() and promoted.sum() > 1.2 * own.sum()
-    running = np.asarray(logged.played.signals)[:, None, None, PROMOTION] > 0
+    running = np.asarray(logged.latest)[:, None, None, PROMOTION] > 0
     np.testing.assert_array_equal(own, np.where(running, promoted, plain))  # nature does one of the two each day
     assert (demand(price=0.8) >= demand(price=1.2)).all()
     assert (demand(shock=0.5) >= demand(shock=-0.5)).all()
@@ -96,25 +101,25 @@ def test_the_past_stays_and_the_future_answers(logged, store):
     later = counterfactual(problem.env, logged, policy, Intervention(lead_time=4.0, start=day))
     ordered = counterfactual(problem.env, logged, policy, orders=order_instead(logged, day, 60.0))
     for played in (later, ordered):
-        same(*(jax.tree.map(lambda leaf: leaf[: day + 1], (of.on_hand, of.demand)) for of in (played, logged.played)))
-        same(played.demand, logged.played.demand)  # demand is no matter of stock
-        assert (played.on_hand[day + 1 :] != logged.played.on_hand[day + 1 :]).any()
+        same(*(jax.tree.map(lambda leaf: leaf[: day + 1], (of.on_hand, of.demand)) for of in (played, logged)))
+        same(played.demand, logged.demand)  # demand is no matter of stock
+        assert (played.on_hand[day + 1 :] != logged.on_hand[day + 1 :]).any()
     assert (ordered.orders[day] == 60).all()
-    assert later.short.sum() > logged.played.short.sum()
+    assert later.short.sum() > logged.short.sum()
 
 
 def test_true_effects_are_those_of_the_model(logged, store):
     """A promotion of one day multiplies that day's mean demand by exp(beta_p), and leaves the days after it alone."""
     problem, policy, numbers = store
-    arguments = problem.env, problem.first, policy, numbers, logged.start
+    arguments = problem.env, problem.first, policy, numbers, logged.origin.start
     now = Intervention(stop=1.0)
     both = [effects(*arguments, now.replace(promotion=value))[0] for value in (1.0, 0.0)]
     direct = effects(*arguments, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     np.testing.assert_allclose(both[0] - both[1], direct)
-    copies = futures(logged.start, jax.random.key(5), 60)
+    copies = futures(logged.origin.start, jax.random.key(5), 60)
     state = effects(problem.env, problem.first, policy, numbers, copies, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     state = np.asarray(state).reshape(PATHS, -1).mean(1)
-    world = logged.start.world[1][0]
+    world = logged.origin.start.world[1][0]
     law = problem.first.demand
     spread = float(law.shock_deviation**2 * (1 - law.shock_persistence**2))
     plain = np.exp(
@@ -132,10 +137,10 @@ def test_counterfactuals_of_a_batch_of_instances():
     params = batch_last(take_instances(problem.test, jnp.arange(3)))
     numbers = {"level": jnp.ones((5, 1))}
     found = log(problem.env, params, policy, numbers, jax.random.key(1), batch=3, periods=10, axis=BATCH)
-    same(counterfactual(problem.env, found, policy, axis=BATCH), found.played)
+    same(counterfactual(problem.env, found, policy, axis=BATCH), played(found))
     more = counterfactual(problem.env, found, policy, Intervention(demand=2.0, start=4), axis=BATCH)
-    same(more.demand[:4], found.played.demand[:4])
-    assert more.demand[4:].sum() > 1.5 * found.played.demand[4:].sum()
+    same(more.demand[:4], found.demand[:4])
+    assert more.demand[4:].sum() > 1.5 * found.demand[4:].sum()
 
 
 def test_mistakes(logged, store):
@@ -150,7 +155,7 @@ def test_mistakes(logged, store):
     with pytest.raises(UserError, match="unknown variable of an intervention 'weather'"):
         Intervention.of({"weather": 2.0})
     with pytest.raises(UserError, match="must have the shape"):
-        counterfactual(problem.env, logged, policy, orders=logged.played.orders[1:])
+        counterfactual(problem.env, logged, policy, orders=logged.orders[1:])
     with pytest.raises(UserError, match="price=-1.0"):
         counterfactual(problem.env, logged, policy, Intervention(price=-1.0))
     for options, message in (
@@ -247,14 +252,14 @@ def test_pairs_of_worlds(logged, store):
     problem, policy, numbers = store
     level = jnp.where(jnp.arange(PATHS) % 2 == 0, 1.5, 1.0)
     change = pairs(
-        problem.env, problem.first, policy, numbers, logged.start, Intervention(demand=level, stop=1.0), Intervention()
+        problem.env, problem.first, policy, numbers, logged.origin.start, Intervention(demand=level, stop=1.0), Intervention()
     )
     assert change.shape == (PATHS, 2 * HORIZON)
     assert (change[1::2] == 0).all() and (change[::2, HORIZON] > 0).mean() > 0.5
     assert (change[:, HORIZON + 1 :] == 0).all()  # one day's demand
     assert (change[:, 0] <= 0).all()
-    assert trajectory(logged.played).shape == (DAYS - HORIZON, PATHS, 2 * HORIZON)
-    np.testing.assert_array_equal(outcomes(logged.played)[0], logged.played.demand.sum((0, 1, 2)))
+    assert trajectory(logged).shape == (DAYS - HORIZON, PATHS, 2 * HORIZON)
+    np.testing.assert_array_equal(outcomes(logged)[0], logged.demand.sum((0, 1, 2)))
 
 
 # The study

@@ -68,8 +68,8 @@ def test_transitions_in_the_buffer_are_those_that_were_played(quick_compilation)
     agent, _, after, metrics = updated("ddpg")
     held = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(4, 4, 3, *leaf.shape[1:])[:2], after.replay.items)
     assert int(after.replay.size) == 24 and int(after.replay.place) == 24
-    np.testing.assert_array_equal(held.next_stock[:, :, :-1], held.stock[:, :, 1:])  # [update, env, period]
-    np.testing.assert_array_equal(held.tokens[:, :, :-1, 1:], held.tokens[:, :, 1:, :-1])
+    np.testing.assert_array_equal(held.stock[:, :, :-1, 1], held.stock[:, :, 1:, 0])  # [update, env, period]
+    np.testing.assert_array_equal(held.signals[:, :, :-1, 1:], held.signals[:, :, 1:, :-1])
     np.testing.assert_allclose(-held.reward.mean((1, 2)), metrics["cost"], rtol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_the_double_target_of_dqn_by_hand(quick_compilation):
 
 def test_the_actor_climbs_and_leaves_the_critics_as_they_are(quick_compilation):
     agent, _, state, _ = updated("ddpg", encoder="none")
-    stock = state.replay.items.stock[:8]
+    stock = state.replay.items.stock[:8, 0]
 
     def climbed(params):
         return agent.climb(params, None, stock, agent.apply(params, "decide", None, stock).mean).mean()
@@ -147,7 +147,7 @@ def test_the_actor_climbs_and_leaves_the_critics_as_they_are(quick_compilation):
 
 def test_dqn_decides_by_its_best_level_and_explores_less_and_less(quick_compilation):
     agent, _, state, _ = updated("dqn", encoder="none")
-    decide = agent.policy.network.apply(state.params, None, state.replay.items.stock[0], method="decide")
+    decide = agent.policy.network.apply(state.params, None, state.replay.items.stock[0, 0], method="decide")
     index = jnp.argmax(decide.mean)
     np.testing.assert_array_equal(agent.policy.decode.one_hot(index[None]).argmax(), index)
     agent = agent.replace(numbers=agent.numbers | {"exploration": 0.05})

@@ -21,13 +21,13 @@ from flax import struct
 
 from jaxinv.adapt.gate import STRICT, Verdict, choose, judge
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.learner import Played
 from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
 from jaxinv.agents.scales import Scales
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes, WorldTrace
+from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.keys import Role, keys_of
 from jaxinv.policies.learned import LearnedPolicy
 
@@ -274,7 +274,7 @@ def in_fresh_worlds(tuner: FineTuner, agent: PPO, contenders: list[tuple[Learned
     return [cost.reshape(-1) for cost in jax.lax.map(costs, keys_of(key, Role.VALIDATION, PROOFS))]
 
 
-def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Played:
+def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Trajectories:
     """The mode policy on the noise of the latest days, from the stock `network` `[..., B]` on; differentiable."""
 
     def mode(decision, noise):

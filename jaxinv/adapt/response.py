@@ -14,11 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxinv.adapt.counterfactual import HORIZON, Played, play
+from jaxinv.adapt.counterfactual import HORIZON
 from jaxinv.demand.interventions import Intervention
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.evaluation.rollout import BATCH, Episodes
+from jaxinv.evaluation.trajectories import Trajectories, record
 from jaxinv.policies.policy import Policy
 
 
@@ -66,12 +67,12 @@ def pairs(
         change = change.from_day(episodes.period)
         own = jax.tree.map(lambda number: jnp.broadcast_to(jnp.asarray(number, jnp.float32), (batch,)), change)
         changed = spread.replace(intervention=own)
-        _, played = play(env, changed, policy, policy_params, episodes, None, horizon + 1, BATCH)
+        _, played = record(env, changed, policy, policy_params, episodes, horizon + 1, axis=BATCH)
         after.append(trajectory(played, horizon)[0])
     return after[0] - after[1]
 
 
-def trajectory(played: Played, horizon: int = HORIZON) -> jax.Array:
+def trajectory(played: Trajectories, horizon: int = HORIZON) -> jax.Array:
     """s_{t+1 .. t+H} for every day t that has them: `[T - H, B, M]`, stock on hand day by day, then demand."""
     days = played.reward.shape[0] - horizon
     on_hand = [played.on_hand[ahead : ahead + days].sum((1, 2)) for ahead in range(1, horizon + 1)]

@@ -21,7 +21,7 @@ from flax import struct
 
 from jaxinv.agents.learner import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
-from jaxinv.nets.critics import ActorQ
+from jaxinv.nets.critics import SPAN, ActorQ
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class ActorQLearner(OffPolicy):
     def choose(self, decision, noise):
         raw = decision.mean + jnp.exp(decision.log_deviation) * noise
         return raw, raw
+
+    def chosen(self, raw):
+        return jnp.clip(raw, -SPAN, SPAN)
 
     def climb(self, params, state, stock, raw):
         """What the critics say of raw outputs `[n]`, the lowest; it moves the raw outputs alone."""

@@ -24,6 +24,7 @@ from jaxinv.agents.learner import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.errors import UserError
 from jaxinv.nets.critics import GridQ
+from jaxinv.policies.decode import factor
 from jaxinv.policies.grid import GridDecode
 
 
@@ -86,6 +87,10 @@ class DQN(OffPolicy):
         near = jnp.clip(best + jnp.round(distance).astype(best.dtype), 0, self.config.actions - 1)
         index = jnp.where(varied, near, best)
         return self.policy.decode.one_hot(index), index
+
+    def chosen(self, raw):
+        levels = jnp.asarray(self.policy.decode.levels)
+        return jnp.abs(jnp.minimum(factor(raw), levels[-1])[..., None] - levels).argmin(-1)
 
     def loss(self, params, target, seen, key):
         best = self._branches(self.apply(params, "decide", seen.next_state, seen.next_stock).mean).argmax(-1)

@@ -31,6 +31,7 @@ from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
+from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.limits import check_numbers
 from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
@@ -139,20 +140,6 @@ class LearnerState:
 
 
 @struct.dataclass
-class Played:
-    """A rollout of T periods that an algorithm explored in, of which it learns in T' steps (`Worlds.review` periods each)."""
-
-    network: NetworkState  # [..., B] after it
-    kept: Any  # [T', ..., B] what `choose` kept
-    stock: jax.Array  # [T' + 1, F, B] stock features, those after it too
-    reward: jax.Array  # [T', B]
-    short: jax.Array  # [T, B] units of demand not served at once
-    contexts: Context  # [T, ..., B]
-    last: Context  # [..., B] of the decision after it
-    advice: Any = None  # [T, ..., B] what the penalty wants to know (`advise`)
-
-
-@struct.dataclass
 class Learner:
     """The stem of an `Agent`: `init(key)` and, in each algorithm, `update(state)`, both pure."""
 
@@ -222,14 +209,17 @@ class Learner:
     def explore(
         self, params: Any, choose: Callable, noise: Any, episodes: Episodes, trace: WorldTrace, signals: jax.Array,
         instance: InstanceParams, teacher: Any = None,
-    ) -> "Played":  # fmt: skip
-        """Plays decisions that an algorithm varies.
+    ) -> Trajectories:  # fmt: skip
+        """Plays decisions that an algorithm varies, of which it learns in T' steps (`Worlds.review` periods each).
 
         Args:
           choose: (`Decision`, noise of the period) -> (raw outputs, what to keep of it), of one environment.
           noise: `[T, ..., B]`.
           signals: `[W + T, S, B]`, see `Worlds.play_ahead`.
           teacher: of `teacher`, for a penalty.
+
+        Returns:
+          What a network made of it, rewards by step, the stock after it, and what was short.
         """
         env, policy, axis = self.worlds.env, self.policy, self.worlds.axis
         contexts = self.encode(params, signals, instance)  # [T + 1, ..., B]
@@ -249,7 +239,7 @@ class Learner:
         network, ((kept, stock, blank, advice), reward, short), _ = rollout(
             env, instance, act, (params, teacher), episodes.network, trace.exogenous, (now, noise), axis=axis,
             policy_axis=(None, axis), signals=trace.signals if policy.wants_window else None,
-            record=lambda observation, outcome, note: (note, outcome.reward, outcome.short.sum()),
+            record=lambda observation, outcome, note: (note, outcome.reward, outcome.short),
         )  # fmt: skip
 
         def end(network, context, window, instance):
@@ -265,7 +255,10 @@ class Learner:
         stock = jnp.concatenate([stock, last_stock[None]])[steps]
         kept = jax.tree.map(lambda leaf: leaf[steps], kept)
         reward = self._aligned(network, reward, trace, instance)
-        return Played(network, kept, stock, reward, short, blank or now, last, advice)
+        return Trajectories(
+            reward=reward, signals=signals, short=short, stock=stock, kept=kept, contexts=blank or now, last=last,
+            advice=advice, network=network,
+        )  # fmt: skip
 
     def _aligned(self, network, reward, trace, instance):
         """Rewards `[T', B]` of the steps of a rollout that left `network`, from those of its periods `[T, B]`."""
@@ -340,7 +333,7 @@ class Learner:
         return None if self.config.penalty == "none" else teacher_in(self.worlds, instance, index)
 
     def reward_advice(
-        self, state: LearnerState, episodes: Episodes, played: Played
+        self, state: LearnerState, episodes: Episodes, played: Trajectories
     ) -> tuple[jax.Array | None, jax.Array | None]:
         """What the penalty adds to rewards `[T, B]`, in standard deviations of a period's reward, before its weight.
 

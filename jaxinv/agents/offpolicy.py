@@ -1,9 +1,11 @@
-"""What learners from a replay buffer share: they play, remember, and descend their loss on what they draw.
+"""What learners from a replay buffer share: they play, remember, and descend their loss on what they gather.
 
 One update plays T periods in all environments, puts each decision and what followed into the buffer (`Replay`), and takes
-some gradient steps, each on a batch of transitions drawn uniformly. After each step the target parameters move towards
+some gradient steps. Each gathers steps, drawn uniformly, and learns from them. With a log nothing is played: steps are
+gathered from what is in it (`jaxinv.agents.logged`), and learned from in the same way. After each step the target parameters move towards
 the learned ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient` what it
-does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss.
+does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss; to learn from a log it also says which decision an
+order stands for (`chosen`).
 
 Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
 are cut off rather than ended, so every transition bootstraps but those after which a problem says that nothing follows.
@@ -14,20 +16,24 @@ optimum, with squares 0.1%).
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS, squared_distance
 from jaxinv.agents.agent import traced
-from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState, Played
+from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
+from jaxinv.agents.logged import as_decided
 from jaxinv.agents.replay import Replay
 from jaxinv.agents.scales import Scales
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
+from jaxinv.evaluation.trajectories import Trajectories
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class OffPolicyConfig(LearnerConfig):
     """Hyper-parameters beside those of every learner (`LearnerConfig`).
 
     Attributes:
-      capacity: transitions that the buffer holds; a multiple of `envs * rollout`.
-      batch, steps: transitions of a gradient step, and gradient steps an update.
+      capacity: steps that the buffer holds; a multiple of `envs * rollout`.
+      batch, steps: steps of a decision in a gradient step, and gradient steps an update.
       discount: of later rewards.
       target_rate: share of the way that the target parameters move at each step.
       aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no penalty is on.
@@ -79,19 +85,6 @@ def squared_error(told: jax.Array, wanted: jax.Array) -> jax.Array:
 
 
 @struct.dataclass
-class Transition:
-    """One decision and what followed; in a batch with a leading axis."""
-
-    tokens: jax.Array | None  # [W + P, C] the window of the decision and of the next, P periods on; None for stock alone
-    stock: jax.Array  # [F] stock features
-    next_stock: jax.Array  # [F]
-    action: Any  # what `choose` kept
-    reward: jax.Array  # []
-    follows: jax.Array  # [] 0 where the episode ended, else 1
-    advice: Any = None  # what a penalty adds to the reward `[]`, or the `Advised` of penalty=actor
-
-
-@struct.dataclass
 class OffPolicyState(LearnerState):
     """What every learner carries on, the target parameters, the buffer, and the scale of rewards."""
 
@@ -102,7 +95,7 @@ class OffPolicyState(LearnerState):
 
 @struct.dataclass
 class Seen:
-    """A batch of transitions as a loss reads it: `[n, ...]` each."""
+    """A batch of steps as a loss reads it: `[n, ...]` each."""
 
     state: jax.Array | None  # [n, H] encoded signals of the decision
     next_state: jax.Array | None  # [n, H] of the next one
@@ -117,7 +110,27 @@ class Seen:
 
 @struct.dataclass
 class OffPolicy(Learner):
-    """The stem of algorithms that learn from a buffer; `choose`, `noise` and `loss` are theirs."""
+    """The stem of algorithms that learn from a buffer; `choose`, `noise`, `loss` and `chosen` are theirs.
+
+    Attributes:
+      log: steps of a log that is all there is to learn from; None to play.
+    """
+
+    log: Replay | None = None
+
+    @classmethod
+    def create(cls, problem: Problem, config: OffPolicyConfig, log: Trajectories | None = None) -> Self:
+        """An agent for a problem.
+
+        Args:
+          log: what it learns from alone, in worlds like the problem's (`jaxinv.evaluation.trajectories`).
+        """
+        agent = super().create(problem, config)
+        if log is None:
+            return agent
+        told = as_decided(agent.policy, agent.worlds, agent.chosen, log)
+        tokens = None if agent.policy.network.encoder is None else jax.vmap(agent.policy.tokens, BATCH)(told.signals, told.facts)
+        return agent.replace(log=Replay.of(agent._steps(told, tokens)))
 
     def choose(self, decision, noise):
         """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of them."""
@@ -125,6 +138,10 @@ class OffPolicy(Learner):
 
     def noise(self, key: jax.Array, update: jax.Array) -> Any:
         """What `choose` varies decisions with: `[T, ..., B]`."""
+        raise NotImplementedError
+
+    def chosen(self, raw: jax.Array) -> Any:
+        """What `choose` would keep of raw outputs of the decode that stand for somebody else's orders."""
         raise NotImplementedError
 
     def loss(self, params: Any, target: Any, seen: Seen, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -137,30 +154,30 @@ class OffPolicy(Learner):
 
     def init(self, key: jax.Array) -> OffPolicyState:
         common = super().init(key)
-        shapes = jax.eval_shape(lambda state: self._play(state, state.key)[1], common)
-        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
-        replay = Replay.empty(one, self.config.capacity)
-        return OffPolicyState(**vars(common), target=common.params, replay=replay, scales=Scales.fresh())
+        scales, replay = Scales.fresh(), None
+        if self.log is None:
+            shapes = jax.eval_shape(lambda state: self._play(state, state.key)[1], common)
+            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+            replay = Replay.empty(one, self.config.capacity)
+        else:
+            scales = scales.follow(self.log.items.reward[None], self.numbers["discount"])
+        return OffPolicyState(**vars(common), target=common.params, replay=replay, scales=scales)
 
     def update(self, state: OffPolicyState) -> tuple[OffPolicyState, dict[str, jax.Array]]:
-        """One rollout into the buffer, and some gradient steps on what is drawn from it."""
+        """One rollout into the buffer, if there is no log, and some gradient steps on what is gathered."""
         key, play_key, learn_key = jax.random.split(state.key, 3)
-        (episodes, index, reward, strayed), transitions = self._play(state, play_key)
-        scales = state.scales.follow(reward, self.numbers["discount"])
-        replay = state.replay.add(transitions)
+        if self.log is None:
+            (episodes, index, reward, strayed), steps = self._play(state, play_key)
+            scales, replay = state.scales.follow(reward, self.numbers["discount"]), state.replay.add(steps)
+            state = state.replace(episodes=episodes, index=index, strayed=strayed, scales=scales, replay=replay)
+        else:
+            reward = self.log.items.reward
 
         def step(carry, key):
             params, target, optimiser = carry
             draw_key, loss_key = jax.random.split(key)
-            batch = replay.sample(draw_key, self.config.batch)
-            batch = batch.replace(reward=self._scaled(batch, scales))
-
-            def loss(params):
-                seen = self._see(params, target, batch)
-                loss, metrics = self.loss(params, target, seen, loss_key)
-                return loss + self._actor_penalty(params, seen, state.update), metrics
-
-            grads, metrics = jax.grad(loss, has_aux=True)(params)
+            steps = self.gather(state, draw_key)
+            grads, metrics = jax.grad(self.learn, has_aux=True)(params, target, steps, loss_key, state.update)
             params, optimiser = self.descend(params, optimiser, grads, state.update)
             target = optax.incremental_update(params, target, self.numbers["target_rate"])
             return (params, target, optimiser), {**metrics, "gradient_norm": optax.tree.norm(grads)}
@@ -170,13 +187,24 @@ class OffPolicy(Learner):
         )
         metrics = {name: values.mean() for name, values in metrics.items()}
         metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
-        state = OffPolicyState(
-            params, optimiser, episodes, index, key, state.update + 1, strayed, target=target, replay=replay, scales=scales
-        )  # fmt: skip
-        return state, metrics
+        return state.replace(params=params, target=target, optimiser=optimiser, key=key, update=state.update + 1), metrics
+
+    def gather(self, state: OffPolicyState, key: jax.Array) -> Trajectories:
+        """Steps `[n, ...]` drawn from the buffer or the log, with rewards as they are learned from."""
+        source = state.replay if self.log is None else self.log
+        steps = source.sample(key, self.config.batch)
+        return steps.replace(reward=self._scaled(steps, state.scales))
+
+    def learn(
+        self, params: Any, target: Any, steps: Trajectories, key: jax.Array, update: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss on steps `[n, ...]`, with the penalty on the actor, and its metrics."""
+        seen = self._see(params, target, steps)
+        loss, metrics = self.loss(params, target, seen, key)
+        return loss + self._actor_penalty(params, seen, update), metrics
 
     def _play(self, state: LearnerState, key: jax.Array):
-        """Episodes after a rollout, their instances, rewards `[T, B]` and how far they strayed; and transitions `[B * T, ...]`."""
+        """Episodes after a rollout, their instances, rewards `[T', B]` and how far they strayed; and steps `[B * T', ...]`."""
         begin_key, noise_key = jax.random.split(key)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index, episodes.key)
@@ -186,15 +214,16 @@ class OffPolicy(Learner):
         played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance, teacher)
         on_reward, strayed = self.reward_advice(state, episodes, played)
         played = played if on_reward is None else played.replace(advice=on_reward)
-        transitions = self._transitions(played, signals, instance, self.worlds.follows(after))
-        return (after.replace(network=played.network), index, played.reward, strayed), transitions
+        played = played.replace(follows=jnp.ones_like(played.reward).at[-1].set(self.worlds.follows(after)))
+        tokens = None if self.policy.network.encoder is None else self.tokens(signals, instance)
+        return (after.replace(network=played.network), index, played.reward, strayed), self._steps(played, tokens)
 
-    def _scaled(self, batch, scales):
+    def _scaled(self, steps, scales):
         """Rewards `[n]` as they are learned from: centred, in standard deviations, and with the penalty on them."""
-        reward = (batch.reward - scales.reward_mean) / scales.reward_deviation
+        reward = (steps.reward - scales.reward_mean) / scales.reward_deviation
         if self.config.penalty not in ON_REWARDS:
             return reward
-        return reward + self.numbers["penalty_weight"] * batch.advice
+        return reward + self.numbers["penalty_weight"] * steps.advice
 
     def _actor_penalty(self, params, seen, update):
         """The penalty on the mode policy, which moves the actor alone; 0 for none."""
@@ -204,37 +233,41 @@ class OffPolicy(Learner):
         strayed = jax.vmap(partial(squared_distance, self.policy.decode))(raw, seen.advised)
         return self.actor_penalty(strayed, update)
 
-    def _transitions(self, played: Played, signals, instance, follows) -> Transition:
+    def _steps(self, played: Trajectories, tokens: jax.Array | None) -> Trajectories:
+        """What was played as steps of one decision each `[B * T', ...]`: their windows as the network reads them, which reach
+        P periods on to the next decision `[.., W + P, C]`, and stock features of both decisions `[.., 2, F]`.
+
+        Args:
+          tokens: `[B, W + T, C]`; None for a network that sees stock alone.
+        """
         windows = None
-        if self.policy.network.encoder is not None:
-            tokens = self.tokens(signals, instance)  # [B, W + T, C]
+        if tokens is not None:
             review = self.worlds.review
-            rows = jnp.arange(0, self.config.rollout, review)[:, None] + jnp.arange(self.policy.history + review)
+            rows = review * np.arange(len(played.reward))[:, None] + np.arange(self.policy.history + review)
             windows = tokens[:, rows].reshape(-1, rows.shape[1], tokens.shape[-1])
 
         def flat(leaf):
-            """`[T, ..., B]` to `[B * T, ...]`."""
+            """`[T', ..., B]` to `[B * T', ...]`."""
             leaf = jnp.moveaxis(leaf, BATCH, 0)
             return leaf.reshape(-1, *leaf.shape[2:])
 
-        return Transition(
-            tokens=windows,
-            stock=flat(played.stock[:-1]),
-            next_stock=flat(played.stock[1:]),
-            action=jax.tree.map(flat, played.kept),
+        return Trajectories(
             reward=flat(played.reward),
-            follows=flat(jnp.ones_like(played.reward).at[-1].set(follows)),
+            follows=flat(played.follows),
+            signals=windows,
+            stock=jnp.stack([flat(played.stock[:-1]), flat(played.stock[1:])], 1),
+            kept=jax.tree.map(flat, played.kept),
             advice=jax.tree.map(flat, played.advice),
         )
 
-    def _see(self, params, target, batch: Transition) -> Seen:
-        """A batch with its windows encoded; a window of W + P tokens gives the states of both decisions in one pass."""
+    def _see(self, params, target, steps: Trajectories) -> Seen:
+        """Steps with their windows encoded; a window of W + P tokens gives the states of both decisions in one pass."""
         state = next_state = target_state = None
-        if batch.tokens is not None:
-            states, _ = self.apply(params, "encode", batch.tokens, rows=1 + self.worlds.review)
+        if steps.signals is not None:
+            states, _ = self.apply(params, "encode", steps.signals, rows=1 + self.worlds.review)
             state, next_state = states[:, 0], states[:, -1]
-            target_state = self.apply(target, "encode", batch.tokens, rows=1)[0][:, 0]
+            target_state = self.apply(target, "encode", steps.signals, rows=1)[0][:, 0]
         return Seen(
-            state, next_state, target_state, batch.stock, batch.next_stock, batch.action, batch.reward, batch.follows,
-            advised=batch.advice if self.config.penalty == "actor" else None,
+            state, next_state, target_state, steps.stock[:, 0], steps.stock[:, 1], steps.kept, steps.reward, steps.follows,
+            advised=steps.advice if self.config.penalty == "actor" else None,
         )  # fmt: skip

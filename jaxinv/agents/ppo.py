@@ -177,16 +177,18 @@ class PPO(Learner):
           teacher: of `Learner.teacher`, for a penalty.
 
         Returns:
-          `Played`, and the values of the state after it and of its best action `[B]`.
+          What was played, and the values of the state after it and of its best action `[B]`.
         """
         noise = jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 
         def choose(decision, noise):
             raw = decision.mean + jnp.exp(decision.log_deviation) * noise
             log_prob = _log_prob(raw, decision.mean, decision.log_deviation)
-            return raw, (raw, log_prob, decision.value, _best(decision))
+            return raw, (log_prob, raw, decision.value, _best(decision))
 
         played = self.explore(params, choose, noise, episodes, trace, signals, instance, teacher)
+        log_prob, *kept = played.kept
+        played = played.replace(log_prob=log_prob, kept=kept)
 
         def last(state, stock):
             decision = self.policy.network.apply(params, state, stock, method="decide")
@@ -202,7 +204,7 @@ class PPO(Learner):
           advice: what a penalty adds to rewards `[T, B]`, in their standard deviations.
           follows: 0 where episodes are over for good after the play, else 1.
         """
-        raw, log_prob, values, best = played.kept
+        raw, values, best = played.kept
         last_value, last_best = last
         discount = self.numbers["discount"]
         scales = scales.follow(played.reward, discount)
@@ -218,12 +220,12 @@ class PPO(Learner):
             signals=self.tokens(signals, instance),
             stock=by_environment(played.stock[:-1]),
             raw=by_environment(raw),
-            log_prob=log_prob.T,
+            log_prob=played.log_prob.T,
             advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
             target=target.T,
             recent=by_environment(flat(played.contexts.recent)),
             demand=by_environment(flat(trace.exogenous.demand)),
-            stockout=(played.short > 0).T.astype(jnp.float32),
+            stockout=(played.short > 0).any((1, 2)).T.astype(jnp.float32),
             q_target=q_target,
             advised=jax.tree.map(by_environment, played.advice) if self.config.penalty == "actor" else None,
         )

@@ -31,6 +31,12 @@ class Replay:
         items = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), item)
         return cls(items, jnp.int32(0), jnp.int32(0))
 
+    @classmethod
+    def of(cls, items: Any) -> "Replay":
+        """A buffer that holds just these items `[n, ...]`."""
+        size = jnp.int32(jax.tree.leaves(items)[0].shape[0])
+        return cls(items, jnp.int32(0), size)
+
     @property
     def capacity(self) -> int:
         return jax.tree.leaves(self.items)[0].shape[0]

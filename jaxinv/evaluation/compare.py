@@ -286,13 +286,13 @@ class _Size(NamedTuple):
 
 def _groups(
     problem: Problem, key: jax.Array, paths: int
-) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace]]]:
-    """The paths in groups of equal size with their instances and worlds; the last group is filled up."""
+) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace, jax.Array]]]:
+    """The paths in groups of equal size with their instances, worlds and keys; the last group is filled up."""
     for number, index in enumerate(instance_groups(_paths(problem, paths), PATHS)):
         index = index % problem.tested
         instance, axis = instances_at(problem.test, index)
         own = key_of(key, Role.EVIDENCE, number)
-        yield index, instance, play_world(problem.env, own, instance, len(index), problem.test_periods, axis)
+        yield index, instance, (*play_world(problem.env, own, instance, len(index), problem.test_periods, axis), own)
 
 
 def _paths(problem: Problem, wanted: int) -> int:

@@ -17,6 +17,7 @@ from jaxinv.demand.exogenous import Exogenous, draw_uniforms
 from jaxinv.envs.environment import InventoryNetwork, Observation
 from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
 from jaxinv.envs.problem import first_of
+from jaxinv.errors import UserError
 
 BATCH = -1
 """The axis of the environments."""
@@ -131,6 +132,11 @@ def unroll_world(
 Act = Callable[[Any, Observation, Any], tuple[jax.Array, Any]]
 """One environment's decision: (policy parameters, observation, inputs of the period) -> (action [E, K], a note)."""
 
+Step = Callable[[Any, Observation, Any, Any], tuple[jax.Array, Any, Any]]
+"""The same with a memory: (…, inputs of the period, memory) -> (action [E, K], memory, a note)."""
+
+Record = Callable[[Observation, Outcome, Any], Any]
+
 
 def rollout(
     env: InventoryNetwork,
@@ -144,7 +150,7 @@ def rollout(
     axis: int | None = None,
     policy_axis: int | None = None,
     signals: jax.Array | None = None,
-    record: Callable[[Observation, Outcome, Any], Any] = lambda observation, outcome, note: outcome.reward,
+    record: Record = lambda observation, outcome, note: outcome.reward,
     total: Callable[[Observation, Outcome], Any] | None = None,
 ) -> tuple[NetworkState, Any, Any]:
     """Runs a batch of networks through T periods of given exogenous values.
@@ -164,27 +170,77 @@ def rollout(
       The final stock, the records, and the totals.
     """
 
-    def single(state, exogenous, inputs, window, params, policy_params):
-        observation = env.view(state, params, window)
+    def step(policy_params, observation, inputs, memory):
         action, note = act(policy_params, observation, inputs)
-        state, outcome = env.transition(state, action, exogenous, params)
-        return state, record(observation, outcome, note), total(observation, outcome) if total else None
+        return action, memory, note
 
-    single = jax.vmap(single, in_axes=(BATCH, BATCH, BATCH, BATCH, axis, policy_axis), out_axes=BATCH)
+    state, _, kept, totals = rollout_with_memory(
+        env, params, step, policy_params, start, None, exogenous, inputs,
+        axis=axis, policy_axis=policy_axis, signals=signals, record=record, total=total,
+    )  # fmt: skip
+    return state, kept, totals
+
+
+def rollout_with_memory(
+    env: InventoryNetwork,
+    params: InstanceParams,
+    step: Step,
+    policy_params: Any,
+    start: NetworkState,
+    memory: Any,
+    exogenous: Exogenous,
+    inputs: Any,
+    *,
+    axis: int | None,
+    policy_axis: Any,
+    signals: jax.Array | None,
+    record: Record,
+    total: Callable[[Observation, Outcome], Any] | None,
+) -> tuple[NetworkState, Any, Any, Any]:
+    """`rollout` of decisions that remember: `memory` `[..., B]` goes into the first one, and what the last one leaves comes out
+    behind the final stock.
+
+    Raises:
+      UserError: for a memory that does not come out of a decision as it went in.
+    """
+
+    def single(state, memory, exogenous, inputs, window, params, policy_params):
+        observation = env.view(state, params, window)
+        action, memory, note = step(policy_params, observation, inputs, memory)
+        state, outcome = env.transition(state, action, exogenous, params)
+        return state, memory, record(observation, outcome, note), total(observation, outcome) if total else None
+
+    single = jax.vmap(single, in_axes=(*[BATCH] * 5, axis, policy_axis), out_axes=BATCH)
 
     # Where a rollout is differentiated, writing down all that a period computes takes longer than most of it takes to
     # compute again: matrix products are kept, the rest is repeated on the way back.
     @partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable, prevent_cse=False)
     def period(carry, x):
-        time, state, totals = carry
+        time, state, memory, totals = carry
         exogenous, inputs = x
         window = None if signals is None else jax.lax.dynamic_slice_in_dim(signals, time, env.history)
-        state, kept, added = single(state, exogenous, inputs, window, params, policy_params)
-        return (time + 1, state, jax.tree.map(jnp.add, totals, added)), kept
+        state, memory, kept, added = single(state, memory, exogenous, inputs, window, params, policy_params)
+        return (time + 1, state, memory, jax.tree.map(jnp.add, totals, added)), kept
 
     first = jax.tree.map(lambda leaf: leaf[0], (exogenous, inputs))
     window = None if signals is None else signals[: env.history]
-    shapes = jax.eval_shape(lambda: single(start, *first, window, params, policy_params)[2])
+    _, after, _, shapes = jax.eval_shape(lambda: single(start, memory, *first, window, params, policy_params))
+    _check_memory(memory, after)
     totals = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    (_, state, totals), kept = jax.lax.scan(period, (jnp.int32(0), start, totals), (exogenous, inputs))
-    return state, kept, totals
+    carry = (jnp.int32(0), start, memory, totals)
+    (_, state, memory, totals), kept = jax.lax.scan(period, carry, (exogenous, inputs))
+    return state, memory, kept, totals
+
+
+def _check_memory(before, after):
+    def shapes(memory):
+        leaves, _ = jax.tree_util.tree_flatten_with_path(memory)
+        return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape[:BATCH])}" for path, leaf in leaves}
+
+    one, other = shapes(before), shapes(after)
+    for place in [*one, *other]:
+        if one.get(place) != other.get(place):
+            raise UserError(
+                f"a policy's memory{place} is {one.get(place, 'nothing')} before a decision and {other.get(place, 'nothing')} "
+                "after it; let start and step give arrays of the same shapes and types"
+            )

@@ -147,7 +147,7 @@ def _descend(env, rule, plan, instance, key, starts, ranges):
 
 
 def _play(env, plan, instance, key, episodes, each=jax.vmap):
-    """Worlds to simulate in, with a leading axis C (`play_world`); `each` maps a function over keys.
+    """Worlds to simulate in (`play_world`) and their keys, with a leading axis C; `each` maps a function over keys.
 
     With several instances the batch is all of them, in order, and again for so many episodes as are played at once; a
     single instance plays half of its episodes in each of C = 2, so that choosing and reporting can be split along C.
@@ -161,7 +161,7 @@ def _play(env, plan, instance, key, episodes, each=jax.vmap):
     instance = _repeated(instance, again)
 
     def single(key):
-        return play_world(env, key, instance, batch, plan.warm_up + plan.periods, plan.axis)
+        return *play_world(env, key, instance, batch, plan.warm_up + plan.periods, plan.axis), key
 
     return each(single)(jax.random.split(key, copies))
 

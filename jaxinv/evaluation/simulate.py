@@ -9,7 +9,8 @@ from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState, Outcome
-from jaxinv.evaluation.rollout import BATCH, WorldTrace, begin, rollout, unroll_world
+from jaxinv.evaluation.playing import first_memory, play
+from jaxinv.evaluation.rollout import BATCH, WorldTrace, begin, unroll_world
 from jaxinv.policies.policy import Policy
 
 CHUNK = 64
@@ -54,15 +55,17 @@ def simulate(
     """
     last = warm_up + periods
     chunks, chunk = _chunks(last)
-    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis)
+    play_on = _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis)
+    episodes = begin(env, key, params, batch, axis)
+    memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
 
-    def play(running, _):
-        episodes, totals = running
+    def play_chunk(running, _):
+        episodes, memory, totals = running
         after, trace = unroll_world(env, episodes, params, chunk, axis)
-        network, totals, _ = play_on(episodes.network, totals, trace)
-        return (after.replace(network=network), totals), None
+        network, memory, totals, _ = play_on(episodes.network, memory, totals, trace, episodes.key, episodes.period)
+        return (after.replace(network=network), memory, totals), None
 
-    (_, totals), _ = jax.lax.scan(play, (begin(env, key, params, batch, axis), _nothing(batch)), length=chunks)
+    (_, _, totals), _ = jax.lax.scan(play_chunk, (episodes, memory, _nothing(batch)), length=chunks)
     return totals
 
 
@@ -73,6 +76,7 @@ def simulate_in(
     policy_params: Any,
     network: NetworkState,
     world: WorldTrace,
+    key: jax.Array | None = None,
     *,
     warm_up: int = 0,
     axis: int | None = None,
@@ -82,48 +86,39 @@ def simulate_in(
     """`simulate` in a world that is there already (`play_world`), from the stock `network` on.
 
     Args:
+      key: of the world, for a policy that draws.
       by_period: also gives the cost of each period, 4 bytes a period and path.
     """
     last, batch = world.exogenous.demand.shape[0], world.exogenous.demand.shape[BATCH]
     chunks, chunk = _chunks(last)
-    play_on = _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis, by_period)
+    play_on = _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, by_period)
+    memory = first_memory(env, params, policy, policy_params, world.signals, axis, policy_axis)
     world = jax.tree.map(partial(_lengthen, by=chunks * chunk - last), world)
 
-    def play(running, number):
+    def play_chunk(running, number):
         length = chunk + (env.history - 1)
         exogenous = jax.tree.map(partial(_stretch, start=number * chunk, length=chunk), world.exogenous)
         trace = WorldTrace(exogenous, _stretch(world.signals, number * chunk, length))
-        *running, costs = play_on(*running, trace)
+        *running, costs = play_on(*running, trace, key, env.history + number * chunk)
         return tuple(running), costs
 
-    (_, totals), costs = jax.lax.scan(play, (network, _nothing(batch)), jnp.arange(chunks))
+    (_, _, totals), costs = jax.lax.scan(play_chunk, (network, memory, _nothing(batch)), jnp.arange(chunks))
     return totals.replace(by_period=costs.reshape(-1, batch)[warm_up:last]) if by_period else totals
 
 
-def _player(env, params, policy, policy_params, batch, warm_up, last, axis, policy_axis, by_period=False):
+def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, by_period=False):
     """A function that runs the policy through a further stretch of world and adds up what it does."""
-
-    def act(policy_params, observation, context):
-        return policy.act(policy_params, observation, context), None
-
-    def encode(policy_params, signals, params):
-        return policy.encode(policy_params, signals, env.facts(params))
-
-    encode = jax.vmap(encode, in_axes=(policy_axis, BATCH, axis), out_axes=BATCH, axis_size=batch)
 
     def measure(observation, outcome):
         counted = (observation.time >= warm_up) & (observation.time < last)
         return jax.tree.map(lambda amount: jnp.where(counted, amount, 0.0), _measure(outcome))
 
-    def play_on(network, before, trace):
-        contexts = encode(policy_params, trace.signals, params)
-        network, costs, totals = rollout(
-            env, params, act, policy_params, network, trace.exogenous,
-            jax.tree.map(lambda context: context[env.history - 1 :], contexts),
-            axis=axis, policy_axis=policy_axis, signals=trace.signals if policy.wants_window else None,
+    def play_on(network, memory, before, trace, key, period):
+        network, memory, costs, totals = play(
+            env, params, policy, policy_params, network, memory, trace, key, period, axis=axis, policy_axis=policy_axis,
             record=lambda _, outcome, note: -outcome.reward if by_period else None, total=measure,
         )  # fmt: skip
-        return network, jax.tree.map(jnp.add, before, totals), costs
+        return network, memory, jax.tree.map(jnp.add, before, totals), costs
 
     return play_on
 

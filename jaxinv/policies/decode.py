@@ -21,7 +21,7 @@ from jaxinv.envs.environment import Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
 from jaxinv.policies.allocation import check_allocation, draws_on_nodes, share_out
-from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.policy import echelon_coverage, fill_to, filled_to
 
 FORMS = ("none", "base", "coeff", "both")
 
@@ -78,6 +78,19 @@ class Decode:
         """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for orders."""
         return self._rate(raw, rates) * echelon_coverage(self.topology, observation.instance)[:, None]
 
+    def raw_for(self, order: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
+        """Raw outputs, one for each factor, that order `[E, K]`, for what others decided: of the many that may, those that weigh
+        all rates alike, and the largest of those that order nothing. A factor of 0 is minus infinity."""
+        facts = observation.instance
+        if self.form in ("none", "coeff"):
+            rate = order / facts.review_period[:, None]
+        else:
+            target = filled_to(self.topology, observation, order, views.edge_position(self.topology, observation))
+            rate = target / echelon_coverage(self.topology, facts)[:, None]
+        weighed = self._weighable(rates)
+        raw = raw_of(jnp.maximum(rate, 0.0) / jnp.maximum(jnp.mean(weighed, -1), 1e-9))
+        return jnp.broadcast_to(raw[..., None], weighed.shape).reshape(-1)
+
     def _order(self, raw, observation, rates):
         """What the form orders `[E, K]`."""
         if self.form in ("none", "coeff"):
@@ -91,8 +104,10 @@ class Decode:
 
     def _weighed(self, raw, rates):
         """Raw outputs by edge and product, and the rates that they weigh: `[E, K, R]` both."""
-        raw = raw.reshape(*rates.shape[:2], -1)
-        return raw, rates if self.form in ("coeff", "both") else rates[..., 1:2]
+        return raw.reshape(*rates.shape[:2], -1), self._weighable(rates)
+
+    def _weighable(self, rates):
+        return rates if self.form in ("coeff", "both") else rates[..., 1:2]
 
 
 def factor(raw: jax.Array) -> jax.Array:

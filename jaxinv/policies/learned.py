@@ -54,7 +54,7 @@ class LearnedPolicy(Policy):
     def init(self, key: jax.Array, observation: Observation) -> Any:
         """Parameters of a fresh network for observations of this shape, signals included."""
         tokens = self.tokens(observation.signals, observation.instance)
-        blank = self._context(None, None, observation.signals, observation.instance)
+        blank = self.read_rates(observation.signals, observation.instance)
         stock = self.stock_features(observation, jax.tree.map(lambda leaf: leaf[-1], blank))
         return self.network.init(key, tokens, stock)
 
@@ -70,6 +70,10 @@ class LearnedPolicy(Policy):
             return None
         states, forecast = self.network.apply(params, self.tokens(signals, facts), method="encode")
         return self._context(states, forecast, signals, facts)
+
+    def read_rates(self, signals: jax.Array, facts: Facts) -> Context:
+        """Contexts `[T, ...]` of signals `[T, S]` without what an encoder makes of them."""
+        return self._context(None, None, signals, facts)
 
     def encode_decisions(self, params, tokens: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
         """States `[B, T, H]` and forecasts `[B, T, ...]` of T decisions from tokens `[B, W + T, C]` (`tokens`).

@@ -10,14 +10,17 @@ import numpy as np
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.errors import UserError
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A deterministic policy `(params, observation, key) -> action`; stochastic ones use the key.
+    """A policy: pure functions of its parameters and of what it may know.
 
     Rules and networks alike are split in two so that a rollout can read a whole trace at once: `encode` sees only
-    signals (which no action moves), `act` sees the context of one period and the stock.
+    signals (which no action moves), and a decision sees the context of one period and the stock. Most policies decide by `act`
+    alone. One that remembers, or that draws, has a `start` and a `step`: the memory is any tree of arrays, which every decision
+    gets and hands on changed; what is drawn comes from a key that is another in every period and path.
 
     Attributes:
       topology: the network it acts on.
@@ -26,10 +29,18 @@ class Policy:
     topology: Topology
 
     wants_window = False
-    """Whether `act` reads the signal window of the observation itself."""
+    """Whether a decision reads the signal window of the observation itself."""
 
     forecasts = False
     """Whether the policy forecasts demand (`predict`)."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it has a memory."""
+        return type(self).start is not Policy.start
+
+    draws = False
+    """Whether `step` uses its key; one that does says the `log_prob` of what it draws."""
 
     def predict(self, context: Any) -> jax.Array:
         """Demand `[D, K]` that a context expects of the coming period; for policies that forecast."""
@@ -40,13 +51,46 @@ class Policy:
         return None
 
     def act(self, params: Any, observation: Observation, context: Any) -> jax.Array:
-        """Order quantities `[E, K]`."""
+        """Order quantities `[E, K]`, of a policy without memory that draws nothing."""
         raise NotImplementedError
 
+    def start(self, params: Any, signals: jax.Array, facts: Facts) -> Any:
+        """What is remembered before the first decision; None for nothing.
+
+        Args:
+          signals: `[W - 1, S]` that were known before the row that the first decision sees as its latest.
+        """
+        return None
+
+    def step(
+        self, params: Any, observation: Observation, context: Any, memory: Any, key: jax.Array | None
+    ) -> tuple[jax.Array, Any]:
+        """Order quantities `[E, K]`, and what is remembered afterwards: of the same shapes as what was before.
+
+        Args:
+          key: None unless the policy `draws`.
+        """
+        return self.act(params, observation, context), memory
+
+    def log_prob(
+        self, params: Any, observation: Observation, context: Any, memory: Any, key: jax.Array
+    ) -> jax.Array:
+        """Log of the probability, or of its density, of what `step` draws with this key `[]`."""
+        raise TypeError(f"{type(self).__name__} draws nothing")
+
     def __call__(self, params: Any, observation: Observation, key: jax.Array | None = None) -> jax.Array:
-        """One decision from one observation: the window is encoded and its last context used."""
+        """One decision from one observation, of a policy without memory: the window is encoded and its last context used."""
+        if self.remembers:
+            raise UserError(f"{type(self).__name__} remembers, and one observation does not tell what; call respond with its memory")
+        return self.respond(params, observation, None, key)[0]
+
+    def respond(
+        self, params: Any, observation: Observation, memory: Any = None, key: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """One decision from one observation and what is remembered: the orders, and what is remembered afterwards."""
         contexts = self.encode(params, observation.signals, observation.instance)
-        return self.act(params, observation, jax.tree.map(lambda context: context[-1], contexts))
+        context = jax.tree.map(lambda context: context[-1], contexts)
+        return self.step(params, observation, context, memory, key)
 
 
 def fill_to(topology: Topology, observation: Observation, target: jax.Array, position: jax.Array) -> jax.Array:
@@ -57,13 +101,25 @@ def fill_to(topology: Topology, observation: Observation, target: jax.Array, pos
     order = jnp.maximum(target - position, 0.0)
     if not views.shared_destinations(topology):
         return order
-    lead = views.known_lead_times(topology, observation)
-    same = np.equal.outer(topology.destinations, topology.destinations)
-    faster = 1.0 * (same & (lead[None, :] < lead[:, None]))  # [E, E]: the column edge is faster
+    faster = _faster(topology, observation)
     widest = max(topology.destinations.count(node) for node in topology.destinations)
     for _ in range(widest - 1):
         order = jnp.maximum(target - position - jnp.tensordot(faster, order, axes=1, precision="highest"), 0.0)
     return order
+
+
+def filled_to(topology: Topology, observation: Observation, order: jax.Array, position: jax.Array) -> jax.Array:
+    """The targets `[E, K]` that `fill_to` orders so much for: of all, the highest where nothing is ordered."""
+    if not views.shared_destinations(topology):
+        return position + order
+    return position + order + jnp.tensordot(_faster(topology, observation), order, axes=1, precision="highest")
+
+
+def _faster(topology, observation):
+    """`[E, E]`, 1 where the column's edge enters the same node faster."""
+    lead = views.known_lead_times(topology, observation)
+    same = np.equal.outer(topology.destinations, topology.destinations)
+    return 1.0 * (same & (lead[None, :] < lead[:, None]))
 
 
 def coverage(facts: Facts) -> jax.Array:

@@ -10,7 +10,7 @@ from jaxinv.envs.environment import Facts
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.objectives import membership
 from jaxinv.envs.topology import Topology
-from jaxinv.policies.policy import Policy
+from jaxinv.policies.around import Around
 
 FAINTEST = 1e-3
 """Shares below this look alike to a policy."""
@@ -37,29 +37,18 @@ def preference_of(facts: Facts) -> jax.Array:
 
 
 @dataclass(frozen=True)
-class AtPreference(Policy):
+class AtPreference(Around):
     """A policy trained on preferences, acting at the one among its parameters whatever the instance charges.
 
     Parameters are `{"policy": those of the policy, "preference": [len(COSTS)] factors}` (`jaxinv.envs.objectives.factors`),
     so one compiled program serves every preference.
     """
 
-    policy: Policy
+    def step(self, params, observation, context, memory, key):
+        return super().step(params, self._told(params, observation), context, memory, key)
 
-    @property
-    def wants_window(self) -> bool:
-        return self.policy.wants_window
+    def log_prob(self, params, observation, context, memory, key):
+        return super().log_prob(params, self._told(params, observation), context, memory, key)
 
-    @property
-    def forecasts(self) -> bool:
-        return self.policy.forecasts
-
-    def predict(self, context: Any) -> jax.Array:
-        return self.policy.predict(context)
-
-    def encode(self, params, signals, facts):
-        return self.policy.encode(params["policy"], signals, facts)
-
-    def act(self, params, observation, context):
-        told = observation.instance.replace(preference=params["preference"])
-        return self.policy.act(params["policy"], replace(observation, instance=told), context)
+    def _told(self, params, observation):
+        return replace(observation, instance=observation.instance.replace(preference=params["preference"]))

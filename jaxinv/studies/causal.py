@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.adapt.counterfactual import (
-    HORIZON, OUTCOMES, Log, counterfactual, effects, futures, log, order_instead, outcomes,
+    HORIZON, OUTCOMES, counterfactual, effects, futures, log, order_instead, outcomes,
 )  # fmt: skip
 from jaxinv.adapt.effects import ESTIMATORS, effect_at, over_logs, pehe, t_learner
 from jaxinv.adapt.response import fit_from_log, fit_response, pairs, quadratic, respond, trajectory
@@ -26,6 +26,7 @@ from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import unknown
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.evaluation.statistics import Estimate, mean_of
+from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import make_rule
 from jaxinv.studies import causal_drift
@@ -76,19 +77,24 @@ class Bench:
         self.keys = (key_of(root(seed), Role.STUDY, number) for number in itertools.count())
         self._logs = None
 
-    def record(self, batch: int, periods: int) -> Log:
+    def record(self, batch: int, periods: int) -> Trajectories:
         return log(
             self.env, self.params, self.policy, self.numbers, next(self.keys), batch=batch, periods=periods, warm_up=WARM_UP
         )
 
     @property
-    def logs(self) -> Log:
+    def logs(self) -> Trajectories:
         if self._logs is None:
             self._logs = self.record(self.size.logs, self.size.days)
         return self._logs
 
     def effects(self, episodes: Episodes, treated: Intervention, control: Intervention = Intervention()) -> jax.Array:
         return effects(self.env, self.params, self.policy, self.numbers, episodes, treated, control)
+
+    def decisions(self, played: Trajectories) -> tuple[jax.Array, jax.Array]:
+        """`states` of every decision of a log `[T, R, ...]`."""
+        on_hand, signals = played.on_hand.sum((1, 2)), played.latest
+        return self.states(jnp.moveaxis(signals, 1, -1), on_hand, on_hand + played.in_transit.sum((1, 2)))
 
     def states(self, signals: jax.Array, on_hand: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
         """What is known before a decision and moves what follows `[..., 5]`, and whether a promotion runs `[...]`.
@@ -131,10 +137,10 @@ def replay(bench: Bench) -> Iterator[tuple]:
     cases = {
         "do(nothing)": counterfactual(env, logged, policy),
         "do(an intervention without effect)": counterfactual(env, logged, policy, Intervention()),
-        "do(the orders that were placed)": counterfactual(env, logged, policy, orders=logged.played.orders),
+        "do(the orders that were placed)": counterfactual(env, logged, policy, orders=logged.orders),
     }
     for name, played in cases.items():
-        same = jax.tree.map(lambda new, old: jnp.mean(new == old), played, logged.played)
+        same = jax.tree.map(lambda new, old: jnp.mean(new == old), played, logged.replace(origin=None))
         share = min(float(leaf) for leaf in jax.tree.leaves(same))
         yield f"{name} is the factual bit for bit (share of numbers)", share, None, share == 1.0, ""
 
@@ -148,9 +154,9 @@ def truth(bench: Bench) -> Iterator[tuple]:
         "do(shock=0.3)": (Intervention(shock=0.3, stop=1.0), Intervention()),
         "do(lead time + 4)": (Intervention(lead_time=4.0, stop=1.0), Intervention()),
     }
-    found = {name: bench.effects(logged.start, *change) for name, change in now.items()}
+    found = {name: bench.effects(logged.origin.start, *change) for name, change in now.items()}
     without = counterfactual(bench.env, logged, bench.policy, orders=order_instead(logged, 0, 0.0))
-    found["do(order=0)"] = outcomes(without) - outcomes(logged.played)
+    found["do(order=0)"] = outcomes(without) - outcomes(logged)
     for name, effect in found.items():
         for outcome, values in zip(OUTCOMES, np.asarray(effect)):
             if values.any():
@@ -160,7 +166,7 @@ def truth(bench: Bench) -> Iterator[tuple]:
 
 def logs(bench: Bench) -> Iterator[tuple]:
     """The effect of a promotion from logs alone, by each estimator, against the truth."""
-    exact = np.asarray(bench.effects(bench.record(bench.size.paths, 1).start, PROMOTED, PLAIN)).mean(1)
+    exact = np.asarray(bench.effects(bench.record(bench.size.paths, 1).origin.start, PROMOTED, PLAIN)).mean(1)
     covariates, treatment, following = _observed(bench)
     size = bench.size
     note = f"{size.logs} logs of {size.days} days"
@@ -198,7 +204,7 @@ def _heterogeneity(bench, covariates, treatment, demand, note):
 
 
 def _true_effects_of_states(bench):
-    start = bench.record(bench.size.states, 1).start
+    start = bench.record(bench.size.states, 1).origin.start
     copies = futures(start, next(bench.keys), bench.size.copies)
     effect = bench.effects(copies, PROMOTED, PLAIN)[0].reshape(bench.size.states, -1).mean(1)
     return bench.present(start), effect
@@ -206,9 +212,8 @@ def _true_effects_of_states(bench):
 
 def _observed(bench):
     """Covariates `[R, n, C]`, promotion `[R, n]` and the three outcomes of the week `[R, n, 3]` of the logs."""
-    played = bench.logs.played
-    stock = played.on_hand.sum((1, 2)), played.position.sum((1, 2))
-    covariates, promotion = bench.states(jnp.moveaxis(played.signals, 1, -1), *stock)  # [T, R, ...]
+    played = bench.logs
+    covariates, promotion = bench.decisions(played)  # [T, R, ...]
     daily = jnp.stack([played.demand.sum((1, 2)), (played.short > 0).sum((1, 2)), -played.reward], -1)
     days = daily.shape[0] - HORIZON + 1
     week = sum(daily[ahead : ahead + days] for ahead in range(HORIZON))
@@ -237,11 +242,11 @@ def response(bench: Bench) -> Iterator[tuple]:
         promotion, level, later = jax.random.uniform(next(bench.keys), (3, count))
         return jnp.stack([jnp.round(promotion), level - 0.5, jnp.floor(5 * later)], 1)
 
-    seen = bench.record(bench.size.paths // 4, 1).start
+    seen = bench.record(bench.size.paths // 4, 1).origin.start
     done = draw(bench.size.paths // 4)
     oracle = fit_response(bench.present(seen), as_numbers(done), changes(seen, done))
 
-    unseen = bench.record(bench.size.states, 1).start
+    unseen = bench.record(bench.size.states, 1).origin.start
     states = bench.present(unseen)
     copies = futures(unseen, next(bench.keys), bench.size.copies)
 
@@ -265,9 +270,8 @@ def response(bench: Bench) -> Iterator[tuple]:
 
 def _from_logs(bench, states):
     """Delta s of a promotion at states `[B, F]`, learned from all logs together."""
-    played = bench.logs.played
-    stock = played.on_hand.sum((1, 2)), played.position.sum((1, 2))
-    features, promotion = bench.states(jnp.moveaxis(played.signals, 1, -1), *stock)
+    played = bench.logs
+    features, promotion = bench.decisions(played)
     following = trajectory(played)
     days = following.shape[0]
     rows = [leaf[:days].reshape(-1, *leaf.shape[2:]) for leaf in (features, promotion, following)]

@@ -1,0 +1,218 @@
+"""The one record of what happened: what was seen, decided and paid, period by period.
+
+Whatever plays a policy and keeps what it did keeps `Trajectories`: a learner's own play, the steps that its replay holds, a log
+that is learned from alone, and the counterfactuals of one. `record` makes those of any policy, `save` and `load` keep them in a
+file of plain arrays.
+"""
+
+import os
+import zipfile
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from jaxinv.envs.environment import Facts, InventoryNetwork, Observation
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.errors import UserError
+from jaxinv.evaluation.playing import first_memory, play
+from jaxinv.evaluation.rollout import BATCH, Episodes, unroll_world
+from jaxinv.policies.policy import Policy
+
+SCHEMA = 1
+"""Version of the file. Another meaning or another shape of a part is another version."""
+
+
+@struct.dataclass
+class Origin:
+    """What it takes to play the very same episodes again."""
+
+    params: InstanceParams  # the world as it was, its intervention included
+    start: Episodes  # before the first decision; holds the key of all noise
+    policy_params: Any
+
+
+@struct.dataclass
+class Trajectories:
+    """T periods of B episodes; a part that nobody asked for is None.
+
+    Arrays are `[T, ..., B]` as they were played. In a replay or a batch of it they are n steps of one decision each,
+    `[n, ...]`. A learner that decides once a review has T' steps instead of T periods.
+    """
+
+    reward: jax.Array  # [T, B]
+    follows: jax.Array | None = None  # [T, B] 0 where the episode is over for good after the period, else 1
+
+    # what was known and what came of it
+    signals: jax.Array | None = None  # [W + T, S, B]; row W - 1 + t is the latest that decision t saw
+    observation: Observation | None = None  # [T + 1, ..., B] stock at each decision and after the last; facts and signals apart
+    facts: Facts | None = None  # [..., B]
+    orders: jax.Array | None = None  # [T, E, K, B] as asked for
+    executed: jax.Array | None = None  # [T, E, K, B] as shipped
+    log_prob: jax.Array | None = None  # [T, B] of what was decided, where the policy draws
+    costs: jax.Array | None = None  # [T, len(COSTS), B] parts of the cost, before their weights
+    demand: jax.Array | None = None  # [T, N, K, B]
+    short: jax.Array | None = None  # [T, N, K, B] demand that was not served at once
+
+    # what a network made of it
+    stock: jax.Array | None = None  # [T' + 1, F, B] features of stock at each decision and after the last
+    kept: Any = None  # [T', ..., B] what a learner keeps of its decisions, such as raw outputs
+    contexts: Any = None  # [T, ..., B]
+    last: Any = None  # [..., B] context of the decision after the last
+    advice: Any = None  # [T, ..., B] what a penalty wants to know
+
+    network: NetworkState | None = None  # [..., B] stock after the last period
+    origin: Origin | None = None
+
+    @property
+    def latest(self) -> jax.Array:
+        """The latest signals that each decision saw `[T, S, B]`."""
+        return self.signals[-1 - self.reward.shape[0] : -1]
+
+    @property
+    def on_hand(self) -> jax.Array:
+        """Stock at each decision `[T, N, K, B]`, all ages together."""
+        stock = self.observation.on_hand[:-1]
+        return stock.sum(3) if stock.ndim == 5 else stock
+
+    @property
+    def in_transit(self) -> jax.Array:
+        """Units on their way at each decision `[T, E, K, B]`."""
+        return self.observation.pipeline[:-1].sum(3)
+
+    def save(self, path: str | Path) -> None:
+        """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a network made of it, and
+        what it takes to play it again, belong to a network and a world that the file does not hold."""
+        path, arrays = Path(path), {}
+        for name in SAVED:
+            part = getattr(self, name)
+            nested = {f"{name}.{key}": value for key, value in vars(part).items()} if name in NESTED and part else {name: part}
+            arrays |= {key: np.asarray(value) for key, value in nested.items() if value is not None}
+        unfinished = path.with_name(f".{path.name}.part")
+        with open(unfinished, "wb") as file:
+            np.savez_compressed(file, schema=SCHEMA, **arrays)
+        os.replace(unfinished, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Trajectories":
+        """Trajectories that `save` wrote.
+
+        Raises:
+          UserError: no such file, another schema, or parts that do not belong together.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: no trajectories can be read from it ({error}); give a file that save wrote") from None
+        schema = arrays.pop("schema", np.array("none")).item()
+        if schema != SCHEMA:
+            raise UserError(
+                f"{path}: trajectories of schema {schema}, and this version reads schema {SCHEMA}; record them again"
+            )
+        found = {name: array for name, array in arrays.items() if "." not in name}
+        for name, kind in NESTED.items():
+            own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            if own:
+                _check_names(path, f"{name}.", own, kind)
+                found[name] = kind(**{field.name: own.get(field.name) for field in fields(kind)})
+        _check_names(path, "", found, cls)
+        loaded = cls(**found)
+        _check_sizes(path, loaded)
+        return jax.tree.map(jnp.asarray, loaded)
+
+
+SAVED = (
+    "reward", "follows", "signals", "observation", "facts", "orders", "executed", "log_prob", "costs", "demand", "short"
+)  # fmt: skip
+NESTED = {"observation": Observation, "facts": Facts}
+"""Parts of a file that are structs of their own."""
+
+
+def _check_names(path, within, found, kind):
+    """Refuses a part that is no field, and one that lacks although there is no trajectory without it."""
+    known = SAVED if kind is Trajectories else [field.name for field in fields(kind)]
+    strange = sorted(set(found) - set(known))
+    if strange or (kind is Trajectories and "reward" not in found):
+        what = f"has a part {within}{strange[0]}" if strange else "has no reward"
+        raise UserError(f"{path}: trajectories of schema {SCHEMA} are {', '.join(known)}, and this file {what}; record them again")
+
+
+def _check_sizes(path, found: Trajectories):
+    """Refuses parts of different lengths or numbers of episodes, and what is no number."""
+    if found.reward.ndim != 2:
+        raise UserError(f"{path}: reward has shape {found.reward.shape} and must be [T, B]; record them again")
+    periods, batch = found.reward.shape
+    for name in SAVED:
+        longer = {"observation": periods + 1, "facts": None, "signals": None}
+        for leaf in jax.tree.leaves(getattr(found, name)):
+            length = longer.get(name, periods)
+            if leaf.shape[-1] != batch or (length and leaf.shape[0] != length):
+                raise UserError(
+                    f"{path}: {name} has shape {leaf.shape}, which does not go with {periods} periods of {batch} episodes; "
+                    "record them again"
+                )
+            if not np.all(np.isfinite(leaf)):
+                raise UserError(f"{path}: {name} holds what is no number; record them again")
+
+
+def record(
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes, periods: int, *,
+    orders: jax.Array | None = None, axis: int | None = None, policy_axis: int | None = None,
+) -> tuple[Episodes, Trajectories]:  # fmt: skip
+    """Plays a policy from given episodes on (`begin`), and keeps what happened.
+
+    Args:
+      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees; None: throughout.
+      axis: `BATCH` where `params` is a batch of instances, None where all episodes share one.
+      policy_axis: likewise for the policy's parameters.
+
+    Returns:
+      The episodes after it, and all parts of what was known and what came of it.
+    """
+    return _record(env, params, policy, policy_params, episodes, orders, periods, axis, policy_axis)
+
+
+@partial(jax.jit, static_argnames=("env", "policy", "periods", "axis", "policy_axis"))
+def _record(env, params, policy, policy_params, episodes, orders, periods, axis, policy_axis):
+    after, trace = unroll_world(env, episodes, params, periods, axis)
+    memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
+
+    def keep(observation, outcome, note):
+        asked, log_prob = note
+        return Trajectories(
+            reward=outcome.reward, observation=_stock_alone(observation), orders=asked, executed=outcome.ordered,
+            log_prob=log_prob, costs=outcome.costs, demand=outcome.demand, short=outcome.short,
+        )  # fmt: skip
+
+    network, _, played, _ = play(
+        env, params, policy, policy_params, episodes.network, memory, trace, episodes.key, episodes.period,
+        record=keep, orders=orders, axis=axis, policy_axis=policy_axis,
+    )  # fmt: skip
+
+    def end(state, params):
+        return _stock_alone(env.view(state, params)), env.facts(params)
+
+    last, facts = jax.vmap(end, (BATCH, axis), BATCH)(network, params)
+    follows = jax.vmap(partial(_follows, env), (BATCH, axis), BATCH)(played.observation.time, params)
+    return after.replace(network=network), played.replace(
+        follows=follows,
+        signals=jnp.concatenate([trace.signals, after.signals[-1:]]),
+        observation=jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), played.observation, last),
+        facts=facts,
+    )
+
+
+def _stock_alone(observation):
+    return observation.replace(signals=None, instance=None)
+
+
+def _follows(env, time, params):
+    """Whether anything follows periods `[T]`."""
+    over = env.ends & (time + 1 >= params.max_steps_in_episode)
+    return jnp.where(over, 0.0, 1.0)
