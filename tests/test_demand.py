@@ -10,6 +10,7 @@ import jaxinv
 from jaxinv.demand import processes, quantiles
 from jaxinv.demand.exogenous import MECHANISMS, LeadTimeLaw, RandomLeadTimes, World, draw_uniforms
 from jaxinv.demand.laws import LAWS, Law
+from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
@@ -173,7 +174,7 @@ def test_demand_is_monotone_in_its_uniform(name):
     process, params = Law(name).process()
     state = process.init({"start": jnp.float32(0.3)}, params)
     u = jnp.sort(jax.random.uniform(jax.random.key(4), (5000,))).at[0].set(0.0)
-    step = jax.vmap(lambda u: process.step(state, {"demand": u[None, None]}, params)[1][0, 0])
+    step = jax.vmap(lambda u: process.step(state, {name: u[None, None] for name in process.noise}, params)[1][0, 0])
     demand = np.asarray(step(u))
     assert np.all(np.isfinite(demand)) and np.all(demand >= 0) and np.all(np.diff(demand) >= 0)
     assert demand[-1] > demand[0]
@@ -215,7 +216,7 @@ def test_a_world_played_in_chunks_is_the_world_played_at_once():
 def replay_world(trace, covariates, history=3, first=0, last=0, **numbers):
     """A store whose demand replays `trace` `[T]` with `covariates` `[T, C]`."""
     store, params = jaxinv.make("lost_sales", lead_time=2)
-    process = processes.Replay(known_covariates=covariates.shape[1])
+    process = processes.Replay(told=tuple(Signal(f"signal {column}") for column in range(covariates.shape[1])))
     params = params.replace(
         demand=processes.TraceParams(
             jnp.asarray(trace, jnp.float32)[:, None, None], jnp.asarray(covariates, jnp.float32), jnp.int32(first),
@@ -263,7 +264,7 @@ def test_replay_invents_nothing_past_the_end_and_spreads_levels_only_when_asked(
     np.testing.assert_array_equal(demand, [4, 5, 6, 7, 8, 9, 10, *[np.nan] * 5])
     known = np.asarray(world.signals)[env.history - 1 :, 1, 0]  # with the decision of each period
     np.testing.assert_array_equal(known, [1] * 7 + [0] * 5)
-    rule = InventoryNetwork(env.topology, World(processes.Replay(known_covariates=1, goes_on=True)), params, env.history)
+    rule = InventoryNetwork(env.topology, World(processes.Replay(told=(Signal("signal"),), goes_on=True)), params, env.history)
     _, world = played(rule, params, 12, 2)
     np.testing.assert_array_equal(world.exogenous.demand[:, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10, 10, 10, 10, 10, 10])
     env, params = replay_world(trace, covariates, level_spread=jnp.float32(0.3))

@@ -64,19 +64,19 @@ def test_smoothing_that_is_remembered_is_smoothing_over_the_window_that_holds_th
     """0.7^48 is nothing in float32; 130 periods are three chunks, over which the memory is handed on."""
     problem = problem_of()
     options = dict(batch=6, periods=110, warm_up=20)
-    window = simulate(problem.env, problem.test, rule_for(problem, "base_stock_smoothing"), NUMBERS, KEY, **options)
-    memory = simulate(problem.env, problem.test, running(problem), NUMBERS, KEY, **options)
+    window = simulate(problem.env, problem.first, rule_for(problem, "base_stock_smoothing"), NUMBERS, KEY, **options)
+    memory = simulate(problem.env, problem.first, running(problem), NUMBERS, KEY, **options)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-4), memory, window)
-    world = play_world(problem.env, KEY, problem.test, 6, 130)
-    ahead = simulate_in(problem.env, problem.test, running(problem), NUMBERS, *world, warm_up=20)
+    world = play_world(problem.env, KEY, problem.first, 6, 130)
+    ahead = simulate_in(problem.env, problem.first, running(problem), NUMBERS, *world, warm_up=20)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), memory, ahead)
 
 
 def test_it_needs_no_window():
     """With a history of one period the forecast is still that of the whole past, by NumPy."""
     problem = problem_of(history=1, integer_orders=False)
-    episodes = begin(problem.env, KEY, problem.test, 2)
-    log = record(problem.env, problem.test, running(problem), NUMBERS, episodes, 20)[1]
+    episodes = begin(problem.env, KEY, problem.first, 2)
+    log = record(problem.env, problem.first, running(problem), NUMBERS, episodes, 20)[1]
     seen, on_hand = np.asarray(log.latest[:, 0], float), np.asarray(log.on_hand[:, 0, 0])
     for day in (0, 7, 19):
         weights = 0.7 ** np.arange(day + 1)[:, None]
@@ -91,12 +91,12 @@ def test_it_needs_no_window():
 def test_decisions_one_by_one_are_those_of_the_scan():
     problem = problem_of(history=4)
     policy, env = running(problem), problem.env
-    log = record(env, problem.test, policy, NUMBERS, begin(env, KEY, problem.test, 1), 5)[1]
+    log = record(env, problem.first, policy, NUMBERS, begin(env, KEY, problem.first, 1), 5)[1]
     signals = log.signals[..., 0]
-    memory = policy.start(NUMBERS, signals[:3], env.facts(problem.test))
+    memory = policy.start(NUMBERS, signals[:3], env.facts(problem.first))
     for day in range(5):
         observation = jax.tree.map(lambda leaf: leaf[day, ..., 0], log.observation)
-        observation = observation.replace(instance=env.facts(problem.test), signals=signals[day : day + 4])
+        observation = observation.replace(instance=env.facts(problem.first), signals=signals[day : day + 4])
         order, memory = policy.respond(NUMBERS, observation, memory)
         np.testing.assert_allclose(order, log.orders[day, ..., 0], rtol=1e-5)
     with pytest.raises(UserError, match="Running remembers, and one observation does not tell what; call respond"):
@@ -107,7 +107,7 @@ def test_a_memory_of_another_shape_is_named_before_anything_runs():
     problem = problem_of(history=4)
     message = r"a policy's memory\[0\] is float32\[\] before a decision and float32\[1\] after it; let start and step"
     for play in (
-        lambda policy: simulate(problem.env, problem.test, policy, NUMBERS, KEY, batch=2, periods=4),
+        lambda policy: simulate(problem.env, problem.first, policy, NUMBERS, KEY, batch=2, periods=4),
         lambda policy: measure(problem, Contestant("forgetful", policy, NUMBERS), KEY, 2),
     ):
         with pytest.raises(UserError, match=message):
@@ -126,9 +126,9 @@ def varied(problem, spread=0.2, rule="constant_order", inner=None):
 def test_every_decision_draws_anew_and_says_how_likely_it_was():
     problem = LostSales(lead_time=2, integer_orders=False).build()
     policy, numbers = varied(problem)
-    episodes = begin(problem.env, KEY, problem.test, 64)
-    plain = record(problem.env, problem.test, policy.policy, numbers["policy"], episodes, 50)[1]
-    log = record(problem.env, problem.test, policy, numbers, episodes, 50)[1]
+    episodes = begin(problem.env, KEY, problem.first, 64)
+    plain = record(problem.env, problem.first, policy.policy, numbers["policy"], episodes, 50)[1]
+    log = record(problem.env, problem.first, policy, numbers, episodes, 50)[1]
     strayed = np.log(np.asarray(log.orders / plain.orders, float))[:, 0, 0]
     assert np.unique(strayed.round(6)).size > 0.99 * strayed.size
     assert stats.kstest(strayed.ravel() / 0.2, "norm").pvalue > 0.01
@@ -139,7 +139,7 @@ def test_every_decision_draws_anew_and_says_how_likely_it_was():
     assert plain.log_prob is None
     np.testing.assert_array_equal(log.demand, plain.demand)  # nature draws what she draws
     asked = jnp.full_like(log.orders, jnp.nan).at[7].set(3.0)
-    given = record(problem.env, problem.test, policy, numbers, episodes, 50, orders=asked)[1]
+    given = record(problem.env, problem.first, policy, numbers, episodes, 50, orders=asked)[1]
     assert (given.orders[7] == 3).all() and (given.log_prob[7] == 0).all()
     np.testing.assert_array_equal(given.orders[8:], log.orders[8:])
 
@@ -147,12 +147,12 @@ def test_every_decision_draws_anew_and_says_how_likely_it_was():
 def test_what_is_drawn_is_the_same_however_a_world_is_played():
     problem = LostSales(lead_time=2).build()
     policy, numbers = varied(problem)
-    one = simulate(problem.env, problem.test, policy, numbers, KEY, batch=8, periods=91, warm_up=10)
-    world = play_world(problem.env, KEY, problem.test, 8, 101)
-    other = simulate_in(problem.env, problem.test, policy, numbers, *world, KEY, warm_up=10)
+    one = simulate(problem.env, problem.first, policy, numbers, KEY, batch=8, periods=91, warm_up=10)
+    world = play_world(problem.env, KEY, problem.first, 8, 101)
+    other = simulate_in(problem.env, problem.first, policy, numbers, *world, KEY, warm_up=10)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), one, other)
     with pytest.raises(UserError, match="Varied draws, and nothing was given to draw from; give a key"):
-        simulate_in(problem.env, problem.test, policy, numbers, *world)
+        simulate_in(problem.env, problem.first, policy, numbers, *world)
 
 
 def test_a_policy_that_draws_and_remembers_is_measured_as_any_other():

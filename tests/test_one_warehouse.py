@@ -202,7 +202,7 @@ def test_what_is_given_does_not_change_what_is_drawn():
     "options, message",
     [
         (dict(demand=("poisson(3)",) * 2), "2 demand for 3 stores"),
-        (dict(demand=("normal(3, 1)",)), "law on whole units 'normal'"),
+        (dict(demand=("norml(3, 1)",)), "unknown demand law 'norml'; did you mean 'normal'"),
         (dict(store_lead_times=(1, 1)), "2 store_lead_times for 3 stores"),
         (dict(store_shortage_costs=(-1.0,)), "store_shortage_costs"),
         (dict(initial_stock=(1.0, 1.0)), "initial_stock has 2 entries"),

@@ -26,8 +26,8 @@ SIZES = dict(
 def logged(problem, rule="base_stock", periods=9, batch=5, level=1.2):
     policy = rule_for(problem, rule)
     numbers = {name: jnp.full(shape, level) for name, shape in policy.shapes().items()}
-    episodes = begin(problem.env, jax.random.key(3), problem.train, batch)
-    return record(problem.env, problem.train, policy, numbers, episodes, periods)[1], policy, numbers
+    episodes = begin(problem.env, jax.random.key(3), problem.first, batch)
+    return record(problem.env, problem.first, policy, numbers, episodes, periods)[1], policy, numbers
 
 
 def agent_of(name, problem, log=None, **options):
@@ -40,11 +40,12 @@ def agent_of(name, problem, log=None, **options):
 def test_what_is_recorded_is_what_is_simulated():
     problem = STORE.build()
     log, policy, numbers = logged(problem)
-    total = simulate(problem.env, problem.train, policy, numbers, jax.random.key(3), batch=5, periods=9)
-    for name in ("costs", "demand", "short", "executed"):
+    total = simulate(problem.env, problem.first, policy, numbers, jax.random.key(3), batch=5, periods=9)
+    for name in ("demand", "short", "executed"):
         parts = np.asarray(getattr(log, name), np.float64)
-        ours = parts.sum(0) if name == "costs" else parts.sum(tuple(range(parts.ndim - 1)))
-        np.testing.assert_allclose(ours, getattr(total, "ordered" if name == "executed" else name), rtol=1e-5)
+        ours, theirs = parts.sum(tuple(range(parts.ndim - 1))), getattr(total, "ordered" if name == "executed" else name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(log.costs.nodes.sum((0, 1)) + log.costs.edges.sum((0, 1)), total.costs, rtol=1e-5)
     np.testing.assert_allclose(log.reward.sum(0), total.reward, rtol=1e-5)
     assert log.signals.shape == (4 + 9, 3, 5) and log.observation.pipeline.shape == (10, 1, 1, 1, 5)
     np.testing.assert_array_equal(log.latest[1:, 0], log.demand[:-1, 0, 0])
@@ -69,9 +70,13 @@ def test_a_file_gives_the_same_trajectories(tmp_path):
         (dict(weather=np.zeros(3)), "this file has a part weather"),
         ({"observation.weather": np.zeros(3)}, "has a part observation.weather"),
         (dict(reward=None), "has no reward"),
+        ({"observation.pipeline": None}, "has no observation.pipeline"),
+        (dict(demand=np.array(["many"])), r"demand has shape \(1,\), which does not go with"),
+        (dict(demand=np.full((9, 1, 1, 5), "many")), "demand holds what is no number"),
+        (dict(short=np.float32(1.0)), r"short has shape \(\), which does not go"),
         (dict(reward=np.zeros(9)), r"reward has shape \(9,\) and must be \[T, B\]"),
         (dict(orders=np.zeros((8, 1, 1, 5))), r"orders has shape \(8, 1, 1, 5\), which does not go with 9 periods of 5"),
-        (dict(costs=np.full((9, 9, 5), np.nan)), "costs holds what is no number"),
+        ({"costs.nodes": np.full((9, 1, 9, 5), np.nan)}, "costs holds what is no number"),
         (dict(demand=np.array([{}], object)), "no trajectories can be read from it"),
     ],
 )
@@ -123,12 +128,13 @@ def test_a_log_of_a_learners_own_play_is_that_play(name):
     agent = agent_of(name, problem, rollout=6, capacity=24)
     state = agent.init(jax.random.key(0))
     episodes, worlds = state.episodes, agent.worlds
-    _, trace, signals = worlds.play_ahead(episodes, worlds.params)
+    instance = worlds.instance_params(state.index, episodes.key)
+    _, trace, signals = worlds.play_ahead(episodes, instance)
     noise = jax.tree.map(jnp.zeros_like, agent.noise(jax.random.key(1), 0))
-    own = agent.explore(state.params, agent.choose, noise, episodes, trace, signals, worlds.params)
-    log = record(worlds.env, worlds.params, agent.policy, state.params, episodes, 6)[1]
+    own = agent.explore(state.params, agent.choose, noise, episodes, trace, signals, instance)
+    log = record(worlds.env, instance, agent.policy, state.params, episodes, 6)[1]
     if worlds.window:
-        log = record(worlds.env, worlds.params, agent.policy, state.params, episodes, 6 + worlds.window.lead)[1]
+        log = record(worlds.env, instance, agent.policy, state.params, episodes, 6 + worlds.window.lead)[1]
     learner = agent_of(name, problem, log, rollout=6, capacity=24)
     items = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(4, 6, *leaf.shape[1:]), learner.log.items)
     np.testing.assert_allclose(items.stock[:, :, 0], np.moveaxis(np.asarray(own.stock[:-1]), -1, 0), atol=1e-5)
@@ -144,8 +150,8 @@ def test_a_learner_learns_from_a_log_alone(name):
     problem = LostSales(lead_time=1, shortage_cost=9.0).build()
     policy = make_rule("base_stock", problem.env.topology)
     levels = {"level": jnp.linspace(0.5, 2.5, 128)[None, None]}
-    episodes = begin(problem.env, jax.random.key(0), problem.train, 128)
-    log = record(problem.env, problem.train, policy, levels, episodes, 100, policy_axis=BATCH)[1]
+    episodes = begin(problem.env, jax.random.key(0), problem.first, 128)
+    log = record(problem.env, problem.first, policy, levels, episodes, 100, policy_axis=BATCH)[1]
     kind = AGENTS[name]
     config = kind.Config(**{**kind.Config.stock_only, "updates": 150, "hidden": (32, 32), "steps": 16, "envs": 1, "rollout": 1})
     agent = kind.create(problem, config, log=log)

@@ -78,8 +78,8 @@ class Watch:
     detector: Detector = struct.field(pytree_node=False)
     env: InventoryNetwork = struct.field(pytree_node=False)
     calm: Calm
-    usual: jax.Array  # [C - calendar] what is announced, a mean over instances and calm days
-    width: jax.Array  # [C - calendar] its standard deviation
+    usual: jax.Array  # [A] what is announced, a mean over instances and calm days
+    width: jax.Array  # [A] its standard deviation
     centre: jax.Array  # [kinds] mean of what is watched, over calm days
     spread: jax.Array  # [kinds] its standard deviation
     threshold: jax.Array  # [kinds]
@@ -96,8 +96,8 @@ class Watch:
         for world in worlds:
             check_stream(np.asarray(world.exogenous.demand))
         calm = Calm.of(env, worlds)
-        calendar = env.world.demand.calendar
-        known = jnp.stack([announced(env, world.signals)[:, calendar:].mean(-1) for world in worlds])  # [R, T, C - calendar]
+        plans = np.asarray(env.world.announced, int)
+        known = jnp.stack([announced(env, world.signals)[:, plans].mean(-1) for world in worlds])  # [R, T, A]
         zeros, ones = jnp.zeros(len(KINDS)), jnp.ones(len(KINDS))
         watch = cls(detector, env, calm, known.mean((0, 1)), known.std((0, 1)) + 1e-6, zeros, ones, jnp.inf * ones)
         follow = jax.jit(lambda world: watch.follow(instance, world)[0])
@@ -120,8 +120,8 @@ class Watch:
         Returns:
           The state, the residuals `[kinds]`, and the alarms `[kinds]`.
         """
-        demand_process, topology = self.env.world.demand, self.env.topology
-        away = (known[demand_process.calendar :].mean(-1) - self.usual) / self.width
+        plans, topology = np.asarray(self.env.world.announced, int), self.env.topology
+        away = (known[plans].mean(-1) - self.usual) / self.width
         nothing = jnp.float32(0.0)
         arrivals = [nothing, nothing]
         if shipments is not None:

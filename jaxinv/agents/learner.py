@@ -49,6 +49,8 @@ class LearnerConfig:
         of an episode where it ends for good or its demand is recorded, for nothing is invented after an end.
       encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
         "none": stock alone.
+      signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an owner ("@calendar"); empty for
+        all that is known (`InventoryNetwork.signals`).
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
@@ -67,6 +69,7 @@ class LearnerConfig:
     envs: int = 64
     rollout: int = 90
     encoder: str = "transformer"
+    signals: tuple[str, ...] = ()
     features: int = 32
     heads: int = 4
     layers: int = 2
@@ -407,18 +410,24 @@ def make_policy(
             f"form={config.form} weighs rates of demand in the near and far past, and history=1 shows one period; "
             "give history=8 or more, or form=none or form=base"
         )
-    encoder = None
+    encoder, series = None, env.world.demand.locations * env.world.demand.products
+    columns = env.columns(*config.signals) if config.signals else tuple(range(len(env.signals)))
     if config.encoder != "none":
-        series = env.world.demand.locations * env.world.demand.products
-        if config.encoder == "known" and not env.world.demand.covariates:
+        demand = sum(column < series for column in columns)
+        if config.encoder == "known" and demand == len(columns):
             raise UserError("encoder=known sees covariates alone and this demand has none; try encoder=last or none")
-        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history, series=series)
+        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history, series=demand)
+    elif config.signals:
+        raise UserError(f"signals={','.join(config.signals)} are what an encoder reads, and encoder=none has none")
     module = network(
         outputs=decode.outputs,
-        series=env.world.demand.locations * env.world.demand.products,
+        series=series,
         encoder=encoder,
         hidden=tuple(config.hidden),
         activation=config.activation,
         **options,
     )
-    return LearnedPolicy(env.topology, module, decode, env.history, config.window_by_window, config.preferences)
+    return LearnedPolicy(
+        env.topology, module, decode, env.history, config.window_by_window, config.preferences,
+        columns if config.signals else None,
+    )  # fmt: skip

@@ -152,6 +152,11 @@ class OffPolicy(Learner):
         """A method of the network."""
         return self.policy.network.apply(params, *inputs, method=method, **options)
 
+    @property
+    def simulated_periods(self) -> int:
+        """Periods that were played for it: those of the log, where there is one."""
+        return super().simulated_periods if self.log is None else len(self.log.items.reward) * self.worlds.review
+
     def init(self, key: jax.Array) -> OffPolicyState:
         common = super().init(key)
         scales, replay = Scales.fresh(), None

@@ -11,6 +11,7 @@ from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Shapes
 from jaxinv.demand.interventions import NATURE
 from jaxinv.demand.processes import DemandProcess
+from jaxinv.demand.signals import CALENDAR, Signal
 from jaxinv.errors import UserError
 
 LARGEST = 128
@@ -64,8 +65,10 @@ class CausalDemand(DemandProcess):
     Known of the coming day `[4]`: sine and cosine of the season, promotion, logarithm of the price.
     """
 
-    covariates = 4
-    calendar = 2
+    told = (
+        Signal("season sine", owner=CALENDAR), Signal("season cosine", owner=CALENDAR),
+        Signal("promotion", "1 where one runs", 0), Signal("price", "log of the share of the list price", 0),
+    )  # fmt: skip
     start_noise = {"start": (4,)}
     moves = frozenset({"demand", "promotion", "price", "shock"})
     scales = True

@@ -32,7 +32,7 @@ LAW_SEED = 42
 """Of the numbers that make a law: the lowest demands of setting 1, the sigmas of setting 4."""
 
 
-class Trajectories(NamedTuple):
+class Paths(NamedTuple):
     """Demand of S trajectories, and what is known of each day before it.
 
     Attributes:
@@ -45,11 +45,11 @@ class Trajectories(NamedTuple):
     feature: np.ndarray
     law: np.ndarray
 
-    def take(self, rows) -> "Trajectories":
-        return Trajectories(*[part[rows] for part in self])
+    def take(self, rows) -> "Paths":
+        return Paths(*[part[rows] for part in self])
 
 
-def generate(setting: int, count: int, days: int, seed: int = 42, sigmas: np.ndarray | None = None) -> Trajectories:
+def generate(setting: int, count: int, days: int, seed: int = 42, sigmas: np.ndarray | None = None) -> Paths:
     """The first `count` trajectories of a setting.
 
     Args:
@@ -68,15 +68,15 @@ def lowest_demand(days: int) -> np.ndarray:
     return np.clip(np.random.RandomState(LAW_SEED).normal(10, 4, size=days), 0, 100).astype(int)
 
 
-def independent(count: int, days: int, seed: int = 42) -> Trajectories:
+def independent(count: int, days: int, seed: int = 42) -> Paths:
     """Setting 1."""
     draw, low = np.random.default_rng(seed), lowest_demand(days)
     demand = np.array([[draw.integers(least, least + SPREAD) for least in low] for _ in range(count)], float)
     feature = np.broadcast_to(np.arange(days) // REVIEW, demand.shape)
-    return Trajectories(demand.reshape(count, days), feature, np.zeros((count, 0)))
+    return Paths(demand.reshape(count, days), feature, np.zeros((count, 0)))
 
 
-def autoregressive(count: int, days: int, seed: int = 42) -> Trajectories:
+def autoregressive(count: int, days: int, seed: int = 42) -> Paths:
     """Settings 2 and 3."""
     draw = np.random.RandomState(seed)
     demand, law = np.empty((count, WARM_UP + days)), np.empty((count, 3))
@@ -85,16 +85,16 @@ def autoregressive(count: int, days: int, seed: int = 42) -> Trajectories:
         path[0] = max(0.0, draw.normal(base, sigma))
         for day, innovation in enumerate(draw.normal(0, sigma, size=WARM_UP + days - 1), 1):
             path[day] = max(0.0, phi * path[day - 1] + (1 - phi) * base + innovation)
-    return Trajectories(demand[:, WARM_UP:], demand[:, WARM_UP - 1 : -1], law)
+    return Paths(demand[:, WARM_UP:], demand[:, WARM_UP - 1 : -1], law)
 
 
-def every_second_day(sigmas: np.ndarray, days: int, seed: int = 42) -> Trajectories:
+def every_second_day(sigmas: np.ndarray, days: int, seed: int = 42) -> Paths:
     """Setting 4: demand comes on odd days from day 3 on."""
     draw, sigmas = np.random.default_rng(seed), np.asarray(sigmas, float)
     demand = np.zeros((len(sigmas), days))
     selling = demand[:, REVIEW + LEAD_TIME :: 2]
     selling[:] = np.maximum(MEAN + sigmas[:, None] * draw.standard_normal(selling.shape), 0.0)
-    return Trajectories(demand, np.broadcast_to(sigmas[:, None], demand.shape), sigmas[:, None])
+    return Paths(demand, np.broadcast_to(sigmas[:, None], demand.shape), sigmas[:, None])
 
 
 def sigmas(count: int) -> np.ndarray:

@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxinv.demand.clock import Clock
+from jaxinv.demand.signals import CALENDAR, Signal
+
 MECHANISMS = (
     "start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference", "price"
 )  # fmt: skip
@@ -67,10 +70,12 @@ class World:
     Attributes:
       demand: a process that yields demand `[D, K]`; it also tells what is `known` of a period before its demand.
       lead_time: a process that yields lead times `[E]`, or None where the topology fixes them.
+      clock: what policies are told of the time; None: nothing.
     """
 
     demand: Any
     lead_time: Any = None
+    clock: Clock | None = None
 
     @property
     def noise(self) -> Shapes:
@@ -83,25 +88,43 @@ class World:
     @property
     def signals(self) -> int:
         """Length S of the signal vector: last period's demand, then what is known of the period to come."""
-        return self.demand.locations * self.demand.products + self.demand.covariates
+        return self.demand.locations * self.demand.products + self.covariates
+
+    @property
+    def told(self) -> tuple[Signal, ...]:
+        """A `Signal` for each column of what is known of the period to come."""
+        return self.demand.told + (self.clock.told if self.clock else ())
+
+    @property
+    def covariates(self) -> int:
+        """C, how many of these there are."""
+        return len(self.told)
+
+    @property
+    def announced(self) -> tuple[int, ...]:
+        """Columns among these of what is announced, which is all that is not the calendar's."""
+        return tuple(column for column, signal in enumerate(self.told) if signal.owner != CALENDAR)
 
     def init(self, uniforms: dict[str, jax.Array], params: Any) -> Any:
         """Args: uniforms of `start_noise`; params: the `InstanceParams`."""
         lead = self.lead_time.init(uniforms, params) if self.lead_time else None
-        return self.demand.init(uniforms, params.demand), lead
+        return self.demand.init(uniforms, params.demand), lead, *([jnp.float32(0.0)] if self.clock else [])
 
     def step(self, state: Any, uniforms: dict[str, jax.Array], params: Any) -> tuple[Any, Exogenous]:
-        demand_state, lead_state = state
+        demand_state, lead_state, *period = state
         demand_state, demand = self.demand.step(demand_state, uniforms, params.demand)
         lead_time = None
         if self.lead_time:
             lead_state, lead_time = self.lead_time.step(lead_state, uniforms, params)
-        return (demand_state, lead_state), Exogenous(demand=demand, lead_time=lead_time)
+        return (demand_state, lead_state, *[now + 1.0 for now in period]), Exogenous(demand=demand, lead_time=lead_time)
 
     def observe(self, state: Any, last_demand: jax.Array, params: Any) -> jax.Array:
         """The signal vector `[S]` a decision sees: demand `[D, K]` of last period and known covariates `[C]`."""
-        known = self.demand.known(state[0], params.demand)
-        return jnp.concatenate([last_demand.reshape(-1), known])
+        return self._row(last_demand, self.demand.known(state[0], params.demand), state)
+
+    def _row(self, last_demand, known, state):
+        time = [self.clock.known(state[2])] if self.clock else []
+        return jnp.concatenate([last_demand.reshape(-1), known, *time])
 
 
 class LeadTimes:

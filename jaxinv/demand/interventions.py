@@ -139,9 +139,9 @@ class Intervened(World):
         return (day + 1.0, state), exogenous.replace(demand=demand, lead_time=lead_time)
 
     def observe(self, state, last_demand, params):
-        day, (demand_state, _) = state
-        known = self.demand.known(*self.demand.under(demand_state, params.demand, params.intervention, day))
-        return jnp.concatenate([last_demand.reshape(-1), known])
+        day, state = state
+        known = self.demand.known(*self.demand.under(state[0], params.demand, params.intervention, day))
+        return self._row(last_demand, known, state)
 
 
 def check_movable(world: Intervened, change: Intervention, name: str) -> None:

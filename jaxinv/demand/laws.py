@@ -1,14 +1,15 @@
-"""Stationary and seasonal demand by name: from a law and a few numbers to a process and its parameters."""
+"""Demand laws by name: from a law and a few numbers to a process and its parameters."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxinv.demand import processes, quantiles
+from jaxinv.demand.moving import KNOTS, Moving, MovingParams, Together
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_numbers
 
-NUMBERS = {
+WHOLE = {
     "poisson": ("mean",),
     "geometric": ("mean",),
     "negative_binomial": ("mean", "dispersion"),
@@ -16,9 +17,29 @@ NUMBERS = {
     "gamma": ("mean", "variation"),
     "rounded_normal": ("mean", "deviation"),
 }
-"""Laws on whole units, and the numbers that each has."""
+"""Laws on whole units that stay put, which are tabulated, and the numbers that each has."""
 
-LAWS = (*NUMBERS, "normal", "truncated_normal", "seasonal", "ar1")
+_MOVES = ("amplitude", "period", "trend", "shock", "shock_start", "shock_stop")
+
+NUMBERS = WHOLE | {
+    "normal": ("mean", "deviation"),
+    "truncated_normal": ("mean", "deviation"),
+    "seasonal": ("mean", "deviation", "amplitude", "period"),
+    "ar1": ("mean", "deviation", "persistence"),
+    "trend": ("mean", "deviation", "trend"),
+    "shock": ("mean", "deviation", "shock", "shock_start", "shock_stop"),
+    "moving_poisson": ("mean", *_MOVES),
+    "moving_negative_binomial": ("mean", "dispersion", *_MOVES),
+}
+"""All laws, and the numbers that each has."""
+
+LAWS = tuple(NUMBERS)
+
+FOREVER = 1e9
+"""More periods than any episode has."""
+
+NORMAL_MOVES = ("trend", "shock")
+"""Laws whose mean moves, with normal noise."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +56,11 @@ class Law:
       amplitude, period: of the sine season, as a share of the mean and in periods.
       low, high: range of the uniform law; its mean is their middle.
       variation: coefficient of variation of the gamma law, which is rounded to whole units.
+      trend: growth of the mean a period, as a share of it, counted from the first decision on.
+      shock: factor on the mean from period `shock_start` on and up to, without, `shock_stop`.
+
+    By its bare name, a law whose mean moves has the season, the trend and the shock of the defaults; where it is written with
+    numbers, it moves as they say (`parse`).
     """
 
     name: str = "poisson"
@@ -47,6 +73,10 @@ class Law:
     low: int = 0
     high: int = 4
     variation: float = 0.5
+    trend: float = 0.01
+    shock: float = 1.5
+    shock_start: float = 30.0
+    shock_stop: float = FOREVER
 
     def __post_init__(self):
         check_numbers(self)
@@ -58,25 +88,45 @@ class Law:
             raise UserError(f"variation={self.variation} must be above 0")
         if not 0 <= self.persistence < 1:
             raise UserError(f"persistence={self.persistence} must lie in 0..1, 1 excluded")
+        if not self.shock >= 0 or not self.shock_start <= self.shock_stop:
+            raise UserError(
+                f"shock={self.shock:g} must be at least 0, and shock_stop={self.shock_stop:g} no earlier than "
+                f"shock_start={self.shock_start:g}"
+            )
         if not 0 <= self.low < self.high:
             raise UserError(f"uniform demand needs 0 <= low < high, not {self.low} and {self.high}")
 
     @classmethod
     def parse(cls, text: str) -> "Law":
-        """A law on whole units from its name and numbers, such as "poisson(3)" or "rounded_normal(5, 1)"."""
+        """A law from its name and numbers, such as "poisson(3)", "rounded_normal(5, 1)" or "moving_poisson(5, trend=0.02)".
+
+        A law whose mean moves has the numbers that are named, and moves in no other way; all others are given in full.
+        """
         name, _, rest = text.replace(" ", "").partition("(")
         if name not in NUMBERS:
-            raise unknown("demand law on whole units", name, NUMBERS)
-        names = NUMBERS[name]
-        try:
-            numbers = [float(number) for number in rest.removesuffix(")").split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) != len(names):
-            raise UserError(f"demand law {text!r} must be written {name}({', '.join(names)})")
+            raise unknown("demand law", name, NUMBERS)
+        names, still = NUMBERS[name], STILL if name.startswith("moving") else {}
+        words, found, by_name = filter(None, rest.removesuffix(")").split(",")), {}, False
+        for place, word in enumerate(words):
+            key, named, number = word.rpartition("=")
+            by_name = by_name or bool(named)
+            key = key if by_name else names[min(place, len(names) - 1)]
+            try:
+                if key not in names or key in found:
+                    raise ValueError
+                found[key] = float(number)
+            except ValueError:
+                raise _miswritten(text, name) from None
+        if not {*names} <= {*still, *found}:
+            raise _miswritten(text, name)
         if name == "uniform":
-            numbers = [int(number) for number in numbers]
-        return cls(name, **dict(zip(names, numbers)))
+            found = {key: int(number) for key, number in found.items()}
+        return cls(name, **{key: still[key] for key in names if key in still} | found)
+
+    @classmethod
+    def of(cls, text: str, **numbers: float) -> "Law":
+        """A law by its name, with these numbers, or from a text that has numbers of its own (`parse`)."""
+        return cls.parse(text) if "(" in text else cls(text, **numbers)
 
     @property
     def average(self) -> float:
@@ -89,8 +139,12 @@ class Law:
         make = getattr(quantiles, f"{self.name}_cdf")
         return make(*(getattr(self, number) for number in NUMBERS[self.name]))
 
-    def process(self, locations: int = 1, products: int = 1):
-        """The process and its parameters for `[D, K]` independent copies of the law."""
+    def process(self, locations: int = 1, products: int = 1, before: int = 0):
+        """The process and its parameters for `[D, K]` independent copies of the law.
+
+        Args:
+          before: periods that are played before the first decision, the history.
+        """
         size = dict(locations=locations, products=products)
 
         def full(value):
@@ -109,12 +163,43 @@ class Law:
         if self.name == "ar1":
             params = processes.AutoRegressiveParams(full(self.mean), full(self.persistence), full(self.deviation))
             return processes.AutoRegressive(**size), params
+        if self.name in NORMAL_MOVES or self.name.startswith("moving"):
+            return self._moving(size, full, before)
         table = self.table()
         cdf = np.broadcast_to(table[:, None, None], (len(table), locations, products))
         return processes.Tabulated(**size), processes.TableParams(cdf)
 
+    def _moving(self, size, full, before):
+        moves = {number: getattr(self, number) if number in NUMBERS[self.name] else STILL[number] for number in _MOVES}
+        amplitude, period, trend, shock, start, stop = (full(moves[number]) for number in _MOVES)
+        params = MovingParams(full(self.mean), trend, amplitude, period, shock, start, stop, np.float32(before))
+        if self.name in NORMAL_MOVES:
+            return Moving(**size, noise_law="normal"), params.replace(spread=full(self.deviation))
+        if self.name == "moving_poisson":
+            return Moving(**size), params
+        mixing = quantiles.gamma_quantiles(self.dispersion, KNOTS)[:, None, None]
+        mixing = np.broadcast_to(mixing, (KNOTS, size["locations"], size["products"]))
+        return Moving(**size, noise_law="negative_binomial"), params.replace(mixing=mixing)
 
-def independent(laws: list[Law]):
-    """The process and its parameters for one product with a law on whole units at each location."""
-    cdf = quantiles.stack_tables([law.table() for law in laws])
-    return processes.Tabulated(locations=len(laws)), processes.TableParams(cdf[:, :, None])
+
+STILL = {"amplitude": 0.0, "period": 7.0, "trend": 0.0, "shock": 1.0, "shock_start": 0.0, "shock_stop": FOREVER}
+"""Numbers of a mean that does not move."""
+
+
+def _miswritten(text, name):
+    how = [number if number not in STILL or name not in ("moving_poisson", "moving_negative_binomial") else f"{number}={STILL[number]:g}"
+           for number in NUMBERS[name]]  # fmt: skip
+    return UserError(f"demand law {text!r} must be written {name}({', '.join(how)})")
+
+
+def independent(laws: list[Law], before: int = 0):
+    """The process and its parameters for one product with a law of its own at each location.
+
+    Args:
+      before: see `Law.process`.
+    """
+    if all(law.name in WHOLE for law in laws):
+        cdf = quantiles.stack_tables([law.table() for law in laws])
+        return processes.Tabulated(locations=len(laws)), processes.TableParams(cdf[:, :, None])
+    parts, params = zip(*(law.process(before=before) for law in laws))
+    return Together(locations=len(laws), parts=parts), params

@@ -11,6 +11,7 @@ from flax import struct
 from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Shapes
 from jaxinv.demand.processes import DemandProcess
+from jaxinv.demand.signals import CALENDAR, Signal
 from jaxinv.errors import UserError
 
 WEEK, YEAR = 7, 365
@@ -73,7 +74,6 @@ class MarketDemand(DemandProcess):
     promotion runs, the share of the coming 7 days with one, and days until the next begins over `HORIZON`, at most 1.
     """
 
-    calendar = 4
     moves = frozenset({"demand", "promotion"})
     scales = True
     least_promotion = 1.0
@@ -83,8 +83,14 @@ class MarketDemand(DemandProcess):
             raise UserError(f"market demand is of one SKU; products={self.products} are a batch of instances")
 
     @property
-    def covariates(self) -> int:
-        return 4 + 3 * self.locations
+    def told(self) -> tuple[Signal, ...]:
+        turns = [Signal(f"{of} {turn}", owner=CALENDAR) for of in ("weekday", "year") for turn in ("sine", "cosine")]
+        plans = {
+            "promotion": "1 where one runs",
+            "promotion soon": "share of the coming 7 days",
+            "promotion ahead": f"{HORIZON:g} days, at most 1",
+        }
+        return (*turns, *(Signal(name, unit, place) for name, unit in plans.items() for place in range(self.locations)))
 
     @property
     def start_noise(self) -> Shapes:

@@ -1,6 +1,6 @@
 """Demand processes: stochastic models and replay of traces.
 
-Each is a frozen dataclass of static sizes (D locations, K products, C covariates known ahead) with pure `init`, `step`
+Each is a frozen dataclass of static sizes (D locations, K products, C signals told ahead) with pure `init`, `step`
 and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in units.
 """
 
@@ -15,6 +15,7 @@ from flax import struct
 
 from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Shapes
+from jaxinv.demand.signals import CALENDAR, Signal
 from jaxinv.errors import UserError
 
 
@@ -24,9 +25,8 @@ class DemandProcess:
 
     locations: int = 1
     products: int = 1
-    covariates = 0
-    calendar = 0
-    """How many of the covariates, the first, are a calendar: they come as they always do, and announce nothing."""
+    told = ()
+    """A `Signal` for each column of `known`."""
     start_noise = {}
     moves = frozenset({"demand"})
     """The variables that an intervention can change."""
@@ -38,6 +38,11 @@ class DemandProcess:
     @property
     def noise(self) -> Shapes:
         return {"demand": (self.locations, self.products)}
+
+    @property
+    def covariates(self) -> int:
+        """C, how many signals are told ahead."""
+        return len(self.told)
 
     def init(self, uniforms, params):
         return None
@@ -154,8 +159,7 @@ class SeasonalParams:
 class Seasonal(DemandProcess):
     """Base, a sine season and normal noise (seed 002, equation 1), cut at zero; the phase is known ahead."""
 
-    covariates = 2
-    calendar = 2
+    told = (Signal("season sine", owner=CALENDAR), Signal("season cosine", owner=CALENDAR))
     start_noise = {"start": ()}
 
     def init(self, uniforms, params: SeasonalParams):
@@ -213,17 +217,14 @@ class Replay(DemandProcess):
     asked for all the same is NaN. Of a period that is not there, nothing is known: its covariates are 0.
 
     Attributes:
+      told: what the covariates are, a `Signal` each.
       goes_on: the trace is a rule and not a record: its last period goes on for ever.
     """
 
-    known_covariates: int = 0
+    told: tuple[Signal, ...] = ()
     goes_on: bool = False
     start_noise = {"start": (), "market": ()}
     noise = {}
-
-    @property
-    def covariates(self) -> int:
-        return self.known_covariates
 
     def init(self, uniforms, params: TraceParams):
         span = params.last - params.first + 1

@@ -172,7 +172,7 @@ class CrossBorder(Preset):
         law = self._lead_time_law()
         instances = [self._instance(topology, sku, law) for sku in skus]
         params = jax.tree.map(lambda *leaves: np.stack(leaves), *instances)
-        world = World(MarketDemand(locations=3), CustomsLeadTimes(edges=5, longest=self.max_lead_time))
+        world = World(MarketDemand(locations=3), CustomsLeadTimes(edges=5, longest=self.max_lead_time), self.clock)
         env = InventoryNetwork(topology, world, instances[0], self.history, "cross_border")
         labels = tuple(f"{sku.velocity} {number}" for number, sku in enumerate(skus, 1))
         return Problem(env, params, params, self.skus, test_periods=60 + 365, warm_up=60, labels=labels)

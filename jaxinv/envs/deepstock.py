@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand import deepstock as published
-from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Trajectories
+from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Paths
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
@@ -22,6 +23,9 @@ PATHS = {1: (10, 10), 2: (10, 10), 3: (5, 5), 4: (5, 5)}
 
 UNITS = {1: 1.0, 2: 7.5, 3: 7.5, 4: 12.5}
 """Unit of each setting's feature: the mean of its law, and one review in setting 1."""
+
+FEATURES = {1: "review", 2: "demand before", 3: "demand before", 4: "sigma"}
+"""What each setting's feature is called."""
 
 LARGEST_ORDER = 100.0
 """The published bound on orders; it bounds the action space and no policy here."""
@@ -73,7 +77,7 @@ class DeepStock(Preset):
     def build(self) -> Problem:
         train, held_out, test = self.trajectories()
         shown, scale = self.learned_from, train.demand.mean()
-        learned = Trajectories(*map(np.concatenate, zip(train, held_out)))
+        learned = Paths(*map(np.concatenate, zip(train, held_out)))
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER,),
@@ -88,7 +92,7 @@ class DeepStock(Preset):
         params = self._params(topology, learned, scale)
         first = jax.tree.map(lambda leaf: leaf[0], params)
         return Problem(
-            env=InventoryNetwork(topology, World(Replay(known_covariates=1)), first, self.history, "deepstock"),
+            env=InventoryNetwork(topology, World(Replay(told=(self.feature,)), clock=self.clock), first, self.history, "deepstock"),
             train=params,
             test=self._params(topology, test, scale),
             instances=len(learned.demand),
@@ -104,7 +108,12 @@ class DeepStock(Preset):
         """Trajectories to learn on."""
         return self.training or PATHS[self.setting][0]
 
-    def trajectories(self) -> tuple[Trajectories, Trajectories, Trajectories]:
+    @property
+    def feature(self) -> Signal:
+        """What is told of a day."""
+        return Signal(FEATURES[self.setting], f"{UNITS[self.setting]:g}")
+
+    def trajectories(self) -> tuple[Paths, Paths, Paths]:
         """The trajectories to train, validate and test on, with `REVIEW` days before the first order."""
         train, held_out = self.learned_from, self.validation or PATHS[self.setting][1]
         if self.setting == 4 and not self.validation:
@@ -120,7 +129,7 @@ class DeepStock(Preset):
         cuts = (slice(0, train), slice(train, train + held_out), slice(train + held_out, None))
         return tuple(drawn.take(cut) for cut in cuts)
 
-    def _params(self, topology: Topology, paths: Trajectories, scale: float) -> InstanceParams:
+    def _params(self, topology: Topology, paths: Paths, scale: float) -> InstanceParams:
         """Parameters of an instance a trajectory."""
         count = len(paths.demand)
 

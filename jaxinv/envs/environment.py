@@ -14,6 +14,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
+from jaxinv.demand.signals import Signal, check_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
@@ -93,6 +94,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         self._params = params
         self._name = name
         self._own_numbers = True
+        check_names(self.signals)
 
     def _identity(self):
         numbers = self._fingerprint if self._own_numbers else None
@@ -324,6 +326,26 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def observation_names(self, params=None) -> tuple[str, ...]:
         """What each entry of the observation is, such as `on_hand[store]` or `demand[store, 1 ago]`."""
         return flat.names(self, self.default_params if params is None else params)
+
+    @cached_property
+    def signals(self) -> tuple[Signal, ...]:
+        """What each column of the signal vector is: demand of the last period, owned by its node, then what is told of the
+        coming one."""
+        nodes, products = flat.labels(self.topology, "node"), flat.labels(self.topology, "product")
+        places = [nodes[node] for node in self.topology.demand_nodes]
+        demand = [
+            Signal(f"demand[{', '.join(filter(None, (place, product)))}]", "units", place)
+            for place in places for product in products
+        ]  # fmt: skip
+        return (*demand, *(signal.at(places) for signal in self.world.told))
+
+    def columns(self, *names: str) -> tuple[int, ...]:
+        """Columns of the signal vector by the names of their signals, the beginnings of names, or "@" and their owner.
+
+        Raises:
+          UserError: for a name that no signal has.
+        """
+        return columns_of(self.signals, names)
 
     def memory(self, batch: int, periods: int) -> int:
         """Bytes that `batch` environments need for their state and for `periods` periods of replayable world."""

@@ -69,11 +69,11 @@ def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
     found = []
     for part, values in _shapes(env, params).items():
         if part == "signals":
-            found += [f"{name}, {env.history - row} ago]" for row in range(env.history) for name in _signals(env)]
+            found += [f"{_open(signal.name)}, {env.history - row} ago]" for row in range(env.history) for signal in env.signals]
             continue
         axes = _axes(part)
-        labels = [_labels(env.topology, axis, size) for axis, size in zip(axes, values.shape, strict=False)]
-        for chosen in itertools.product(*labels):
+        entries = [labels(env.topology, axis, size) for axis, size in zip(axes, values.shape, strict=False)]
+        for chosen in itertools.product(*entries):
             where = ", ".join(filter(None, chosen))
             found.append(f"{part}[{where}]" if where else part)
     return tuple(found)
@@ -169,8 +169,9 @@ def _axes(part: str) -> tuple[str, ...]:
     return STOCK.get(part) or INSTANCE.get(part) or (("edge",) if part in EDGES else MONEY.get(part, ())[1:])
 
 
-def _labels(topology: Topology, axis: str, size: int) -> list[str]:
+def labels(topology: Topology, axis: str, size: int | None = None) -> list[str]:
     """What the entries along an axis are called; a lone product has no name."""
+    size = {"node": topology.nodes, "edge": topology.edges, "product": topology.products}[axis] if size is None else size
     if axis == "product":
         return [f"product {number}" for number in range(size)] if size > 1 else [""]
     if axis == "placed":
@@ -179,10 +180,6 @@ def _labels(topology: Topology, axis: str, size: int) -> list[str]:
     return list(given) or [f"{axis} {number}" for number in range(size)]
 
 
-def _signals(env) -> list[str]:
-    """Beginnings of the names of the signals of a period: its demand, and what was known ahead of the one after it."""
-    topology = env.topology
-    nodes = _labels(topology, "node", topology.nodes)
-    products = _labels(topology, "product", topology.products)
-    demand = [", ".join(filter(None, pair)) for pair in itertools.product([nodes[n] for n in topology.demand_nodes], products)]
-    return [f"demand[{where}" for where in demand] + [f"known[{number}" for number in range(env.world.demand.covariates)]
+def _open(name: str) -> str:
+    """The name of a signal up to what may follow within its brackets: `demand[store`, and `known[season sine` of what has none."""
+    return name.removesuffix("]") if name.endswith("]") else f"known[{name}"

@@ -83,7 +83,7 @@ class OneWarehouseManyStores(Preset):
         if self.demand:
             laws = [Law.parse(text) for text in self._of_stores(self.demand, ())]
             mean = np.asarray([law.average for law in laws])
-            process, demand = independent(laws)
+            process, demand = independent(laws, self.history)
         else:
             process = Normal(locations=self.stores, correlated=self.correlation > 0)
             numbers = (np.asarray(value[:, None], np.float32) for value in (mean, deviation))
@@ -107,7 +107,7 @@ class OneWarehouseManyStores(Preset):
         if self.initial_stock:
             stock = np.asarray(self.initial_stock, np.float32)[:, None]
             params = params.replace(initial_low=stock, initial_high=stock)
-        env = InventoryNetwork(topology, World(process), params, self.history, "one_warehouse_many_stores")
+        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "one_warehouse_many_stores")
         if self.initial_stock:
             return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
         return Problem(env, params, params, test_periods=500, warm_up=100)

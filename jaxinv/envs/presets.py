@@ -1,6 +1,6 @@
 """Named instances of the one network. Each preset is a topology and parameters, never an environment of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import jax
 import numpy as np
@@ -28,7 +28,8 @@ class SingleStore(Preset):
       fixed_cost: money per order. unit_cost: money per unit ordered.
       ends: after its horizon an episode is over for good, as a season is: what is left is worth nothing, and policies are
         judged on whole episodes. Otherwise the store goes on for ever.
-      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers.
+      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers. Or a law with numbers of its own,
+        such as "moving_poisson(5, trend=0.01)"; so has every preset that draws its demand from a law.
     """
 
     lead_time: int = 4
@@ -62,11 +63,10 @@ class SingleStore(Preset):
 
     def demand_process(self):
         """The process of demand, its parameters, and its mean a period."""
-        law = Law(
-            self.demand, self.mean, self.deviation, self.dispersion, self.persistence, self.amplitude, self.period,
-            self.low, self.high, self.variation,
-        )  # fmt: skip
-        return *law.process(), law.average
+        law = law_of(
+            self, "mean", "deviation", "dispersion", "persistence", "amplitude", "period", "low", "high", "variation"
+        )
+        return *law.process(before=self.history), law.average
 
     def lead_time_law(self) -> tuple[LeadTimeLaw | None, float]:
         """The law of random lead times, None where they are fixed, and the lead time that is quoted."""
@@ -105,7 +105,7 @@ class SingleStore(Preset):
             unit_cost=np.full((1, 1), self.unit_cost, np.float32) if self.unit_cost else None,
             **self.more_params(),
         )
-        world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None)
+        world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None, self.clock)
         env = InventoryNetwork(topology, world, params, self.history, self.name)
         if self.ends:
             return Problem(env, params, params, test_periods=self.horizon, warm_up=0, ends=True)
@@ -198,8 +198,8 @@ class DualSourcing(Preset):
             )
 
     def build(self) -> Problem:
-        law = Law(self.demand, self.mean, low=self.low, high=self.high)
-        process, demand = law.process()
+        law = law_of(self, "mean", "low", "high")
+        process, demand = law.process(before=self.history)
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER, SUPPLIER),
@@ -215,7 +215,7 @@ class DualSourcing(Preset):
         params = network_params(
             self, topology, scale, topology.lead_times, [self.holding_cost], [self.shortage_cost]
         ).replace(demand=demand, unit_cost=np.asarray([[self.expedited_cost], [self.regular_cost]], np.float32))
-        env = InventoryNetwork(topology, World(process), params, self.history, "dual_sourcing")
+        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "dual_sourcing")
         return Problem(env, params, params, test_periods=1000, warm_up=100)
 
 
@@ -285,7 +285,7 @@ class Serial(Preset):
             node_names=tuple(f"stage {stage}" for stage in range(stages)),
         )
         shortage = [self.internal_shortage_cost] * (stages - 1) + [self.shortage_cost]
-        scale = np.full((stages, 1), self.mean)
+        scale = np.full((stages, 1), self.law.average if "(" in self.demand else self.mean)
         params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage)
         params = params.replace(demand=demand)
         if self.transit_holding:
@@ -294,16 +294,19 @@ class Serial(Preset):
         if self.initial_stock:
             stock = np.asarray(self.initial_stock, np.float32)[:, None]
             params = params.replace(initial_low=stock, initial_high=stock)
-        env = InventoryNetwork(topology, World(process), params, self.history, "serial")
+        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "serial")
         if self.demand_path or self.initial_stock:  # a game from a given start
             return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
         return Problem(env, params, params, test_periods=1000, warm_up=200)
 
+    @property
+    def law(self) -> Law:
+        return law_of(self, "mean", "deviation")
+
     def demand_process(self):
         """The process of customer demand and its parameters."""
-        law = Law(self.demand, self.mean, self.deviation)
         if not self.demand_path:
-            return law.process()
+            return self.law.process(before=self.history)
         path = np.asarray((self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32)
         start = np.int32(0)
         return Replay(goes_on=True), TraceParams(path[:, None, None], np.zeros((len(path), 0), np.float32), start, start)
@@ -329,6 +332,22 @@ Twelve units on hand, and four more in each week of the two that shipments take 
 starts its own orders at once. On hand are 16 at reset because the first four have arrived. Demand steps from 4 to 8 in
 the fifth of 36 weeks.
 """
+
+
+def law_of(preset: Preset, *numbers: str) -> Law:
+    """The demand law of a preset: by name with these of its options, or written with numbers of its own.
+
+    Raises:
+      UserError: where it has numbers of its own, and an option is given besides.
+    """
+    if "(" in preset.demand:
+        for field in fields(preset):
+            if field.name in numbers and getattr(preset, field.name) != field.default:
+                raise UserError(
+                    f"demand={preset.demand} has its own numbers, and {field.name}={getattr(preset, field.name)} would say nothing; "
+                    "give one of the two"
+                )
+    return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})
 
 
 def network_params(preset: Preset, topology: Topology, scale, lead_time, holding, shortage) -> InstanceParams:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.data.fitted import Preparation
+from jaxinv.demand.clock import Clock
 from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.processes import TableParams
 from jaxinv.envs.environment import InventoryNetwork
@@ -106,6 +107,12 @@ class Problem:
             )
         for params in (self.train, self.test):
             check_money(params)
+        clock = self.env.world.clock
+        if clock and clock.horizon and clock.horizon != self.test_periods:
+            raise UserError(
+                f"tell=left says what is left of episodes of {clock.horizon} periods, and policies are judged on {self.test_periods} "
+                "that go on; leave it out, or give the preset an end (lost_sales: ends=true)"
+            )
         for what, params, periods in (("training", self.train, self.horizon), ("test", self.test, self.test_periods)):
             if periods > self.recorded(params):
                 raise UserError(
@@ -231,13 +238,21 @@ class Preset:
       horizon: periods an episode lasts.
       history: periods of demand that a policy sees.
       integer_orders: orders are whole units.
+      tell: what policies are told of the time, which they do not see otherwise: "season(PERIODS)", where in a season the coming
+        period lies, and "left", the share of the episode that is left, where one is played to its end (`jaxinv.demand.clock`).
       weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not given.
     """
 
     horizon: int = 100
     history: int = 1
     integer_orders: bool = True
+    tell: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def clock(self) -> Clock | None:
+        """What policies are told of the time, for the world."""
+        return Clock.of(self.tell, self.horizon, self.history)
 
     def build(self) -> Problem:
         raise NotImplementedError
@@ -245,6 +260,7 @@ class Preset:
     def __post_init__(self):
         check_numbers(self)
         positive(self, "horizon", "history")
+        Clock.of(self.tell, self.horizon, self.history)
         check_memory(1024 * self.history, f"a history of {self.history:,} periods in 256 environments", "history")
 
 

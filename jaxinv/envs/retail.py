@@ -212,7 +212,7 @@ class Retail(Preset):
             node_names=("store",),
             edge_names=("supplier-store",),
         )
-        covariates = known_covariates(panel, fitted.covariates)
+        told, covariates = known_covariates(panel, fitted.covariates)
 
         def stacked(values):
             """One value a series as `[series, 1, 1]`."""
@@ -252,7 +252,7 @@ class Retail(Preset):
             demand=trace(scored.stop, start, start, 0.0),
         )
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
-        world = World(Replay(known_covariates=covariates.shape[-1]), lead_times)
+        world = World(Replay(told=told), lead_times, self.clock)
         first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one series
         return Problem(
             env=InventoryNetwork(topology, world, first, self.history, "retail"),

@@ -14,6 +14,7 @@ from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.preparation import SCALE_FLOOR, launches, prepare, told_estimates
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
+from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
@@ -178,7 +179,7 @@ class RetailNetwork(Preset):
             initial_high=stacked(stock, topology.nodes),
             demand=trace(scored.stop, start, start, 0.0),
         )
-        world = World(Replay(locations=len(stores), known_covariates=grid.covariates.shape[-1]))
+        world = World(Replay(locations=len(stores), told=grid.told), clock=self.clock)
         first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one SKU
         return Problem(
             env=InventoryNetwork(topology, world, first, self.history, "retail_network"),
@@ -242,13 +243,14 @@ class _Stores:
     Attributes:
       demand: `[S, stores, T]`; scale: mean demand a period in training once a store sells an SKU, `[S, stores]`.
       begins: the period from which on all stores of an SKU sell it, or all but those that begin too late to learn from, `[S]`.
-      covariates: `[S, T, C]`, a column for each store where stores differ.
+      covariates: `[S, T, C]`, a column for each store where stores differ. told: what each column is.
       price: `[S, stores]` or None; stock: `[S, stores, T]`, NaN where unknown, or None.
     """
 
     demand: np.ndarray
     scale: np.ndarray
     begins: np.ndarray
+    told: tuple[Signal, ...]
     covariates: np.ndarray
     price: np.ndarray | None
     stock: np.ndarray | None
@@ -284,12 +286,15 @@ class _Stores:
         alive = np.arange(stop) >= launched[..., None]
         scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
         soon = np.where(launched < stop - options.horizon, launched, 0)
-        covariates = [_columns(spread(values, np.nan)[kept]) for values in standardised(panel, moments(panel, split.train))]
+        found = standardised(panel, moments(panel, split.train))
+        columns = {name: _columns(spread(values, np.nan)[kept]) for name, values in found.items()}
+        told, covariates = with_calendar(panel, len(kept), columns)
         return cls(
             demand=demand,
             scale=np.maximum(scale, SCALE_FLOOR),
             begins=soon.max(1),
-            covariates=with_calendar(panel, len(kept), covariates),
+            told=told,
+            covariates=covariates,
             price=None if "price" not in panel.quoted else _prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
             stock=None if panel.stock is None else spread(panel.stock, np.nan)[kept],
             labels=tuple(map(str, skus[kept])),

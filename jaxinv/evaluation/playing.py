@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.network import Action, InstanceParams, NetworkState
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, rollout_with_memory
 from jaxinv.keys import Role, key_of
@@ -37,8 +37,8 @@ def play(
       memory: `[..., B]`, of `first_memory` or of the stretch before.
       key: of the episodes, for a policy that draws; period: at which the stretch begins, as the episodes count them. These two
         decide all that is drawn, however a world is cut into stretches.
-      record, total: see `rollout`; the note of a period is the order as it was asked for, and the log-probability of what was
-        drawn for it, None where nothing is and 0 where the order was given.
+      record, total: see `rollout`; the note of a period is the `Action` as it was asked for, and the log-probability of what was
+        drawn for it, None where nothing is and 0 where the orders were given.
       orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides.
       axis, policy_axis: batch axes of `params` and `policy_params`, None where all share one.
 
@@ -58,9 +58,10 @@ def play(
         context, key, instead = inputs
         drawn = policy.log_prob(policy_params, observation, context, memory, key) if policy.draws else None
         action, memory = policy.step(policy_params, observation, context, memory, key)
+        action = Action.of(action)
         if instead is not None:
             free = jnp.isnan(instead)
-            action = jnp.where(free, action, instead)
+            action = action.replace(orders=jnp.where(free, action.orders, instead))
             drawn = None if drawn is None else jnp.where(free.all(), drawn, 0.0)
         return action, memory, (action, drawn)
 

@@ -10,13 +10,15 @@ import zipfile
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxinv.envs.costs import Places
 from jaxinv.envs.environment import Facts, InventoryNetwork, Observation
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.errors import UserError
@@ -53,9 +55,10 @@ class Trajectories:
     observation: Observation | None = None  # [T + 1, ..., B] stock at each decision and after the last; facts and signals apart
     facts: Facts | None = None  # [..., B]
     orders: jax.Array | None = None  # [T, E, K, B] as asked for
+    dispositions: jax.Array | None = None  # [T, N, K, 3, B] of returns, where they are decided
     executed: jax.Array | None = None  # [T, E, K, B] as shipped
     log_prob: jax.Array | None = None  # [T, B] of what was decided, where the policy draws
-    costs: jax.Array | None = None  # [T, len(COSTS), B] parts of the cost, before their weights
+    costs: Places | None = None  # [T, N, len(COSTS), B] and [T, E, len(COSTS), B] before their weights
     demand: jax.Array | None = None  # [T, N, K, B]
     short: jax.Array | None = None  # [T, N, K, B] demand that was not served at once
 
@@ -128,19 +131,25 @@ class Trajectories:
 
 
 SAVED = (
-    "reward", "follows", "signals", "observation", "facts", "orders", "executed", "log_prob", "costs", "demand", "short"
+    "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed", "log_prob", "costs", "demand",
+    "short",
 )  # fmt: skip
-NESTED = {"observation": Observation, "facts": Facts}
+NESTED = {"observation": Observation, "facts": Facts, "costs": Places}
 """Parts of a file that are structs of their own."""
 
 
 def _check_names(path, within, found, kind):
-    """Refuses a part that is no field, and one that lacks although there is no trajectory without it."""
-    known = SAVED if kind is Trajectories else [field.name for field in fields(kind)]
-    strange = sorted(set(found) - set(known))
-    if strange or (kind is Trajectories and "reward" not in found):
-        what = f"has a part {within}{strange[0]}" if strange else "has no reward"
-        raise UserError(f"{path}: trajectories of schema {SCHEMA} are {', '.join(known)}, and this file {what}; record them again")
+    """Refuses a part that is no field, and the lack of one that there is no such struct without."""
+    known = SAVED if kind is Trajectories else [field.name for field in fields(kind) if field.name not in _APART]
+    needed = [field.name for field in fields(kind) if field.name in known and NoneType not in get_args(field.type)]
+    wrong = [f"a part {within}{name}" for name in sorted(set(found) - set(known))]
+    wrong += [f"no {within}{name}" for name in needed if name not in found]
+    if wrong:
+        raise UserError(f"{path}: this file has {wrong[0]}, unlike trajectories of schema {SCHEMA}; record them again")
+
+
+_APART = ("instance", "signals")
+"""Fields of an observation that trajectories keep apart."""
 
 
 def _check_sizes(path, found: Trajectories):
@@ -152,12 +161,12 @@ def _check_sizes(path, found: Trajectories):
         longer = {"observation": periods + 1, "facts": None, "signals": None}
         for leaf in jax.tree.leaves(getattr(found, name)):
             length = longer.get(name, periods)
-            if leaf.shape[-1] != batch or (length and leaf.shape[0] != length):
+            if leaf.shape[-1:] != (batch,) or (length and leaf.shape[0] != length):
                 raise UserError(
                     f"{path}: {name} has shape {leaf.shape}, which does not go with {periods} periods of {batch} episodes; "
                     "record them again"
                 )
-            if not np.all(np.isfinite(leaf)):
+            if leaf.dtype.kind not in "biuf" or not np.all(np.isfinite(leaf)):
                 raise UserError(f"{path}: {name} holds what is no number; record them again")
 
 
@@ -186,8 +195,9 @@ def _record(env, params, policy, policy_params, episodes, orders, periods, axis,
     def keep(observation, outcome, note):
         asked, log_prob = note
         return Trajectories(
-            reward=outcome.reward, observation=_stock_alone(observation), orders=asked, executed=outcome.ordered,
-            log_prob=log_prob, costs=outcome.costs, demand=outcome.demand, short=outcome.short,
+            reward=outcome.reward, observation=_stock_alone(observation), orders=asked.orders,
+            dispositions=asked.dispositions, executed=outcome.ordered, log_prob=log_prob, costs=outcome.places,
+            demand=outcome.demand, short=outcome.short,
         )  # fmt: skip
 
     network, _, played, _ = play(

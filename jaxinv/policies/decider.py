@@ -144,9 +144,9 @@ def _own_numbers(
         if np.any(sold < 0):
             raise UserError(f"history has a demand of {sold.min():g}; it cannot be below 0")
         rows[:, : math.prod(places[1:])] = sold.reshape(env.history, -1)
-        if demand.covariates:
-            width = (env.history, demand.covariates)
-            rows[:, -demand.covariates :] = _latest("known", known, width, "what is known ahead of each period")
+        if told := env.world.covariates:
+            what = f"what is known ahead of each period, {', '.join(signal.name for signal in env.signals[-told:])}"
+            rows[:, -told:] = _latest("known", known, (env.history, told), what)
     state = NetworkState(
         time=jnp.int32(period),
         on_hand=jnp.maximum(stock, 0.0) if topology.backlog else jnp.asarray(stock),

@@ -15,7 +15,7 @@ class FeatureBaseStock(Rule):
     All numbers are multiples of the typical demand over the coverage of an order (`Rule`).
 
     Attributes:
-      covariates: C, how many covariates the demand process has.
+      covariates: C, how many signals are told of the coming period.
     """
 
     covariates: int = 1
@@ -29,7 +29,7 @@ class FeatureBaseStock(Rule):
     def applies(cls, problem):
         """Its numbers are too many to search where many edges each have their own."""
         topology = problem.env.topology
-        return problem.env.world.demand.covariates > 0 and topology.edges * topology.products == 1
+        return problem.env.world.covariates > 0 and topology.edges * topology.products == 1
 
     def shapes(self):
         shapes = super().shapes()

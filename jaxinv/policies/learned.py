@@ -39,6 +39,7 @@ class LearnedPolicy(Policy):
       history: W, periods of signals that a decision may see.
       window_by_window: encode the window at every decision instead of the whole trace once; the same decisions, slower.
       preferences: whether it sees the preference among objectives.
+      columns: of the signals that its encoder reads; None for all.
     """
 
     network: nn.Module
@@ -46,6 +47,7 @@ class LearnedPolicy(Policy):
     history: int = 1
     window_by_window: bool = False
     preferences: bool = False
+    columns: tuple[int, ...] | None = None
 
     @property
     def wants_window(self) -> bool:
@@ -62,7 +64,8 @@ class LearnedPolicy(Policy):
         """Signals `[T, S]` as the network reads them: demand as log(1 + demand / typical demand), the rest as it is."""
         scale = facts.scale[np.asarray(self.topology.demand_nodes)].reshape(-1)
         demand, known = signals[:, : scale.shape[0]], signals[:, scale.shape[0] :]
-        return jnp.concatenate([jnp.log1p(demand / scale), known], -1)
+        tokens = jnp.concatenate([jnp.log1p(demand / scale), known], -1)
+        return tokens if self.columns is None else tokens[:, np.asarray(self.columns)]
 
     def encode(self, params, signals, facts):
         """Contexts of every period of a trace; row t of the signals is the latest that context t saw."""

@@ -82,6 +82,8 @@ class Policy:
         """One decision from one observation, of a policy without memory: the window is encoded and its last context used."""
         if self.remembers:
             raise UserError(f"{type(self).__name__} remembers, and one observation does not tell what; call respond with its memory")
+        if self.draws and key is None:
+            raise UserError(f"{type(self).__name__} draws, and nothing was given to draw from; give a key")
         return self.respond(params, observation, None, key)[0]
 
     def respond(

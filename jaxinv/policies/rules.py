@@ -297,7 +297,7 @@ def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, 
 def rule_for(problem: Problem, name: str) -> Rule:
     """The rule of that name for a problem's network, window, season and covariates, fitted to its training demand."""
     env = problem.env
-    rule = make_rule(name, env.topology, env.history, problem.season, env.world.demand.covariates)
+    rule = make_rule(name, env.topology, env.history, problem.season, env.world.covariates)
     return rule.fitted_to(problem)
 
 

@@ -103,7 +103,9 @@ class Bench:
           signals: `[..., S]`; on_hand, position: `[...]` units.
         """
         unit = self.params.scale[0, 0] * self.params.lead_time[0]
-        sine, cosine, promotion, price = (signals[..., column] for column in range(1, 5))
+        sine, cosine, promotion, price = (
+            signals[..., self.env.columns(name)[0]] for name in ("season sine", "season cosine", "promotion", "price")
+        )
         stock = [on_hand / unit, position / unit]
         return jnp.stack([sine, cosine, 10 * price, *stock], -1), promotion
 
