@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxinv import evaluate, train, tune
+from jaxinv import evaluate, train, training, tune
 from jaxinv.agents.loop import Trainer
 from jaxinv.cli import Interrupted, run_command
 from jaxinv.experiment import Experiment
@@ -192,7 +192,7 @@ def test_seeds_and_a_sweep_of_every_agent_resume_to_the_same_result(capsys, monk
             return len(Run.open("halves").metrics_path.read_text().splitlines()) > 2 * 4
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
+        patch.setattr(training, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
         with pytest.raises(Interrupted, match="saved at update 2 of 4"):
             train.main([*arguments, "--name", "halves"])
     train.main(["--resume", "halves", "--json"])
@@ -208,7 +208,7 @@ def test_an_interrupted_and_resumed_run_ends_as_an_uninterrupted_one(finished, m
             return len(Run.open("halves").metrics_path.read_text().splitlines()) > 2
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
+        patch.setattr(training, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
         with pytest.raises(Interrupted, match="saved at update 2 of 4; go on with: python -m jaxinv.train --resume halves$"):
             train.main([*TINY, "--name", "halves", "--json"])
     run = Run.open("halves")
