@@ -132,7 +132,7 @@ def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
     problem = preset("retail")(**options).build()
     shown = preset("retail")(**options | dict(relative_costs=True, min_active=0.3)).build()
     learned = learn(shown, size.of(RETAIL_SETTING), size.seeds, problem)
-    names = ("newsvendor_quantile", "newsvendor_smoothing", "base_stock")
+    names = ("newsvendor_quantile", "newsvendor_smoothing", "capped_base_stock_smoothing", "base_stock")
     yield from _profits("favorita, one store", problem, learned, names, size.tuning)
 
 
@@ -141,7 +141,8 @@ def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
     learned = learn(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
-    yield from _profits(name, problem, learned, ("dual_index",), size.network_tuning, method="gradient")
+    names = ("dual_index", "dual_index_smoothing", "dual_index_regression", "capped_base_stock_smoothing")
+    yield from _profits(name, problem, learned, names, size.network_tuning, method="gradient")
 
 
 PARTS = {"serial": serial, "dual_sourcing": dual_sourcing, "one_warehouse": one_warehouse}
