@@ -13,7 +13,7 @@ import numpy as np
 DUST = 1e-9
 """Stock below this is rounding, not goods."""
 
-COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
+COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue", "loss")
 
 
 @dataclass
@@ -23,6 +23,7 @@ class Shipment:
     quantity: float
     ordered_at: int
     arrives_at: int
+    share: float = 1.0  # of the quantity that arrives
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Period:
     expired: np.ndarray
     returned: np.ndarray
     liquidated: np.ndarray
+    lost: np.ndarray
     margin: float  # how far every rounding decision was from going the other way
 
     @property
@@ -72,12 +74,12 @@ class Reference:
         self.numbers = numbers
         self.margin = np.inf
 
-    def play(self, stock: Stock, action, demand, lead_time=None, price=None, dispositions=None) -> Period:
+    def play(self, stock: Stock, action, demand, lead_time=None, price=None, dispositions=None, arrival=None) -> Period:
         """One period; changes `stock` in place.
 
         Args:
           action: `[E, K]`. demand: `[D, K]`. lead_time: `[E]` where random. price: `[N, K]` where it moves.
-          dispositions: `[N, K, 3]` where they are decided.
+          dispositions: `[N, K, 3]` where they are decided. arrival: `[E]` where not all arrives.
         """
         net, numbers = self.net, self.numbers
         self.margin = np.inf
@@ -88,9 +90,10 @@ class Reference:
                 quantity = ordered[edge, product]
                 if net.sources[edge] >= 0:
                     self.take(stock.goods[net.sources[edge], product], quantity, "oldest")
-                arrival = stock.time + leads[edge]
-                stock.shipments.append(Shipment(edge, product, quantity, stock.time, arrival))
-        self.receive(stock, stock.time)
+                due = stock.time + leads[edge]
+                share = 1.0 if arrival is None else float(arrival[edge])
+                stock.shipments.append(Shipment(edge, product, quantity, stock.time, due, share))
+        lost = self.receive(stock, stock.time)
 
         sold = np.zeros((net.nodes, net.products))
         short = np.zeros_like(sold)
@@ -126,8 +129,10 @@ class Reference:
                     shelf[-1] = 0.0
             at["expiry"] = (numbers["expiry_cost"] * expired).sum(1)
         stock.time += 1
-        self.receive(stock, stock.time)
-        return Period(at, on, ordered, sold, short, on_hand, expired, returned, liquidated, self.margin)
+        lost = lost + self.receive(stock, stock.time)
+        if net.has("loss_cost"):
+            on["loss"] = (numbers["loss_cost"] * lost).sum(1)
+        return Period(at, on, ordered, sold, short, on_hand, expired, returned, liquidated, lost, self.margin)
 
     # Orders
 
@@ -288,12 +293,21 @@ class Reference:
                 shelf[age] = 0.0
         return taken
 
-    def receive(self, stock: Stock, now: int) -> None:
-        """Puts what arrives now on the shelves, as the freshest goods."""
+    def receive(self, stock: Stock, now: int) -> np.ndarray:
+        """Puts what arrives now on the shelves, as the freshest goods, and says what does not `[E, K]`."""
+        lost = np.zeros((self.net.edges, self.net.products))
         for shipment in stock.shipments:
             if shipment.arrives_at == now:
-                stock.goods[self.net.destinations[shipment.edge], shipment.product, -1] += shipment.quantity
+                units = shipment.quantity * shipment.share
+                if self.net.has("arrivals") and self.net.has("packs"):
+                    nearest = float(np.round(units))
+                    if abs(abs(units - np.floor(units)) - 0.5) > DUST:
+                        self.near(abs(units - np.floor(units)) - 0.5)
+                    units = min(nearest, shipment.quantity)
+                stock.goods[self.net.destinations[shipment.edge], shipment.product, -1] += units
+                lost[shipment.edge, shipment.product] += shipment.quantity - units
         stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
+        return lost
 
     def take_back(self, stock: Stock, returned: np.ndarray, liquidated: np.ndarray, dispositions) -> None:
         net, numbers = self.net, self.numbers

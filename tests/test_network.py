@@ -123,6 +123,7 @@ class Episode:
             "return_cost": eighths(0, 2, *per_node),
             "return_fixed_cost": eighths(0, 5, nodes),
             "liquidation_value": eighths(0, 2, *per_node),
+            "loss_cost": eighths(0, 3, *per_edge),
         }
         if net.tiers:
             numbers["freight_breaks"][:, 0] = 0.0
@@ -133,6 +134,8 @@ class Episode:
         self.actions = eighths(-2, 12, PERIODS, *per_edge) * (random.random((PERIODS, *per_edge)) < 0.8)
         self.demand = eighths(0, 10, PERIODS, len(net.demand_nodes), products)
         self.lead_time = random.integers(0, net.max_lead_time + 1, (PERIODS, edges)).astype(float)
+        self.arrival = eighths(0, 1, PERIODS, edges) * (random.random((PERIODS, edges)) < 0.8)
+        self.arriving = eighths(0, 1, edges, net.slots)
         self.price = eighths(1, 20, PERIODS, *per_node) if moving_price else None
         self.goods = eighths(0, 12, *per_node, net.ages)
         self.owed = eighths(0, 5, *per_node) * np.isin(np.arange(nodes), net.demand_nodes)[:, None]
@@ -153,21 +156,26 @@ class Episode:
             on_hand=self.goods if net.ages > 1 else self.goods[..., 0],
             pipeline=self.pipeline,
             due=self.due.astype(float) if net.random_lead_time else None,
+            arriving=self.arriving if net.has("arrivals") else None,
             backorder=self.owed if net.backlog else None,
             owed=self.unshipped if net.internal_backlog else None,
             orders=self.orders if net.order_memory else None,
             sales=self.sales if net.return_lags else None,
         )
         exogenous = Exogenous(
-            demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price
-        )
+            demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price,
+            arrival=self.arrival if net.has("arrivals") else None,
+        )  # fmt: skip
         dispositions = self.dispositions if net.has("dispositions") else None
         return state, Action(self.actions, dispositions), exogenous, InstanceParams(**self.numbers)
 
     def stock(self) -> Stock:
         """The same as the reference takes it."""
         shipments = [
-            Shipment(edge, product, self.pipeline[edge, product, slot], -slot - 1, int(self.due[edge, slot]) - slot - 1)
+            Shipment(
+                edge, product, self.pipeline[edge, product, slot], -slot - 1, int(self.due[edge, slot]) - slot - 1,
+                self.arriving[edge, slot] if self.net.has("arrivals") else 1.0,
+            )
             for edge in range(self.net.edges)
             for product in range(self.net.products)
             for slot in range(self.net.slots)
@@ -215,7 +223,10 @@ def test_transition_equals_the_reference(net, seed):
             lead_time = episode.lead_time[t] if net.random_lead_time else None
             price = None if episode.price is None else episode.price[t]
             dispositions = episode.dispositions[t] if net.has("dispositions") else None
-            period = reference.play(stock, episode.actions[t], episode.demand[t], lead_time, price, dispositions)
+            arrival = episode.arrival[t] if net.has("arrivals") else None
+            period = reference.play(
+                stock, episode.actions[t], episode.demand[t], lead_time, price, dispositions, arrival
+            )
             if period.margin < KNIFE_EDGE:
                 break
             same_outcome(net, pick(outcomes, e, t), period, episode, t)
@@ -224,7 +235,7 @@ def test_transition_equals_the_reference(net, seed):
 
 def same_outcome(net, ours, theirs: Period, episode, t):
     close = dict(rtol=1e-5, atol=1e-4)
-    for name in ("ordered", "sold", "short", "on_hand", "expired", "returned", "liquidated"):
+    for name in ("ordered", "sold", "short", "on_hand", "expired", "returned", "liquidated", "lost"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), **close, err_msg=f"{name}, period {t}")
     costs = [theirs.costs[name] for name in COSTS]
     np.testing.assert_allclose(ours.costs, costs, rtol=1e-5, atol=2e-3, err_msg=f"costs, period {t}")
@@ -274,7 +285,8 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     first, last = (jax.tree.map(lambda leaf: leaf[:, t], states) for t in (0, -1))
     bought = outcomes.ordered[:, :, [source == SUPPLIER for source in net.sources]]
     received = held(first) + over_network(bought) + over_network(outcomes.returned)
-    left = held(last) + over_network(outcomes.sold) + over_network(outcomes.expired) + over_network(outcomes.liquidated)
+    gone = (outcomes.sold, outcomes.expired, outcomes.liquidated, outcomes.lost)
+    left = held(last) + sum(map(over_network, gone))
     np.testing.assert_allclose(received, left, rtol=1e-5)
 
     demand, sold = over_network(outcomes.demand), over_network(outcomes.sold)
@@ -283,7 +295,7 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
         np.testing.assert_allclose(owed[:, 0] + demand, sold + owed[:, -1], rtol=1e-5)
     else:
         np.testing.assert_allclose(demand, sold + over_network(outcomes.short), rtol=1e-5)
-    for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired)):
+    for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)):
         assert np.all(amount >= 0)
     for node in range(net.nodes):  # and no node ships more than it held
         shipped = outcomes.ordered[:, :, [source == node for source in net.sources]].sum(2)

@@ -17,7 +17,7 @@ from jaxinv.demand.clock import Clock
 from jaxinv.demand.signals import CALENDAR, Signal
 
 MECHANISMS = (
-    "start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference", "price"
+    "start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference", "price", "arrival",
 )  # fmt: skip
 """Names of independent noise streams; a stream's position here is folded into its key, so only append."""
 
@@ -31,6 +31,7 @@ class Exogenous:
     demand: jax.Array  # [D, K] units asked for at the demand nodes
     lead_time: jax.Array | None = None  # [E] periods that an order placed now will take
     price: jax.Array | None = None  # [N, K] selling price, where it moves
+    arrival: jax.Array | None = None  # [E] share of what is shipped now that will arrive; None: all of it
 
 
 class Process(Protocol):
@@ -71,15 +72,18 @@ class World:
       demand: a process that yields demand `[D, K]`; it also tells what is `known` of a period before its demand.
       lead_time: a process that yields lead times `[E]`, or None where the topology fixes them.
       clock: what policies are told of the time; None: nothing.
+      arrival: a process that yields the shares `[E]` of shipments that arrive (`jaxinv.demand.arrivals`), or None.
     """
 
     demand: Any
     lead_time: Any = None
     clock: Clock | None = None
+    arrival: Any = None
 
     @property
     def noise(self) -> Shapes:
-        return {**self.demand.noise, **(self.lead_time.noise if self.lead_time else {})}
+        parts = [part for part in (self.demand, self.lead_time, self.arrival) if part]
+        return {name: shape for part in parts for name, shape in part.noise.items()}
 
     @property
     def start_noise(self) -> Shapes:
@@ -116,7 +120,11 @@ class World:
         lead_time = None
         if self.lead_time:
             lead_state, lead_time = self.lead_time.step(lead_state, uniforms, params)
-        return (demand_state, lead_state, *[now + 1.0 for now in period]), Exogenous(demand=demand, lead_time=lead_time)
+        arrival = self.arrival.shares(uniforms, params) if self.arrival else None
+        if self.arrival and self.lead_time:  # nobody knows that an order is lost before the last day it could come
+            lead_time = jnp.where(arrival > 0, lead_time, self.lead_time.latest(params))
+        exogenous = Exogenous(demand=demand, lead_time=lead_time, arrival=arrival)
+        return (demand_state, lead_state, *[now + 1.0 for now in period]), exogenous
 
     def observe(self, state: Any, last_demand: jax.Array, params: Any) -> jax.Array:
         """The signal vector `[S]` a decision sees: demand `[D, K]` of last period and known covariates `[C]`."""
@@ -136,6 +144,10 @@ class LeadTimes:
     def init(self, uniforms, params):
         return None
 
+    def latest(self, params) -> jax.Array:
+        """The longest lead time that an order of each edge can have `[E]`: what has not come by then is lost."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class QuotedLeadTimes(LeadTimes):
@@ -143,6 +155,9 @@ class QuotedLeadTimes(LeadTimes):
 
     def step(self, state, uniforms, params):
         return state, jnp.round(params.lead_time)
+
+    def latest(self, params):
+        return jnp.round(params.lead_time)
 
 
 @struct.dataclass
@@ -181,3 +196,6 @@ class RandomLeadTimes(LeadTimes):
         else:
             cdf = law.cdf[0]
         return regime, jnp.sum(uniforms["lead_time"] >= cdf, 0).astype(jnp.float32)
+
+    def latest(self, params):
+        return jnp.sum(params.lead_time_law.cdf.min(0) < 1.0, 0).astype(jnp.float32)

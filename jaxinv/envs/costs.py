@@ -8,7 +8,7 @@ from flax import struct
 
 from jaxinv.envs.topology import Topology
 
-COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue")
+COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue", "loss")
 """Parts of the cost vector. Revenue is a negative cost."""
 
 
@@ -36,9 +36,9 @@ class Charge(NamedTuple):
 
 
 def charge(
-    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated
+    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated, lost
 ) -> list[Charge]:  # fmt: skip
-    """All that a period costs in a network; `short` is lost or owed demand, `in_transit` is `[E, K]`."""
+    """All that a period costs in a network; `short` is lost or owed demand, `in_transit` and `lost` are `[E, K]`."""
     charges = []
 
     def at_nodes(part, amount):
@@ -71,6 +71,8 @@ def charge(
     if topology.has("revenue"):
         price = params.price if exogenous.price is None else exogenous.price
         at_nodes("revenue", -(price * sold))
+    if topology.has("loss_cost"):
+        on_edges("loss", params.loss_cost * lost)
     return charges
 
 

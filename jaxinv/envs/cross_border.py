@@ -292,6 +292,9 @@ class CustomsLeadTimes(LeadTimes):
         days = jnp.clip(days, 1.0, self.longest) + jnp.where(regime == 0, 0.0, delay)
         return regime, jnp.minimum(days, self.longest)
 
+    def latest(self, params):
+        return jnp.full(self.edges, float(self.longest))
+
 
 @dataclass(frozen=True)
 class Sku:

@@ -171,6 +171,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             due=jnp.broadcast_to(lead_time[:, None], (topology.edges, topology.slots))
             if topology.random_lead_time
             else None,
+            arriving=jnp.ones((topology.edges, topology.slots)) if topology.has("arrivals") else None,
             backorder=backorder,
             owed=jnp.zeros((topology.edges, topology.products)) if topology.internal_backlog else None,
             orders=jnp.repeat(params.initial_pipeline[..., None], topology.order_memory, -1)
@@ -352,4 +353,5 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         shapes = jax.eval_shape(lambda key: self.reset_env(key, self.default_params)[1], jax.random.key(0))
         state = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         world = self.world.signals + self.world.demand.locations * self.world.demand.products
-        return 4 * batch * (state + periods * (world + self.topology.edges * self.topology.random_lead_time))
+        drawn = self.topology.random_lead_time + self.topology.has("arrivals")
+        return 4 * batch * (state + periods * (world + self.topology.edges * drawn))

@@ -55,6 +55,7 @@ MONEY = {
     "expiry_cost": ("expiry", "node", "product"),
     "overflow_cost": ("overflow", "node"),
     "price": ("revenue", "node", "product"),
+    "loss_cost": ("loss", "edge", "product"),
 }
 """Costs and prices of an instance, where it has them: the part of the cost vector that each goes into, and its axes."""
 

@@ -41,6 +41,7 @@ class InstanceParams(EnvParams):
     max_order: jax.Array | None = None  # [E, K] upper end of the action space
     demand: Any = None  # parameters of the demand process
     lead_time_law: Any = None  # parameters of the lead-time process
+    arrival_law: Any = None  # parameters of the process of what arrives
     intervention: Any = None  # what changes the world, where it is open to change (`jaxinv.demand.interventions`)
     unit_cost: jax.Array | None = None  # [E, K] money per unit ordered
     fixed_cost: jax.Array | None = None  # [E, K] money per order
@@ -49,6 +50,7 @@ class InstanceParams(EnvParams):
     freight_rates: jax.Array | None = None  # [E, B] money per further unit within each tier
     duty: jax.Array | None = None  # [E, K] money per unit
     transit_holding: jax.Array | None = None  # [E, K] money per unit in transit at the end of a period
+    loss_cost: jax.Array | None = None  # [E, K] money per unit that was shipped and does not arrive
     pack_size: jax.Array | None = None  # [E, K] units
     minimum_order: jax.Array | None = None  # [E, K] units
     order_limit: jax.Array | None = None  # [E] volume a period
@@ -87,13 +89,15 @@ class NetworkState:
     """Stock and what is on its way, as it stands after this period's arrivals.
 
     The pipeline is kept by the age of the order: slot i holds what was ordered i + 1 periods ago and has not arrived,
-    which is what a planner knows; the realised lead time of each order is kept beside it and is never observed.
+    which is what a planner knows; the realised lead time of each order, and the share of it that will arrive, are kept
+    beside it and are never observed. What is lost leaves the pipeline when it is due.
     """
 
     time: jax.Array  # [] int32
     on_hand: jax.Array  # [N, K], or [N, K, A] where goods age; age class 0 expires first
     pipeline: jax.Array  # [E, K, L - 1]
     due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
+    arriving: jax.Array | None = None  # [E, L - 1] share of the order in each slot that will arrive, where not all do
     backorder: jax.Array | None = None  # [N, K], with backlog
     owed: jax.Array | None = None  # [E, K] units that the source of an edge still has to ship, with internal backlog
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
@@ -114,6 +118,7 @@ class Outcome:
     expired: jax.Array  # [N, K]
     returned: jax.Array  # [N, K] units that came back
     liquidated: jax.Array  # [N, K]
+    lost: jax.Array  # [E, K] units that were shipped, and due now, and did not arrive
     places: Places  # the costs by node and by edge; where nobody reads them, they are not computed
 
 
@@ -126,7 +131,7 @@ def transition(
       topology: the static shape.
       state: stock after this period's arrivals.
       action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or an `Action`.
-      exogenous: demand, and lead times and prices where the topology leaves them open.
+      exogenous: demand, and lead times, prices and shares of arrival where the topology leaves them open.
       params: the numbers of the instance.
 
     Returns:
@@ -134,26 +139,29 @@ def transition(
     """
     action = Action.of(action)
     ordered, stock, owed, orders = ship(topology, state, action.orders, params)
-    arriving_now = delivered_at_once(topology, ordered, exogenous)
+    due_now = due_at_once(topology, ordered, exogenous)
+    arriving_now = arrived(topology, due_now, exogenous.arrival)
     stock = receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
     stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, action.dispositions, params)
-    pipeline, due, arrivals = advance(topology, state, ordered - arriving_now, exogenous)
+    pipeline, due, arriving, due_next, arrivals = advance(topology, state, ordered - due_now, exogenous)
+    lost = due_now + due_next - arriving_now - arrivals if topology.has("arrivals") else jnp.zeros_like(ordered)
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
     stock, expired = _age(topology, stock)
     waiting = short if backorder is None else backorder
     if owed is not None:
         waiting = waiting + topology.out_of_nodes(owed)
     charges = charge(
-        topology, params, exogenous, ordered, sold, waiting, stock_held, pipeline.sum(-1) + arrivals, expired, returned,
-        liquidated,
+        topology, params, exogenous, ordered, sold, waiting, stock_held, pipeline.sum(-1) + due_next, expired, returned,
+        liquidated, lost,
     )  # fmt: skip
     next_state = NetworkState(
         time=state.time + 1,
         on_hand=receive(topology, stock, topology.into_nodes(arrivals)),
         pipeline=pipeline,
         due=due,
+        arriving=arriving,
         backorder=backorder,
         owed=owed,
         orders=orders,
@@ -164,7 +172,7 @@ def transition(
     reward = -sum(params.weights[COSTS.index(name)] * part for name, part in parts.items())
     costs = jnp.stack([parts.get(name, jnp.zeros_like(reward)) for name in COSTS])
     return next_state, Outcome(
-        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated,
+        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated, lost,
         by_place(topology, charges),
     )  # fmt: skip
 
@@ -172,13 +180,26 @@ def transition(
 # 1. What is there at once
 
 
-def delivered_at_once(topology, order, exogenous):
-    """What arrives in the period it is shipped in `[E, K]`: shipments with lead time 0."""
+def due_at_once(topology, order, exogenous):
+    """What is due in the period it is shipped in `[E, K]`: shipments with lead time 0."""
     if topology.random_lead_time:
         return order * (exogenous.lead_time == 0)[:, None]
     if 0 not in topology.lead_times:
         return jnp.zeros_like(order)
     return order * jnp.asarray([[lead == 0] for lead in topology.lead_times], order.dtype)
+
+
+def arrived(topology, due, share):
+    """What arrives of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]` (None: all of them).
+
+    Goods that are ordered in packs arrive in whole units; the gradient passes as if they did not.
+    """
+    if not topology.has("arrivals"):
+        return due
+    part = due * share[:, None]
+    if topology.has("packs"):
+        part = part + jax.lax.stop_gradient(jnp.minimum(jnp.round(part), due) - part)
+    return part
 
 
 def receive(topology, stock, arrivals):
@@ -259,27 +280,34 @@ def advance(topology, state, shipped, exogenous):
     """Pipelines grow older by one period.
 
     Returns:
-      Pipeline `[E, K, L - 1]`, realised lead times (None where fixed), and what arrives at the start of the next
-      period `[E, K]`.
+      Pipeline `[E, K, L - 1]`; realised lead times and shares of its orders (None where all are the same); what is due at
+      the start of the next period `[E, K]`, and what arrives of it `[E, K]`.
     """
     if topology.max_lead_time == 0:
-        return state.pipeline, state.due, jnp.zeros_like(shipped)
+        nothing = jnp.zeros_like(shipped)
+        return state.pipeline, state.due, state.arriving, nothing, nothing
     underway = jnp.concatenate([shipped[..., None], state.pipeline], -1)  # [E, K, L], by age 0 .. L-1
-    if not topology.random_lead_time:
-        return _advance_fixed(topology, underway)
-    lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
-    arriving = (lead == jnp.arange(1, topology.max_lead_time + 1))[:, None, :]
-    arrivals = jnp.sum(jnp.where(arriving, underway, 0.0), -1)
-    return jnp.where(arriving, 0.0, underway)[..., :-1], lead[:, :-1], arrivals
+    lead = share = None
+    if topology.random_lead_time:
+        lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
+    if topology.has("arrivals"):
+        share = jnp.concatenate([exogenous.arrival[:, None], state.arriving], -1)
+    due, pipeline = _due(topology, underway, lead)
+    arrivals = due if share is None else _due(topology, arrived(topology, underway, share), lead)[0]
+    return pipeline, *(None if known is None else known[:, :-1] for known in (lead, share)), due, arrivals
 
 
-def _advance_fixed(topology, underway):
+def _due(topology, underway, lead):
+    """What of `[E, K, L]` by age is due at the start of the next period `[E, K]`, and what is not `[E, K, L - 1]`."""
+    if topology.random_lead_time:
+        due = (lead == jnp.arange(1, topology.max_lead_time + 1))[:, None, :]
+        return jnp.sum(jnp.where(due, underway, 0.0), -1), jnp.where(due, 0.0, underway)[..., :-1]
     leads = topology.lead_times
     if len(set(leads)) == 1:
-        return underway[..., :-1], None, underway[..., -1]
-    arrivals = jnp.stack([underway[edge, :, max(lead - 1, 0)] for edge, lead in enumerate(leads)])
+        return underway[..., -1], underway[..., :-1]
+    due = jnp.stack([underway[edge, :, max(lead - 1, 0)] for edge, lead in enumerate(leads)])
     still = jnp.asarray([[age + 1 < lead for age in range(topology.slots)] for lead in leads], jnp.float32)
-    return underway[..., :-1] * still[:, None, :], None, arrivals
+    return due, underway[..., :-1] * still[:, None, :]
 
 
 def _age(topology, stock):

@@ -19,7 +19,7 @@ from jaxinv.errors import UserError, unknown
 OBJECTIVES = {
     "stock": ("holding", "expiry", "overflow"),
     "service": ("shortage", "revenue"),
-    "flow": ("ordering", "transport", "duty", "returns"),
+    "flow": ("ordering", "transport", "duty", "returns", "loss"),
 }
 """Cost parts of each objective; a network has those objectives that it charges a part of."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import jax
 import numpy as np
 
+from jaxinv.demand.arrivals import ArrivalLaw, Arrivals, check_shares
 from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
 from jaxinv.demand.laws import Law
 from jaxinv.demand.processes import Replay, TraceParams
@@ -24,8 +25,10 @@ class SingleStore(Preset):
     Attributes:
       lead_time: periods.
       lead_time_pmf: probabilities of a lead time of 0, 1, 2, … periods, drawn for every order; empty: `lead_time`.
+      arrival_shares: shares of an order that may arrive, such as 0,1 where orders get lost or 0.5,1 where a half of one may
+        come; empty: all of it. arrival_pmf: the probability of each.
       holding_cost, shortage_cost: money per unit and period on hand, and per unit lost (or owed, and period).
-      fixed_cost: money per order. unit_cost: money per unit ordered.
+      fixed_cost: money per order. unit_cost: money per unit ordered. loss_cost: money per unit that does not arrive.
       ends: after its horizon an episode is over for good, as a season is: what is left is worth nothing, and policies are
         judged on whole episodes. Otherwise the store goes on for ever.
       demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers. Or a law with numbers of its own,
@@ -34,10 +37,13 @@ class SingleStore(Preset):
 
     lead_time: int = 4
     lead_time_pmf: tuple[float, ...] = ()
+    arrival_shares: tuple[float, ...] = ()
+    arrival_pmf: tuple[float, ...] = ()
     holding_cost: float = 1.0
     shortage_cost: float = 4.0
     fixed_cost: float = 0.0
     unit_cost: float = 0.0
+    loss_cost: float = 0.0
     ends: bool = False
     demand: str = "poisson"
     mean: float = 5.0
@@ -57,9 +63,13 @@ class SingleStore(Preset):
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "lead_time", "holding_cost", "shortage_cost", "fixed_cost", "unit_cost")
+        not_negative(self, "lead_time", "holding_cost", "shortage_cost", "fixed_cost", "unit_cost", "loss_cost")
         if self.lead_time_pmf and len(self.lead_time_pmf) < 2:
             raise UserError("lead_time_pmf needs the probabilities of at least lead times 0 and 1; or give lead_time")
+        if self.arrival_shares or self.arrival_pmf:
+            check_shares(self.arrival_shares, self.arrival_pmf, "arrival_shares and arrival_pmf")
+        elif self.loss_cost:
+            raise UserError("loss_cost needs arrival_shares and arrival_pmf: all of an order arrives without")
 
     def demand_process(self):
         """The process of demand, its parameters, and its mean a period."""
@@ -75,12 +85,19 @@ class SingleStore(Preset):
         mass = mass_function("lead_time_pmf", self.lead_time_pmf)
         return fixed_regime(np.cumsum(mass)[:-1, None]), float(mass @ np.arange(len(mass)))
 
+    def arrival_law(self) -> ArrivalLaw | None:
+        """The law of what arrives of an order, None where all of it does."""
+        law = dict(zip(self.arrival_shares, self.arrival_pmf))
+        return ArrivalLaw.of({0: law}, 1) if law else None
+
     def build(self) -> Problem:
         process, demand, average = self.demand_process()
         lead_law, lead_time = self.lead_time_law()
         mechanisms = {"packs"} if self.integer_orders else set()
         mechanisms |= {"fixed_cost"} if self.fixed_cost else set()
         mechanisms |= {"unit_cost"} if self.unit_cost else set()
+        mechanisms |= {"arrivals"} if self.arrival_shares else set()
+        mechanisms |= {"loss_cost"} if self.loss_cost else set()
         topology = Topology(
             nodes=1,
             sources=(SUPPLIER,),
@@ -103,9 +120,12 @@ class SingleStore(Preset):
             lead_time_law=lead_law,
             fixed_cost=np.full((1, 1), self.fixed_cost, np.float32) if self.fixed_cost else None,
             unit_cost=np.full((1, 1), self.unit_cost, np.float32) if self.unit_cost else None,
+            loss_cost=np.full((1, 1), self.loss_cost, np.float32) if self.loss_cost else None,
+            arrival_law=self.arrival_law(),
             **self.more_params(),
         )
-        world = World(process, RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None, self.clock)
+        lead_times = RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None
+        world = World(process, lead_times, self.clock, Arrivals(1) if self.arrival_shares else None)
         env = InventoryNetwork(topology, world, params, self.history, self.name)
         if self.ends:
             return Problem(env, params, params, test_periods=self.horizon, warm_up=0, ends=True)

@@ -168,7 +168,7 @@ def check_money(params: InstanceParams) -> None:
         return float(max(found, default=0.0))
 
     units = max(1.0, most("scale", "initial_high", "max_order")) * max(1.0, most("weights"))
-    for name in ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price"):
+    for name in ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price", "loss_cost"):
         if not most(name) * units <= MOST_MONEY:
             raise UserError(
                 f"{name} of {most(name):.3g}, times quantities and weights of up to {units:.3g}, is more money a period than "
@@ -294,6 +294,7 @@ CHARGES = {
     "duty": "duty",
     "capacity": "overflow",
     "revenue": "revenue",
+    "loss_cost": "loss",
 }
 """The cost part that each mechanism charges."""
 

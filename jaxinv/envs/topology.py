@@ -30,6 +30,8 @@ MECHANISMS = {
     "review": "an edge accepts orders only every so many periods",
     "capacity": "node capacity shared by products; volume above it costs",
     "revenue": "units sold earn a price",
+    "arrivals": "only a share of what is shipped arrives, and which is known when it is due",
+    "loss_cost": "units that are lost on an edge cost",
     "dispositions": "what is done with returns is decided in every period (`jaxinv.envs.network.Action`)",
 }
 """Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""

@@ -259,9 +259,10 @@ def follow(mdp: MDP, orders: np.ndarray, states: np.ndarray, likely: np.ndarray)
     arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
     row, column = np.nonzero(likely[offered])
     left = column if outcome is None else outcome[offered[row], column]
-    after = mdp.landing[left, arrival[row]].astype(np.int64) * pipelines + onward[row]
+    after = mdp.landing[:, left, arrival[row]].astype(np.int64) * pipelines + onward[row]  # [S, ways]
     chance = mdp.kernel.mass[offered[row], column]
-    return row, after, chance, np.bincount(row, chance * mdp.spill[left, arrival[row]], len(states))
+    spilt = np.bincount(row, chance * mdp.spill[left, arrival[row]], len(states))
+    return np.tile(row, len(after)), after.reshape(-1), (mdp.share[:, None] * chance).reshape(-1), spilt
 
 
 def _middle(grid: Grid) -> int:

@@ -38,6 +38,7 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
             most = _quantile(law, 1, level) + lots[edge, product] + SLACK
             if topology.backlog and topology.lead_times[edge] == min(others):  # what a fast edge may have to make good
                 most += _quantile(law, topology.lead_times[edge] + 1, 1 - NEVER)
+            most = int(np.ceil(most / least_arriving(topology, params)[edge]))
             cap = order_cap(topology, params, edge)
             orders.append(int(cap if topology.ages > 1 else min(most, cap)))
     for node in range(topology.nodes):
@@ -66,6 +67,15 @@ def order_cap(topology: Topology, params: InstanceParams, edge: int) -> float:
     if not topology.has("order_limit"):
         return np.inf
     return float(np.floor(params.order_limit[edge] / np.min(params.volume)))
+
+
+def least_arriving(topology: Topology, params: InstanceParams) -> np.ndarray:
+    """The smallest share of an order on each edge that may come, if anything comes `[E]`: who needs a unit may order as many
+    more. Not every order within such a bound is better than the next, so it cannot be left to widening."""
+    if not topology.has("arrivals"):
+        return np.ones(topology.edges)
+    shares, _ = params.arrival_law.support()
+    return np.where(shares > 0, shares, 1.0).min(0)
 
 
 def onward_lead_times(topology: Topology) -> np.ndarray:

@@ -7,12 +7,13 @@ end of a period, so one period is three smaller steps, and the transition splits
     serve    demand takes from the stock on offer                     stock on offer, demand -> stock left
     move     what is on its way advances and arrives                  (pipeline, order) -> arrivals, next pipeline
 
-The next state is (stock left + arrivals, next pipeline), and the cost is a part of serving and a part of moving. So
+Where only a share of what is due arrives, which nobody knows before, it is drawn when it is due: the arrivals of a pipeline
+and an order are then one of several. The next state is (stock left + arrivals, next pipeline), and the cost is a part of serving and a part of moving. So
 three small tables, each filled by calling `env.transition` on states where the other parts are empty, stand for one
 table over all states, orders and demands; that the parts add up to the whole is checked against the transition itself
 on a sample. Nothing of the dynamics is written a second time, and a Bellman sweep is one product of matrices.
 
-Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals.
+Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals, S shares that arrive.
 """
 
 import math
@@ -26,7 +27,8 @@ from flax import struct
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, NetworkState, delivered_at_once, receive, ship
+from jaxinv.envs.network import InstanceParams, NetworkState, due_at_once, receive
+from jaxinv.envs.shipping import ship
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, generator
@@ -111,8 +113,9 @@ class Grid:
         return self.stock.size * self.pipeline.size * max(next_ones, self.orders.size // groups)
 
 
-def network_state(topology: Topology, stock: jax.Array, pipeline: jax.Array) -> NetworkState:
-    """The state of one network from a stock vector and a pipeline vector of a `Grid`."""
+def network_state(topology: Topology, stock: jax.Array, pipeline: jax.Array, share: jax.Array | None = None) -> NetworkState:
+    """The state of one network from a stock vector and a pipeline vector of a `Grid`, and the share `[E]` of what is on its
+    way that will arrive (None: all)."""
     shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
     stock = stock.astype(jnp.float32).reshape(shape)
     slots = jnp.zeros((topology.edges, topology.products, topology.slots))
@@ -122,8 +125,14 @@ def network_state(topology: Topology, stock: jax.Array, pipeline: jax.Array) -> 
         time=jnp.int32(0),
         on_hand=jnp.maximum(stock, 0.0),
         pipeline=slots,
+        arriving=_every_slot(topology, share) if topology.has("arrivals") else None,
         backorder=jnp.maximum(-stock, 0.0) if topology.backlog else None,
     )
+
+
+def _every_slot(topology: Topology, share: jax.Array | None) -> jax.Array:
+    share = jnp.ones(topology.edges) if share is None else share
+    return jnp.broadcast_to(share[:, None], (topology.edges, topology.slots))
 
 
 def vectors(topology: Topology, state) -> tuple[jax.Array, jax.Array]:
@@ -171,13 +180,14 @@ class MDP:
     serve_cost: jax.Array  # [X] expected cost of serving from the stock on offer
     on_offer: jax.Array | None  # [X, A] stock on offer; None where orders take nothing from stock and bring nothing at once
     infeasible: jax.Array | None  # [X, A] 0, or infinite where an order cannot be carried out
-    landing: jax.Array  # [Y, F] next stock
+    landing: jax.Array  # [S, Y, F] next stock
+    share: jax.Array  # [S] probability of the share that arrives
     arrival: jax.Array  # [R, A] which of the F arrivals
     onward: jax.Array  # [R, A] next pipeline
-    move_cost: jax.Array  # [R, A]
+    move_cost: jax.Array  # [R, A] expected
     routes: "Routes"
     cut: jax.Array  # [X] probability that demand leaves less stock than the grid holds
-    spill: jax.Array  # [Y, F] whether arrivals lift the stock above the grid
+    spill: jax.Array  # [Y, F] probability that arrivals lift the stock above the grid
 
 
 @struct.dataclass
@@ -219,9 +229,10 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
     play, offer = partial(_in_chunks, partial(_play, env, params)), partial(_in_chunks, partial(_offer, env, params))
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
     demand, mass = env.world.demand.support(params.demand)
+    shares, chance = arriving_shares(env, params)
     nothing = np.zeros_like(demand[:1])
 
-    left, _, cost = play(*_pairs(stocks, demand), orders[:1], pipelines[:1])
+    left, _, cost = play(*_pairs(stocks, demand), orders[:1], pipelines[:1], shares[:1])
     left = left.reshape(len(stocks), len(demand), -1)
     cut = (left < np.array(grid.stock.low)).any(-1) @ mass
     serve_cost = cost.reshape(len(stocks), len(demand)) @ mass
@@ -231,16 +242,20 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
     # orders are moved from a stock that allows them all, whose own cost is taken off again
     full = np.array([grid.stock.high])
     offered = offer(full, orders)[0]
-    standing, _, standing_cost = play(offered, nothing, orders[:1], pipelines[:1])
+    standing, _, standing_cost = play(offered, nothing, orders[:1], pipelines[:1], shares[:1])
     before, ordered = _pairs(pipelines, np.arange(len(orders)))
-    landed, onward, cost = play(full, nothing, orders[ordered], before)
-    arrivals, arrival = np.unique(landed - standing[ordered], axis=0, return_inverse=True)
+    moved = [play(full, nothing, orders[ordered], before, share[None]) for share in shares]
+    onward = moved[0][1]
+    came = np.stack([landed - standing[ordered] for landed, _, _ in moved], 1)  # [R * A, S, C]
+    arrivals, arrival = np.unique(came.reshape(len(came), -1), axis=0, return_inverse=True)
+    arrivals = arrivals.reshape(-1, *came.shape[1:])
+    move_cost = chance @ np.stack([cost for _, _, cost in moved]).astype(np.float64) - standing_cost[ordered]
     shape = (len(pipelines), len(orders))
 
     on_offer, carried = offer(*_pairs(stocks, orders))
     on_offer = grid.stock.index(on_offer).reshape(len(stocks), -1)
     plain = (on_offer == np.arange(len(stocks))[:, None]).all()
-    landing = stocks[reached][:, None] + arrivals  # [Y, F, C]
+    landing = stocks[reached][:, None] + np.moveaxis(arrivals, 1, 0)[:, None]  # [S, Y, F, C]
     arrival, onward = arrival.reshape(shape).astype(np.int32), grid.pipeline.index(onward).reshape(shape).astype(np.int32)
     mdp = MDP(
         grid=grid,
@@ -249,15 +264,24 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
         on_offer=None if plain else on_offer.astype(np.int32),
         infeasible=None if carried.all() else np.where(carried.reshape(on_offer.shape), 0.0, np.inf),
         landing=grid.stock.index(landing).astype(np.int32),
+        share=chance,
         arrival=arrival,
         onward=onward,
-        move_cost=(cost - standing_cost[ordered]).reshape(shape).astype(np.float64),
+        move_cost=move_cost.reshape(shape),
         routes=Routes.of(arrival, onward),
         cut=cut,
-        spill=(landing > full).any(-1),
+        spill=np.tensordot(chance, (landing > full).any(-1), 1),
     )
-    _check_sum(mdp, play, offer, demand, arrivals)
+    _check_sum(mdp, play, offer, demand, shares, arrivals)
     return mdp
+
+
+def arriving_shares(env: InventoryNetwork, params: InstanceParams) -> tuple[np.ndarray, np.ndarray]:
+    """The shares `[S, E]` of what is due that may arrive, and the probability of each `[S]`."""
+    if not env.topology.has("arrivals"):
+        return np.ones((1, env.topology.edges), np.float32), np.ones(1)
+    shares, chance = params.arrival_law.support()
+    return shares.astype(np.float32), chance
 
 
 def covered(env: InventoryNetwork) -> None:
@@ -272,6 +296,8 @@ def covered(env: InventoryNetwork) -> None:
         reason = "orders that travel or are owed between nodes"
     elif topology.has("review"):
         reason = "a review calendar"
+    elif topology.has("arrivals") and 0 in topology.lead_times:
+        reason = "lead times of 0 where a part of what is shipped does not arrive"
     elif not topology.has("packs"):
         reason = "divisible orders (set integer_orders=true)"
     if reason:
@@ -279,16 +305,19 @@ def covered(env: InventoryNetwork) -> None:
 
 
 @partial(jax.jit, static_argnums=0)
-def _play(env, params, stock, demand, order, pipeline):
-    """The transition of many networks at once: next stock, next pipeline and cost."""
+def _play(env, params, stock, demand, order, pipeline, share):
+    """The transition of many networks at once, where the share `[E]` of all that is due arrives: next stock, next pipeline
+    and cost."""
 
-    def single(stock, demand, order, pipeline):
-        state = network_state(env.topology, stock, pipeline)
+    def single(stock, demand, order, pipeline, share):
+        state = network_state(env.topology, stock, pipeline, share)
         action = order.astype(jnp.float32).reshape(env.topology.edges, env.topology.products)
-        state, outcome = env.transition(state, action, Exogenous(demand=demand.astype(jnp.float32)), params)
+        arrival = share if env.topology.has("arrivals") else None
+        exogenous = Exogenous(demand=demand.astype(jnp.float32), arrival=arrival)
+        state, outcome = env.transition(state, action, exogenous, params)
         return *vectors(env.topology, state), -outcome.reward
 
-    return jax.vmap(single)(stock, demand, order, pipeline)
+    return jax.vmap(single)(stock, demand, order, pipeline, share)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -300,7 +329,7 @@ def _offer(env, params, stock, order):
         state = network_state(topology, stock, jnp.zeros(len(open_slots(topology))))
         action = order.astype(jnp.float32).reshape(topology.edges, topology.products)
         ordered, left, *_ = ship(topology, state, action, params)
-        at_once = topology.into_nodes(delivered_at_once(topology, ordered, Exogenous(demand=None)))
+        at_once = topology.into_nodes(due_at_once(topology, ordered, Exogenous(demand=None)))
         state = state.replace(on_hand=receive(topology, left, at_once))
         return vectors(topology, state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
 
@@ -343,23 +372,23 @@ def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
     return Kernel(merged, index)
 
 
-def _check_sum(mdp, play, offer, demand, arrivals) -> None:
+def _check_sum(mdp, play, offer, demand, shares, arrivals) -> None:
     """Raises where serving and moving do not add up to the transition, on a sample of states, orders and demands."""
     grid, draw = mdp.grid, generator(Role.CHECK, 0)
-    stock, pipeline, order, world = (
-        draw.integers(0, size, SAMPLE) for size in (grid.stock.size, grid.pipeline.size, grid.orders.size, len(demand))
-    )
+    sizes = (grid.stock.size, grid.pipeline.size, grid.orders.size, len(demand), len(shares))
+    stock, pipeline, order, world, share = (draw.integers(0, size, SAMPLE) for size in sizes)
     offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
     inside = np.ones(SAMPLE, bool) if mdp.infeasible is None else np.isfinite(mdp.infeasible[stock, order])
     true_offer, _ = offer(stocks[stock], orders[order])
     inside &= (true_offer == stocks[offered]).all(-1)  # beyond the grid, stock counts as its bound
-    landed, onward, cost = play(stocks[stock], demand[world], orders[order], pipelines[pipeline])
-    left, _, serve_cost = play(stocks[offered], demand[world], orders[:1], pipelines[:1])
-    expected = left + arrivals[mdp.arrival[pipeline, order]]
+    landed, onward, cost = play(stocks[stock], demand[world], orders[order], pipelines[pipeline], shares[share])
+    left, _, serve_cost = play(stocks[offered], demand[world], orders[:1], pipelines[:1], shares[share])
+    expected = left + arrivals[mdp.arrival[pipeline, order], share]
     same = (landed == expected).all(-1) & (grid.pipeline.index(onward) == mdp.onward[pipeline, order])
-    together = serve_cost + mdp.move_cost[pipeline, order]
-    same &= np.abs(cost - together) <= 1e-4 * (1.0 + np.abs(cost))
+    if len(shares) == 1:  # elsewhere the cost of moving is a mean over what arrives
+        together = serve_cost + mdp.move_cost[pipeline, order]
+        same &= np.abs(cost - together) <= 1e-4 * (1.0 + np.abs(cost))
     if not same[inside].all():
         raise UserError(
             "the exact solver does not cover this network: what is served and what is on its way do not add up to its "

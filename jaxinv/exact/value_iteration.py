@@ -33,7 +33,10 @@ class Values(NamedTuple):
 def action_costs(mdp: MDP, value: jax.Array, discount: jax.Array, groups: jax.Array) -> jax.Array:
     """Cost of every order `[X, b * M, A]` in the states of pipeline groups `groups` `[b]`, with `value` `[X, R]` to follow."""
     routes, states, orders = mdp.routes, mdp.serve_cost.shape[0], mdp.arrival.shape[1]
-    after = value[mdp.landing[:, routes.arrivals[groups]]]  # [Y, b, n, R]
+    arrivals = routes.arrivals[groups]
+    after = sum(
+        chance * value[landing[:, arrivals]] for chance, landing in zip(mdp.share, mdp.landing, strict=True)
+    )  # [Y, b, n, R]
     expected = mdp.kernel.expect(after.reshape(after.shape[0], -1))  # [X, b * n * R]
     if routes.columns is not None:
         first = jnp.arange(len(groups)) * (expected.shape[1] // len(groups))
