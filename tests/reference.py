@@ -37,6 +37,7 @@ class Stock:
     past_sales: list[np.ndarray] = field(default_factory=list)  # [N, K] each, latest first
     unshipped: np.ndarray | None = None  # [E, K] what source nodes owe each other
     slips: list[np.ndarray] = field(default_factory=list)  # [E, K] each, orders placed, the latest last
+    goodwill: np.ndarray | None = None  # [N, K]
 
 
 @dataclass
@@ -46,6 +47,7 @@ class Period:
     by_node: dict[str, np.ndarray]  # [N] each
     by_edge: dict[str, np.ndarray]  # [E] each
     ordered: np.ndarray
+    demand: np.ndarray
     sold: np.ndarray
     short: np.ndarray
     on_hand: np.ndarray
@@ -85,22 +87,30 @@ class Reference:
         self.margin = np.inf
         leads = net.lead_times if lead_time is None else [int(lead) for lead in lead_time]
         ordered = self.ship(stock, self.place(stock, np.array(action, float)))
+        scrapped = np.zeros_like(ordered)
         for edge in range(net.edges):
             for product in range(net.products):
                 quantity = ordered[edge, product]
+                needed = quantity / self.yield_of(edge)
+                scrapped[edge, product] = needed - quantity
                 if net.sources[edge] >= 0:
-                    self.take(stock.goods[net.sources[edge], product], quantity, "oldest")
+                    self.take(stock.goods[net.sources[edge], product], needed, "oldest")
                 due = stock.time + leads[edge]
                 share = 1.0 if arrival is None else float(arrival[edge])
                 stock.shipments.append(Shipment(edge, product, quantity, stock.time, due, share))
-        lost = self.receive(stock, stock.time)
+        lost = scrapped + self.receive(stock, stock.time)
 
         sold = np.zeros((net.nodes, net.products))
         short = np.zeros_like(sold)
+        asked = np.zeros_like(sold)
         for place, node in enumerate(net.demand_nodes):
             for product in range(net.products):
                 wanted = float(demand[place, product])
                 shelf = stock.goods[node, product]
+                if net.has("goodwill"):
+                    wanted *= stock.goodwill[node, product]
+                    self.near(shelf.sum() - wanted - (stock.owed[node, product] if net.backlog else 0.0))
+                asked[node, product] = wanted
                 if net.backlog:  # who waits is served first
                     paid_back = self.take(shelf, stock.owed[node, product], net.issuing)
                     stock.owed[node, product] -= paid_back
@@ -111,6 +121,8 @@ class Reference:
                 if net.backlog:
                     stock.owed[node, product] += wanted - served
 
+        if net.has("goodwill"):
+            self.move_goodwill(stock, asked, stock.owed if net.backlog else short)
         returned = np.zeros_like(sold)
         liquidated = np.zeros_like(sold)
         if net.return_lags:
@@ -129,10 +141,11 @@ class Reference:
                     shelf[-1] = 0.0
             at["expiry"] = (numbers["expiry_cost"] * expired).sum(1)
         stock.time += 1
-        lost = lost + self.receive(stock, stock.time)
+        if not net.has("orders_first"):
+            lost = lost + self.receive(stock, stock.time)
         if net.has("loss_cost"):
             on["loss"] = (numbers["loss_cost"] * lost).sum(1)
-        return Period(at, on, ordered, sold, short, on_hand, expired, returned, liquidated, lost, self.margin)
+        return Period(at, on, ordered, asked, sold, short, on_hand, expired, returned, liquidated, lost, self.margin)
 
     # Orders
 
@@ -178,12 +191,26 @@ class Reference:
             if bill > numbers["budget"]:
                 for edge in bought:
                     order[edge] *= numbers["budget"] / bill
+        if net.has("shipping_capacity"):
+            for node in range(net.nodes):
+                leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
+                load = np.array([[order[edge] @ numbers["volume"]] for edge in range(net.edges)])
+                granted = load.copy()
+                self.ration(granted, leaving, 0, numbers["shipping_capacity"][node])
+                for edge in leaving:
+                    if granted[edge, 0] < load[edge, 0]:
+                        order[edge] *= granted[edge, 0] / load[edge, 0]
         allowed = order.copy()
         for node in range(net.nodes):
             leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
             cut = cut or bool(leaving)
             for product in range(net.products):
-                self.ration(order, leaving, product, stock.goods[node, product].sum())
+                need = np.array([[order[edge, product] / self.yield_of(edge)] for edge in range(net.edges)])
+                granted = need.copy()
+                self.ration(granted, leaving, 0, stock.goods[node, product].sum())
+                for edge in leaving:
+                    if granted[edge, 0] < need[edge, 0]:
+                        order[edge, product] = granted[edge, 0] * self.yield_of(edge)
         if any(source >= 0 for source in net.sources) or cut:
             for edge in range(net.edges):
                 for product in range(net.products):
@@ -212,8 +239,10 @@ class Reference:
         for node in range(net.nodes):
             leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
             for product in range(net.products):
-                left = stock.goods[node, product].sum() - sum(order[edge, product] for edge in leaving)
+                left = stock.goods[node, product].sum()
+                left -= sum(order[edge, product] / self.yield_of(edge) for edge in leaving)
                 gaps = {edge: allowed[edge, product] - order[edge, product] for edge in leaving}
+                blocked = 0.0  # what those who come first need, whether they got it or not
                 for one in leaving:
                     for other in leaving:
                         if abs(gaps[one] - gaps[other]) > DUST:
@@ -224,12 +253,30 @@ class Reference:
                         self.near(gaps[edge] - pack)
                     if gaps[edge] < pack - DUST:
                         continue
-                    if abs(left - pack) > DUST:
-                        self.near(left - pack)
-                    if left < pack - DUST:
-                        break
-                    order[edge, product] += pack
-                    left -= pack
+                    need = pack / self.yield_of(edge)
+                    blocked += need
+                    if abs(left - blocked) > DUST:
+                        self.near(left - blocked)
+                    if left >= blocked - DUST:
+                        order[edge, product] += pack
+
+    def yield_of(self, edge: int) -> float:
+        """Units shipped for each that is taken from the source."""
+        return float(self.numbers["processing_yield"][edge]) if self.net.has("processing_yield") else 1.0
+
+    def move_goodwill(self, stock: Stock, asked: np.ndarray, waiting: np.ndarray) -> None:
+        """Those who are served come back with more, the others with less."""
+        numbers = self.numbers
+        for node in self.net.demand_nodes:
+            for product in range(self.net.products):
+                enough = numbers["goodwill_tolerance"][node, product] * asked[node, product]
+                unhappy = float(waiting[node, product] > 0)
+                if enough > 0:
+                    unhappy = min(waiting[node, product] / enough, 1.0)
+                growth, decay = (numbers[f"goodwill_{name}"][node, product] for name in ("growth", "decay"))
+                level = stock.goodwill[node, product] * ((1 - unhappy) * growth + unhappy * decay)
+                level = max(level, numbers["goodwill_low"][node, product])
+                stock.goodwill[node, product] = min(level, numbers["goodwill_high"][node, product])
 
     def least(self, edge: int, product: int) -> float:
         """The smallest order that satisfies both the minimum and whole packs."""

@@ -124,6 +124,13 @@ class Episode:
             "return_fixed_cost": eighths(0, 5, nodes),
             "liquidation_value": eighths(0, 2, *per_node),
             "loss_cost": eighths(0, 3, *per_edge),
+            "shipping_capacity": eighths(2, 20, nodes),
+            "processing_yield": random.choice([1.0, 0.5, 0.25], edges),
+            "goodwill_growth": 1.0 + eighths(0, 1, *per_node) / 4,
+            "goodwill_decay": 1.0 - eighths(0, 1, *per_node) / 2,
+            "goodwill_tolerance": random.choice([0.0, 0.5, 2.0], per_node),
+            "goodwill_low": eighths(0, 1, *per_node),
+            "goodwill_high": 1.0 + eighths(0, 1, *per_node),
         }
         if net.tiers:
             numbers["freight_breaks"][:, 0] = 0.0
@@ -143,9 +150,10 @@ class Episode:
         internal = np.array([source != SUPPLIER for source in net.sources])
         self.unshipped = eighths(0, 4, *per_edge) * internal[:, None]
         self.orders = eighths(0, 9, *per_edge, net.order_memory)
+        self.goodwill = eighths(0, 2, *per_node)
         leads = random.integers(0, net.max_lead_time + 1, (edges, net.slots))
         self.due = leads if net.random_lead_time else np.tile(np.array(net.lead_times)[:, None], net.slots)
-        open_slots = np.arange(1, net.slots + 1) < self.due
+        open_slots = np.arange(1, net.slots + 1) + (not net.has("orders_first")) <= self.due
         self.pipeline = eighths(0, 9, *per_edge, net.slots) * open_slots[:, None, :]
 
     def arrays(self):
@@ -161,6 +169,7 @@ class Episode:
             owed=self.unshipped if net.internal_backlog else None,
             orders=self.orders if net.order_memory else None,
             sales=self.sales if net.return_lags else None,
+            goodwill=self.goodwill if net.has("goodwill") else None,
         )
         exogenous = Exogenous(
             demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price,
@@ -183,7 +192,7 @@ class Episode:
         past = [self.sales[..., lag].copy() for lag in range(self.net.return_lags)]
         slips = [self.orders[..., slot].copy() for slot in reversed(range(self.net.order_memory))]
         owed = self.owed.copy() if self.net.backlog else None
-        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips)
+        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips, self.goodwill.copy())
 
 
 def episodes(net: Topology, seed: int) -> list[Episode]:
@@ -235,7 +244,7 @@ def test_transition_equals_the_reference(net, seed):
 
 def same_outcome(net, ours, theirs: Period, episode, t):
     close = dict(rtol=1e-5, atol=1e-4)
-    for name in ("ordered", "sold", "short", "on_hand", "expired", "returned", "liquidated", "lost"):
+    for name in ("ordered", "demand", "sold", "short", "on_hand", "expired", "returned", "liquidated", "lost"):
         np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), **close, err_msg=f"{name}, period {t}")
     costs = [theirs.costs[name] for name in COSTS]
     np.testing.assert_allclose(ours.costs, costs, rtol=1e-5, atol=2e-3, err_msg=f"costs, period {t}")
@@ -245,9 +254,10 @@ def same_outcome(net, ours, theirs: Period, episode, t):
     np.testing.assert_allclose(ours.places.edges, edges, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}")
     reward = -float(np.dot(costs, episode.numbers["weights"]))
     assert ours.reward == pytest.approx(reward, rel=1e-5, abs=5e-3)
-    placed = np.zeros((net.nodes, net.products))
-    placed[list(net.demand_nodes)] = episode.demand[t]
-    np.testing.assert_array_equal(ours.demand, placed)
+    if not net.has("goodwill"):
+        placed = np.zeros((net.nodes, net.products))
+        placed[list(net.demand_nodes)] = episode.demand[t]
+        np.testing.assert_array_equal(ours.demand, placed)
 
 
 def same_state(net, ours, stock: Stock):
@@ -267,13 +277,19 @@ def same_state(net, ours, stock: Stock):
         np.testing.assert_allclose(ours.orders, np.stack(stock.slips[: -net.order_memory - 1 : -1], -1), **close)
     if net.return_lags:
         np.testing.assert_allclose(ours.sales, np.stack(stock.past_sales, -1), **close)
+    if net.has("goodwill"):
+        np.testing.assert_allclose(ours.goodwill, stock.goodwill, **close)
 
 
 @settings(bounded, max_examples=16)
 @given(topologies(most_nodes=6), st.integers(0, 2**16))
 def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     """Over whole episodes, product by product: what came in is what is there or went out."""
-    states, outcomes = simulated(net, episodes(net, seed))
+    every = episodes(net, seed)
+    states, outcomes = simulated(net, every)
+    needed = np.ones((EPISODES, 1, net.edges, 1))  # units that are taken for each that is shipped
+    if net.has("processing_yield"):
+        needed = 1 / np.stack([episode.numbers["processing_yield"] for episode in every])[:, None, :, None]
 
     def over_network(per_place):  # [EPISODES, PERIODS, places, K] -> [EPISODES, K]
         return per_place.astype(float).sum((1, 2))
@@ -283,7 +299,8 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
         return on_hand.astype(float).sum(1) + state.pipeline.astype(float).sum((1, 3))
 
     first, last = (jax.tree.map(lambda leaf: leaf[:, t], states) for t in (0, -1))
-    bought = outcomes.ordered[:, :, [source == SUPPLIER for source in net.sources]]
+    taken = outcomes.ordered * needed
+    bought = taken[:, :, [source == SUPPLIER for source in net.sources]]
     received = held(first) + over_network(bought) + over_network(outcomes.returned)
     gone = (outcomes.sold, outcomes.expired, outcomes.liquidated, outcomes.lost)
     left = held(last) + sum(map(over_network, gone))
@@ -298,7 +315,7 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)):
         assert np.all(amount >= 0)
     for node in range(net.nodes):  # and no node ships more than it held
-        shipped = outcomes.ordered[:, :, [source == node for source in net.sources]].sum(2)
+        shipped = taken[:, :, [source == node for source in net.sources]].sum(2)
         stock = states.on_hand[:, :-1, node]
         assert np.all(shipped <= (stock.sum(-1) if net.ages > 1 else stock) * (1 + 1e-5) + 1e-4)
 

@@ -35,6 +35,7 @@ class Observation:
     owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     returns: jax.Array | None = None  # [N, K] units that come back in this period, where dispositions are decided
+    goodwill: jax.Array | None = None  # [N, K] factor on the demand that signals tell of, where service moves it
 
 
 @struct.dataclass
@@ -155,7 +156,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         topology = self.topology
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
-        open_slots = jnp.arange(1, topology.slots + 1) < lead_time[:, None]
+        arriving_first = 0 if topology.has("orders_first") else 1  # whether what is due now has arrived already
+        open_slots = jnp.arange(1, topology.slots + 1) + arriving_first <= lead_time[:, None]
         pipeline = jnp.where(open_slots[:, None, :], params.initial_pipeline[..., None], 0.0)
         if topology.has("packs"):  # goods that come in packs are there in whole units
             on_hand, pipeline = jnp.round(on_hand), jnp.round(pipeline)
@@ -180,6 +182,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             sales=jnp.zeros((topology.nodes, topology.products, topology.return_lags))
             if topology.return_lags
             else None,
+            goodwill=jnp.ones((topology.nodes, topology.products)) if topology.has("goodwill") else None,
         )
 
     def transition(
@@ -199,6 +202,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             signals=signals,
             owed=state.owed,
             orders=state.orders,
+            goodwill=state.goodwill,
             returns=jnp.sum(params.return_share * state.sales, -1) if self.topology.has("dispositions") else None,
         )
 

@@ -26,6 +26,7 @@ STOCK = {
     "owed": ("edge", "product"),
     "orders": ("edge", "product", "placed"),
     "returns": ("node", "product"),
+    "goodwill": ("node", "product"),
 }
 """Parts of an observation that are amounts, and the axes of each."""
 
@@ -35,6 +36,8 @@ INSTANCE = {
     "minimum_order": ("edge", "product"),
     "order_limit": ("edge",),
     "budget": (),
+    "shipping_capacity": ("node",),
+    "processing_yield": ("edge",),
     "capacity": ("node",),
     "freight_breaks": ("edge", "tier"),
 }

@@ -10,12 +10,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments.environment import EnvParams
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.costs import COSTS, Places, by_place, charge, totals
-from jaxinv.envs.shipping import ship
+from jaxinv.envs.shipping import ship, taken
 from jaxinv.envs.topology import Topology, add_rows
 from jaxinv.errors import UserError
 
@@ -55,12 +56,21 @@ class InstanceParams(EnvParams):
     minimum_order: jax.Array | None = None  # [E, K] units
     order_limit: jax.Array | None = None  # [E] volume a period
     budget: jax.Array | None = None  # [] money a period for what suppliers are paid
+    shipping_capacity: jax.Array | None = None  # [N] volume a period that leaves a node
+    processing_yield: jax.Array | None = None  # [E] units shipped per unit taken from the source, above 0 and at most 1
     review_period: jax.Array | None = None  # [E] periods between ordering opportunities
     volume: jax.Array | None = None  # [K] volume of a unit
     capacity: jax.Array | None = None  # [N] volume
     overflow_cost: jax.Array | None = None  # [N] money per unit of volume above capacity and period
     expiry_cost: jax.Array | None = None  # [N, K] money per unit expired
     price: jax.Array | None = None  # [N, K] money per unit sold
+    # Goodwill moves with each period by a factor between growth, where all are served, and decay, where the share of
+    # demand that waits or is lost is the tolerance or more; tolerance 0: one unit unserved is enough.
+    goodwill_growth: jax.Array | None = None  # [N, K] factor a period, at least 1
+    goodwill_decay: jax.Array | None = None  # [N, K] factor a period, at most 1
+    goodwill_tolerance: jax.Array | None = None  # [N, K] share of demand
+    goodwill_low: jax.Array | None = None  # [N, K] bounds of the level
+    goodwill_high: jax.Array | None = None  # [N, K]
     return_share: jax.Array | None = None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
     restock_share: jax.Array | None = None  # [N, K] share of returns that is put back into stock here
     forward_share: jax.Array | None = None  # [N, K] share that is sent on to `return_to`; the rest is liquidated
@@ -86,7 +96,7 @@ class Action:
 
 @struct.dataclass
 class NetworkState:
-    """Stock and what is on its way, as it stands after this period's arrivals.
+    """Stock and what is on its way, as it stands after this period's arrivals (before them, with `orders_first`).
 
     The pipeline is kept by the age of the order: slot i holds what was ordered i + 1 periods ago and has not arrived,
     which is what a planner knows; the realised lead time of each order, and the share of it that will arrive, are kept
@@ -95,13 +105,14 @@ class NetworkState:
 
     time: jax.Array  # [] int32
     on_hand: jax.Array  # [N, K], or [N, K, A] where goods age; age class 0 expires first
-    pipeline: jax.Array  # [E, K, L - 1]
+    pipeline: jax.Array  # [E, K, L - 1]; L - 1 here is `Topology.slots`
     due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
     arriving: jax.Array | None = None  # [E, L - 1] share of the order in each slot that will arrive, where not all do
     backorder: jax.Array | None = None  # [N, K], with backlog
     owed: jax.Array | None = None  # [E, K] units that the source of an edge still has to ship, with internal backlog
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
+    goodwill: jax.Array | None = None  # [N, K] factor on demand, with that mechanism; 1 where nobody asks for anything
 
 
 @struct.dataclass
@@ -118,7 +129,7 @@ class Outcome:
     expired: jax.Array  # [N, K]
     returned: jax.Array  # [N, K] units that came back
     liquidated: jax.Array  # [N, K]
-    lost: jax.Array  # [E, K] units that were shipped, and due now, and did not arrive
+    lost: jax.Array  # [E, K] units that were due and did not arrive, or were taken from the source and lost in processing
     places: Places  # the costs by node and by edge; where nobody reads them, they are not computed
 
 
@@ -139,17 +150,26 @@ def transition(
     """
     action = Action.of(action)
     ordered, stock, owed, orders = ship(topology, state, action.orders, params)
-    due_now = due_at_once(topology, ordered, exogenous)
-    arriving_now = arrived(topology, due_now, exogenous.arrival)
+    if topology.has("orders_first"):
+        pipeline, due, arriving, due_now, arriving_now = advance(topology, state, ordered, exogenous)
+        due_next = arrivals = jnp.zeros_like(ordered)
+    else:
+        due_now = due_at_once(topology, ordered, exogenous)
+        arriving_now = arrived(topology, due_now, exogenous.arrival)
+        pipeline, due, arriving, due_next, arrivals = advance(topology, state, ordered - due_now, exogenous)
     stock = receive(topology, stock, topology.into_nodes(arriving_now))
     demand = topology.at_demand_nodes(exogenous.demand)
+    if topology.has("goodwill"):
+        demand = demand * state.goodwill
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
     stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, action.dispositions, params)
-    pipeline, due, arriving, due_next, arrivals = advance(topology, state, ordered - due_now, exogenous)
     lost = due_now + due_next - arriving_now - arrivals if topology.has("arrivals") else jnp.zeros_like(ordered)
+    if topology.has("processing_yield"):
+        lost = lost + taken(topology, ordered, params) - ordered
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
     stock, expired = _age(topology, stock)
     waiting = short if backorder is None else backorder
+    goodwill = moved(topology, state.goodwill, demand, waiting, params)
     if owed is not None:
         waiting = waiting + topology.out_of_nodes(owed)
     charges = charge(
@@ -166,6 +186,7 @@ def transition(
         owed=owed,
         orders=orders,
         sales=sales,
+        goodwill=goodwill,
     )
     parts = totals(charges)
     # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
@@ -232,6 +253,20 @@ def serve(topology, stock, demand, backorder):
     return left, sold, jnp.minimum(owed, demand), owed
 
 
+def moved(topology, goodwill, demand, waiting, params):
+    """Goodwill `[N, K]` after a period in which so much of demand, or of what was owed before, waits or is lost."""
+    if not topology.has("goodwill"):
+        return None
+    enough = params.goodwill_tolerance * demand  # of what is unserved, for goodwill to decay in full
+    unserved = jnp.where(
+        enough > 0, jnp.minimum(waiting / jnp.where(enough > 0, enough, 1.0), 1.0), 1.0 * (waiting > 0)
+    )
+    factor = params.goodwill_growth + unserved * (params.goodwill_decay - params.goodwill_growth)
+    level = jnp.clip(goodwill * factor, params.goodwill_low, params.goodwill_high)
+    asked = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    return jnp.where(asked, level, goodwill)
+
+
 # 3. Returns
 
 
@@ -281,12 +316,12 @@ def advance(topology, state, shipped, exogenous):
 
     Returns:
       Pipeline `[E, K, L - 1]`; realised lead times and shares of its orders (None where all are the same); what is due at
-      the start of the next period `[E, K]`, and what arrives of it `[E, K]`.
+      the start of the next period `[E, K]` (in this one, where orders come first), and what arrives of it `[E, K]`.
     """
-    if topology.max_lead_time == 0:
+    if topology.max_lead_time == 0 and not topology.has("orders_first"):
         nothing = jnp.zeros_like(shipped)
         return state.pipeline, state.due, state.arriving, nothing, nothing
-    underway = jnp.concatenate([shipped[..., None], state.pipeline], -1)  # [E, K, L], by age 0 .. L-1
+    underway = jnp.concatenate([shipped[..., None], state.pipeline], -1)  # [E, K, L], the latest order first
     lead = share = None
     if topology.random_lead_time:
         lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
@@ -298,15 +333,17 @@ def advance(topology, state, shipped, exogenous):
 
 
 def _due(topology, underway, lead):
-    """What of `[E, K, L]` by age is due at the start of the next period `[E, K]`, and what is not `[E, K, L - 1]`."""
+    """What of the orders `[E, K, L]` is due `[E, K]`, and what of all but the oldest is not `[E, K, L - 1]`."""
+    # lead times of the orders that are due, the latest order first: at the start of the next period it is 1 period old
+    ages = np.arange(underway.shape[-1]) + (0 if topology.has("orders_first") else 1)
     if topology.random_lead_time:
-        due = (lead == jnp.arange(1, topology.max_lead_time + 1))[:, None, :]
+        due = (lead == ages)[:, None, :]
         return jnp.sum(jnp.where(due, underway, 0.0), -1), jnp.where(due, 0.0, underway)[..., :-1]
     leads = topology.lead_times
     if len(set(leads)) == 1:
         return underway[..., -1], underway[..., :-1]
-    due = jnp.stack([underway[edge, :, max(lead - 1, 0)] for edge, lead in enumerate(leads)])
-    still = jnp.asarray([[age + 1 < lead for age in range(topology.slots)] for lead in leads], jnp.float32)
+    due = jnp.stack([underway[edge, :, max(lead - ages[0], 0)] for edge, lead in enumerate(leads)])
+    still = jnp.asarray([[age < lead for age in ages[:-1]] for lead in leads], jnp.float32)
     return due, underway[..., :-1] * still[:, None, :]
 
 

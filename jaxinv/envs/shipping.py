@@ -17,9 +17,9 @@ def ship(topology, state, action, params):
     """Turns requests into orders, and orders into shipments that are taken from the source nodes.
 
     Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
-    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit
-    and the budget, and rationed where it exceeds the stock of its source. What a source node cuts it owes, with internal
-    backlog; what a supplier cuts is gone.
+    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit,
+    the budget and the shipping capacity of its source, and rationed where it needs more than the stock of its source.
+    What a source node cuts it owes, with internal backlog; what a supplier cuts is gone.
 
     Returns:
       Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so far `[E, K, M]`.
@@ -41,9 +41,12 @@ def ship(topology, state, action, params):
         bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
         paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
         order = jnp.where(bought, order * _cut(params.budget, paid), order)
+    if topology.has("shipping_capacity"):
+        load = jnp.dot(order, params.volume)[:, None]
+        order = order * _cut(_ration(topology, params.shipping_capacity[:, None], load), load)
     stock, allowed = state.on_hand, order
     if topology.internal:
-        order = _ration(topology, stock, order)
+        order = _of_stock(topology, stock, order, params)
     if order is not asked:  # a cut may have broken packs and minimum orders
         order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
         if topology.has("packs") and topology.internal:
@@ -51,9 +54,14 @@ def ship(topology, state, action, params):
         if topology.has("minimum_order"):
             order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
     if topology.internal:
-        taken = topology.out_of_nodes(order)
-        stock = jnp.where(taken >= stock * (1.0 - ROUNDING), 0.0, stock - taken)  # no dust is left to ship again
+        gone = topology.out_of_nodes(taken(topology, order, params))
+        stock = jnp.where(gone >= stock * (1.0 - ROUNDING), 0.0, stock - gone)  # no dust is left to ship again
     return order, stock, _owed(topology, asked, order), orders
+
+
+def taken(topology, shipped, params):
+    """What is taken from the source for what is shipped `[E, K]`: more, where processing loses a part of it."""
+    return shipped / params.processing_yield[:, None] if topology.has("processing_yield") else shipped
 
 
 def _send_orders(topology, order, earlier):
@@ -94,8 +102,16 @@ def _cut(limit, wanted):
     return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
 
 
+def _of_stock(topology, stock, order, params):
+    """Orders `[E, K]` cut to what the stock of their sources `[N, K]` allows."""
+    if not topology.has("processing_yield"):
+        return _ration(topology, stock, order)
+    need = taken(topology, order, params)
+    return order * _cut(_ration(topology, stock, need), need)
+
+
 def _ration(topology, stock, order):
-    """Shares the stock of a source node among its outgoing edges `[E, K]`."""
+    """Shares what a source node has `[N, K]`, stock or capacity, among its outgoing edges `[E, K]`."""
     from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
     if topology.rationing == "proportional":
         share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
@@ -119,8 +135,9 @@ def _last_packs(topology, stock, order, allowed, params):
     wants = gap >= pack * (1.0 - ROUNDING)
     edge = np.arange(topology.edges)
     first = (gap[None] > gap[:, None]) | ((gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None])
-    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], pack[None], 0.0).sum(1)  # this pack included
-    left = topology.at_source(stock - topology.out_of_nodes(order))
+    need = taken(topology, pack, params)
+    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], need[None], 0.0).sum(1)  # this pack included
+    left = topology.at_source(stock - topology.out_of_nodes(taken(topology, order, params)))
     return jnp.where(wants & (ahead <= left * (1.0 + ROUNDING)), pack, 0.0)
 
 

@@ -30,6 +30,10 @@ MECHANISMS = {
     "review": "an edge accepts orders only every so many periods",
     "capacity": "node capacity shared by products; volume above it costs",
     "revenue": "units sold earn a price",
+    "orders_first": "orders are shipped before what is due in a period arrives, which is then there for its demand alone",
+    "shipping_capacity": "what a node ships in a period is limited, over all of its edges and products",
+    "processing_yield": "of what an edge takes from its source a fixed share is shipped, the rest is lost in processing",
+    "goodwill": "demand is multiplied by a level that service moves",
     "arrivals": "only a share of what is shipped arrives, and which is known when it is due",
     "loss_cost": "units that are lost on an edge cost",
     "dispositions": "what is done with returns is decided in every period (`jaxinv.envs.network.Action`)",
@@ -109,8 +113,9 @@ class Topology:
 
     @property
     def slots(self) -> int:
-        """Pipeline slots of the state, L - 1: what was ordered 1 .. L-1 periods ago and may be outstanding."""
-        return max(self.max_lead_time - 1, 0)
+        """Pipeline slots of the state, L - 1: what was ordered 1 .. L-1 periods ago and may be outstanding. They are L
+        where orders come first: what was ordered L periods ago is then outstanding too."""
+        return self.max_lead_time if self.has("orders_first") else max(self.max_lead_time - 1, 0)
 
     def has(self, mechanism: str) -> bool:
         return mechanism in self.mechanisms

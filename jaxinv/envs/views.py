@@ -78,6 +78,16 @@ def edge_position(topology: Topology, observation: Observation) -> jax.Array:
     return position - hidden
 
 
+def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Array | float:
+    """The factor on the demand of all that each edge leads to `[E, K]` that service has made, 1 where it makes none."""
+    if observation.goodwill is None:
+        return 1.0
+    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    typical = jnp.where(faces, observation.instance.scale, 0.0)
+    then, now = downstream(topology, typical), downstream(topology, typical * observation.goodwill)
+    return topology.at_destination(jnp.where(then > 0, now / jnp.where(then > 0, then, 1.0), 1.0))
+
+
 def known_lead_times(topology: Topology, observation: Observation) -> np.ndarray | jax.Array:
     """Quoted lead times `[E]`; constants where the topology fixes them."""
     if topology.lead_times is None:

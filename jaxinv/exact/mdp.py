@@ -296,6 +296,8 @@ def covered(env: InventoryNetwork) -> None:
         reason = "orders that travel or are owed between nodes"
     elif topology.has("review"):
         reason = "a review calendar"
+    elif topology.has("orders_first") or topology.has("goodwill") or topology.has("processing_yield"):
+        reason = "arrivals after orders, goodwill, or losses in processing"
     elif topology.has("arrivals") and 0 in topology.lead_times:
         reason = "lead times of 0 where a part of what is shipped does not arrive"
     elif not topology.has("packs"):

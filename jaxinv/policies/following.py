@@ -94,9 +94,10 @@ class Follows(Rule):
         facts = observation.instance
         least = LEAST_FLOW * self.topology.at_destination(facts.scale)
         flow = jnp.maximum(context.total / self.coverage(facts)[:, None], least)
+        goodwill = views.goodwill_along_edges(self.topology, observation)
         return Units(
-            level=context.total + self.safety(params, facts) * context.deviation,
-            quantity=flow * facts.review_period[:, None],
+            level=(context.total + self.safety(params, facts) * context.deviation) * goodwill,
+            quantity=flow * facts.review_period[:, None] * goodwill,
         )
 
     def predict(self, context: Forecast):

@@ -141,6 +141,8 @@ class LearnedPolicy(Policy):
             parts.append(observation.owed / topology.at_destination(unit))
         if topology.order_delays:
             parts.append(views.travelling(topology, observation) / topology.at_destination(unit))
+        if observation.goodwill is not None:
+            parts.append(jnp.log(observation.goodwill))
         if topology.has("review"):
             parts.append((observation.time % facts.review_period) / facts.review_period)
         if self.preferences:

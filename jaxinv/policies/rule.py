@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 
+from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
@@ -73,8 +74,8 @@ class Rule(Policy):
 
     def units(self, params: dict[str, Any], observation: Observation, context: Any) -> Units:
         """What levels and quantities are multiples of in this period: typical demand, or a forecast of it."""
-        facts = observation.instance
-        return Units(self.level_unit(facts), quantity_unit(self.topology, facts))
+        facts, goodwill = observation.instance, views.goodwill_along_edges(self.topology, observation)
+        return Units(self.level_unit(facts) * goodwill, quantity_unit(self.topology, facts) * goodwill)
 
     def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
         """Parameters in product units."""
