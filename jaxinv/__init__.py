@@ -8,7 +8,8 @@ from jaxinv.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = [
-    "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "preset", "register", "register_preset", "tuned",
+    "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "preset", "register", "register_preset",
+    "tuned",
 ]  # fmt: skip
 
 register()
@@ -16,6 +17,8 @@ register()
 
 def __getattr__(name: str) -> Any:
     """What takes jax with it is imported when it is first asked for."""
+    if name == "Network":
+        return importlib.import_module("jaxinv.envs.builder").Network
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "exact":

@@ -92,6 +92,7 @@ def test_shares_are_a_monotone_function_of_the_uniform_with_the_given_probabilit
     assert np.all(shares[:, [0, 2]] == 1.0) and np.all(np.diff(shares[:, 1]) >= 0)
     values, counts = np.unique(np.asarray(shares[:, 1]), return_counts=True)
     assert values == pytest.approx([0.0, 0.7, 1.0]) and counts == pytest.approx([200, 300, 500], abs=1)
+    assert law.mean() == pytest.approx([1.0, 0.71, 1.0])
     every, chance = law.support()
     assert every[:, 1].tolist() == pytest.approx([0.0, 0.7, 1.0]) and chance == pytest.approx([0.2, 0.3, 0.5])
 

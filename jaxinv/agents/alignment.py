@@ -45,6 +45,8 @@ class Window(NamedTuple):
         topology, reviews = problem.env.topology, _reviews(problem)
         if topology.random_lead_time or len(set(topology.lead_times)) > 1:
             return "orders have different lead times"
+        if topology.has("goodwill"):
+            return "an order moves the goodwill of all periods to come"
         if topology.internal or topology.order_delays:
             return "an order moves stock between nodes, or travels, before its lead time is over"
         if set(charged_costs(topology)) & set(AT_ONCE) or topology.has("transit_holding"):

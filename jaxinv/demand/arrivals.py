@@ -38,11 +38,18 @@ class ArrivalLaw:
         mass[-1] = 1.0
         for edge, law in edges.items():
             known = sorted(law.items())
-            shares[:, edge], mass[:, edge] = known[-1][0], 0.0  # the law is filled up at its end, with what has no mass
+            shares[:, edge], mass[:, edge] = (
+                known[-1][0],
+                0.0,
+            )  # the law is filled up at its end, with what has no mass
             shares[: len(known), edge], mass[: len(known), edge] = zip(*known)
         cdf = np.cumsum(mass, 0)[:-1]
         cdf[cdf > 1.0 - 1e-9] = 1.0
         return cls(shares.astype(np.float32), cdf.astype(np.float32))
+
+    def mean(self) -> jax.Array:
+        """The mean share of a shipment that arrives on each edge `[E]`."""
+        return self.shares[0] + jnp.sum((1.0 - self.cdf) * jnp.diff(self.shares, axis=0), 0)
 
     def support(self) -> tuple[np.ndarray, np.ndarray]:
         """All that can arrive of the shipments that are due at once: shares `[S, E]` and the probability of each `[S]`."""
@@ -71,7 +78,9 @@ class Arrivals:
         """Shares `[E]` of the shipments of a period, of the whole `InstanceParams`."""
         law: ArrivalLaw = params.arrival_law
         reached = jnp.sum(uniforms["arrival"] >= law.cdf, 0)
-        return jnp.sum(jnp.where(jnp.arange(len(law.shares))[:, None] == reached, law.shares, 0.0), 0)
+        return jnp.sum(
+            jnp.where(jnp.arange(len(law.shares))[:, None] == reached, law.shares, 0.0), 0
+        )
 
 
 def check_shares(shares: tuple[float, ...], mass: tuple[float, ...], where: str) -> None:
@@ -81,14 +90,20 @@ def check_shares(shares: tuple[float, ...], mass: tuple[float, ...], where: str)
       UserError: it names the share or the probability.
     """
     if not shares or len(shares) != len(mass):
-        raise UserError(f"{where}: {len(shares)} shares that may arrive and {len(mass)} probabilities; give one of each")
+        raise UserError(
+            f"{where}: {len(shares)} shares that may arrive and {len(mass)} probabilities; give one of each"
+        )
     for value in shares:
         if not 0 <= value <= 1:
             raise UserError(f"{where}: a share of {value} cannot arrive; it must lie in 0..1")
     if len(set(shares)) < len(shares):
-        raise UserError(f"{where}: the shares {tuple(shares)} hold one twice; add its probabilities up")
+        raise UserError(
+            f"{where}: the shares {tuple(shares)} hold one twice; add its probabilities up"
+        )
     for value in mass:
         if not 0 <= value <= 1:
             raise UserError(f"{where}: {value} is not a probability; it must lie in 0..1")
     if abs(sum(mass) - 1) > 1e-6:
-        raise UserError(f"{where}: the probabilities of what arrives sum to {sum(mass):g}, and must sum to 1")
+        raise UserError(
+            f"{where}: the probabilities of what arrives sum to {sum(mass):g}, and must sum to 1"
+        )

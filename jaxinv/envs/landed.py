@@ -28,7 +28,12 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
     enters = (destinations == np.arange(topology.nodes)[:, None])[..., None]  # [N, E, 1]
     landed = jnp.full((topology.nodes, topology.products), jnp.inf)
     for _ in range(_longest_way(topology)):
-        here = edge + jnp.where((sources == SUPPLIER)[:, None], 0.0, landed[sources])
+        there = jnp.where((sources == SUPPLIER)[:, None], 0.0, landed[sources])
+        if topology.has("processing_yield"):
+            there = there / params.processing_yield[:, None]
+        here = edge + there
+        if topology.has("arrivals"):  # what is paid for, and what of it comes
+            here = here / params.arrival_law.mean()[:, None]
         landed = jnp.min(jnp.where(enters, here, jnp.inf), 1)
     return landed
 

@@ -1,9 +1,9 @@
 """The one transition: everything that moves stock, in every preset, is `transition` below.
 
 A period runs in this order: `ship` (`jaxinv.envs.shipping`), then `serve`, `take_back` and `advance` of this module, and
-`charge` (`jaxinv.envs.costs`) for all of it. The transition is deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise can be replayed under
-any policy. Axes: N nodes, E edges, K products, L largest lead time, A ages, R return lags, B freight tiers. Quantities
-are in product units, time in periods, money in one currency.
+`charge` (`jaxinv.envs.costs`) for all of it. The transition is deterministic and differentiable; what is random comes in as
+`Exogenous` values, so the same noise can be replayed under any policy. Axes: N nodes, E edges, K products, L largest lead
+time, A ages, R return lags, B freight tiers. Quantities are in product units, time in periods, money in one currency.
 """
 
 from typing import Any

@@ -168,7 +168,8 @@ def check_money(params: InstanceParams) -> None:
         return float(max(found, default=0.0))
 
     units = max(1.0, most("scale", "initial_high", "max_order")) * max(1.0, most("weights"))
-    for name in ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price", "loss_cost"):
+    charged = ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price", "loss_cost")
+    for name in charged:
         if not most(name) * units <= MOST_MONEY:
             raise UserError(
                 f"{name} of {most(name):.3g}, times quantities and weights of up to {units:.3g}, is more money a period than "

@@ -41,7 +41,7 @@ def ship(topology, state, action, params):
         bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
         paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
         order = jnp.where(bought, order * _cut(params.budget, paid), order)
-    if topology.has("shipping_capacity"):
+    if topology.has("shipping_capacity") and topology.internal:
         load = jnp.dot(order, params.volume)[:, None]
         order = order * _cut(_ration(topology, params.shipping_capacity[:, None], load), load)
     stock, allowed = state.on_hand, order
