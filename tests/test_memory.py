@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxinv.adapt.counterfactual import counterfactual, log
 from jaxinv.envs.presets import LostSales
+from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, begin, play_world
@@ -112,6 +114,19 @@ def test_a_memory_of_another_shape_is_named_before_anything_runs():
     ):
         with pytest.raises(UserError, match=message):
             play(running(problem, Forgetful))
+
+
+def test_a_log_goes_on_from_what_was_remembered():
+    """A counterfactual that changes nothing is the log itself, whatever the policy had seen by then."""
+    problem = open_to_change(problem_of(history=2))
+    policy, options = running(problem), dict(batch=3, periods=6)
+    logged = log(problem.env, problem.first, policy, NUMBERS, KEY, warm_up=5, **options)
+    again = counterfactual(problem.env, logged, policy)
+    jax.tree.map(np.testing.assert_array_equal, again, logged.replace(origin=None))
+    episodes = begin(problem.env, KEY, problem.first, 3)
+    whole = record(problem.env, problem.first, policy, NUMBERS, episodes, 11)[1]
+    np.testing.assert_allclose(logged.orders, whole.orders[5:], rtol=1e-6)
+    assert float(logged.memory[0][0]) > float(logged.origin.memory[0][0]) > 1
 
 
 # --- what is drawn --------------------------------------------------------------------------------

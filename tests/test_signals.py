@@ -147,6 +147,13 @@ def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
     assert orders[0] > orders[1] > orders[2] == 0
 
 
+def test_time_that_nobody_reads_is_refused():
+    problem = preset("lost_sales")(tell=("season(7)",)).build()
+    with pytest.raises(UserError, match="the time that tell= tells is read by an encoder, .* give encoder=known or last"):
+        agent_of(problem, encoder="none")
+    assert agent_of(problem, encoder="known").policy.network.encoder is not None
+
+
 @pytest.mark.parametrize(
     "tell, message",
     [

@@ -39,10 +39,12 @@ def log(
     if not isinstance(env.world, Intervened):
         raise UserError(f"{env.name} is not open to change; log it on what open_to_change gives")
     episodes = _begin(env, key, params, batch, axis)
+    memory = None
     if warm_up:
-        episodes, _ = record(env, params, policy, policy_params, episodes, warm_up, axis=axis)
-    _, played = record(env, params, policy, policy_params, episodes, periods, axis=axis)
-    return played.replace(origin=Origin(params, episodes, policy_params))
+        episodes, before = record(env, params, policy, policy_params, episodes, warm_up, axis=axis)
+        memory = before.memory
+    _, played = record(env, params, policy, policy_params, episodes, periods, memory=memory, axis=axis)
+    return played.replace(origin=Origin(params, episodes, policy_params, memory))
 
 
 def counterfactual(
@@ -59,14 +61,15 @@ def counterfactual(
     Raises:
       UserError: for an intervention on what the world cannot move, or orders of another shape.
     """
-    params, start, policy_params = log.origin.params, log.origin.start, log.origin.policy_params
-    periods, batch = log.reward.shape
+    origin, (periods, batch) = log.origin, log.reward.shape
+    params = origin.params
     if change is not None:
         check_movable(env.world, change, env.name)
-        params = under(params, change.from_day(start.period), batch, axis)
+        params = under(params, change.from_day(origin.start.period), batch, axis)
     if orders is not None and orders.shape != log.orders.shape:
         raise UserError(f"orders {orders.shape} must have the shape of the log's own, {log.orders.shape}")
-    return record(env, params, policy, policy_params, start, periods, orders=orders, axis=axis)[1]
+    given = dict(orders=orders, memory=origin.memory, axis=axis)
+    return record(env, params, policy, origin.policy_params, origin.start, periods, **given)[1]
 
 
 def order_instead(log: Trajectories, day: int, quantity) -> jax.Array:

@@ -419,6 +419,8 @@ def make_policy(
         encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history, series=demand)
     elif config.signals:
         raise UserError(f"signals={','.join(config.signals)} are what an encoder reads, and encoder=none has none")
+    elif env.world.clock:
+        raise UserError("the time that tell= tells is read by an encoder, and encoder=none has none; give encoder=known or last")
     module = network(
         outputs=decode.outputs,
         series=series,

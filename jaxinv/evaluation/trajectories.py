@@ -37,6 +37,7 @@ class Origin:
     params: InstanceParams  # the world as it was, its intervention included
     start: Episodes  # before the first decision; holds the key of all noise
     policy_params: Any
+    memory: Any = None  # [..., B] what the policy remembered then
 
 
 @struct.dataclass
@@ -70,6 +71,7 @@ class Trajectories:
     advice: Any = None  # [T, ..., B] what a penalty wants to know
 
     network: NetworkState | None = None  # [..., B] stock after the last period
+    memory: Any = None  # [..., B] what the policy remembers then
     origin: Origin | None = None
 
     @property
@@ -172,25 +174,27 @@ def _check_sizes(path, found: Trajectories):
 
 def record(
     env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes, periods: int, *,
-    orders: jax.Array | None = None, axis: int | None = None, policy_axis: int | None = None,
+    orders: jax.Array | None = None, memory: Any = None, axis: int | None = None, policy_axis: int | None = None,
 ) -> tuple[Episodes, Trajectories]:  # fmt: skip
     """Plays a policy from given episodes on (`begin`), and keeps what happened.
 
     Args:
       orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees; None: throughout.
+      memory: what the policy remembers `[..., B]`; None: what it does before its first decision.
       axis: `BATCH` where `params` is a batch of instances, None where all episodes share one.
       policy_axis: likewise for the policy's parameters.
 
     Returns:
       The episodes after it, and all parts of what was known and what came of it.
     """
-    return _record(env, params, policy, policy_params, episodes, orders, periods, axis, policy_axis)
+    return _record(env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis)
 
 
 @partial(jax.jit, static_argnames=("env", "policy", "periods", "axis", "policy_axis"))
-def _record(env, params, policy, policy_params, episodes, orders, periods, axis, policy_axis):
+def _record(env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis):
     after, trace = unroll_world(env, episodes, params, periods, axis)
-    memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
+    if memory is None:
+        memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
 
     def keep(observation, outcome, note):
         asked, log_prob = note
@@ -200,7 +204,7 @@ def _record(env, params, policy, policy_params, episodes, orders, periods, axis,
             demand=outcome.demand, short=outcome.short,
         )  # fmt: skip
 
-    network, _, played, _ = play(
+    network, memory, played, _ = play(
         env, params, policy, policy_params, episodes.network, memory, trace, episodes.key, episodes.period,
         record=keep, orders=orders, axis=axis, policy_axis=policy_axis,
     )  # fmt: skip
@@ -215,6 +219,7 @@ def _record(env, params, policy, policy_params, episodes, orders, periods, axis,
         signals=jnp.concatenate([trace.signals, after.signals[-1:]]),
         observation=jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), played.observation, last),
         facts=facts,
+        memory=memory,
     )
 
 
