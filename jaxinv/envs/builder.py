@@ -49,7 +49,8 @@ class Network:
     - A period: orders are shipped, demand is served, returns come back, costs are charged, and what is due next arrives. So
       what arrives at the start of a period can be shipped on in the same period (not with `orders_first`).
     - The first `history` periods of demand are used up before the first decision: a recorded trace must begin that earlier.
-    - Policies do not see time, unless the demand process tells of it in what is known ahead (its covariates).
+    - Policies do not see time, unless they are told: by `tell` of the preset (`jaxinv.demand.clock`), or by signals of the
+      demand process.
 
     Args:
       products: their number, or their names.
