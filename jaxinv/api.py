@@ -379,12 +379,12 @@ def _text(value: Any) -> str:
 def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if key.endswith("_interval"):
-            low, high = value or (None, None)
+            low, high = value or (float("nan"), float("nan"))
             yield from ((key.replace("_interval", "_low"), low), (key.replace("_interval", "_high"), high))
         elif isinstance(value, Mapping):
             yield from ((f"{key}.{name}", entry) for name, entry in value.items())
         else:
-            yield key, value
+            yield key, float("nan") if value is None else value
 
 
 def _by_edge(name: str, value: np.ndarray, edges: Sequence[str]) -> dict[str, float]:
