@@ -12,18 +12,18 @@ __all__ = [
     "tuned",
 ]  # fmt: skip
 
+_HOMES = {"Network": "jaxinv.envs.builder", **dict.fromkeys(("compare", "fit", "load_run", "tuned"), "jaxinv.api")}
+
 register()
 
 
 def __getattr__(name: str) -> Any:
     """What takes jax with it is imported when it is first asked for."""
-    if name == "Network":
-        return importlib.import_module("jaxinv.envs.builder").Network
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "exact":
         return importlib.import_module("jaxinv.exact")
-    return getattr(importlib.import_module("jaxinv.api"), name)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
