@@ -6,6 +6,9 @@ Commands catch `UserError`, print its text and end with exit code 2; library cal
 import difflib
 from collections.abc import Iterable
 
+MANY, FEW = 16, 5
+"""Names that are not all listed where none is near, and how many of them are then named."""
+
 
 class UserError(ValueError):
     """A mistake in what the user gave: the message names the place and the fix."""
@@ -21,5 +24,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    if near:
+        hint = f"did you mean {near[0]!r}?"
+    elif len(known) > MANY:
+        hint = f"of {len(known)} the nearest are {', '.join(difflib.get_close_matches(name, known, n=FEW, cutoff=0.0))}"
+    else:
+        hint = f"known: {', '.join(known)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -2,7 +2,7 @@
 
 from jaxinv.choices import check_choices
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
 from jaxinv.policies.registry import RULES
 from jaxinv.runs import Run
 
@@ -45,13 +45,15 @@ def main(argv: list[str]) -> None:
         check_choices(None, overrides)
 
     from jaxinv.api import judge
+    from jaxinv.ending import told
     from jaxinv.evidence import evidence_table, tuning_notes, verdict
     from jaxinv.experiment import Experiment, trained_policies
 
     enable_compilation_cache()
     trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
-    for text in experiment.problem.notes:
+    endings = [f"{run.name}: {told(ending)}" for run in runs if (ending := run.ending())]
+    for text in (*experiment.problem.notes, *endings):
         note(text)
     if not args.json:
         note("tuning rules on training demand, evaluating on held-out demand")
@@ -60,10 +62,9 @@ def main(argv: list[str]) -> None:
 
 
 def _run(name: str, folder: str) -> Run:
-    try:
-        return Run.open(name, folder)
-    except UserError as error:
-        raise UserError(f"{error} (nor is it a rule: {', '.join(RULES)}, or optimal)") from None
+    if not Run.there(name, folder):
+        raise unknown("run or rule", name, [*RULES, "optimal", *Run.names(folder)])
+    return Run.open(name, folder)
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:

@@ -25,6 +25,9 @@ LEAST_PERIODS = 4_000_000
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
 
+OWN = " per instance"
+"""What the name of a rule ends with where each instance has numbers of its own."""
+
 QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
 
@@ -34,11 +37,13 @@ class Contest(NamedTuple):
 
     Attributes:
       label: what tells the problem from the others; empty where there is but one.
+      rules: to compare with, where they are tuned already.
     """
 
     label: str
     problem: Problem
     policies: list[Contestant]
+    rules: dict[str, Tuned] | None = None
 
 
 def judge_all(
@@ -46,8 +51,8 @@ def judge_all(
 ) -> list[dict[str, Any]]:
     """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too, as policies do."""
     rows = []
-    for label, problem, policies in contests:
-        found = judge(problem, policies, config, trained_periods, seed, optimum)
+    for label, problem, policies, rules in contests:
+        found = judge(problem, policies, config, trained_periods, seed, optimum, rules)
         for row in found[len(policies) :]:
             row["policy"] = f"{row['policy']} {label}".strip()
         rows += [{**row, "instance": label} for row in found]
@@ -55,8 +60,9 @@ def judge_all(
 
 
 def judge(
-    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False
-) -> list[dict[str, Any]]:
+    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False,
+    rules: dict[str, Tuned] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Evaluation rows of policies and of rules tuned with as many simulated periods.
 
     Args:
@@ -65,6 +71,7 @@ def judge(
       trained_periods: simulated periods that the policies were trained with.
       seed: of tuning and of the held-out noise (both streams are apart from training's).
       optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to find.
+      rules: those of `tune_rules`, where it was asked already.
 
     A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower bound.
 
@@ -73,7 +80,7 @@ def judge(
     """
     key = root(seed)
     optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
-    rules = tune_rules(problem, config, trained_periods, key)
+    rules = rules or tune_rules(problem, config, trained_periods, key)
     contestants = policies + contestants_of(rules) + optimal
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules),
@@ -94,8 +101,7 @@ def with_wanted_points(contest: Contest, preference: Mapping[str, float], servic
     The level is sought on training demand, with `preference` as the proportions of the other objectives, so what is reached
     on held-out demand is a forecast come true or not.
     """
-    label, problem, policies = contest
-    policies = list(policies)
+    problem, policies = contest.problem, list(contest.policies)
     for policy in contest.policies:
         if service is None:
             policies.append(at_preference(policy, preference))
@@ -105,7 +111,7 @@ def with_wanted_points(contest: Contest, preference: Mapping[str, float], servic
         )
         key = key_of(root(seed), Role.SERVICE)
         policies.append(at_service(known, policy, service, key, others=preference).contestant)
-    return Contest(label, problem, policies)
+    return contest._replace(policies=policies)
 
 
 def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
@@ -148,7 +154,7 @@ def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> d
             apart = [name for name in config.per_instance if name in names]
             least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
             own = tune_many(problem, key, apart, given or max(periods, LEAST_PERIODS, least), per_instance=True)
-            rules |= {f"{name} per instance": rule for name, rule in own.items()}
+            rules |= {name + OWN: rule for name, rule in own.items()}
     except UserError as error:
         raise UserError(f"evaluation.tune_periods={given}: {error}" if given else str(error)) from None
     return rules
@@ -184,7 +190,7 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
     Args:
       rows: of all contests, of `judge_all`.
     """
-    for label, _, policies in contests:
+    for label, _, policies, _ in contests:
         names = {policy.name for policy in policies}
         mine = min((row for row in rows if row["policy"] in names), key=lambda row: row["cost"])
         others = [row for row in rows if row["instance"] == label and row["policy"] not in names]
@@ -194,7 +200,7 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
             continue
         silent = mine["fill_rate"] is not None and mine["fill_rate"] < 0.01
         raise UserError(
-            f"{mine['policy']} did not learn: it {_money(mine['cost'])} a period, "
+            f"{mine['policy']} did not learn: it {money(mine['cost'])} a period, "
             f"{'less than half of what' if earns else f'over {HOPELESS:g} times the'} "
             f"{abs(best['cost']):.4g}{' is' if earns else ''} of {best['policy']}. "
             + ("It never orders; a smaller learning_rate, another seed or, if it has another form, form=base usually helps" if silent else
@@ -275,5 +281,6 @@ def verdict(rows: list[dict[str, Any]]) -> str:
     return f"{said}. It is {_in_percent(first['gap']):.2f}% above the optimum ({low:.2f} to {high:.2f}%)"
 
 
-def _money(cost: float) -> str:
+def money(cost: float) -> str:
+    """A cost, or below zero a profit, with its verb."""
     return f"costs {cost:.4g}" if cost >= 0 else f"earns {-cost:.4g}"

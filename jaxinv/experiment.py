@@ -19,6 +19,7 @@ from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
 from jaxinv.data.fingerprint import changed
 from jaxinv.data.fitted import Preparation
+from jaxinv.ending import chosen_policy
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
 from jaxinv.envs.registry import preset, preset_address
@@ -228,8 +229,9 @@ def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) ->
 
 
 def _in_one_program(plain: Experiment, sweep: str) -> bool:
-    """Whether a sweep runs over instances of one network. With held-out series each is a training of its own."""
-    if not _of_instance(plain.config, sweep.partition("=")[0]) or plain.problem.held_out:
+    """Whether a sweep runs over instances of one network. With held-out series or periods each is a training of its own."""
+    held_out = plain.problem.held_out or plain.problem.choice
+    if not _of_instance(plain.config, sweep.partition("=")[0]) or held_out:
         return False
     swept = Experiment(dataclasses.replace(plain.config, sweep=(sweep,)))
     try:
@@ -239,11 +241,16 @@ def _in_one_program(plain: Experiment, sweep: str) -> bool:
 
 
 def trained_policies(run: Run, later: str = "") -> tuple[Experiment, list[Contestant]]:
-    """The experiment and the learned policies of a saved run; `later` as in `Experiment.of_run`."""
+    """The experiment of a saved run, and what it ended with: its learned policies, or what was chosen among them and the
+    rules (`jaxinv.ending`). `later` as in `Experiment.of_run`."""
     experiment = Experiment.of_run(run, later)
     experiment.check_data(run)
     _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))
-    return experiment, experiment.contestants(state, run.name)
+    ending = run.ending()
+    if ending is None:
+        return experiment, experiment.contestants(state, run.name)
+    learned = experiment.contestants(state, experiment.config.agent)
+    return experiment, [chosen_policy(experiment.problem, ending, learned, run.name)]
 
 
 def _schema(env: str, instance: type[Preset], agent: str) -> type:

@@ -7,6 +7,7 @@
       preparation.json  what was fitted to the sales, for those to come
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training
+      ending.json       what the run ends with, where that is chosen between its policy and the rules
       summary.json      what the command printed at its end
 
 A checkpoint is whole or it does not exist, at whatever moment the process is killed or the power fails. It is
@@ -58,6 +59,7 @@ class Run:
         self.dropped_path = path / "dropped.csv"
         self.preparation_path = path / "preparation.json"
         self.metrics_path = path / "metrics.csv"
+        self.ending_path = path / "ending.json"
         self.summary_path = path / "summary.json"
         self.checkpoints_path = path / "checkpoints"
         self._held = None
@@ -120,7 +122,7 @@ class Run:
         given, root = Path(path_or_name), Path(root)
         path = next((path for path in (root / given, given) if path.exists()), None)
         if path is None:
-            names = sorted(config.parent.name for config in root.glob("*/config.yaml"))
+            names = cls.names(root)
             if not names:
                 raise UserError(f"no run {str(given)!r}: {root} has no runs yet")
             raise unknown(f"run in {root}", str(given), names)
@@ -128,6 +130,16 @@ class Run:
             what = "it has no config.yaml" if path.is_dir() else "it is a file"
             raise UserError(f"{path}: is not a run folder: {what}")
         return cls(path)
+
+    @staticmethod
+    def names(root: str | Path = "runs") -> list[str]:
+        """The names of all runs in a folder."""
+        return sorted(config.parent.name for config in Path(root).glob("*/config.yaml"))
+
+    @staticmethod
+    def there(path_or_name: str | Path, root: str | Path = "runs") -> bool:
+        """Whether there is anything of that path, or of that name in the folder."""
+        return (Path(root) / path_or_name).exists() or Path(path_or_name).exists()
 
     def hold(self) -> None:
         """Keeps other processes from writing in this run, until `release` or the end of this process.
@@ -315,6 +327,23 @@ class Run:
 
     def _write_rows(self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
         _write_whole(path, "".join(_csv_line(line) for line in (columns, *rows)))
+
+    def write_ending(self, ending: Any) -> None:
+        """Writes ending.json, whole or not at all: what was chosen to end the run with (`jaxinv.ending`)."""
+        _write_whole(self.ending_path, json_text(ending) + "\n")
+
+    def ending(self) -> Any:
+        """What the run ends with; None where nothing was chosen, or not yet.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        if not self.ending_path.exists():
+            return None
+        try:
+            return json.loads(self.ending_path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError(f"{self.ending_path} is damaged; choose again with --resume {self.name}") from None
 
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""

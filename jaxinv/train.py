@@ -63,6 +63,7 @@ def render(documents: list[dict[str, Any]]):
     """What people see at the end."""
     from rich.console import Group
 
+    from jaxinv.ending import told
     from jaxinv.evidence import evidence_table, tuning_notes, verdict
 
     parts = []
@@ -70,6 +71,7 @@ def render(documents: list[dict[str, Any]]):
         parts += [
             evidence_table(document["evaluation"], f"{document['env']}: held-out demand, run {document['run']}"),
             verdict(document["evaluation"]),
+            *([told(document["ends_with"])] if document["ends_with"] else []),
             tuning_notes(document["evaluation"]),
             f"{document['seconds']:.0f} s, of which {document['compile_seconds']:.0f} s compiled; "
             + (f"{document['steps_per_second']:,.0f} environment steps a second" if document["steps_per_second"] else ""),

@@ -9,6 +9,7 @@ import jax
 
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
 from jaxinv.cli import Interrupted, interruptible, note, progress
+from jaxinv.ending import choose
 from jaxinv.errors import UserError
 from jaxinv.evidence import check_learned, check_rules, judge_all
 from jaxinv.experiment import Experiment
@@ -85,11 +86,19 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
     state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
 
     _say(quiet, "tuning and evaluating the rules")
+    ending = None
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
+        if experiment.problem.choice:
+            contest, ending = choose(contests[0], config.evaluation, agent.simulated_periods, config.seed)
+            contests = [contest]
+            run.write_ending(ending)
         evidence = judge_all(contests, config.evaluation, agent.simulated_periods, config.seed)
     except KeyboardInterrupt:
         raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
+    for row in evidence if ending else ():
+        row["choice_cost"] = ending["costs"].get(row["policy"])
+        row["chosen"] = row["policy"] == ending["policy"] or None
     steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)
     document = {
         "run": run.name,
@@ -100,6 +109,7 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
         "compile_seconds": compile_seconds,
         "steps": steps,
         "steps_per_second": steps / seconds if seconds else None,
+        "ends_with": ending,
         "evaluation": evidence,
     }
     run.write_summary(document)
@@ -108,7 +118,8 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
 
     save_result(run, document)
     try:
-        check_learned(contests, evidence)
+        if not ending or ending["policy"] in ending["learned"]:
+            check_learned(contests, evidence)
     except UserError as error:
         raise UserError(f"{error}. All figures are in {run.path}") from None
     return document

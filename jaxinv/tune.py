@@ -1,7 +1,7 @@
 """`python -m jaxinv.tune`: tunes a classical rule on the training demand of a preset."""
 
 from jaxinv.choices import check_choices
-from jaxinv.cli import emit, enable_compilation_cache, parser, run_command, split_arguments
+from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError
 
 
@@ -33,6 +33,8 @@ def main(argv: list[str]) -> None:
 
     enable_compilation_cache()
     problem = Experiment.load(None, overrides).problem
+    for text in problem.notes:
+        note(text)
     tuned = tune_rules(problem, [name], args.periods, args.method, args.per_instance, args.seed)
     (document,) = tuned.documents
     emit(document, args.json, lambda: _render(document))

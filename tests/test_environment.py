@@ -11,6 +11,7 @@ from gymnax import wrappers
 from gymnax.environments import environment
 
 import jaxinv
+from cases import case
 from jaxinv.envs import network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.flat import MONEY
@@ -135,6 +136,30 @@ def test_only_ended_episodes_are_reset_and_as_gymnax_resets_them():
     np.testing.assert_array_equal(twice.reshape(36, -1)[0], alone[0])
     first = step(env.step, 1)[0]
     assert len(np.unique(np.asarray(first), axis=0)) > size // 2, "episodes begin with the same noise"
+
+
+@pytest.mark.parametrize(
+    "name, options, optimal",
+    [
+        ("backlog", dict(demand="negative_binomial", mean=5.0, dispersion=0.05, lead_time=0, shortage_cost=99.0), 109),
+        ("lost_sales", dict(mean=0.05, lead_time=0, shortage_cost=99.0), 1),
+        ("lost_sales", dict(mean=5.0), 30),  # as before: more than six periods of demand
+    ],
+)
+def test_an_agent_can_order_what_the_best_rule_does(name, options, optimal):
+    """The base-stock levels that are optimal (newsvendor; of issue 15), where a multiple of mean demand is 10 and 0.1."""
+    env, params = jaxinv.make(name, **options)
+    assert env.action_space(params).high >= optimal and env.default_params.max_order == params.max_order
+
+
+def test_the_action_space_follows_lumps_in_a_file(tmp_path):
+    """One day in twenty sells 250: an agent can order a lump and more, not only four times the mean of what is covered."""
+    env, params = jaxinv.make("retail", data=str(case("lumpy", tmp_path)), frequency="day", min_active=0.0, lead_time=2)
+    assert 500 <= float(env.action_space(params).high) <= 1000
+
+
+def test_what_belongs_to_a_model_stays():
+    assert jaxinv.make("perishable", mean=40.0)[1].max_order == 10 and jaxinv.make("deepstock")[1].max_order == 100
 
 
 def test_rewards_of_the_step_differentiate():

@@ -1,4 +1,4 @@
-"""gymnasium: gymnax's own wrappers and gymnasium's check of an environment, on every preset that needs no file."""
+"""gymnasium: gymnax's own wrappers and gymnasium's check of an environment, on every preset."""
 
 import jax
 import numpy as np
@@ -7,17 +7,29 @@ from gymnasium.utils.env_checker import check_env
 from gymnax.wrappers.gym import GymnaxToGymWrapper, GymnaxToVectorGymWrapper
 
 import jaxinv
+from cases import case
 from jaxinv.envs.gym import GymEnv
 
-NAMES = [name for name in jaxinv.PRESETS if name not in ("retail", "retail_network")]
+STORES = dict(
+    links=("11",), lead_times=((1, 2),), warehouse_holding_costs=(0.3,), purchase_costs=(0.5,), warehouse_lead_time=2
+)
+FROM_A_FILE = {"retail": {}, "retail_network": STORES}
+
+
+def made(name, folder):
+    """A preset by its name; those of sales on a small file of two stores."""
+    if name not in FROM_A_FILE:
+        return jaxinv.make(name)
+    return jaxinv.make(name, data=str(case("promotion_in_second_store", folder)), history=8, **FROM_A_FILE[name])
+
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.mark.filterwarnings("ignore")  # an action space is not -1..1, and gymnax's reset has an argument of old
-@pytest.mark.parametrize("name", NAMES)
-def test_gymnasium_takes_every_preset(name):
-    env, params = jaxinv.make(name)
+@pytest.mark.parametrize("name", jaxinv.PRESETS)
+def test_gymnasium_takes_every_preset(name, tmp_path):
+    env, params = made(name, tmp_path)
     for wrapped in (GymnaxToGymWrapper(env, params), GymEnv(env, params)):
         assert wrapped.action_space.shape == (env.topology.edges, env.topology.products)
         assert wrapped.action_space.dtype == wrapped.observation_space.dtype == np.float32
@@ -28,9 +40,9 @@ def test_gymnasium_takes_every_preset(name):
     check_env(GymEnv(env, params), skip_render_check=True)
 
 
-@pytest.mark.parametrize("name", ["lost_sales", "dual_sourcing"])  # one order, and several
-def test_gymnaxs_vector_form(name):
-    env, params = jaxinv.make(name)
+@pytest.mark.parametrize("name", ["lost_sales", "dual_sourcing", *FROM_A_FILE])  # one order, and several
+def test_gymnaxs_vector_form(name, tmp_path):
+    env, params = made(name, tmp_path)
     many = GymnaxToVectorGymWrapper(env, 3, params)
     observation, _ = many.reset(seed=1)
     assert np.asarray(observation) in many.observation_space

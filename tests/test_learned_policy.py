@@ -15,7 +15,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.evaluation.rollout import BATCH, begin, rollout, unroll_world
 from jaxinv.policies.decode import FORMS, RATES, Decode
-from jaxinv.policies.policy import coverage, echelon_coverage
+from jaxinv.envs.views import coverage, echelon_coverage
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

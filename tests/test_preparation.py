@@ -6,7 +6,7 @@ import pytest
 from cases import case
 
 from jaxinv.data import Panel
-from jaxinv.data.preparation import prepare
+from jaxinv.data.preparation import mean_prices, prepare
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import UserError
@@ -111,7 +111,7 @@ def test_a_series_that_starts_after_training_is_left_out_by_name(tmp_path):
     problem = build("one_starts_after_training", tmp_path)
     assert problem.instances == 11 and problem.dropped == (("LATE", "first sold after training ends: 2020-03-16"),)
     assert problem.notes[0] == "left out 1 of 12 series: 1 first sold after training ends (LATE)"
-    assert problem.notes[1].startswith("11 series leave 2 to hold out, and fewer than 10 tell nothing apart")
+    assert problem.notes[1].startswith("validation=0.2 of 11 series is fewer than the 10 that tell anything apart: the last ")
 
 
 def test_series_end_and_pause():
@@ -180,6 +180,14 @@ def test_what_a_store_lacks_is_no_reason_to_leave_it_out(tmp_path):
     scale = np.asarray(problem.train.scale)[:, :, 0]
     assert scale[at["s3"], 2] == pytest.approx(0.01) and scale[at["s5"], 1] == pytest.approx(10, rel=0.15)
     assert numbers(problem.train.demand.first)[at["s5"]] == 30 - problem.env.history
+
+
+def test_a_price_that_is_not_known_is_that_of_the_other_stores_or_of_all():
+    prices = np.full((3, 2, 4), np.nan)
+    prices[0, 0], prices[0, 1], prices[1, 1] = [1, np.nan, 3, 2], 4, 10
+    np.testing.assert_allclose(mean_prices(prices), [[2, 4], [10, 10], [6.5, 6.5]])
+    with pytest.raises(UserError, match="no series has a price in training"):
+        mean_prices(np.full((2, 1, 3), np.nan))
 
 
 def test_a_network_takes_the_file_s_prices_and_stock(tmp_path):

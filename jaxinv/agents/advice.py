@@ -36,7 +36,6 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.decode import Decode
-from jaxinv.policies.policy import echelon_coverage
 from jaxinv.policies.rule import quantity_unit
 from jaxinv.policies.rules import ReorderUpTo
 
@@ -138,7 +137,7 @@ def teacher_levels(env: InventoryNetwork, instance: InstanceParams, moments: Mom
     ratio = jnp.max(jnp.where(served, shortage / (shortage + holding), -jnp.inf), 1)
     safety = topology.at_destination(jax.scipy.special.ndtri(ratio))
     mean, variance = topology.at_destination(moments.mean), topology.at_destination(moments.variance)
-    cover = echelon_coverage(topology, facts)[:, None]
+    cover = views.echelon_coverage(topology, facts)[:, None]
     spread = cover * variance
     if moments.lead_variance is not None:
         spread = spread + mean**2 * moments.lead_variance[:, None]

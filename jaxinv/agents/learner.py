@@ -158,8 +158,8 @@ class Learner:
 
     @classmethod
     def create(cls, problem: Problem, config: LearnerConfig) -> Self:
-        """An agent for a problem."""
-        updates = config.updates
+        """An agent for a problem, which is shown nothing that policies are chosen on."""
+        problem, updates = problem.learned_on, config.updates
         aligned = _aligned(config, problem)
         config = _within_episodes(config, problem, aligned)
         config, numbers = split_config(config)

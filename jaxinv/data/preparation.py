@@ -128,6 +128,24 @@ def told_estimates(estimated: np.ndarray, stop: int, frequency: str) -> list[str
     ]
 
 
+def mean_prices(values: np.ndarray) -> np.ndarray:
+    """Mean known price `[S, stores]` of `[S, stores, T]`; where none is known, that of the SKU's other stores, or of all SKUs.
+
+    Raises:
+      UserError: when no price is known at all.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        raise UserError("no series has a price in training; fill the column price, or delete it")
+    count = known.sum(-1)
+    price = np.where(known, values, 0).sum(-1) / np.maximum(count, 1)
+    for axis in (1, None):
+        there = count > 0
+        others = np.where(there, price, 0).sum(axis, keepdims=True) / np.maximum(there.sum(axis, keepdims=True), 1)
+        price, count = np.where(there, price, others), np.maximum(count, there.sum(axis, keepdims=True))
+    return price
+
+
 def launches(panel: Panel) -> np.ndarray:
     """The first period in which each series was sold or in stock `[S]`; the number of periods where it never was."""
     there = panel.sales > 0

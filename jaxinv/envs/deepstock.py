@@ -61,6 +61,8 @@ class DeepStock(Preset):
     integer_orders: bool = False
     instance_seed: int = 42
 
+    largest_order_given = True
+
     def __post_init__(self):
         super().__post_init__()
         if self.setting not in SETTINGS:

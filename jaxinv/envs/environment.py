@@ -130,9 +130,11 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         """
         return self._with(ends=ends, _own_numbers=False)
 
-    def alone(self) -> "InventoryNetwork":
-        """The same network for callers that may leave parameters out: those it has tell it apart."""
-        return self._with(_own_numbers=True)
+    def alone(self, params: InstanceParams | None = None) -> "InventoryNetwork":
+        """The same network for callers that may leave parameters out: those it has, or is given here, tell it apart."""
+        changed = self._with(_own_numbers=True, _params=self._params if params is None else params)
+        vars(changed).pop("_fingerprint", None)
+        return changed
 
     def _with(self, **attributes) -> "InventoryNetwork":
         changed = copy.copy(self)

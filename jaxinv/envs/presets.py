@@ -175,6 +175,7 @@ class Perishable(SingleStore):
     max_order: float = 10.0
 
     name = "perishable"
+    largest_order_given = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -374,7 +375,7 @@ def network_params(preset: Preset, topology: Topology, scale, lead_time, holding
     """The parameters that every network needs, from per-node and per-edge lists; on the host, as all of a problem is.
 
     Args:
-      scale: `[N, K]` typical demand a period that passes each node; also sizes the first stock and the action space.
+      scale: `[N, K]` typical demand a period that passes each node; also sizes the first stock and what can be ordered at least.
       lead_time: E quoted lead times. holding, shortage: N costs, the same for all products.
     """
     products = np.ones((1, topology.products))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,9 @@ class Problem:
       labels: what the instances are called.
       held_out: numbers of the instances that a learner is not shown; the best of its policies is chosen on them
         (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
+      choice: the same problem within its training periods, where no instance is held out but the last of these: `train` are
+        those before and `test` is these. A learner is trained on it, and what a training ends with, the learned policy or a
+        rule, is chosen on it (`jaxinv.envs.held_out`).
       test_instances: number of instances in `test` where they are others than those of `train`.
       ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
       shared: what the instances of `test` share; None where each has noise of its own.
@@ -84,6 +87,7 @@ class Problem:
     periods_per_year: float = 365.0
     labels: tuple[str, ...] = ()
     held_out: tuple[int, ...] = ()
+    choice: "Problem | None" = None
     test_instances: int | None = None
     ends: bool = False
     shared: Shared | None = None
@@ -124,6 +128,11 @@ class Problem:
         """Periods that every episode of some parameters can be played after its history; infinite where demand is not
         recorded but made."""
         return self.env.world.demand.lasts(params.demand) - self.env.history
+
+    @property
+    def learned_on(self) -> "Problem":
+        """What learners are trained on."""
+        return self.choice or self
 
     @property
     def tested(self) -> int:
@@ -249,6 +258,9 @@ class Preset:
     integer_orders: bool = True
     tell: tuple[str, ...] = ()
     weights: dict[str, float] = field(default_factory=dict)
+
+    largest_order_given: ClassVar[bool] = False
+    """Whether `max_order` belongs to the model, where it otherwise follows from demand (`jaxinv.envs.reach`)."""
 
     @property
     def clock(self) -> Clock | None:

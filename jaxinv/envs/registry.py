@@ -66,7 +66,8 @@ def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]"
     """A gymnax environment and its parameters.
 
     Of a preset with many instances (SKUs, series) these are the parameters of the first; all of them are in
-    `preset(name)(**options).build().train`, with a leading axis.
+    `preset(name)(**options).build().train`, with a leading axis. The action space holds whatever a rule may order
+    (`jaxinv.envs.reach`).
 
     Args:
       name: a preset, such as "lost_sales".
@@ -80,8 +81,12 @@ def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]"
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    env = kind(**options).build().env.alone()
-    return env, env.default_params
+    env = kind(**options).build().env
+    if not kind.largest_order_given:
+        from jaxinv.envs.reach import reaching
+
+        env = env.alone(reaching(env, env.default_params))
+    return env.alone(), env.default_params
 
 
 def register() -> None:

@@ -14,16 +14,17 @@ from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
 from jaxinv.data.covariates import known_covariates, moments
 from jaxinv.data.fingerprint import absolute, changed, fingerprint
 from jaxinv.data.fitted import Preparation, fitted_demand
-from jaxinv.data.preparation import Prepared, names_of, prepare
+from jaxinv.data.preparation import Prepared, mean_prices, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.data.schema import series_keys
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, probability, weight_vector
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
@@ -36,9 +37,6 @@ LEAD_TIME_LAWS = {
 """Coefficient of variation of each lead-time law."""
 
 DEFAULT_LEAD_TIME = 3
-
-LEAST_HELD_OUT, MOST_HELD_OUT = 10, 512
-"""Series of a validation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +73,8 @@ class Retail(Preset):
       life_cycles: whether a series begins with its first sale (or stock) and may be discontinued, see `jaxinv.data.preparation`;
         otherwise all are taken to be sold throughout, as benchmarks in print do.
       max_series: most series to keep; 0 for all.
-      validation: share of the series that learners are not shown, to choose the best of their policies on (at most
-        `MOST_HELD_OUT`; none where that leaves fewer than `LEAST_HELD_OUT`, which tell nothing apart).
+      validation: share of the series that learners are not shown, to choose the best of their policies on; where these are too
+        few, of the training periods instead, the last of which are held out (`jaxinv.envs.held_out`). 0 for neither.
       level_spread: augmentation of training episodes, the standard deviation of a series' log level.
     """
 
@@ -220,8 +218,8 @@ class Retail(Preset):
 
         trace = partial(trace_until, panel.sales[:, :, None, None], covariates)
         cover = scale * (lead + 1)
-        train = InstanceParams(
-            max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
+        numbers = InstanceParams(
+            max_steps_in_episode=None,
             holding=stacked(self.holding_cost * worth),
             shortage=stacked((0.0 if profit else self.shortage_cost) * worth),
             price=stacked(price / unit) if profit else None,
@@ -234,42 +232,49 @@ class Retail(Preset):
             max_order=stacked(4 * cover),
             pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
             lead_time_law=law,
-            # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(
-                split.train.stop,
-                first_periods(fitted.begins, self.history),
-                split.train.stop - self.history - self.horizon - 1,
-                self.level_spread,
-            ),
+            demand=None,
         )
-        scored = split.scored("test")
-        start = scored.start - warm_up - self.history
-        stock = cover if panel.stock is None else panel.stock[:, scored.start - warm_up]
-        stock = np.where(np.isnan(stock), cover, stock)
-        test = train.replace(
-            initial_low=stacked(stock),
-            initial_high=stacked(stock),
-            demand=trace(scored.stop, start, start, 0.0),
-        )
+
+        def train(stop, horizon):
+            """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
+            first = first_periods(fitted.begins, self.history)
+            return numbers.replace(
+                max_steps_in_episode=jnp.full(series, horizon, jnp.int32),
+                demand=trace(stop, first, stop - self.history - horizon - 1, self.level_spread),
+            )
+
+        def test(scored):
+            """One episode over some periods, from the stock that there was a warm-up before."""
+            start = scored.start - warm_up
+            stock = cover if panel.stock is None else panel.stock[:, start]
+            stock = stacked(np.where(np.isnan(stock), cover, stock))
+            first = start - self.history
+            return numbers.replace(
+                max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
+                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0),
+            )  # fmt: skip
+
+        training, scored = train(split.train.stop, self.horizon), split.scored("test")
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
         world = World(Replay(told=told), lead_times, self.clock)
-        first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one series
-        return Problem(
+        first = jax.tree.map(lambda leaf: leaf[0], training)  # the environment by itself is that of one series
+        problem = Problem(
             env=InventoryNetwork(topology, world, first, self.history, "retail"),
-            train=train,
-            test=test,
+            train=training,
+            test=test(scored),
             instances=series,
             shared=Shared.of(panel.frequency, items=panel.series["sku"], **stores_of(panel)),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *fitted.notes, *told_validation(series, fitted.held_out, self.validation)),
+            notes=(*panel.notes, *fitted.notes),
             labels=tuple(names_of(panel)),
             held_out=fitted.held_out,
             dropped=fitted.dropped,
             fingerprint=fitted.fingerprint,
             preparation=fitted,
         )
+        return with_choice(problem, self, panel, split.train.stop, fitted.begins, train, test)
 
     def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):
         """Mean lead time of each series `[S]`, the mass of each `[S, L + 1]` or None, L, and notes on where they come from."""
@@ -315,14 +320,10 @@ class Retail(Preset):
             if self.profit:
                 raise UserError("profit=true needs a column price in the file, or price=LOW,HIGH to draw from")
             return None, []
-        known = ~np.isnan(column[:, train])
-        price = np.where(known, column[:, train], 0).sum(1) / np.maximum(known.sum(1), 1)
-        priced = known.any(1)
-        if not priced.any():
-            raise UserError("no series has a price in training; fill the column price, or delete it")
-        price = np.where(priced, price, price[priced].mean())
-        notes = [f"{(~priced).sum()} series have no price in training: the mean of the others is taken"]
-        return price, [] if priced.all() else notes
+        price = mean_prices(column[:, None, train])[:, 0]
+        unknown = np.isnan(column[:, train]).all(1).sum()
+        notes = [f"{unknown} series have no price in training: the mean of the others is taken"]
+        return price, notes if unknown else []
 
 
 FAVORITA = dict(
@@ -355,34 +356,6 @@ def check_range(name: str, ends: tuple[float, ...]) -> None:
     """Refuses what is not the two ends of a law that numbers are drawn from."""
     if len(ends) != 2 or ends[0] > ends[1]:
         raise UserError(f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower first")
-
-
-def check_validation(preset: Preset) -> None:
-    """Refuses a share of held-out series that leaves none."""
-    probability(preset, "validation")
-    if preset.validation == 1:
-        raise UserError("validation=1 leaves no series to learn on; give less")
-
-
-def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int, ...]:
-    """Numbers of the series that a learner is not shown; none where they are too few to tell anything apart."""
-    aside = min(round(share * series), MOST_HELD_OUT)
-    return tuple(draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0].tolist())
-
-
-def first_periods(begins: np.ndarray, history: int) -> np.ndarray:
-    """The earliest periods that episodes may start at `[S]`, so that orders begin with demand; history may lie before it."""
-    return np.maximum(begins - history, 0)
-
-
-def told_validation(series: int, held_out: Sequence[int], share: float) -> list[str]:
-    """What people are told beforehand where series are too few to choose a policy on."""
-    if held_out or not share:
-        return []
-    return [
-        f"{series} series leave {round(share * series)} to hold out, and fewer than {LEAST_HELD_OUT} tell nothing apart: all are "
-        "trained on, and the last policy is kept, which may know the sales by heart"
-    ]
 
 
 def trace_until(demand, covariates, stop: int, first, last: int, spread: float) -> TraceParams:

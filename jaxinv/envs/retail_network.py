@@ -11,23 +11,15 @@ import pandas as pd
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit
 from jaxinv.data.covariates import moments, standardised, with_calendar
 from jaxinv.data.fingerprint import absolute, fingerprint
-from jaxinv.data.preparation import SCALE_FLOOR, launches, prepare, told_estimates
+from jaxinv.data.preparation import SCALE_FLOOR, launches, mean_prices, prepare, told_estimates
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
-from jaxinv.envs.retail import (
-    check_lengths,
-    check_range,
-    check_validation,
-    first_periods,
-    read_sales,
-    set_aside,
-    told_validation,
-    trace_until,
-)
+from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -147,8 +139,8 @@ class RetailNetwork(Preset):
             return jnp.asarray(np.broadcast_to(values, (skus, *shape))[..., None], jnp.float32)
 
         trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), grid.covariates)
-        train = InstanceParams(
-            max_steps_in_episode=jnp.full(skus, self.horizon, jnp.int32),
+        numbers = InstanceParams(
+            max_steps_in_episode=None,
             holding=stacked(holding, topology.nodes),
             shortage=stacked(0.0, topology.nodes),
             price=stacked(price, topology.nodes),
@@ -161,41 +153,48 @@ class RetailNetwork(Preset):
             max_order=stacked(4 * into * (lead + 1), topology.edges),
             unit_cost=stacked(np.pad(self.purchase_costs, (0, topology.edges - len(self.links))), topology.edges),
             pack_size=jnp.ones((skus, topology.edges, 1)) if self.integer_orders else None,
-            # the training trace ends where training ends: what comes after cannot leak because it is not there
-            demand=trace(
-                split.train.stop,
-                first_periods(grid.begins, self.history),
-                split.train.stop - self.history - self.horizon - 1,
-                self.level_spread,
-            ),
+            demand=None,
         )
-        scored = split.scored("test")
-        start = scored.start - warm_up - self.history
-        at_stores = cover[:, len(self.links) :]
-        stock = at_stores if grid.stock is None else grid.stock[..., scored.start - warm_up]
-        stock = np.concatenate([cover[:, : len(self.links)], np.where(np.isnan(stock), at_stores, stock)], 1)
-        test = train.replace(
-            initial_low=stacked(stock, topology.nodes),
-            initial_high=stacked(stock, topology.nodes),
-            demand=trace(scored.stop, start, start, 0.0),
-        )
+
+        def train(stop, horizon):
+            """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
+            first = first_periods(grid.begins, self.history)
+            return numbers.replace(
+                max_steps_in_episode=jnp.full(skus, horizon, jnp.int32),
+                demand=trace(stop, first, stop - self.history - horizon - 1, self.level_spread),
+            )
+
+        def test(scored):
+            """One episode over some periods, from the stock that there was a warm-up before."""
+            start = scored.start - warm_up
+            at_stores = cover[:, len(self.links) :]
+            stock = at_stores if grid.stock is None else grid.stock[..., start]
+            stock = np.concatenate([cover[:, : len(self.links)], np.where(np.isnan(stock), at_stores, stock)], 1)
+            stock, first = stacked(stock, topology.nodes), start - self.history
+            return numbers.replace(
+                max_steps_in_episode=jnp.full(skus, self.horizon, jnp.int32),
+                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0),
+            )  # fmt: skip
+
+        training, scored = train(split.train.stop, self.horizon), split.scored("test")
         world = World(Replay(locations=len(stores), told=grid.told), clock=self.clock)
-        first = jax.tree.map(lambda leaf: leaf[0], train)  # the environment by itself is that of one SKU
-        return Problem(
+        first = jax.tree.map(lambda leaf: leaf[0], training)  # the environment by itself is that of one SKU
+        problem = Problem(
             env=InventoryNetwork(topology, world, first, self.history, "retail_network"),
-            train=train,
-            test=test,
+            train=training,
+            test=test(scored),
             instances=skus,
             shared=Shared.of(panel.frequency),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *grid.notes, *self._unused(panel), *told_validation(skus, held_out, self.validation)),
+            notes=(*panel.notes, *grid.notes, *self._unused(panel)),
             labels=grid.labels,
             dropped=grid.dropped,
             fingerprint=fingerprint(table),
             held_out=held_out,
         )
+        return with_choice(problem, self, panel, split.train.stop, grid.begins, train, test)
 
     def _unused(self, panel: Panel) -> list[str]:
         """What is told of columns that options take the place of."""
@@ -295,7 +294,7 @@ class _Stores:
             begins=soon.max(1),
             told=told,
             covariates=covariates,
-            price=None if "price" not in panel.quoted else _prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
+            price=None if "price" not in panel.quoted else mean_prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
             stock=None if panel.stock is None else spread(panel.stock, np.nan)[kept],
             labels=tuple(map(str, skus[kept])),
             dropped=prepared.dropped,
@@ -309,17 +308,3 @@ def _columns(values: np.ndarray) -> np.ndarray:
     if (low == high).all():
         return low[..., None]
     return np.nan_to_num(np.moveaxis(values, 1, 2))
-
-
-def _prices(values: np.ndarray) -> np.ndarray:
-    """Mean known price `[S, stores]` of `[S, stores, T]`; of its other stores, or of all SKUs, where none is known."""
-    known = ~np.isnan(values)
-    if not known.any():
-        raise UserError("no series has a price in training; fill the column price, or delete it")
-
-    def mean(axis):
-        count = known.sum(axis, keepdims=True)
-        return np.where(count > 0, np.where(known, values, 0).sum(axis, keepdims=True) / np.maximum(count, 1), np.nan)
-
-    own, shared, general = mean(2), mean((1, 2)), mean(None)
-    return np.where(np.isnan(own), np.where(np.isnan(shared), general, shared), own)[..., 0]

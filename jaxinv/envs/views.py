@@ -1,11 +1,11 @@
-"""Inventory positions read off an observation: what rules and networks steer by."""
+"""Inventory positions read off an observation, and what an order covers: what rules and networks steer by."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs.environment import Observation
-from jaxinv.envs.topology import Topology
+from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.topology import SUPPLIER, Topology
 
 
 def on_hand(topology: Topology, observation: Observation) -> jax.Array:
@@ -105,3 +105,19 @@ def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
     if not topology.internal:
         return quantity
     return jnp.tensordot(topology.echelon.astype(jnp.float32), quantity, axes=1, precision="highest")
+
+
+def coverage(facts: Facts) -> jax.Array:
+    """Periods that an order has to cover at its own node `[E]`: its quoted lead time and one review."""
+    return facts.lead_time + facts.review_period
+
+
+def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
+    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down comes on top."""
+    down = [source != SUPPLIER and edge not in topology.lateral for edge, source in enumerate(topology.sources)]
+    leaves = (np.asarray(topology.sources) == np.arange(topology.nodes)[:, None]) & np.asarray(down)  # [N, E]
+    destinations = np.asarray(topology.destinations)
+    onward = jnp.zeros(topology.nodes)
+    for _ in range(topology.depth):
+        onward = jnp.max(jnp.where(leaves, facts.lead_time + onward[destinations], 0.0), 1)
+    return coverage(facts) + onward[destinations]

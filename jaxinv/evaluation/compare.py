@@ -48,6 +48,8 @@ COLUMNS = {
     "stockout_rate": "stock-outs, %",
     "turnover": "turns a year",
     "forecast_error": "WAPE, %",
+    "choice_cost": "cost to choose by",
+    "chosen": "chosen",
 }
 """Headings, in order, of the table for people (`jaxinv.cli.table`); the documents hold more."""
 

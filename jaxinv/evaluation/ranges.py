@@ -7,15 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.reach import Flow
 from jaxinv.envs.topology import Topology
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.policies.rule import Rule, quantity_unit
-
-QUANTILE = 0.999
-"""Of the demand over an order's coverage, which a level is to reach, and over its review period, for quantities."""
 
 MARGIN = 0.02
 """A parameter within this share of an end of its range lies at that end."""
@@ -137,31 +134,13 @@ def _bounds(rule: Rule, topology: Topology, name: str) -> tuple[float, float]:
 def _needs(env, rule, instance, demand):
     """How far levels and quantities have to be searched, and the grain of levels, in their own units `[E, K]`.
 
-    A level also has to reach what is ordered at least, above all that is used up meanwhile: of packs that are larger than
-    demand, an order below half of one is never placed.
+    A level is to reach what demand over the coverage of an order seldom passes, a quantity likewise over a review. A level also
+    has to reach what is ordered at least, above all that is used up meanwhile: of packs that are larger than demand, an order
+    below half of one is never placed.
     """
     topology, facts = env.topology, env.facts(instance)
-    flow = jax.vmap(jax.vmap(lambda demand: topology.at_destination(
-        views.downstream(topology, topology.at_demand_nodes(demand)))))(demand)  # [C, T, E, K] # fmt: skip
-    least = jnp.zeros((topology.edges, topology.products))
-    if topology.has("packs"):
-        least = jnp.maximum(least, instance.pack_size)
-    if topology.has("minimum_order"):
-        least = jnp.maximum(least, instance.minimum_order)
-
-    def most(periods):
-        sums = jax.vmap(lambda flow: _running_sums(flow, periods))(flow)
-        return jnp.quantile(sums.reshape(-1, *sums.shape[2:]), QUANTILE, axis=0, method="higher")
-
-    level = (most(rule.coverage(facts)) + least) / jnp.maximum(rule.level_unit(facts), 1e-9)
-    quantity = jnp.maximum(most(facts.review_period), least) / jnp.maximum(quantity_unit(topology, facts), 1e-9)
-    return level, quantity, least / jnp.maximum(rule.level_unit(facts), 1e-9)
-
-
-def _running_sums(flow, periods):
-    """Sums `[T, E, K]` over the next `periods` `[E]` (rounded up) of each row; at the end over what is left."""
-    last = flow.shape[0]
-    total = jnp.concatenate([jnp.zeros_like(flow[:1]), jnp.cumsum(flow, 0)])
-    ends = jnp.arange(last)[:, None] + jnp.ceil(periods - 1e-4).astype(int)
-    ends = jnp.minimum(ends, last)[..., None]
-    return jnp.take_along_axis(total, ends, 0) - total[:-1]
+    flow = Flow.of(topology, instance, demand)
+    level_unit = jnp.maximum(rule.level_unit(facts), 1e-9)
+    level = (flow.most(rule.coverage(facts)) + flow.least) / level_unit
+    quantity = jnp.maximum(flow.most(facts.review_period), flow.least) / jnp.maximum(quantity_unit(topology, facts), 1e-9)
+    return level, quantity, flow.least / level_unit

@@ -28,6 +28,8 @@ def spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParam
     spread_key, anywhere_key, noise_key, draw_key = jax.random.split(search_key, 4)
     search = _play(env, plan, instance, noise_key, plan.search_episodes, _one_by_one)
     final = _play(env, plan, instance, final_key, plan.final_episodes, _one_by_one)
+    if not plan.steps:  # these worlds are all: one program serves recorded demand of any length
+        instance = instance.replace(demand=None)
     return _run(env, rule, plan, instance, ((spread_key, anywhere_key, draw_key), gradient_key), search, final)
 
 

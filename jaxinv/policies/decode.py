@@ -21,7 +21,7 @@ from jaxinv.envs.environment import Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
 from jaxinv.policies.allocation import check_allocation, draws_on_nodes, share_out
-from jaxinv.policies.policy import echelon_coverage, fill_to, filled_to
+from jaxinv.policies.policy import fill_to, filled_to
 
 FORMS = ("none", "base", "coeff", "both")
 
@@ -76,7 +76,7 @@ class Decode:
 
     def target(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
         """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for orders."""
-        return self._rate(raw, rates) * echelon_coverage(self.topology, observation.instance)[:, None]
+        return self._rate(raw, rates) * views.echelon_coverage(self.topology, observation.instance)[:, None]
 
     def raw_for(self, order: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
         """Raw outputs, one for each factor, that order `[E, K]`, for what others decided: of the many that may, those that weigh
@@ -86,7 +86,7 @@ class Decode:
             rate = order / facts.review_period[:, None]
         else:
             target = filled_to(self.topology, observation, order, views.edge_position(self.topology, observation))
-            rate = target / echelon_coverage(self.topology, facts)[:, None]
+            rate = target / views.echelon_coverage(self.topology, facts)[:, None]
         weighed = self._weighable(rates)
         raw = raw_of(jnp.maximum(rate, 0.0) / jnp.maximum(jnp.mean(weighed, -1), 1e-9))
         return jnp.broadcast_to(raw[..., None], weighed.shape).reshape(-1)

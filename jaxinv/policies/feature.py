@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from jaxinv.envs import views
-from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.policy import fill_to
 from jaxinv.policies.rule import Rule
 
 
@@ -40,7 +40,7 @@ class FeatureBaseStock(Rule):
         return {"level": params["level"] * unit, "slope": params["slope"] * unit[..., None]}
 
     def coverage(self, facts):
-        return echelon_coverage(self.topology, facts)
+        return views.echelon_coverage(self.topology, facts)
 
     def encode(self, params, signals, facts):
         """The covariates of each period `[T, C]`."""

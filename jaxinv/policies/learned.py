@@ -12,7 +12,7 @@ from flax import struct
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.policies.decode import Decode
-from jaxinv.policies.policy import Policy, echelon_coverage
+from jaxinv.policies.policy import Policy
 from jaxinv.policies.preference import preference_features, preferred_ratio
 
 STOCK_BUCKETS = 8
@@ -122,7 +122,7 @@ class LearnedPolicy(Policy):
         rate = topology.at_demand_nodes(context.recent)
         rate = views.downstream(topology, rate)  # [N, K]
         edge_rate = topology.at_destination(rate)
-        cover = echelon_coverage(topology, facts)
+        cover = views.echelon_coverage(topology, facts)
         longest = jnp.max(cover)
         unit = jnp.sqrt(longest) * rate
         buckets = _bucket(observation.pipeline)

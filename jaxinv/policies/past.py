@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand.processes import Replay
+from jaxinv.envs import views
 from jaxinv.envs.environment import Facts
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world, take_instances
 from jaxinv.keys import Role, key_of, root
-from jaxinv.policies.policy import echelon_coverage
 
 INSTANCES = 512
 """Most instances that are looked at, evenly spaced."""
@@ -116,5 +116,5 @@ def _periods(problem: Problem) -> int:
 
 def _horizon(problem: Problem) -> int:
     facts = jax.vmap(problem.env.facts)(problem.train)
-    longest = jax.vmap(partial(echelon_coverage, problem.env.topology))(facts)
+    longest = jax.vmap(partial(views.echelon_coverage, problem.env.topology))(facts)
     return max(math.ceil(float(jnp.max(longest)) - 1e-4), 1)

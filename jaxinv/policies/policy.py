@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 
 
@@ -122,19 +122,3 @@ def _faster(topology, observation):
     lead = views.known_lead_times(topology, observation)
     same = np.equal.outer(topology.destinations, topology.destinations)
     return 1.0 * (same & (lead[None, :] < lead[:, None]))
-
-
-def coverage(facts: Facts) -> jax.Array:
-    """Periods that an order has to cover at its own node `[E]`: its quoted lead time and one review."""
-    return facts.lead_time + facts.review_period
-
-
-def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
-    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down comes on top."""
-    down = [source != SUPPLIER and edge not in topology.lateral for edge, source in enumerate(topology.sources)]
-    leaves = (np.asarray(topology.sources) == np.arange(topology.nodes)[:, None]) & np.asarray(down)  # [N, E]
-    destinations = np.asarray(topology.destinations)
-    onward = jnp.zeros(topology.nodes)
-    for _ in range(topology.depth):
-        onward = jnp.max(jnp.where(leaves, facts.lead_time + onward[destinations], 0.0), 1)
-    return coverage(facts) + onward[destinations]

@@ -14,7 +14,7 @@ from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.policies.policy import Policy, coverage
+from jaxinv.policies.policy import Policy
 
 Range = tuple[float, float]
 
@@ -89,7 +89,7 @@ class Rule(Policy):
 
     def coverage(self, facts: Facts) -> jax.Array:
         """Periods an order covers `[E]`."""
-        return coverage(facts)
+        return views.coverage(facts)
 
 
 def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:

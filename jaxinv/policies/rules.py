@@ -14,7 +14,7 @@ from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.choice import best_forecasts
 from jaxinv.policies.following import Smoothing, following, lagged_sum
-from jaxinv.policies.policy import echelon_coverage, fill_to
+from jaxinv.policies.policy import fill_to
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.rule import Rule
 
@@ -54,7 +54,7 @@ class EchelonBaseStock(BaseStock):
         return super().applies(problem) and problem.env.topology.internal
 
     def coverage(self, facts):
-        return echelon_coverage(self.topology, facts)
+        return views.echelon_coverage(self.topology, facts)
 
     def position(self, observation):
         return views.edge_position(self.topology, observation)

@@ -34,7 +34,7 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     cheapest = min(row["cost"] for row in rows)
     shown = [row for row in rows if cheapest <= 0 or row["cost"] < 3 * cheapest]
     costs = [row["cost"] for row in shown]
-    names = [row["policy"] for row in shown]
+    names = [row["policy"] + (", chosen" if row.get("chosen") else "") for row in shown]
     learned = [row["policy"].startswith(document["agent"]) for row in shown]
     intervals = [row["cost_interval"] or [row["cost"]] * 2 for row in shown]
     spread = [[cost - low for cost, (low, _) in zip(costs, intervals)], [high - cost for cost, (_, high) in zip(costs, intervals)]]
