@@ -27,6 +27,7 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     for label, (updates, costs) in _learning_curves(run).items():
         left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
     left.set_xlabel("update")
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.set_ylabel("training cost a period, exploring")
     left.spines[["top", "right"]].set_visible(False)
 
@@ -39,13 +40,13 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     intervals = [row["cost_interval"] or [row["cost"]] * 2 for row in shown]
     spread = [[cost - low for cost, (low, _) in zip(costs, intervals)], [high - cost for cost, (_, high) in zip(costs, intervals)]]
     right.barh(names, costs, xerr=spread, color=[LEARNED if mine else RULE for mine in learned], error_kw={"linewidth": 1})
-    for place, cost in enumerate(costs):
+    for place, (cost, mine) in enumerate(zip(costs, learned)):
         beside = dict(xytext=(4 if cost >= 0 else -4, 0), textcoords="offset points", ha="left" if cost >= 0 else "right")
-        right.annotate(f"{cost:.3g}", (0, place), va="center", fontsize=8, **beside)
+        right.annotate(f"{cost:.4g}", (0, place), va="center", fontsize=8, color="white" if mine else "black", **beside)
     hidden = len(rows) - len(shown)
     right.set_xlabel(
         "held-out cost a period, 95% interval"
-        + (", below zero is profit" if min(costs) < 0 else "")
+        + ("\nbelow zero is profit" if min(costs) < 0 else "")
         + (f"\n{hidden} dearer rule(s) not shown" if hidden else "")
     )
     right.spines[["top", "right"]].set_visible(False)
