@@ -42,7 +42,7 @@ def test_help_imports_nothing_heavy(command):
         ("train --env lost_sale", "unknown preset 'lost_sale'; did you mean 'lost_sales'?"),
         ("train agent=pp0", "unknown agent 'pp0'; did you mean 'ppo'?"),
         ("train --resume nothing", "no run 'nothing'"),
-        ("evaluate base_stok --env lost_sales", "no run 'base_stok'"),
+        ("evaluate base_stok --env lost_sales", "unknown run or rule 'base_stok'; did you mean 'base_stock'?"),
         ("evaluate base_stock --env lost_sale", "did you mean 'lost_sales'?"),
         ("tune base_stok lost_sales", "unknown rule 'base_stok'; did you mean 'base_stock'?"),
         ("solve backlogs", "did you mean 'backlog'?"),

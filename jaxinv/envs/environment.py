@@ -133,7 +133,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def alone(self, params: InstanceParams | None = None) -> "InventoryNetwork":
         """The same network for callers that may leave parameters out: those it has, or is given here, tell it apart."""
         changed = self._with(_own_numbers=True, _params=self._params if params is None else params)
-        vars(changed).pop("_fingerprint", None)
+        for name in ("_fingerprint", "default_params"):  # kept of other numbers
+            vars(changed).pop(name, None)
         return changed
 
     def _with(self, **attributes) -> "InventoryNetwork":
