@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxinv
+from jaxinv.agents.loop import Trainer
 from jaxinv.agents.registry import AGENTS
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay, TraceParams
@@ -14,7 +15,10 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import UserError
+from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evaluation.rollout import begin, unroll_world
+from jaxinv.exact.solve import solve_problem
+from jaxinv.policies.rules import applicable_rules, rule_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 PRESETS = ("lost_sales", "serial", "one_warehouse_many_stores", "cross_border", "causal_store", "deepstock")
@@ -135,8 +139,6 @@ def test_time_is_told_from_the_first_decision_on(changed):
 def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
     """The rule whose level is linear in what is told applies where time is told, and orders less at the end."""
     options = dict(lead_time=1, ends=True, horizon=10)
-    from jaxinv.policies.rules import applicable_rules, rule_for
-
     assert "feature_base_stock" not in applicable_rules(preset("lost_sales")(**options).build())
     problem = preset("lost_sales")(tell=("left",), **options).build()
     assert "feature_base_stock" in applicable_rules(problem)
@@ -145,6 +147,24 @@ def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
     view = env.view(env.start({"stock": jnp.zeros((1, 1))}, problem.first), problem.first)
     orders = [float(rule(numbers, view.replace(signals=jnp.asarray([[5.0, left]])))[0, 0]) for left in (1.0, 0.5, 0.0)]
     assert orders[0] > orders[1] > orders[2] == 0
+
+
+def test_a_learner_that_is_told_the_time_comes_near_the_optimum_of_a_season():
+    """Goods are bought at 5 and left worth nothing, so the last orders are others: backward induction knows, one level does not."""
+    options = dict(lead_time=1, shortage_cost=9.0, unit_cost=5.0, ends=True, horizon=10)
+    optimum = solve_problem(preset("lost_sales")(**options).build())
+    costs = {}
+    for tell, encoder in (((), "none"), (("left",), "known")):
+        problem = preset("lost_sales")(tell=tell, **options).build()
+        sizes = dict(updates=400, envs=64, rollout=10, hidden=(32, 32), activation="elu", learning_rate=5e-3)
+        agent = agent_of(problem, encoder=encoder, **sizes)
+        params = Trainer(agent).train(jax.random.key(0), 400).params
+        paths = [
+            measure(problem, Contestant("", *policy), jax.random.key(1), 1024).reward
+            for policy in ((agent.policy, params), (optimum.policy, optimum.params))
+        ]
+        costs[tell] = paths[0].mean() / paths[1].mean()
+    assert costs["left",] < 1.015 and costs[()] > 1.06
 
 
 def test_time_that_nobody_reads_is_refused():
