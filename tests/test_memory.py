@@ -22,7 +22,11 @@ from jaxinv.policies.rules import BaseStock, make_rule, rule_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(4)
-NUMBERS = {"level": jnp.full((1, 1), 1.1), "smoothing": jnp.float32(0.3), "safety": jnp.float32(1.0)}
+NUMBERS = {
+    "level": jnp.full((1, 1), 1.1),
+    "smoothing": jnp.float32(0.3),
+    "safety": jnp.float32(1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,24 @@ class Running(following(BaseStock, Smoothing)):
 
     def start(self, params, signals, facts):
         nothing = (jnp.float32(0.0), jnp.zeros((1, 1)), jnp.zeros((1, 1)))
-        return jax.lax.scan(lambda sums, row: (self.older(params, sums, row[:1, None]), None), nothing, signals)[0]
+        return jax.lax.scan(
+            lambda sums, row: (self.older(params, sums, row[:1, None]), None), nothing, signals
+        )[0]
 
     def step(self, params, observation, demand, memory, key):
         weights, total, squares = memory = self.older(params, memory, demand)
         mean, facts = total / weights, observation.instance
-        deviation = self.over_coverage(jnp.maximum(squares / weights - mean**2, 0.0)[None], facts)[0]
+        deviation = self.over_coverage(jnp.maximum(squares / weights - mean**2, 0.0)[None], facts)[
+            0
+        ]
         forecast = Forecast(mean * self.coverage(facts)[:, None], deviation, mean)
         return self.act(params, observation, forecast), memory
 
     def older(self, params, sums, demand):
-        return tuple((1 - params["smoothing"]) * old + new for old, new in zip(sums, (1.0, demand, demand**2)))
+        return tuple(
+            (1 - params["smoothing"]) * old + new
+            for old, new in zip(sums, (1.0, demand, demand**2))
+        )
 
 
 @dataclass(frozen=True)
@@ -66,12 +77,23 @@ def test_smoothing_that_is_remembered_is_smoothing_over_the_window_that_holds_th
     """0.7^48 is nothing in float32; 130 periods are three chunks, over which the memory is handed on."""
     problem = problem_of()
     options = dict(batch=6, periods=110, warm_up=20)
-    window = simulate(problem.env, problem.first, rule_for(problem, "base_stock_smoothing"), NUMBERS, KEY, **options)
+    window = simulate(
+        problem.env,
+        problem.first,
+        rule_for(problem, "base_stock_smoothing"),
+        NUMBERS,
+        KEY,
+        **options,
+    )
     memory = simulate(problem.env, problem.first, running(problem), NUMBERS, KEY, **options)
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-4), memory, window)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=2e-4), memory, window
+    )
     world = play_world(problem.env, KEY, problem.first, 6, 130)
     ahead = simulate_in(problem.env, problem.first, running(problem), NUMBERS, *world, warm_up=20)
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), memory, ahead)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), memory, ahead
+    )
 
 
 def test_it_needs_no_window():
@@ -98,10 +120,14 @@ def test_decisions_one_by_one_are_those_of_the_scan():
     memory = policy.start(NUMBERS, signals[:3], env.facts(problem.first))
     for day in range(5):
         observation = jax.tree.map(lambda leaf: leaf[day, ..., 0], log.observation)
-        observation = observation.replace(instance=env.facts(problem.first), signals=signals[day : day + 4])
+        observation = observation.replace(
+            instance=env.facts(problem.first), signals=signals[day : day + 4]
+        )
         order, memory = policy.respond(NUMBERS, observation, memory)
         np.testing.assert_allclose(order, log.orders[day, ..., 0], rtol=1e-5)
-    with pytest.raises(UserError, match="Running remembers, and one observation does not tell what; call respond"):
+    with pytest.raises(
+        UserError, match="Running remembers, and one observation does not tell what; call respond"
+    ):
         policy(NUMBERS, observation)
 
 
@@ -109,7 +135,9 @@ def test_a_memory_of_another_shape_is_named_before_anything_runs():
     problem = problem_of(history=4)
     message = r"a policy's memory\[0\] is float32\[\] before a decision and float32\[1\] after it; let start and step"
     for play in (
-        lambda policy: simulate(problem.env, problem.first, policy, NUMBERS, KEY, batch=2, periods=4),
+        lambda policy: simulate(
+            problem.env, problem.first, policy, NUMBERS, KEY, batch=2, periods=4
+        ),
         lambda policy: measure(problem, Contestant("forgetful", policy, NUMBERS), KEY, 2),
     ):
         with pytest.raises(UserError, match=message):
@@ -162,11 +190,15 @@ def test_every_decision_draws_anew_and_says_how_likely_it_was():
 def test_what_is_drawn_is_the_same_however_a_world_is_played():
     problem = LostSales(lead_time=2).build()
     policy, numbers = varied(problem)
-    one = simulate(problem.env, problem.first, policy, numbers, KEY, batch=8, periods=91, warm_up=10)
+    one = simulate(
+        problem.env, problem.first, policy, numbers, KEY, batch=8, periods=91, warm_up=10
+    )
     world = play_world(problem.env, KEY, problem.first, 8, 101)
     other = simulate_in(problem.env, problem.first, policy, numbers, *world, KEY, warm_up=10)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), one, other)
-    with pytest.raises(UserError, match="Varied draws, and nothing was given to draw from; give a key"):
+    with pytest.raises(
+        UserError, match="Varied draws, and nothing was given to draw from; give a key"
+    ):
         simulate_in(problem.env, problem.first, policy, numbers, *world)
 
 
@@ -175,10 +207,22 @@ def test_a_policy_that_draws_and_remembers_is_measured_as_any_other():
     policy, _ = varied(problem, inner=running(problem))
     numbers = {"policy": NUMBERS, "spread": jnp.full((8,), 1e-6)}
     own = measure(problem, Contestant("own", running(problem), NUMBERS), KEY, 8)
-    close = measure(problem, Contestant("close", policy, {**numbers, "spread": jnp.float32(1e-6)}), KEY, 8)
-    far = measure(problem, Contestant("far", policy, {**numbers, "spread": jnp.float32(1.0)}), KEY, 8)
+    close = measure(
+        problem, Contestant("close", policy, {**numbers, "spread": jnp.float32(1e-6)}), KEY, 8
+    )
+    far = measure(
+        problem, Contestant("far", policy, {**numbers, "spread": jnp.float32(1.0)}), KEY, 8
+    )
     np.testing.assert_allclose(own.reward, close.reward, rtol=1e-4)
     np.testing.assert_array_equal(own.demand, far.demand)
     assert far.reward.mean() < own.reward.mean()
-    each = Contestant("each", policy, {"policy": jax.tree.map(lambda leaf: jnp.stack([leaf] * 8, BATCH), NUMBERS), "spread": numbers["spread"]}, BATCH)
+    each = Contestant(
+        "each",
+        policy,
+        {
+            "policy": jax.tree.map(lambda leaf: jnp.stack([leaf] * 8, BATCH), NUMBERS),
+            "spread": numbers["spread"],
+        },
+        BATCH,
+    )
     np.testing.assert_allclose(measure(problem, each, KEY, 8).reward, close.reward, rtol=1e-5)

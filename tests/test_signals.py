@@ -21,15 +21,27 @@ from jaxinv.exact.solve import solve_problem
 from jaxinv.policies.rules import applicable_rules, rule_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-PRESETS = ("lost_sales", "serial", "one_warehouse_many_stores", "cross_border", "causal_store", "deepstock")
+PRESETS = (
+    "lost_sales",
+    "serial",
+    "one_warehouse_many_stores",
+    "cross_border",
+    "causal_store",
+    "deepstock",
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_column_has_a_name_and_an_owner(name):
     env = preset(name)().build().env
     signals, topology = env.signals, env.topology
-    assert len(signals) == env.world.signals and len({signal.name for signal in signals}) == len(signals)
-    places = [topology.node_names[node] if topology.node_names else f"node {node}" for node in topology.demand_nodes]
+    assert len(signals) == env.world.signals and len({signal.name for signal in signals}) == len(
+        signals
+    )
+    places = [
+        topology.node_names[node] if topology.node_names else f"node {node}"
+        for node in topology.demand_nodes
+    ]
     assert [signal.owner for signal in signals[: len(places)]] == places
     assert all(signal.unit == "units" for signal in signals[: len(places)])
     assert {signal.owner for signal in signals} <= {*places, "calendar", "world"}
@@ -39,7 +51,14 @@ def test_every_column_has_a_name_and_an_owner(name):
 def test_signals_are_found_by_name_beginning_and_owner():
     env = preset("cross_border")().build().env
     assert env.columns("promotion[EU]") == (8,) and env.columns("promotion") == (7, 8, 9)
-    assert env.columns("@calendar") == (3, 4, 5, 6) and env.columns("@EU", "demand") == (0, 1, 2, 8, 11, 14)
+    assert env.columns("@calendar") == (3, 4, 5, 6) and env.columns("@EU", "demand") == (
+        0,
+        1,
+        2,
+        8,
+        11,
+        14,
+    )
     assert env.world.announced == tuple(range(4, 13))  # of what is told, all but the calendar
     with pytest.raises(UserError, match="unknown signal 'promotions'; did you mean 'promotion'"):
         env.columns("promotions")
@@ -57,9 +76,15 @@ def test_observations_say_what_is_known_by_its_name():
 
 def test_sales_keep_the_names_of_their_columns(tmp_path):
     weeks = np.arange("2020-01-06", "2021-12-01", 7, dtype="datetime64[D]")
-    rows = [f"{date},{sku},{(3 * week + ord(sku)) % 7},{week % 5 == 0:d}" for week, date in enumerate(weeks) for sku in "ab"]
+    rows = [
+        f"{date},{sku},{(3 * week + ord(sku)) % 7},{week % 5 == 0:d}"
+        for week, date in enumerate(weeks)
+        for sku in "ab"
+    ]
     (tmp_path / "sales.csv").write_text("date,sku,sales,event\n" + "\n".join(rows))
-    options = dict(data=str(tmp_path / "sales.csv"), history=4, horizon=8, frequency="week", lead_time=1)
+    options = dict(
+        data=str(tmp_path / "sales.csv"), history=4, horizon=8, frequency="week", lead_time=1
+    )
     env = preset("retail")(**options).build().env
     told = {signal.name: (signal.unit, signal.owner) for signal in env.signals}
     assert told["event"] == ("standard deviations", "world") and told["sin_year"][1] == "calendar"
@@ -70,7 +95,9 @@ def test_two_signals_of_one_name_are_refused_when_built():
     trace = TraceParams(jnp.ones((9, 1, 1)), jnp.ones((9, 2)), jnp.int32(0), jnp.int32(0))
     store = preset("lost_sales")().build().env
     params = store.default_params.replace(demand=trace)
-    with pytest.raises(UserError, match="two signals are called 'event'; give each a name of its own"):
+    with pytest.raises(
+        UserError, match="two signals are called 'event'; give each a name of its own"
+    ):
         InventoryNetwork(store.topology, World(Replay(told=(Signal("event"),) * 2)), params)
 
 
@@ -78,7 +105,9 @@ def test_two_signals_of_one_name_are_refused_when_built():
 
 
 def agent_of(problem, **options):
-    sizes = dict(updates=2, envs=2, rollout=3, features=8, heads=2, layers=1, hidden=(8,), encoder="last")
+    sizes = dict(
+        updates=2, envs=2, rollout=3, features=8, heads=2, layers=1, hidden=(8,), encoder="last"
+    )
     return AGENTS["diffsim"].create(problem, AGENTS["diffsim"].Config(**{**sizes, **options}))
 
 
@@ -103,7 +132,10 @@ def test_an_encoder_reads_the_signals_that_are_named_and_no_other():
     [
         (dict(signals=("weather",)), "unknown signal 'weather'"),
         (dict(signals=("demand",), encoder="known"), "encoder=known sees covariates alone"),
-        (dict(signals=("demand",), encoder="none"), "signals=demand are what an encoder reads, and encoder=none has none"),
+        (
+            dict(signals=("demand",), encoder="none"),
+            "signals=demand are what an encoder reads, and encoder=none has none",
+        ),
     ],
 )
 def test_signals_that_cannot_be_read_are_refused(options, message):
@@ -118,7 +150,9 @@ def seen(problem, periods):
     """Signals that each decision sees as the latest `[T, S, B]`."""
     env = problem.env
     episodes = begin(env, jax.random.key(0), problem.first, 2)
-    return np.asarray(unroll_world(env, episodes, problem.first, periods)[1].signals)[env.history - 1 :]
+    return np.asarray(unroll_world(env, episodes, problem.first, periods)[1].signals)[
+        env.history - 1 :
+    ]
 
 
 @pytest.mark.parametrize("changed", [False, True])
@@ -127,7 +161,11 @@ def test_time_is_told_from_the_first_decision_on(changed):
     problem = preset("lost_sales")(tell=("season(5)", "left"), **options).build()
     if changed:
         problem = open_to_change(problem)
-    assert [signal.name for signal in problem.env.signals[1:]] == ["time sine", "time cosine", "time left"]
+    assert [signal.name for signal in problem.env.signals[1:]] == [
+        "time sine",
+        "time cosine",
+        "time left",
+    ]
     signals, plain = seen(problem, 20), seen(preset("lost_sales")(**options).build(), 20)
     np.testing.assert_array_equal(signals[:, :1], plain)  # nature does not listen
     turn = 2 * np.pi * (np.arange(20) % 5) / 5
@@ -145,7 +183,10 @@ def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
     rule, env = rule_for(problem, "feature_base_stock"), problem.env
     numbers = {"level": jnp.zeros((1, 1)), "slope": jnp.ones((1, 1, 1))}
     view = env.view(env.start({"stock": jnp.zeros((1, 1))}, problem.first), problem.first)
-    orders = [float(rule(numbers, view.replace(signals=jnp.asarray([[5.0, left]])))[0, 0]) for left in (1.0, 0.5, 0.0)]
+    orders = [
+        float(rule(numbers, view.replace(signals=jnp.asarray([[5.0, left]])))[0, 0])
+        for left in (1.0, 0.5, 0.0)
+    ]
     assert orders[0] > orders[1] > orders[2] == 0
 
 
@@ -156,7 +197,9 @@ def test_a_learner_that_is_told_the_time_comes_near_the_optimum_of_a_season():
     costs = {}
     for tell, encoder in (((), "none"), (("left",), "known")):
         problem = preset("lost_sales")(tell=tell, **options).build()
-        sizes = dict(updates=400, envs=64, rollout=10, hidden=(32, 32), activation="elu", learning_rate=5e-3)
+        sizes = dict(
+            updates=400, envs=64, rollout=10, hidden=(32, 32), activation="elu", learning_rate=5e-3
+        )
         agent = agent_of(problem, encoder=encoder, **sizes)
         params = Trainer(agent).train(jax.random.key(0), 400).params
         paths = [
@@ -169,7 +212,10 @@ def test_a_learner_that_is_told_the_time_comes_near_the_optimum_of_a_season():
 
 def test_time_that_nobody_reads_is_refused():
     problem = preset("lost_sales")(tell=("season(7)",)).build()
-    with pytest.raises(UserError, match="the time that tell= tells is read by an encoder, .* give encoder=known or last"):
+    with pytest.raises(
+        UserError,
+        match="the time that tell= tells is read by an encoder, .* give encoder=known or last",
+    ):
         agent_of(problem, encoder="none")
     assert agent_of(problem, encoder="known").policy.network.encoder is not None
 
@@ -180,7 +226,10 @@ def test_time_that_nobody_reads_is_refused():
         (("weekday",), "unknown word in tell 'weekday'"),
         (("season(0)",), "tell=season\\(0\\): a season has a number of periods above 1"),
         (("season(week)",), "a season has a number of periods above 1"),
-        (("left",), "tell=left says what is left of episodes of 100 periods, and policies are judged on 1000"),
+        (
+            ("left",),
+            "tell=left says what is left of episodes of 100 periods, and policies are judged on 1000",
+        ),
     ],
 )
 def test_time_that_cannot_be_told_is_refused(tell, message):

@@ -27,11 +27,17 @@ def logged(problem, rule="base_stock", periods=9, batch=5, level=1.2):
     policy = rule_for(problem, rule)
     numbers = {name: jnp.full(shape, level) for name, shape in policy.shapes().items()}
     episodes = begin(problem.env, jax.random.key(3), problem.first, batch)
-    return record(problem.env, problem.first, policy, numbers, episodes, periods)[1], policy, numbers
+    return (
+        record(problem.env, problem.first, policy, numbers, episodes, periods)[1],
+        policy,
+        numbers,
+    )
 
 
 def agent_of(name, problem, log=None, **options):
-    return AGENTS[name].create(problem, AGENTS[name].Config(**{**SIZES, **options}), **({"log": log} if log else {}))
+    return AGENTS[name].create(
+        problem, AGENTS[name].Config(**{**SIZES, **options}), **({"log": log} if log else {})
+    )
 
 
 # --- the record -----------------------------------------------------------------------------------
@@ -40,16 +46,27 @@ def agent_of(name, problem, log=None, **options):
 def test_what_is_recorded_is_what_is_simulated():
     problem = STORE.build()
     log, policy, numbers = logged(problem)
-    total = simulate(problem.env, problem.first, policy, numbers, jax.random.key(3), batch=5, periods=9)
+    total = simulate(
+        problem.env, problem.first, policy, numbers, jax.random.key(3), batch=5, periods=9
+    )
     for name in ("demand", "short", "executed"):
         parts = np.asarray(getattr(log, name), np.float64)
-        ours, theirs = parts.sum(tuple(range(parts.ndim - 1))), getattr(total, "ordered" if name == "executed" else name)
+        ours, theirs = (
+            parts.sum(tuple(range(parts.ndim - 1))),
+            getattr(total, "ordered" if name == "executed" else name),
+        )
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-    np.testing.assert_allclose(log.costs.nodes.sum((0, 1)) + log.costs.edges.sum((0, 1)), total.costs, rtol=1e-5)
+    np.testing.assert_allclose(
+        log.costs.nodes.sum((0, 1)) + log.costs.edges.sum((0, 1)), total.costs, rtol=1e-5
+    )
     np.testing.assert_allclose(log.reward.sum(0), total.reward, rtol=1e-5)
     assert log.signals.shape == (4 + 9, 3, 5) and log.observation.pipeline.shape == (10, 1, 1, 1, 5)
     np.testing.assert_array_equal(log.latest[1:, 0], log.demand[:-1, 0, 0])
-    balance = log.observation.on_hand[:-1] - (log.demand - log.short) + log.observation.pipeline[:-1, :, :, 0]
+    balance = (
+        log.observation.on_hand[:-1]
+        - (log.demand - log.short)
+        + log.observation.pipeline[:-1, :, :, 0]
+    )
     np.testing.assert_allclose(log.observation.on_hand[1:], balance, atol=1e-4)
 
 
@@ -65,7 +82,10 @@ def test_a_file_gives_the_same_trajectories(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (dict(schema=2), "trajectories of schema 2, and this version reads schema 1; record them again"),
+        (
+            dict(schema=2),
+            "trajectories of schema 2, and this version reads schema 1; record them again",
+        ),
         (dict(schema=None), "trajectories of schema none"),
         (dict(weather=np.zeros(3)), "this file has a part weather"),
         ({"observation.weather": np.zeros(3)}, "has a part observation.weather"),
@@ -75,7 +95,10 @@ def test_a_file_gives_the_same_trajectories(tmp_path):
         (dict(demand=np.full((9, 1, 1, 5), "many")), "demand holds what is no number"),
         (dict(short=np.float32(1.0)), r"short has shape \(\), which does not go"),
         (dict(reward=np.zeros(9)), r"reward has shape \(9,\) and must be \[T, B\]"),
-        (dict(orders=np.zeros((8, 1, 1, 5))), r"orders has shape \(8, 1, 1, 5\), which does not go with 9 periods of 5"),
+        (
+            dict(orders=np.zeros((8, 1, 1, 5))),
+            r"orders has shape \(8, 1, 1, 5\), which does not go with 9 periods of 5",
+        ),
         ({"costs.nodes": np.full((9, 1, 9, 5), np.nan)}, "costs holds what is no number"),
         (dict(demand=np.array([{}], object)), "no trajectories can be read from it"),
     ],
@@ -106,7 +129,9 @@ def test_what_is_no_file_of_arrays_is_named(tmp_path, content):
 @pytest.mark.parametrize("network", [LostSales(lead_time=3, history=8), DualSourcing(history=8)])
 def test_raw_outputs_for_an_order_order_it(form, network):
     problem = network.build()
-    log = logged(problem, "capped_base_stock" if isinstance(network, LostSales) else "dual_index")[0]
+    log = logged(problem, "capped_base_stock" if isinstance(network, LostSales) else "dual_index")[
+        0
+    ]
     decode = Decode(problem.env.topology, form)
     policy = agent_of("ddpg", problem, form=form, encoder="none").policy
 
@@ -117,14 +142,18 @@ def test_raw_outputs_for_an_order_order_it(form, network):
 
     for period in (0, 4):
         now = jax.tree.map(lambda leaf: leaf[period], (log.observation, log.orders))
-        ours = jax.vmap(again, BATCH, BATCH)(now[0], log.signals[period : period + 8], log.facts, now[1])
+        ours = jax.vmap(again, BATCH, BATCH)(
+            now[0], log.signals[period : period + 8], log.facts, now[1]
+        )
         np.testing.assert_allclose(ours, now[1], atol=2e-4)
 
 
 @pytest.mark.parametrize("name", ["ddpg", "dqn"])
 def test_a_log_of_a_learners_own_play_is_that_play(name):
     """Its network would have seen the very same, and chosen the very same decisions where they order anything."""
-    problem = LostSales(lead_time=2, demand="seasonal", history=4, horizon=12, integer_orders=False).build()
+    problem = LostSales(
+        lead_time=2, demand="seasonal", history=4, horizon=12, integer_orders=False
+    ).build()
     agent = agent_of(name, problem, rollout=6, capacity=24)
     state = agent.init(jax.random.key(0))
     episodes, worlds = state.episodes, agent.worlds
@@ -134,13 +163,23 @@ def test_a_log_of_a_learners_own_play_is_that_play(name):
     own = agent.explore(state.params, agent.choose, noise, episodes, trace, signals, instance)
     log = record(worlds.env, instance, agent.policy, state.params, episodes, 6)[1]
     if worlds.window:
-        log = record(worlds.env, instance, agent.policy, state.params, episodes, 6 + worlds.window.lead)[1]
+        log = record(
+            worlds.env, instance, agent.policy, state.params, episodes, 6 + worlds.window.lead
+        )[1]
     learner = agent_of(name, problem, log, rollout=6, capacity=24)
-    items = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(4, 6, *leaf.shape[1:]), learner.log.items)
-    np.testing.assert_allclose(items.stock[:, :, 0], np.moveaxis(np.asarray(own.stock[:-1]), -1, 0), atol=1e-5)
+    items = jax.tree.map(
+        lambda leaf: np.asarray(leaf).reshape(4, 6, *leaf.shape[1:]), learner.log.items
+    )
+    np.testing.assert_allclose(
+        items.stock[:, :, 0], np.moveaxis(np.asarray(own.stock[:-1]), -1, 0), atol=1e-5
+    )
     ordered = np.moveaxis(np.asarray(log.orders[:6, 0, 0]), -1, 0) > 1e-3
     assert ordered.sum() > 6
-    np.testing.assert_allclose(items.kept[..., 0][ordered], np.moveaxis(np.asarray(own.kept), -1, 0)[..., 0][ordered], atol=2e-4)
+    np.testing.assert_allclose(
+        items.kept[..., 0][ordered],
+        np.moveaxis(np.asarray(own.kept), -1, 0)[..., 0][ordered],
+        atol=2e-4,
+    )
     np.testing.assert_array_equal(items.signals[:, :-1, 1:], items.signals[:, 1:, :-1])
 
 
@@ -153,12 +192,25 @@ def test_a_learner_learns_from_a_log_alone(name):
     episodes = begin(problem.env, jax.random.key(0), problem.first, 128)
     log = record(problem.env, problem.first, policy, levels, episodes, 100, policy_axis=BATCH)[1]
     kind = AGENTS[name]
-    config = kind.Config(**{**kind.Config.stock_only, "updates": 150, "hidden": (32, 32), "steps": 16, "envs": 1, "rollout": 1})
+    config = kind.Config(
+        **{
+            **kind.Config.stock_only,
+            "updates": 150,
+            "hidden": (32, 32),
+            "steps": 16,
+            "envs": 1,
+            "rollout": 1,
+        }
+    )
     agent = kind.create(problem, config, log=log)
     trainer = Trainer(agent)
     before = trainer.init(jax.random.key(0))
     state, metrics = trainer.advance(before, 150)
-    jax.tree.map(np.testing.assert_array_equal, state.learner.episodes.network, before.learner.episodes.network)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        state.learner.episodes.network,
+        before.learner.episodes.network,
+    )
     total = measure(problem, Contestant(name, agent.policy, state.params), jax.random.key(1), 256)
     cost = -total.reward.mean() / (problem.test_periods - problem.warm_up)
     assert 5.3 < cost < 1.08 * 5.43822 < 0.9 * metrics["cost"][0]
@@ -170,14 +222,28 @@ def test_a_learner_learns_from_a_log_alone(name):
         (dict(penalty="reward"), {}, "a penalty needs worlds to play in, and a log has none"),
         (dict(preferences=True), {}, "preferences=true needs worlds to play in"),
         ({}, dict(orders=None), "the log has no orders"),
-        ({}, dict(other=LostSales(lead_time=3)), r"its pipeline has shape \(10, 1, 1, 2, 5\), and .* has \(10, 1, 1, 1, 5\)"),
-        ({}, dict(other=LostSales(lead_time=2, history=3)), r"its signals has shape \(12, 1, 5\), and .* has \(10, 1, 5\)"),
-        (dict(aligned_rewards=True), dict(periods=2), "a log of 2 periods is too short: orders take 2"),
+        (
+            {},
+            dict(other=LostSales(lead_time=3)),
+            r"its pipeline has shape \(10, 1, 1, 2, 5\), and .* has \(10, 1, 1, 1, 5\)",
+        ),
+        (
+            {},
+            dict(other=LostSales(lead_time=2, history=3)),
+            r"its signals has shape \(12, 1, 5\), and .* has \(10, 1, 5\)",
+        ),
+        (
+            dict(aligned_rewards=True),
+            dict(periods=2),
+            "a log of 2 periods is too short: orders take 2",
+        ),
     ],
 )
 def test_a_log_that_cannot_be_learned_from_is_refused_when_built(options, change, message):
     change = dict(change)
     problem = LostSales(lead_time=2).build()
-    log = logged(change.pop("other", LostSales(lead_time=2)).build(), periods=change.pop("periods", 9))[0]
+    log = logged(
+        change.pop("other", LostSales(lead_time=2)).build(), periods=change.pop("periods", 9)
+    )[0]
     with pytest.raises(UserError, match=message):
         agent_of("ddpg", problem, log.replace(**change), encoder="none", **options)

@@ -37,7 +37,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.nets.mlp import ACTIVATIONS
 from jaxinv.policies.decode import Decode
-from jaxinv.policies.learned import Context, LearnedPolicy
+from jaxinv.policies.learned import LearnedPolicy
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,11 @@
-"""A log as a learner's own play: what its network would have seen, and which of its decisions the orders stand for.
+"""A log as a learner's own play: what its network would have seen, and what it would have had to decide.
 
-Of a log only what a planner knows is read: signals, stock, facts, orders and rewards. Where a learner's steps have the reward of
-the window that an order decides (`jaxinv.agents.alignment`), the last orders of a log, whose window it does not hold, are left
-out.
+Of a log only what a planner knows is read: signals, stock, facts, orders and rewards. Where a learner's
+steps have the reward of the window that an order decides (`jaxinv.agents.alignment`), the last orders of
+a log, whose window it does not hold, are left out.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,10 @@ from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.policies.learned import LearnedPolicy
 
 
-def as_decided(policy: LearnedPolicy, worlds: Worlds, chosen: Callable, log: Trajectories) -> Trajectories:
-    """The log in T' steps of a learner, with stock features `[T' + 1, F, B]` and decisions `[T', ..., B]` beside it.
+def as_decided(
+    policy: LearnedPolicy, worlds: Worlds, chosen: Callable, log: Trajectories
+) -> Trajectories:
+    """The log in T' steps of a learner, with stock features `[T' + 1, F, B]` and decisions `[T', ..., B]`.
 
     Args:
       chosen: raw outputs of the decode to what the learner keeps of a decision.
@@ -37,14 +38,18 @@ def as_decided(policy: LearnedPolicy, worlds: Worlds, chosen: Callable, log: Tra
     orders = log.executed if at_once and log.executed is not None else log.orders
 
     def of_one(observation, signals, facts, orders):
-        contexts = jax.tree.map(lambda rows: rows[worlds.env.history - 1 :], policy.read_rates(signals, facts))
+        contexts = jax.tree.map(
+            lambda rows: rows[worlds.env.history - 1 :], policy.read_rates(signals, facts)
+        )
 
         def decision(observation, context, order):
             observation = observation.replace(instance=facts)
             raw = policy.decode.raw_for(order, observation, context.rates)
             return policy.stock_features(observation, context), chosen(raw)
 
-        orders = jnp.concatenate([orders, orders[-1:]])  # of the decision after the last only the features are wanted
+        orders = jnp.concatenate(
+            [orders, orders[-1:]]
+        )  # of the decision after the last only the features are wanted
         return jax.vmap(decision)(observation, contexts, orders)
 
     stock, kept = jax.vmap(of_one, BATCH, BATCH)(log.observation, log.signals, log.facts, orders)
@@ -62,19 +67,33 @@ def _check(policy, worlds, window, steps, log):
     env, topology = worlds.env, worlds.env.topology
     for name in ("signals", "observation", "facts", "orders"):
         if getattr(log, name) is None:
-            raise UserError(f"the log has no {name}, which a policy decides by; record it with jaxinv's own record")
+            raise UserError(
+                f"the log has no {name}, which a policy decides by; "
+                "make it with record of jaxinv.evaluation.trajectories"
+            )
     periods, batch = log.reward.shape
     if steps < 1:
-        raise UserError(f"a log of {periods} periods is too short: orders take {window.lead}; give a longer one")
+        raise UserError(
+            f"a log of {periods} periods is too short: orders take {window.lead}; give a longer one"
+        )
     if worlds.moments is not None or policy.preferences:
         option = "preferences=true" if policy.preferences else "a penalty"
         raise UserError(f"{option} needs worlds to play in, and a log has none; leave it out")
     if policy.decode.allocation != "rationing":
-        raise UserError("allocation=softmax shares stock out by outputs that orders do not tell; learn from a log without it")
+        raise UserError(
+            "allocation=softmax shares stock out by outputs that orders do not tell; "
+            "learn from a log without it"
+        )
     first = log.observation.time[0]
     if worlds.window and bool(jnp.any(first % window.review)):
-        raise UserError(f"the log must begin in a review period, one of every {window.review}; record it from a reset on")
-    stock = {"on_hand": (topology.nodes, topology.products), "pipeline": (topology.edges, topology.products, topology.slots)}
+        raise UserError(
+            f"the log must begin in a review period, one of every {window.review}; "
+                "record it from a reset on"
+        )
+    stock = {
+        "on_hand": (topology.nodes, topology.products),
+        "pipeline": (topology.edges, topology.products, topology.slots),
+    }
     if topology.ages > 1:
         stock["on_hand"] += (topology.ages,)
     wanted = {name: (periods + 1, *shape, batch) for name, shape in stock.items()} | {
@@ -85,6 +104,6 @@ def _check(policy, worlds, window, steps, log):
         found = getattr(log.observation if name in stock else log, name).shape
         if found != shape:
             raise UserError(
-                f"the log is of another network or history: its {name} has shape {found}, and {env.name} has {shape}; "
-                "make the problem as it was recorded"
+                f"the log is of another network or history: its {name} has shape {found}, "
+                f"and {env.name} has {shape}; make the problem as it was recorded"
             )

@@ -1,4 +1,4 @@
-"""Time as a signal: where in a season the coming period lies, and how many periods an episode has left."""
+"""Time as a signal: where in a season the coming period lies, and what is left of an episode."""
 
 import re
 from collections.abc import Iterable
@@ -48,8 +48,15 @@ class Clock:
     @property
     def told(self) -> tuple[Signal, ...]:
         """A `Signal` for each column of `known`."""
-        turns = [Signal("time sine", owner=CALENDAR), Signal("time cosine", owner=CALENDAR)] if self.season else []
-        return (*turns, *([Signal("time left", "share of the episode", CALENDAR)] if self.horizon else []))
+        turns = (
+            [Signal("time sine", owner=CALENDAR), Signal("time cosine", owner=CALENDAR)]
+            if self.season
+            else []
+        )
+        return (
+            *turns,
+            *([Signal("time left", "share of the episode", CALENDAR)] if self.horizon else []),
+        )
 
     def known(self, period: jax.Array) -> jax.Array:
         """The columns `[C]` of a period, counted from the first that was played."""

@@ -1,4 +1,4 @@
-"""Demand whose mean moves with time, by trend, season and shock, and demand of places that follow laws of their own."""
+"""Demand whose mean moves by trend, season and shock, and places that follow laws of their own."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,8 +38,8 @@ class Moving(DemandProcess):
 
         m_t = base (1 + trend t)^+ (1 + amplitude sin(2 pi t / period))^+ shock^[start <= t < stop],
 
-    demand ~ Poisson(m_t), ~ Poisson(m_t gamma) with gamma of mean 1 (the negative binomial), or (m_t + N(0, spread))^+. Nothing of
-    it is told, unless time itself is (`jaxinv.demand.clock`).
+    demand ~ Poisson(m_t), ~ Poisson(m_t gamma) with gamma of mean 1 (the negative binomial), or
+    (m_t + N(0, spread))^+. Nothing of it is told, unless time itself is (`jaxinv.demand.clock`).
 
     Attributes:
       noise_law: "poisson", "negative_binomial" or "normal".
@@ -58,9 +58,13 @@ class Moving(DemandProcess):
     def step(self, time, uniforms, params: MovingParams):
         mean = moving_mean(time, params)
         if self.noise_law == "normal":
-            demand = jnp.maximum(mean + params.spread * quantiles.standard_normal(uniforms["demand"]), 0.0)
+            demand = jnp.maximum(
+                mean + params.spread * quantiles.standard_normal(uniforms["demand"]), 0.0
+            )
         elif self.noise_law == "negative_binomial":
-            mixed = jax.vmap(jax.vmap(quantiles.from_gamma_quantiles, (0, 1)), (0, 1))(uniforms["demand"], params.mixing)
+            mixed = jax.vmap(jax.vmap(quantiles.from_gamma_quantiles, (0, 1)), (0, 1))(
+                uniforms["demand"], params.mixing
+            )
             demand = quantiles.poisson(uniforms["count"], mean * mixed)
         else:
             demand = quantiles.poisson(uniforms["demand"], mean)
@@ -77,8 +81,8 @@ def moving_mean(time: jax.Array, params: MovingParams) -> jax.Array:
 
 @dataclass(frozen=True)
 class Together(DemandProcess):
-    """Places with processes of their own, one each; parameters and states are tuples of theirs. What moves all places at once,
-    such as the turn of the season that an episode begins at, they share.
+    """Places with processes of their own, one each; parameters and states are tuples of theirs. What moves
+    all places at once, such as the turn of the season that an episode begins at, they share.
 
     Attributes:
       parts: a process of one location for each place.
@@ -89,9 +93,8 @@ class Together(DemandProcess):
     @property
     def told(self) -> tuple[Signal, ...]:
         return tuple(
-            Signal(f"{signal.name} {place}", signal.unit, CALENDAR) if signal.owner == CALENDAR else Signal(signal.name, signal.unit, place)
-            for place, part in enumerate(self.parts) for signal in part.told
-        )  # fmt: skip
+            _of_place(signal, place) for place, part in enumerate(self.parts) for signal in part.told
+        )
 
     @property
     def noise(self) -> Shapes:
@@ -102,7 +105,10 @@ class Together(DemandProcess):
         return self._shapes("start_noise")
 
     def init(self, uniforms, params: tuple[Any, ...]):
-        return tuple(part.init(self._own(uniforms, place), numbers) for place, (part, numbers) in enumerate(zip(self.parts, params)))
+        return tuple(
+            part.init(self._own(uniforms, place), numbers)
+            for place, (part, numbers) in enumerate(zip(self.parts, params))
+        )
 
     def step(self, state, uniforms, params: tuple[Any, ...]):
         moved = [
@@ -112,12 +118,27 @@ class Together(DemandProcess):
         return tuple(after for after, _ in moved), jnp.concatenate([demand for _, demand in moved])
 
     def known(self, state, params: tuple[Any, ...]):
-        return jnp.concatenate([part.known(now, numbers) for part, now, numbers in zip(self.parts, state, params)])
+        return jnp.concatenate(
+            [part.known(now, numbers) for part, now, numbers in zip(self.parts, state, params)]
+        )
 
     def _shapes(self, kind) -> Shapes:
-        """Shapes of all parts, with a row for each place where a mechanism has one for each location."""
+        """Shapes of all parts, with a row for each place where a part has one for its location."""
         found = {name: shape for part in self.parts for name, shape in getattr(part, kind).items()}
-        return {name: (len(self.parts), *shape[1:]) if len(shape) == 2 else shape for name, shape in found.items()}
+        return {
+            name: (len(self.parts), *shape[1:]) if len(shape) == 2 else shape
+            for name, shape in found.items()
+        }
 
     def _own(self, uniforms, place):
-        return {name: drawn[place : place + 1] if drawn.ndim == 2 else drawn for name, drawn in uniforms.items()}
+        return {
+            name: drawn[place : place + 1] if drawn.ndim == 2 else drawn
+            for name, drawn in uniforms.items()
+        }
+
+
+def _of_place(signal: Signal, place: int) -> Signal:
+    """A signal of one part as one of several: a season of its own is a calendar of its own."""
+    if signal.owner == CALENDAR:
+        return Signal(f"{signal.name} {place}", signal.unit, CALENDAR)
+    return Signal(signal.name, signal.unit, place)

@@ -1,4 +1,4 @@
-"""A policy along a stretch of world that is there already: what it reads of it, remembers and draws."""
+"""A policy along a stretch of world that is there already: what it reads, remembers and draws."""
 
 from collections.abc import Callable
 from typing import Any
@@ -35,10 +35,11 @@ def play(
 
     Args:
       memory: `[..., B]`, of `first_memory` or of the stretch before.
-      key: of the episodes, for a policy that draws; period: at which the stretch begins, as the episodes count them. These two
-        decide all that is drawn, however a world is cut into stretches.
-      record, total: see `rollout`; the note of a period is the `Action` as it was asked for, and the log-probability of what was
-        drawn for it, None where nothing is and 0 where the orders were given.
+      key: of the episodes, for a policy that draws.
+      period: at which the stretch begins, as the episodes count them. Key and period decide all that is
+        drawn, however a world is cut into stretches.
+      record, total: see `rollout`; the note of a period is the `Action` as it was asked for, and the
+        log-probability of what was drawn for it: None where nothing is, 0 where the orders were given.
       orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides.
       axis, policy_axis: batch axes of `params` and `policy_params`, None where all share one.
 
@@ -56,7 +57,11 @@ def play(
 
     def step(policy_params, observation, inputs, memory):
         context, key, instead = inputs
-        drawn = policy.log_prob(policy_params, observation, context, memory, key) if policy.draws else None
+        drawn = (
+            policy.log_prob(policy_params, observation, context, memory, key)
+            if policy.draws
+            else None
+        )
         action, memory = policy.step(policy_params, observation, context, memory, key)
         action = Action.of(action)
         if instead is not None:
@@ -67,14 +72,15 @@ def play(
 
     return rollout_with_memory(
         env, params, step, policy_params, network, memory, trace.exogenous,
-        (contexts, _keys(policy, key, period, periods, batch), orders), axis=axis, policy_axis=policy_axis,
+        (contexts, _keys(policy, key, period, periods, batch), orders), axis=axis,
+        policy_axis=policy_axis,
         signals=trace.signals if policy.wants_window else None, record=record, total=total,
     )  # fmt: skip
 
 
 def first_memory(
-    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, signals: jax.Array,
-    axis: int | None = None, policy_axis: int | None = None,
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any,
+    signals: jax.Array, axis: int | None = None, policy_axis: int | None = None,
 ) -> Any:  # fmt: skip
     """What a policy remembers before its first decision `[..., B]`; None for one without memory.
 
@@ -96,7 +102,9 @@ def _keys(policy, key, period, periods, batch):
     if not policy.draws:
         return None
     if key is None:
-        raise UserError(f"{type(policy).__name__} draws, and nothing was given to draw from; give a key")
+        raise UserError(
+            f"{type(policy).__name__} draws, and nothing was given to draw from; give a key"
+        )
 
     def of_period(period):
         key_then = key_of(key, Role.DECISIONS, period)

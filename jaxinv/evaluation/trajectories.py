@@ -1,8 +1,8 @@
 """The one record of what happened: what was seen, decided and paid, period by period.
 
-Whatever plays a policy and keeps what it did keeps `Trajectories`: a learner's own play, the steps that its replay holds, a log
-that is learned from alone, and the counterfactuals of one. `record` makes those of any policy, `save` and `load` keep them in a
-file of plain arrays.
+Whatever plays a policy and keeps what it did keeps `Trajectories`: a learner's own play, the steps that
+its replay holds, a log that is learned from alone, and the counterfactuals of one. `record` makes those
+of any policy, `save` and `load` keep them in a file of plain arrays.
 """
 
 import os
@@ -44,27 +44,37 @@ class Origin:
 class Trajectories:
     """T periods of B episodes; a part that nobody asked for is None.
 
-    Arrays are `[T, ..., B]` as they were played. In a replay or a batch of it they are n steps of one decision each,
-    `[n, ...]`. A learner that decides once a review has T' steps instead of T periods.
+    Arrays are `[T, ..., B]` as they were played. In a replay or a batch of it they are n steps of one
+    decision each, `[n, ...]`. A learner that decides once a review has T' steps instead of T periods.
     """
 
     reward: jax.Array  # [T, B]
-    follows: jax.Array | None = None  # [T, B] 0 where the episode is over for good after the period, else 1
+    follows: jax.Array | None = (
+        None  # [T, B] 0 where the episode is over for good after the period, else 1
+    )
 
     # what was known and what came of it
-    signals: jax.Array | None = None  # [W + T, S, B]; row W - 1 + t is the latest that decision t saw
-    observation: Observation | None = None  # [T + 1, ..., B] stock at each decision and after the last; facts and signals apart
+    signals: jax.Array | None = (
+        None  # [W + T, S, B]; row W - 1 + t is the latest that decision t saw
+    )
+    observation: Observation | None = (
+        None  # [T + 1, ..., B] stock at each decision and after the last; facts and signals apart
+    )
     facts: Facts | None = None  # [..., B]
     orders: jax.Array | None = None  # [T, E, K, B] as asked for
     dispositions: jax.Array | None = None  # [T, N, K, 3, B] of returns, where they are decided
     executed: jax.Array | None = None  # [T, E, K, B] as shipped
     log_prob: jax.Array | None = None  # [T, B] of what was decided, where the policy draws
-    costs: Places | None = None  # [T, N, len(COSTS), B] and [T, E, len(COSTS), B] before their weights
+    costs: Places | None = (
+        None  # [T, N, len(COSTS), B] and [T, E, len(COSTS), B] before their weights
+    )
     demand: jax.Array | None = None  # [T, N, K, B]
     short: jax.Array | None = None  # [T, N, K, B] demand that was not served at once
 
     # what a network made of it
-    stock: jax.Array | None = None  # [T' + 1, F, B] features of stock at each decision and after the last
+    stock: jax.Array | None = (
+        None  # [T' + 1, F, B] features of stock at each decision and after the last
+    )
     kept: Any = None  # [T', ..., B] what a learner keeps of its decisions, such as raw outputs
     contexts: Any = None  # [T, ..., B]
     last: Any = None  # [..., B] context of the decision after the last
@@ -91,12 +101,16 @@ class Trajectories:
         return self.observation.pipeline[:-1].sum(3)
 
     def save(self, path: str | Path) -> None:
-        """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a network made of it, and
-        what it takes to play it again, belong to a network and a world that the file does not hold."""
+        """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a network
+        made of it, and what it takes to play it again, belong to what the file does not hold."""
         path, arrays = Path(path), {}
         for name in SAVED:
             part = getattr(self, name)
-            nested = {f"{name}.{key}": value for key, value in vars(part).items()} if name in NESTED and part else {name: part}
+            nested = (
+                {f"{name}.{key}": value for key, value in vars(part).items()}
+                if name in NESTED and part
+                else {name: part}
+            )
             arrays |= {key: np.asarray(value) for key, value in nested.items() if value is not None}
         unfinished = path.with_name(f".{path.name}.part")
         with open(unfinished, "wb") as file:
@@ -114,15 +128,23 @@ class Trajectories:
             with np.load(path, allow_pickle=False) as file:
                 arrays = dict(file)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path}: no trajectories can be read from it ({error}); give a file that save wrote") from None
+            raise UserError(
+                f"{path}: no trajectories can be read from it ({error}); "
+                "give a file that save wrote"
+            ) from None
         schema = arrays.pop("schema", np.array("none")).item()
         if schema != SCHEMA:
             raise UserError(
-                f"{path}: trajectories of schema {schema}, and this version reads schema {SCHEMA}; record them again"
+                f"{path}: trajectories of schema {schema}, and this version reads schema {SCHEMA}; "
+                "record them again"
             )
         found = {name: array for name, array in arrays.items() if "." not in name}
         for name, kind in NESTED.items():
-            own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+            own = {
+                key.partition(".")[2]: array
+                for key, array in arrays.items()
+                if key.startswith(f"{name}.")
+            }
             if own:
                 _check_names(path, f"{name}.", own, kind)
                 found[name] = kind(**{field.name: own.get(field.name) for field in fields(kind)})
@@ -133,8 +155,8 @@ class Trajectories:
 
 
 SAVED = (
-    "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed", "log_prob", "costs", "demand",
-    "short",
+    "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed", "log_prob",
+    "costs", "demand", "short",
 )  # fmt: skip
 NESTED = {"observation": Observation, "facts": Facts, "costs": Places}
 """Parts of a file that are structs of their own."""
@@ -142,12 +164,23 @@ NESTED = {"observation": Observation, "facts": Facts, "costs": Places}
 
 def _check_names(path, within, found, kind):
     """Refuses a part that is no field, and the lack of one that there is no such struct without."""
-    known = SAVED if kind is Trajectories else [field.name for field in fields(kind) if field.name not in _APART]
-    needed = [field.name for field in fields(kind) if field.name in known and NoneType not in get_args(field.type)]
+    known = (
+        SAVED
+        if kind is Trajectories
+        else [field.name for field in fields(kind) if field.name not in _APART]
+    )
+    needed = [
+        field.name
+        for field in fields(kind)
+        if field.name in known and NoneType not in get_args(field.type)
+    ]
     wrong = [f"a part {within}{name}" for name in sorted(set(found) - set(known))]
     wrong += [f"no {within}{name}" for name in needed if name not in found]
     if wrong:
-        raise UserError(f"{path}: this file has {wrong[0]}, unlike trajectories of schema {SCHEMA}; record them again")
+        raise UserError(
+            f"{path}: this file has {wrong[0]}, unlike trajectories of schema {SCHEMA}; "
+            "record them again"
+        )
 
 
 _APART = ("instance", "signals")
@@ -157,7 +190,9 @@ _APART = ("instance", "signals")
 def _check_sizes(path, found: Trajectories):
     """Refuses parts of different lengths or numbers of episodes, and what is no number."""
     if found.reward.ndim != 2:
-        raise UserError(f"{path}: reward has shape {found.reward.shape} and must be [T, B]; record them again")
+        raise UserError(
+            f"{path}: reward has shape {found.reward.shape} and must be [T, B]; record them again"
+        )
     periods, batch = found.reward.shape
     for name in SAVED:
         longer = {"observation": periods + 1, "facts": None, "signals": None}
@@ -165,21 +200,23 @@ def _check_sizes(path, found: Trajectories):
             length = longer.get(name, periods)
             if leaf.shape[-1:] != (batch,) or (length and leaf.shape[0] != length):
                 raise UserError(
-                    f"{path}: {name} has shape {leaf.shape}, which does not go with {periods} periods of {batch} episodes; "
-                    "record them again"
+                    f"{path}: {name} has shape {leaf.shape}, which does not go with {periods} periods "
+                    f"of {batch} episodes; record them again"
                 )
             if leaf.dtype.kind not in "biuf" or not np.all(np.isfinite(leaf)):
                 raise UserError(f"{path}: {name} holds what is no number; record them again")
 
 
 def record(
-    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes, periods: int, *,
-    orders: jax.Array | None = None, memory: Any = None, axis: int | None = None, policy_axis: int | None = None,
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes,
+    periods: int, *, orders: jax.Array | None = None, memory: Any = None, axis: int | None = None,
+    policy_axis: int | None = None,
 ) -> tuple[Episodes, Trajectories]:  # fmt: skip
     """Plays a policy from given episodes on (`begin`), and keeps what happened.
 
     Args:
-      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees; None: throughout.
+      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees;
+        None: it decides throughout.
       memory: what the policy remembers `[..., B]`; None: what it does before its first decision.
       axis: `BATCH` where `params` is a batch of instances, None where all episodes share one.
       policy_axis: likewise for the policy's parameters.
@@ -187,25 +224,32 @@ def record(
     Returns:
       The episodes after it, and all parts of what was known and what came of it.
     """
-    return _record(env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis)
+    return _record(
+        env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis
+    )
 
 
 @partial(jax.jit, static_argnames=("env", "policy", "periods", "axis", "policy_axis"))
-def _record(env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis):
+def _record(
+    env, params, policy, policy_params, episodes, orders, memory, periods, axis, policy_axis
+):
     after, trace = unroll_world(env, episodes, params, periods, axis)
     if memory is None:
-        memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
+        memory = first_memory(
+            env, params, policy, policy_params, episodes.signals, axis, policy_axis
+        )
 
     def keep(observation, outcome, note):
         asked, log_prob = note
         return Trajectories(
             reward=outcome.reward, observation=_stock_alone(observation), orders=asked.orders,
-            dispositions=asked.dispositions, executed=outcome.ordered, log_prob=log_prob, costs=outcome.places,
-            demand=outcome.demand, short=outcome.short,
+            dispositions=asked.dispositions, executed=outcome.ordered, log_prob=log_prob,
+            costs=outcome.places, demand=outcome.demand, short=outcome.short,
         )  # fmt: skip
 
     network, memory, played, _ = play(
-        env, params, policy, policy_params, episodes.network, memory, trace, episodes.key, episodes.period,
+        env, params, policy, policy_params, episodes.network, memory, trace, episodes.key,
+        episodes.period,
         record=keep, orders=orders, axis=axis, policy_axis=policy_axis,
     )  # fmt: skip
 
@@ -213,11 +257,15 @@ def _record(env, params, policy, policy_params, episodes, orders, memory, period
         return _stock_alone(env.view(state, params)), env.facts(params)
 
     last, facts = jax.vmap(end, (BATCH, axis), BATCH)(network, params)
-    follows = jax.vmap(partial(_follows, env), (BATCH, axis), BATCH)(played.observation.time, params)
+    follows = jax.vmap(partial(_follows, env), (BATCH, axis), BATCH)(
+        played.observation.time, params
+    )
     return after.replace(network=network), played.replace(
         follows=follows,
         signals=jnp.concatenate([trace.signals, after.signals[-1:]]),
-        observation=jax.tree.map(lambda rows, row: jnp.concatenate([rows, row[None]]), played.observation, last),
+        observation=jax.tree.map(
+            lambda rows, row: jnp.concatenate([rows, row[None]]), played.observation, last
+        ),
         facts=facts,
         memory=memory,
     )

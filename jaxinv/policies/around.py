@@ -1,4 +1,4 @@
-"""Policies around another one: what they change is theirs, all else is that of the policy within."""
+"""Policies around another one: what they change is theirs, all else that of the policy within."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +53,8 @@ class Around(Policy):
 
 @dataclass(frozen=True)
 class Varied(Around):
-    """A policy that strays from the one within, for logs that shall show what other orders bring: each order is multiplied by
-    exp(spread z), with z standard normal.
+    """A policy that strays from the one within, for logs that shall show what other orders bring: each order
+    is multiplied by exp(spread z), with z standard normal.
 
     Parameters are `{"policy": …, "spread": [] above 0}`. What is drawn is the logarithm of the factors.
     """
@@ -68,10 +68,14 @@ class Varied(Around):
 
     def log_prob(self, params, observation, context, memory, key):
         own, within = jax.random.split(key)
-        density = jnp.sum(jax.scipy.stats.norm.logpdf(self._normal(own)) - jnp.log(params["spread"]))
+        density = jnp.sum(
+            jax.scipy.stats.norm.logpdf(self._normal(own)) - jnp.log(params["spread"])
+        )
         if not self.policy.draws:
             return density
-        return density + self.policy.log_prob(params["policy"], observation, context, memory, within)
+        return density + self.policy.log_prob(
+            params["policy"], observation, context, memory, within
+        )
 
     def _normal(self, key):
         return jax.random.normal(key, (self.topology.edges, self.topology.products))

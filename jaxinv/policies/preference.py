@@ -1,7 +1,6 @@
 """Policies that are told what their costs weigh: what of a preference they see, and how one acts at a wanted preference."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
