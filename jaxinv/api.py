@@ -8,7 +8,7 @@ numbers (`jaxinv.policies.decider`). Times are periods, quantities product units
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ import numpy as np
 import pandas as pd
 
 from jaxinv import training
-from jaxinv.choices import check_choices
+from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import many_runs
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.tuning import Tuned, tune
 from jaxinv.envs.problem import Problem
+from jaxinv.ending import told
 from jaxinv.evidence import Contest, check_rules, judge_all, verdict, with_wanted_points
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
@@ -79,6 +80,12 @@ class Fitted(Comparison):
     run: Run
     experiment: Experiment
     policies: dict[str, Decider]
+
+    @property
+    def verdict(self) -> str:
+        """As of every comparison, and what the run ended with where that was chosen (`jaxinv.ending`)."""
+        ending = self.run.ending()
+        return ". ".join([super().verdict, *([told(ending)] if ending else [])])
 
     @property
     def policy(self) -> Decider:
@@ -275,10 +282,12 @@ def compare(
     rules = [name for name in policies if isinstance(name, str) and name in RULES]
     others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, "optimal"))]
     later = options.pop("data", "") if others else ""
-    fitted = [
-        one if isinstance(one, Fitted) and not later else load_run(one.run.path if isinstance(one, Fitted) else one, runs, later)
-        for one in others
-    ]
+    fitted = []
+    for one in others:
+        if later or not isinstance(one, Fitted):
+            run = one.run if isinstance(one, Fitted) else run_among_rules(one, runs)
+            one = load_run(run.path, data=later)
+        fitted.append(one)
     if fitted and (env or options):
         raise UserError("a run is judged on the problem it was trained for; leave out env and options")
     if not fitted and env is None:
@@ -301,12 +310,14 @@ def judge(
     preference: Mapping[str, float] | None,
     service: float | None,
     seed: int,
+    announce: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Rows of the policies of several trainings for one problem, and of rules tuned for it.
 
     Args:
       experiment: whose problem and evaluation count.
       trained: experiments with their learned policies; none for rules alone.
+      announce: called once everything has been checked, before what takes its time.
     """
     if not trained and (preference or service is not None):
         raise UserError("a preference or a service level is for a run that was trained with preferences=true; name one")
@@ -326,6 +337,7 @@ def judge(
     everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     if preference or service is not None:
         everything = [with_wanted_points(contest, preference or {}, service, seed) for contest in everything]
+    announce()
     return judge_all(everything, asked, periods, seed, optimum)
 
 

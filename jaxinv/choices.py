@@ -9,8 +9,10 @@ from pathlib import Path
 from jaxinv.agents.registry import AGENTS
 from jaxinv.config import chosen
 from jaxinv.envs.registry import PRESETS
+from jaxinv.errors import unknown
 from jaxinv.outside import check_name
 from jaxinv.policies.registry import RULES
+from jaxinv.runs import Run
 
 
 def chosen_env(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
@@ -33,3 +35,14 @@ def check_choices(
         check_name("rule", rule, RULES)
     check_name("preset", chosen_env(file, overrides), PRESETS)
     check_name("agent", chosen_agent(file, overrides), AGENTS)
+
+
+def run_among_rules(name: str | Path, folder: str | Path) -> Run:
+    """The run of a name that is no rule.
+
+    Raises:
+      UserError: where it is no run either, with the nearest names of both.
+    """
+    if not Run.there(name, folder):
+        raise unknown("run or rule", str(name), [*RULES, "optimal", *Run.names(folder)])
+    return Run.open(name, folder)

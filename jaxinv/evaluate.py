@@ -1,10 +1,9 @@
 """`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
 
-from jaxinv.choices import check_choices
+from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
-from jaxinv.runs import Run
 
 
 def main(argv: list[str]) -> None:
@@ -34,7 +33,7 @@ def main(argv: list[str]) -> None:
         raise UserError("name a run or rules to evaluate, or an --env for all its rules")
 
     rules = tuple(name for name in what if name in RULES)
-    runs = [_run(name, args.runs) for name in what if name not in (*RULES, "optimal")]
+    runs = [run_among_rules(name, args.runs) for name in what if name not in (*RULES, "optimal")]
     later = ""
     if runs:
         later, overrides = _later(overrides)
@@ -53,18 +52,15 @@ def main(argv: list[str]) -> None:
     trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
     endings = [f"{run.name}: {told(ending)}" for run in runs if (ending := run.ending())]
-    for text in (*experiment.problem.notes, *endings):
-        note(text)
-    if not args.json:
-        note("tuning rules on training demand, evaluating on held-out demand")
-    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed)
+
+    def announce():
+        for text in (*experiment.problem.notes, *endings):
+            note(text)
+        if not args.json:
+            note("tuning rules on training demand, evaluating on held-out demand")
+
+    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce)
     emit(rows, args.json, lambda: _render(rows, experiment.config.env, evidence_table, verdict, tuning_notes))
-
-
-def _run(name: str, folder: str) -> Run:
-    if not Run.there(name, folder):
-        raise unknown("run or rule", name, [*RULES, "optimal", *Run.names(folder)])
-    return Run.open(name, folder)
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:

@@ -174,7 +174,7 @@ def test_a_policy_that_reads_history_asks_for_it(fitted):
         (lambda: jaxinv.tuned("lost_sales", "s_S", seed=-1), "seed=-1 must be a whole number"),
         (lambda: jaxinv.compare(3, env="lost_sales"), "compare takes runs, .* not 3"),
         (lambda: jaxinv.compare("base_stock"), "rules need a problem: give env"),
-        (lambda: jaxinv.compare("nothing", env="lost_sales"), "no run 'nothing'"),
+        (lambda: jaxinv.compare("base_stok", env="lost_sales"), "unknown run or rule 'base_stok'; did you mean 'base_stock'"),
         (lambda: jaxinv.compare("base_stock", env="lost_sales", service=0.9), "trained with preferences=true"),
         (lambda: jaxinv.load_run("nothing"), "no run 'nothing'"),
     ],
