@@ -113,6 +113,11 @@ def test_a_file_that_is_none_is_named(tmp_path, change, message):
         Trajectories.load(path)
 
 
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(UserError, match="log.npz: cannot be written .No such file or directory."):
+        Trajectories(reward=jnp.zeros((2, 3))).save(tmp_path / "nowhere" / "log.npz")
+
+
 @pytest.mark.parametrize("content", [None, b"", b"date,sku,sales\n", b"PK\x03\x04 cut short"])
 def test_what_is_no_file_of_arrays_is_named(tmp_path, content):
     path = tmp_path / "log.npz"

@@ -102,20 +102,28 @@ class Trajectories:
 
     def save(self, path: str | Path) -> None:
         """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a network
-        made of it, and what it takes to play it again, belong to what the file does not hold."""
-        path, arrays = Path(path), {}
+        made of it, and what it takes to play it again, belong to what the file does not hold.
+
+        Raises:
+          UserError: for a file that cannot be written.
+        """
+        path, parts = Path(path), {}
         for name in SAVED:
             part = getattr(self, name)
-            nested = (
-                {f"{name}.{key}": value for key, value in vars(part).items()}
-                if name in NESTED and part
-                else {name: part}
-            )
-            arrays |= {key: np.asarray(value) for key, value in nested.items() if value is not None}
+            if name in NESTED and part is not None:
+                parts |= {f"{name}.{key}": value for key, value in vars(part).items()}
+            else:
+                parts[name] = part
+        arrays = {name: np.asarray(part) for name, part in parts.items() if part is not None}
         unfinished = path.with_name(f".{path.name}.part")
-        with open(unfinished, "wb") as file:
-            np.savez_compressed(file, schema=SCHEMA, **arrays)
-        os.replace(unfinished, path)
+        try:
+            with open(unfinished, "wb") as file:
+                np.savez_compressed(file, schema=SCHEMA, **arrays)
+            os.replace(unfinished, path)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); give a file in a folder that is there"
+            ) from None
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectories":
