@@ -149,6 +149,7 @@ def from_gamma_quantiles(uniform: jax.Array, quantiles: jax.Array) -> jax.Array:
     position = (jnp.log(u) - jnp.log1p(-u) + _REACH) / (2 * _REACH) * (quantiles.shape[0] - 1)
     low = jnp.clip(position.astype(jnp.int32), 0, quantiles.shape[0] - 2)
     share = position - low
+    quantiles = jnp.asarray(quantiles)  # a table of the host cannot be read at a traced place
     return quantiles[low] * (1 - share) + quantiles[low + 1] * share
 
 

@@ -11,7 +11,8 @@ Where its numbers come from (the fits stand in `jaxinv.data.fits`, with how they
 - chosen: everything else, each where it stands below.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +22,11 @@ from scipy import special
 
 from jaxinv.data.fits import ONLINE_RETAIL_DEMAND, SCMS_FREIGHT, SCMS_LEAD_TIMES, TIER_EDGES_KG
 from jaxinv.demand import quantiles
-from jaxinv.demand.exogenous import LeadTimes, World
+from jaxinv.demand.exogenous import LeadTimes
 from jaxinv.demand.market import MarketDemand, MarketParams, Promotions, market_params
+from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.presets import network_params
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability
-from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
@@ -153,69 +152,75 @@ class CrossBorder(Preset):
         return Promotions(self.promotions, tuple(self.uplift))
 
     def build(self) -> Problem:
-        topology = Topology(
-            nodes=3,
-            sources=(SUPPLIER, 0, 0, 0, 0),
-            destinations=(0, 1, 1, 2, 2),
-            demand_nodes=(0, 1, 2),
-            max_lead_time=self.max_lead_time,
-            tiers=len(TIER_EDGES_KG) + 1,
-            mechanisms=frozenset(
-                {"freight", "duty", "transit_holding", "review"}
-                | ({"packs"} if self.integer_orders else set())
-                | ({"minimum_order"} if self.minimum_order_days else set())
-            ),
-            node_names=MARKETS,
-            edge_names=EDGES,
-        )
         skus = draw_skus(self)
-        law = self._lead_time_law()
-        instances = [self._instance(topology, sku, law) for sku in skus]
-        params = jax.tree.map(lambda *leaves: np.stack(leaves), *instances)
-        world = World(MarketDemand(locations=3), CustomsLeadTimes(edges=5, longest=self.max_lead_time), self.clock)
-        env = InventoryNetwork(topology, world, instances[0], self.history, "cross_border")
-        labels = tuple(f"{sku.velocity} {number}" for number, sku in enumerate(skus, 1))
-        return Problem(env, params, params, self.skus, test_periods=60 + 365, warm_up=60, labels=labels)
+        net, weights = self._network(skus)
+        demand = stacked([self._demand(sku) for sku in skus])
+        law = stacked([self._lead_time_law()] * self.skus)
+        problem = net.problem(
+            self, demand=(MarketDemand(locations=3), demand),
+            lead_times=(CustomsLeadTimes(edges=5, longest=self.max_lead_time), law), name="cross_border",
+            test_periods=60 + 365, warm_up=60,
+            labels=tuple(f"{sku.velocity} {number}" for number, sku in enumerate(skus, 1)),
+        )  # fmt: skip
+        if not self.equal_weights:
+            return problem
+        params = problem.train.replace(weights=problem.train.weights * weights)
+        first = jax.tree.map(lambda leaf: leaf[0], params)
+        env = InventoryNetwork(problem.env.topology, problem.env.world, first, self.history, "cross_border")
+        return replace(problem, env=env, train=params, test=params)
 
-    def _instance(self, topology: Topology, sku: "Sku", law: "CustomsLaw") -> InstanceParams:
+    def _network(self, skus: list["Sku"]) -> tuple[Network, np.ndarray]:
+        """The network with numbers of all SKUs, and what makes their costs alike `[skus, 1]`."""
+        net = Network(
+            period="day", instances=self.skus, whole_units=self.integer_orders, longest_lead_time_periods=self.max_lead_time
+        )
+        numbers = stacked([self._numbers(sku) for sku in skus])
+        net.supplier("supplier")
+        for n, market in enumerate(MARKETS):
+            net.node(
+                market, demand=True, typical_demand_units_per_period=numbers["at_node"][:, n],
+                holding_cost_per_unit_period=numbers["holding"], shortage_cost_per_unit=numbers["shortage"][:, n],
+                initial_stock_from_units=np.round(7 * numbers["at_node"][:, n]),
+                initial_stock_to_units=np.round((21, 35, 42)[n] * numbers["at_node"][:, n]),
+            )  # fmt: skip
+        review = np.array([self.review_period, *2 * (self.air_review_period, self.review_period)], float)
+        ends = ("supplier", "home"), ("home", "EU"), ("home", "EU"), ("home", "US"), ("home", "US")
+        for e, (name, (source, destination), lead_time) in enumerate(zip(EDGES, ends, self._lead_times())):
+            at_edge = numbers["at_edge"][:, e]
+            net.edge(
+                source, destination, name=name, lead_time_periods=lead_time, review_periods=review[e],
+                duty_per_unit=numbers["duty"][:, e], transit_cost_per_unit_period=numbers["transit"],
+                freight_from_units=numbers["breaks"][:, e], freight_rate_per_unit=numbers["rates"][:, e],
+                pack_units=numbers["carton"][:, e] if self.integer_orders else None,
+                minimum_order_units=numbers["minimum"][:, e] if self.minimum_order_days else None,
+                initial_pipeline_units_per_period=np.round((1, 0, 1, 0, 1)[e] * at_edge),
+                largest_order_units=at_edge * (lead_time + 2 * review[e]),
+            )  # fmt: skip
+        return net, 100 / numbers["value"].astype(np.float32)[:, None]
+
+    def _numbers(self, sku: "Sku") -> dict[str, np.ndarray]:
+        """Numbers of an SKU by node or edge."""
         total = sku.mean.sum()
-        at_node = np.array([total, *sku.mean[1:]])[:, None]
-        at_edge = at_node[list(topology.destinations)]
+        at_node = np.array([total, *sku.mean[1:]])
+        at_edge = at_node[[0, 1, 1, 2, 2]]
         air, sea = (np.array(mode.tier_value_share) for mode in (SCMS_FREIGHT.air, SCMS_FREIGHT.ocean))
         rates = np.array([0 * air, air, sea, air, sea]) * SCMS_FREIGHT.usd_value_per_kg / self.value_per_kg
-        breaks = 7 * at_edge * np.array([0.0, *TIER_EDGES_KG]) / SCMS_FREIGHT.reference_kg
         landed = 1 + np.array([0.0, *self.duty]) + np.array([0.0, *2 * (week_freight(rates[2]),)])
-        price = sku.value * landed / (1 - sku.margin)
-        duty = np.array([0.0, *np.repeat(self.duty, 2)])[:, None] * sku.value
-        carton = np.array([carton_size(quantity) for quantity in 7 * at_edge[:, 0]])
+        carton = np.array([carton_size(quantity) for quantity in 7 * at_edge])
         carton[[1, 3]] = 1  # by air single units
-        review = np.array([self.review_period, *2 * (self.air_review_period, self.review_period)], float)
-        lead_time = self._lead_times()
-        quantities = dict(
-            initial_low=np.round(7 * at_node),
-            initial_high=np.round([[21], [35], [42]] * at_node),
-            initial_pipeline=np.round([[1], [0], [1], [0], [1]] * at_edge),
-            max_order=at_edge * (lead_time + 2 * review)[:, None],
-            freight_fixed=np.zeros(5),
-            freight_breaks=breaks,
-            freight_rates=rates * sku.value,
-            duty=duty,
-            transit_holding=np.full((5, 1), self.transit_rate * sku.value),
-            review_period=review,
-        )
-        if self.integer_orders:
-            quantities["pack_size"] = carton[:, None]
-        if self.minimum_order_days:
-            minimum = np.ceil(self.minimum_order_days * total / carton[0]) * carton[0]
-            quantities["minimum_order"] = np.array([minimum, 0, 0, 0, 0])[:, None]
-        holding = np.full(3, self.holding_rate * sku.value)
-        params = network_params(self, topology, at_node, lead_time, holding, price - sku.value)
-        if self.equal_weights:
-            params = params.replace(weights=params.weights * 100 / np.float32(sku.value * total))
-        return params.replace(
-            demand=self._demand(sku),
-            lead_time_law=law,
-            **{name: np.asarray(value, np.float32) for name, value in quantities.items()},
+        minimum = np.ceil(self.minimum_order_days * total / carton[0]) * carton[0]
+        return dict(
+            at_node=at_node,
+            at_edge=at_edge,
+            value=sku.value * total,
+            holding=self.holding_rate * sku.value,
+            shortage=sku.value * landed / (1 - sku.margin) - sku.value,
+            transit=self.transit_rate * sku.value,
+            duty=np.array([0.0, *np.repeat(self.duty, 2)]) * sku.value,
+            breaks=7 * at_edge[:, None] * np.array([0.0, *TIER_EDGES_KG]) / SCMS_FREIGHT.reference_kg,
+            rates=rates * sku.value,
+            carton=carton,
+            minimum=np.array([minimum, 0, 0, 0, 0]),
         )
 
     def _demand(self, sku: "Sku") -> MarketParams:
@@ -249,6 +254,11 @@ class CrossBorder(Preset):
             leave=1 / self.disruption_days,
         )
         return CustomsLaw(**{name: np.asarray(value, np.float32) for name, value in vars(law).items()})
+
+
+def stacked(trees: list[Any]) -> Any:
+    """Trees of numbers as one with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 @struct.dataclass

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand import deepstock as published
@@ -11,10 +10,11 @@ from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Paths
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.demand.signals import Signal
+from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, weight_vector
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.problem import Preset, Problem, not_negative, positive
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_memory
 
@@ -80,23 +80,12 @@ class DeepStock(Preset):
         train, held_out, test = self.trajectories()
         shown, scale = self.learned_from, train.demand.mean()
         learned = Paths(*map(np.concatenate, zip(train, held_out)))
-        topology = Topology(
-            nodes=1,
-            sources=(SUPPLIER,),
-            destinations=(0,),
-            demand_nodes=(0,),
-            lead_times=(LEAD_TIME,),
-            backlog=True,
-            mechanisms=frozenset({"review"} | ({"packs"} if self.integer_orders else set())),
-            node_names=("store",),
-            edge_names=("supplier-store",),
-        )
-        params = self._params(topology, learned, scale)
+        topology, params = self._built(learned, scale)
         first = jax.tree.map(lambda leaf: leaf[0], params)
         return Problem(
             env=InventoryNetwork(topology, World(Replay(told=(self.feature,)), clock=self.clock), first, self.history, "deepstock"),
             train=params,
-            test=self._params(topology, test, scale),
+            test=self._built(test, scale)[1],
             instances=len(learned.demand),
             test_instances=len(test.demand),
             test_periods=self.horizon,
@@ -131,33 +120,25 @@ class DeepStock(Preset):
         cuts = (slice(0, train), slice(train, train + held_out), slice(train + held_out, None))
         return tuple(drawn.take(cut) for cut in cuts)
 
-    def _params(self, topology: Topology, paths: Paths, scale: float) -> InstanceParams:
-        """Parameters of an instance a trajectory."""
+    def _built(self, paths: Paths, scale: float) -> tuple[Topology, InstanceParams]:
+        """The store, with an instance a trajectory."""
         count = len(paths.demand)
-
-        def same(value, *shape):
-            return jnp.full((count, *shape), value, jnp.float32)
-
-        owed = -paths.demand[:, :REVIEW].sum(1)[:, None, None]
         before = REVIEW - self.history  # the trace begins with the history of the first order
-        return InstanceParams(
-            max_steps_in_episode=jnp.full(count, self.horizon, jnp.int32),
-            holding=same(self.holding_cost, 1, 1),
-            shortage=same(self.shortage_cost, 1, 1),
-            weights=jnp.tile(weight_vector(self.weights, topology), (count, 1)),
-            scale=same(scale, 1, 1),
-            initial_low=jnp.asarray(owed, jnp.float32),
-            initial_high=jnp.asarray(owed, jnp.float32),
-            initial_pipeline=same(0.0, 1, 1),
-            lead_time=same(LEAD_TIME, 1),
-            review_period=same(REVIEW, 1),
-            max_order=same(LARGEST_ORDER, 1, 1),
-            pack_size=same(1.0, 1, 1) if self.integer_orders else None,
-            demand=TraceParams(
-                demand=jnp.asarray(paths.demand[:, before:, None, None], jnp.float32),
-                covariates=jnp.asarray(paths.feature[:, before:, None] / UNITS[self.setting], jnp.float32),
-                first=jnp.zeros(count, jnp.int32),
-                last=jnp.zeros(count, jnp.int32),
-                level_spread=same(0.0),
-            ),
+        net = Network(instances=count, backlog=True, whole_units=self.integer_orders)
+        net.supplier("supplier")
+        net.node(
+            "store", demand=True, typical_demand_units_per_period=scale, holding_cost_per_unit_period=self.holding_cost,
+            shortage_cost_per_unit=self.shortage_cost, initial_stock_units=-paths.demand[:, :REVIEW].sum(1),
+        )  # fmt: skip
+        net.edge(
+            "supplier", "store", lead_time_periods=LEAD_TIME, review_periods=REVIEW, largest_order_units=LARGEST_ORDER,
+            initial_pipeline_units_per_period=0.0,
+        )  # fmt: skip
+        trace = TraceParams(
+            demand=np.asarray(paths.demand[:, before:, None, None], np.float32),
+            covariates=np.asarray(paths.feature[:, before:, None] / UNITS[self.setting], np.float32),
+            first=np.zeros(count, np.int32),
+            last=np.zeros(count, np.int32),
+            level_spread=np.zeros(count, np.float32),
         )
+        return net.topology(), net.params(self.horizon, self.weights, demand=trace)

@@ -5,13 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxinv.demand.exogenous import World
 from jaxinv.demand.laws import Law, independent
 from jaxinv.demand.processes import Normal, NormalParams
-from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.presets import network_params
+from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive
-from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
@@ -88,29 +85,23 @@ class OneWarehouseManyStores(Preset):
             process = Normal(locations=self.stores, correlated=self.correlation > 0)
             numbers = (np.asarray(value[:, None], np.float32) for value in (mean, deviation))
             demand = NormalParams(*numbers, np.float32(self.correlation))
-        lead_times = (self.warehouse_lead_time, *(int(lead) for lead in store_lead_times))
-        topology = Topology(
-            nodes=1 + self.stores,
-            sources=(SUPPLIER, *(0,) * self.stores),
-            destinations=tuple(range(1 + self.stores)),
-            demand_nodes=tuple(range(1, 1 + self.stores)),
-            lead_times=lead_times,
-            backlog=self.backlog,
-            rationing=self.rationing,
-            mechanisms=frozenset({"packs"} if self.integer_orders else set()),
-            node_names=("warehouse", *(f"store {store}" for store in range(self.stores))),
-        )
-        scale = np.concatenate([[mean.sum()], mean])[:, None]
-        params = network_params(
-            self, topology, scale, lead_times, [self.warehouse_holding_cost, *holding], [0.0, *shortage]
-        ).replace(demand=demand)
-        if self.initial_stock:
-            stock = np.asarray(self.initial_stock, np.float32)[:, None]
-            params = params.replace(initial_low=stock, initial_high=stock)
-        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "one_warehouse_many_stores")
-        if self.initial_stock:
-            return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
-        return Problem(env, params, params, test_periods=500, warm_up=100)
+        net = Network(backlog=self.backlog, rationing=self.rationing, whole_units=self.integer_orders)
+        net.supplier("supplier")
+        stock = self.initial_stock or [None] * (1 + self.stores)
+        net.node(
+            "warehouse", typical_demand_units_per_period=mean.sum(), holding_cost_per_unit_period=self.warehouse_holding_cost,
+            initial_stock_units=stock[0],
+        )  # fmt: skip
+        net.edge("supplier", "warehouse", name="", lead_time_periods=self.warehouse_lead_time)
+        for store in range(self.stores):
+            net.node(
+                f"store {store}", demand=True, typical_demand_units_per_period=mean[store],
+                holding_cost_per_unit_period=holding[store], shortage_cost_per_unit=shortage[store],
+                initial_stock_units=stock[1 + store],
+            )  # fmt: skip
+            net.edge("warehouse", f"store {store}", name="", lead_time_periods=int(store_lead_times[store]))
+        span = dict(test_periods=self.horizon, warm_up=0) if self.initial_stock else dict(test_periods=500, warm_up=100)
+        return net.problem(self, demand=(process, demand), name="one_warehouse_many_stores", **span)
 
     def _of_stores(self, given: tuple, drawn: Any) -> Any:
         """An option for every store: what was given, or what was drawn."""

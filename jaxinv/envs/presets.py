@@ -1,18 +1,16 @@
 """Named instances of the one network. Each preset is a topology and parameters, never an environment of its own."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
-import jax
 import numpy as np
 
-from jaxinv.demand.arrivals import ArrivalLaw, Arrivals, check_shares
-from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes, World
+from jaxinv.demand.arrivals import check_shares
+from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes
 from jaxinv.demand.laws import Law
 from jaxinv.demand.processes import Replay, TraceParams
-from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive, weight_vector
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.builder import Network
+from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive
 from jaxinv.errors import UserError
 
 
@@ -85,54 +83,33 @@ class SingleStore(Preset):
         mass = mass_function("lead_time_pmf", self.lead_time_pmf)
         return fixed_regime(np.cumsum(mass)[:-1, None]), float(mass @ np.arange(len(mass)))
 
-    def arrival_law(self) -> ArrivalLaw | None:
-        """The law of what arrives of an order, None where all of it does."""
-        law = dict(zip(self.arrival_shares, self.arrival_pmf))
-        return ArrivalLaw.of({0: law}, 1) if law else None
-
     def build(self) -> Problem:
         process, demand, average = self.demand_process()
         lead_law, lead_time = self.lead_time_law()
-        mechanisms = {"packs"} if self.integer_orders else set()
-        mechanisms |= {"fixed_cost"} if self.fixed_cost else set()
-        mechanisms |= {"unit_cost"} if self.unit_cost else set()
-        mechanisms |= {"arrivals"} if self.arrival_shares else set()
-        mechanisms |= {"loss_cost"} if self.loss_cost else set()
-        topology = Topology(
-            nodes=1,
-            sources=(SUPPLIER,),
-            destinations=(0,),
-            demand_nodes=(0,),
-            lead_times=None if lead_law else (self.lead_time,),
-            max_lead_time=lead_law.cdf.shape[1] if lead_law else 0,
-            backlog=self.backlog,
-            ages=self.shelf_life,
-            issuing=self.issuing,
-            mechanisms=frozenset(mechanisms),
-            node_names=("store",),
-            edge_names=("supplier-store",),
-        )
-        scale = np.full((1, 1), average)
-        params = network_params(
-            self, topology, scale, lead_time=[lead_time], holding=[self.holding_cost], shortage=[self.shortage_cost]
-        ).replace(
-            demand=demand,
-            lead_time_law=lead_law,
-            fixed_cost=np.full((1, 1), self.fixed_cost, np.float32) if self.fixed_cost else None,
-            unit_cost=np.full((1, 1), self.unit_cost, np.float32) if self.unit_cost else None,
-            loss_cost=np.full((1, 1), self.loss_cost, np.float32) if self.loss_cost else None,
-            arrival_law=self.arrival_law(),
-            **self.more_params(),
-        )
-        lead_times = RandomLeadTimes(1, lead_law.cdf.shape[0]) if lead_law else None
-        world = World(process, lead_times, self.clock, Arrivals(1) if self.arrival_shares else None)
-        env = InventoryNetwork(topology, world, params, self.history, self.name)
-        if self.ends:
-            return Problem(env, params, params, test_periods=self.horizon, warm_up=0, ends=True)
-        return Problem(env, params, params, test_periods=1000, warm_up=100)
+        net = Network(
+            backlog=self.backlog, whole_units=self.integer_orders, shelf_life_periods=self.shelf_life, issuing=self.issuing,
+            longest_lead_time_periods=lead_law.cdf.shape[1] if lead_law else None,
+        )  # fmt: skip
+        net.supplier("supplier")
+        net.node(
+            "store", demand=True, typical_demand_units_per_period=average, holding_cost_per_unit_period=self.holding_cost,
+            shortage_cost_per_unit=self.shortage_cost, **self.node_numbers(),
+        )  # fmt: skip
+        net.edge(
+            "supplier", "store", lead_time_periods=lead_time, cost_per_order=self.fixed_cost or None,
+            cost_per_unit=self.unit_cost or None, loss_cost_per_unit=self.loss_cost or None,
+            arrival_shares=dict(zip(self.arrival_shares, self.arrival_pmf)) or None, **self.edge_numbers(),
+        )  # fmt: skip
+        lead_times = (RandomLeadTimes(1, lead_law.cdf.shape[0]), lead_law) if lead_law else None
+        span = dict(test_periods=self.horizon, warm_up=0, ends=True) if self.ends else {}
+        return net.problem(self, demand=(process, demand), lead_times=lead_times, name=self.name, **span)
 
-    def more_params(self) -> dict[str, jax.Array]:
-        """Parameters that only this kind of store has, or has otherwise."""
+    def node_numbers(self) -> dict[str, Any]:
+        """Numbers of the store that only this kind has."""
+        return {}
+
+    def edge_numbers(self) -> dict[str, Any]:
+        """Numbers of its supply that only this kind has."""
         return {}
 
 
@@ -184,11 +161,11 @@ class Perishable(SingleStore):
         if self.shelf_life < 2:
             raise UserError(f"shelf_life={self.shelf_life} must be at least 2; goods of one period are a newsvendor's")
 
-    def more_params(self):
-        return {
-            "expiry_cost": np.full((1, 1), self.expiry_cost - self.holding_cost, np.float32),
-            "max_order": np.full((1, 1), self.max_order, np.float32),
-        }
+    def node_numbers(self):
+        return {"expiry_cost_per_unit": self.expiry_cost - self.holding_cost}
+
+    def edge_numbers(self):
+        return {"largest_order_units": self.max_order}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,24 +197,16 @@ class DualSourcing(Preset):
 
     def build(self) -> Problem:
         law = law_of(self, "mean", "low", "high")
-        process, demand = law.process(before=self.history)
-        topology = Topology(
-            nodes=1,
-            sources=(SUPPLIER, SUPPLIER),
-            destinations=(0, 0),
-            demand_nodes=(0,),
-            lead_times=(self.expedited_lead_time, self.regular_lead_time),
-            backlog=True,
-            mechanisms=frozenset({"unit_cost"} | ({"packs"} if self.integer_orders else set())),
-            node_names=("store",),
-            edge_names=("expedited", "regular"),
-        )
-        scale = np.full((1, 1), law.average)
-        params = network_params(
-            self, topology, scale, topology.lead_times, [self.holding_cost], [self.shortage_cost]
-        ).replace(demand=demand, unit_cost=np.asarray([[self.expedited_cost], [self.regular_cost]], np.float32))
-        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "dual_sourcing")
-        return Problem(env, params, params, test_periods=1000, warm_up=100)
+        net = Network(backlog=True, whole_units=self.integer_orders)
+        net.node(
+            "store", demand=True, typical_demand_units_per_period=law.average, holding_cost_per_unit_period=self.holding_cost,
+            shortage_cost_per_unit=self.shortage_cost,
+        )  # fmt: skip
+        for name in ("expedited", "regular"):
+            net.supplier(name)
+            lead_time, cost = getattr(self, f"{name}_lead_time"), getattr(self, f"{name}_cost")
+            net.edge(name, "store", name=name, lead_time_periods=lead_time, cost_per_unit=cost)
+        return net.problem(self, demand=law.process(before=self.history), name="dual_sourcing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,37 +257,30 @@ class Serial(Preset):
             raise UserError("internal_shortage_cost needs internal_backlog=true: nothing is owed between stages without")
 
     def build(self) -> Problem:
-        stages = len(self.lead_times)
-        process, demand = self.demand_process()
-        mechanisms = {"transit_holding"} if self.transit_holding else set()
-        mechanisms |= {"packs"} if self.integer_orders else set()
-        topology = Topology(
-            nodes=stages,
-            sources=(SUPPLIER, *range(stages - 1)),
-            destinations=tuple(range(stages)),
-            demand_nodes=(stages - 1,),
-            lead_times=tuple(self.lead_times),
-            backlog=True,
-            internal_backlog=self.internal_backlog,
-            order_delays=tuple(self.order_delays),
-            order_memory=max(self.order_delays) + self.history if self.order_delays else 0,
-            mechanisms=frozenset(mechanisms),
-            node_names=tuple(f"stage {stage}" for stage in range(stages)),
-        )
-        shortage = [self.internal_shortage_cost] * (stages - 1) + [self.shortage_cost]
-        scale = np.full((stages, 1), self.law.average if "(" in self.demand else self.mean)
-        params = network_params(self, topology, scale, self.lead_times, self.holding_costs, shortage)
-        params = params.replace(demand=demand)
-        if self.transit_holding:
-            cost = np.asarray((0.0, *self.holding_costs[:-1]), np.float32)
-            params = params.replace(transit_holding=cost[:, None])
-        if self.initial_stock:
-            stock = np.asarray(self.initial_stock, np.float32)[:, None]
-            params = params.replace(initial_low=stock, initial_high=stock)
-        env = InventoryNetwork(topology, World(process, clock=self.clock), params, self.history, "serial")
-        if self.demand_path or self.initial_stock:  # a game from a given start
-            return Problem(env, params, params, test_periods=self.horizon, warm_up=0)
-        return Problem(env, params, params, test_periods=1000, warm_up=200)
+        stages = [f"stage {stage}" for stage in range(len(self.lead_times))]
+        net = Network(
+            backlog=True, internal_backlog=self.internal_backlog, whole_units=self.integer_orders,
+            order_memory_periods=max(self.order_delays) + self.history if self.order_delays else 0,
+        )  # fmt: skip
+        net.supplier("supplier")
+        typical = self.law.average if "(" in self.demand else self.mean
+        for number, (name, source) in enumerate(zip(stages, ["supplier", *stages])):
+            last = number == len(stages) - 1
+            net.node(
+                name, demand=last or None, typical_demand_units_per_period=typical,
+                holding_cost_per_unit_period=self.holding_costs[number],
+                shortage_cost_per_unit=self.shortage_cost if last else self.internal_shortage_cost,
+                initial_stock_units=self.initial_stock[number] if self.initial_stock else None,
+            )  # fmt: skip
+            left = self.holding_costs[number - 1] if number else 0.0
+            net.edge(
+                source, name, name="", lead_time_periods=self.lead_times[number],
+                order_delay_periods=self.order_delays[number] if self.order_delays else None,
+                transit_cost_per_unit_period=left if self.transit_holding else None,
+            )  # fmt: skip
+        given = self.demand_path or self.initial_stock  # a game from a given start
+        span = dict(test_periods=self.horizon, warm_up=0) if given else dict(test_periods=1000, warm_up=200)
+        return net.problem(self, demand=self.demand_process(), name="serial", **span)
 
     @property
     def law(self) -> Law:
@@ -369,32 +331,6 @@ def law_of(preset: Preset, *numbers: str) -> Law:
                     "give one of the two"
                 )
     return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})
-
-
-def network_params(preset: Preset, topology: Topology, scale, lead_time, holding, shortage) -> InstanceParams:
-    """The parameters that every network needs, from per-node and per-edge lists; on the host, as all of a problem is.
-
-    Args:
-      scale: `[N, K]` typical demand a period that passes each node; also sizes the first stock and what can be ordered at least.
-      lead_time: E quoted lead times. holding, shortage: N costs, the same for all products.
-    """
-    products = np.ones((1, topology.products))
-    scale = np.asarray(scale, np.float32)
-    per_edge = scale[list(topology.destinations)]
-    lead_time = np.asarray(lead_time, np.float32)
-    return InstanceParams(
-        max_steps_in_episode=preset.horizon,
-        holding=(np.asarray(holding, float)[:, None] * products).astype(np.float32),
-        shortage=(np.asarray(shortage, float)[:, None] * products).astype(np.float32),
-        weights=weight_vector(preset.weights, topology),
-        scale=scale,
-        initial_low=0.5 * scale,
-        initial_high=2.5 * scale,
-        initial_pipeline=per_edge,
-        lead_time=lead_time,
-        max_order=per_edge * (lead_time[:, None] + 2.0),
-        pack_size=np.ones((topology.edges, topology.products), np.float32) if topology.has("packs") else None,
-    )
 
 
 def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:

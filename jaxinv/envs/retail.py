@@ -20,12 +20,11 @@ from jaxinv.data.schema import series_keys
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.demand.quantiles import lognormal_mass
+from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
-from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
@@ -196,44 +195,25 @@ class Retail(Preset):
         check_lengths(self, panel, split, warm_up)
         unit = scale if self.relative_costs else np.ones(series)
         worth = price / unit if price is not None and not profit and not self.relative_costs else 1 / unit
-        mechanisms = {"packs"} if self.integer_orders else set()
-        mechanisms |= {"revenue"} if profit else set()
         quoted = bool(self.lead_time_spread or lead.min() < lead.max())
-        topology = Topology(
-            nodes=1,
-            sources=(SUPPLIER,),
-            destinations=(0,),
-            demand_nodes=(0,),
-            lead_times=None if law or quoted else (longest,),
-            max_lead_time=longest,
-            mechanisms=frozenset(mechanisms),
-            node_names=("store",),
-            edge_names=("supplier-store",),
-        )
         told, covariates = known_covariates(panel, fitted.covariates)
-
-        def stacked(values):
-            """One value a series as `[series, 1, 1]`."""
-            return jnp.asarray(np.asarray(values, float)[:, None, None], jnp.float32)
 
         trace = partial(trace_until, panel.sales[:, :, None, None], covariates)
         cover = scale * (lead + 1)
-        numbers = InstanceParams(
-            max_steps_in_episode=None,
-            holding=stacked(self.holding_cost * worth),
-            shortage=stacked((0.0 if profit else self.shortage_cost) * worth),
-            price=stacked(price / unit) if profit else None,
-            weights=jnp.tile(weight_vector(self.weights, topology), (series, 1)),
-            scale=stacked(scale),
-            initial_low=stacked(0.3 * cover),
-            initial_high=stacked(1.3 * cover),
-            initial_pipeline=stacked(scale),
-            lead_time=jnp.asarray(lead[:, None], jnp.float32),
-            max_order=stacked(4 * cover),
-            pack_size=jnp.ones((series, 1, 1)) if self.integer_orders else None,
-            lead_time_law=law,
-            demand=None,
+        drawn = longest if law or quoted else None
+        net = Network(instances=series, whole_units=self.integer_orders, longest_lead_time_periods=drawn)
+        net.supplier("supplier")
+        net.node(
+            "store", demand=True, typical_demand_units_per_period=scale, holding_cost_per_unit_period=self.holding_cost * worth,
+            shortage_cost_per_unit=(0.0 if profit else self.shortage_cost) * worth,
+            price_per_unit=price / unit if profit else None,
+            initial_stock_from_units=0.3 * cover, initial_stock_to_units=1.3 * cover,
+        )  # fmt: skip
+        net.edge(
+            "supplier", "store", lead_time_periods=lead, initial_pipeline_units_per_period=scale, largest_order_units=4 * cover
         )
+        topology = net.topology()
+        numbers = net.params(self.horizon, self.weights, lead_time_law=law)
 
         def train(stop, horizon):
             """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
@@ -247,12 +227,11 @@ class Retail(Preset):
             """One episode over some periods, from the stock that there was a warm-up before."""
             start = scored.start - warm_up
             stock = cover if panel.stock is None else panel.stock[:, start]
-            stock = stacked(np.where(np.isnan(stock), cover, stock))
+            stock = np.asarray(np.where(np.isnan(stock), cover, stock), np.float32)[:, None, None]
             first = start - self.history
             return numbers.replace(
-                max_steps_in_episode=jnp.full(series, self.horizon, jnp.int32),
-                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0),
-            )  # fmt: skip
+                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0)
+            )
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None

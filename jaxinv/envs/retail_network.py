@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -15,12 +14,11 @@ from jaxinv.data.preparation import SCALE_FLOOR, launches, mean_prices, prepare,
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.demand.signals import Signal
+from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
-from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive, weight_vector
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive
 from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until
-from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
 
@@ -118,63 +116,69 @@ class RetailNetwork(Preset):
         split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
         panel.check_sold(split)
         stores = self._stores(panel)
-        topology = self._topology(stores)
-        warm_up = max(split.warm_up, topology.max_lead_time + self.warehouse_lead_time + 4)
+        warehouses = len(self.links)
+        pairs = [(w, store) for w in range(warehouses) for store in range(len(stores)) if self.links[w][store] == "1"]
+        longest = max(self.warehouse_lead_time, *(self.lead_times[w][store] for w, store in pairs))
+        warm_up = max(split.warm_up, longest + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
         grid = _Stores.of(panel, split, stores, self)
         sales, skus = grid.demand, len(grid.demand)  # [S, stores, T]
         draw = instance_generator(self.instance_seed)
         holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, len(stores))])
         drawn = draw.uniform(*(self.price or FAVORITA_PRICES), sales.shape[:2])
-        price = np.pad(drawn if self.price or grid.price is None else grid.price, ((0, 0), (len(self.links), 0)))
-        scale = np.pad(grid.scale, ((0, 0), (len(self.links), 0))) @ topology.echelon.T  # [S, N]
-        into = scale[:, list(topology.destinations)]
-        lead = np.asarray(topology.lead_times, float)
+        price = drawn if self.price or grid.price is None else grid.price
+        reach = np.eye(warehouses + len(stores))  # [N, N] what each node supplies, itself included
+        reach[[w for w, _ in pairs], [warehouses + store for _, store in pairs]] = 1.0
+        scale = np.pad(grid.scale, ((0, 0), (warehouses, 0))) @ reach.T  # [S, N]
         held_out = set_aside(draw, skus, self.validation)
-        entering = np.bincount(topology.destinations, minlength=topology.nodes)  # suppliers of a node share what it needs
-        cover = scale * np.array([lead[np.asarray(topology.destinations) == node].max() for node in range(topology.nodes)])
+        ends = [*range(warehouses), *(warehouses + store for _, store in pairs)]
+        lead = np.array([self.warehouse_lead_time] * warehouses + [self.lead_times[w][store] for w, store in pairs], float)
+        slowest = np.array([lead[np.asarray(ends) == node].max() for node in range(len(reach))])
+        suppliers = np.bincount(ends, minlength=len(reach))  # those of a node share what it needs
+        cover = scale * slowest
 
-        def stacked(values, *shape):
-            """Numbers of every SKU, the same for all or one row a SKU, as `[S, ..., 1]`."""
-            return jnp.asarray(np.broadcast_to(values, (skus, *shape))[..., None], jnp.float32)
+        net = Network(instances=skus, whole_units=self.integer_orders)
+        names = [*(f"warehouse {w}" for w in range(warehouses)), *stores]
+        for node, name in enumerate(names):
+            sells = dict(demand=True, price_per_unit=price[:, node - warehouses]) if node >= warehouses else {}
+            net.node(
+                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=holding[node],
+                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells,
+            )  # fmt: skip
+        source = "supplier of the warehouses"
+        net.supplier(source)
+        for edge, end in enumerate(ends):
+            bought = edge < warehouses
+            net.edge(
+                source if bought else names[pairs[edge - warehouses][0]], names[end], name="",
+                lead_time_periods=int(lead[edge]),
+                cost_per_unit=self.purchase_costs[edge] if bought else None,
+                initial_pipeline_units_per_period=scale[:, end] / suppliers[end],
+                largest_order_units=4 * scale[:, end] * (lead[edge] + 1),
+            )  # fmt: skip
+        topology = net.topology()
 
         trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), grid.covariates)
-        numbers = InstanceParams(
-            max_steps_in_episode=None,
-            holding=stacked(holding, topology.nodes),
-            shortage=stacked(0.0, topology.nodes),
-            price=stacked(price, topology.nodes),
-            weights=jnp.tile(weight_vector(self.weights, topology), (skus, 1)),
-            scale=stacked(scale, topology.nodes),
-            initial_low=stacked(0.3 * cover, topology.nodes),
-            initial_high=stacked(1.3 * cover, topology.nodes),
-            initial_pipeline=stacked(into / entering[list(topology.destinations)], topology.edges),
-            lead_time=jnp.tile(jnp.asarray(lead, jnp.float32), (skus, 1)),
-            max_order=stacked(4 * into * (lead + 1), topology.edges),
-            unit_cost=stacked(np.pad(self.purchase_costs, (0, topology.edges - len(self.links))), topology.edges),
-            pack_size=jnp.ones((skus, topology.edges, 1)) if self.integer_orders else None,
-            demand=None,
-        )
+        numbers = net.params(self.horizon, self.weights)
 
         def train(stop, horizon):
             """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
             first = first_periods(grid.begins, self.history)
             return numbers.replace(
-                max_steps_in_episode=jnp.full(skus, horizon, jnp.int32),
+                max_steps_in_episode=np.full(skus, horizon, np.int32),
                 demand=trace(stop, first, stop - self.history - horizon - 1, self.level_spread),
             )
 
         def test(scored):
             """One episode over some periods, from the stock that there was a warm-up before."""
             start = scored.start - warm_up
-            at_stores = cover[:, len(self.links) :]
+            at_stores = cover[:, warehouses:]
             stock = at_stores if grid.stock is None else grid.stock[..., start]
-            stock = np.concatenate([cover[:, : len(self.links)], np.where(np.isnan(stock), at_stores, stock)], 1)
-            stock, first = stacked(stock, topology.nodes), start - self.history
+            stock = np.concatenate([cover[:, :warehouses], np.where(np.isnan(stock), at_stores, stock)], 1)
+            stock, first = stock[..., None].astype(np.float32), start - self.history
             return numbers.replace(
-                max_steps_in_episode=jnp.full(skus, self.horizon, jnp.int32),
-                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0),
-            )  # fmt: skip
+                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0)
+            )
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         world = World(Replay(locations=len(stores), told=grid.told), clock=self.clock)
@@ -220,19 +224,6 @@ class RetailNetwork(Preset):
                 f"links={links} 'lead_times=[{lead_times}]' (and warehouse_holding_costs and purchase_costs of each warehouse)"
             )
         return stores
-
-    def _topology(self, names: list[str]) -> Topology:
-        warehouses, stores = len(self.links), len(names)
-        pairs = [(w, store) for w in range(warehouses) for store in range(stores) if self.links[w][store] == "1"]
-        return Topology(
-            nodes=warehouses + stores,
-            sources=(*(SUPPLIER,) * warehouses, *(w for w, _ in pairs)),
-            destinations=(*range(warehouses), *(warehouses + store for _, store in pairs)),
-            demand_nodes=tuple(range(warehouses, warehouses + stores)),
-            lead_times=(*(self.warehouse_lead_time,) * warehouses, *(self.lead_times[w][store] for w, store in pairs)),
-            mechanisms=frozenset({"unit_cost", "revenue"} | ({"packs"} if self.integer_orders else set())),
-            node_names=(*(f"warehouse {w}" for w in range(warehouses)), *names),
-        )
 
 
 @dataclass(frozen=True, eq=False)
