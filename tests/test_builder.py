@@ -10,6 +10,7 @@ import pytest
 
 import jaxinv
 from jaxinv.demand.laws import Law
+from jaxinv.envs import views
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.words import EDGE, NODE, VOLUMES
@@ -109,6 +110,20 @@ def test_gradients_through_capacity_yield_goodwill_and_arrivals_are_those_of_fin
     expected = jnp.tensordot(directions, slope, axes=2)
     assert np.all(np.abs(slope) > 1e-3)
     np.testing.assert_allclose(difference, expected, rtol=0.05, atol=0.03 * np.abs(slope).max())
+
+
+def test_levels_of_rules_follow_the_goodwill_of_what_an_edge_leads_to():
+    """Both shops are told 5 a period; when goodwill halves one of them, the factory's echelon needs 7.5 of 10."""
+    net = everything()
+    problem = net.problem(demand=Law("truncated_normal", 5.0, 1.6).process(locations=2))
+    env, params = problem.env, problem.first
+    state = env.start({"stock": jnp.zeros((3, 1))}, params)
+    view = env.view(state.replace(goodwill=jnp.asarray([[1.0], [0.5], [1.0]])), params)
+    factor = views.goodwill_along_edges(env.topology, view)
+    np.testing.assert_allclose(factor[:, 0], [0.5, 1.0, 0.75])  # to north, to south, to the factory
+    rule, level = make_rule("echelon_base_stock", env.topology), {"level": jnp.ones((3, 1))}
+    units = rule.units(level, view, None).level / rule.units(level, env.view(state, params), None).level
+    np.testing.assert_allclose(units, factor, rtol=1e-6)
 
 
 # What is refused, before anything compiles
@@ -221,7 +236,7 @@ def readme_preset() -> str:
     return text[start : text.index("```", start)]
 
 
-def test_the_preset_of_the_readme_is_built_trained_on_and_solved_like_any_other():
+def test_the_preset_of_the_readme_is_found_built_and_played_like_any_other():
     source = readme_preset()
     assert len(source.splitlines()) <= 32
     ast.parse(source)
