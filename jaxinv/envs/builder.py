@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxinv.demand.arrivals import ArrivalLaw, Arrivals
@@ -12,7 +13,7 @@ from jaxinv.demand.processes import TableParams, Tabulated
 from jaxinv.demand.quantiles import stack_tables
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, first_of, weight_vector
+from jaxinv.envs.problem import Preset, Problem, weight_vector
 from jaxinv.envs.topology import MECHANISMS, SUPPLIER, Topology
 from jaxinv.envs.told import Arrays, stack
 from jaxinv.envs.words import (
@@ -278,7 +279,7 @@ class Network:
         arrivals = Arrivals(topology.edges) if topology.has("arrivals") else None
         world = World(process, lead_process, preset.clock, arrivals)
         params = self.params(preset.horizon, preset.weights, demand=numbers, **law)
-        first = params if self.instances is None else first_of(params)
+        first = params if self.instances is None else jax.tree.map(lambda leaf: leaf[0], params)  # on the host
         env = InventoryNetwork(topology, world, first, preset.history, name)
         return Problem(env, params, params, self.instances, test_periods=test_periods, warm_up=warm_up, **more)
 
