@@ -59,7 +59,7 @@ def test_negative_binomial_quantile_is_exact():
 
 
 def test_season_moves_promotions_and_demand(logged, store):
-    numbers = store[0].test.demand
+    numbers = store[0].first.demand
     signals, demand = np.asarray(logged.latest), np.asarray(logged.demand[:, 0, 0])
     sine, promotion = signals[:, 1], signals[:, PROMOTION]
     for low, high in ((-1.1, -0.9), (0.9, 1.1)):

@@ -103,6 +103,10 @@ class Problem:
             for name in ("train", "test"):
                 alone = getattr(self, name)
                 object.__setattr__(self, name, jax.tree.map(lambda leaf: np.asarray(leaf)[None], alone))
+        for name in ("train", "test"):  # built on the host, and put on the device once
+            given = getattr(self, name)
+            if not all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(given)):
+                object.__setattr__(self, name, jax.device_put(given))
         longest = self.env.topology.max_lead_time
         if longest >= self.test_periods:
             raise UserError(
@@ -157,12 +161,16 @@ class Problem:
     @property
     def horizon(self) -> int:
         """Periods of the longest training episode."""
-        return int(np.max(self.train.max_steps_in_episode))
+        return int(np.max(np.asarray(self.train.max_steps_in_episode)))
 
 
 def first_of(instances: Any) -> Any:
-    """The first of a tree of arrays that have a leading axis of the instances; on the device."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), instances)
+    """The first of a tree of arrays that have a leading axis of the instances; taken on the host, where nothing is compiled."""
+
+    def first(leaf):
+        return leaf[0] if isinstance(leaf, jax.core.Tracer) else jax.device_put(np.asarray(leaf)[0])
+
+    return jax.tree.map(first, instances)
 
 
 def check_money(params: InstanceParams) -> None:
