@@ -49,6 +49,8 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(handlers=[_Notes()])
+    # XLA logs pages about its own speed; what goes wrong in it is raised. Whoever wants to read on sets the level.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         try:
             main(list(sys.argv[1:] if argv is None else argv))

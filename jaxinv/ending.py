@@ -70,6 +70,15 @@ def chosen_policy(problem: Problem, ending: Mapping[str, Any], policies: Sequenc
     return Contestant(f"{name} ({ending['policy']})", rule, params, BATCH if ending["policy"].endswith(OWN) else None)
 
 
+def notes_of(name: str, problem: Problem, ending: Mapping[str, Any] | None) -> list[str]:
+    """What people are told who judge a run by its name."""
+    if ending:
+        return [f"{name}: {told(ending)}"]
+    if not problem.choice:
+        return []
+    return [f"{name} has not chosen yet between its policy and the rules, for it is not finished: its learned policy is judged"]
+
+
 def told(ending: Mapping[str, Any]) -> str:
     """What was chosen, beside the best of the other kind, in a sentence."""
     costs, policy = ending["costs"], ending["policy"]

@@ -1,5 +1,7 @@
 """`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
 
+import itertools
+
 from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError
@@ -44,17 +46,17 @@ def main(argv: list[str]) -> None:
         check_choices(None, overrides)
 
     from jaxinv.api import judge
-    from jaxinv.ending import told
+    from jaxinv.ending import notes_of
     from jaxinv.evidence import evidence_table, tuning_notes, verdict
     from jaxinv.experiment import Experiment, trained_policies
 
     enable_compilation_cache()
     trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
-    endings = [f"{run.name}: {told(ending)}" for run in runs if (ending := run.ending())]
+    endings = [notes_of(run.name, other.problem, run.ending()) for run, (other, _) in zip(runs, trained)]
 
     def announce():
-        for text in (*experiment.problem.notes, *endings):
+        for text in (*experiment.problem.notes, *itertools.chain(*endings)):
             note(text)
         if not args.json:
             note("tuning rules on training demand, evaluating on held-out demand")

@@ -83,6 +83,8 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
         state = trainer.init(experiment.keys)
     if resume:
         run.rewind(done)
+    if done < config.learner.updates:
+        run.ending_path.unlink(missing_ok=True)  # what was chosen then may not be chosen again
     state, seconds, compile_seconds = _fit(experiment, run, state, done, quiet)
 
     _say(quiet, "tuning and evaluating the rules")

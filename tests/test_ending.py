@@ -14,14 +14,15 @@ from jaxinv import evaluate as evaluate_command
 from jaxinv import train as train_command
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
-from jaxinv.ending import choose, chosen_policy, told
+from jaxinv.ending import choose, chosen_policy, notes_of, told
 from jaxinv.envs.held_out import LEAST_PERIODS, kept_periods
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.evaluation.compare import Contestant, costs_of, measure
 from jaxinv.evidence import Contest
-from jaxinv.experiment import EvaluationConfig
+from jaxinv.experiment import EvaluationConfig, trained_policies
 from jaxinv.policies.rules import make_rule
+from jaxinv.runs import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -169,3 +170,9 @@ def test_a_run_ends_with_what_was_chosen_and_is_evaluated_so(tmp_path, capsys):
     first, *_ = json.loads(captured.out)
     assert first["policy"] == f"tiny ({mine['policy']})" and first["cost"] == pytest.approx(mine["cost"], rel=1e-6)
     assert f"tiny: the run ends with {mine['policy']}: on the 22 weeks" in captured.err
+    run, problem = Run.open("tiny", tmp_path), Retail(data=str(file), **SMALL).build()
+    assert notes_of("tiny", problem, run.ending()) == [f"tiny: {told(document['ends_with'])}"]
+    run.ending_path.unlink()
+    experiment, (learned,) = trained_policies(run)
+    assert learned.name == "tiny" and not hasattr(learned.policy, "levels")
+    assert "has not chosen yet" in notes_of("tiny", experiment.problem, run.ending())[0]
