@@ -145,7 +145,7 @@ class FineTuner:
     def create(cls, agent: PPO, config: OnlineConfig, batch: int) -> "FineTuner":
         """A fine-tuner of an agent's policy on streams of `batch` instances."""
         config, numbers = split_config(config)
-        worlds = agent.worlds.replace(batch=batch, periods=config.days)
+        worlds = agent.worlds.replace(batch=batch, periods=config.days, apart=True)  # as the instances of a stream are
         sizes = dict(envs=batch, rollout=config.days, minibatches=1)
         agent = agent.replace(worlds=worlds, config=replace(agent.config, **sizes))
         if config.gradient == "ppo":

@@ -68,6 +68,7 @@ class Worlds:
       preferences: whether each episode draws a preference among the objectives, which its costs are weighed by.
       window: what aligned rewards are taken from; None where each period is a step with its own reward.
       ends: episodes are over for good after their last rollout: no value is to follow.
+      apart: environments have numbers of their own, even those of one instance.
     """
 
     env: InventoryNetwork = struct.field(pytree_node=False)
@@ -79,6 +80,7 @@ class Worlds:
     preferences: bool = struct.field(pytree_node=False, default=False)
     window: Window | None = struct.field(pytree_node=False, default=None)
     ends: bool = struct.field(pytree_node=False, default=False)
+    apart: bool = struct.field(pytree_node=False, default=False)
     moments: Any = None
 
     @classmethod
@@ -108,7 +110,7 @@ class Worlds:
     @property
     def axis(self) -> int | None:
         """The batch axis of instance parameters in a rollout."""
-        return None if self.instances == 1 and not self.preferences else BATCH
+        return None if self.instances == 1 and not (self.preferences or self.apart) else BATCH
 
     @property
     def review(self) -> int:
@@ -121,7 +123,7 @@ class Worlds:
         Args:
           key: of the episodes; it decides their preferences.
         """
-        params, _ = instances_at(self.params, index, apart=self.preferences)
+        params, _ = instances_at(self.params, index, apart=self.preferences or self.apart)
         if not self.preferences:
             return params
         return prefer(params, draw_preferences(self.env.topology, key, self.batch))

@@ -142,7 +142,7 @@ def replay(bench: Bench) -> Iterator[tuple]:
         "do(the orders that were placed)": counterfactual(env, logged, policy, orders=logged.orders),
     }
     for name, played in cases.items():
-        same = jax.tree.map(lambda new, old: jnp.mean(new == old), played, logged.replace(origin=None))
+        same = jax.tree.map(lambda new, old: np.mean(np.asarray(new == old)), played, logged.replace(origin=None))
         share = min(float(leaf) for leaf in jax.tree.leaves(same))
         yield f"{name} is the factual bit for bit (share of numbers)", share, None, share == 1.0, ""
 
