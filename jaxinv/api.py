@@ -1,8 +1,9 @@
 """What the commands do, as functions: `jaxinv.fit`, `compare`, `tuned` and `load_run`.
 
-Options are those of the command line under the same names, such as `lead_time=4` or `updates=200`; a section takes a mapping,
-as in `evaluation={"paths": 64}`. Results are small objects with tables (`.table`) and with policies that order for one's own
-numbers (`jaxinv.policies.decider`). Times are periods, quantities product units, costs money a period.
+Options are those of the command line under the same names, such as `lead_time=4` or `updates=200`;
+a section takes a mapping, as in `evaluation={"paths": 64}`. Results are small objects with tables
+(`.table`) and with policies that order for one's own numbers (`jaxinv.policies.decider`). Times are
+periods, quantities product units, costs money a period.
 """
 
 import dataclasses
@@ -54,8 +55,9 @@ class Comparison:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a policy: its `cost` a period, what it differs by from the best tuned rule, each with the ends of its 95%
-        interval in `_low` and `_high`, service, and its cost parts as `parts.NAME`."""
+        """A row a policy: its `cost` a period, what it differs by from the best tuned rule, each
+        with the ends of its 95% interval in `_low` and `_high`, service, and its cost parts as
+        `parts.NAME`."""
         return pd.DataFrame([dict(_columns(row)) for row in self.rows]).set_index("policy")
 
     def __repr__(self) -> str:
@@ -83,7 +85,8 @@ class Fitted(Comparison):
 
     @property
     def verdict(self) -> str:
-        """As of every comparison, and what the run ended with where that was chosen (`jaxinv.ending`)."""
+        """As of every comparison, and what the run ended with where that was chosen
+        (`jaxinv.ending`)."""
         ending = self.run.ending()
         return ". ".join([super().verdict, *([told(ending)] if ending else [])])
 
@@ -145,8 +148,8 @@ class TunedRules(Mapping[str, Tuned]):
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row a rule: cost a period on training demand with the ends of its 95% interval, and its parameters in units, a
-        mean over instances, as `NAME` or `NAME[EDGE]`."""
+        """A row a rule: cost a period on training demand with the ends of its 95% interval, and its
+        parameters in units, a mean over instances, as `NAME` or `NAME[EDGE]`."""
         rows = []
         for document in self.documents:
             low, high = document["cost_interval"]
@@ -167,11 +170,13 @@ def fit(
     quiet: bool = True,
     **options: Any,
 ) -> Fitted:
-    """Trains a policy and judges it against tuned rules on held-out demand, as `python -m jaxinv.train` does.
+    """Trains a policy and judges it against tuned rules on held-out demand, as
+    `python -m jaxinv.train` does.
 
     Args:
       env, agent: preset and learner.
-      config: a YAML file of options, which those given here go before; it then says `env` and `agent` where it has them.
+      config: a YAML file of options, which those given here go before; it then says `env` and
+        `agent` where it has them.
       name: of the run, a folder in `runs`; the time where not given.
       quiet: whether progress is kept off standard error.
       **options: of the preset, the learner and the evaluation, and `seed` and `seeds`.
@@ -195,11 +200,12 @@ def load_run(name: str | Path, runs: str | Path = "runs", data: str | Path = "")
     """A run that was trained before, by its name in the folder `runs` or by its path.
 
     Args:
-      data: a file of sales that go on after those of the run. What was fitted to its own sales (series, scales, lead times)
-        is applied to them as it is; `compare` then judges on these.
+      data: a file of sales that go on after those of the run. What was fitted to its own sales
+        (series, scales, lead times) is applied to them as it is; `compare` then judges on these.
 
     Raises:
-      UserError: no such run, one that is not finished, or sales that are no longer those it was made of.
+      UserError: no such run, one that is not finished, or sales that are no longer those it was
+        made of.
     """
     run = Run.open(name, runs)
     if not run.summary_path.exists():
@@ -263,14 +269,17 @@ def compare(
     seed: int = 0,
     **options: Any,
 ) -> Comparison:
-    """Judges runs, rules and the optimal policy on the same held-out demand, as `python -m jaxinv.evaluate` does.
+    """Judges runs, rules and the optimal policy on the same held-out demand, as
+    `python -m jaxinv.evaluate` does.
 
     Args:
-      *policies: runs (`Fitted`, or their names), names of rules, which are tuned first, and "optimal"; without rules, all that
-        apply are tried.
+      *policies: runs (`Fitted`, or their names), names of rules, which are tuned first, and
+        "optimal"; without rules, all that apply are tried.
       env: the preset, where there is no run among them.
-      preference, service: objectives or a fill rate that runs trained with `preferences=True` are also judged at.
-      **options: of the preset, where there is no run; with runs only `data`, a file of later sales (`load_run`).
+      preference, service: objectives or a fill rate that runs trained with `preferences=True` are
+        also judged at.
+      **options: of the preset, where there is no run; with runs only `data`, a file of later sales
+        (`load_run`).
 
     Raises:
       UserError: a mistake in a name or a value.
@@ -320,7 +329,9 @@ def judge(
       announce: called once everything has been checked, before what takes its time.
     """
     if not trained and (preference or service is not None):
-        raise UserError("a preference or a service level is for a run that was trained with preferences=true; name one")
+        raise UserError(
+            "a preference or a service level is for a run that was trained with preferences=true; name one"
+        )
     for other, _ in trained:
         if other.config.instance != experiment.config.instance:
             raise UserError("these runs were trained for different problems; evaluate them one by one")
@@ -351,8 +362,9 @@ def one_thread() -> None:
         return
     if any(all(array is not own for own in _OURS) for array in jax.live_arrays()):
         raise UserError(
-            "several runs at once can stand still for ever where XLA has several threads on a CPU, and it is too late for one "
-            "without losing the arrays that there are; set os.environ['NPROC'] = '1' before jax is used"
+            "several runs at once can stand still for ever where XLA has several threads on a CPU, and it is "
+            "too late for one without losing the arrays that there are; set os.environ['NPROC'] = '1' "
+            "before jax is used"
         )
     many_runs()
 

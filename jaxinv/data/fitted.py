@@ -18,7 +18,8 @@ SCHEMA = 1
 """Of the file; another one is refused."""
 
 DENSE = 0.5
-"""Least share of the dates that later sales usually have: with fewer, days are missing rather than without a sale."""
+"""Least share of the dates that later sales usually have: with fewer, days are missing rather than
+without a sale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,8 @@ class Preparation:
     Attributes:
       fingerprint: of the table of sales (`jaxinv.data.fingerprint`).
       frequency: of the periods.
-      trained: T', periods that train; what is said of demand, covariates, prices and lead times is from these.
+      trained: T', periods that train; what is said of demand, covariates, prices and lead times is
+        from these.
       periods: T, all that the table has.
       until: the last date of the table, `YYYY-MM-DD`.
       series: the kept series, one mapping of key columns (`sku`, `location`) each.
@@ -37,10 +39,12 @@ class Preparation:
       scale: mean demand a period of each, in units, float64 `[S]`.
       covariates: mean and standard deviation in training of each that policies are told, by name.
       lead_time: mean of each series, in periods, float64 `[S]`.
-      lead_time_mass: probability of each lead time 0, 1, … of each series `[S, L + 1]`; None where it is fixed.
+      lead_time_mass: probability of each lead time 0, 1, … of each series `[S, L + 1]`; None where
+        it is fixed.
       longest: L, the longest lead time.
       price: of each series, money a unit, `[S]`; None where there is none.
-      laws: of demand in a part of a period, where stock was out (`jaxinv.data.censoring`); None for other series.
+      laws: of demand in a part of a period, where stock was out (`jaxinv.data.censoring`); None for
+        other series.
       estimates: for each series the parts of periods whose demand is an estimate, and their units.
       held_out: numbers of the series that learners are not shown.
       notes: what people are told of it, one line each.
@@ -101,14 +105,15 @@ class Preparation:
     def joined(self, table: pd.DataFrame, later: pd.DataFrame, name: str) -> pd.DataFrame:
         """The table that this was fitted to with the rows of a later one behind it.
 
-        Rows of the later table up to the last date of the first are passed over: the past stays what it was. So are series that
-        this does not know.
+        Rows of the later table up to the last date of the first are passed over, for the past stays
+        what it was, and so are series that this does not know.
 
         Args:
           name: of the later file, for messages.
 
         Raises:
-          UserError: a column is missing, nothing is later, much of the time since is missing, or nothing is of these series.
+          UserError: a column is missing, nothing is later, much of the time since is missing, or
+            nothing is of these series.
         """
         missing = [column for column in table.columns if column not in later.columns]
         if missing:

@@ -1,6 +1,7 @@
 """Presets by name, for `jaxinv.make` and the commands.
 
-Neither jax nor gymnax is imported before a preset is asked for: a mistyped name is answered at once.
+Neither jax nor gymnax is imported before a preset is asked for: a mistyped name is answered at
+once.
 """
 
 import dataclasses
@@ -46,7 +47,8 @@ def preset_address(name: str) -> str:
 
 
 def register_preset(name: str, kind: "type[Preset]") -> None:
-    """Makes a preset of one's own known by a name: to `make`, to gymnax as `jaxinv/NAME`, and to everything that takes names.
+    """Makes a preset of one's own known by a name: to `make`, to gymnax as `jaxinv/NAME`, and to
+    everything that takes names.
 
     On the command line, where nothing registers it, its address `module:Class` is its name.
 
@@ -65,9 +67,9 @@ def register_preset(name: str, kind: "type[Preset]") -> None:
 def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]":
     """A gymnax environment and its parameters.
 
-    Of a preset with many instances (SKUs, series) these are the parameters of the first; all of them are in
-    `preset(name)(**options).build().train`, with a leading axis. The action space holds whatever a rule may order
-    (`jaxinv.envs.reach`).
+    Of a preset with many instances (SKUs, series) these are the parameters of the first; all of
+    them are in `preset(name)(**options).build().train`, with a leading axis. The action space holds
+    whatever a rule may order (`jaxinv.envs.reach`).
 
     Args:
       name: a preset, such as "lost_sales".
@@ -90,8 +92,8 @@ def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]"
 
 
 def register() -> None:
-    """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it; where gymnax is not imported yet,
-    which takes seconds, as soon as it is."""
+    """Registers every preset with gymnax as `jaxinv/NAME`, so that `gymnax.make` builds it; where
+    gymnax is not imported yet, which takes seconds, as soon as it is."""
     if "gymnax" not in sys.modules:
         if not any(isinstance(finder, _WhenGymnaxComes) for finder in sys.meta_path):
             sys.meta_path.insert(0, _WhenGymnaxComes())

@@ -1,4 +1,5 @@
-"""A policy with its numbers in the network it orders for: what to order now, from one's own stock and sales."""
+"""A policy with its numbers in the network it orders for: what to order now, from one's own stock
+and sales."""
 
 import math
 from dataclasses import dataclass
@@ -53,23 +54,24 @@ class Decider:
         period: int = 0,
         series: str | int | None = None,
     ) -> np.ndarray:
-        """Units to order now on each edge `[E, K]`: whole packs, minimum orders, limits and the stock of sources are
-        seen to, as the simulator sees to them.
+        """Units to order now on each edge `[E, K]`: whole packs, minimum orders, limits and the
+        stock of sources are seen to, as the simulator sees to them.
 
         Axes of one entry may be left away, such as that of the product in a network of one.
 
         Args:
           observation: the vector `[F]` that the environment shows, or an `Observation`, instead of
             the numbers that follow.
-          stock: units on hand `[N, K]` (`[N, K, A]` by age where goods age) after what arrives in this period has
-            arrived; below zero is what is owed to customers, where they wait.
-          pipeline: units on their way `[E, K, L - 1]`: entry i was ordered i + 1 periods ago and is not here yet. What is
-            left away at the end is 0.
-          history: units of demand of the last W periods or more `[W, D, K]` at the places that sell, the latest last. Only
-            policies that read it need it.
-          known: what is known ahead of each period that follows a row of `history` `[W, C]`, where the problem has such
-            covariates (`env.observation_names()`), as the problem holds them.
-          period: counts on from one in which every edge can order, where orders have a review period.
+          stock: units on hand `[N, K]` (`[N, K, A]` by age where goods age) after what arrives in
+            this period has arrived; below zero is what is owed to customers, where they wait.
+          pipeline: units on their way `[E, K, L - 1]`: entry i was ordered i + 1 periods ago and is
+            not here yet. What is left away at the end is 0.
+          history: units of demand of the last W periods or more `[W, D, K]` at the places that
+            sell, the latest last. Only policies that read it need it.
+          known: what is known ahead of each period that follows a row of `history` `[W, C]`, where
+            the problem has such covariates (`env.observation_names()`), as the problem holds them.
+          period: counts on from one in which every edge can order, where orders have a review
+            period.
           series: name or number of the series, where there are several.
 
         Raises:
