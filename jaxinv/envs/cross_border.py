@@ -26,7 +26,7 @@ from jaxinv.demand.exogenous import LeadTimes
 from jaxinv.demand.market import MarketDemand, MarketParams, Promotions, market_params
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive, probability
+from jaxinv.envs.problem import Preset, Problem, first_of, not_negative, positive, probability
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
@@ -164,9 +164,11 @@ class CrossBorder(Preset):
         )  # fmt: skip
         if not self.equal_weights:
             return problem
-        params = problem.train.replace(weights=problem.train.weights * weights)
-        first = jax.tree.map(lambda leaf: leaf[0], params)
-        env = InventoryNetwork(problem.env.topology, problem.env.world, first, self.history, "cross_border")
+        own = np.asarray(problem.train.weights) * weights.astype(np.float32)
+        params = problem.train.replace(weights=jax.device_put(own))
+        env = InventoryNetwork(
+            problem.env.topology, problem.env.world, first_of(params), self.history, "cross_border"
+        )
         return replace(problem, env=env, train=params, test=params)
 
     def _network(self, skus: list["Sku"]) -> tuple[Network, np.ndarray]:
