@@ -14,6 +14,7 @@ from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.processes import TableParams
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import MOST_MONEY, check_memory, check_numbers
@@ -76,6 +77,7 @@ class Problem:
       fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty without a file.
       dropped: name of each series of the data that is no instance, and the reason.
       preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
+      roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
     """
 
     env: InventoryNetwork
@@ -95,6 +97,7 @@ class Problem:
     dropped: tuple[tuple[str, str], ...] = ()
     fingerprint: str = ""
     preparation: Preparation | None = None
+    roles: dict[str, Roles] = field(default_factory=dict)
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))

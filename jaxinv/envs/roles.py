@@ -1,0 +1,182 @@
+"""Roles: where several agents share one network, who sees what, who decides what, and who pays for what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs import flat
+from jaxinv.envs.costs import Places
+from jaxinv.envs.topology import Topology
+from jaxinv.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Role:
+    """One agent of a network. Nodes and edges are numbers, in rising order.
+
+    Attributes:
+      name: what it is called.
+      sees: nodes whose stock, and what is on its way to or from them, it knows.
+      decides: edges whose orders it gives.
+      returns: nodes for whose returns it decides what becomes of them.
+      pays_nodes, pays_edges: places whose costs are its own.
+    """
+
+    name: str
+    sees: tuple[int, ...]
+    decides: tuple[int, ...] = ()
+    returns: tuple[int, ...] = ()
+    pays_nodes: tuple[int, ...] = ()
+    pays_edges: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The agents of one network. Every edge, and every decision on returns, is one agent's.
+
+    Attributes:
+      agents: in the order of their axis everywhere, G of them.
+    """
+
+    agents: tuple[Role, ...]
+
+    @classmethod
+    def one(cls, topology: Topology) -> "Roles":
+        """A single agent, which sees, decides and pays for everything."""
+        nodes, edges = tuple(range(topology.nodes)), tuple(range(topology.edges))
+        returns = nodes if topology.has("dispositions") else ()
+        return cls((Role("planner", nodes, edges, returns, nodes, edges),))
+
+    @classmethod
+    def by_node(cls, topology: Topology) -> "Roles":
+        """An agent at each node: it sees its node, decides what comes in and what becomes of returns, and pays for both."""
+        names, agents = flat.labels(topology, "node"), []
+        for node in range(topology.nodes):
+            into = tuple(edge for edge, end in enumerate(topology.destinations) if end == node)
+            returns = (node,) if topology.has("dispositions") else ()
+            agents.append(Role(names[node], (node,), into, returns, (node,), into))
+        return cls(tuple(agents))
+
+    @classmethod
+    def told(cls, topology: Topology, agents: Mapping[str, Mapping[str, Sequence[str]]]) -> "Roles":
+        """Roles in words: for each agent the names of the nodes that it `sees` (by default all), the edges that it `decides`,
+        the nodes whose `returns` it decides on, and the nodes and edges that it `pays` for (by default the edges that it
+        decides and the nodes that they lead to).
+
+        Raises:
+          UserError: for a name that is no node or edge.
+        """
+        nodes, edges = flat.labels(topology, "node"), flat.labels(topology, "edge")
+
+        def numbers(given, known, what):
+            for name in given:
+                if name not in known:
+                    raise unknown(what, name, known)
+            return tuple(sorted(known.index(name) for name in given))
+
+        roles = []
+        for name, spec in agents.items():
+            for word in spec:
+                if word not in ("sees", "decides", "returns", "pays"):
+                    raise unknown(f"word of role {name}", word, ("sees", "decides", "returns", "pays"))
+            decides = numbers(spec.get("decides", ()), edges, f"edge of role {name}")
+            returns = numbers(spec.get("returns", ()), nodes, f"node of role {name}")
+            ends = sorted({topology.destinations[edge] for edge in decides} | set(returns))
+            paid = spec.get("pays", [nodes[end] for end in ends] + [edges[edge] for edge in decides])
+            for place in paid:
+                if place not in nodes and place not in edges:
+                    raise unknown(f"place that role {name} pays for", place, [*nodes, *edges])
+            roles.append(
+                Role(
+                    name, numbers(spec.get("sees", nodes), nodes, f"node of role {name}"), decides, returns,
+                    numbers([place for place in paid if place in nodes], nodes, ""),
+                    numbers([place for place in paid if place in edges], edges, ""),
+                )  # fmt: skip
+            )
+        return cls(tuple(roles))
+
+    @classmethod
+    def named(cls, name: str, topology: Topology, known: Mapping[str, "Roles"]) -> "Roles":
+        """The roles of a name: "one", "nodes", or one that a preset knows.
+
+        Raises:
+          UserError: where there is none of that name, or they do not share out the decisions of the network.
+        """
+        always = {"one": cls.one, "nodes": cls.by_node}
+        if name not in known and name not in always:
+            raise unknown("roles", name, [*always, *known])
+        return (known[name] if name in known else always[name](topology)).checked(topology)
+
+    def __len__(self) -> int:
+        return len(self.agents)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(role.name for role in self.agents)
+
+    def informed(self, topology: Topology) -> "Roles":
+        """The same roles, each of which sees all nodes: information is shared."""
+        return Roles(tuple(replace(role, sees=tuple(range(topology.nodes))) for role in self.agents))
+
+    def checked(self, topology: Topology) -> "Roles":
+        """The same roles.
+
+        Raises:
+          UserError: roles that do not share out the decisions of the network: names the role, and what it overlaps or leaves.
+        """
+        if not self.agents:
+            raise UserError("roles without an agent decide nothing; give at least one")
+        if len(set(self.names)) < len(self):
+            raise UserError(f"roles {', '.join(self.names)}: give each a name of its own")
+        nodes, edges = flat.labels(topology, "node"), flat.labels(topology, "edge")
+        for role in self.agents:
+            if not role.decides and not role.returns:
+                raise UserError(f"role {role.name} decides nothing; give it edges or returns to decide on, or leave it out")
+            for place in (*role.sees, *role.returns, *role.pays_nodes):
+                if not 0 <= place < topology.nodes:
+                    raise UserError(f"role {role.name}: there is no node {place} among {topology.nodes}")
+            for place in (*role.decides, *role.pays_edges):
+                if not 0 <= place < topology.edges:
+                    raise UserError(f"role {role.name}: there is no edge {place} among {topology.edges}")
+        self._shared_out("edge", [role.decides for role in self.agents], edges, range(topology.edges))
+        returning = range(topology.nodes) if topology.has("dispositions") else ()
+        self._shared_out("returns of node", [role.returns for role in self.agents], nodes, returning)
+        return self
+
+    def _shared_out(self, what, shares, labels, wanted) -> None:
+        owners = {place: [role.name for role, share in zip(self.agents, shares) if place in share] for place in range(len(labels))}
+        for place, names in owners.items():
+            label = labels[place]
+            if len(names) > 1:
+                raise UserError(f"{what} {label} is decided by {' and '.join(names)}; roles may not overlap")
+            if place in wanted and not names:
+                raise UserError(f"{what} {label} is decided by no role; give it to one of {', '.join(self.names)}")
+            if names and place not in wanted:
+                raise UserError(f"{what} {label} is decided by {names[0]}, and this network leaves nothing there to decide")
+
+    def owners(self, topology: Topology) -> np.ndarray:
+        """The agent that decides each edge `[E]`."""
+        return np.asarray([next(g for g, role in enumerate(self.agents) if edge in role.decides) for edge in range(topology.edges)])
+
+    def rewards(self, topology: Topology, weights: jax.Array, places: Places, share: jax.Array | float) -> jax.Array:
+        """The reward of each agent `[G]`: minus its weighted own costs, mixed with the mean over all agents.
+
+        What no agent pays for, or several do, counts as the roles say; the mean is of all that the network costs, so that with
+        `share` 1 all agents together are rewarded with what one planner is.
+
+        Args:
+          weights: `[len(COSTS)]`.
+          share: of the team's reward in the mix: 0, each for itself, to 1, all for one.
+        """
+        at_nodes, at_edges = (jnp.dot(table, weights) for table in (places.nodes, places.edges))
+        own = jnp.dot(self._matrix("pays_nodes", topology.nodes), at_nodes) + jnp.dot(
+            self._matrix("pays_edges", topology.edges), at_edges
+        )
+        team = (at_nodes.sum() + at_edges.sum()) / len(self)
+        return -(share * team + (1.0 - share) * own)
+
+    def _matrix(self, field: str, size: int) -> np.ndarray:
+        return np.asarray([[place in getattr(role, field) for place in range(size)] for role in self.agents], np.float32)
