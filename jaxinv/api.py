@@ -28,6 +28,7 @@ from jaxinv.cli import many_runs
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.tuning import Tuned, tune
+from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
 from jaxinv.ending import told
 from jaxinv.evidence import Contest, check_rules, judge_all, verdict, with_wanted_points
@@ -128,8 +129,7 @@ class TunedRules(Mapping[str, Tuned]):
     @property
     def documents(self) -> list[dict[str, Any]]:
         """For each rule the document of `tune --json`; parameters in product units."""
-        topology = self.problem.env.topology
-        edges = list(topology.edge_names) or [f"edge {edge}" for edge in range(topology.edges)]
+        edges = flat.labels(self.problem.env.topology, "edge")
         return [
             {
                 "rule": name,

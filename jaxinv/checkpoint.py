@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxinv.errors import UserError
+from jaxinv.whole import flush
 
 
 def write_tree(folder: Path, tree: Any) -> None:
@@ -153,11 +154,3 @@ def _checksum(listing: Mapping[str, Any]) -> int:
 def _fingerprint(path: Path) -> list[int]:
     data = path.read_bytes()
     return [len(data), zlib.crc32(data)]
-
-
-def flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -43,6 +43,6 @@ def run_among_rules(name: str | Path, folder: str | Path) -> Run:
     Raises:
       UserError: where it is no run either, with the nearest names of both.
     """
-    if not Run.there(name, folder):
+    if Run.place(name, folder) is None:
         raise unknown("run or rule", str(name), [*RULES, "optimal", *Run.names(folder)])
     return Run.open(name, folder)

@@ -39,8 +39,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxinv.checkpoint import damage_of, flush, read_tree, write_tree
+from jaxinv.checkpoint import damage_of, read_tree, write_tree
 from jaxinv.errors import UserError, unknown
+from jaxinv.whole import flush, write_text
 
 _KEPT = 2  # the newest, and one to fall back on
 _LOCK = ".lock"
@@ -103,7 +104,7 @@ class Run:
             for path in run.path.iterdir():
                 if path.name != _LOCK:
                     _remove(path)
-            _write_whole(run.config_path, config_text)
+            write_text(run.config_path, config_text)
         except OSError as error:
             run.discard()
             raise UserError(f"{run.path}: cannot be written: {error.strerror}") from None
@@ -119,13 +120,12 @@ class Run:
         Raises:
           UserError: there is no such run (the message names the nearest), or the folder is not a run.
         """
-        given, root = Path(path_or_name), Path(root)
-        path = next((path for path in (root / given, given) if path.exists()), None)
+        path = cls.place(path_or_name, root)
         if path is None:
             names = cls.names(root)
             if not names:
-                raise UserError(f"no run {str(given)!r}: {root} has no runs yet")
-            raise unknown(f"run in {root}", str(given), names)
+                raise UserError(f"no run {str(path_or_name)!r}: {root} has no runs yet")
+            raise unknown(f"run in {root}", str(path_or_name), names)
         if not (path / "config.yaml").is_file():
             what = "it has no config.yaml" if path.is_dir() else "it is a file"
             raise UserError(f"{path}: is not a run folder: {what}")
@@ -137,9 +137,10 @@ class Run:
         return sorted(config.parent.name for config in Path(root).glob("*/config.yaml"))
 
     @staticmethod
-    def there(path_or_name: str | Path, root: str | Path = "runs") -> bool:
-        """Whether there is anything of that path, or of that name in the folder."""
-        return (Path(root) / path_or_name).exists() or Path(path_or_name).exists()
+    def place(path_or_name: str | Path, root: str | Path = "runs") -> Path | None:
+        """Where there is something of that name in the folder, or else of that path; None where there is nothing."""
+        places = Path(root) / path_or_name, Path(path_or_name)
+        return next((path for path in places if path.exists()), None)
 
     def hold(self) -> None:
         """Keeps other processes from writing in this run, until `release` or the end of this process.
@@ -309,7 +310,7 @@ class Run:
             log.warning("%s is damaged: %d of its rows are dropped", self.metrics_path, len(rows) - len(read))
         kept = [row for row in read if int(row.split(",")[0]) <= update]
         if kept:
-            _write_whole(self.metrics_path, "\n".join([*header, *kept]) + "\n")
+            write_text(self.metrics_path, "\n".join([*header, *kept]) + "\n")
         else:
             self.metrics_path.unlink()
 
@@ -319,18 +320,18 @@ class Run:
 
     def write_preparation(self, text: str) -> None:
         """Writes preparation.json, whole or not at all."""
-        _write_whole(self.preparation_path, text)
+        write_text(self.preparation_path, text)
 
     def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
         """Writes dropped.csv, whole or not at all: each series that was left out, and the reason."""
         self._write_rows(self.dropped_path, ("series", "reason"), dropped)
 
     def _write_rows(self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-        _write_whole(path, "".join(_csv_line(line) for line in (columns, *rows)))
+        write_text(path, "".join(_csv_line(line) for line in (columns, *rows)))
 
     def write_ending(self, ending: Any) -> None:
         """Writes ending.json, whole or not at all: what was chosen to end the run with (`jaxinv.ending`)."""
-        _write_whole(self.ending_path, json_text(ending) + "\n")
+        write_text(self.ending_path, json_text(ending) + "\n")
 
     def ending(self) -> Any:
         """What the run ends with; None where nothing was chosen, or not yet.
@@ -347,7 +348,7 @@ class Run:
 
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""
-        _write_whole(self.summary_path, json_text(summary) + "\n")
+        write_text(self.summary_path, json_text(summary) + "\n")
 
     def _columns(self) -> list[str]:
         if not self.metrics_path.exists():
@@ -371,14 +372,6 @@ def json_text(document: Any) -> str:
 
 
 # --- small files ----------------------------------------------------------------------------------
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Replaces a file so that a reader, at whatever moment, sees the old text or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    flush(partial)
-    partial.replace(path)
 
 
 def _remove(path: Path) -> None:

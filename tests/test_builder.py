@@ -15,8 +15,9 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.words import EDGE, NODE, VOLUMES
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import begin, play_world, rollout, unroll_world
+from jaxinv.evaluation.rollout import play_world
 from jaxinv.policies.rules import make_rule
+from slopes import slopes_of_levels
 
 
 def shop(**node):
@@ -93,23 +94,10 @@ def everything(rationing="proportional"):
 def test_gradients_through_capacity_yield_goodwill_and_arrivals_are_those_of_finite_differences(rationing):
     net = everything(rationing)
     problem = net.problem(demand=Law("truncated_normal", 5.0, 1.6).process(locations=2))
-    env, params = problem.env, problem.first
-    rule, batch, periods, width = make_rule("echelon_base_stock", env.topology), 4, 30, 2.0**-9
-    episodes = begin(env, jax.random.key(3), params, batch)
-    _, trace = unroll_world(env, episodes, params, periods)
-
-    def cost(levels):
-        act = lambda levels, observation, _: (rule.act({"level": levels}, observation, None), None)  # noqa: E731
-        return -rollout(env, params, act, levels, episodes.network, trace.exogenous)[1].mean()
-
     levels = jnp.asarray([[1.3], [1.2], [1.1]])
-    slope = jax.jit(jax.grad(cost))(levels)
-    directions = jnp.concatenate([jnp.eye(3), jnp.ones((1, 3))]).reshape(-1, 3, 1)
-    costs = jax.jit(jax.vmap(cost))
-    difference = (costs(levels + width * directions) - costs(levels - width * directions)) / (2 * width)
-    expected = jnp.tensordot(directions, slope, axes=2)
+    slope, along, difference = slopes_of_levels(problem.env, problem.first, levels)
     assert np.all(np.abs(slope) > 1e-3)
-    np.testing.assert_allclose(difference, expected, rtol=0.05, atol=0.03 * np.abs(slope).max())
+    np.testing.assert_allclose(difference, along, rtol=0.05, atol=0.03 * np.abs(slope).max())
 
 
 def test_levels_of_rules_follow_the_goodwill_of_what_an_edge_leads_to():

@@ -15,9 +15,8 @@ from jaxinv.envs.costs import COSTS, freight
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, transition
 from jaxinv.envs.topology import MECHANISMS, SUPPLIER, Topology
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import begin, rollout, unroll_world
-from jaxinv.policies.rules import make_rule
 from reference import Period, Reference, Shipment, Stock
+from slopes import slopes_of_levels
 
 EPISODES, PERIODS = 6, 9
 KNIFE_EDGE = 1e-3
@@ -380,23 +379,10 @@ CONTINUOUS = {
 def test_gradient_of_a_level_equals_finite_differences(name):
     """Costs are piecewise linear in the levels, so away from kinks a central difference is exact but for rounding."""
     env, params = jaxinv.make(name.split(",")[0], **CONTINUOUS[name])
-    rule = make_rule("echelon_base_stock", env.topology)
-    batch, periods, width = 4, 30, 2.0**-9
-
-    def cost(levels):
-        episodes = begin(env, jax.random.key(3), params, batch)
-        _, trace = unroll_world(env, episodes, params, periods)
-        act = lambda levels, observation, _: (rule.act({"level": levels}, observation, None), None)  # noqa: E731
-        return -rollout(env, params, act, levels, episodes.network, trace.exogenous)[1].mean()
-
     levels = jnp.full((env.topology.edges, 1), 1.1) + 0.03 * jnp.arange(env.topology.edges)[:, None]
-    slope = jax.jit(jax.grad(cost))(levels)
-    directions = jnp.concatenate([jnp.eye(levels.size), jnp.ones((1, levels.size))]).reshape(-1, *levels.shape)
-    costs = jax.jit(jax.vmap(cost))
-    difference = (costs(levels + width * directions) - costs(levels - width * directions)) / (2 * width)
-    expected = jnp.tensordot(directions, slope, axes=2)
+    slope, along, difference = slopes_of_levels(env, params, levels)
     assert np.all(np.abs(slope) > 1e-3)
-    np.testing.assert_allclose(difference, expected, rtol=0.02, atol=0.01 * np.abs(slope).max())
+    np.testing.assert_allclose(difference, along, rtol=0.02, atol=0.01 * np.abs(slope).max())
 
 
 def test_gradient_passes_through_packs_as_if_they_were_divisible():

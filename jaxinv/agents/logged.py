@@ -88,7 +88,7 @@ def _check(policy, worlds, window, steps, log):
     if worlds.window and bool(jnp.any(first % window.review)):
         raise UserError(
             f"the log must begin in a review period, one of every {window.review}; "
-                "record it from a reset on"
+            "record it from a reset on"
         )
     stock = {
         "on_hand": (topology.nodes, topology.products),

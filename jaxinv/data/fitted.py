@@ -89,9 +89,9 @@ class Preparation:
                 **found
                 | {name: np.asarray(found[name], kind) for name, kind in _ARRAYS.items()}
                 | {name: None if found[name] is None else np.asarray(found[name]) for name in ("lead_time_mass", "price")}
-                | {name: tuple(map(tuple, found[name])) for name in ("dropped",)}
                 | {name: tuple(found[name]) for name in ("series", "held_out", "notes")}
                 | {
+                    "dropped": tuple(map(tuple, found["dropped"])),
                     "covariates": {name: tuple(moments) for name, moments in found["covariates"].items()},
                     "laws": tuple(law and tuple(map(np.asarray, law)) for law in found["laws"]),
                     "estimates": tuple(
@@ -118,11 +118,11 @@ class Preparation:
         missing = [column for column in table.columns if column not in later.columns]
         if missing:
             raise UserError(f"{name} has no column {missing[0]!r}, which the run was trained with")
-        new = later[later["date"] > pd.Timestamp(self.until)]
+        until = pd.Timestamp(self.until)
+        new = later[later["date"] > until]
         if not len(new):
             last = later["date"].max().date()
             raise UserError(f"{name} ends on {last} and the run's own sales on {self.until}; give sales that go on after that")
-        until = pd.Timestamp(self.until)
         usual = _dates_a_day(table["date"], table["date"].min() - pd.Timedelta(1, "D"))
         if _dates_a_day(new["date"], until) < DENSE * usual:
             raise UserError(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 
 from jaxinv.demand import deepstock as published
@@ -13,7 +12,7 @@ from jaxinv.demand.signals import Signal
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, not_negative, positive
+from jaxinv.envs.problem import Preset, Problem, first_of, not_negative, positive
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_memory
@@ -81,9 +80,9 @@ class DeepStock(Preset):
         shown, scale = self.learned_from, train.demand.mean()
         learned = Paths(*map(np.concatenate, zip(train, held_out)))
         topology, params = self._built(learned, scale)
-        first = jax.tree.map(lambda leaf: leaf[0], params)
+        world = World(Replay(told=(self.feature,)), clock=self.clock)
         return Problem(
-            env=InventoryNetwork(topology, World(Replay(told=(self.feature,)), clock=self.clock), first, self.history, "deepstock"),
+            env=InventoryNetwork(topology, world, first_of(params), self.history, "deepstock"),
             train=params,
             test=self._built(test, scale)[1],
             instances=len(learned.demand),

@@ -1,11 +1,10 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -24,7 +23,8 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
@@ -215,13 +215,7 @@ class Retail(Preset):
         topology = net.topology()
         numbers = net.params(self.horizon, self.weights, lead_time_law=law)
 
-        def train(stop, horizon):
-            """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
-            first = first_periods(fitted.begins, self.history)
-            return numbers.replace(
-                max_steps_in_episode=jnp.full(series, horizon, jnp.int32),
-                demand=trace(stop, first, stop - self.history - horizon - 1, self.level_spread),
-            )
+        train = partial(train_until, self, numbers, trace, fitted.begins)
 
         def test(scored):
             """One episode over some periods, from the stock that there was a warm-up before."""
@@ -236,9 +230,8 @@ class Retail(Preset):
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
         world = World(Replay(told=told), lead_times, self.clock)
-        first = jax.tree.map(lambda leaf: leaf[0], training)  # the environment by itself is that of one series
         problem = Problem(
-            env=InventoryNetwork(topology, world, first, self.history, "retail"),
+            env=InventoryNetwork(topology, world, first_of(training), self.history, "retail"),
             train=training,
             test=test(scored),
             instances=series,
@@ -351,6 +344,23 @@ def trace_until(demand, covariates, stop: int, first, last: int, spread: float) 
         first=jnp.asarray(np.broadcast_to(first, series), jnp.int32),
         last=jnp.full(series, last, jnp.int32),
         level_spread=jnp.full(series, spread, jnp.float32),
+    )
+
+
+def train_until(
+    preset: Preset, numbers: InstanceParams, trace: Callable[..., TraceParams], begins: np.ndarray, stop: int, horizon: int
+) -> InstanceParams:  # fmt: skip
+    """Instances in episodes of a horizon that end before period `stop`: what comes after cannot leak, because it is not there.
+
+    Args:
+      preset: with `history` and `level_spread`.
+      trace: `trace_until` of the sales.
+      begins: the period from which sales of each series are demand `[S]`.
+    """
+    first = first_periods(begins, preset.history)
+    return numbers.replace(
+        max_steps_in_episode=np.full(len(begins), horizon, np.int32),
+        demand=trace(stop, first, stop - preset.history - horizon - 1, preset.level_spread),
     )
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-import jax
 import numpy as np
 import pandas as pd
 
@@ -16,9 +15,9 @@ from jaxinv.demand.processes import Replay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative, positive
-from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until
+from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
+from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until, train_until
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
 
@@ -161,13 +160,7 @@ class RetailNetwork(Preset):
         trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), grid.covariates)
         numbers = net.params(self.horizon, self.weights)
 
-        def train(stop, horizon):
-            """Episodes that end before period `stop`: what comes after cannot leak, because it is not there."""
-            first = first_periods(grid.begins, self.history)
-            return numbers.replace(
-                max_steps_in_episode=np.full(skus, horizon, np.int32),
-                demand=trace(stop, first, stop - self.history - horizon - 1, self.level_spread),
-            )
+        train = partial(train_until, self, numbers, trace, grid.begins)
 
         def test(scored):
             """One episode over some periods, from the stock that there was a warm-up before."""
@@ -182,9 +175,8 @@ class RetailNetwork(Preset):
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         world = World(Replay(locations=len(stores), told=grid.told), clock=self.clock)
-        first = jax.tree.map(lambda leaf: leaf[0], training)  # the environment by itself is that of one SKU
         problem = Problem(
-            env=InventoryNetwork(topology, world, first, self.history, "retail_network"),
+            env=InventoryNetwork(topology, world, first_of(training), self.history, "retail_network"),
             train=training,
             test=test(scored),
             instances=skus,

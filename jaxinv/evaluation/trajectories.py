@@ -5,7 +5,6 @@ its replay holds, a log that is learned from alone, and the counterfactuals of o
 of any policy, `save` and `load` keep them in a file of plain arrays.
 """
 
-import os
 import zipfile
 from dataclasses import fields
 from functools import partial
@@ -25,6 +24,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.playing import first_memory, play
 from jaxinv.evaluation.rollout import BATCH, Episodes, unroll_world
 from jaxinv.policies.policy import Policy
+from jaxinv.whole import writing
 
 SCHEMA = 1
 """Version of the file. Another meaning or another shape of a part is another version."""
@@ -115,11 +115,9 @@ class Trajectories:
             else:
                 parts[name] = part
         arrays = {name: np.asarray(part) for name, part in parts.items() if part is not None}
-        unfinished = path.with_name(f".{path.name}.part")
         try:
-            with open(unfinished, "wb") as file:
+            with writing(path) as file:
                 np.savez_compressed(file, schema=SCHEMA, **arrays)
-            os.replace(unfinished, path)
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be written ({error.strerror}); give a file in a folder that is there"

@@ -40,8 +40,7 @@ class Decider:
     @property
     def edges(self) -> tuple[str, ...]:
         """Names of the edges that orders go along, in the order of the rows of `order`."""
-        topology = self.problem.env.topology
-        return tuple(topology.edge_names) or tuple(f"edge {edge}" for edge in range(topology.edges))
+        return tuple(flat.labels(self.problem.env.topology, "edge"))
 
     def order(
         self,
