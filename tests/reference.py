@@ -38,6 +38,7 @@ class Stock:
     unshipped: np.ndarray | None = None  # [E, K] what source nodes owe each other
     slips: list[np.ndarray] = field(default_factory=list)  # [E, K] each, orders placed, the latest last
     goodwill: np.ndarray | None = None  # [N, K]
+    order_book: dict[tuple[int, int], float] = field(default_factory=dict)  # (node, product) -> ordered a period ahead
 
 
 @dataclass
@@ -109,6 +110,9 @@ class Reference:
                 shelf = stock.goods[node, product]
                 if net.has("goodwill"):
                     wanted *= stock.goodwill[node, product]
+                if node in net.advance_nodes:  # today's orders are tomorrow's demand
+                    wanted, stock.order_book[node, product] = stock.order_book[node, product], wanted
+                if net.has("goodwill"):
                     self.near(shelf.sum() - wanted - (stock.owed[node, product] if net.backlog else 0.0))
                 asked[node, product] = wanted
                 if net.backlog:  # who waits is served first
@@ -126,7 +130,7 @@ class Reference:
         returned = np.zeros_like(sold)
         liquidated = np.zeros_like(sold)
         if net.return_lags:
-            self.take_back(stock, returned, liquidated, dispositions)
+            self.take_back(stock, asked, returned, liquidated, dispositions)
             stock.past_sales = [sold.copy(), *stock.past_sales[: net.return_lags - 1]]
 
         on_hand = stock.goods.sum(-1)
@@ -178,6 +182,14 @@ class Reference:
             order += stock.unshipped
             asked = order.copy()
         cut = False
+        for node in net.storeless:
+            cut = True
+            for product in range(net.products):
+                waiting = stock.order_book[node, product] + (stock.owed[node, product] if net.backlog else 0.0)
+                into = [edge for edge in range(net.edges) if net.destinations[edge] == node]
+                sent = sum(order[edge, product] for edge in into)
+                for edge in into:
+                    order[edge, product] *= min(1.0, waiting / sent) if sent else 1.0
         if net.has("order_limit"):
             cut = True
             for edge in range(net.edges):
@@ -356,16 +368,20 @@ class Reference:
         stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
         return lost
 
-    def take_back(self, stock: Stock, returned: np.ndarray, liquidated: np.ndarray, dispositions) -> None:
+    def take_back(self, stock: Stock, asked, returned: np.ndarray, liquidated: np.ndarray, dispositions) -> None:
         net, numbers = self.net, self.numbers
         put_back = np.zeros_like(returned)
         for node in range(net.nodes):
             for product in range(net.products):
-                for lag, sales in enumerate(stock.past_sales):
-                    returned[node, product] += numbers["return_share"][node, product, lag] * sales[node, product]
+                past = [asked] if net.returns_of == "demand" else stock.past_sales
+                for lag, units in enumerate(past):
+                    returned[node, product] += numbers["return_share"][node, product, lag] * units[node, product]
                 back = returned[node, product]
+                good = back * (numbers["resaleable_share"][node, product] if net.has("resaleable") else 1.0)
                 here, on = self.shares(node, product, dispositions)
-                here, on = here * back, on * back
+                if node in net.storeless:
+                    here, on = 0.0, here + on
+                here, on = here * good, on * good
                 put_back[node, product] += here
                 if net.return_to:
                     put_back[net.return_to[node], product] += on

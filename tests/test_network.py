@@ -59,27 +59,41 @@ def topologies(draw, most_nodes=4):
     mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
     return_lags = draw(st.sampled_from([0, 0, 1, 3]))
-    mechanisms -= set() if return_lags else {"dispositions"}
+    mechanisms -= set() if return_lags else {"dispositions", "resaleable"}
     internal = any(source != SUPPLIER for source, _ in edges)
     one_supplier = len({node for _, node in edges}) == len(edges)
     delays = st.lists(st.integers(0, 2), min_size=len(edges), max_size=len(edges)).map(tuple)
     forwarded = bool(return_lags) and draw(st.booleans())
+    lead_times, order_delays = draw(lead_time), draw(delays) if draw(st.sampled_from([True, True, False])) and one_supplier else ()
+    ahead = {node for node in demand_nodes if draw(st.booleans())}
+    bare = ahead - {source for source, _ in edges} if lead_times is not None and ages == 1 and draw(st.booleans()) else set()
+    shelves = sorted(set(range(nodes)) - bare)
+    if bare and not shelves:
+        bare, shelves = set(), [0]
+    if bare:
+        straight = [destination in bare for _, destination in edges]
+        lead_times = tuple(lead * (not at_once) for lead, at_once in zip(lead_times, straight))
+        order_delays = tuple(delay * (not at_once) for delay, at_once in zip(order_delays, straight))
+        internal, forwarded = False, bool(return_lags)
     return Topology(
         nodes=nodes,
         sources=tuple(source for source, _ in edges),
         destinations=tuple(destination for _, destination in edges),
         demand_nodes=tuple(sorted(demand_nodes)),
+        advance_nodes=tuple(sorted(ahead)),
+        storeless=tuple(sorted(bare)),
         products=draw(st.integers(1, 2)),
-        lead_times=draw(lead_time),
+        lead_times=lead_times,
         max_lead_time=draw(st.integers(1, 4)) if leads == "random" else 0,
         backlog=draw(st.booleans()),
         internal_backlog=draw(st.sampled_from([True, True, False])) and internal,
-        order_delays=draw(delays) if draw(st.sampled_from([True, True, False])) and one_supplier else (),
+        order_delays=order_delays,
         order_memory=draw(st.sampled_from([0, 0, 3])),
         ages=ages,
         issuing=draw(st.sampled_from(["oldest", "freshest"])),
         return_lags=return_lags,
-        return_to=tuple(draw(st.integers(0, nodes - 1)) for _ in range(nodes)) if forwarded else (),
+        returns_of=draw(st.sampled_from(["sales", "demand"])) if return_lags == 1 else "sales",
+        return_to=tuple(draw(st.sampled_from(shelves)) for _ in range(nodes)) if forwarded else (),
         tiers=draw(st.integers(1, 3)) if "freight" in mechanisms else 0,
         rationing=draw(st.sampled_from(["proportional", "equal_shortage", "priority"])),
         mechanisms=frozenset(mechanisms),
@@ -133,6 +147,7 @@ class Episode:
         }
         if net.tiers:
             numbers["freight_breaks"][:, 0] = 0.0
+        numbers["resaleable_share"] = eighths(0, 1, *per_node)
         numbers["restock_share"] = eighths(0, 1, *per_node) / 2
         numbers["forward_share"] = eighths(0, 1, *per_node) / 2
         self.dispositions = eighths(-1, 2, PERIODS, *per_node, 3)
@@ -143,7 +158,8 @@ class Episode:
         self.arrival = eighths(0, 1, PERIODS, edges) * (random.random((PERIODS, edges)) < 0.8)
         self.arriving = eighths(0, 1, edges, net.slots)
         self.price = eighths(1, 20, PERIODS, *per_node) if moving_price else None
-        self.goods = eighths(0, 12, *per_node, net.ages)
+        self.goods = eighths(0, 12, *per_node, net.ages) * ~net.among(net.storeless)[..., None]
+        self.booked = eighths(0, 9, *per_node) * net.among(net.advance_nodes)
         self.owed = eighths(0, 5, *per_node) * np.isin(np.arange(nodes), net.demand_nodes)[:, None]
         self.sales = eighths(0, 9, *per_node, lags)
         internal = np.array([source != SUPPLIER for source in net.sources])
@@ -167,8 +183,9 @@ class Episode:
             backorder=self.owed if net.backlog else None,
             owed=self.unshipped if net.internal_backlog else None,
             orders=self.orders if net.order_memory else None,
-            sales=self.sales if net.return_lags else None,
+            sales=self.sales if net.return_lags and net.returns_of == "sales" else None,
             goodwill=self.goodwill if net.has("goodwill") else None,
+            booked=self.booked if net.advance_nodes else None,
         )
         exogenous = Exogenous(
             demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price,
@@ -191,7 +208,8 @@ class Episode:
         past = [self.sales[..., lag].copy() for lag in range(self.net.return_lags)]
         slips = [self.orders[..., slot].copy() for slot in reversed(range(self.net.order_memory))]
         owed = self.owed.copy() if self.net.backlog else None
-        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips, self.goodwill.copy())
+        book = {(node, k): self.booked[node, k] for node in self.net.advance_nodes for k in range(self.net.products)}
+        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips, self.goodwill.copy(), book)
 
 
 def episodes(net: Topology, seed: int) -> list[Episode]:
@@ -256,6 +274,9 @@ def same_outcome(net, ours, theirs: Period, episode, t):
     if not net.has("goodwill"):
         placed = np.zeros((net.nodes, net.products))
         placed[list(net.demand_nodes)] = episode.demand[t]
+        before = episode.booked[list(net.demand_nodes)] if t == 0 else episode.demand[t - 1]
+        ahead = np.isin(net.demand_nodes, net.advance_nodes)
+        placed[list(net.advance_nodes)] = before[ahead]
         np.testing.assert_array_equal(ours.demand, placed)
 
 
@@ -274,10 +295,12 @@ def same_state(net, ours, stock: Stock):
         np.testing.assert_allclose(ours.owed, stock.unshipped, **close)
     if net.order_memory:
         np.testing.assert_allclose(ours.orders, np.stack(stock.slips[: -net.order_memory - 1 : -1], -1), **close)
-    if net.return_lags:
+    if net.return_lags and net.returns_of == "sales":
         np.testing.assert_allclose(ours.sales, np.stack(stock.past_sales, -1), **close)
     if net.has("goodwill"):
         np.testing.assert_allclose(ours.goodwill, stock.goodwill, **close)
+    for (node, product), ordered in stock.order_book.items():
+        np.testing.assert_allclose(ours.booked[node, product], ordered, **close)
 
 
 @settings(bounded, max_examples=16)
@@ -313,6 +336,7 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
         np.testing.assert_allclose(demand, sold + over_network(outcomes.short), rtol=1e-5)
     for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)):
         assert np.all(amount >= 0)
+    assert not states.on_hand[:, :, list(net.storeless)].any()
     for node in range(net.nodes):  # and no node ships more than it held
         shipped = taken[:, :, [source == node for source in net.sources]].sum(2)
         stock = states.on_hand[:, :-1, node]
@@ -422,6 +446,18 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
         (dict(tiers=2), "freight"),
         (dict(return_lags=1, return_to=(0,)), "one node per node"),
         (dict(return_lags=1, return_to=(0, -1)), "must lie in 0..1"),
+        (dict(return_lags=2, returns_of="demand"), "return_lags=1"),
+        (dict(return_lags=1, returns_of="orders"), "returns_of"),
+        (dict(mechanisms=frozenset({"resaleable"})), "share of returns"),
+        (dict(advance_nodes=(0,)), "among demand_nodes"),
+        (dict(storeless=(1,)), "among advance_nodes"),
+        (dict(advance_nodes=(1,), storeless=(1,)), "lead time must be 0"),
+        (dict(advance_nodes=(1,), storeless=(1,), lead_times=None, max_lead_time=2), "lead time must be 0"),
+        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), order_delays=(0, 1)), "no order_delays"),
+        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), internal_backlog=True), "internal_backlog"),
+        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), return_lags=1), "holds no stock"),
+        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), return_lags=1, return_to=(1, 0)), "holds no stock"),
+        (dict(demand_nodes=(0, 1), advance_nodes=(0, 1), storeless=(0,), lead_times=(0, 0)), "leaves a node"),
     ],
 )
 def test_a_topology_that_means_nothing_is_refused(change, message):

@@ -47,6 +47,8 @@ class Window(NamedTuple):
             return "orders have different lead times"
         if topology.has("goodwill"):
             return "an order moves the goodwill of all periods to come"
+        if topology.storeless:
+            return "an order serves the customers of the same period"
         if topology.internal or topology.order_delays:
             return "an order moves stock between nodes, or travels, before its lead time is over"
         if set(charged_costs(topology)) & set(AT_ONCE) or topology.has("transit_holding"):

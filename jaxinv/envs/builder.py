@@ -21,7 +21,7 @@ from jaxinv.envs.words import (
 )  # fmt: skip
 from jaxinv.errors import UserError, unknown
 
-NODE_WORDS = ("demand", "return_shares", "returns_to")
+NODE_WORDS = ("demand", "orders_ahead", "holds_stock", "return_shares", "returns_to")
 EDGE_WORDS = (
     "lead_time_periods", "lead_time_pmf", "order_delay_periods", "arrival_shares", "freight_from_units", "freight_rate_per_unit"
 )  # fmt: skip
@@ -63,6 +63,7 @@ class Network:
       shelf_life_periods: in which a unit can be sold, the one it arrives in included; 1 where nothing perishes.
       orders_first: orders are shipped from what was there before the arrivals of the period.
       decide_returns: what becomes of returns is decided in every period (`jaxinv.envs.network.Action`).
+      returns_of: "sales" of earlier periods, or "demand" of the same one, with one share (`jaxinv.envs.topology.Topology`).
       budget_per_period: money for all that suppliers are paid.
       longest_lead_time_periods: where a process of the author's own draws lead times; those of edges are then what is quoted.
       order_memory_periods: how many past orders the state keeps.
@@ -72,6 +73,7 @@ class Network:
         self, products: int | Sequence[str] = 1, *, volume_per_unit=None, period: str = "period", instances: int | None = None,
         backlog: bool = False, internal_backlog: bool = False, rationing: str = "proportional", whole_units: bool = False,
         shelf_life_periods: int = 1, issuing: str = "oldest", orders_first: bool = False, decide_returns: bool = False,
+        returns_of: str = "sales",
         budget_per_period: float | None = None, longest_lead_time_periods: int | None = None, order_memory_periods: int = 0,
     ):  # fmt: skip
         named = not isinstance(products, int)
@@ -83,7 +85,7 @@ class Network:
         self.budget, self.longest = budget_per_period, longest_lead_time_periods
         self._static = dict(
             backlog=backlog, internal_backlog=internal_backlog, rationing=rationing, ages=shelf_life_periods, issuing=issuing,
-            order_memory=order_memory_periods,
+            order_memory=order_memory_periods, returns_of=returns_of,
         )  # fmt: skip
         self._mechanisms = {"packs": whole_units, "orders_first": orders_first, "dispositions": decide_returns}
         self._mechanisms["budget"] = budget_per_period is not None
@@ -106,12 +108,15 @@ class Network:
         self._suppliers.append(name)
 
     def node(self, name: str, **given: Any) -> None:
-        """A place that holds stock.
+        """A place that holds stock, or a channel that sells from that of others.
 
         Args:
           name: of the node.
           demand: of customers a period: a law such as "poisson(5)" or a `Law`, one for each product where they differ; or True
             where the process is given to `problem`. Without it, none.
+          orders_ahead: customers order one period before they are served, so that orders of a period know what they ask for.
+          holds_stock: False for a channel such as "online": what edges bring there, with lead time 0, goes to customers who have
+            ordered, and no more than these ordered is shipped. Where returns are not sent on from there, they are liquidated.
           return_shares: shares of a unit sold that come back 1, 2, … periods later.
           returns_to: the node that forwarded returns go to.
           **given: numbers of `jaxinv.envs.words.NODE`.
@@ -179,7 +184,8 @@ class Network:
         edges, nodes = [*self._edges.values()], [*self._nodes.values()]
         self._check_supply(edges)
         lags = max((len(spec.get("return_shares", ())) for spec in nodes), default=0)
-        to = [spec.get("returns_to", name) for name, spec in self._nodes.items()]
+        to = [spec.get("returns_to", self._shelf(name)) for name, spec in self._nodes.items()]
+        sent_on = any("returns_to" in spec for spec in nodes) or lags and to != [*self._nodes]
         for name in to:
             if name not in place:
                 raise unknown("node that returns go to", name, place)
@@ -190,13 +196,15 @@ class Network:
             sources=tuple(place.get(spec["source"], SUPPLIER) for spec in edges),
             destinations=tuple(place[spec["destination"]] for spec in edges),
             demand_nodes=tuple(number for number, spec in enumerate(nodes) if spec.get("demand") is not None),
+            advance_nodes=tuple(number for number, spec in enumerate(nodes) if spec.get("orders_ahead")),
+            storeless=tuple(number for number, spec in enumerate(nodes) if not spec.get("holds_stock", True)),
             products=len(self.products),
             lead_times=fixed,
             max_lead_time=longest,
             lateral=tuple(number for number, spec in enumerate(edges) if spec["sideways"]),
             order_delays=delays if any("order_delay_periods" in spec for spec in edges) else (),
             return_lags=lags,
-            return_to=tuple(place[name] for name in to) if any("returns_to" in spec for spec in nodes) else (),
+            return_to=tuple(place[name] for name in to) if sent_on else (),
             tiers=max((np.shape(spec.get("freight_from_units", ()))[-1] for spec in edges), default=0),
             mechanisms=self._all_mechanisms(nodes, edges),
             node_names=tuple(self._nodes),
@@ -218,6 +226,7 @@ class Network:
         arrays = self._arrays
         scale = arrays.table(nodes, NODE, "typical_demand_units_per_period", self._typical(nodes))
         per_edge = scale[..., list(topology.destinations), :]
+        held = np.where(topology.among(topology.storeless), 0.0, scale) if topology.storeless else scale
         lead_time = stack([arrays.row(_QUOTED, "", "", _quoted(spec)) for spec in edges], _QUOTED)
         most = per_edge * (lead_time[..., None] + 2.0)
         weight = weight_vector(dict(weights or {}), topology)
@@ -225,8 +234,8 @@ class Network:
             "max_steps_in_episode": horizon if many is None else np.full(many, horizon, np.int32),
             "weights": weight if many is None else np.tile(weight, (many, 1)),
             "scale": scale,
-            "initial_low": arrays.table(nodes, NODE, "initial_stock_from_units", 0.5 * scale),
-            "initial_high": arrays.table(nodes, NODE, "initial_stock_to_units", 2.5 * scale),
+            "initial_low": arrays.table(nodes, NODE, "initial_stock_from_units", 0.5 * held),
+            "initial_high": arrays.table(nodes, NODE, "initial_stock_to_units", 2.5 * held),
             "lead_time": lead_time,
             "initial_pipeline": arrays.table(edges, EDGE, "initial_pipeline_units_per_period", per_edge),
             "max_order": arrays.table(edges, EDGE, "largest_order_units", most),
@@ -333,6 +342,13 @@ class Network:
                         )
         if topology.has("budget") and not topology.has("unit_cost"):
             raise UserError("budget_per_period needs cost_per_unit on the edges that it is to pay for")
+
+    def _shelf(self, name: str) -> str:
+        """The node itself, or, where it holds no stock, the first that sends there."""
+        if self._nodes[name].get("holds_stock", True):
+            return name
+        senders = [spec["source"] for spec in self._edges.values() if spec["destination"] == name]
+        return next((sender for sender in senders if sender in self._nodes), name)
 
     def _lead_times(self, edges) -> tuple[tuple[int, ...] | None, int]:
         """Fixed lead times, or None and the longest."""

@@ -34,8 +34,9 @@ class Observation:
     signals: jax.Array | None = None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
     owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
-    returns: jax.Array | None = None  # [N, K] units that come back in this period, where dispositions are decided
+    returns: jax.Array | None = None  # [N, K] units known to come back in this period, where dispositions are decided
     goodwill: jax.Array | None = None  # [N, K] factor on the demand that signals tell of, where service moves it
+    booked: jax.Array | None = None  # [N, K] what customers ordered for this period, where some order ahead
 
 
 @struct.dataclass
@@ -155,7 +156,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     def start(self, uniforms: dict[str, jax.Array], params: InstanceParams) -> NetworkState:
         """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`, what is below zero being owed; open pipeline slots
-        hold a given quantity, which is also what was ordered before."""
+        hold a given quantity, which is also what was ordered before. No customer has ordered ahead."""
         topology = self.topology
         on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
@@ -183,9 +184,10 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             if topology.order_memory
             else None,
             sales=jnp.zeros((topology.nodes, topology.products, topology.return_lags))
-            if topology.return_lags
+            if topology.return_lags and topology.returns_of == "sales"
             else None,
             goodwill=jnp.ones((topology.nodes, topology.products)) if topology.has("goodwill") else None,
+            booked=jnp.zeros((topology.nodes, topology.products)) if topology.advance_nodes else None,
         )
 
     def transition(
@@ -206,8 +208,14 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             owed=state.owed,
             orders=state.orders,
             goodwill=state.goodwill,
-            returns=jnp.sum(params.return_share * state.sales, -1) if self.topology.has("dispositions") else None,
+            returns=self._known_returns(state, params) if self.topology.has("dispositions") else None,
+            booked=state.booked,
         )
+
+    def _known_returns(self, state, params):
+        """Units that are known to come back in a period: all of them, but for those of demand that is not known yet."""
+        known = jnp.zeros((self.topology.nodes, self.topology.products)) if state.booked is None else state.booked
+        return network.coming_back(self.topology, known, state.sales, params)
 
     def facts(self, params: InstanceParams) -> Facts:
         underage = params.shortage

@@ -27,6 +27,7 @@ STOCK = {
     "orders": ("edge", "product", "placed"),
     "returns": ("node", "product"),
     "goodwill": ("node", "product"),
+    "booked": ("node", "product"),
 }
 """Parts of an observation that are amounts, and the axes of each."""
 
@@ -100,7 +101,7 @@ def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:
         start += values.size
     state = network.NetworkState(
         time=_time(found),
-        sales=jnp.zeros_like(params.return_share) if "returns" in found else None,
+        sales=jnp.zeros_like(params.return_share) if "returns" in found and env.topology.returns_of == "sales" else None,
         **{part: found.get(part) for part in STOCK if part != "returns"},
     )
     return env.view(state, params, found["signals"]).replace(returns=found.get("returns"))
@@ -125,7 +126,7 @@ def space(env: Any, params: network.InstanceParams) -> spaces.Box:
     most = jnp.maximum(jnp.max(params.initial_high), 0.0) + 1.0
     most += (jnp.sum(params.initial_pipeline) + 1.0) * topology.nodes * (topology.max_lead_time + topology.order_memory)
     most += rounded * jnp.sum(params.max_order) * params.max_steps_in_episode
-    if topology.return_lags or topology.backlog:
+    if topology.return_lags or topology.backlog or topology.advance_nodes:
         most += BOUND
     low, high = [], []
     for part, values in _shapes(env, params).items():

@@ -16,7 +16,7 @@ from gymnax.environments.environment import EnvParams
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.costs import COSTS, Places, by_place, charge, totals
-from jaxinv.envs.shipping import ship, taken
+from jaxinv.envs.shipping import ROUNDING, ship, taken
 from jaxinv.envs.topology import Topology, add_rows
 from jaxinv.errors import UserError
 
@@ -72,6 +72,7 @@ class InstanceParams(EnvParams):
     goodwill_low: jax.Array | None = None  # [N, K] bounds of the level
     goodwill_high: jax.Array | None = None  # [N, K]
     return_share: jax.Array | None = None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
+    resaleable_share: jax.Array | None = None  # [N, K] share of what is restocked or forwarded that can be sold again
     restock_share: jax.Array | None = None  # [N, K] share of returns that is put back into stock here
     forward_share: jax.Array | None = None  # [N, K] share that is sent on to `return_to`; the rest is liquidated
     return_cost: jax.Array | None = None  # [N, K] money per returned unit
@@ -113,6 +114,7 @@ class NetworkState:
     orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
     goodwill: jax.Array | None = None  # [N, K] factor on demand, with that mechanism; 1 where nobody asks for anything
+    booked: jax.Array | None = None  # [N, K] what customers of `advance_nodes` ordered for this period; 0 at other nodes
 
 
 @struct.dataclass
@@ -161,8 +163,12 @@ def transition(
     demand = topology.at_demand_nodes(exogenous.demand)
     if topology.has("goodwill"):
         demand = demand * state.goodwill
+    demand, booked = book(topology, demand, state.booked)
+    stock = handed_over(topology, stock, demand, state.backorder)
     stock, sold, short, backorder = serve(topology, stock, demand, state.backorder)
-    stock, sales, returned, liquidated = take_back(topology, stock, sold, state.sales, action.dispositions, params)
+    stock, sales, returned, liquidated = take_back(
+        topology, stock, demand, sold, state.sales, action.dispositions, params
+    )
     lost = due_now + due_next - arriving_now - arrivals if topology.has("arrivals") else jnp.zeros_like(ordered)
     if topology.has("processing_yield"):
         lost = lost + taken(topology, ordered, params) - ordered
@@ -187,6 +193,7 @@ def transition(
         orders=orders,
         sales=sales,
         goodwill=goodwill,
+        booked=booked,
     )
     parts = totals(charges)
     # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
@@ -231,6 +238,24 @@ def receive(topology, stock, arrivals):
 # 2. Demand
 
 
+def book(topology, demand, booked):
+    """Demand to serve in this period `[N, K]`, and what is booked for the next (None: nobody orders ahead), where some of what
+    is asked for now is for the next period."""
+    if not topology.advance_nodes:
+        return demand, None
+    ahead = topology.among(topology.advance_nodes)
+    return jnp.where(ahead, booked, demand), jnp.where(ahead, demand, 0.0)
+
+
+def handed_over(topology, stock, demand, backorder):
+    """Stock with what nodes without any were sent made all that their customers wait for, where it is but for rounding."""
+    if not topology.storeless:
+        return stock
+    wanted = demand if backorder is None else demand + backorder
+    all_of_it = topology.among(topology.storeless) & (jnp.abs(stock - wanted) <= ROUNDING * wanted)
+    return stock + jax.lax.stop_gradient(jnp.where(all_of_it, wanted - stock, 0.0))
+
+
 def serve(topology, stock, demand, backorder):
     """Serves demand, and what is owed, from stock.
 
@@ -270,9 +295,9 @@ def moved(topology, goodwill, demand, waiting, params):
 # 3. Returns
 
 
-def take_back(topology, stock, sold, sales, dispositions, params):
-    """Past sales come back and are restocked, sent on, or liquidated: as `dispositions` `[N, K, 3]` decide, or by the
-    shares of the instance.
+def take_back(topology, stock, demand, sold, sales, dispositions, params):
+    """Past sales (or a share of demand) come back and are restocked, sent on, or liquidated: as `dispositions` `[N, K, 3]`
+    decide, or by the shares of the instance.
 
     Returns:
       Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
@@ -282,18 +307,32 @@ def take_back(topology, stock, sold, sales, dispositions, params):
         raise UserError("this network decides no dispositions: give orders alone, or the topology mechanism 'dispositions'")
     if not topology.return_lags:
         return stock, None, nothing, nothing
-    returned = jnp.sum(params.return_share * sales, -1)
+    returned = coming_back(topology, demand, sales, params)
     restock, forward = params.restock_share, params.forward_share
     if dispositions is not None:
         restock, forward = feasible(topology, dispositions, restock, forward)
+    if topology.storeless:  # there is no shelf to put it back on
+        bare = topology.among(topology.storeless)
+        restock, forward = jnp.where(bare, 0.0, restock), jnp.where(bare, restock + forward, forward)
+    if topology.has("resaleable"):
+        restock = restock * params.resaleable_share
+        forward = forward * params.resaleable_share if topology.return_to else forward
     restocked = restock * returned
     if topology.return_to:
         forwarded = forward * returned
         put_back = restocked + add_rows(forwarded, topology.return_to, topology.nodes)
     else:
         forwarded, put_back = nothing, restocked
-    sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
+    if topology.returns_of == "sales":
+        sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
     return receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
+
+
+def coming_back(topology, demand, sales, params):
+    """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand `[N, K]`."""
+    if topology.returns_of == "demand":
+        return params.return_share[..., 0] * demand
+    return jnp.sum(params.return_share * sales, -1)
 
 
 def feasible(topology, dispositions, restock, forward):

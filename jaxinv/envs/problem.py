@@ -228,7 +228,7 @@ def on_one_network(problems: Sequence[Problem]) -> list[Problem]:
 def _quote_lead_times(problem: Problem, longest: int) -> Problem:
     """The problem with fixed lead times as numbers of the instance, up to `longest`."""
     env, topology = problem.env, problem.env.topology
-    if topology.lead_times is None or longest < 1:
+    if topology.lead_times is None or longest < 1 or topology.storeless:
         return problem
     topology = replace(topology, lead_times=None, max_lead_time=longest)
     world = replace(env.world, lead_time=QuotedLeadTimes())

@@ -17,8 +17,9 @@ def ship(topology, state, action, params):
     """Turns requests into orders, and orders into shipments that are taken from the source nodes.
 
     Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
-    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to the edge limit,
-    the budget and the shipping capacity of its source, and rationed where it needs more than the stock of its source.
+    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to what customers wait for
+    at a node without stock, to the edge limit, the budget and the shipping capacity of its source, and rationed where it needs
+    more than the stock of its source.
     What a source node cuts it owes, with internal backlog; what a supplier cuts is gone.
 
     Returns:
@@ -35,6 +36,9 @@ def ship(topology, state, action, params):
     if topology.internal_backlog:
         order = order + state.owed
     asked = order
+    if topology.storeless:
+        waiting = state.booked if state.backorder is None else state.booked + state.backorder
+        order = order * _to_customers(topology, waiting, order)
     if topology.has("order_limit"):
         order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
     if topology.has("budget"):
@@ -100,6 +104,12 @@ def _least(topology, params):
 def _cut(limit, wanted):
     """The factor, at most 1, that brings `wanted` down to `limit`."""
     return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
+
+
+def _to_customers(topology, waiting, order):
+    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what waits there `[N, K]`."""
+    bare = topology.among(topology.storeless)
+    return topology.at_destination(jnp.where(bare, _cut(waiting, topology.into_nodes(order)), 1.0))
 
 
 def _of_stock(topology, stock, order, params):

@@ -37,10 +37,13 @@ MECHANISMS = {
     "arrivals": "only a share of what is shipped arrives, and which is known when it is due",
     "loss_cost": "units that are lost on an edge cost",
     "dispositions": "what is done with returns is decided in every period (`jaxinv.envs.network.Action`)",
+    "resaleable": "only a share of what comes back can be sold again; the rest of it is liquidated",
 }
 """Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""
 
 RATIONING = ("proportional", "equal_shortage", "priority")
+
+RETURNS_OF = ("sales", "demand")
 
 RELAXABLE = frozenset({"packs", "minimum_order"})
 
@@ -58,6 +61,10 @@ class Topology:
         process gives the lead time of every order (random, or different between instances of one batch).
       max_lead_time: the largest lead time L; needed where `lead_times` is None.
       demand_nodes: nodes that face customer demand, D of them.
+      advance_nodes: those of them whose customers order a period before they are served (advance demand information): what
+        they ask for in a period is known when its orders are decided. At reset nobody has ordered yet.
+      storeless: those of the advance nodes that hold no stock, such as an online channel. What is shipped to one in a period
+        is there at once, and never more than what its customers wait for.
       lateral: edges that move stock sideways (transshipment); they do not count for echelons.
       backlog: unmet demand waits (True) or is lost (False).
       internal_backlog: what a source node cannot ship waits there and is shipped later (True) or is cut (False).
@@ -66,6 +73,8 @@ class Topology:
       ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on receipt.
       issuing: which ages serve demand first, "oldest" or "freshest".
       return_lags: longest lag, in periods, after which a sold unit may come back; 0 without returns.
+      returns_of: what a share of comes back: units sold 1 .. R periods ago ("sales"), or, with one lag, what is asked for in the
+        period itself, whether it is served or not ("demand": seed 002, equation 2 as printed).
       return_to: for each node, the node that the forwarded share of its returns goes to; empty for none.
       tiers: quantity tiers of the freight tariff, with mechanism "freight".
       rationing: how a node shares stock that falls short: "proportional" to what is asked, "equal_shortage" (the largest
@@ -78,6 +87,8 @@ class Topology:
     sources: tuple[int, ...]
     destinations: tuple[int, ...]
     demand_nodes: tuple[int, ...]
+    advance_nodes: tuple[int, ...] = ()
+    storeless: tuple[int, ...] = ()
     products: int = 1
     lead_times: tuple[int, ...] | None = None
     max_lead_time: int = 0
@@ -89,6 +100,7 @@ class Topology:
     ages: int = 1
     issuing: str = "oldest"
     return_lags: int = 0
+    returns_of: str = "sales"
     return_to: tuple[int, ...] = ()
     tiers: int = 0
     rationing: str = "proportional"
@@ -124,6 +136,15 @@ class Topology:
     def internal(self) -> bool:
         """Whether any edge starts at a node of the network."""
         return any(source != SUPPLIER for source in self.sources)
+
+    @property
+    def fulfilment(self) -> np.ndarray:
+        """`[E]` bool, whether each edge leads straight to customers: to a node that holds no stock."""
+        return np.isin(self.destinations, self.storeless)
+
+    def among(self, nodes: tuple[int, ...]) -> np.ndarray:
+        """`[N, 1]` bool, whether each node is one of these."""
+        return np.isin(np.arange(self.nodes), nodes)[:, None]
 
     @cached_property
     def echelon(self) -> np.ndarray:
@@ -217,6 +238,8 @@ def _check(topology: Topology) -> None:
         raise UserError("demand_nodes must name at least one node, each once, in rising order")
     if topology.demand_nodes[-1] >= nodes or topology.demand_nodes[0] < 0:
         raise UserError(f"demand_nodes {topology.demand_nodes} must lie in 0..{nodes - 1}")
+    if topology.advance_nodes or topology.storeless:
+        _check_advance(topology)
     for name in topology.mechanisms:
         if name not in MECHANISMS:
             raise unknown("mechanism", name, MECHANISMS)
@@ -230,7 +253,47 @@ def _check(topology: Topology) -> None:
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
     if topology.has("dispositions") and not topology.return_lags:
         raise UserError("mechanism 'dispositions' decides on returns; give return_lags of 1 or more, or leave it out")
+    if topology.has("resaleable") and not topology.return_lags:
+        raise UserError("mechanism 'resaleable' is a share of returns; give return_lags of 1 or more, or leave it out")
+    if topology.returns_of not in RETURNS_OF:
+        raise unknown("returns_of", topology.returns_of, RETURNS_OF)
+    if topology.returns_of == "demand" and topology.return_lags != 1:
+        raise UserError("returns_of='demand' takes one share, of the demand of the same period: return_lags=1")
     if topology.return_to and len(topology.return_to) != nodes:
         raise UserError("return_to needs one node per node (or none at all)")
     if any(not 0 <= node < nodes for node in topology.return_to):
         raise UserError(f"return_to {topology.return_to} must lie in 0..{nodes - 1}")
+    if topology.storeless and topology.return_lags:
+        for node in topology.storeless:
+            if not topology.return_to or topology.return_to[node] in topology.storeless:
+                raise UserError(f"node {node} holds no stock: its returns need a node that does to go to (return_to)")
+        if set(topology.return_to) & set(topology.storeless):
+            raise UserError(f"return_to {topology.return_to} sends returns to a node that holds no stock")
+
+
+def _check_advance(topology: Topology) -> None:
+    """Refuses customers that order ahead, or nodes without stock, where they mean nothing."""
+    for name in ("advance_nodes", "storeless"):
+        if sorted(set(getattr(topology, name))) != list(getattr(topology, name)):
+            raise UserError(f"{name} {getattr(topology, name)} must name nodes once each, in rising order")
+    if not set(topology.advance_nodes) <= set(topology.demand_nodes):
+        raise UserError(f"advance_nodes {topology.advance_nodes} must be among demand_nodes {topology.demand_nodes}")
+    if not set(topology.storeless) <= set(topology.advance_nodes):
+        raise UserError(
+            f"storeless {topology.storeless} must be among advance_nodes {topology.advance_nodes}: what is shipped to a node "
+            "without stock is what its customers have ordered"
+        )
+    if not topology.storeless:
+        return
+    if topology.ages > 1:
+        raise UserError("storeless nodes are modelled where nothing perishes (ages of 1)")
+    if topology.internal_backlog:
+        raise UserError("internal_backlog makes no sense with storeless nodes: their customers wait or leave, no node does")
+    for edge, (source, destination) in enumerate(zip(topology.sources, topology.destinations)):
+        if source in topology.storeless:
+            raise UserError(f"edge {source}->{destination} leaves a node that holds no stock")
+        if destination in topology.storeless:
+            if topology.lead_times is None or topology.lead_times[edge] != 0:
+                raise UserError(f"edge {source}->{destination} leads to a node that holds no stock: its lead time must be 0")
+            if topology.order_delays and topology.order_delays[edge]:
+                raise UserError(f"edge {source}->{destination} leads to a node that holds no stock: no order_delays there")

@@ -14,10 +14,12 @@ def on_hand(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
-    """On hand minus backorders and what is owed to other nodes `[N, K]`."""
+    """On hand minus backorders, what customers have ordered ahead, and what is owed to other nodes `[N, K]`."""
     stock = on_hand(topology, observation)
     if observation.backorder is not None:
         stock = stock - observation.backorder
+    if observation.booked is not None:
+        stock = stock - observation.booked
     return stock if observation.owed is None else stock - topology.out_of_nodes(observation.owed)
 
 
@@ -96,8 +98,9 @@ def known_lead_times(topology: Topology, observation: Observation) -> np.ndarray
 
 
 def shared_destinations(topology: Topology) -> bool:
-    """Whether some node is supplied by more than one edge."""
-    return len(set(topology.destinations)) < topology.edges
+    """Whether some node that holds stock is supplied by more than one edge."""
+    ends = [destination for destination in topology.destinations if destination not in topology.storeless]
+    return len(set(ends)) < len(ends)
 
 
 def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:

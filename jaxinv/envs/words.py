@@ -87,6 +87,7 @@ NODE = {
     "return_cost_per_unit": Number("return_cost"),
     "return_cost_per_period": Number("return_fixed_cost", per_product=False),
     "liquidation_value_per_unit": Number("liquidation_value"),
+    "resaleable_share": Number("resaleable_share", "resaleable", 1.0, high=1.0),
     "restocked_share": Number("restock_share", high=1.0),
     "forwarded_share": Number("forward_share", high=1.0),
     "goodwill_growth_per_period": Number("goodwill_growth", "goodwill", 1.0, low=1.0),
@@ -213,6 +214,10 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
         raise UserError(
             f"{where}: goodwill moves demand, and the node has none; give it demand, or no goodwill"
         )
+    if spec.get("demand") is None and spec.get("orders_ahead"):
+        raise UserError(f"{where}: orders_ahead is about customers, and the node has none; give it demand, or leave it out")
+    if not spec.get("holds_stock", True):
+        _check_without_stock(where, spec)
     here, on = spec.get("restocked_share", 0.0), spec.get("forwarded_share", 0.0)
     if np.any(np.asarray(here) + np.asarray(on) > 1 + 1e-9):
         raise UserError(
@@ -232,6 +237,16 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
         spec["initial_stock_from_units"] > spec["initial_stock_to_units"]
     ):
         raise UserError(f"{where}: initial_stock_from_units is above initial_stock_to_units")
+
+
+def _check_without_stock(where: str, spec: Mapping[str, Any]) -> None:
+    if not spec.get("orders_ahead"):
+        raise UserError(f"{where}: holds_stock=False needs orders_ahead=True: what is shipped there is what customers have ordered")
+    for name in spec:
+        if name.startswith(("holding_cost", "storage", "overflow", "initial_stock", "shipping_capacity")):
+            raise UserError(f"{where}: {name} makes no sense where holds_stock=False; leave it out")
+    if "return_shares" in spec and "returns_to" not in spec:
+        raise UserError(f"{where}: holds_stock=False needs returns_to, the node that its returns go to")
 
 
 def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None:

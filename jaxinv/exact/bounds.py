@@ -28,6 +28,8 @@ def lower_bound(env: InventoryNetwork, params: InstanceParams, most: float) -> f
     topology = env.topology
     if topology.lead_times is None or topology.ages > 1 or topology.return_lags or topology.products > 1 or changes(params):
         return None
+    if topology.advance_nodes:
+        return None
     if topology.nodes > 1 and topology.sources == (SUPPLIER, *(0,) * (topology.nodes - 1)):
         try:
             return pooled_bound(env, params).average_cost

@@ -291,7 +291,9 @@ def covered(env: InventoryNetwork) -> None:
     if topology.random_lead_time:
         reason = "lead times that are random or differ between instances"
     elif topology.return_lags:
-        reason = "returns of past sales"
+        reason = "returns"
+    elif topology.advance_nodes:
+        reason = "customers who order ahead"
     elif topology.order_memory or topology.internal_backlog:
         reason = "orders that travel or are owed between nodes"
     elif topology.has("review"):

@@ -23,6 +23,8 @@ def require(env: InventoryNetwork, what: str, mechanisms: set[str], backlog: boo
         raise UserError(f"{what} is for {'backlog' if backlog else 'lost sales'}, and {env.name} has the other")
     if topology.lead_times is None or topology.ages > 1 or topology.return_lags:
         raise UserError(f"{what} is for fixed lead times, without ageing or returns")
+    if topology.advance_nodes:
+        raise UserError(f"{what} does not know customers who order ahead, which {env.name} has")
     if topology.products > 1:
         raise UserError(f"{what} is for one product, and {env.name} has {topology.products}")
 

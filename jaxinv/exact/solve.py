@@ -118,7 +118,7 @@ def pure_numbers(rule: Rule, numbers: dict[str, Any], env: InventoryNetwork, par
 def closed_form_of(topology: Topology):
     """The closed form that solves a network, or None."""
     chain = topology.sources == (SUPPLIER, *range(topology.nodes - 1)) and topology.destinations == tuple(range(topology.nodes))
-    owing = topology.order_memory or topology.internal_backlog
+    owing = topology.order_memory or topology.internal_backlog or topology.advance_nodes
     if owing or not (chain and topology.backlog and topology.lead_times and topology.demand_nodes == (topology.nodes - 1,)):
         return None
     if topology.nodes > 1:

@@ -89,8 +89,9 @@ class Decider:
         else:
             if not isinstance(observation, Observation):
                 observation = flat.unflatten(env, observation, instance)
-            state, signals = _state_of(observation), observation.signals
-        return np.asarray(_decide(env, self.policy, params, instance, state, signals))
+            state, signals = _state_of(env, observation), observation.signals
+        returns = None if observation is None else observation.returns
+        return np.asarray(_decide(env, self.policy, params, instance, state, signals, returns))
 
     def _number(self, series: str | int | None) -> int:
         labels, count = self.problem.labels, self.problem.tested
@@ -109,16 +110,20 @@ class Decider:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _decide(env: InventoryNetwork, policy: Policy, params, instance, state, signals) -> jax.Array:
-    action = policy(params, env.view(state, instance, signals))
+def _decide(env: InventoryNetwork, policy: Policy, params, instance, state, signals, returns) -> jax.Array:
+    action = policy(params, env.view(state, instance, signals).replace(returns=returns))
     if env.topology.order_memory or env.topology.internal_backlog:  # what is asked for is shipped later
         return jnp.maximum(action, 0.0)
     return shipping.ship(env.topology, state, action, instance)[0]
 
 
-def _state_of(observation: Observation) -> NetworkState:
-    shared = ("time", "on_hand", "pipeline", "backorder", "owed", "orders")
-    return NetworkState(**{name: getattr(observation, name) for name in shared})
+def _state_of(env: InventoryNetwork, observation: Observation) -> NetworkState:
+    """The state that an observation shows; of past sales it only shows what comes back now."""
+    shared = ("time", "on_hand", "pipeline", "backorder", "owed", "orders", "goodwill", "booked")
+    topology, sales = env.topology, None
+    if topology.has("dispositions") and topology.returns_of == "sales":
+        sales = jnp.zeros((topology.nodes, topology.products, topology.return_lags))
+    return NetworkState(**{name: getattr(observation, name) for name in shared}, sales=sales)
 
 
 def _own_numbers(
@@ -126,7 +131,8 @@ def _own_numbers(
 ) -> tuple[NetworkState, jax.Array]:
     """The state and the signals `[W, S]` that a user's numbers make."""
     topology, demand = env.topology, env.world.demand
-    if topology.order_memory or topology.internal_backlog or topology.has("dispositions"):
+    more = topology.order_memory or topology.internal_backlog or topology.advance_nodes
+    if more or topology.has("dispositions") or topology.has("goodwill"):
         raise UserError(f"{env.name} has more to its state than stock and pipeline; give the whole observation")
     products = topology.products
     shape = (topology.nodes, products) + ((topology.ages,) if topology.ages > 1 else ())

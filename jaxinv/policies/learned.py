@@ -141,6 +141,9 @@ class LearnedPolicy(Policy):
             parts.append(observation.owed / topology.at_destination(unit))
         if topology.order_delays:
             parts.append(views.travelling(topology, observation) / topology.at_destination(unit))
+        if observation.booked is not None:
+            ahead = np.asarray(topology.advance_nodes)
+            parts.append(observation.booked[ahead] / unit[ahead])
         if observation.goodwill is not None:
             parts.append(jnp.log(observation.goodwill))
         if topology.has("review"):
