@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jaxinv.demand.regression import averages, ridge
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, LostSales, Serial
 from jaxinv.envs.retail import Retail
@@ -18,7 +19,7 @@ from jaxinv.evidence import rules_of
 from jaxinv.exact import solve_problem
 from jaxinv.policies.choice import best_forecasts, forecast_error, typical_error
 from jaxinv.policies.past import past_of
-from jaxinv.policies.regression import _parts, _ridge, regressors
+from jaxinv.policies.regression import regressors
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.rules import default_rules, make_rule, rule_for
 
@@ -53,19 +54,19 @@ def test_regressors_by_hand():
     np.testing.assert_allclose(found[-1, 0, 0], by_hand, rtol=1e-5)
     np.testing.assert_allclose(spread[-1, 0, 0], last.var(), rtol=1e-4)
     for window in (1, 3, 7, 8, 16, 20, 28, 104):  # every period is in one part
-        np.testing.assert_allclose((_parts(window) > 0).sum(0), 1)
+        np.testing.assert_allclose((averages(window)[1:] > 0).sum(0), 1)
 
 
 def test_ridge_is_that_of_numpy():
     draw = np.random.default_rng(1)
     x = np.concatenate([np.ones((300, 1)), draw.normal(2.0, 3.0, (300, 4)), np.full((300, 1), 5.0)], 1)
     y = x[:, :5] @ draw.normal(size=(5, 2)) + draw.normal(size=(300, 2))
-    np.testing.assert_allclose(_ridge(x, y, 0.0 + 1e-12)[:5], np.linalg.lstsq(x[:, :5], y, rcond=None)[0], rtol=1e-6)
+    np.testing.assert_allclose(ridge(x, y, 0.0 + 1e-12)[:5], np.linalg.lstsq(x[:, :5], y, rcond=None)[0], rtol=1e-6)
     z = (x[:, 1:5] - x[:, 1:5].mean(0)) / x[:, 1:5].std(0)
     augmented = np.concatenate([z / 300**0.5, 0.5**0.5 * np.eye(4)])  # least squares with the penalty as rows
     slopes = np.linalg.lstsq(augmented, np.concatenate([(y - y.mean(0)) / 300**0.5, np.zeros((4, 2))]), rcond=None)[0]
-    np.testing.assert_allclose(_ridge(x, y, 0.5)[1:5], slopes / x[:, 1:5].std(0)[:, None], rtol=1e-6)
-    assert not _ridge(x, y, 0.5)[5].any()  # what never changed says nothing
+    np.testing.assert_allclose(ridge(x, y, 0.5)[1:5], slopes / x[:, 1:5].std(0)[:, None], rtol=1e-6)
+    assert not ridge(x, y, 0.5)[5].any()  # what never changed says nothing
 
 
 def test_a_regression_forecasts_what_numpy_makes_of_its_weights():

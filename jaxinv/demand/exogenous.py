@@ -18,6 +18,7 @@ from jaxinv.demand.signals import CALENDAR, Signal
 
 MECHANISMS = (
     "start", "stock", "market", "demand", "count", "promotion", "lead_time", "regime", "returns", "preference", "price", "arrival",
+    "past",
 )  # fmt: skip
 """Names of independent noise streams; a stream's position here is folded into its key, so only append."""
 

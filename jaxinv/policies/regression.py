@@ -20,15 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import nnls
 
+from jaxinv.demand.regression import RIDGES, averages, joined, ridge
 from jaxinv.errors import UserError
 from jaxinv.policies.following import Follows, Forecast, lagged_sum
 from jaxinv.policies.past import Past, has_past, past_of
-
-RIDGES = (1e-8, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Penalties that are tried, on regressors of variance 1; the best on the last of the training periods is taken."""
-
-SINGLE = 7
-"""Latest periods of the window that are regressors one by one: a week of days."""
 
 LEAST_VARIANCE = 1e-6
 """Of the forecast of a sum, in units of typical demand squared."""
@@ -113,22 +108,10 @@ def regressors(demand: jax.Array, known: jax.Array, window: int) -> tuple[jax.Ar
     Args:
       demand: `[T, D, K]` in units of typical demand; known: `[T, C]`.
     """
-    lags = np.concatenate([np.zeros((1, window)), _parts(window)])
-    lags[0] = 1.0 / window
-    means = jax.vmap(lagged_sum, (0, None), -1)(jnp.asarray(lags, jnp.float32), demand)
-    level, parts = means[..., :1], means[..., 1:]
-    spread = jnp.maximum(lagged_sum(jnp.full(window, 1.0 / window), demand**2) - level[..., 0] ** 2, 0.0)
-    known = jnp.broadcast_to(known[:, None, None, :], (*demand.shape, known.shape[-1]))
-    return jnp.concatenate([jnp.ones_like(level), parts, known, known * level], -1), spread
-
-
-def _parts(window: int) -> np.ndarray:
-    """Weights `[P, W]` of the latest periods one by one, then of parts that are each as long as all later ones."""
-    edges = [*range(min(SINGLE, window) + 1)]
-    while edges[-1] < window:
-        edges.append(window if 3 * edges[-1] > window else 2 * edges[-1])
-    age = np.arange(window)
-    return np.array([((age >= start) & (age < stop)) / (stop - start) for start, stop in zip(edges, edges[1:])])
+    lags = jnp.asarray(averages(window), jnp.float32)
+    means = jax.vmap(lagged_sum, (0, None), -1)(lags, demand)
+    spread = jnp.maximum(lagged_sum(jnp.full(window, 1.0 / window), demand**2) - means[..., 0] ** 2, 0.0)
+    return joined(means, known, jnp), spread
 
 
 @lru_cache(maxsize=2)
@@ -147,10 +130,10 @@ def fit(past: Past, products: int) -> tuple[Numbers, Numbers]:
     for place, product in np.ndindex(places, products):
         x, y = np.moveaxis(features[:, place, product], 1, -1), ahead[:, place, product]  # [R, B, F], [R, B, H]
         early, late = ((_flat(x[part]), _flat(y[part])) for part in (slice(past.learned), slice(past.learned, None)))
-        tried = [_ridge(*early, penalty) for penalty in RIDGES]
+        tried = [ridge(*early, penalty) for penalty in RIDGES]
         errors = [np.cumsum(late[1] - late[0] @ weights, 1) for weights in tried]  # of the sums of 1 .. H periods
         best = int(np.argmin([np.mean((error / np.arange(1, past.horizon + 1)) ** 2) for error in errors]))
-        mean[:, place, product] = _ridge(_flat(x), _flat(y), RIDGES[best]).T
+        mean[:, place, product] = ridge(_flat(x), _flat(y), RIDGES[best]).T
         noise, forecast = spread[past.learned :, place, product].ravel(), (late[0] @ tried[best])[:, 0]
         sizes = np.stack([np.ones_like(noise), noise, forecast**2], -1)
         variance[:, place, product] = [_variance(sizes, error) for error in errors[best].T]
@@ -160,16 +143,6 @@ def fit(past: Past, products: int) -> tuple[Numbers, Numbers]:
 def _flat(rows: np.ndarray) -> np.ndarray:
     """`[R, B, F]` as `[R * B, F]`."""
     return rows.reshape(-1, rows.shape[-1])
-
-
-def _ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights `[F, H]` of y `[n, H]` on x `[n, F]`, whose first column is 1 and not penalised."""
-    middle, spread = x[:, 1:].mean(0), x[:, 1:].std(0)
-    z = (x[:, 1:] - middle) / np.where(spread > 1e-9, spread, np.inf)
-    centred = y - y.mean(0)
-    slopes = np.linalg.solve(z.T @ z / len(z) + penalty * np.eye(z.shape[1]), z.T @ centred / len(z))
-    slopes = slopes / np.where(spread > 1e-9, spread, np.inf)[:, None]
-    return np.concatenate([(y.mean(0) - middle @ slopes)[None], slopes])
 
 
 def _variance(sizes: np.ndarray, error: np.ndarray) -> np.ndarray:
