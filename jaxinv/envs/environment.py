@@ -100,7 +100,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     def _identity(self):
         numbers = self._fingerprint if self._own_numbers else None
-        return self.topology, self.world, self.history, self.ends, self._transition_gradients_enabled, numbers
+        return type(self), self.topology, self.world, self.history, self.ends, self._transition_gradients_enabled, numbers
 
     @cached_property
     def _fingerprint(self):

@@ -232,7 +232,7 @@ def _quote_lead_times(problem: Problem, longest: int) -> Problem:
         return problem
     topology = replace(topology, lead_times=None, max_lead_time=longest)
     world = replace(env.world, lead_time=QuotedLeadTimes())
-    return replace(problem, env=InventoryNetwork(topology, world, env.default_params, env.history, env.name))
+    return replace(problem, env=type(env)(topology, world, env.default_params, env.history, env.name))
 
 
 def _fill_up_tables(problems: Sequence[Problem]) -> list[Problem]:

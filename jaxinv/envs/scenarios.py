@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.interventions import Intervened, Intervention, check_movable
-from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import SUPPLIER
@@ -48,7 +47,7 @@ def open_to_change(problem: Problem, room: int = 0) -> Problem:
     params = env.default_params.replace(intervention=_arrays(Intervention(), None))
     return replace(
         problem,
-        env=InventoryNetwork(topology, world, params, env.history, env.name),
+        env=type(env)(topology, world, params, env.history, env.name),
         train=intervene(problem.train, Intervention(), problem.instances),
         test=intervene(problem.test, Intervention(), problem.instances),
     )

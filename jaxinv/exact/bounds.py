@@ -48,7 +48,7 @@ def _at_a_shorter_lead_time(env: InventoryNetwork, params: InstanceParams, most:
     """The optimum at the longest lead time below the store's that is small enough; 0 where none is."""
     for lead_time in range(env.topology.lead_times[0] - 1, 0, -1):
         topology = dataclasses.replace(env.topology, lead_times=(lead_time,), max_lead_time=0)
-        shorter = InventoryNetwork(topology, env.world, params, env.history, env.name)
+        shorter = type(env)(topology, env.world, params, env.history, env.name)
         try:
             return enumerate_states(shorter, params, most=most).interval[0]
         except UserError:  # too large still, or orders that are not whole
