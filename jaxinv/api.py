@@ -31,7 +31,7 @@ from jaxinv.evaluation.tuning import Tuned, tune
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
 from jaxinv.ending import told
-from jaxinv.evidence import Contest, check_rules, judge_all, verdict, with_wanted_points
+from jaxinv.evidence import Contest, Watch, check_rules, judge_all, verdict, with_wanted_points
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
 from jaxinv.limits import LARGEST_SEED
@@ -320,6 +320,7 @@ def judge(
     service: float | None,
     seed: int,
     announce: Callable[[], None] = lambda: None,
+    watch: Watch | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of the policies of several trainings for one problem, and of rules tuned for it.
 
@@ -327,6 +328,7 @@ def judge(
       experiment: whose problem and evaluation count.
       trained: experiments with their learned policies; none for rules alone.
       announce: called once everything has been checked, before what takes its time.
+      watch: called with all that were judged, problem by problem (`jaxinv.evidence.judge`).
     """
     if not trained and (preference or service is not None):
         raise UserError(
@@ -349,7 +351,7 @@ def judge(
     if preference or service is not None:
         everything = [with_wanted_points(contest, preference or {}, service, seed) for contest in everything]
     announce()
-    return judge_all(everything, asked, periods, seed, optimum)
+    return judge_all(everything, asked, periods, seed, optimum, watch)
 
 
 def one_thread() -> None:

@@ -1,9 +1,12 @@
 """`python -m jaxinv.evaluate`: runs and rules on the same held-out demand, paired."""
 
 import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from jaxinv.choices import check_choices, run_among_rules
-from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
+from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments, table
 from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
 
@@ -21,6 +24,7 @@ def main(argv: list[str]) -> None:
             "my-run base_stock newsvendor_smoothing",
             "base_stock capped_base_stock --env lost_sales lead_time=2",
             "my-run --service 0.95",
+            "my-run --monitor kpis",
             "my-run data=later.csv",
             "my-run preference.service=3 preference.stock=1",
         ),
@@ -28,11 +32,17 @@ def main(argv: list[str]) -> None:
     made.add_argument("--env", help="preset, where no run among WHAT says it")
     made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
     made.add_argument("--service", type=float, metavar="LEVEL", help="fill rate to evaluate a run at, such as 0.95")
+    made.add_argument(
+        "--monitor", metavar="FOLDER", help="also writes key figures of every period there: monitor.csv and monitor.png"
+    )
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     preference, overrides = _preference(overrides)
     if not what and not args.env:
         raise UserError("name a run or rules to evaluate, or an --env for all its rules")
+
+    if args.monitor and Path(args.monitor).exists() and not Path(args.monitor).is_dir():
+        raise UserError(f"--monitor {args.monitor} is a file; give a folder")
 
     rules = tuple(name for name in what if name in RULES)
     runs = [run_among_rules(name, args.runs) for name in what if name not in (*RULES, "optimal")]
@@ -61,8 +71,20 @@ def main(argv: list[str]) -> None:
         if not args.json:
             note("tuning rules on training demand, evaluating on held-out demand")
 
-    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce)
-    emit(rows, args.json, lambda: _render(rows, experiment.config.env, evidence_table, verdict, tuning_notes))
+    monitored: list[Any] = []
+
+    def watch(problem, contestants, key):
+        from jaxinv.evaluation.monitor import monitor
+
+        monitored.extend(monitor(problem, contestants, key, experiment.config.evaluation.paths))
+
+    watch = watch if args.monitor else None
+    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce, watch)
+    if monitored:
+        first, *others = monitored
+        monitored = [first, *sorted(others, key=lambda one: one.row["cost"])]
+        _write(Path(args.monitor), monitored, experiment.problem.season, experiment.config.env)
+    emit(rows, args.json, lambda: _render(rows, experiment.config.env, monitored, evidence_table, verdict, tuning_notes))
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:
@@ -88,10 +110,30 @@ def _missing(what):
     raise UserError(f"rules need a problem: add --env PRESET, as in `{' '.join(what)} --env lost_sales`")
 
 
-def _render(rows, env, evidence_table, verdict, notes):
+def _write(folder: Path, monitored: Sequence[Any], season: int, env: str) -> None:
+    from jaxinv.evaluation.monitor import save_table
+    from jaxinv.report.figures import save_monitor
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_table(folder / "monitor.csv", monitored)
+        save_monitor(folder / "monitor.png", monitored, season, f"{env}: held-out demand")
+    except OSError as error:
+        raise UserError(f"--monitor {folder}: cannot be written: {error.strerror}") from None
+    note(f"key figures of {monitored[0].periods} periods in {folder / 'monitor.csv'}, drawn in {folder / 'monitor.png'}")
+
+
+def _render(rows, env, monitored, evidence_table, verdict, notes):
     from rich.console import Group
 
-    return Group(evidence_table(rows, f"{env}: held-out demand"), verdict(rows), notes(rows))
+    parts = [evidence_table(rows, f"{env}: held-out demand"), verdict(rows), notes(rows)]
+    if monitored:
+        from jaxinv.evaluation.monitor import COLUMNS
+
+        shown = [one.row for one in monitored]
+        columns = {key: heading for key, heading in COLUMNS.items() if any(row[key] is not None for row in shown if key in row)}
+        parts.append(table(shown, columns, title="key figures of a period"))
+    return Group(*parts)
 
 
 if __name__ == "__main__":

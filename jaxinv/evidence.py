@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +32,10 @@ QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
 
 
+Watch = Callable[[Problem, list[Contestant], jax.Array], None]
+"""Gets to know who was judged: (problem, policies, key of the held-out noise)."""
+
+
 class Contest(NamedTuple):
     """Policies that are judged on one problem.
 
@@ -47,12 +51,12 @@ class Contest(NamedTuple):
 
 
 def judge_all(
-    contests: Sequence[Contest], config: Any, trained_periods: int, seed: int, optimum: bool = False
+    contests: Sequence[Contest], config: Any, trained_periods: int, seed: int, optimum: bool = False, watch: Watch | None = None
 ) -> list[dict[str, Any]]:
     """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too, as policies do."""
     rows = []
     for label, problem, policies, rules in contests:
-        found = judge(problem, policies, config, trained_periods, seed, optimum, rules)
+        found = judge(problem, policies, config, trained_periods, seed, optimum, rules, watch)
         for row in found[len(policies) :]:
             row["policy"] = f"{row['policy']} {label}".strip()
         rows += [{**row, "instance": label} for row in found]
@@ -61,7 +65,7 @@ def judge_all(
 
 def judge(
     problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False,
-    rules: dict[str, Tuned] | None = None,
+    rules: dict[str, Tuned] | None = None, watch: Watch | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Evaluation rows of policies and of rules tuned with as many simulated periods.
 
@@ -72,6 +76,7 @@ def judge(
       seed: of tuning and of the held-out noise (both streams are apart from training's).
       optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to find.
       rules: those of `tune_rules`, where it was asked already.
+      watch: called with all that were judged.
 
     A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower bound.
 
@@ -92,6 +97,8 @@ def judge(
         row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
         row["at_end"] = tuned.at_end if tuned else None
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
+    if watch:
+        watch(problem, contestants, key)
     return rows
 
 

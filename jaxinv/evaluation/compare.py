@@ -161,10 +161,10 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     """
     name, policy, params, policy_axis = contestant
     parts = []
-    for index, instance, world in _groups(problem, key, paths):
-        own = params if policy_axis is None else _take_last(params, index)
-        parts.append(_simulate(problem.env, policy, _Size.of(problem), policy_axis, instance, own, world))
-    return _join(parts, _paths(problem, paths))
+    for index, instance, world in held_out_groups(problem, key, paths):
+        own = params if policy_axis is None else own_params(params, index)
+        parts.append(_simulate(problem.env, policy, Size.of(problem), policy_axis, instance, own, world))
+    return _join(parts, path_count(problem, paths))
 
 
 def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> np.ndarray:
@@ -202,9 +202,9 @@ def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, pat
         return None
     error = demand = 0.0
     params, policy_axis = contestant.params, contestant.policy_axis
-    for index, instance, world in _groups(problem, key, paths):
-        own = params if policy_axis is None else _take_last(params, index)
-        sums = _forecast_sums(problem.env, contestant.policy, _Size.of(problem), policy_axis, instance, own, world)
+    for index, instance, world in held_out_groups(problem, key, paths):
+        own = params if policy_axis is None else own_params(params, index)
+        sums = _forecast_sums(problem.env, contestant.policy, Size.of(problem), policy_axis, instance, own, world)
         error, demand = error + float(sums[0]), demand + float(sums[1])
     return error / demand if demand > 0 else None
 
@@ -232,9 +232,9 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
 def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray:
     """The cost a period of the clairvoyant of `just_in_time` on each path `[B]`; a profit where it is below zero."""
     parts = [
-        _unavoidable(problem.env, _Size.of(problem), instance, world) for _, instance, world in _groups(problem, key, paths)
+        _unavoidable(problem.env, Size.of(problem), instance, world) for _, instance, world in held_out_groups(problem, key, paths)
     ]
-    return _join(parts, _paths(problem, paths))
+    return _join(parts, path_count(problem, paths))
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -272,7 +272,7 @@ def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
 # --- simulation in groups ---------------------------------------------------------------------------
 
 
-class _Size(NamedTuple):
+class Size(NamedTuple):
     """What a compiled evaluation depends on besides the environment."""
 
     warm_up: int
@@ -281,28 +281,28 @@ class _Size(NamedTuple):
     by_period: bool
 
     @classmethod
-    def of(cls, problem: Problem) -> "_Size":
+    def of(cls, problem: Problem) -> "Size":
         axis = None if problem.tested == 1 else BATCH
         return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis, problem.shared is not None)
 
 
-def _groups(
+def held_out_groups(
     problem: Problem, key: jax.Array, paths: int
 ) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace, jax.Array]]]:
     """The paths in groups of equal size with their instances, worlds and keys; the last group is filled up."""
-    for number, index in enumerate(instance_groups(_paths(problem, paths), PATHS)):
+    for number, index in enumerate(instance_groups(path_count(problem, paths), PATHS)):
         index = index % problem.tested
         instance, axis = instances_at(problem.test, index)
         own = key_of(key, Role.EVIDENCE, number)
         yield index, instance, (*play_world(problem.env, own, instance, len(index), problem.test_periods, axis), own)
 
 
-def _paths(problem: Problem, wanted: int) -> int:
+def path_count(problem: Problem, wanted: int) -> int:
     """One of each instance, in order; as many as are wanted of one whose noise is drawn."""
     return wanted if problem.single else problem.tested
 
 
-def _take_last(tree: Any, index: np.ndarray) -> Any:
+def own_params(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], tree)
 
 
@@ -313,16 +313,20 @@ def _join(parts: list, paths: int):
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _simulate(
-    env: InventoryNetwork, policy: Policy, size: _Size, policy_axis, instance, params, world
+    env: InventoryNetwork, policy: Policy, size: Size, policy_axis, instance, params, world
 ) -> Totals:
     return simulate_in(
         env, instance, policy, params, *world,
-        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, by_period=size.by_period,
+        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, keep=_cost if size.by_period else None,
     )
 
 
+def _cost(outcome):
+    return -outcome.reward
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, params, world):
+def _forecast_sums(env, policy: Policy, size: Size, policy_axis, instance, params, world):
     """Sums of absolute forecast errors and of demand over the counted periods of a group."""
     periods = min(size.warm_up + size.periods, 512)
     demand, signals = world[1].exogenous.demand[:periods], world[1].signals[: env.history - 1 + periods]
@@ -340,7 +344,7 @@ def _forecast_sums(env, policy: Policy, size: _Size, policy_axis, instance, para
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _unavoidable(env: InventoryNetwork, size: _Size, instance, world) -> jax.Array:
+def _unavoidable(env: InventoryNetwork, size: Size, instance, world) -> jax.Array:
     """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at least."""
     demand = world[1].exogenous.demand[size.warm_up :].sum(0)  # [D, K, B]
 

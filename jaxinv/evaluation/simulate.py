@@ -1,5 +1,6 @@
 """Runs a policy over long episodes and keeps, for every path, what an evaluation needs."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,7 @@ class Totals:
     on_hand: jax.Array  # [B] unit-periods
     ordered: jax.Array  # [B]
     stockouts: jax.Array  # [B] node-product-periods with demand unserved
-    by_period: jax.Array | None = None  # [T, B] the cost of each counted period, where it was asked for
+    by_period: Any = None  # [T, ..., B] what was kept of each counted period, where it was asked for
 
 
 def simulate(
@@ -54,7 +55,7 @@ def simulate(
       policy_axis: likewise for the policy's parameters: levels of each SKU, or one set for all.
     """
     last = warm_up + periods
-    chunks, chunk = _chunks(last)
+    chunks, chunk = chunks_of(last)
     play_on = _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis)
     episodes = begin(env, key, params, batch, axis)
     memory = first_memory(env, params, policy, policy_params, episodes.signals, axis, policy_axis)
@@ -81,32 +82,32 @@ def simulate_in(
     warm_up: int = 0,
     axis: int | None = None,
     policy_axis: int | None = None,
-    by_period: bool = False,
+    keep: Callable[[Outcome], Any] | None = None,
 ) -> Totals:
     """`simulate` in a world that is there already (`play_world`), from the stock `network` on.
 
     Args:
       key: of the world, for a policy that draws.
-      by_period: also gives the cost of each period, 4 bytes a period and path.
+      keep: also gives this of each period; a number takes 4 bytes a period and path.
     """
     last, batch = world.exogenous.demand.shape[0], world.exogenous.demand.shape[BATCH]
-    chunks, chunk = _chunks(last)
-    play_on = _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, by_period)
+    chunks, chunk = chunks_of(last)
+    play_on = _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, keep)
     memory = first_memory(env, params, policy, policy_params, world.signals, axis, policy_axis)
-    world = jax.tree.map(partial(_lengthen, by=chunks * chunk - last), world)
+    world = jax.tree.map(partial(lengthen, by=chunks * chunk - last), world)
 
     def play_chunk(running, number):
         length = chunk + (env.history - 1)
-        exogenous = jax.tree.map(partial(_stretch, start=number * chunk, length=chunk), world.exogenous)
-        trace = WorldTrace(exogenous, _stretch(world.signals, number * chunk, length))
-        *running, costs = play_on(*running, trace, key, env.history + number * chunk)
-        return tuple(running), costs
+        exogenous = jax.tree.map(partial(stretch, start=number * chunk, length=chunk), world.exogenous)
+        trace = WorldTrace(exogenous, stretch(world.signals, number * chunk, length))
+        *running, kept = play_on(*running, trace, key, env.history + number * chunk)
+        return tuple(running), kept
 
-    (_, _, totals), costs = jax.lax.scan(play_chunk, (network, memory, _nothing(batch)), jnp.arange(chunks))
-    return totals.replace(by_period=costs.reshape(-1, batch)[warm_up:last]) if by_period else totals
+    (_, _, totals), kept = jax.lax.scan(play_chunk, (network, memory, _nothing(batch)), jnp.arange(chunks))
+    return totals.replace(by_period=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[warm_up:last], kept))
 
 
-def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, by_period=False):
+def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, keep=None):
     """A function that runs the policy through a further stretch of world and adds up what it does."""
 
     def measure(observation, outcome):
@@ -114,16 +115,16 @@ def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis
         return jax.tree.map(lambda amount: jnp.where(counted, amount, 0.0), _measure(outcome))
 
     def play_on(network, memory, before, trace, key, period):
-        network, memory, costs, totals = play(
+        network, memory, kept, totals = play(
             env, params, policy, policy_params, network, memory, trace, key, period, axis=axis, policy_axis=policy_axis,
-            record=lambda _, outcome, note: -outcome.reward if by_period else None, total=measure,
+            record=lambda _, outcome, note: keep(outcome) if keep else None, total=measure,
         )  # fmt: skip
-        return network, memory, jax.tree.map(jnp.add, before, totals), costs
+        return network, memory, jax.tree.map(jnp.add, before, totals), kept
 
     return play_on
 
 
-def _chunks(periods: int) -> tuple[int, int]:
+def chunks_of(periods: int) -> tuple[int, int]:
     """How many equal chunks hold that many periods, and their length; what is beyond the last period is not counted."""
     chunks = -(-periods // CHUNK)
     return chunks, -(-periods // chunks)
@@ -133,12 +134,12 @@ def _nothing(batch: int) -> Totals:
     return Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 7)
 
 
-def _lengthen(leaf, by):
+def lengthen(leaf, by):
     """Repeats the last row `by` times."""
     return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], by, 0)]) if by else leaf
 
 
-def _stretch(leaf, start, length):
+def stretch(leaf, start, length):
     return jax.lax.dynamic_slice_in_dim(leaf, start, length)
 
 

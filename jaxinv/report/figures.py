@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxinv.exact.policy_table import order_map
+from jaxinv.evaluation.monitor import Monitored
 from jaxinv.exact.enumeration import Enumeration
+from jaxinv.exact.policy_table import order_map
 from jaxinv.runs import Run
 
 LEARNED, RULE = "#1f6f8b", "#b8b8b8"
@@ -148,5 +149,52 @@ def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[f
     for panel in panels[:, 0]:
         panel.set_ylabel("gap, %")
     panels[0, 0].legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+MONITORED = {
+    "cost": "cost a day",
+    "fill_rate": "fill rate, %",
+    "turnover": "turns a year",
+    "transfers": "units sent sideways",
+    "forecast_error": "forecast error, % (WAPE)",
+}
+"""Key figures that are drawn, and their axes."""
+
+MOST_MONITORED = 5
+"""Policies in one picture; more cannot be told apart."""
+
+
+def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title: str) -> None:
+    """Draws the key figures of policies by period, a panel each, over the season up to each period.
+
+    Args:
+      monitored: the first is drawn in colour; of more than `MOST_MONITORED`, the first ones are drawn.
+      season: periods that each point is a mean over.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = monitored[:MOST_MONITORED]
+    panels = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(8.6, 1.75 * len(panels) + 0.7), sharex=True, constrained_layout=True)
+    greys = pyplot.get_cmap("Dark2")(np.linspace(0, 1, 8))[1:]
+    for name, panel in zip(panels, np.atleast_1d(axes)):
+        for number, one in enumerate(shown):
+            if one.row[name] is None:
+                continue
+            look = {"color": LEARNED, "linewidth": 1.8, "zorder": 3} if number == 0 else {"color": greys[number], "linewidth": 1.1}
+            percent = 100 if "%" in MONITORED[name] else 1
+            panel.plot(one.first + np.arange(one.periods), percent * one.smoothed(name, season), label=one.policy, **look)
+        panel.set_ylabel(MONITORED[name], fontsize=8)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    np.atleast_1d(axes)[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period")
+    hidden = len(monitored) - len(shown)
+    figure.suptitle(title + (f"; {hidden} more in the table" if hidden else ""), fontsize=10)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
