@@ -154,7 +154,7 @@ def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[f
 
 
 MONITORED = {
-    "cost": "cost a day",
+    "cost": "cost a period",
     "fill_rate": "fill rate, %",
     "turnover": "turns a year",
     "transfers": "units sent sideways",
@@ -179,10 +179,12 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
     from matplotlib import pyplot
 
     shown = monitored[:MOST_MONITORED]
-    panels = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
-    figure, axes = pyplot.subplots(len(panels), 1, figsize=(8.6, 1.75 * len(panels) + 0.7), sharex=True, constrained_layout=True)
+    names = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
+    size = (8.6, 1.75 * len(names) + 0.7)
+    figure, panels = pyplot.subplots(len(names), 1, figsize=size, sharex=True, squeeze=False, constrained_layout=True)
+    panels = panels[:, 0]
     greys = pyplot.get_cmap("Dark2")(np.linspace(0, 1, 8))[1:]
-    for name, panel in zip(panels, np.atleast_1d(axes)):
+    for name, panel in zip(names, panels):
         for number, one in enumerate(shown):
             if one.row[name] is None:
                 continue
@@ -192,9 +194,10 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
         panel.set_ylabel(MONITORED[name], fontsize=8)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.legend(*np.atleast_1d(axes)[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize=8)
-    np.atleast_1d(axes)[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    panels[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period")
     hidden = len(monitored) - len(shown)
-    figure.suptitle(title + (f"; {hidden} more in the table" if hidden else ""), fontsize=10)
+    said = f"{title}; {hidden} dearer one{'s' if hidden > 1 else ''} in the table alone" if hidden else title
+    panels[0].set_title(said, loc="left", fontsize=10)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
