@@ -24,6 +24,7 @@ PRESETS: Known = Known(
     dual_sourcing="jaxinv.envs.presets:DualSourcing",
     serial="jaxinv.envs.presets:Serial",
     one_warehouse_many_stores="jaxinv.envs.one_warehouse:OneWarehouseManyStores",
+    omnichannel="jaxinv.envs.omnichannel:OmniChannel",
     cross_border="jaxinv.envs.cross_border:CrossBorder",
     causal_store="jaxinv.envs.causal_store:CausalStore",
     deepstock="jaxinv.envs.deepstock:DeepStock",
