@@ -205,8 +205,11 @@ def on_reward(penalty: str, distance: jax.Array, before: jax.Array | None, disco
 
 
 def _mean_distance(decode, observation, ours, theirs, unit, size=jnp.abs):
-    """Mean size of (ours - theirs) / unit over edges and products, with 0 where an edge accepts no orders now."""
+    """Mean size of (ours - theirs) / unit over edges and products, with 0 where an edge accepts no orders now, or serves
+    customers, of whom the teacher knows nothing."""
     distance = size((ours - theirs) / jnp.maximum(unit, 1e-6))
+    if decode.topology.storeless:
+        distance = jnp.where(decode.topology.fulfilment[:, None], 0.0, distance)
     if decode.topology.has("review"):
         distance = jnp.where((observation.time % observation.instance.review_period == 0)[:, None], distance, 0.0)
     return distance.mean()

@@ -117,7 +117,8 @@ class Network:
           orders_ahead: customers order one period before they are served, so that orders of a period know what they ask for.
           holds_stock: False for a channel such as "online": what edges bring there, with lead time 0, goes to customers who have
             ordered, and no more than these ordered is shipped. Where returns are not sent on from there, they are liquidated.
-          return_shares: shares of a unit sold that come back 1, 2, … periods later.
+          return_shares: shares of a unit sold that come back 1, 2, … periods later; one row for all products, or one for each. With
+            returns_of="demand" one share, of what is asked for in the same period.
           returns_to: the node that forwarded returns go to.
           **given: numbers of `jaxinv.envs.words.NODE`.
         """
@@ -183,7 +184,7 @@ class Network:
         place = {name: number for number, name in enumerate(self._nodes)}
         edges, nodes = [*self._edges.values()], [*self._nodes.values()]
         self._check_supply(edges)
-        lags = max((len(spec.get("return_shares", ())) for spec in nodes), default=0)
+        lags = max((np.shape(spec.get("return_shares", ()))[-1] for spec in nodes), default=0)
         to = [spec.get("returns_to", self._shelf(name)) for name, spec in self._nodes.items()]
         sent_on = any("returns_to" in spec for spec in nodes) or lags and to != [*self._nodes]
         for name in to:
@@ -249,8 +250,11 @@ class Network:
         if topology.return_lags:
             shares = np.zeros((*arrays.batch, len(nodes), len(self.products), topology.return_lags))
             for number, spec in enumerate(nodes):
-                told = spec.get("return_shares", ())
-                shares[..., number, :, : len(told)] = told
+                told = np.asarray(spec.get("return_shares", ()), float)
+                if told.ndim > 1 and len(told) != len(self.products):
+                    name = [*self._nodes][number]
+                    raise UserError(f"node {name!r}: {len(told)} rows of return_shares for {len(self.products)} products; give one of each")
+                shares[..., number, :, : told.shape[-1]] = told
             fields["return_share"] = shares.astype(np.float32)
         if any(topology.has(name) for name in ("capacity", "order_limit", "shipping_capacity")):
             volume = 1.0 if self.volume is None else self.volume

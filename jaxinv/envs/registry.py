@@ -25,6 +25,7 @@ PRESETS: Known = Known(
     serial="jaxinv.envs.presets:Serial",
     one_warehouse_many_stores="jaxinv.envs.one_warehouse:OneWarehouseManyStores",
     two_warehouses="jaxinv.envs.two_warehouses:TwoWarehouses",
+    omnichannel="jaxinv.envs.omnichannel:OmniChannel",
     cross_border="jaxinv.envs.cross_border:CrossBorder",
     causal_store="jaxinv.envs.causal_store:CausalStore",
     deepstock="jaxinv.envs.deepstock:DeepStock",

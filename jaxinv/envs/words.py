@@ -86,7 +86,7 @@ NODE = {
     "shipping_capacity_volume_per_period": _limit("shipping_capacity", "shipping_capacity"),
     "return_cost_per_unit": Number("return_cost"),
     "return_cost_per_period": Number("return_fixed_cost", per_product=False),
-    "liquidation_value_per_unit": Number("liquidation_value"),
+    "liquidation_value_per_unit": Number("liquidation_value", low=ANY),  # below 0 what is written off
     "resaleable_share": Number("resaleable_share", "resaleable", 1.0, high=1.0),
     "restocked_share": Number("restock_share", high=1.0),
     "forwarded_share": Number("forward_share", high=1.0),
@@ -202,7 +202,7 @@ def check_names(where: str, given: Mapping[str, Any], known: list[str]) -> None:
 def check_node(where: str, spec: Mapping[str, Any]) -> None:
     """Refuses numbers of a node that contradict each other."""
     shares = np.atleast_1d(np.asarray(spec.get("return_shares", ()), float))
-    if shares.size and not (np.all(shares >= 0) and shares.sum() <= 1 + 1e-9):
+    if shares.size and not (np.all(shares >= 0) and np.all(shares.sum(-1) <= 1 + 1e-9)):
         raise UserError(
             f"{where}: return_shares={spec['return_shares']} must be at least 0 and sum to at most 1"
         )

@@ -8,7 +8,8 @@ With o the raw output, f the demand rates of the coefficient forms and IP the in
 where s is a softplus shifted so that s(0) = 1: an untrained network orders the recent rate of demand, or up to what
 that rate uses over the coverage, and never falls silent. (DeepStock, seed 003; methods A.3. Under lost sales the optimal
 target still depends on the stock, so the network sees the stock in every form.) Orders that draw on a node of the network
-can share out its stock instead, whatever the form (`jaxinv.policies.allocation`).
+can share out its stock instead, whatever the form (`jaxinv.policies.allocation`). An edge that serves the customers of a channel
+without stock orders s(o) times what these have booked, in every form.
 """
 
 from dataclasses import dataclass
@@ -69,6 +70,9 @@ class Decode:
           rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
         """
         order = self._order(raw, observation, rates)
+        if self.topology.storeless:
+            to_customers = self._rate(raw, self._wanted(observation, rates))
+            order = jnp.where(self.topology.fulfilment[:, None], to_customers, order)
         if self.allocation == "rationing":
             return order
         shared = share_out(self.topology, observation, *self._weighed(raw, rates))
@@ -87,6 +91,9 @@ class Decode:
         else:
             target = filled_to(self.topology, observation, order, views.edge_position(self.topology, observation))
             rate = target / views.echelon_coverage(self.topology, facts)[:, None]
+        if self.topology.storeless:
+            rate = jnp.where(self.topology.fulfilment[:, None], order, rate)
+            rates = self._wanted(observation, rates)
         weighed = self._weighable(rates)
         raw = raw_of(jnp.maximum(rate, 0.0) / jnp.maximum(jnp.mean(weighed, -1), 1e-9))
         return jnp.broadcast_to(raw[..., None], weighed.shape).reshape(-1)
@@ -97,6 +104,11 @@ class Decode:
             return self._rate(raw, rates) * observation.instance.review_period[:, None]
         target = self.target(raw, observation, rates)
         return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+
+    def _wanted(self, observation, rates):
+        """The rates `[E, K, RATES]` with what is booked in the place of those of edges that serve a channel."""
+        booked = self.topology.at_destination(observation.booked)[..., None]
+        return jnp.where(self.topology.fulfilment[:, None, None], booked, rates)
 
     def _rate(self, raw, rates):
         raw, rates = self._weighed(raw, rates)
