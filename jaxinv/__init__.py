@@ -8,11 +8,15 @@ from jaxinv.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = [
-    "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "preset", "register", "register_preset",
-    "tuned",
+    "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "make_multi_agent",
+    "preset", "register", "register_preset", "tuned",
 ]  # fmt: skip
 
-_HOMES = {"Network": "jaxinv.envs.builder", **dict.fromkeys(("compare", "fit", "load_run", "tuned"), "jaxinv.api")}
+_HOMES = {
+    "Network": "jaxinv.envs.builder",
+    "make_multi_agent": "jaxinv.envs.multi_agent",
+    **dict.fromkeys(("compare", "fit", "load_run", "tuned"), "jaxinv.api"),
+}
 
 register()
 

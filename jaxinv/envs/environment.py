@@ -261,6 +261,12 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return observation, state, reward, terminated, truncated, info
 
     def step_env(self, key, state, action, params):
+        observation, state, outcome = self.play(key, state, action, params)
+        info = {"costs": outcome.costs, "ordered": outcome.ordered, "sold": outcome.sold, "short": outcome.short}
+        return observation, state, outcome.reward, self.is_terminated(state, params), info
+
+    def play(self, key, state, action, params) -> tuple[jax.Array, EnvState, Outcome]:
+        """One period whose noise is drawn from the key: what is seen after it, the state, and all that happened."""
         uniforms = draw_uniforms(key, 0, self.world.noise)
         world, exogenous = self.world.step(state.world, uniforms, params)
         stock, outcome = self.transition(state.network, self._action(action, params), exogenous, params)
@@ -269,9 +275,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         )
         state = EnvState(network=stock, world=world, signals=signals)
         observation = self.observe(key, state, action, params)
-        observation, state = self._apply_transition_gradient_policy(observation, state)
-        info = {"costs": outcome.costs, "ordered": outcome.ordered, "sold": outcome.sold, "short": outcome.short}
-        return observation, state, outcome.reward, self.is_terminated(state, params), info
+        return *self._apply_transition_gradient_policy(observation, state), outcome
 
     def _action(self, action, params):
         """An action from outside as the transition takes it."""

@@ -5,6 +5,7 @@ instance (lead times, typical demand, limits, and costs, each times the weight o
 """
 
 import itertools
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -82,6 +83,25 @@ def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
             where = ", ".join(filter(None, chosen))
             found.append(f"{part}[{where}]" if where else part)
     return tuple(found)
+
+
+def seen(env: Any, params: network.InstanceParams, nodes: Collection[int]) -> tuple[int, ...]:
+    """The entries of the vector that are known at some nodes: what is there and on the edges that lead to them or from them,
+    what signals they own, and what nobody's in particular is."""
+    topology = env.topology
+    ends = np.stack([topology.sources, topology.destinations])
+    rows = {"node": np.isin(np.arange(topology.nodes), nodes), "edge": np.isin(ends, nodes).any(0)}
+    hidden = {name for node, name in enumerate(labels(topology, "node")) if node not in nodes}
+    rows["signal"] = np.asarray([signal.owner not in hidden for signal in env.signals])
+    known = []
+    for part, values in _shapes(env, params).items():
+        if part == "signals":
+            known.append(np.broadcast_to(rows["signal"], values.shape))
+            continue
+        place = (_axes(part) or ("",))[0]
+        shape = (-1,) + (1,) * (len(values.shape) - 1)
+        known.append(np.broadcast_to(rows[place].reshape(shape) if place in rows else True, values.shape))
+    return tuple(np.flatnonzero(np.concatenate([part.reshape(-1) for part in known])).tolist())
 
 
 def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:

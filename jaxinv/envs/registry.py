@@ -15,7 +15,7 @@ from jaxinv.outside import Known, address, named
 if TYPE_CHECKING:
     from jaxinv.envs.environment import InventoryNetwork
     from jaxinv.envs.network import InstanceParams
-    from jaxinv.envs.problem import Preset
+    from jaxinv.envs.problem import Preset, Problem
 
 PRESETS: Known = Known(
     lost_sales="jaxinv.envs.presets:LostSales",
@@ -80,13 +80,23 @@ def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]"
     Raises:
       UserError: for a name or an option that does not exist, or a value that cannot be.
     """
+    return alone(name, problem(name, **options))
+
+
+def problem(name: str, **options: Any) -> "Problem":
+    """The problem of a preset: an environment and instances. Arguments and errors are those of `make`."""
     kind = preset(name)
     known = [field.name for field in dataclasses.fields(kind)]
     for option in options:
         if option not in known:
             raise unknown(f"option of {name}", option, known)
-    env = kind(**options).build().env
-    if not kind.largest_order_given:
+    return kind(**options).build()
+
+
+def alone(name: str, problem: "Problem") -> "tuple[InventoryNetwork, InstanceParams]":
+    """The environment of a preset's problem for callers of its own, with an action space as `make` has it."""
+    env = problem.env
+    if not preset(name).largest_order_given:
         from jaxinv.envs.reach import reaching
 
         env = env.alone(reaching(env, env.default_params))
