@@ -62,6 +62,8 @@ class SACConfig(OffPolicyConfig):
 class ActorQLearner(OffPolicy):
     """What DDPG and SAC share: exploration by normal noise on raw outputs."""
 
+    undivided: ClassVar = "its critics judge all orders at once"
+
     def noise(self, key, update):
         return jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
 

@@ -9,21 +9,26 @@ Goods that are left after T periods count for what they were bought for (`jaxinv
 world, and a policy that could sell out at the end of each would learn to hold too little. Where an episode ends for good with
 it, what is left is worth nothing.
 
+Of several agents each descends its own mixed reward (`jaxinv.agents.divided`) through what it decides itself: the gradient of
+its loss by its own parameters, those of the others given.
+
 (HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
 is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
 are disturbed in training as rounding will disturb them, so that a policy does not lean on fractions that it will not have.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.evaluation.rollout import Episodes
+from jaxinv.evaluation.rollout import BATCH, Episodes
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,7 @@ class DiffSim(Learner):
         """One rollout and one step down its gradient."""
         key, begin_key, noise_key = jax.random.split(state.key, 3)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
-        loss = jax.value_and_grad(self.loss, has_aux=True)
-        (_, (after, cost)), grads = loss(state.params, noise_key, episodes, index, state.update)
+        grads, (after, cost) = self._gradient(state.params, noise_key, episodes, index, state.update)
         params, optimiser = self.descend(state.params, state.optimiser, grads, state.update)
         metrics = {
             "cost": cost,
@@ -77,6 +81,24 @@ class DiffSim(Learner):
         }
         return LearnerState(params, optimiser, after, index, key, state.update + 1), metrics
 
+    def _gradient(self, params, *given):
+        """The gradient of the loss, and what comes with it; of agents, that of each one's loss by its own parameters."""
+        if self.roles is None:
+            (_, told), grads = jax.value_and_grad(self.loss, has_aux=True)(params, *given)
+            return grads, told
+        agents, network = len(self.roles), self.policy.network
+        apart = self.replace(policy=replace(self.policy, network=network.clone(shared=False)))
+        copies = params if not network.shared else jax.tree.map(lambda leaf: jnp.stack([leaf] * agents), params)
+        losses, pull, told = jax.vjp(lambda params: apart.loss(params, *given), copies, has_aux=True)
+
+        def of_each():
+            each = jax.vmap(pull)(jnp.eye(agents))  # [losses, parameters of agents, ...]
+            return jax.tree.map(lambda leaf: leaf[np.arange(agents), np.arange(agents)], each)
+
+        # a team has one loss, which all its members descend: one way back is enough
+        (grads,) = jax.lax.cond(self.numbers["team_share"] == 1.0, lambda: pull(jnp.full_like(losses, 1.0 / agents)), of_each)
+        return grads if not network.shared else jax.tree.map(lambda leaf: leaf.sum(0), grads), told
+
     def loss(
         self, params: Any, key: jax.Array, episodes: Episodes, index: jax.Array, update: jax.Array | int = 0
     ) -> tuple[jax.Array, tuple[Episodes, jax.Array]]:
@@ -84,21 +106,20 @@ class DiffSim(Learner):
         and the penalty of an actor that strays from its teacher.
 
         Returns:
-          The loss, and the episodes after the rollout and the mean cost in money.
+          The loss `[]`, or of each agent `[G]`, and the episodes after the rollout and the mean cost in money.
         """
         instance = self.worlds.instance_params(index, episodes.key)
         after, trace, _ = self.worlds.play_ahead(episodes, instance)
         contexts = self.encode(params, trace.signals, instance)
         disturbance = self._disturbance(key, instance)
         teacher = self.teacher(instance, index)
-        network, reward, strayed = self.play_mode(
-            params, episodes.network, trace, contexts, instance, disturbance, teacher
-        )
-        cost = -reward.mean()
-        spread = jax.lax.stop_gradient(reward).std() + 1e-6
-        left = self.worlds.follows(after) * self.worth(network, instance).mean()
-        loss = cost - left / self.worlds.periods
-        return loss / spread + self.actor_penalty(strayed, update), (after.replace(network=network), cost)
+        played = self.mode_play(params, episodes.network, trace, contexts, instance, disturbance, teacher)
+        cost = -played.reward.mean((0, BATCH))
+        spread = jax.lax.stop_gradient(played.reward).std((0, BATCH)) + 1e-6
+        worth = self.worth if self.roles is None else self.worth_by_agent
+        left = self.worlds.follows(after) * worth(played.network, instance).mean(0)
+        loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(played.advice, update)
+        return loss, (after.replace(network=played.network), played.cost)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

@@ -5,6 +5,8 @@ branches b of one order each,
 
     y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b (q_b(s, a_b) - y)^2 / 2
 
+where of several agents each has its own r, and a mean over its own branches.
+
 (van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.) The levels are amounts, so neighbours are worth
 about the same: values lie on a cubic spline of the level, and decisions are varied to levels near the best one, less and
 less far. Both are what lets a fine grid be learned.
@@ -26,6 +28,7 @@ from jaxinv.errors import UserError
 from jaxinv.nets.critics import GridQ
 from jaxinv.policies.decode import factor
 from jaxinv.policies.grid import GridDecode
+from jaxinv.policies.owners import beside
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,11 @@ class DQN(OffPolicy):
     def loss(self, params, target, seen, key):
         best = self._branches(self.apply(params, "decide", seen.next_state, seen.next_stock).mean).argmax(-1)
         after = self._branches(self.apply(target, "decide", seen.target_state, seen.next_stock).mean)
-        value = _take(after, best).mean(-1)
-        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * value)
+        owners = self.policy.owners.every(self.config.actions)
+        value = owners.mean(_take(after, best))
+        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * beside(seen.follows, value) * value)
         q = _take(self._branches(self.apply(params, "decide", seen.state, seen.stock).mean), seen.action)
-        loss = squared_error(q, wanted[:, None])
+        loss = squared_error(q, owners.each(wanted))
         return loss, {"value_loss": loss, "value": q.mean()}
 
     def _branches(self, values):

@@ -4,7 +4,7 @@ An algorithm is a subclass of `Learner` with a configuration, a loss, and little
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import flax.linen as nn
@@ -13,120 +13,23 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxinv.agents.advice import (
-    ON_REWARDS,
-    PENALTIES,
-    advise,
-    check_penalty,
-    on_reward,
-    squared_distance,
-    teacher_in,
-    with_moments,
-)
-from jaxinv.agents.agent import Worlds, longest_rollout, split_config, traced
+from jaxinv.agents.advice import ON_REWARDS, advise, on_reward, squared_distance, teacher_in, with_moments
+from jaxinv.agents.agent import Worlds, longest_rollout, split_config
 from jaxinv.agents.alignment import Window
+from jaxinv.agents.configuration import LearnerConfig
+from jaxinv.agents.divided import shared_out
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.landed import stock_value
-from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.landed import stock_value, stock_values
+from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
 from jaxinv.envs.problem import Problem, first_of
-from jaxinv.errors import UserError, unknown
+from jaxinv.envs.roles import Roles
+from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
 from jaxinv.evaluation.trajectories import Trajectories
-from jaxinv.limits import check_numbers
 from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
-from jaxinv.nets.mlp import ACTIVATIONS
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """Hyper-parameters of every learner. Numbers marked `traced` can be swept in one compiled program.
-
-    Attributes:
-      updates, envs, rollout: length of training, environments side by side, and periods of one rollout: at most those
-        of an episode where it ends for good or its demand is recorded, for nothing is invented after an end.
-      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
-        "none": stock alone.
-      signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an owner ("@calendar"); empty for
-        all that is known (`InventoryNetwork.signals`).
-      features, heads, layers: of the encoder; it looks back over the history of the environment.
-      hidden, activation: of actor and critic.
-      form: decode form, see `jaxinv.policies.decode`.
-      allocation: how edges that draw on a node share its stock, "rationing" or "softmax", see `jaxinv.policies.allocation`.
-      window_by_window: encode one window a decision instead of the trace once.
-      penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see `jaxinv.agents.advice`;
-        "none" for no teacher.
-      preferences: every episode weighs the objectives of the network by a preference of its own, which the policy sees; it
-        then acts at any wanted one (`jaxinv.envs.objectives`).
-      max_grad_norm: gradients longer than this are cut to it.
-      learning_rate, final_learning_rate: Adam, cosine from one to the other.
-      penalty_weight, penalty_decay: kappa of the penalty, and the factor on that of "actor" after every update.
-    """
-
-    updates: int = 160
-    envs: int = 64
-    rollout: int = 90
-    encoder: str = "transformer"
-    signals: tuple[str, ...] = ()
-    features: int = 32
-    heads: int = 4
-    layers: int = 2
-    hidden: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
-    form: str = "base"
-    allocation: str = "rationing"
-    window_by_window: bool = False
-    penalty: str = "none"
-    preferences: bool = False
-    max_grad_norm: float = 1.0
-    learning_rate: float = traced(1e-3)
-    final_learning_rate: float = traced(3e-5)
-    penalty_weight: float = traced(0.1)
-    penalty_decay: float = traced(0.99)
-
-    aligned_rewards: ClassVar[bool | None] = False
-    """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option of learners from rewards."""
-    counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
-    """Whole numbers that must be at least 1."""
-    shares: ClassVar[tuple[str, ...]] = ()
-    """Numbers that must lie in 0..1."""
-    signed: ClassVar[tuple[str, ...]] = ()
-    """Numbers that may be below 0."""
-    penalties: ClassVar[tuple[str, ...]] = PENALTIES[1:]
-    """Penalties that the algorithm has a use for."""
-    stock_only: ClassVar[dict[str, Any]] = dict(encoder="none")
-    """Hyper-parameters that suit presets whose demand has no history worth reading: a small MLP on stock alone."""
-    suits: ClassVar[dict[str, dict[str, Any]]] = {}
-    """Hyper-parameters that suit one preset, by its name."""
-
-    @classmethod
-    def suited(cls, env: str, history: int) -> Self:
-        """The configuration that suits a preset.
-
-        Args:
-          env: name of the preset; history: periods of demand that its policies see unless told otherwise.
-        """
-        return cls(**(cls.suits.get(env) or (cls.stock_only if history == 1 else {})))
-
-    def __post_init__(self):
-        check_numbers(self)
-        for name in self.counts:
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.activation not in ACTIVATIONS:
-            raise unknown("activation", self.activation, ACTIVATIONS)
-        if any(width < 1 for width in self.hidden):
-            raise UserError(f"hidden={self.hidden}: every width must be at least 1")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type in (int, float) and field.name not in self.signed and value is not None and not value >= 0:
-                raise UserError(f"{field.name}={value} must be at least 0")
-        for name in self.shares:
-            if (getattr(self, name) or 0) > 1:
-                raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
-        check_penalty(self)
 
 
 @struct.dataclass
@@ -150,6 +53,8 @@ class Learner:
     """The class of its configuration, with the hyper-parameters that suit a preset."""
     settles: ClassVar[bool] = False
     """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
+    undivided: ClassVar[str] = ""
+    """Why it cannot learn as several agents; empty where it can."""
 
     config: Any = struct.field(pytree_node=False)
     policy: LearnedPolicy = struct.field(pytree_node=False)
@@ -159,7 +64,7 @@ class Learner:
     @classmethod
     def create(cls, problem: Problem, config: LearnerConfig) -> Self:
         """An agent for a problem, which is shown nothing that policies are chosen on."""
-        problem, updates = problem.learned_on, config.updates
+        problem, updates, given = problem.learned_on, config.updates, config
         aligned = _aligned(config, problem)
         config = _within_episodes(config, problem, aligned)
         config, numbers = split_config(config)
@@ -169,7 +74,8 @@ class Learner:
         )
         if config.penalty != "none":
             worlds = with_moments(worlds)
-        return cls(config, cls.make_policy(worlds.env, config), worlds, numbers)
+        policy = shared_out(cls.make_policy(worlds.env, config), problem, worlds.env, given, cls.undivided)
+        return cls(config, policy, worlds, numbers)
 
     @classmethod
     def make_policy(cls, env: InventoryNetwork, config: Any) -> LearnedPolicy:
@@ -228,21 +134,24 @@ class Learner:
         contexts = self.encode(params, signals, instance)  # [T + 1, ..., B]
 
         def act(ours, observation, inputs):
-            (params, teacher), (context, noise) = ours, inputs
+            (params, teacher, weights), (context, noise) = ours, inputs
             context = policy.context(params, observation, context)
             stock = policy.stock_features(observation, context)
             raw, kept = choose(policy.network.apply(params, context.state, stock, method="decide"), noise)
             blank = context.replace(state=None, forecast=None) if policy.window_by_window else None
-            order, advice = policy.decode(raw, observation, context.rates), None
+            order, advice = policy.orders(raw, observation, context), None
             if teacher is not None:
                 advice = advise(self.config.penalty, policy.decode, teacher, observation, context.rates, raw, order)
-            return order, (kept, stock, blank, advice)
+            return order, ((kept, stock, blank, advice), weights)
+
+        def record(observation, outcome, note):
+            note, weights = note
+            return note, *self.rewards(outcome, weights), outcome.short
 
         now = jax.tree.map(lambda leaf: leaf[:-1], contexts)
-        network, ((kept, stock, blank, advice), reward, short), _ = rollout(
-            env, instance, act, (params, teacher), episodes.network, trace.exogenous, (now, noise), axis=axis,
-            policy_axis=(None, axis), signals=trace.signals if policy.wants_window else None,
-            record=lambda observation, outcome, note: (note, outcome.reward, outcome.short),
+        network, ((kept, stock, blank, advice), reward, team, short), _ = rollout(
+            env, instance, act, (params, teacher, self._weights(instance)), episodes.network, trace.exogenous, (now, noise),
+            axis=axis, policy_axis=(None, axis, axis), signals=trace.signals if policy.wants_window else None, record=record,
         )  # fmt: skip
 
         def end(network, context, window, instance):
@@ -259,7 +168,7 @@ class Learner:
         kept = jax.tree.map(lambda leaf: leaf[steps], kept)
         reward = self._aligned(network, reward, trace, instance)
         return Trajectories(
-            reward=reward, signals=signals, short=short, stock=stock, kept=kept, contexts=blank or now, last=last,
+            reward=reward, team=team, signals=signals, short=short, stock=stock, kept=kept, contexts=blank or now, last=last,
             advice=advice, network=network,
         )  # fmt: skip
 
@@ -271,8 +180,10 @@ class Learner:
         if worlds.window.lead:
             nothing = jnp.zeros((worlds.env.topology.edges, worlds.env.topology.products))
             _, late, _ = rollout(
-                worlds.env, instance, lambda *_: (nothing, None), None, network, trace.beyond, axis=worlds.axis
-            )
+                worlds.env, instance, lambda weights, *_: (nothing, weights), self._weights(instance), network, trace.beyond,
+                axis=worlds.axis, policy_axis=worlds.axis,
+                record=lambda observation, outcome, weights: self.rewards(outcome, weights)[0],
+            )  # fmt: skip
             reward = jnp.concatenate([reward, late])
         return worlds.window.mean(reward)
 
@@ -297,26 +208,67 @@ class Learner:
           teacher: of `teacher`, for penalty=actor.
 
         Returns:
-          The final stock, rewards `[T, B]`, and squared distances from the teacher's orders `[T, B]`.
+          The final stock, rewards of the whole network `[T, B]`, and squared distances from the teacher's orders `[T, B]`.
         """
+        played = self.mode_play(params, network, trace, contexts, instance, disturbance, teacher)
+        return played.network, played.reward if played.team is None else played.team, played.advice
+
+    def mode_play(
+        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any, instance: InstanceParams,
+        disturbance: jax.Array | None = None, teacher: Any = None,
+    ) -> Trajectories:  # fmt: skip
+        """The same with rewards as they are learned from, of agents by agent; the distances are its advice."""
         policy, axis = self.policy, self.worlds.axis
 
         def act(ours, observation, inputs):
-            (params, teacher), (context, extra) = ours, inputs
+            (params, teacher, weights), (context, extra) = ours, inputs
             context = policy.context(params, observation, context)
             raw, strayed = policy.decide(params, observation, context).mean, None
-            order = policy.decode(raw, observation, context.rates)
+            order = policy.orders(raw, observation, context)
             if teacher is not None:
                 advice = advise("actor", policy.decode, teacher, observation, context.rates, raw, order)
                 strayed = squared_distance(policy.decode, raw, advice)
-            return order if extra is None else order + extra, strayed
+            return order if extra is None else disturbed(order, extra), (strayed, weights)
 
-        network, (reward, strayed), _ = rollout(
-            self.worlds.env, instance, act, (params, teacher), network, trace.exogenous, (contexts, disturbance),
-            axis=axis, policy_axis=(None, axis), signals=trace.signals if contexts is None else None,
-            record=lambda observation, outcome, strayed: (outcome.reward, strayed),
+        def record(observation, outcome, note):
+            strayed, weights = note
+            return *self.rewards(outcome, weights), strayed
+
+        network, (reward, team, strayed), _ = rollout(
+            self.worlds.env, instance, act, (params, teacher, self._weights(instance)), network, trace.exogenous,
+            (contexts, disturbance), axis=axis, policy_axis=(None, axis, axis),
+            signals=trace.signals if contexts is None else None, record=record,
         )  # fmt: skip
-        return network, reward, strayed
+        return Trajectories(reward=reward, team=team, advice=strayed, network=network)
+
+    @property
+    def roles(self) -> Roles | None:
+        """Of the agents that learn; None for one planner, whose arrays have no axis of agents."""
+        return getattr(self.policy, "roles", None)
+
+    def rewards(self, outcome: Outcome, weights: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
+        """The reward of a period `[]`; of agents that of each `[G]`, and then that of the network `[]` too.
+
+        Args:
+          weights: of the cost parts, as `_weights` gives them.
+        """
+        if self.roles is None:
+            return outcome.reward, None
+        share = self.numbers["team_share"]
+        return self.roles.rewards(self.worlds.env.topology, weights, outcome.places, share), outcome.reward
+
+    @property
+    def agents(self) -> tuple[int, ...]:
+        """The axis of agents, as a shape: `(G,)`, or `()` for one planner."""
+        return () if self.roles is None else (len(self.roles),)
+
+    def by_all(self, values: jax.Array) -> jax.Array:
+        """Means `[...]` over agents of values `[..., G]`; those of one planner as they are."""
+        return values if self.roles is None else values.mean(-1)
+
+    def _weights(self, instance):
+        """Weights of the cost parts as a rollout has the instance, where rewards are by agent."""
+        return None if self.roles is None else instance.weights
 
     def worth(self, network: NetworkState, instance: InstanceParams) -> jax.Array:
         """What the goods in each network `[..., B]` were bought for `[B]`.
@@ -328,6 +280,15 @@ class Learner:
 
         def value(network, instance):
             return stock_value(topology, network, instance)
+
+        return jax.vmap(value, in_axes=(BATCH, self.worlds.axis))(network, instance)
+
+    def worth_by_agent(self, network: NetworkState, instance: InstanceParams) -> jax.Array:
+        """The same as it counts for each agent, mixed as costs are: `[B, G]`."""
+        topology, share = self.worlds.env.topology, self.numbers["team_share"]
+
+        def value(network, instance):
+            return self.roles.mixed(topology, *stock_values(topology, network, instance), share)
 
         return jax.vmap(value, in_axes=(BATCH, self.worlds.axis))(network, instance)
 
@@ -373,6 +334,11 @@ class Learner:
     @property
     def _optimiser(self):
         return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam())
+
+
+def disturbed(order: jax.Array | Action, extra: jax.Array) -> jax.Array | Action:
+    """What is ordered, with `extra` `[E, K]` on top."""
+    return order.replace(orders=order.orders + extra) if isinstance(order, Action) else order + extra
 
 
 def _within_episodes(config, problem, aligned):

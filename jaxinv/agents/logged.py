@@ -79,6 +79,8 @@ def _check(policy, worlds, window, steps, log):
     if worlds.moments is not None or policy.preferences:
         option = "preferences=true" if policy.preferences else "a penalty"
         raise UserError(f"{option} needs worlds to play in, and a log has none; leave it out")
+    if topology.has("dispositions"):
+        raise UserError("here dispositions are decided too, and learners do not read them from a log; play instead")
     if policy.decode.allocation != "rationing":
         raise UserError(
             "allocation=softmax shares stock out by outputs that orders do not tell; "

@@ -34,6 +34,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.trajectories import Trajectories
+from jaxinv.policies.owners import beside
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Seen:
     stock: jax.Array
     next_stock: jax.Array
     action: Any
-    reward: jax.Array
+    reward: jax.Array  # [n], or by agent [n, G]
     follows: jax.Array  # [n] what the value of the next decision counts
     advised: Any = None  # with penalty=actor, [n, ...]
 
@@ -128,6 +129,8 @@ class OffPolicy(Learner):
         agent = super().create(problem, config)
         if log is None:
             return agent
+        if agent.roles is not None:
+            raise UserError(f"roles={config.roles}: a log has the rewards of the whole network, not of each agent; give roles=one")
         told = as_decided(agent.policy, agent.worlds, agent.chosen, log)
         tokens = None if agent.policy.network.encoder is None else jax.vmap(agent.policy.tokens, BATCH)(told.signals, told.facts)
         return agent.replace(log=Replay.of(agent._steps(told, tokens)))
@@ -159,7 +162,7 @@ class OffPolicy(Learner):
 
     def init(self, key: jax.Array) -> OffPolicyState:
         common = super().init(key)
-        scales, replay = Scales.fresh(), None
+        scales, replay = Scales.fresh(self.agents), None
         if self.log is None:
             shapes = jax.eval_shape(lambda state: self._play(state, state.key)[1], common)
             one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
@@ -172,11 +175,12 @@ class OffPolicy(Learner):
         """One rollout into the buffer, if there is no log, and some gradient steps on what is gathered."""
         key, play_key, learn_key = jax.random.split(state.key, 3)
         if self.log is None:
-            (episodes, index, reward, strayed), steps = self._play(state, play_key)
-            scales, replay = state.scales.follow(reward, self.numbers["discount"]), state.replay.add(steps)
+            (episodes, index, played, strayed), steps = self._play(state, play_key)
+            scales, replay = state.scales.follow(played.reward, self.numbers["discount"]), state.replay.add(steps)
             state = state.replace(episodes=episodes, index=index, strayed=strayed, scales=scales, replay=replay)
+            cost = played.cost
         else:
-            reward = self.log.items.reward
+            cost = -self.log.items.reward.mean()
 
         def step(carry, key):
             params, target, optimiser = carry
@@ -191,7 +195,7 @@ class OffPolicy(Learner):
             step, (state.params, state.target, state.optimiser), jax.random.split(learn_key, self.config.steps)
         )
         metrics = {name: values.mean() for name, values in metrics.items()}
-        metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
+        metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
         return state.replace(params=params, target=target, optimiser=optimiser, key=key, update=state.update + 1), metrics
 
     def gather(self, state: OffPolicyState, key: jax.Array) -> Trajectories:
@@ -209,7 +213,7 @@ class OffPolicy(Learner):
         return loss + self._actor_penalty(params, seen, update), metrics
 
     def _play(self, state: LearnerState, key: jax.Array):
-        """Episodes after a rollout, their instances, rewards `[T', B]` and how far they strayed; and steps `[B * T', ...]`."""
+        """Episodes after a rollout, their instances, what was played and how far it strayed; and steps `[B * T', ...]`."""
         begin_key, noise_key = jax.random.split(key)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index, episodes.key)
@@ -219,16 +223,17 @@ class OffPolicy(Learner):
         played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance, teacher)
         on_reward, strayed = self.reward_advice(state, episodes, played)
         played = played if on_reward is None else played.replace(advice=on_reward)
-        played = played.replace(follows=jnp.ones_like(played.reward).at[-1].set(self.worlds.follows(after)))
+        follows = jnp.ones((played.reward.shape[0], played.reward.shape[BATCH]))
+        played = played.replace(follows=follows.at[-1].set(self.worlds.follows(after)))
         tokens = None if self.policy.network.encoder is None else self.tokens(signals, instance)
-        return (after.replace(network=played.network), index, played.reward, strayed), self._steps(played, tokens)
+        return (after.replace(network=played.network), index, played, strayed), self._steps(played, tokens)
 
     def _scaled(self, steps, scales):
         """Rewards `[n]` as they are learned from: centred, in standard deviations, and with the penalty on them."""
         reward = (steps.reward - scales.reward_mean) / scales.reward_deviation
         if self.config.penalty not in ON_REWARDS:
             return reward
-        return reward + self.numbers["penalty_weight"] * steps.advice
+        return reward + self.numbers["penalty_weight"] * beside(steps.advice, reward)
 
     def _actor_penalty(self, params, seen, update):
         """The penalty on the mode policy, which moves the actor alone; 0 for none."""

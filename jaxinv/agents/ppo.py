@@ -36,6 +36,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
 from jaxinv.policies.decode import factor
+from jaxinv.policies.owners import beside
 
 LEVELS = np.arange(9) * 0.25
 """Order-up-to multipliers, in units of recent demand over the coverage, that actions are valued at."""
@@ -119,7 +120,7 @@ class Batch:
     signals: jax.Array  # [B, W + T, C] tokens
     stock: jax.Array  # [B, T', F] of the steps, as all that follows up to the value
     raw: jax.Array  # [B, T', A]
-    log_prob: jax.Array  # [B, T']
+    log_prob: jax.Array  # [B, T'], or by agent [B, T', G], as advantages and targets are
     advantage: jax.Array  # [B, T']
     target: jax.Array  # [B, T'] of the value
     recent: jax.Array  # [B, T, D * K]
@@ -144,7 +145,7 @@ class PPO(Learner):
         )
 
     def init(self, key: jax.Array) -> PPOState:
-        return PPOState(**vars(super().init(key)), scales=Scales.fresh())
+        return PPOState(**vars(super().init(key)), scales=Scales.fresh(self.agents))
 
     @property
     def simulated_periods(self) -> int:
@@ -164,8 +165,8 @@ class PPO(Learner):
         batch, replay, scales = self.prepare(
             played, last, episodes, trace, signals, instance, state.scales, advice, self.worlds.follows(after)
         )
-        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation)
-        metrics = {"cost": -played.reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
+        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation.sum())
+        metrics = {"cost": played.cost, **metrics, "parameter_norm": optax.tree.norm(params)}
         after = after.replace(network=played.network)
         return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
 
@@ -183,8 +184,8 @@ class PPO(Learner):
 
         def choose(decision, noise):
             raw = decision.mean + jnp.exp(decision.log_deviation) * noise
-            log_prob = _log_prob(raw, decision.mean, decision.log_deviation)
-            return raw, (log_prob, raw, decision.value, _best(decision))
+            log_prob = self._log_prob(raw, decision)
+            return raw, (log_prob, raw, decision.value, self._best(decision))
 
         played = self.explore(params, choose, noise, episodes, trace, signals, instance, teacher)
         log_prob, *kept = played.kept
@@ -192,9 +193,9 @@ class PPO(Learner):
 
         def last(state, stock):
             decision = self.policy.network.apply(params, state, stock, method="decide")
-            return decision.value, _best(decision)
+            return decision.value, self._best(decision)
 
-        return played, jax.vmap(last, in_axes=BATCH)(played.last.state, played.stock[-1])
+        return played, jax.vmap(last, in_axes=BATCH, out_axes=BATCH)(played.last.state, played.stock[-1])
 
     def prepare(self, played, last, episodes, trace, signals, instance, scales, advice=None, follows=1.0):
         """The `Batch` and the replay that `loss` wants of what `play` gave, and the scales after it.
@@ -208,24 +209,25 @@ class PPO(Learner):
         last_value, last_best = last
         discount = self.numbers["discount"]
         scales = scales.follow(played.reward, discount)
-        gain = played.reward - scales.reward_mean
+        mean, deviation, spread = (moment[..., None] for moment in (scales.reward_mean, scales.reward_deviation, scales.return_deviation))
+        gain = played.reward - mean
         if advice is not None:
-            gain += self.numbers["penalty_weight"] * scales.reward_deviation * advice
-        scaled = gain / scales.return_deviation
+            gain += self.numbers["penalty_weight"] * deviation * beside(advice, gain)
+        scaled = gain / spread
         advantage, target = generalised_advantage(scaled, values, follows * last_value, discount, self.numbers["gae_lambda"])
         q_target = None
         if best is not None:
-            q_target = (scaled + discount * jnp.concatenate([best[1:], follows * last_best[None]])).T
+            q_target = by_environment(scaled + discount * jnp.concatenate([best[1:], follows * last_best[None]]))
         batch = Batch(
             signals=self.tokens(signals, instance),
             stock=by_environment(played.stock[:-1]),
             raw=by_environment(raw),
-            log_prob=played.log_prob.T,
-            advantage=((advantage - advantage.mean()) / (advantage.std() + 1e-8)).T,
-            target=target.T,
+            log_prob=by_environment(played.log_prob),
+            advantage=by_environment(_standardised(advantage)),
+            target=by_environment(target),
             recent=by_environment(flat(played.contexts.recent)),
             demand=by_environment(flat(trace.exogenous.demand)),
-            stockout=(played.short > 0).any((1, 2)).T.astype(jnp.float32),
+            stockout=by_environment((played.short > 0).any((1, 2))).astype(jnp.float32),
             q_target=q_target,
             advised=jax.tree.map(by_environment, played.advice) if self.config.penalty == "actor" else None,
         )
@@ -255,7 +257,7 @@ class PPO(Learner):
         states, forecast = self.policy.encode_decisions(params, batch.signals)
         decided = None if states is None else states[:, :: self.worlds.review]
         decision = self.policy.network.apply(params, decided, batch.stock, method="decide")
-        log_ratio = _log_prob(batch.raw, decision.mean, decision.log_deviation) - batch.log_prob
+        log_ratio = self._log_prob(batch.raw, decision) - batch.log_prob
         ratio = jnp.exp(log_ratio)
         clipped = jnp.clip(ratio, 1 - numbers["clip"], 1 + numbers["clip"])
         surrogate = -jnp.minimum(ratio * batch.advantage, clipped * batch.advantage).mean()
@@ -274,7 +276,7 @@ class PPO(Learner):
         ahead, steps = max(self.config.forecast, 1), slice(None, None, self.worlds.review)
         coming = soon(batch.stockout, ahead)[:, steps]
         known = seen_ahead(batch.stockout.shape[1], ahead)[steps]
-        error = optax.sigmoid_binary_cross_entropy(decision.stockout, coming)
+        error = self.by_all(optax.sigmoid_binary_cross_entropy(decision.stockout, self.policy.owners.spread(coming)))
         metrics["stockout_loss"] = jnp.where(known, error, 0.0).sum() / max(error.shape[0] * known.sum(), 1)
         loss += numbers["stockout_weight"] * metrics["stockout_loss"]
         if batch.advised is not None:
@@ -282,7 +284,7 @@ class PPO(Learner):
             loss += self.actor_penalty(strayed, update)
         if self.config.action_values:
             q = jnp.take_along_axis(decision.q, nearest_level(batch.raw)[..., None], -1)[..., 0]
-            metrics["q_loss"] = optax.huber_loss(q, batch.q_target[..., None]).mean()
+            metrics["q_loss"] = optax.huber_loss(q, self.policy.owners.each(batch.q_target)).mean()
             loss += numbers["q_weight"] * metrics["q_loss"]
         if self.config.pathwise:
             metrics["mode_cost"] = self._mode_cost(params, states, replay)
@@ -295,8 +297,17 @@ class PPO(Learner):
         network, trace, contexts, instance, follows = replay
         if states is not None:
             contexts = contexts.replace(state=jnp.moveaxis(states, 0, BATCH))
-        network, reward, _ = self.play_mode(params, network, trace, contexts, instance)
-        return -reward.mean() - follows * self.worth(network, instance).mean() / reward.shape[0]
+        played = self.mode_play(params, network, trace, contexts, instance)
+        return played.cost - follows * self.worth(played.network, instance).mean() / len(played.reward)
+
+    def _log_prob(self, raw, decision):
+        """Log density of raw outputs `[..., A]`: of all `[...]`, or by agent `[..., G]`."""
+        z = (raw - decision.mean) * jnp.exp(-decision.log_deviation)
+        return self.policy.owners.total(-0.5 * z * z - decision.log_deviation - 0.5 * jnp.log(2 * jnp.pi))
+
+    def _best(self, decision):
+        """The value of the best level, a mean over the orders of all or of each agent; None where actions are not valued."""
+        return None if decision.q is None else self.policy.owners.mean(decision.q.max(-1))
 
 
 def nearest_level(raw: jax.Array) -> jax.Array:
@@ -304,18 +315,19 @@ def nearest_level(raw: jax.Array) -> jax.Array:
     return jnp.abs(factor(raw)[..., None] - LEVELS).argmin(-1)
 
 
-def _best(decision):
-    """The value of the best level, a mean over orders; None where actions are not valued."""
-    return None if decision.q is None else decision.q.max(-1).mean(-1)
+def _standardised(advantage):
+    """Advantages `[T, ..., B]` of mean 0 and deviation 1, those of each agent by themselves."""
+    over = dict(axis=(0, BATCH), keepdims=True)
+    return (advantage - advantage.mean(**over)) / (advantage.std(**over) + 1e-8)
 
 
 def generalised_advantage(reward, value, last_value, discount, lam):
-    """Generalised advantages and value targets (Schulman et al. 2016), `[T, B]` each.
+    """Generalised advantages and value targets (Schulman et al. 2016), `[T, ..., B]` each.
 
     Every step bootstraps; the value after the end of an episode, where there is one, is given as 0.
 
     Args:
-      reward, value: `[T, B]`; last_value: `[B]` of the state after the last step.
+      reward, value: `[T, ..., B]`; last_value: `[..., B]` of the state after the last step.
     """
 
     def back(carry, step):
@@ -334,12 +346,13 @@ def pinball(forecast: jax.Array, demand: jax.Array, recent: jax.Array) -> jax.Ar
 
     Args:
       forecast: `[B, T, J, D * K, Q]`; entry j of period t is for demand t + j.
-      demand, recent: `[B, T, D * K]` in units.
+      demand, recent: `[B, T, D * K]` in units. Of G agents, `forecast` and `recent` have G times as many series.
     """
     periods, horizon = forecast.shape[1:3]
     ahead = jnp.arange(periods)[:, None] + jnp.arange(horizon)
     known = (ahead < periods)[None, :, :, None, None]
-    actual = demand[:, jnp.minimum(ahead, periods - 1)] / recent[:, :, None]  # [B, T, J, D * K]
+    agents = forecast.shape[3] // demand.shape[2]  # each of them forecasts all that it might see
+    actual = jnp.tile(demand, (1, 1, agents))[:, jnp.minimum(ahead, periods - 1)] / recent[:, :, None]  # [B, T, J, D * K]
     error = actual[..., None] - forecast
     levels = jnp.asarray(QUANTILES)
     loss = jnp.maximum(levels * error, (levels - 1) * error)
@@ -357,16 +370,11 @@ def seen_ahead(periods, horizon):
     return np.arange(periods) + horizon <= periods
 
 
-def _log_prob(raw, mean, log_deviation):
-    z = (raw - mean) * jnp.exp(-log_deviation)
-    return jnp.sum(-0.5 * z * z - log_deviation - 0.5 * jnp.log(2 * jnp.pi), -1)
-
-
 def flat(series):
     """`[T, D, K, B]` to `[T, D * K, B]`."""
     return series.reshape(series.shape[0], -1, series.shape[-1])
 
 
 def by_environment(array):
-    """`[T, F, B]` to `[B, T, F]`."""
+    """`[T, ..., B]` to `[B, T, ...]`."""
     return jnp.moveaxis(array, BATCH, 0)

@@ -45,9 +45,20 @@ def stock_value(topology: Topology, state: NetworkState, params: InstanceParams)
     """
     if topology.ages > 1:
         return jnp.zeros(())
+    return jnp.sum(landed_cost(topology, params) * (_net(state) + topology.into_nodes(state.pipeline.sum(-1))))
+
+
+def stock_values(topology: Topology, state: NetworkState, params: InstanceParams) -> tuple[jax.Array, jax.Array]:
+    """The same by place: at nodes `[N]`, and under way on edges `[E]`."""
+    if topology.ages > 1:
+        return jnp.zeros(topology.nodes), jnp.zeros(topology.edges)
     landed = landed_cost(topology, params)
-    stock = state.on_hand if state.backorder is None else state.on_hand - state.backorder
-    return jnp.sum(landed * (stock + topology.into_nodes(state.pipeline.sum(-1))))
+    under_way = topology.at_destination(landed) * state.pipeline.sum(-1)
+    return jnp.sum(landed * _net(state), -1), jnp.sum(under_way, -1)
+
+
+def _net(state):
+    return state.on_hand if state.backorder is None else state.on_hand - state.backorder
 
 
 def _longest_way(topology: Topology) -> int:

@@ -117,6 +117,25 @@ class Roles:
     def names(self) -> tuple[str, ...]:
         return tuple(role.name for role in self.agents)
 
+    def whole(self, topology: Topology) -> bool:
+        """Whether a single agent sees, decides and pays for everything, by whatever name."""
+        return len(self) == 1 and replace(self.agents[0], name="planner") == Roles.one(topology).agents[0]
+
+    def only(self, names: Sequence[str]) -> "Roles":
+        """Some of the agents alone, in their order.
+
+        Raises:
+          UserError: for a name that is no role.
+        """
+        for name in names:
+            if name not in self.names:
+                raise unknown("role that learns", name, self.names)
+        return Roles(tuple(role for role in self.agents if role.name in names))
+
+    def sight(self, topology: Topology) -> np.ndarray:
+        """Whether each agent sees each node `[G, N]`."""
+        return np.asarray([[node in role.sees for node in range(topology.nodes)] for role in self.agents])
+
     def informed(self, topology: Topology) -> "Roles":
         """The same roles, each of which sees all nodes: information is shared."""
         return Roles(tuple(replace(role, sees=tuple(range(topology.nodes))) for role in self.agents))
@@ -135,6 +154,8 @@ class Roles:
         for role in self.agents:
             if not role.decides and not role.returns:
                 raise UserError(f"role {role.name} decides nothing; give it edges or returns to decide on, or leave it out")
+            if not role.sees:
+                raise UserError(f"role {role.name} sees no node; let it see at least one, such as the one that it orders for")
             for place in (*role.sees, *role.returns, *role.pays_nodes):
                 if not 0 <= place < topology.nodes:
                     raise UserError(f"role {role.name}: there is no node {place} among {topology.nodes}")
@@ -158,8 +179,9 @@ class Roles:
                 raise UserError(f"{what} {label} is decided by {names[0]}, and this network leaves nothing there to decide")
 
     def owners(self, topology: Topology) -> np.ndarray:
-        """The agent that decides each edge `[E]`."""
-        return np.asarray([next(g for g, role in enumerate(self.agents) if edge in role.decides) for edge in range(topology.edges)])
+        """The agent that decides each edge `[E]`; -1 where none of these does."""
+        agent = {edge: number for number, role in enumerate(self.agents) for edge in role.decides}
+        return np.asarray([agent.get(edge, -1) for edge in range(topology.edges)])
 
     def rewards(self, topology: Topology, weights: jax.Array, places: Places, share: jax.Array | float) -> jax.Array:
         """The reward of each agent `[G]`: minus its weighted own costs, mixed with the mean over all agents.
@@ -171,12 +193,15 @@ class Roles:
           weights: `[len(COSTS)]`.
           share: of the team's reward in the mix: 0, each for itself, to 1, all for one.
         """
-        at_nodes, at_edges = (jnp.dot(table, weights) for table in (places.nodes, places.edges))
+        return -self.mixed(topology, jnp.dot(places.nodes, weights), jnp.dot(places.edges, weights), share)
+
+    def mixed(self, topology: Topology, at_nodes: jax.Array, at_edges: jax.Array, share: jax.Array | float) -> jax.Array:
+        """Money at nodes `[N]` and on edges `[E]` as it counts for each agent `[G]`."""
         own = jnp.dot(self._matrix("pays_nodes", topology.nodes), at_nodes) + jnp.dot(
             self._matrix("pays_edges", topology.edges), at_edges
         )
         team = (at_nodes.sum() + at_edges.sum()) / len(self)
-        return -(share * team + (1.0 - share) * own)
+        return share * team + (1.0 - share) * own
 
     def _matrix(self, field: str, size: int) -> np.ndarray:
         return np.asarray([[place in getattr(role, field) for place in range(size)] for role in self.agents], np.float32)

@@ -67,7 +67,16 @@ def edge_position(topology: Topology, observation: Observation) -> jax.Array:
     For a node with one inbound edge this is its echelon inventory position. Where several edges enter a node, a faster
     one sees only what will have arrived by the time its own order does (the two positions of dual-index policies).
     """
-    position = topology.at_destination(echelon_position(topology, observation))
+    return _seen_in_time(topology, observation, topology.at_destination(echelon_position(topology, observation)))
+
+
+def own_position(topology: Topology, observation: Observation) -> jax.Array:
+    """What an order on each edge adds to `[E, K]` at the node that it leads to, without what that node supplies in turn."""
+    return _seen_in_time(topology, observation, topology.at_destination(inventory_position(topology, observation)))
+
+
+def _seen_in_time(topology, observation, position):
+    """Positions `[E, K]` without what arrives later than an order on the edge does, where others enter its node."""
     if not shared_destinations(topology):
         return position
     lead, age = known_lead_times(topology, observation), np.arange(1, topology.slots + 1)

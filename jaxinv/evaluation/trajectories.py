@@ -48,7 +48,7 @@ class Trajectories:
     decision each, `[n, ...]`. A learner that decides once a review has T' steps instead of T periods.
     """
 
-    reward: jax.Array  # [T, B]
+    reward: jax.Array  # [T, B], or by agent [T, G, B] as agents with roles learn from it
     follows: jax.Array | None = (
         None  # [T, B] 0 where the episode is over for good after the period, else 1
     )
@@ -72,6 +72,7 @@ class Trajectories:
     short: jax.Array | None = None  # [T, N, K, B] demand that was not served at once
 
     # what a network made of it
+    team: jax.Array | None = None  # [T, B] reward of the whole network, where `reward` is by agent
     stock: jax.Array | None = (
         None  # [T' + 1, F, B] features of stock at each decision and after the last
     )
@@ -83,6 +84,11 @@ class Trajectories:
     network: NetworkState | None = None  # [..., B] stock after the last period
     memory: Any = None  # [..., B] what the policy remembers then
     origin: Origin | None = None
+
+    @property
+    def cost(self) -> jax.Array:
+        """Mean cost a period of the whole network `[]`."""
+        return -(self.reward if self.team is None else self.team).mean()
 
     @property
     def latest(self) -> jax.Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.errors import UserError
-from jaxinv.policies.decode import Decode
+from jaxinv.policies.decode import Decode, factor
 
 GRID_FORMS = ("none", "base")
 """Decode forms whose one factor an order can be read off a grid."""
@@ -40,13 +40,22 @@ class GridDecode(Decode):
             raise UserError(f"levels={self.levels}: a grid needs at least two factors, none below 0")
 
     @property
-    def outputs(self) -> int:
-        """A value for each level of each order."""
-        return self.topology.edges * self.topology.products * len(self.levels)
+    def per_order(self) -> int:
+        """A value for each level."""
+        return len(self.levels)
 
-    def _rate(self, raw, rates):
-        best = jnp.argmax(raw.reshape(*rates.shape[:2], -1), -1)
-        return super()._rate(jnp.asarray(self._raw_levels)[best], rates)
+    @property
+    def per_disposition(self) -> int:
+        """A value for each level, of which the lowest restocks, the one in the middle sends on, and the highest liquidates."""
+        return len(self.levels)
+
+    def _factors(self, raw):
+        best = jnp.argmax(self._by_edge(raw), -1)
+        return factor(jnp.asarray(self._raw_levels)[best])[..., None]
+
+    def _dispositions(self, raw):
+        place = 2.0 * jnp.argmax(raw, -1) / (len(self.levels) - 1)
+        return jnp.maximum(1.0 - jnp.abs(place[..., None] - jnp.arange(3.0)), 0.0)
 
     @property
     def _raw_levels(self) -> np.ndarray:
@@ -55,5 +64,5 @@ class GridDecode(Decode):
             return (np.log(np.expm1(self.levels)) - np.log(np.expm1(1.0))).astype(np.float32)
 
     def one_hot(self, index: jax.Array) -> jax.Array:
-        """Raw outputs `[outputs]` that choose the levels at `index` `[E * K]`."""
+        """Raw outputs `[outputs]` that choose the levels at `index` of each order, then of each disposition."""
         return jax.nn.one_hot(index, len(self.levels)).reshape(-1)

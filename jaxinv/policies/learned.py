@@ -11,9 +11,12 @@ from flax import struct
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.network import Action
 from jaxinv.policies.decode import Decode
+from jaxinv.policies.owners import Owners
 from jaxinv.policies.policy import Policy
 from jaxinv.policies.preference import preference_features, preferred_ratio
+from jaxinv.policies.sight import ALL, EDGES, ENDS, NODES, Sight
 
 STOCK_BUCKETS = 8
 """Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of equal length."""
@@ -24,9 +27,10 @@ class Context:
     """What a decision takes from the signals; a leading time axis on every array."""
 
     state: jax.Array | None  # [H]
-    forecast: jax.Array | None  # [horizon, D * K, Q] in units of `recent`
-    recent: jax.Array  # [D, K] mean demand of the window, held off zero
+    forecast: jax.Array | None  # [horizon, D * K, Q] in units of `recent`, the series of one agent after another's
+    recent: jax.Array  # [D, K] mean demand of the window, held off zero; [G, D, K] where agents see different demand
     rates: jax.Array  # [E, K, RATES] see `decode`
+    partners: Any = None  # what a rule reads that decides for some agents
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,21 @@ class LearnedPolicy(Policy):
     def act(self, params, observation, context):
         context = self.context(params, observation, context)
         raw = self.decide(params, observation, context).mean
+        return self.orders(raw, observation, context)
+
+    def orders(self, raw: jax.Array, observation: Observation, context: Context) -> jax.Array | Action:
+        """What raw outputs order, whether they are the mode's or varied."""
         return self.decode(raw, observation, context.rates)
+
+    @property
+    def sight(self) -> Sight:
+        """What decisions are made from."""
+        return Sight(self.topology)
+
+    @property
+    def owners(self) -> Owners:
+        """The agent of each raw output."""
+        return Owners()
 
     @property
     def forecasts(self) -> bool:
@@ -117,59 +135,56 @@ class LearnedPolicy(Policy):
         return self.network.apply(params, context.state, self.stock_features(observation, context), method="decide")
 
     def stock_features(self, observation: Observation, context: Context) -> jax.Array:
-        """Stock, pipeline and position in units of recent demand, and the facts of the instance: `[F]`."""
-        topology, facts = self.topology, observation.instance
-        rate = topology.at_demand_nodes(context.recent)
-        rate = views.downstream(topology, rate)  # [N, K]
-        edge_rate = topology.at_destination(rate)
-        cover = views.echelon_coverage(topology, facts)
-        longest = jnp.max(cover)
-        unit = jnp.sqrt(longest) * rate
-        buckets = _bucket(observation.pipeline)
-        position = views.edge_position(topology, observation) / (edge_rate * cover[:, None])
+        """Stock, pipeline and position in units of recent demand, and the facts of the instance: `[F]`, or `[G, F]` of agents."""
+        topology, facts, sight = self.topology, observation.instance, self.sight
+        rate, edge_rate = sight.rates(context.recent)
+        cover, longest = sight.coverage(facts), jnp.max(views.echelon_coverage(topology, facts))
+        unit, edge_unit = jnp.sqrt(longest) * rate, jnp.sqrt(longest) * edge_rate
+        on_hand, pipeline = sight.nodes(observation.on_hand), sight.edges(_bucket(observation.pipeline))
+        on_hand = on_hand / (unit if topology.ages == 1 else unit[..., None])
+        position = sight.position(observation) / (edge_rate * cover[:, None])
+        ratio = preferred_ratio(facts) if self.preferences else facts.critical_ratio
         parts = [
-            observation.on_hand / (unit if topology.ages == 1 else unit[..., None]),
-            buckets / (topology.at_destination(unit)[..., None]),
-            position - 1.0,
-            jnp.log(rate / jnp.maximum(facts.scale, 1e-6) + 1e-3),
-            preferred_ratio(facts) if self.preferences else facts.critical_ratio,
-            cover / longest,
+            (NODES, on_hand),
+            (EDGES, pipeline / edge_unit[..., None]),
+            (ENDS, position - 1.0),
+            (NODES, jnp.log(rate / jnp.maximum(sight.nodes(facts.scale), 1e-6) + 1e-3)),
+            (NODES, sight.nodes(ratio)),
+            (ENDS, cover / longest),
         ]
         if observation.backorder is not None:
-            parts.append(observation.backorder / unit)
+            parts.append((NODES, sight.nodes(observation.backorder) / unit))
         if observation.owed is not None:
-            parts.append(observation.owed / topology.at_destination(unit))
-        if topology.order_delays:
-            parts.append(views.travelling(topology, observation) / topology.at_destination(unit))
+            parts.append((EDGES, sight.edges(observation.owed) / edge_unit))
+        if topology.order_delays:  # its source does not know of such an order yet
+            parts.append((ENDS, sight.edges(views.travelling(topology, observation)) / edge_unit))
         if observation.booked is not None:
-            ahead = np.asarray(topology.advance_nodes)
-            parts.append(observation.booked[ahead] / unit[ahead])
+            parts.append((NODES, sight.nodes(observation.booked) / unit))
         if observation.goodwill is not None:
-            parts.append(jnp.log(observation.goodwill))
+            parts.append((NODES, jnp.log(sight.nodes(observation.goodwill))))
         if topology.has("review"):
-            parts.append((observation.time % facts.review_period) / facts.review_period)
+            parts.append((ENDS, sight.edges((observation.time % facts.review_period) / facts.review_period)))
+        if observation.returns is not None:
+            parts.append((NODES, sight.nodes(observation.returns) / rate))
         if self.preferences:
-            parts.append(preference_features(topology, facts))
-        return jnp.concatenate([jnp.clip(part, -10.0, 20.0).reshape(-1) for part in parts])
+            parts.append((ALL, preference_features(topology, facts)))
+        return sight.features(parts)
 
     def _context(self, states, forecast, signals, facts) -> Context:
         """Adds demand rates to encoded states."""
-        topology = self.topology
-        places = np.asarray(topology.demand_nodes)
+        places = np.asarray(self.topology.demand_nodes)
         typical = facts.scale[places]
         demand = signals[:, : typical.size].reshape(-1, *typical.shape)
         far = _trailing_mean(demand, self.history) + 0.05 * typical if self.history > 1 else typical + 0.0 * demand
         near = _trailing_mean(demand, max(self.history // 4, 1))
+        near, far = self.sight.known(near, typical), self.sight.known(far, typical)
         ahead = far
         if forecast is not None:
             median = jax.lax.stop_gradient(forecast[..., 1].mean(-2))  # over the horizon
             ahead = far * median.reshape(far.shape)
         rates = jnp.stack([near, far, ahead, jnp.broadcast_to(typical, far.shape)], -1)  # [T, D, K, RATES]
 
-        def along_edges(rate):
-            return topology.at_destination(views.downstream(topology, topology.at_demand_nodes(rate)))
-
-        return Context(states, forecast, far, jax.vmap(along_edges)(rates))
+        return Context(states, forecast, far, jax.vmap(self.sight.along_edges)(rates))
 
 
 def _trailing_mean(series: jax.Array, window: int) -> jax.Array:

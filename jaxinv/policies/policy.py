@@ -95,30 +95,35 @@ class Policy:
         return self.step(params, observation, context, memory, key)
 
 
-def fill_to(topology: Topology, observation: Observation, target: jax.Array, position: jax.Array) -> jax.Array:
+def fill_to(
+    topology: Topology, observation: Observation, target: jax.Array, position: jax.Array, together: np.ndarray | bool = True
+) -> jax.Array:
     """Orders that bring each edge's position up to its target `[E, K]`.
 
-    Where several edges enter a node, a slower edge counts what a faster one orders in the same period.
+    Where several edges enter a node, a slower edge counts what a faster one orders in the same period, if it knows:
+    if `together` `[E, E]`, who decides the row's edge decides the column's too.
     """
     order = jnp.maximum(target - position, 0.0)
     if not views.shared_destinations(topology):
         return order
-    faster = _faster(topology, observation)
+    faster = _faster(topology, observation, together)
     widest = max(topology.destinations.count(node) for node in topology.destinations)
     for _ in range(widest - 1):
         order = jnp.maximum(target - position - jnp.tensordot(faster, order, axes=1, precision="highest"), 0.0)
     return order
 
 
-def filled_to(topology: Topology, observation: Observation, order: jax.Array, position: jax.Array) -> jax.Array:
+def filled_to(
+    topology: Topology, observation: Observation, order: jax.Array, position: jax.Array, together: np.ndarray | bool = True
+) -> jax.Array:
     """The targets `[E, K]` that `fill_to` orders so much for: of all, the highest where nothing is ordered."""
     if not views.shared_destinations(topology):
         return position + order
-    return position + order + jnp.tensordot(_faster(topology, observation), order, axes=1, precision="highest")
+    return position + order + jnp.tensordot(_faster(topology, observation, together), order, axes=1, precision="highest")
 
 
-def _faster(topology, observation):
-    """`[E, E]`, 1 where the column's edge enters the same node faster."""
+def _faster(topology, observation, together):
+    """`[E, E]`, 1 where the column's edge enters the same node faster, and is decided together with the row's."""
     lead = views.known_lead_times(topology, observation)
     same = np.equal.outer(topology.destinations, topology.destinations)
-    return 1.0 * (same & (lead[None, :] < lead[:, None]))
+    return 1.0 * (same & together & (lead[None, :] < lead[:, None]))

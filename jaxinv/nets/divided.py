@@ -1,0 +1,82 @@
+"""Several agents as one network: the same modules over an axis of agents, each with its own inputs and outputs."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.nets.actor_critic import Decision
+
+
+class Divided(nn.Module):
+    """G agents of one kind, side by side. Outputs are those of the joint decision, in its order.
+
+    Attributes:
+      agent: the network of one agent (an `Actor`).
+      agents: G.
+      columns: of the signals, those that each agent reads; -1 reads zero. All have as many.
+      places: where among the outputs of all agents, one agent after another, each joint output is.
+      shared: all agents have the same parameters; else each its own, with a leading axis `[G]`.
+    """
+
+    agent: nn.Module
+    agents: int
+    columns: tuple[tuple[int, ...], ...]
+    places: tuple[int, ...]
+    shared: bool = False
+
+    @property
+    def horizon(self) -> int:
+        return self.agent.horizon
+
+    @property
+    def encoder(self) -> nn.Module | None:
+        return self.agent.encoder
+
+    def __call__(self, signals: jax.Array, stock: jax.Array) -> Decision:
+        """Everything once, for initialisation."""
+        states, _ = self.encode(signals)
+        return self.decide(None if states is None else states[..., -1, :, :], stock)
+
+    def encode(self, signals: jax.Array, rows: int | None = None) -> tuple[jax.Array | None, jax.Array | None]:
+        """Signals `[..., T, C]` to states `[..., T, G, H]` and demand quantiles `[..., T, horizon, G * D * K, Q]`."""
+        if self.agent.encoder is None:
+            return None, None
+        padded = jnp.concatenate([signals, jnp.zeros_like(signals[..., :1])], -1)
+        own = jnp.moveaxis(padded[..., np.asarray(self.columns)], -2, 0)  # [G, ..., T, C of one]
+        states, forecast = self._each(lambda agent, signals: agent.encode(signals, rows), own)
+        if forecast is not None:
+            forecast = jnp.moveaxis(forecast, 0, -3)
+            forecast = forecast.reshape(*forecast.shape[:-3], -1, forecast.shape[-1])
+        return jnp.moveaxis(states, 0, -2), forecast
+
+    def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
+        """States `[..., G, H]` and stock features `[..., G, F]` to a joint decision, its values by agent `[..., G]`."""
+        told = self._each(lambda agent, *inputs: agent.decide(*inputs), _agents_first(state), _agents_first(stock))
+        return Decision(
+            mean=self._joint(told.mean),
+            log_deviation=None if told.log_deviation is None else self._joint(told.log_deviation),
+            value=None if told.value is None else jnp.moveaxis(told.value, 0, -1),
+            stockout=None if told.stockout is None else jnp.moveaxis(told.stockout, 0, -1),
+            q=None if told.q is None else jnp.moveaxis(self._joint(jnp.moveaxis(told.q, -1, 1)), 0, -1),
+        )
+
+    def _each(self, function, *inputs):
+        """A function of one agent and its inputs, of all; a leading axis of agents on inputs and outputs."""
+        axis = None if self.shared else 0
+        side_by_side = nn.vmap(
+            function, variable_axes={"params": axis}, split_rngs={"params": not self.shared}, axis_size=self.agents
+        )
+        return side_by_side(self.agent, *inputs)
+
+    def _joint(self, outputs):
+        """Outputs `[G, ..., A of one]` as those of the joint decision `[..., A]`."""
+        outputs = jnp.moveaxis(outputs, 0, -2)
+        outputs = outputs.reshape(*outputs.shape[:-2], -1)
+        if self.places == tuple(range(outputs.shape[-1])):
+            return outputs
+        return outputs[..., np.asarray(self.places)]
+
+
+def _agents_first(inputs):
+    return None if inputs is None else jnp.moveaxis(inputs, -2, 0)

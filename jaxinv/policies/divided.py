@@ -1,0 +1,112 @@
+"""The joint policy of several agents who share one network: each sees its part, decides its part, and has its own parameters."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.envs import flat
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import Action
+from jaxinv.envs.roles import Roles
+from jaxinv.errors import UserError
+from jaxinv.nets.divided import Divided
+from jaxinv.nets.encoder import KnownEncoder
+from jaxinv.policies.learned import LearnedPolicy
+from jaxinv.policies.owners import Owners
+from jaxinv.policies.partners import Partners
+from jaxinv.policies.sight import RoleSight
+
+
+@dataclass(frozen=True)
+class DividedPolicy(LearnedPolicy):
+    """A `Divided` network that acts by its mode: one policy like any other.
+
+    Attributes:
+      roles: of the agents that learn, G.
+      partners: who decide the rest; None where nothing is left.
+    """
+
+    roles: Roles | None = None
+    partners: Partners | None = None
+
+    @cached_property
+    def sight(self) -> RoleSight:
+        return RoleSight(self.topology, self.roles, numbered=self.network.shared and len(self.roles) > 1)
+
+    @cached_property
+    def owners(self) -> Owners:
+        return Owners(self.decode.owners, len(self.roles))
+
+    def predict(self, context):
+        """The median of the forecast head, a mean over the agents that see the demand."""
+        median = context.recent * context.forecast[0, :, 1].reshape(context.recent.shape)  # [G, D, K]
+        sees = self.roles.sight(self.topology)[:, np.asarray(self.topology.demand_nodes)]
+        weights = np.where(sees.any(0), sees, 1.0)
+        return jnp.einsum("gd,gdk->dk", weights / weights.sum(0), median)
+
+    def orders(self, raw, observation, context):
+        ours = super().orders(raw, observation, context)
+        if self.partners is None:
+            return ours
+        learned = np.isin(np.arange(self.topology.edges), self.decode.edges)[:, None]
+        theirs = self.partners.orders(observation, context.partners)
+        orders = jnp.where(learned, Action.of(ours).orders, theirs)
+        return ours.replace(orders=orders) if isinstance(ours, Action) else orders
+
+    def _context(self, states, forecast, signals, facts):
+        context = super()._context(states, forecast, signals, facts)
+        return context if self.partners is None else context.replace(partners=self.partners.encode(signals, facts))
+
+
+def divide(
+    policy: LearnedPolicy, env: InventoryNetwork, roles: Roles, shared: bool = False, partners: Partners | None = None
+) -> DividedPolicy:
+    """The policy of one planner, shared out among agents with networks of the same kind.
+
+    Args:
+      roles: of those that learn.
+      shared: they have the same parameters.
+      partners: who decide the edges of the others.
+
+    Raises:
+      UserError: for a policy that cannot be shared out so.
+    """
+    if type(policy) is not LearnedPolicy:
+        raise UserError(f"a {type(policy).__name__} is one planner's and cannot be shared out; give roles=one")
+    decode = replace(policy.decode, roles=roles)
+    owners = np.asarray(decode.owners)
+    most = int(np.bincount(owners, minlength=len(roles)).max())
+    before = [int(np.sum(owners[:number] == owner)) for number, owner in enumerate(owners)]
+    places = tuple(int(owner) * most + slot for owner, slot in zip(owners, before))
+    module, columns, encoder = policy.network, ((),) * len(roles), policy.network.encoder
+    if encoder is not None:
+        columns, series = _columns(env, policy.columns or tuple(range(len(env.signals))), roles)
+        encoder = KnownEncoder(series) if isinstance(encoder, KnownEncoder) else encoder
+    network = Divided(module.clone(outputs=most, encoder=encoder), len(roles), columns, places, shared)
+    return DividedPolicy(
+        policy.topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles, partners
+    )
+
+
+def _columns(env: InventoryNetwork, read: Sequence[int], roles: Roles) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """For each agent those of the columns that are read which it sees, -1 for none, and how many of them may be demand."""
+    nodes, series = flat.labels(env.topology, "node"), env.world.demand.locations * env.world.demand.products
+
+    def seen(role, demand):
+        hidden = [name for number, name in enumerate(nodes) if number not in role.sees]
+        return [
+            place for place, column in enumerate(read)
+            if (column < series) == demand and env.signals[column].owner not in hidden
+        ]  # fmt: skip
+
+    parts = [[seen(role, demand) for role in roles.agents] for demand in (True, False)]
+    widths = [max(map(len, part)) for part in parts]
+    if not sum(widths):
+        raise UserError("no role sees any of the signals that an encoder reads; give encoder=none, or information=shared")
+    filled = [[columns + [-1] * (width - len(columns)) for columns in part] for part, width in zip(parts, widths)]
+    return tuple((*one, *other) for one, other in zip(*filled)), widths[0]
+
+
