@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxinv.demand.forecasted import ForecastedParams, Forecasted, forecast_errors, forecast_name, learned
-from jaxinv.demand.laws import Law
+from jaxinv.demand.laws import Law, independent
 from jaxinv.demand.persistent import Persistent, PersistentParams, recorded
 from jaxinv.demand.processes import Replay, TraceParams
 from jaxinv.demand.signals import Signal
@@ -56,6 +56,8 @@ class TwoWarehouses(Preset):
       lead_time: days from the supplier.
       transfer_lead_time: days between the warehouses. By default 0, as in the paper: what is sent in the morning is there for
         the demand of the day, where the supplier takes `lead_time`; that is what makes it worth its cost.
+      reactive: customers order a day before they are served, so that what is sent is decided once the demand of the day is
+        known; the forecast 1 day ahead is then of the day after. Otherwise what is sent goes ahead of demand.
       holding_cost: money per unit on hand in the evening. shortage_cost: money per unit that is lost, or owed each day.
       transfer_cost: money per unit sent.
       backlog: what a warehouse lacks it owes; otherwise the sale is lost.
@@ -76,6 +78,7 @@ class TwoWarehouses(Preset):
     initial_stock: tuple[float, ...] = (100.0, 150.0)
     lead_time: int = 2
     transfer_lead_time: int = 0
+    reactive: bool = False
     holding_cost: tuple[float, ...] = (1.0,)
     shortage_cost: tuple[float, ...] = (4.0,)
     transfer_cost: float = 0.5
@@ -136,7 +139,7 @@ class TwoWarehouses(Preset):
         for place, name in enumerate(WAREHOUSES):
             limit = dict(storage_units=_both(self.capacity)[place], overflow_cost_per_unit_period=self.overflow_cost) if self.capacity else {}
             net.node(
-                name, demand=True, typical_demand_units_per_period=mean[place], initial_stock_units=initial[place],
+                name, demand=True, orders_ahead=self.reactive, typical_demand_units_per_period=mean[place], initial_stock_units=initial[place],
                 holding_cost_per_unit_period=holding[place], shortage_cost_per_unit=shortage[place], **limit,
             )  # fmt: skip
         packs = dict(pack_units=self.pack) if self.integer_orders else {}
@@ -157,8 +160,6 @@ class TwoWarehouses(Preset):
     def _demand(self):
         """The process of demand, its numbers, the mean a day, and what people are told of the forecasts."""
         if self.demand:
-            from jaxinv.demand.laws import independent
-
             laws = [Law.parse(text) for text in _both(self.demand)]
             return *independent(laws, self.history), np.asarray([law.average for law in laws]), ()
         numbers, rows = forecaster(

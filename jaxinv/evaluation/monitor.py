@@ -1,6 +1,7 @@
 """How a policy does period by period on held-out demand: costs, service, turnover, transfers and forecasts (seed 001, 3.2.5)."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from jaxinv.evaluation.compare import Contestant, Size, held_out_groups, own_par
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.simulate import chunks_of, lengthen, simulate_in, stretch
 from jaxinv.policies.policy import Policy
+from jaxinv.whole import write_text
 
 COLUMNS = {
     "policy": "policy",
@@ -118,10 +120,11 @@ def save_table(path: Path, monitored: Sequence[Monitored]) -> None:
     """Writes all rows as CSV, with the columns that any of them has."""
     rows = [row for one in monitored for row in one.rows]
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -195,7 +195,7 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    panels[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period")
+    panels[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period", fontsize=9)
     hidden = len(monitored) - len(shown)
     said = f"{title}; {hidden} dearer one{'s' if hidden > 1 else ''} in the table alone" if hidden else title
     panels[0].set_title(said, loc="left", fontsize=10)
