@@ -17,7 +17,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError, unknown
-from jaxinv.policies.divided import divide
+from jaxinv.policies.divided import convene, divide
 from jaxinv.policies.learned import LearnedPolicy
 from jaxinv.policies.partners import Partners
 
@@ -61,6 +61,8 @@ def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, c
         roles = roles.informed(topology)
     learning = roles.only(config.learns) if config.learns else roles
     if roles.whole(topology):
+        if getattr(config, "coordinator", "none") != "none":
+            raise UserError(f"coordinator={config.coordinator} is of several agents, and roles={config.roles} has one; leave it out")
         return policy
     if config.learns and len(learning) == len(roles):
         raise UserError(f"learns={','.join(config.learns)} names all roles and leaves partners={config.partners} nothing; leave both out")
@@ -73,5 +75,7 @@ def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, c
         )
     if getattr(config, "action_values", False) and topology.has("dispositions"):
         raise UserError("action_values are of order-up-to multipliers, and here dispositions are decided too; leave them out")
+    if getattr(config, "coordinator", "none") != "none":
+        return convene(policy, env, roles, config.coordinator, config.owner_weight, config.parameters == "shared")
     partners = Partners.parse(config.partners, problem) if config.partners else None
     return divide(policy, env, learning, config.parameters == "shared", partners)

@@ -5,7 +5,10 @@ branches b of one order each,
 
     y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b (q_b(s, a_b) - y)^2 / 2
 
-where of several agents each has its own r, and a mean over its own branches.
+where of several agents each has its own r, and a mean over its own branches. With a `coordinator` every agent values all
+branches, one decision is made of what they propose (`jaxinv.nets.council`), and that one is what is stored and what all learn of:
+
+    y_g = r_g + discount * mean_b q'_gb(s', argmax_a q_gb(s', a)),   L = mean_gb (q_gb(s, a_b) - y_g)^2 / 2
 
 (van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.) The levels are amounts, so neighbours are worth
 about the same: values lie on a cubic spline of the level, and decisions are varied to levels near the best one, less and
@@ -24,7 +27,8 @@ from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
+from jaxinv.nets.council import COORDINATORS
 from jaxinv.nets.critics import GridQ
 from jaxinv.policies.decode import factor
 from jaxinv.policies.grid import GridDecode
@@ -39,6 +43,9 @@ class DQNConfig(OffPolicyConfig):
       actions: levels of the grid of each order.
       largest: the largest level; the smallest is 0.
       knots: pieces of the spline that the values of the levels lie on.
+      coordinator: how one decision is made of what agents propose who each value all of it, see `jaxinv.nets.council.COORDINATORS`;
+        "none" where each agent values what is its own alone.
+      owner_weight: of the owner of an order with coordinator=weighted.
       exploration: share of decisions that are varied at the end of training.
       reach: standard deviation of what they are varied by then, in levels.
       exploring: share of training over which varied decisions become that few, from all, and that near, from half the grid.
@@ -47,12 +54,14 @@ class DQNConfig(OffPolicyConfig):
     actions: int = 76
     largest: float = 3.0
     knots: int = 25
+    coordinator: str = "none"
+    owner_weight: float = 0.8
     exploration: float = traced(0.3)
     reach: float = traced(2.0)
     exploring: float = traced(0.3)
 
     counts: ClassVar = (*OffPolicyConfig.counts, "knots")
-    shares: ClassVar = (*OffPolicyConfig.shares, "exploration", "exploring")
+    shares: ClassVar = (*OffPolicyConfig.shares, "owner_weight", "exploration", "exploring")
     penalties: ClassVar = ON_REWARDS
     stock_only: ClassVar = {**OffPolicyConfig.stock_only, "updates": 2500}
 
@@ -60,6 +69,12 @@ class DQNConfig(OffPolicyConfig):
         super().__post_init__()
         if self.actions < 2 or self.largest == 0:
             raise UserError(f"a grid of actions={self.actions} up to largest={self.largest} leaves nothing to choose")
+        if self.coordinator not in ("none", *COORDINATORS):
+            raise unknown("coordinator", self.coordinator, ("none", *COORDINATORS))
+        if self.coordinator != "none" and self.roles == "one":
+            raise UserError(f"coordinator={self.coordinator} is of several agents, and roles=one has one; give roles, or coordinator=none")
+        if self.coordinator != "none" and self.partners:
+            raise UserError("a coordinator makes one decision of what all agents propose; leave out learns and partners")
 
 
 @struct.dataclass
@@ -96,14 +111,19 @@ class DQN(OffPolicy):
         return jnp.abs(jnp.minimum(factor(raw), levels[-1])[..., None] - levels).argmin(-1)
 
     def loss(self, params, target, seen, key):
-        best = self._branches(self.apply(params, "decide", seen.next_state, seen.next_stock).mean).argmax(-1)
-        after = self._branches(self.apply(target, "decide", seen.target_state, seen.next_stock).mean)
+        best = self._values(params, seen.next_state, seen.next_stock).argmax(-1)
+        after = self._values(target, seen.target_state, seen.next_stock)
         owners = self.policy.owners.every(self.config.actions)
         value = owners.mean(_take(after, best))
         wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * beside(seen.follows, value) * value)
-        q = _take(self._branches(self.apply(params, "decide", seen.state, seen.stock).mean), seen.action)
+        q = _take(self._values(params, seen.state, seen.stock), beside(seen.action, after[..., 0]))
         loss = squared_error(q, owners.each(wanted))
         return loss, {"value_loss": loss, "value": q.mean()}
+
+    def _values(self, params, state, stock):
+        """Values of all levels `[n, branches, G]`; with a coordinator, by agent `[n, agents, branches, G]`."""
+        decision = self.apply(params, "decide", state, stock)
+        return self._branches(decision.mean) if decision.q is None else decision.q
 
     def _branches(self, values):
         """Values `[..., outputs]` by branch and level `[..., branches, G]`."""

@@ -52,7 +52,7 @@ class Divided(nn.Module):
 
     def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
         """States `[..., G, H]` and stock features `[..., G, F]` to a joint decision, its values by agent `[..., G]`."""
-        told = self._each(lambda agent, *inputs: agent.decide(*inputs), _agents_first(state), _agents_first(stock))
+        told = self._each(lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock))
         return Decision(
             mean=self._joint(told.mean),
             log_deviation=None if told.log_deviation is None else self._joint(told.log_deviation),
@@ -78,5 +78,6 @@ class Divided(nn.Module):
         return outputs[..., np.asarray(self.places)]
 
 
-def _agents_first(inputs):
+def agents_first(inputs: jax.Array | None) -> jax.Array | None:
+    """Inputs `[..., G, F]` with the axis of agents first."""
     return None if inputs is None else jnp.moveaxis(inputs, -2, 0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +13,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError
+from jaxinv.nets.council import Council
 from jaxinv.nets.divided import Divided
 from jaxinv.nets.encoder import KnownEncoder
 from jaxinv.policies.learned import LearnedPolicy
@@ -61,6 +63,16 @@ class DividedPolicy(LearnedPolicy):
         return context if self.partners is None else context.replace(partners=self.partners.encode(signals, facts))
 
 
+@dataclass(frozen=True)
+class CouncilPolicy(DividedPolicy):
+    """Agents who each value the whole decision (`jaxinv.nets.council.Council`), on a grid."""
+
+    @property
+    def owners(self) -> Owners:
+        """Every output is every agent's: there is an axis of agents before that of outputs instead."""
+        return Owners()
+
+
 def divide(
     policy: LearnedPolicy, env: InventoryNetwork, roles: Roles, shared: bool = False, partners: Partners | None = None
 ) -> DividedPolicy:
@@ -81,14 +93,44 @@ def divide(
     most = int(np.bincount(owners, minlength=len(roles)).max())
     before = [int(np.sum(owners[:number] == owner)) for number, owner in enumerate(owners)]
     places = tuple(int(owner) * most + slot for owner, slot in zip(owners, before))
+    module, columns = _agent(policy, env, roles)
+    network = Divided(module.clone(outputs=most), len(roles), columns, places, shared)
+    return DividedPolicy(
+        policy.topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles, partners
+    )
+
+
+def convene(
+    policy: LearnedPolicy, env: InventoryNetwork, roles: Roles, coordinator: str, owner_weight: float = 0.8, shared: bool = False
+) -> "CouncilPolicy":
+    """The policy of one planner that chooses on a grid, by agents who each propose the whole decision (`jaxinv.nets.council`).
+
+    Args:
+      roles: of all agents; with a "hierarchy" an allocator, who sees and pays for everything, joins them.
+      shared: they have the same parameters.
+    """
+    topology, decode = policy.topology, replace(policy.decode, roles=roles)
+    levels = len(policy.decode.levels)
+    if coordinator == "hierarchy":
+        roles = Roles((*roles.agents, replace(Roles.one(topology).agents[0], name="allocator", decides=(), returns=())))
+    module, columns = _agent(policy, env, roles)
+    outputs = decode.outputs
+    network = Council(
+        module.clone(outputs=outputs), len(roles), columns, tuple(range(outputs)), shared, coordinator=coordinator,
+        owners=decode.owners[::levels], levels=levels, owner_weight=owner_weight,
+    )  # fmt: skip
+    return CouncilPolicy(
+        topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles
+    )
+
+
+def _agent(policy: LearnedPolicy, env: InventoryNetwork, roles: Roles) -> tuple[nn.Module, tuple[tuple[int, ...], ...]]:
+    """The network of one agent, and the columns of the signals that each of them reads."""
     module, columns, encoder = policy.network, ((),) * len(roles), policy.network.encoder
     if encoder is not None:
         columns, series = _columns(env, policy.columns or tuple(range(len(env.signals))), roles)
         encoder = KnownEncoder(series) if isinstance(encoder, KnownEncoder) else encoder
-    network = Divided(module.clone(outputs=most, encoder=encoder), len(roles), columns, places, shared)
-    return DividedPolicy(
-        policy.topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles, partners
-    )
+    return module.clone(encoder=encoder), columns
 
 
 def _columns(env: InventoryNetwork, read: Sequence[int], roles: Roles) -> tuple[tuple[tuple[int, ...], ...], int]:
@@ -108,5 +150,3 @@ def _columns(env: InventoryNetwork, read: Sequence[int], roles: Roles) -> tuple[
         raise UserError("no role sees any of the signals that an encoder reads; give encoder=none, or information=shared")
     filled = [[columns + [-1] * (width - len(columns)) for columns in part] for part, width in zip(parts, widths)]
     return tuple((*one, *other) for one, other in zip(*filled)), widths[0]
-
-
