@@ -190,7 +190,9 @@ def test_roles_are_those_of_the_paper():
 def test_two_locations_that_may_send_each_other_stock_once_demand_is_known():
     """One period, demand N(100, 20) each, holding 1, shortage 4, transfer 0.5: the best levels are near 112 at a cost of 41.39;
     without transfers 116.8 and 55.99. Levels are ordered on the first day; its customers are served on the second."""
-    problem = problem_of(demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False)
+    problem = problem_of(
+        demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False
+    )
     env = problem.env
     params = problem.first.replace(initial_pipeline=jnp.zeros((4, 1)))
     ends = norm.pdf(ndtri(np.linspace(0, 1, 129)))  # demand at the means of 128 equal slices of its law, each with each
