@@ -15,10 +15,14 @@ from scipy.stats import norm
 import jaxinv
 from jaxinv import evaluate
 from jaxinv.demand.exogenous import Exogenous
+from jaxinv.demand.forecasted import SMOOTHINGS, forecast_errors
+from jaxinv.demand.interventions import Intervention
 from jaxinv.demand.persistent import recorded
 from jaxinv.envs.as_written import DAYS, WEIGHTS, reward
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.presets import LostSales
+from jaxinv.envs.problem import first_of
+from jaxinv.envs.scenarios import changed
 from jaxinv.envs.two_warehouses import AHEAD, WINDOW, TwoWarehouses
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, held_out_groups
@@ -186,7 +190,9 @@ def test_roles_are_those_of_the_paper():
 def test_two_locations_that_may_send_each_other_stock_once_demand_is_known():
     """One period, demand N(100, 20) each, holding 1, shortage 4, transfer 0.5: the best levels are near 112 at a cost of 41.39;
     without transfers 116.8 and 55.99. Levels are ordered on the first day; its customers are served on the second."""
-    problem = problem_of(demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False)
+    problem = problem_of(
+        demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False
+    )
     env = problem.env
     params = problem.first.replace(initial_pipeline=jnp.zeros((4, 1)))
     ends = norm.pdf(ndtri(np.linspace(0, 1, 129)))  # demand at the means of 128 equal slices of its law, each with each
@@ -244,6 +250,35 @@ def test_forecasts_are_as_good_from_the_first_day_as_their_notes_say():
     said = {name: float(note.split(name)[1].split()[0]) for name in ("regression", "seasonal naive", "smoothing")}
     np.testing.assert_allclose(off, said["regression"], rtol=0.12)
     assert said["regression"] < 0.75 * min(said["seasonal naive"], said["smoothing"])
+
+
+def test_errors_are_those_of_forecasts_made_apart():
+    law = jax.tree.map(np.asarray, problem_of().first.demand)
+    demand, known = recorded(law.demand, 400, np.random.default_rng(2))
+    past, later = demand[:300], demand[300:]
+    rows = {(row["forecast"], row["ahead"]): row for row in forecast_errors(law, past, later, known[300:], WINDOW, 7)}
+    target = later[WINDOW + 1 :]  # two days ahead of decisions from the first whole window on
+    naive = later[WINDOW + 1 - 7 : -7] - target
+    row = rows["seasonal naive", 2]
+    np.testing.assert_allclose(row["mae"], np.abs(naive).mean(), rtol=1e-6)
+    np.testing.assert_allclose([row["rmse"], row["bias"]], [(naive**2).mean() ** 0.5, naive.mean()], rtol=1e-5)
+    tables = [pd.DataFrame(part[:, :, 0]) for part in (past, demand)]
+    tried = {weight: (tables[0].ewm(alpha=weight, adjust=False).mean().shift() - tables[0])[1:] for weight in SMOOTHINGS}
+    best = min(tried, key=lambda weight: (tried[weight] ** 2).to_numpy().mean())
+    level = tables[1].ewm(alpha=best, adjust=False).mean().to_numpy()
+    ahead = level[300 + WINDOW - 1 : -2] - target[:, :, 0]
+    assert rows["smoothing", 2]["mae"] == pytest.approx(np.abs(ahead).mean(), rel=1e-5)
+    assert rows["regression", 1]["rmse"] < rows["regression", 2]["rmse"]
+
+
+def test_forecasts_follow_a_change_of_demand():
+    problem = changed(problem_of(), Intervention(demand=1.5, start=3.0))
+    episodes = begin(problem.env, jax.random.key(6), first_of(problem.test), 256)
+    _, trace = unroll_world(problem.env, episodes, first_of(problem.test), 45)
+    (told, demand) = np.asarray(trace.signals)[:, 4:6], np.asarray(trace.exogenous.demand)[:, :, 0]
+    bias = (told / demand.mean((0, 2))[:, None]).mean((1, 2)) - (demand / demand.mean((0, 2))[:, None]).mean((1, 2))
+    np.testing.assert_allclose(bias[:3], 0, atol=0.03)
+    assert bias[3] < -0.25 and np.abs(bias[17:]).max() < 0.6 * abs(bias[3])
 
 
 def test_worlds_follow_the_law_that_the_forecaster_learned_from():

@@ -84,6 +84,8 @@ class LearnerConfig:
     """Hyper-parameters that suit presets whose demand has no history worth reading: a small MLP on stock alone."""
     suits: ClassVar[dict[str, dict[str, Any]]] = {}
     """Hyper-parameters that suit one preset, by its name."""
+    foretold: ClassVar[tuple[str, ...]] = ("two_warehouses",)
+    """Presets without history whose forecasts are worth reading all the same."""
 
     @classmethod
     def suited(cls, env: str, history: int) -> Self:
@@ -92,7 +94,9 @@ class LearnerConfig:
         Args:
           env: name of the preset; history: periods of demand that its policies see unless told otherwise.
         """
-        return cls(**(cls.suits.get(env) or (cls.stock_only if history == 1 else {})))
+        if env in cls.suits or history > 1:
+            return cls(**cls.suits.get(env, {}))
+        return cls(**cls.stock_only | ({"encoder": "last"} if env in cls.foretold else {}))
 
     def __post_init__(self):
         check_numbers(self)

@@ -55,6 +55,18 @@ class Forecasted(DemandProcess):
         return (*self.inner.told, *(Signal(forecast_name(period), "units", place) for period in ahead for place in places))
 
     @property
+    def moves(self):
+        return self.inner.moves
+
+    @property
+    def scales(self):
+        return self.inner.scales
+
+    @property
+    def least_promotion(self):
+        return self.inner.least_promotion
+
+    @property
     def noise(self) -> Shapes:
         return self.inner.noise
 
@@ -84,6 +96,13 @@ class Forecasted(DemandProcess):
         means = jnp.einsum("pw,wdk->dkp", averages(self.window), past / params.scale, precision="highest")
         expected = jnp.einsum("dkf,hdkf->hdk", joined(means, known, jnp), params.weights, precision="highest")
         return jnp.concatenate([known, (params.scale * jnp.maximum(expected, 0.0)).reshape(-1)])
+
+    def under(self, state, params: ForecastedParams, change, day):
+        """Forecasts are made from what was sold, the change included; nobody fits them anew."""
+        inner, past = state
+        inner, numbers = self.inner.under(inner, params.demand, change, day)
+        factors = jax.vmap(lambda age: change.factor(day - 1.0 - age))(jnp.arange(self.window))
+        return (inner, past * factors[:, None, None]), params.replace(demand=numbers)
 
 
 def learned(params: Any, demand: np.ndarray, known: np.ndarray, window: int, horizon: int) -> ForecastedParams:

@@ -88,7 +88,8 @@ class PaperReward(InventoryNetwork):
         grown = (after.on_hand - state.on_hand) * params.holding / held
         sent = freight(outcome.ordered.sum(-1), params)
         payer = [max(source, 0) for source in self.topology.sources]
-        return [Charge("revenue", False, -served), Charge("holding", False, grown), Charge("transport", True, sent / held[payer, 0])]
+        sent = sent / held[payer, 0]
+        return [Charge("revenue", False, -served), Charge("holding", False, grown), Charge("transport", True, sent)]
 
     def _rewarded(self, outcome, charges, params):
         parts = totals(charges)
@@ -112,13 +113,19 @@ class Literal(PaperReward):
         return after, self._rewarded(outcome, self._terms(state, after, outcome, params), params)
 
     def _terms(self, state, after, outcome, params):
-        moved = DAYS[1]
-        bought = [1.0 * (source == SUPPLIER) for source in self.topology.sources]
-        reduction, transport = (
-            jnp.asarray([buys if buys else terms[source] / moved.sent[source] for buys, source in zip(bought, self.topology.sources)])
-            for terms in (moved.reduction, moved.transport)
-        )
-        transport = jnp.where(jnp.asarray(bought) > 0, 0.0, transport)
-        fill = jnp.where(outcome.demand > 0, outcome.sold / jnp.maximum(outcome.demand, 1e-9), 1.0)
-        units = outcome.ordered.sum(-1)
-        return [Charge("revenue", False, -fill), Charge("holding", True, -reduction * units), Charge("transport", True, transport * units)]
+        units, asked = outcome.ordered.sum(-1), outcome.demand > 0
+        fill = jnp.where(asked, outcome.sold / jnp.where(asked, outcome.demand, 1.0), 1.0)
+        reduction, transport = (jnp.asarray([by_unit(source) for source in self.topology.sources]) for by_unit in (_saved, _carried))
+        return [
+            Charge("revenue", False, -fill), Charge("holding", True, -reduction * units), Charge("transport", True, transport * units)
+        ]  # fmt: skip
+
+
+def _saved(source: int) -> float:
+    """By how much a unit that leaves a source reduces costs, as it is written."""
+    return 1.0 if source == SUPPLIER else DAYS[1].reduction[source] / DAYS[1].sent[source]
+
+
+def _carried(source: int) -> float:
+    """What a unit that leaves a source costs of transport, as it is written."""
+    return 0.0 if source == SUPPLIER else DAYS[1].transport[source] / DAYS[1].sent[source]

@@ -32,14 +32,14 @@ WARM_UP, TEST_DAYS = 50, 365
 class TwoWarehouses(Preset):
     """Warehouses A and B, which buy from one supplier and send each other stock. Periods are days, money is one currency.
 
-    In the morning of a day both decide what they buy and what they send, and see their stock, what is on its way, the demand of the
-    day before and forecasts of this day and the next, `forecast 1 day ahead[A]` and so on. Then demand comes and is served. What
-    is sent is cut to the stock of the morning, as everywhere. Transfers both ways on one day are carried out as they are
+    In the morning of a day both decide what they buy and what they send, and see their stock, what is on its way, the demand of
+    the day before and forecasts of this day and the next, `forecast 1 day ahead[A]` and so on. Then demand comes and is served.
+    What is sent is cut to the stock of the morning, as everywhere. Transfers both ways on one day are carried out as they are
     asked for: they only cost, so whoever learns or optimises leaves them out.
 
     By default demand has a weekly season, which peaks on other days in A than in B, and deviations that last for some
-    days. Forecasts are those of a regression on two weeks, fitted to two years of sales before (`jaxinv.demand.forecasted`); the
-    notes of the problem say how far they are off. With laws in `demand` no forecast is told: what is expected is the same every day.
+    days. Forecasts are those of a regression on two weeks, fitted to two years of sales before (`jaxinv.demand.forecasted`);
+    the notes of the problem say how far they are off. With laws in `demand` no forecast is told.
 
     An option for each warehouse has two entries, of A and of B, or one for both.
 
@@ -137,18 +137,21 @@ class TwoWarehouses(Preset):
         net = Network(period="day", whole_units=self.integer_orders, backlog=self.backlog)
         net.supplier("supplier")
         for place, name in enumerate(WAREHOUSES):
-            limit = dict(storage_units=_both(self.capacity)[place], overflow_cost_per_unit_period=self.overflow_cost) if self.capacity else {}
+            limit = {}
+            if self.capacity:
+                limit = dict(storage_units=_both(self.capacity)[place], overflow_cost_per_unit_period=self.overflow_cost)
             net.node(
-                name, demand=True, orders_ahead=self.reactive, typical_demand_units_per_period=mean[place], initial_stock_units=initial[place],
-                holding_cost_per_unit_period=holding[place], shortage_cost_per_unit=shortage[place], **limit,
+                name, demand=True, orders_ahead=self.reactive, typical_demand_units_per_period=mean[place],
+                initial_stock_units=initial[place], holding_cost_per_unit_period=holding[place],
+                shortage_cost_per_unit=shortage[place], **limit,
             )  # fmt: skip
         packs = dict(pack_units=self.pack) if self.integer_orders else {}
         for name in WAREHOUSES:
             net.edge("supplier", name, lead_time_periods=self.lead_time if lead_time is None else lead_time, **packs)
         for source, destination in (WAREHOUSES, WAREHOUSES[::-1]):
             net.edge(
-                source, destination, sideways=True, lead_time_periods=self.transfer_lead_time, initial_pipeline_units_per_period=0.0,
-                freight_from_units=[0.0], freight_rate_per_unit=[self.transfer_cost], **packs,
+                source, destination, sideways=True, lead_time_periods=self.transfer_lead_time,
+                initial_pipeline_units_per_period=0.0, freight_from_units=[0.0], freight_rate_per_unit=[self.transfer_cost], **packs,
             )  # fmt: skip
         return net
 
@@ -193,9 +196,12 @@ class TwoWarehouses(Preset):
     def _check_demand(self):
         for text in self.demand:
             Law.parse(text)
+        season = ("mean", "amplitude", "phases", "deviation", "persistence", "instance_seed")
         for field in fields(self):
-            if field.name in ("mean", "amplitude", "phases", "deviation", "persistence") and getattr(self, field.name) != field.default:
-                raise UserError(f"demand={','.join(self.demand)} has its own numbers, and {field.name} would say nothing; give one of the two")
+            if field.name in season and getattr(self, field.name) != field.default:
+                raise UserError(
+                    f"demand={','.join(self.demand)} has its own numbers, and {field.name} would say nothing; give one of the two"
+                )
 
     def _check_paper(self):
         if self.mode == "corrected" and not min(self.holding_cost) > 0:
@@ -251,7 +257,7 @@ def _note(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         said.setdefault(row["forecast"], []).append(f"{row['mae']:.1f}")
     each = ", ".join(f"{name} {' and '.join(errors)}" for name, errors in said.items())
-    return f"forecasts are off by so many units a day and warehouse, 1 and 2 days ahead, in the year after those they learned from: {each}"
+    return f"forecasts 1 and 2 days ahead are off by so many units a day, in the year after those they learned from: {each}"
 
 
 def _both(values: tuple) -> tuple:

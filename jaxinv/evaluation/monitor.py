@@ -61,7 +61,8 @@ class Monitored:
     def rows(self) -> list[dict[str, Any]]:
         """A row for each period."""
         return [
-            {"policy": self.policy, "period": self.first + period, **self.over(period, period + 1)} for period in range(self.periods)
+            {"policy": self.policy, "period": self.first + period, **self.over(period, period + 1)}
+            for period in range(self.periods)
         ]
 
     @property
