@@ -80,6 +80,7 @@ class TabularConfig:
     exploration: float = traced(0.05)
     exploring: float = traced(0.8)
     team_share: float = traced(1.0)
+    centring: float = traced(0.1)
 
     envs: ClassVar[int] = 1
     """A table learns from one environment, period by period."""
@@ -112,6 +113,7 @@ class TabularState:
 
     tables: tuple[jax.Array, ...]  # [states, orders] of each agent
     visits: tuple[jax.Array, ...] | None  # likewise, where rates fall with them
+    centre: jax.Array  # [G] reward that each agent takes for the usual
     episodes: Episodes
     index: jax.Array  # [1] instance of the environment
     key: jax.Array
@@ -192,7 +194,7 @@ class TabularQ:
         shapes = [index.shape for index in self.policy.indices]
         tables = tuple(jnp.full(shape, self.numbers["initial"]) for shape in shapes)
         visits = tuple(map(jnp.zeros, shapes)) if self.config.schedule == "visits" else None
-        return TabularState(tables, visits, episodes, number, key, jnp.int32(0))
+        return TabularState(tables, visits, jnp.zeros(len(tables)), episodes, number, key, jnp.int32(0))
 
     def update(self, state: TabularState) -> tuple[TabularState, dict[str, jax.Array]]:
         """One stretch of periods, each of which every table learns from."""
@@ -212,13 +214,13 @@ class TabularQ:
         def period(carry, given):
             return self.learn(params, state.update, *carry, *given)
 
-        carry = network, state.tables, state.visits
-        (network, tables, visits), (cost, error) = jax.lax.scan(period, carry, (exogenous, noise, follows))
+        carry = network, state.tables, state.visits, state.centre
+        (network, tables, visits, centre), (cost, error) = jax.lax.scan(period, carry, (exogenous, noise, follows))
         metrics = {"cost": cost.mean(), "gradient_norm": jnp.sqrt(jnp.mean(error**2)), "exploration": self.chance(state.update)}
         after = after.replace(network=jax.tree.map(lambda leaf: leaf[..., None], network))
-        return TabularState(tables, visits, after, index, key, state.update + 1), metrics
+        return TabularState(tables, visits, centre, after, index, key, state.update + 1), metrics
 
-    def learn(self, params, update, network, tables, visits, exogenous, noise, follows):
+    def learn(self, params, update, network, tables, visits, centre, exogenous, noise, follows):
         """One period: decisions, what comes of them, and what each table learns.
 
         Returns:
@@ -235,9 +237,9 @@ class TabularQ:
         network, outcome = env.transition(network, policy.orders(chosen, observation), exogenous, params)
         rewards = self.roles.rewards(env.topology, params.weights, outcome.places, numbers["team_share"])
         after = env.view(network, params)
-        learned, seen, errors = [], [], []
+        learned, seen, errors, rates = [], [], [], []
         for g, (table, index, state, order) in enumerate(zip(tables, policy.indices, states, chosen)):
-            target = rewards[g] + numbers["discount"] * follows * table[index.state(after)].max()
+            target = rewards[g] - centre[g] + numbers["discount"] * follows * table[index.state(after)].max()
             error = target - values[g][order]
             rate = numbers["learning_rate"]
             if visits is not None:
@@ -245,8 +247,11 @@ class TabularQ:
                 rate = rate / (visits[g][state, order] + 1.0) ** numbers["power"]
             learned.append(table.at[state, order].add(rate * error))
             errors.append(error)
+            rates.append(rate)
         visits = None if visits is None else tuple(seen)
-        return (network, tuple(learned), visits), (-outcome.reward, jnp.stack(errors))
+        errors = jnp.stack(errors)
+        centre = centre + numbers["centring"] * jnp.stack(rates) * errors
+        return (network, tuple(learned), visits, centre), (-outcome.reward, errors)
 
     def chance(self, update: jax.Array) -> jax.Array:
         """Share of decisions by chance after so many updates."""
