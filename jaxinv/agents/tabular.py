@@ -148,8 +148,8 @@ class TabularQ:
         covered(problem.env, "a table of values")
         if problem.instances > 1:
             raise UserError(f"a table of values is learned for one instance, and {problem.env.name} has {problem.instances} here")
-        if config.discount == 1 and not problem.ends:
-            raise UserError("discount=1 adds up costs without end; give a discount below 1, or episodes that end")
+        if config.discount == 1 and not config.centring and not problem.ends:
+            raise UserError("discount=1 adds up costs without end; give centring above 0, a discount below 1, or episodes that end")
         config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))))
         worlds = Worlds.of(problem, 1, config.rollout, problem.horizon).replace(env=problem.env)
         policy, updates = cls.make_policy(problem, config), config.updates
