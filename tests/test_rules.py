@@ -24,6 +24,10 @@ STORE = Topology(nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(
 TWO_SUPPLIERS = Topology(
     nodes=1, sources=(SUPPLIER, SUPPLIER), destinations=(0, 0), demand_nodes=(0,), lead_times=(1, 4), backlog=True
 )
+WITH_TRANSFERS = Topology(
+    nodes=2, sources=(SUPPLIER, SUPPLIER, 0), destinations=(0, 1, 1), demand_nodes=(1,), lead_times=(4, 4, 1), lateral=(2,),
+    backlog=True,
+)  # fmt: skip
 CHAIN = Topology(
     nodes=3, sources=(SUPPLIER, 0, 0), destinations=(0, 1, 2), demand_nodes=(1, 2), lead_times=(2, 1, 3), backlog=True
 )
@@ -213,16 +217,17 @@ def test_a_rule_that_does_not_exist_is_named_with_the_nearest():
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_is_a_pure_function_of_its_shapes(name):
-    net = TWO_SUPPLIERS
+    net = WITH_TRANSFERS if name.startswith("transshipment") else TWO_SUPPLIERS
     rule = make_rule(name, net, history=6, season=3)
     if isinstance(rule, Follows):
         rule = rule.fitted_on(past_of(DualSourcing(demand="uniform", history=6).build()))
     assert set(rule.shapes()) == set(rule.ranges)
     low, high = ({key: jnp.full(shape, rule.ranges[key][end]) for key, shape in rule.shapes().items()} for end in (0, 1))
-    observation = seen(net, [5], [[0, 0, 0], [1, 2, 3]], backorder=[1], signals=jnp.ones((6, 1)), scale=3.0)
+    stock = dict(on_hand=[5] * net.nodes, backorder=[1] * net.nodes, pipeline=[[0, 0, 0], [1, 2, 3], [0, 0, 0]][: net.edges])
+    observation = seen(net, **stock, signals=jnp.ones((6, 1)), scale=3.0)
     for params in (low, high):
         action = rule(params, observation)
-        assert action.shape == (2, 1) and np.all(np.isfinite(action)) and np.all(action >= 0)
+        assert action.shape == (net.edges, 1) and np.all(np.isfinite(action)) and np.all(action >= 0)
         np.testing.assert_allclose(action, jax.jit(rule)(params, observation), rtol=1e-5)
 
 

@@ -13,6 +13,7 @@ AGENTS: Known = Known(
     dqn="jaxinv.agents.dqn:DQN",
     ddpg="jaxinv.agents.actor_q:DDPG",
     sac="jaxinv.agents.actor_q:SAC",
+    tabular_q="jaxinv.agents.tabular:TabularQ",
 )
 
 

@@ -112,6 +112,13 @@ def shared_destinations(topology: Topology) -> bool:
     return len(set(ends)) < len(ends)
 
 
+def several_suppliers(topology: Topology) -> bool:
+    """Whether some node is supplied by more than one edge, lateral ones aside."""
+    supply = [end for edge, end in enumerate(topology.destinations) if edge not in topology.lateral]
+    ends = [end for end in supply if end not in topology.storeless]
+    return len(set(ends)) < len(ends)
+
+
 def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
     """Sums a quantity of nodes `[N, K]` over each node's echelon `[N, K]`."""
     if not topology.internal:

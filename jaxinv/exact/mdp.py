@@ -284,8 +284,8 @@ def arriving_shares(env: InventoryNetwork, params: InstanceParams) -> tuple[np.n
     return shares.astype(np.float32), chance
 
 
-def covered(env: InventoryNetwork) -> None:
-    """Refuses a network that the tables cannot hold, saying why."""
+def covered(env: InventoryNetwork, what: str = "the exact solver") -> None:
+    """Refuses a network that the tables cannot hold, saying why; `what` needs them."""
     topology = env.topology
     reason = None
     if topology.random_lead_time:
@@ -305,7 +305,7 @@ def covered(env: InventoryNetwork) -> None:
     elif not topology.has("packs"):
         reason = "divisible orders (set integer_orders=true)"
     if reason:
-        raise UserError(f"the exact solver works on whole units and fixed lead times; it does not cover {reason}")
+        raise UserError(f"{what} works on whole units and fixed lead times; it does not cover {reason}")
 
 
 @partial(jax.jit, static_argnums=0)

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from jaxinv.envs import views
-from jaxinv.policies.policy import fill_to
 from jaxinv.policies.rule import Rule
 
 
@@ -49,4 +48,4 @@ class FeatureBaseStock(Rule):
     def act(self, params, observation, context):
         level = params["level"] + (params["slope"] * context).sum(-1)
         target = level * self.level_unit(observation.instance)
-        return fill_to(self.topology, observation, target, views.edge_position(self.topology, observation))
+        return self.fill(observation, target, views.edge_position(self.topology, observation))

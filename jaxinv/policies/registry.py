@@ -17,6 +17,7 @@ CLASSICAL: Known = Known(
     constant_order="jaxinv.policies.rules:ConstantOrder",
     dual_index="jaxinv.policies.rules:DualIndex",
     tailored_base_surge="jaxinv.policies.rules:TailoredBaseSurge",
+    transshipment="jaxinv.policies.transshipment:Transshipment",
 )
 """Rules that know no forecast, each of which can follow one."""
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.policies.policy import Policy
+from jaxinv.policies.policy import Policy, fill_to
 
 Range = tuple[float, float]
 
@@ -83,6 +85,10 @@ class Rule(Policy):
         units = dict.fromkeys(self.levels, level) | dict.fromkeys(self.quantities, quantity)
         return {name: value * units.get(name, 1.0) for name, value in params.items()}
 
+    def fill(self, observation: Observation, target: jax.Array, position: jax.Array) -> jax.Array:
+        """Orders that bring positions up to targets `[E, K]`; nothing moves along lateral edges."""
+        return fill_to(self.topology, observation, of_supply(self.topology, target, -jnp.inf), position)
+
     def level_unit(self, facts: Facts) -> jax.Array:
         """Typical demand over the coverage of an order on each edge `[E, K]`."""
         return self.topology.at_destination(facts.scale) * self.coverage(facts)[:, None]
@@ -90,6 +96,13 @@ class Rule(Policy):
     def coverage(self, facts: Facts) -> jax.Array:
         """Periods an order covers `[E]`."""
         return views.coverage(facts)
+
+
+def of_supply(topology: Topology, values: jax.Array | float, lateral: jax.Array | float = 0.0) -> jax.Array:
+    """Values `[E, K]` on edges of supply, and others on lateral ones: a rule that knows no transfers orders nothing on these."""
+    if not topology.lateral:
+        return values
+    return jnp.where(np.isin(np.arange(topology.edges), topology.lateral)[:, None], lateral, values)
 
 
 def quantity_unit(topology: Topology, facts: Facts) -> jax.Array:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.special import ndtri
 
 from jaxinv.envs import views
@@ -15,9 +16,8 @@ from jaxinv.errors import UserError, unknown
 from jaxinv.policies.choice import best_forecasts
 from jaxinv.policies.following import Smoothing, following, lagged_sum
 from jaxinv.policies.fulfilment import fulfilling
-from jaxinv.policies.policy import fill_to
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
-from jaxinv.policies.rule import Rule
+from jaxinv.policies.rule import Rule, of_supply
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class BaseStock(Rule):
     @classmethod
     def applies(cls, problem):
         """With two suppliers it is the dual index and goes by that name."""
-        return not views.shared_destinations(problem.env.topology)
+        return not views.several_suppliers(problem.env.topology)
 
     def position(self, observation: Observation) -> jax.Array:
         return self.topology.at_destination(views.inventory_position(self.topology, observation))
 
     def act(self, params, observation, context):
         target = params["level"] * self.units(params, observation, context).level
-        return fill_to(self.topology, observation, target, self.position(observation))
+        return self.fill(observation, target, self.position(observation))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class EchelonBaseStock(BaseStock):
     @classmethod
     def applies(cls, problem):
         """It differs from base-stock only where a node supplies another."""
-        return super().applies(problem) and problem.env.topology.internal
+        return super().applies(problem) and problem.env.topology.depth > 0
 
     def coverage(self, facts):
         return views.echelon_coverage(self.topology, facts)
@@ -85,10 +85,10 @@ class DualIndex(EchelonBaseStock):
 
     @classmethod
     def applies(cls, problem):
-        return views.shared_destinations(problem.env.topology)
+        return views.several_suppliers(problem.env.topology)
 
     def __post_init__(self):
-        if not views.shared_destinations(self.topology):
+        if not views.several_suppliers(self.topology):
             raise UserError(f"{self.name} needs a node with two suppliers, as in dual_sourcing; try base_stock")
 
 
@@ -101,16 +101,17 @@ class TailoredBaseSurge(DualIndex):
 
     @classmethod
     def applies(cls, problem):
-        return super().applies(problem) and not problem.env.topology.internal
+        return super().applies(problem) and not problem.env.topology.depth
 
     def act(self, params, observation, context):
         lead = observation.instance.lead_time
-        same = jnp.asarray([[a == b for b in self.topology.destinations] for a in self.topology.destinations])
+        supply = np.isin(np.arange(self.topology.edges), self.topology.lateral, invert=True)
+        same = np.equal.outer(self.topology.destinations, self.topology.destinations) & supply
         slow = jnp.any(same & (lead[None, :] < lead[:, None]), 1)[:, None]
         units = self.units(params, observation, context)
         constant = params["quantity"] * units.quantity
         surge = jnp.maximum(params["level"] * units.level - self.position(observation), 0.0)
-        return jnp.where(slow, constant, surge)
+        return of_supply(self.topology, jnp.where(slow, constant, surge))
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ReorderUpTo(EchelonBaseStock):
         position = self.position(observation)
         target = reorder + params["gap"] * unit
         # strictly above s nothing is ordered; the margin keeps whole numbers on the right side in float32
-        return jnp.where(position <= reorder + 1e-4, fill_to(self.topology, observation, target, position), 0.0)
+        return jnp.where(position <= reorder + 1e-4, self.fill(observation, target, position), 0.0)
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class ReorderLots(EchelonBaseStock):
         reorder, lot = params["reorder"] * units.level, params["lot"] * units.quantity
         gap = reorder - self.position(observation)
         lots = jnp.floor(jnp.maximum(gap, 0.0) / lot + 1e-4) + 1.0
-        return jnp.where(gap >= -1e-4, lots * lot, 0.0)
+        return of_supply(self.topology, jnp.where(gap >= -1e-4, lots * lot, 0.0))
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class ConstantOrder(Rule):
         return not problem.env.topology.backlog
 
     def act(self, params, observation, context):
-        return params["quantity"] * self.units(params, observation, context).quantity
+        return of_supply(self.topology, params["quantity"] * self.units(params, observation, context).quantity)
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ class Newsvendor(EchelonBaseStock):
 
     def act(self, params, observation, context):
         target = self.units(params, observation, context).level
-        return fill_to(self.topology, observation, target, self.position(observation))
+        return self.fill(observation, target, self.position(observation))
 
 
 @dataclass(frozen=True)
@@ -275,11 +276,11 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
     @classmethod
     def applies(cls, problem):
         """One safety serves all instances whose costs ask for the same quantile of demand."""
-        alike = problem.env.topology.internal or not ratios_differ(problem)
+        alike = problem.env.topology.depth or not ratios_differ(problem)
         return super().applies(problem) and not alike
 
     def __post_init__(self):
-        if self.topology.internal:
+        if self.topology.depth:
             raise UserError(f"{self.name} needs nodes that all sell: a warehouse has no critical ratio of its own")
 
     def safety(self, params, facts):
