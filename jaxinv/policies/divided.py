@@ -1,7 +1,7 @@
 """The joint policy of several agents who share one network: each sees its part, decides its part, and has its own parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import jax.numpy as jnp
@@ -12,7 +12,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError
-from jaxinv.nets.divided import Divided
+from jaxinv.nets.critics import ActorQ
+from jaxinv.nets.divided import Divided, DividedActorQ
 from jaxinv.nets.encoder import KnownEncoder
 from jaxinv.policies.learned import LearnedPolicy
 from jaxinv.policies.owners import Owners
@@ -85,10 +86,10 @@ def divide(
     if encoder is not None:
         columns, series = _columns(env, policy.columns or tuple(range(len(env.signals))), roles)
         encoder = KnownEncoder(series) if isinstance(encoder, KnownEncoder) else encoder
-    network = Divided(module.clone(outputs=most, encoder=encoder), len(roles), columns, places, shared)
-    return DividedPolicy(
-        policy.topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles, partners
-    )
+    kind = DividedActorQ if isinstance(module, ActorQ) else Divided
+    network = kind(module.clone(outputs=most, encoder=encoder), len(roles), columns, places, shared)
+    given = {field.name: getattr(policy, field.name) for field in fields(policy)}
+    return DividedPolicy(**{**given, "network": network, "decode": decode}, roles=roles, partners=partners)
 
 
 def _columns(env: InventoryNetwork, read: Sequence[int], roles: Roles) -> tuple[tuple[tuple[int, ...], ...], int]:
