@@ -6,7 +6,10 @@ q_i and their targets q'_i,
     DDPG   y = r + discount * min_i q'_i(s', mean'(s'))                  L_actor = -min_i q_i(s, mean(s))
     SAC    y = r + discount * (min_i q'_i(s', a') - tau log pi(a'|s'))   L_actor = tau log pi(a|s) - min_i q_i(s, a)
 
-where tau is learned so that the entropy of the policy stays at what `exploration` says (Lillicrap et al. 2016; Fujimoto et
+Several agents have actors of their own, each of what its role sees, under critics of all that they see and do together, which are
+rewarded as a team (Lowe et al. 2017); tau is then each agent's own, and tau log pi a sum over them.
+
+Here tau is learned so that the entropy of the policy stays at what `exploration` says (Lillicrap et al. 2016; Fujimoto et
 al. 2018 for the minimum; Haarnoja et al. 2018). With `quantiles` SAC's critics say the quantiles of the return and descend
 the quantile Huber loss (Dabney et al. 2018; Ma et al. 2020): the distributional SAC that seed 003 speaks of.
 """
@@ -62,7 +65,7 @@ class SACConfig(OffPolicyConfig):
 class ActorQLearner(OffPolicy):
     """What DDPG and SAC share: exploration by normal noise on raw outputs."""
 
-    undivided: ClassVar = "its critics judge all orders at once"
+    team_only: ClassVar = True
 
     def noise(self, key, update):
         return jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
@@ -93,7 +96,7 @@ class DDPG(ActorQLearner):
     def loss(self, params, target, seen, key):
         raw = self.apply(target, "decide", seen.target_state, seen.next_stock).mean
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)[..., 0].min(0)
-        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * seen.follows * after)
+        wanted = jax.lax.stop_gradient(self.by_all(seen.reward) + self.numbers["discount"] * seen.follows * after)
         q = self.apply(params, "judge", seen.state, seen.stock, seen.action)[..., 0]
         critic = squared_error(q, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
@@ -116,29 +119,29 @@ class SAC(ActorQLearner):
 
     def loss(self, params, target, seen, key):
         next_key, now_key = jax.random.split(key)
-        temperature = jnp.exp(self.apply(params, "temperature"))
+        together, temperature = self.policy.owners.together, jnp.exp(self.apply(params, "temperature"))
         weight = jax.lax.stop_gradient(temperature)
         raw, log_prob = self._sample(params, seen.next_state, seen.next_stock, next_key)
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)  # [critics, n, quantiles]
-        after = jnp.sort(after, -1).min(0) - weight * log_prob[:, None]
-        wanted = jax.lax.stop_gradient(seen.reward[:, None] + self.numbers["discount"] * seen.follows[:, None] * after)
+        after = jnp.sort(after, -1).min(0) - together(weight * log_prob)[:, None]
+        wanted = jax.lax.stop_gradient(self.by_all(seen.reward)[:, None] + self.numbers["discount"] * seen.follows[:, None] * after)
         told = self.apply(params, "judge", seen.state, seen.stock, seen.action)
         critic = quantile_huber(told, wanted) if self.config.quantiles else squared_error(told, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
         raw, log_prob = self._sample(params, state, seen.stock, now_key)
         climbed = self.climb(params, state, seen.stock, raw)
-        actor = (weight * log_prob - climbed).mean()
-        entropy = -jax.lax.stop_gradient(log_prob).mean()
-        wished = raw.shape[-1] * (self.config.exploration + _NORMAL_ENTROPY)
-        metrics = {"value_loss": critic, "value": climbed.mean(), "entropy": entropy, "temperature": temperature}
-        return critic + actor + jnp.log(temperature) * (entropy - wished), metrics
+        actor = (together(weight * log_prob) - climbed).mean()
+        entropy = -jax.lax.stop_gradient(log_prob).mean(0)
+        wished = self.policy.owners.count(raw.shape[-1]) * (self.config.exploration + _NORMAL_ENTROPY)
+        metrics = {"value_loss": critic, "value": climbed.mean(), "entropy": together(entropy), "temperature": temperature.mean()}
+        return critic + actor + together(jnp.log(temperature) * (entropy - wished)), metrics
 
     def _sample(self, params, state, stock, key):
-        """Raw outputs `[n, A]` of the policy and their log probability `[n]`; gradients pass through both."""
+        """Raw outputs `[n, A]` of the policy and their log probability `[n]`, of agents `[n, G]`; gradients pass through both."""
         decision = self.apply(params, "decide", state, stock)
         noise = jax.random.normal(key, decision.mean.shape)
         raw = decision.mean + jnp.exp(decision.log_deviation) * noise
-        return raw, -jnp.sum(0.5 * noise**2 + decision.log_deviation + 0.5 * jnp.log(2 * jnp.pi), -1)
+        return raw, -self.policy.owners.total(0.5 * noise**2 + decision.log_deviation + 0.5 * jnp.log(2 * jnp.pi))
 
 
 _NORMAL_ENTROPY = 1.4189385

@@ -28,7 +28,8 @@ from flax import struct
 
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.evaluation.rollout import BATCH, Episodes
+from jaxinv.agents.scales import over
+from jaxinv.evaluation.rollout import Episodes
 
 
 @dataclass(frozen=True)
@@ -114,12 +115,12 @@ class DiffSim(Learner):
         disturbance = self._disturbance(key, instance)
         teacher = self.teacher(instance, index)
         played = self.mode_play(params, episodes.network, trace, contexts, instance, disturbance, teacher)
-        cost = -played.reward.mean((0, BATCH))
-        spread = jax.lax.stop_gradient(played.reward).std((0, BATCH)) + 1e-6
+        cost = -played.reward.mean(over(played.reward))
+        spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
         worth = self.worth if self.roles is None else self.worth_by_agent
         left = self.worlds.follows(after) * worth(played.network, instance).mean(0)
         loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(played.advice, update)
-        return loss, (after.replace(network=played.network), played.cost)
+        return loss, (after.replace(network=played.network), cost if self.roles is None else played.cost)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

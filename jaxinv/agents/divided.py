@@ -46,11 +46,11 @@ def check_roles(config: Any) -> None:
         )
 
 
-def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, config: Any, undivided: str = "") -> LearnedPolicy:
+def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, config: Any, team_only: bool = False) -> LearnedPolicy:
     """The policy as the roles of a configuration share it out; the same where one agent sees, decides and pays for all.
 
     Args:
-      undivided: why the learner knows one planner alone; empty where it does not.
+      team_only: the learner rewards all agents together (`Learner.team_only`).
 
     Raises:
       UserError: for unknown roles, or what the algorithm cannot learn with several.
@@ -66,8 +66,11 @@ def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, c
         return policy
     if config.learns and len(learning) == len(roles):
         raise UserError(f"learns={','.join(config.learns)} names all roles and leaves partners={config.partners} nothing; leave both out")
-    if undivided:
-        raise UserError(f"roles={config.roles}: {undivided}; give roles=one, or agent=ppo, dqn or diffsim")
+    if team_only and config.team_share < 1:
+        raise UserError(
+            f"team_share={config.team_share} rewards agents with costs of their own, and these critics judge what all do together; "
+            "give team_share=1, or agent=ppo, dqn or diffsim"
+        )
     if getattr(config, "pathwise", False) and config.team_share < 1:
         raise UserError(
             f"pathwise=true descends the cost of the team, and team_share={config.team_share} rewards agents with other costs too; "

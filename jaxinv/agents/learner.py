@@ -53,8 +53,8 @@ class Learner:
     """The class of its configuration, with the hyper-parameters that suit a preset."""
     settles: ClassVar[bool] = False
     """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
-    undivided: ClassVar[str] = ""
-    """Why it cannot learn as several agents; empty where it can."""
+    team_only: ClassVar[bool] = False
+    """Whether several agents learn from the reward of all together alone, as its critics judge what all do together."""
 
     config: Any = struct.field(pytree_node=False)
     policy: LearnedPolicy = struct.field(pytree_node=False)
@@ -74,7 +74,7 @@ class Learner:
         )
         if config.penalty != "none":
             worlds = with_moments(worlds)
-        policy = shared_out(cls.make_policy(worlds.env, config), problem, worlds.env, given, cls.undivided)
+        policy = shared_out(cls.make_policy(worlds.env, config), problem, worlds.env, given, cls.team_only)
         return cls(config, policy, worlds, numbers)
 
     @classmethod

@@ -178,9 +178,9 @@ class OffPolicy(Learner):
             (episodes, index, played, strayed), steps = self._play(state, play_key)
             scales, replay = state.scales.follow(played.reward, self.numbers["discount"]), state.replay.add(steps)
             state = state.replace(episodes=episodes, index=index, strayed=strayed, scales=scales, replay=replay)
-            cost = played.cost
+            reward = played.reward if played.team is None else played.team
         else:
-            cost = -self.log.items.reward.mean()
+            reward = self.log.items.reward
 
         def step(carry, key):
             params, target, optimiser = carry
@@ -195,7 +195,7 @@ class OffPolicy(Learner):
             step, (state.params, state.target, state.optimiser), jax.random.split(learn_key, self.config.steps)
         )
         metrics = {name: values.mean() for name, values in metrics.items()}
-        metrics = {"cost": cost, **metrics, "parameter_norm": optax.tree.norm(params)}
+        metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
         return state.replace(params=params, target=target, optimiser=optimiser, key=key, update=state.update + 1), metrics
 
     def gather(self, state: OffPolicyState, key: jax.Array) -> Trajectories:

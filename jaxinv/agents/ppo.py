@@ -31,7 +31,7 @@ from flax import struct
 from jaxinv.agents.advice import squared_distance
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState, make_policy
-from jaxinv.agents.scales import Scales
+from jaxinv.agents.scales import Scales, along, over
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
@@ -165,7 +165,7 @@ class PPO(Learner):
         batch, replay, scales = self.prepare(
             played, last, episodes, trace, signals, instance, state.scales, advice, self.worlds.follows(after)
         )
-        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, scales.reward_deviation.sum())
+        params, optimiser, metrics = self._epochs(state, epoch_key, batch, replay, self.policy.owners.together(scales.reward_deviation))
         metrics = {"cost": played.cost, **metrics, "parameter_norm": optax.tree.norm(params)}
         after = after.replace(network=played.network)
         return PPOState(params, optimiser, after, index, key, state.update + 1, strayed, scales), metrics
@@ -209,11 +209,10 @@ class PPO(Learner):
         last_value, last_best = last
         discount = self.numbers["discount"]
         scales = scales.follow(played.reward, discount)
-        mean, deviation, spread = (moment[..., None] for moment in (scales.reward_mean, scales.reward_deviation, scales.return_deviation))
-        gain = played.reward - mean
+        gain = played.reward - along(scales.reward_mean)
         if advice is not None:
-            gain += self.numbers["penalty_weight"] * deviation * beside(advice, gain)
-        scaled = gain / spread
+            gain += self.numbers["penalty_weight"] * along(scales.reward_deviation) * beside(advice, gain)
+        scaled = gain / along(scales.return_deviation)
         advantage, target = generalised_advantage(scaled, values, follows * last_value, discount, self.numbers["gae_lambda"])
         q_target = None
         if best is not None:
@@ -317,8 +316,8 @@ def nearest_level(raw: jax.Array) -> jax.Array:
 
 def _standardised(advantage):
     """Advantages `[T, ..., B]` of mean 0 and deviation 1, those of each agent by themselves."""
-    over = dict(axis=(0, BATCH), keepdims=True)
-    return (advantage - advantage.mean(**over)) / (advantage.std(**over) + 1e-8)
+    axes = over(advantage)
+    return (advantage - along(advantage.mean(axes))) / (along(advantage.std(axes)) + 1e-8)
 
 
 def generalised_advantage(reward, value, last_value, discount, lam):
@@ -352,7 +351,8 @@ def pinball(forecast: jax.Array, demand: jax.Array, recent: jax.Array) -> jax.Ar
     ahead = jnp.arange(periods)[:, None] + jnp.arange(horizon)
     known = (ahead < periods)[None, :, :, None, None]
     agents = forecast.shape[3] // demand.shape[2]  # each of them forecasts all that it might see
-    actual = jnp.tile(demand, (1, 1, agents))[:, jnp.minimum(ahead, periods - 1)] / recent[:, :, None]  # [B, T, J, D * K]
+    demand = demand if agents == 1 else jnp.tile(demand, (1, 1, agents))
+    actual = demand[:, jnp.minimum(ahead, periods - 1)] / recent[:, :, None]  # [B, T, J, D * K]
     error = actual[..., None] - forecast
     levels = jnp.asarray(QUANTILES)
     loss = jnp.maximum(levels * error, (levels - 1) * error)

@@ -29,10 +29,7 @@ class ActorQ(Actor):
 
     def setup(self):
         super().setup()
-        ensemble = nn.vmap(
-            MLP, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=self.critics
-        )
-        self.q = ensemble(self.hidden, self.quantiles, self.activation)
+        self.q = ensemble(self)
         if self.spread:
             self.deviation = MLP(self.hidden, self.outputs, self.activation)
             self.log_temperature = self.param("log_temperature", nn.initializers.constant(-3.0), ())
@@ -58,6 +55,12 @@ class ActorQ(Actor):
     def temperature(self) -> jax.Array:
         """Log of the weight of entropy."""
         return self.log_temperature
+
+
+def ensemble(network: ActorQ) -> nn.Module:
+    """The critics of a network: what is judged `[..., C]` to `[critics, ..., quantiles]`."""
+    critics = nn.vmap(MLP, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=network.critics)
+    return critics(network.hidden, network.quantiles, network.activation)
 
 
 class GridQ(Actor):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.nets.actor_critic import Decision
+from jaxinv.nets.critics import ensemble
 
 
 class Divided(nn.Module):
@@ -76,6 +77,29 @@ class Divided(nn.Module):
         if self.places == tuple(range(outputs.shape[-1])):
             return outputs
         return outputs[..., np.asarray(self.places)]
+
+
+class DividedActorQ(Divided):
+    """Agents with the actor of an `ActorQ` each, and its critics of what all of them see and do together."""
+
+    def setup(self):
+        self.q = ensemble(self.agent)
+
+    def __call__(self, signals, stock):
+        states, _ = self.encode(signals)
+        state = None if states is None else states[..., -1, :, :]
+        decision = self.decide(state, stock)
+        self.judge(state, stock, decision.mean)
+        return decision
+
+    def judge(self, state: jax.Array | None, stock: jax.Array, raw: jax.Array) -> jax.Array:
+        """What each critic says of joint raw outputs `[..., A]`: `[critics, ..., quantiles]`."""
+        seen = [part.reshape(*part.shape[:-2], -1) for part in (state, stock) if part is not None]
+        return self.q(jnp.concatenate([*seen, raw], -1))
+
+    def temperature(self) -> jax.Array:
+        """Log of the weight of each agent's entropy `[G]`."""
+        return self._each(lambda agent: agent.temperature())
 
 
 def agents_first(inputs: jax.Array | None) -> jax.Array | None:

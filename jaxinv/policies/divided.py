@@ -1,8 +1,9 @@
 """The joint policy of several agents who share one network: each sees its part, decides its part, and has its own parameters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from jaxinv.envs.network import Action
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError
 from jaxinv.nets.council import Council
-from jaxinv.nets.divided import Divided
+from jaxinv.nets.critics import ActorQ
+from jaxinv.nets.divided import Divided, DividedActorQ
 from jaxinv.nets.encoder import KnownEncoder
 from jaxinv.policies.learned import LearnedPolicy
 from jaxinv.policies.owners import Owners
@@ -94,10 +96,9 @@ def divide(
     before = [int(np.sum(owners[:number] == owner)) for number, owner in enumerate(owners)]
     places = tuple(int(owner) * most + slot for owner, slot in zip(owners, before))
     module, columns = _agent(policy, env, roles)
-    network = Divided(module.clone(outputs=most), len(roles), columns, places, shared)
-    return DividedPolicy(
-        policy.topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles, partners
-    )
+    kind = DividedActorQ if isinstance(module, ActorQ) else Divided
+    network = kind(module.clone(outputs=most), len(roles), columns, places, shared)
+    return DividedPolicy(**_as(policy, network=network, decode=decode), roles=roles, partners=partners)
 
 
 def convene(
@@ -122,6 +123,11 @@ def convene(
     return CouncilPolicy(
         topology, network, decode, policy.history, policy.window_by_window, policy.preferences, policy.columns, roles
     )
+
+
+def _as(policy: LearnedPolicy, **changed: Any) -> dict[str, Any]:
+    """The fields of a policy, some of them changed."""
+    return {field.name: getattr(policy, field.name) for field in fields(policy)} | changed
 
 
 def _agent(policy: LearnedPolicy, env: InventoryNetwork, roles: Roles) -> tuple[nn.Module, tuple[tuple[int, ...], ...]]:

@@ -51,7 +51,7 @@ class GridDecode(Decode):
 
     def _factors(self, raw):
         best = jnp.argmax(self._by_edge(raw), -1)
-        return factor(jnp.asarray(self._raw_levels)[best])[..., None]
+        return factor(jnp.asarray(self._raw_levels)[best][..., None])
 
     def _dispositions(self, raw):
         place = 2.0 * jnp.argmax(raw, -1) / (len(self.levels) - 1)

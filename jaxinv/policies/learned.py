@@ -138,18 +138,16 @@ class LearnedPolicy(Policy):
         """Stock, pipeline and position in units of recent demand, and the facts of the instance: `[F]`, or `[G, F]` of agents."""
         topology, facts, sight = self.topology, observation.instance, self.sight
         rate, edge_rate = sight.rates(context.recent)
-        cover, longest = sight.coverage(facts), jnp.max(views.echelon_coverage(topology, facts))
-        unit, edge_unit = jnp.sqrt(longest) * rate, jnp.sqrt(longest) * edge_rate
-        on_hand, pipeline = sight.nodes(observation.on_hand), sight.edges(_bucket(observation.pipeline))
-        on_hand = on_hand / (unit if topology.ages == 1 else unit[..., None])
+        cover, longest = sight.coverage(facts)
+        pipeline = sight.edges(_bucket(observation.pipeline))
         position = sight.position(observation) / (edge_rate * cover[:, None])
-        ratio = preferred_ratio(facts) if self.preferences else facts.critical_ratio
+        unit, edge_unit = sight.times(jnp.sqrt(longest), rate, edge_rate)
         parts = [
-            (NODES, on_hand),
+            (NODES, sight.nodes(observation.on_hand) / (unit if topology.ages == 1 else unit[..., None])),
             (EDGES, pipeline / edge_unit[..., None]),
             (ENDS, position - 1.0),
             (NODES, jnp.log(rate / jnp.maximum(sight.nodes(facts.scale), 1e-6) + 1e-3)),
-            (NODES, sight.nodes(ratio)),
+            (NODES, sight.nodes(preferred_ratio(facts) if self.preferences else facts.critical_ratio)),
             (ENDS, cover / longest),
         ]
         if observation.backorder is not None:

@@ -35,7 +35,7 @@ class Owners:
         """Means likewise; 0 for an agent without outputs."""
         if not self:
             return values.mean(-1)
-        return self.total(values) / np.maximum(self._shares.sum(0), 1.0)
+        return self.total(values) / np.maximum(self.count(0), 1.0)
 
     def each(self, values: jax.Array) -> jax.Array:
         """Values by agent `[..., G]` at each output `[..., A]`; a value for all `[...]` as `[..., 1]`."""
@@ -44,6 +44,14 @@ class Owners:
     def spread(self, values: jax.Array) -> jax.Array:
         """Values for all `[...]` as those of every agent `[..., G]`, or as they are."""
         return values[..., None] if self else values
+
+    def count(self, outputs: int) -> np.ndarray | int:
+        """How many of the outputs are of each agent `[G]`; of one planner, all."""
+        return self._shares.sum(0) if self else outputs
+
+    def together(self, values: jax.Array) -> jax.Array:
+        """Sums `[...]` over agents of values `[..., G]`; those of one planner as they are."""
+        return values.sum(-1) if self else values
 
     @property
     def _shares(self) -> np.ndarray:

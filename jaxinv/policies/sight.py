@@ -42,6 +42,11 @@ class Sight:
         rate = views.downstream(self.topology, self.topology.at_demand_nodes(known))
         return rate, self.topology.at_destination(rate)
 
+    def times(self, factor: jax.Array, rate: jax.Array, edge_rate: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Rates of `rates` times a factor."""
+        rate = factor * rate
+        return rate, self.topology.at_destination(rate)
+
     def nodes(self, per_node: jax.Array) -> jax.Array:
         """`[N, ...]` by row of nodes."""
         return per_node
@@ -54,9 +59,10 @@ class Sight:
         """What an order on the edge of each row adds to `[rows, K]`."""
         return views.edge_position(self.topology, observation)
 
-    def coverage(self, facts: Facts) -> jax.Array:
-        """Periods that it has to cover `[rows]`."""
-        return views.echelon_coverage(self.topology, facts)
+    def coverage(self, facts: Facts) -> tuple[jax.Array, jax.Array]:
+        """Periods that it has to cover `[rows]`, and the most that any order has to `[]`."""
+        cover = views.echelon_coverage(self.topology, facts)
+        return cover, jnp.max(cover)
 
     def features(self, parts: Sequence[tuple[str, jax.Array]]) -> jax.Array:
         """Parts by row, each with what its rows are (`NODES`, `EDGES`, `ENDS`, `ALL`), as features `[F]`."""
@@ -96,6 +102,9 @@ class RoleSight(Sight):
 
         return by_row(self._nodes[0]), by_row(self._ends[self._edges[0]])
 
+    def times(self, factor, rate, edge_rate):
+        return factor * rate, factor * edge_rate
+
     def nodes(self, per_node):
         return take_rows(per_node, tuple(self._nodes[0]))
 
@@ -109,10 +118,11 @@ class RoleSight(Sight):
         )  # fmt: skip
 
     def coverage(self, facts):
-        return as_steered(
+        cover = as_steered(
             self._edges[0], self._steers_echelon, lambda: views.echelon_coverage(self.topology, facts),
             lambda: views.coverage(facts),
         )  # fmt: skip
+        return cover, jnp.max(cover)
 
     def features(self, parts):
         """`[G, F]`."""
