@@ -332,7 +332,9 @@ def coming_back(topology, demand, sales, params):
     """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand `[N, K]`."""
     if topology.returns_of == "demand":
         return params.return_share[..., 0] * demand
-    return jnp.sum(params.return_share * sales, -1)
+    # lag by lag: on CPU a reduction over so short an axis is a kernel of its own, and takes longer than all the rest
+    lags = range(topology.return_lags)
+    return sum(params.return_share[..., lag] * sales[..., lag] for lag in lags)
 
 
 def feasible(topology, dispositions, restock, forward):
