@@ -81,31 +81,29 @@ class Division:
     @partial(jax.jit, static_argnames="self")
     def play(self, key, state, actions, params):
         """One period without a reset at the end: observations, state, rewards, dones and infos."""
-        vector, state, *rest = self._play(key, state, actions, params)
-        return self.deal(vector), state, *rest
+        state, *rest = self._play(key, state, actions, params)
+        return self.observe(state, params), state, *rest
 
     @partial(jax.jit, static_argnames="self")
     def step(self, key, state, actions, params, begin=None):
         """One period, and a fresh episode where one ends (from the state `begin`, where given), as the gymnax form has it from
         the same key."""
         key, reset_key = jax.random.split(key)
-        vector, state, rewards, dones, infos = self._play(key, state, actions, params)
-        over = dones["__all__"]
+        state, *rest = self._play(key, state, actions, params)
+        over = rest[1]["__all__"]
         if begin is None:
-            fresh = fresh_where(over, self.env.reset_env, reset_key, params)
-        else:
-            fresh = self.world(begin, params), begin
-        vector, state = jax.tree.map(lambda new, old: jax.lax.select(over, new, old), fresh, (vector, state))
-        return self.deal(vector), state, rewards, dones, infos
+            begin = fresh_where(over, lambda key, params: self.env.reset_env(key, params)[1], reset_key, params)
+        state = jax.tree.map(lambda new, old: jax.lax.select(over, new, old), begin, state)
+        return self.observe(state, params), state, *rest
 
     def _play(self, key, state, actions, params):
-        vector, state, outcome = self.env.play(key, state, self.join(actions, params), params)
+        _, state, outcome = self.env.play(key, state, self.join(actions, params), params)
         paid = self.roles.rewards(self.env.topology, params.weights, outcome.places, self.share)
         rewards = {name: paid[agent] for agent, name in enumerate(self.roles.names)}
         terminated, truncated = self.env.is_terminated(state, params), self.env.is_truncated(state, params)
         dones = dict.fromkeys((*self.roles.names, "__all__"), terminated | truncated)
         infos = {"terminated": terminated, "truncated": truncated}
-        return vector, state, rewards, dones, {name: jnp.broadcast_to(of, len(self.roles)) for name, of in infos.items()}
+        return state, rewards, dones, {name: jnp.broadcast_to(of, len(self.roles)) for name, of in infos.items()}
 
     # Observations
 

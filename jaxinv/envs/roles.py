@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import flat
-from jaxinv.envs.costs import Places
+from jaxinv.envs.costs import COSTS, Places
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 
@@ -193,15 +193,35 @@ class Roles:
           weights: `[len(COSTS)]`.
           share: of the team's reward in the mix: 0, each for itself, to 1, all for one.
         """
-        return -self.mixed(topology, jnp.dot(places.nodes, weights), jnp.dot(places.edges, weights), share)
+        at_nodes, at_edges = (
+            -sum(weights[part] * table[:, part] for part in range(len(COSTS))) for table in (places.nodes, places.edges)
+        )
+        return self.mixed(topology, at_nodes, at_edges, share)
 
     def mixed(self, topology: Topology, at_nodes: jax.Array, at_edges: jax.Array, share: jax.Array | float) -> jax.Array:
         """Money at nodes `[N]` and on edges `[E]` as it counts for each agent `[G]`."""
-        own = jnp.dot(self._matrix("pays_nodes", topology.nodes), at_nodes) + jnp.dot(
-            self._matrix("pays_edges", topology.edges), at_edges
-        )
-        team = (at_nodes.sum() + at_edges.sum()) / len(self)
-        return share * team + (1.0 - share) * own
+        values = jnp.concatenate([at_nodes, at_edges])
+        team = _sums(values, np.ones((1, len(values)), np.float32)) / len(self)
+        if isinstance(share, (int, float)) and share == 1:
+            return jnp.repeat(team, len(self))
+        return share * team + (1.0 - share) * _sums(values, self.pays(topology))
 
-    def _matrix(self, field: str, size: int) -> np.ndarray:
-        return np.asarray([[place in getattr(role, field) for place in range(size)] for role in self.agents], np.float32)
+    def pays(self, topology: Topology) -> np.ndarray:
+        """What each agent pays for, as ones `[G, N + E]`."""
+        found = np.zeros((len(self), topology.nodes + topology.edges), np.float32)
+        for agent, role in enumerate(self.agents):
+            found[agent, [*role.pays_nodes, *(topology.nodes + edge for edge in role.pays_edges)]] = 1.0
+        return found
+
+
+FEW = 64
+"""Up to so many places are added one by one, which XLA fuses into its loops: on CPU a sum over a short axis is a kernel of its
+own, and costs a small network a tenth of a period. Of many places that would take minutes to compile."""
+
+
+def _sums(values: jax.Array, picked: np.ndarray) -> jax.Array:
+    """The sum of the values `[P]` that each row of ones `[G, P]` picks."""
+    if len(values) > FEW:
+        return jnp.sum(picked * values, -1)
+    numbers = list(values)
+    return jnp.stack([sum((numbers[place] for place in np.flatnonzero(row)), jnp.zeros(())) for row in picked])
