@@ -7,12 +7,16 @@ network (`jaxinv.envs.roles`) has a table over its own orders, and takes the oth
 own nodes or of all, and rewarded with its own costs, the team's, or a mix. A request that is cut, for want of stock or room,
 is learned from as what it was asked as: what is made of it is a part of the transition.
 
+Costs of every period add up to a level that all values share, and which says nothing of what to do; while it is still
+learned, orders that were tried less look better than they are. So an estimate of the usual reward is taken off every reward and
+follows the errors of the table (reward centring, Naik, Wan, Tomar & Sutton 2024; with discount=1 differential Q-learning for
+the average cost, Wan, Naik & Sutton 2021). With `centring=0`, and where episodes end, Q-learning is what is written above.
+
 The rate alpha falls with the visits n of a state and order, as learning_rate / n^power: the mean of all targets so far at
 power 1, which forgets its wrong first guesses slowly; between 1/2 and 1 it learns fastest (Even-Dar & Mansour 2003).
 """
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import jax
@@ -48,7 +52,7 @@ class TabularConfig:
       updates, rollout: length of training: so many stretches of so many periods.
       learners: "joint", one table over the orders of all edges, or "independent", one for each role.
       roles: of independent learners: "nodes", or a name that the preset knows.
-      information: what independent learners see: the stock of all nodes ("shared"), or of their own.
+      information: what independent learners see: "own", as their roles say, or "shared", all of it.
       largest_stock, largest_order, largest_transfer: bounds in units of what a node may hold and have under way, and of what is
         ordered on an edge from a supplier or a node, and on a lateral one; what demand asks for where not given.
       step: units in which stock is told apart and orders are given.
@@ -59,14 +63,15 @@ class TabularConfig:
       discount: gamma.
       exploration: share of decisions by chance at the end of training.
       exploring: share of training over which decisions by chance become that few, from all.
-      team_share: of the team's reward in that of each learner: 0, each for itself, to 1, all for one.
+      team_share: of the team's mean reward in that of each learner: 1, all for one, to 0, each for the costs of its own.
+      centring: how fast the reward that is usual follows the errors, as a share of the learning rate; 0: it stays 0.
     """
 
     updates: int = 1000
     rollout: int = 100
     learners: str = "joint"
     roles: str = "nodes"
-    information: str = "shared"
+    information: str = "own"
     largest_stock: int | None = None
     largest_order: int | None = None
     largest_transfer: int | None = None
@@ -99,7 +104,7 @@ class TabularConfig:
         for name in ("updates", "rollout", "step"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("discount", "exploration", "exploring", "team_share", "learning_rate"):
+        for name in ("discount", "exploration", "exploring", "team_share", "learning_rate", "centring"):
             if not 0 <= (getattr(self, name) or 0) <= 1:
                 raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
         for name in ("largest_stock", "largest_order", "largest_transfer", "power"):
@@ -150,7 +155,8 @@ class TabularQ:
             raise UserError(f"a table of values is learned for one instance, and {problem.env.name} has {problem.instances} here")
         if config.discount == 1 and not config.centring and not problem.ends:
             raise UserError("discount=1 adds up costs without end; give centring above 0, a discount below 1, or episodes that end")
-        config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))))
+        ends = dict(centring=0.0) if problem.ends else {}  # what is usual counts once a period, and so the more the longer
+        config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))), **ends)
         worlds = Worlds.of(problem, 1, config.rollout, problem.horizon).replace(env=problem.env)
         policy, updates = cls.make_policy(problem, config), config.updates
         config, numbers = split_config(config)
