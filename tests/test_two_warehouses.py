@@ -27,6 +27,7 @@ from jaxinv.envs.two_warehouses import AHEAD, WINDOW, TwoWarehouses
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, held_out_groups
 from jaxinv.evaluation.monitor import monitor, save_table
+from jaxinv.studies.seed001 import best_level
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.exact import solve_problem
 from jaxinv.policies.rules import make_rule
@@ -187,37 +188,13 @@ def test_roles_are_those_of_the_paper():
     assert [role.sees for role in roles.informed(problem.env.topology).agents] == [(0, 1), (0, 1)]
 
 
-def test_two_locations_that_may_send_each_other_stock_once_demand_is_known():
+@pytest.mark.parametrize("sends, best, least", [(True, 112.0, 41.39), (False, 116.8, 55.99)])
+def test_two_locations_that_may_send_each_other_stock_once_demand_is_known(sends, best, least):
     """One period, demand N(100, 20) each, holding 1, shortage 4, transfer 0.5: the best levels are near 112 at a cost of 41.39;
-    without transfers 116.8 and 55.99. Levels are ordered on the first day; its customers are served on the second."""
-    problem = problem_of(
-        demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False
-    )
-    env = problem.env
-    params = problem.first.replace(initial_pipeline=jnp.zeros((4, 1)))
-    ends = norm.pdf(ndtri(np.linspace(0, 1, 129)))  # demand at the means of 128 equal slices of its law, each with each
-    normal = 100 + 20 * 128 * (ends[:-1] - ends[1:])
-    ours = np.stack(np.meshgrid(normal, normal), -1).reshape(-1, 2)
-    demand = jnp.asarray(np.stack([ours.T, 0 * ours.T])[:, :, None], jnp.float32)  # [T, D, K, B]
-    start = jax.vmap(lambda stock: env.start({"stock": stock}, params), -1, -1)(jnp.zeros((2, 1, len(ours))))
-
-    def cost(level, sends):
-        def act(level, observation, _):
-            net = observation.on_hand[:, 0] - observation.booked[:, 0]
-            give = jnp.maximum(net, 0.0)
-            lack = jnp.maximum(-net, 0.0)
-            first = jnp.asarray([1.0, 1.0, 0.0, 0.0]) * level
-            then = jnp.stack([0.0, 0.0, sends * jnp.minimum(give[0], lack[1]), sends * jnp.minimum(give[1], lack[0])])
-            return jnp.where(observation.time == 0, first, then)[:, None], None
-
-        return -rollout(env, params, act, level, start, Exogenous(demand=demand))[1].sum(0).mean()
-
-    levels = jnp.linspace(106.0, 122.0, 33)
-    costs = jax.jit(lambda sends: jax.lax.map(lambda level: cost(level, sends), levels))
-    for sends, best, least in ((1.0, 112.0, 41.39), (0.0, 116.8, 55.99)):
-        found = np.asarray(costs(sends))
-        assert found.min() == pytest.approx(least, abs=0.05)
-        assert abs(levels[found.argmin()] - best) <= 0.75
+    without transfers 116.8 and 55.99."""
+    level, cost = best_level(sends)
+    assert cost == pytest.approx(least, abs=0.05)
+    assert abs(level - best) <= 0.75
 
 
 # --- forecasts ----------------------------------------------------------------------------------

@@ -165,11 +165,16 @@ class TwoWarehouses(Preset):
         if self.demand:
             laws = [Law.parse(text) for text in _both(self.demand)]
             return *independent(laws, self.history), np.asarray([law.average for law in laws]), ()
-        numbers, rows = forecaster(
-            _both(self.mean), self.amplitude, _both(self.phases), self.deviation, self.persistence, self.instance_seed
-        )
+        numbers, rows = self.forecaster
         process = Forecasted(locations=2, inner=Persistent(locations=2), window=WINDOW, horizon=AHEAD)
         return process, numbers, np.asarray(_both(self.mean)), (_note(rows),)
+
+    @property
+    def forecaster(self) -> tuple[ForecastedParams, list[dict[str, Any]]]:
+        """Numbers of the default demand and its forecaster, and how far forecasts are off (see `forecaster` below)."""
+        return forecaster(
+            _both(self.mean), self.amplitude, _both(self.phases), self.deviation, self.persistence, self.instance_seed
+        )
 
     def _literal(self) -> Problem:
         """The world of the paper's two days, its forecasts told; what is known of a third day is the second again."""

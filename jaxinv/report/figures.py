@@ -201,3 +201,79 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
     panels[0].set_title(said, loc="left", fontsize=10)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping[int, Sequence[float]], printed: Mapping[int, float]) -> None:
+    """Draws what agents cost while they learn, and how well they serve.
+
+    Args:
+      costs: of each episode `[episodes][seeds]`. service: fill rates in per cent of the seeds after so many episodes.
+      printed: the same in print.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.4, 4.2), constrained_layout=True)
+    costs = np.asarray(costs)
+    left.plot(costs, color="#c8c8c8", linewidth=0.6)
+    width = max(len(costs) // 50, 1)
+    smooth = np.convolve(costs.mean(1), np.ones(width) / width, "valid")
+    left.plot(np.arange(width - 1, len(costs)), smooth, color=LEARNED, label=f"mean of the seeds and of {width} episodes")
+    left.set(xlabel="episode", ylabel="cost a day in training")
+    left.legend(frameon=False)
+    at, rates = list(service), np.asarray(list(service.values()))
+    right.plot(at, rates, color="#8a8a8a", marker=".", linewidth=0.8)
+    right.plot(at, rates.mean(1), color=LEARNED, marker="o", label="mean of the seeds")
+    right.plot(list(printed), list(printed.values()), color="black", marker="x", linestyle="", label="in print")
+    right.set(xlabel="episodes learned from", ylabel="fill rate, %")
+    right.legend(frameon=False)
+    for panel in (left, right):
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], names: Sequence[str]) -> None:
+    """Draws stock as heat maps, one beside the other on one scale of colours.
+
+    Args:
+      maps: for each label the stock of each node on each day, in days of its mean demand `[days][nodes]`. names: of the nodes.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, len(maps), figsize=(5.4 * len(maps), 3.8), constrained_layout=True, squeeze=False, sharey=True)
+    tables = {label: np.asarray(table).T for label, table in maps.items()}
+    most = max(np.quantile(table, 0.98) for table in tables.values())
+    for panel, (label, table) in zip(axes[0], tables.items()):
+        drawn = panel.imshow(table, aspect="auto", cmap="viridis", vmin=0.0, vmax=most, interpolation="nearest")
+        panel.set_title(label, fontsize=11)
+        panel.set_xlabel("day")
+        panel.set_yticks(range(len(names)), names)
+    figure.colorbar(drawn, ax=axes[0].tolist(), label="stock in days of mean demand")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def save_curves(path: Path, curves: Mapping[str, Sequence[float]], least: float, across: str, up: str) -> None:
+    """Draws curves by name, smoothed over a fiftieth of their length, above a line at the least that is possible."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), constrained_layout=True)
+    for name, values in curves.items():
+        width = max(len(values) // 50, 1)
+        smooth = np.convolve(values, np.ones(width) / width, "valid")
+        axes.plot(np.arange(width - 1, len(values)), smooth, label=name)
+    axes.axhline(least, color="black", linewidth=0.8, linestyle="--", label="optimum")
+    axes.set(xlabel=across, ylabel=up)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
