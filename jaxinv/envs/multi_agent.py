@@ -70,8 +70,10 @@ def make_multi_agent(
         roles = roles.checked(env.topology)
     elif isinstance(roles, Mapping):
         roles = Roles.told(env.topology, roles).checked(env.topology)
-    else:
+    elif isinstance(roles, str):
         roles = Roles.named(roles, env.topology, built.roles)
+    else:
+        raise UserError(f"roles={roles!r}: give a name such as 'nodes', roles in words, or Roles")
     division = Division.of(env, params, roles, share=float(share), levels=multiples, pad=bool(pad))
     return _form(api)(division, params)
 
