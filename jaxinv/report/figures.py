@@ -272,6 +272,8 @@ def save_curves(path: Path, curves: Mapping[str, Sequence[float]], least: float,
         smooth = np.convolve(values, np.ones(width) / width, "valid")
         axes.plot(np.arange(width - 1, len(values)), smooth, label=name)
     axes.axhline(least, color="black", linewidth=0.8, linestyle="--", label="optimum")
+    axes.margins(y=0.05)
+    axes.set_ylim(bottom=least - 0.05 * (axes.get_ylim()[1] - least))
     axes.set(xlabel=across, ylabel=up)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
