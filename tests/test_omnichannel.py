@@ -1,5 +1,7 @@
 """omnichannel: equations 1 to 4 of seed 002, its world against a simulator in plain loops, and what is refused."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from jaxinv.policies.decider import Decider
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.fulfilment import fulfilled, to_channels
 from jaxinv.policies.grid import GridDecode
+from jaxinv.policies.policy import Policy
 from jaxinv.policies.rules import make_rule
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -273,17 +276,18 @@ def test_a_rule_counts_what_is_booked_as_owed_and_ships_what_it_plans(small):
 
 
 @pytest.mark.parametrize("form", ["none", "base", "coeff", "both"])
-def test_a_network_orders_a_multiple_of_what_is_booked(small, form):
+def test_a_network_offers_a_multiple_of_what_is_booked_and_ships_what_is_left_of_it(small, form):
     _, problem, params = small
-    decode, seen = Decode(problem.env.topology, form), observed(problem, params, [20.0, 9.0, 9.0], 30.0)
+    topology = dataclasses.replace(problem.env.topology, mechanisms=problem.env.topology.mechanisms - {"dispositions"})
+    decode, seen = Decode(topology, form), observed(problem, params, [20.0, 9.0, 9.0], 30.0)
     rates = jnp.ones((6, 3, 4))
     order = decode(jnp.zeros(decode.outputs), seen, rates)
-    np.testing.assert_allclose(order[3:], 30.0, rtol=1e-5)
+    np.testing.assert_allclose(order[3:, 0], [20.0, 9.0, 1.0], rtol=1e-5)
     raw = decode.raw_for(0.5 * order + 1.0, seen, rates)
     np.testing.assert_allclose(decode(raw, seen, rates), 0.5 * order + 1.0, rtol=1e-4)
     if form in ("none", "base"):
-        grid = GridDecode(problem.env.topology, form, levels=(0.0, 0.5, 1.0))
-        np.testing.assert_allclose(grid(grid.one_hot(jnp.ones(18, int)), seen, rates)[3:], 15.0, rtol=1e-4)
+        grid = GridDecode(topology, form, levels=(0.0, 0.5, 1.0))
+        np.testing.assert_allclose(grid(grid.one_hot(jnp.ones(18, int)), seen, rates)[3:, 0], [15, 9, 6], rtol=1e-4)
 
 
 # What is made of it
@@ -303,6 +307,14 @@ def test_the_observation_shows_what_is_booked_and_what_comes_back(small):
     assert env.observation_space(params).contains(observation)
 
 
+class Both(Policy):
+    """The rule's orders, and everything back on the shelf."""
+
+    def act(self, params, observation, context):
+        orders = make_rule("base_stock", self.topology, 2).act(params, observation, None)
+        return Action(orders, jnp.zeros((4, 3, 3)).at[..., 0].set(1.0))
+
+
 def test_orders_of_an_observation_are_those_that_would_be_shipped(small):
     _, problem, params = small
     rule = make_rule("base_stock", problem.env.topology, 2)
@@ -310,6 +322,8 @@ def test_orders_of_an_observation_are_those_that_would_be_shipped(small):
     decider = Decider("rule", problem, rule, numbers)
     seen = observed(problem, params, [20.0, 9.0, 9.0], 30.0)
     np.testing.assert_allclose(decider.order(seen), rule.act(numbers, seen, None), rtol=1e-4, atol=1e-3)
+    both = Decider("both", problem, Both(problem.env.topology), numbers)
+    np.testing.assert_allclose(both.order(seen), decider.order(seen))
     with pytest.raises(UserError, match="whole observation"):
         decider.order(stock=np.zeros((4, 3)))
     with pytest.raises(UserError, match="does not cover returns"):

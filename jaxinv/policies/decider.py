@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxinv.envs import flat, shipping
 from jaxinv.envs.environment import InventoryNetwork, Observation
-from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.network import Action, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.policy import Policy
@@ -54,7 +54,8 @@ class Decider:
         series: str | int | None = None,
     ) -> np.ndarray:
         """Units to order now on each edge `[E, K]`: whole packs, minimum orders, limits and the
-        stock of sources are seen to, as the simulator sees to them.
+        stock of sources are seen to, as the simulator sees to them. What becomes of returns, where that is
+        decided too, is no part of it.
 
         Axes of one entry may be left away, such as that of the product in a network of one.
 
@@ -111,10 +112,10 @@ class Decider:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _decide(env: InventoryNetwork, policy: Policy, params, instance, state, signals, returns) -> jax.Array:
-    action = policy(params, env.view(state, instance, signals).replace(returns=returns))
+    orders = Action.of(policy(params, env.view(state, instance, signals).replace(returns=returns))).orders
     if env.topology.order_memory or env.topology.internal_backlog:  # what is asked for is shipped later
-        return jnp.maximum(action, 0.0)
-    return shipping.ship(env.topology, state, action, instance)[0]
+        return jnp.maximum(orders, 0.0)
+    return shipping.ship(env.topology, state, orders, instance)[0]
 
 
 def _state_of(env: InventoryNetwork, observation: Observation) -> NetworkState:

@@ -9,7 +9,8 @@ where s is a softplus shifted so that s(0) = 1: an untrained network orders the 
 that rate uses over the coverage, and never falls silent. (DeepStock, seed 003; methods A.3. Under lost sales the optimal
 target still depends on the stock, so the network sees the stock in every form.) Orders that draw on a node of the network
 can share out its stock instead, whatever the form (`jaxinv.policies.allocation`). An edge that serves the customers of a channel
-without stock orders s(o) times what these have booked, in every form.
+without stock offers s(o) times what these have booked, in every form, and ships what those before it leave of that
+(`jaxinv.policies.fulfilment`).
 
 Where agents share the network, position, coverage and rates of an order are those that the agent who gives it sees
 (`jaxinv.policies.sight`). Where dispositions of returns are decided, three more outputs a node with customers and product
@@ -30,6 +31,7 @@ from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.allocation import check_allocation, draws_on_nodes, share_out
+from jaxinv.policies.fulfilment import in_turn
 from jaxinv.policies.policy import fill_to, filled_to
 from jaxinv.policies.sight import as_steered, steers_echelon
 
@@ -118,7 +120,8 @@ class Decode:
         orders = self._order(raw, observation, rates)
         if self.topology.storeless:
             to_customers = self._rate(raw, self._wanted(observation, rates))
-            orders = jnp.where(self.topology.fulfilment[:, None], to_customers, orders)
+            served = in_turn(self.topology, observation, to_customers)
+            orders = jnp.where(self.topology.fulfilment[:, None], served, orders)
         if self.allocation != "rationing":
             shared = share_out(self.topology, observation, self._by_edge(raw), self._weighable(rates))
             orders = jnp.where(draws_on_nodes(self.topology), shared, orders)

@@ -1,10 +1,14 @@
-"""How rules serve a channel that holds no stock: the central stock first, then those who sell themselves, each what it can
+"""How policies serve a channel that holds no stock: the central stock first, then those who sell themselves, each what it can
 spare.
 
 Customers of such a channel have ordered before they are served (`Topology.storeless`), so what to ship is known, and by whom is
 the question. Nodes without customers of their own come first, then nodes with, then suppliers, each group in the order in which
-the edges of the network are told: tell the nearest first. A node with customers of its own holds back what they ask for in
-some periods, a number that is tuned with those of the rule. What other edges draw on a node comes after it.
+the edges of the network are told: tell the nearest first. Each gets what those before it leave, so that a parcel, which costs
+something however small it is, leaves only where it is needed.
+
+By a rule, a node with customers of its own holds back what they ask for in some periods, a number that is tuned with those of the
+rule, and what other edges draw on a node comes after. A network says of each edge what share of the bookings it offers to ship
+(`jaxinv.policies.decode`).
 """
 
 import math
@@ -54,14 +58,19 @@ def fulfilled(topology: Topology, observation: Observation, orders: jax.Array, h
 
 
 def to_channels(topology: Topology, observation: Observation, hold_back: jax.Array | float) -> jax.Array:
-    """What each edge ships to a channel `[E, K]`, zero on edges to nodes that hold stock: together no more than its customers
-    wait for."""
+    """What each edge ships to a channel `[E, K]` where each offers all but what it holds back."""
+    kept = hold_back * jnp.where(topology.among(topology.demand_nodes), observation.instance.scale, 0.0)
+    return in_turn(topology, observation, topology.at_source(jnp.maximum(views.on_hand(topology, observation) - kept, 0.0)))
+
+
+def in_turn(topology: Topology, observation: Observation, offer: jax.Array) -> jax.Array:
+    """What each edge ships to a channel `[E, K]` of what it offers, zero on edges to nodes that hold stock: no more than there is
+    at its source, and than those before it leave of what customers wait for. A supplier offers all."""
     waiting = observation.booked if observation.backorder is None else observation.booked + observation.backorder
     waiting = topology.at_destination(jnp.where(topology.among(topology.storeless), waiting, 0.0))
-    kept = hold_back * jnp.where(topology.among(topology.demand_nodes), observation.instance.scale, 0.0)
-    spare = topology.at_source(jnp.maximum(views.on_hand(topology, observation) - kept, 0.0))
+    there = topology.at_source(views.on_hand(topology, observation))
     bought = np.asarray([source == SUPPLIER for source in topology.sources])[:, None]
-    offer = jnp.where(topology.fulfilment[:, None], jnp.where(bought, waiting, spare), 0.0)
+    offer = jnp.where(topology.fulfilment[:, None], jnp.where(bought, waiting, jnp.minimum(offer, there)), 0.0)
     before = jnp.tensordot(_earlier(topology), offer, axes=1, precision="highest")
     return jnp.clip(waiting - before, 0.0, offer)
 
