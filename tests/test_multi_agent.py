@@ -1,5 +1,7 @@
 """Networks as multi-agent environments: the play of the undivided network, dealt out. Neither jaxmarl nor pettingzoo is needed."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,8 +22,12 @@ SHOP = dict(stores=2, return_rates=(0.1, 0.2), return_days=(1, 2), history=2, ho
 
 
 @pytest.fixture(autouse=True)
-def without_jaxmarl(monkeypatch):
-    monkeypatch.setattr(multi_agent, "_form", lambda api: MultiAgentNetwork)
+def without_packages(monkeypatch):
+    """As where neither is installed."""
+    for package in ("jaxmarl.environments", "pettingzoo"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for module in ("jaxinv.envs.jaxmarl", "jaxinv.envs.parallel"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
 
 
 def made(name, options, **division):
@@ -241,3 +247,9 @@ def test_a_level_is_a_whole_number():
         jax.eval_shape(multi.step, jax.random.key(0), state, {agent: jnp.float32(1) for agent in multi.agents})
     with pytest.raises(UserError, match="unknown agent"):
         multi.action_names("stage 7")
+
+
+def test_a_package_that_is_missing_is_named():
+    assert type(jaxinv.make_multi_agent("serial")) is MultiAgentNetwork
+    with pytest.raises(UserError, match=r"api=pettingzoo needs pettingzoo; pip install 'jaxinv\[marl\]'"):
+        jaxinv.make_multi_agent("serial", api="pettingzoo")
