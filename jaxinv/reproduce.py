@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxinv.cli import emit, enable_compilation_cache, many_runs, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances", "learners", "learned_networks", "deepstock", "causal", "pareto", "ablation", "adaptation", "seed001", "seed002")
+STUDIES = ("instances", "learners", "learned_networks", "deepstock", "causal", "pareto", "ablation", "adaptation", "seed001", "seed002", "beer_game")
 """Modules of `jaxinv.studies`."""
 
 

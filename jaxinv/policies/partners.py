@@ -59,13 +59,13 @@ class Partners:
 
     def encode(self, signals: jax.Array, facts: Facts) -> Any:
         """What the rule reads of signals."""
-        return self.rule.encode(self._params(facts), signals, facts)
+        return self.rule.encode(self.params(facts), signals, facts)
 
     def orders(self, observation: Observation, context: Any) -> jax.Array:
         """What the rule orders on all edges `[E, K]`."""
-        return self.rule.act(self._params(observation.instance), observation, context)
+        return self.rule.act(self.params(observation.instance), observation, context)
 
-    def _params(self, facts: Facts) -> dict[str, jax.Array]:
+    def params(self, facts: Facts) -> dict[str, jax.Array]:
         """The numbers as the rule has them: levels and quantities as multiples of what demand uses."""
         topology: Topology = self.rule.topology
         units = dict.fromkeys(self.rule.levels, self.rule.level_unit(facts))
