@@ -77,6 +77,7 @@ class Trainer:
         parts = {name: _bytes(part) for name, part in vars(state).items()}
         largest = max(parts, key=parts.get)
         lower = {"replay": "capacity", "episodes": "envs, history or lead times", "index": "envs"}
+        lower |= dict.fromkeys(("tables", "visits"), "seeds, largest_stock, largest_order or largest_transfer")
         check_memory(sum(parts.values()), f"the state of a training, mostly its {largest},", lower.get(largest, "hidden, features or layers"))
 
     def begin(self, agent: Agent, key: jax.Array) -> Any:
