@@ -1,6 +1,8 @@
 """Networks as multi-agent environments: the play of the undivided network, dealt out. Neither jaxmarl nor pettingzoo is needed."""
 
+import re
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -253,3 +255,11 @@ def test_a_package_that_is_missing_is_named():
     assert type(jaxinv.make_multi_agent("serial")) is MultiAgentNetwork
     with pytest.raises(UserError, match=r"api=pettingzoo needs pettingzoo; pip install 'jaxinv\[marl\]'"):
         jaxinv.make_multi_agent("serial", api="pettingzoo")
+
+
+def test_the_example_of_the_documentation_runs():
+    text = (Path(__file__).parents[1] / "docs" / "many_agents.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    assert names["rewards"].keys() == set(names["env"].agents)
