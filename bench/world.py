@@ -1,8 +1,8 @@
 """Environment steps per second of the network beside bare loops, in one run.
 
-    python bench/world.py [--rounds 7] [--envs 1,256,4096,65536] [--seconds 0.4] [--out bench/results/world.json]
+    python bench/world.py [--rounds 7] [--envs 1,256,4096,65536] [--seconds 0.4] [--only NAME] [--out bench/results/world.json]
 
-Every contender plays the same thing: lost sales with lead time 4, Poisson(5) demand, a capped base-stock policy, demand
+Contenders on one store play the same thing: lost sales with lead time 4, Poisson(5) demand, a capped base-stock policy, demand
 sampling included, all costs summed. `loop [B, L]` and `loop [L, B]` are the twenty lines that one would write by hand;
 they know one store, one cost of each kind and nothing else. The contenders take turns, round after round, so that a
 machine that slows down slows down all of them. One thread, because small scans run faster on one (DESIGN section 8).
@@ -26,6 +26,7 @@ from about import about, heading
 from scipy import stats
 
 import jaxinv
+from jaxinv.envs.registry import preset
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.policies.rules import make_rule
 
@@ -104,10 +105,17 @@ def numpy_loop(batch, periods, integer):
 # The package
 
 
-def network(batch, periods, name, rule, numbers, chunk, **options):
-    """`unroll_world` and `rollout` in chunks, costs summed."""
+def network(batch, periods, name, rule, numbers, chunk, roles=None, **options):
+    """`unroll_world` and `rollout` in chunks, costs summed; with `roles`, those of each agent, for whom half of the reward is
+    the team's."""
     env, params = jaxinv.make(name, **options)
-    policy = make_rule(rule, env.topology)
+    policy = make_rule(rule, env.topology, env.history)
+    agents = roles and preset(name)(**options).build().roles[roles].checked(env.topology)
+
+    def cost(observation, outcome):
+        if not agents:
+            return -outcome.reward
+        return -agents.rewards(env.topology, params.weights, outcome.places, 0.5)
 
     def act(numbers, observation, _):
         return policy.act(numbers, observation, None), None
@@ -118,14 +126,14 @@ def network(batch, periods, name, rule, numbers, chunk, **options):
 
         def play(episodes, _):
             after, world = unroll_world(env, episodes, params, chunk)
-            stock, _, cost = rollout(
+            stock, _, costs = rollout(
                 env, params, act, numbers, episodes.network, world.exogenous,
-                record=lambda *_: None, total=lambda observation, outcome: -outcome.reward,
+                record=lambda *_: None, total=cost,
             )  # fmt: skip
-            return after.replace(network=stock), cost
+            return after.replace(network=stock), costs
 
         episodes, costs = jax.lax.scan(play, episodes, length=periods // chunk)
-        return episodes, costs.sum(0).mean() / (periods // chunk * chunk)
+        return episodes, costs.sum() / (batch * (periods // chunk * chunk))
 
     return run, jax.jit(partial(begin, env, batch=batch))(jax.random.key(0), params)
 
@@ -133,7 +141,7 @@ def network(batch, periods, name, rule, numbers, chunk, **options):
 def gymnax_steps(batch, periods, name, rule, numbers, **options):
     """What an outside user runs: `scan(vmap(env.step))` with a key for each environment and automatic resets."""
     env, params = gymnax.make(f"jaxinv/{name}", **options)
-    policy = make_rule(rule, env.topology)
+    policy = make_rule(rule, env.topology, env.history)
 
     @jax.jit
     def run(key, state):
@@ -170,7 +178,23 @@ def contenders(batch, chunk):
         }
     made["one_warehouse_many_stores | network"] = partial(network, chunk=chunk or chunk_of(11 * batch), **stores)
     made["one_warehouse_many_stores | gymnax step"] = partial(gymnax_steps, **stores)
+    for size, world in SHARED_WORLDS:
+        name, roles = world["name"], world["roles"]
+        alone = {key: value for key, value in world.items() if key != "roles"}
+        periods = chunk or chunk_of(size * batch)
+        made[f"{name} | network"] = partial(network, chunk=periods, **alone)
+        made[f"{name} | network, roles {roles}"] = partial(network, chunk=periods, **world)
+        made[f"{name} | gymnax step"] = partial(gymnax_steps, **alone)
     return made
+
+
+SHARED_WORLDS = (
+    (4, dict(name="two_warehouses", rule="transshipment", roles="warehouses",
+             numbers={"level": jnp.full((4, 1), 1.1), "hold": jnp.full((4, 1), 1.1)})),
+    (36, dict(name="omnichannel", rule="base_stock", roles="functions",
+              numbers={"level": jnp.full((22, 3), 1.1), "hold_back": jnp.float32(1.0)})),
+)  # fmt: skip
+"""Worlds that agents share: node-products of each, and how it is played."""
 
 
 def chunk_of(batch):
@@ -181,10 +205,12 @@ def chunk_of(batch):
 # Measuring
 
 
-def measure(batch, rounds, seconds, chunk):
+def measure(batch, rounds, seconds, chunk, only=""):
     """Steps per second of every contender, best and median over interleaved rounds, and its average cost."""
     running = {}
     for name, make in contenders(batch, chunk).items():
+        if not name.startswith(only):
+            continue
         periods = 64
         run, state = make(batch, periods)
         started = time.perf_counter()
@@ -249,6 +275,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.4, help="least time of one measurement")
     parser.add_argument("--chunk", type=int, default=0, help="periods played ahead at a time; 0: by batch size")
+    parser.add_argument("--only", default="", help="contenders whose names begin so, such as omnichannel")
     parser.add_argument("--out", default=str(Path(__file__).parent / "results" / "world.json"))
     options = parser.parse_args()
 
@@ -257,12 +284,13 @@ def main():
     print(f"{'million environment steps a second':44}{'environments':>13}{'best':>9}{'median':>9}{'cost':>9}")
     rows = []
     for batch in map(int, options.envs.split(",")):
-        for row in measure(batch, options.rounds, options.seconds, options.chunk):
+        for row in measure(batch, options.rounds, options.seconds, options.chunk, options.only):
             rows.append(row)
             best, median = row["best"] / 1e6, row["median"] / 1e6
             print(f"{row['contender']:44}{batch:13}{best:9.3f}{median:9.3f}{row['cost']:9.3f}", flush=True)
-    print("\ntime of the network / time of the hand-written loop      best  median")
     compared = ratios(rows)
+    if compared:
+        print("\ntime of the network / time of the hand-written loop      best  median")
     for row in compared:
         for layout in ("loop [B, L]", "loop [L, B]"):
             where = f"{row['instance']}, {row['environments']} environments, {layout}"

@@ -142,6 +142,11 @@ class Topology:
         """`[E]` bool, whether each edge leads straight to customers: to a node that holds no stock."""
         return np.isin(self.destinations, self.storeless)
 
+    @property
+    def transfers(self) -> tuple[int, ...]:
+        """Lateral edges between nodes that hold stock."""
+        return tuple(edge for edge in self.lateral if self.destinations[edge] not in self.storeless)
+
     def among(self, nodes: tuple[int, ...]) -> np.ndarray:
         """`[N, 1]` bool, whether each node is one of these."""
         return np.isin(np.arange(self.nodes), nodes)[:, None]

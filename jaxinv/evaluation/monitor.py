@@ -111,7 +111,7 @@ def monitor(problem: Problem, contestants: Sequence[Contestant], key: jax.Array,
         mean = {part: amount / path_count(problem, paths) for part, amount in total.items()}
         parts = mean.pop("parts")
         mean |= {f"parts.{part}": parts[:, column] for column, part in enumerate(COSTS) if parts[:, column].any()}
-        if not topology.lateral:
+        if not topology.transfers:
             del mean["transfers"]
         found.append(Monitored(name, problem.warm_up + 1, problem.periods_per_year, mean))
     return found
@@ -131,7 +131,7 @@ def save_table(path: Path, monitored: Sequence[Monitored]) -> None:
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _sums(env: InventoryNetwork, policy: Policy, size: Size, policy_axis, instance, params, world, counted) -> dict[str, jax.Array]:
     """Sums over the paths that count, of each counted period `[T, ...]`."""
-    lateral = np.isin(np.arange(env.topology.edges), env.topology.lateral)
+    lateral = np.isin(np.arange(env.topology.edges), env.topology.transfers)
 
     def keep(outcome):
         return {

@@ -31,12 +31,12 @@ class Transshipment(EchelonBaseStock):
 
     @classmethod
     def applies(cls, problem):
-        return bool(problem.env.topology.lateral)
+        return bool(problem.env.topology.transfers)
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.topology.lateral:
-            raise UserError(f"{self.name} needs lateral edges, as in two_warehouses; try base_stock")
+        if not self.topology.transfers:
+            raise UserError(f"{self.name} needs lateral edges between nodes that hold stock, as in two_warehouses; try base_stock")
 
     def natural(self, params, facts):
         return super().natural(params, facts) | {"hold": params["hold"] * self._at_source(self.level_unit(facts), facts)}
@@ -68,6 +68,8 @@ def transfers(topology: Topology, observation: Observation, lacking: jax.Array, 
     """
     stock = topology.at_source(views.net_inventory(topology, observation))
     spare = of_supply(topology, 0.0, jnp.maximum(stock - hold, 0.0))
+    if topology.storeless:
+        spare = jnp.where(topology.fulfilment[:, None], 0.0, spare)
     wanted = jnp.minimum(of_supply(topology, 0.0, lacking), spare)
     sources, ends = np.asarray(topology.sources), np.asarray(topology.destinations)
     sent = wanted * _part(spare, wanted, np.equal.outer(sources, sources))
