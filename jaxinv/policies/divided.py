@@ -28,14 +28,16 @@ class DividedPolicy(LearnedPolicy):
     Attributes:
       roles: of the agents that learn, G.
       partners: who decide the rest; None where nothing is left.
+      numbered: agents are told which of them they are, as those with the same parameters have to be.
     """
 
     roles: Roles | None = None
     partners: Partners | None = None
+    numbered: bool = False
 
     @cached_property
     def sight(self) -> RoleSight:
-        return RoleSight(self.topology, self.roles, numbered=self.network.shared and len(self.roles) > 1)
+        return RoleSight(self.topology, self.roles, self.numbered)
 
     @cached_property
     def owners(self) -> Owners:
@@ -89,7 +91,7 @@ def divide(
     kind = DividedActorQ if isinstance(module, ActorQ) else Divided
     network = kind(module.clone(outputs=most, encoder=encoder), len(roles), columns, places, shared)
     given = {field.name: getattr(policy, field.name) for field in fields(policy)}
-    return DividedPolicy(**{**given, "network": network, "decode": decode}, roles=roles, partners=partners)
+    return DividedPolicy(**{**given, "network": network, "decode": decode}, roles=roles, partners=partners, numbered=shared and len(roles) > 1)
 
 
 def _columns(env: InventoryNetwork, read: Sequence[int], roles: Roles) -> tuple[tuple[tuple[int, ...], ...], int]:
