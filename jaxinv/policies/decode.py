@@ -13,7 +13,8 @@ without stock offers s(o) times what these have booked, in every form, and ships
 (`jaxinv.policies.fulfilment`).
 
 Where agents share the network, position, coverage and rates of an order are those that the agent who gives it sees
-(`jaxinv.policies.sight`). Where dispositions of returns are decided, three more outputs a node with customers and product
+(`jaxinv.policies.sight`); an edge whose end that agent does not see has no level to order up to, and orders by rate alone: in
+the form `none` for `base`, and `coeff` for `both`. Where dispositions of returns are decided, three more outputs a node with customers and product
 are a softmax of what is restocked, sent on and liquidated.
 """
 
@@ -155,7 +156,11 @@ class Decode:
         if self.form in ("none", "coeff"):
             return self._rate(raw, rates) * observation.instance.review_period[:, None]
         target = self.target(raw, observation, rates)
-        return fill_to(self.topology, observation, target, self._position(observation), self._together)
+        orders = fill_to(self.topology, observation, target, self._position(observation), self._together)
+        if self.roles is None or self._sees_end.all():
+            return orders
+        by_rate = self._rate(raw, rates) * observation.instance.review_period[:, None]
+        return jnp.where(self._sees_end[:, None], orders, by_rate)
 
     def _dispositions(self, raw: jax.Array) -> jax.Array:
         """Shares `[..., 3]` of raw outputs `[..., per_disposition]`."""
@@ -213,6 +218,11 @@ class Decode:
         return self.roles.sight(self.topology)[owners] & (owners >= 0)[:, None]
 
     @cached_property
+    def _sees_end(self) -> np.ndarray:
+        """Whether who decides each edge sees where it leads to `[E]`."""
+        return self._sees[np.arange(self.topology.edges), np.asarray(self.topology.destinations)]
+
+    @cached_property
     def _steers_echelon(self) -> np.ndarray:
         return steers_echelon(self.topology, self._sees, np.arange(self.topology.edges))
 
@@ -231,10 +241,10 @@ class Decode:
         for role in roles.agents:
             for edge in role.decides:
                 source, end = topology.sources[edge], topology.destinations[edge]
-                if self.form in ("base", "both") and end not in role.sees:
+                if end in topology.storeless and end not in role.sees:
                     raise UserError(
-                        f"form={self.form} orders up to a level of stock, and role {role.name}, which decides {edges[edge]}, does not "
-                        f"see {nodes[end]}; let it see that node, or give information=shared, form=none or form=coeff"
+                        f"role {role.name} decides {edges[edge]}, which ships what customers of {nodes[end]} have ordered, and does not see "
+                        "that node; let it, or give information=shared"
                     )
                 if self.allocation == "rationing" or source == SUPPLIER:
                     continue

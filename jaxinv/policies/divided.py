@@ -31,14 +31,16 @@ class DividedPolicy(LearnedPolicy):
     Attributes:
       roles: of the agents that learn, G.
       partners: who decide the rest; None where nothing is left.
+      numbered: agents are told which of them they are, as those with the same parameters have to be.
     """
 
     roles: Roles | None = None
     partners: Partners | None = None
+    numbered: bool = False
 
     @cached_property
     def sight(self) -> RoleSight:
-        return RoleSight(self.topology, self.roles, numbered=self.network.shared and len(self.roles) > 1)
+        return RoleSight(self.topology, self.roles, self.numbered)
 
     @cached_property
     def owners(self) -> Owners:
@@ -98,7 +100,8 @@ def divide(
     module, columns = _agent(policy, env, roles)
     kind = DividedActorQ if isinstance(module, ActorQ) else Divided
     network = kind(module.clone(outputs=most), len(roles), columns, places, shared)
-    return DividedPolicy(**_as(policy, network=network, decode=decode), roles=roles, partners=partners)
+    numbered = shared and len(roles) > 1
+    return DividedPolicy(**_as(policy, network=network, decode=decode), roles=roles, partners=partners, numbered=numbered)
 
 
 def convene(
