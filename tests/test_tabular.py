@@ -177,7 +177,7 @@ def test_a_joint_table_comes_to_the_optimum_and_one_that_knows_less_does_not(opt
 
 
 def test_the_papers_two_days_are_solved():
-    found = study.two_days(updates=5_000)
+    found = study.two_days(updates=20_000)
     assert found["holds"], found
 
 
