@@ -253,7 +253,9 @@ class Network:
                 told = np.asarray(spec.get("return_shares", ()), float)
                 if told.ndim > 1 and len(told) != len(self.products):
                     name = [*self._nodes][number]
-                    raise UserError(f"node {name!r}: {len(told)} rows of return_shares for {len(self.products)} products; give one of each")
+                    raise UserError(
+                        f"node {name!r}: {len(told)} rows of return_shares for {len(self.products)} products; give one of each"
+                    )
                 shares[..., number, :, : told.shape[-1]] = told
             fields["return_share"] = shares.astype(np.float32)
         if any(topology.has(name) for name in ("capacity", "order_limit", "shipping_capacity")):

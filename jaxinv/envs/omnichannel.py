@@ -56,10 +56,10 @@ class OmniChannel(Preset):
       quantity_breaks, quantity_discounts: from how many units of a shipment on its further ones are cheaper, and by which share.
       return_fixed_cost: money per node and day with returns. return_unit_cost: money per unit (equation 4).
       value: of a unit. liquidation_loss: share of it that is written off where a unit is liquidated.
-      reward: "costs", minus their sum in money, weighted by `weights`; or "paper", equation 8: service less the costs of stock and
-        of returns, and with a `transport_weight` of transport, each as a multiple of its reference (`OmniChannel.references`). Service is the
-        fill rate in the long run: what is lost on a day as a share of mean demand. The constant in it is left out. The cost part
-        "shortage" then counts units.
+      reward: "costs", minus their sum in money, weighted by `weights`; or "paper", equation 8: service less the costs of stock
+        and of returns, and with a `transport_weight` of transport, each as a multiple of its reference (`references`). Service
+        is the fill rate in the long run: what is lost on a day as a share of mean demand. The constant in it is left out. The
+        cost part "shortage" then counts units.
       service_weight, inventory_weight, returns_weight, transport_weight: alpha, beta, gamma of equation 8, and one for transport.
     """
 
@@ -106,8 +106,9 @@ class OmniChannel(Preset):
     def __post_init__(self):
         super().__post_init__()
         positive(self, "stores", "season_period", "region_km", "centre_capacity_days", "store_capacity_days")
-        not_negative(self, "base_demand", "category_shares", "season_amplitude", "demand_deviation", "centre_lead_time", "store_lead_times")
-        not_negative(self, "centre_holding_cost", "store_holding_costs", "shortage_costs", "overflow_cost", "band_fixed_costs", "band_rates")
+        not_negative(self, "base_demand", "category_shares", "season_amplitude", "demand_deviation", "centre_lead_time")
+        not_negative(self, "store_lead_times", "centre_holding_cost", "store_holding_costs", "shortage_costs", "overflow_cost")
+        not_negative(self, "band_fixed_costs", "band_rates")
         not_negative(self, "return_rate_spread", "return_fixed_cost", "return_unit_cost", "value")
         not_negative(self, "service_weight", "inventory_weight", "returns_weight", "transport_weight")
         probability(self, "online_share", "resaleable_share", "liquidation_loss")
@@ -138,9 +139,10 @@ class OmniChannel(Preset):
         bands = len(self.band_km) + 1
         for name in ("band_fixed_costs", "band_rates"):
             if len(getattr(self, name)) != bands:
-                raise UserError(f"{name}={getattr(self, name)}: give one of each of the {bands} bands that band_km={self.band_km} divides")
+                raise UserError(f"{name}={getattr(self, name)}: give one of each of the {bands} bands of band_km={self.band_km}")
         if len(self.quantity_breaks) != len(self.quantity_discounts):
-            raise UserError(f"quantity_breaks={self.quantity_breaks} and quantity_discounts={self.quantity_discounts} must go in pairs")
+            given = f"quantity_breaks={self.quantity_breaks} and quantity_discounts={self.quantity_discounts}"
+            raise UserError(f"{given} must go in pairs")
         for name in ("band_km", "quantity_breaks"):
             if not np.all(np.diff((0.0, *getattr(self, name))) > 0):
                 raise UserError(f"{name}={getattr(self, name)} must rise from above 0")
@@ -150,10 +152,11 @@ class OmniChannel(Preset):
     def _check_weights(self):
         if self.reward == "costs":
             return
+        names = "service_weight, inventory_weight, returns_weight and transport_weight"
         if self.weights:
-            raise UserError("weights are of reward=costs; reward=paper has service_weight, inventory_weight, returns_weight and transport_weight")
+            raise UserError(f"weights are of reward=costs; reward=paper has {names}")
         if not any((self.service_weight, self.inventory_weight, self.returns_weight, self.transport_weight)):
-            raise UserError("service_weight, inventory_weight, returns_weight and transport_weight are all zero; make one positive")
+            raise UserError(f"{names} are all zero; make one positive")
 
     # The instance
 
@@ -164,8 +167,8 @@ class OmniChannel(Preset):
 
     @cached_property
     def references(self) -> dict[str, float]:
-        """What a day costs in a plain plan, by cost part: each node ends a day with a day's demand, all demand is served online from the
-        centre, every store is sent its mean demand every day, and returns are put back. "shortage" is mean demand in units."""
+        """What a day costs in a plain plan, by cost part: each node ends a day with a day's demand, the centre serves all that is
+        ordered online, every store is sent its mean demand every day, and returns are put back. "shortage" is mean demand in units."""
         drawn, whole = self.drawn, self.drawn.mean.sum(-1)
         stock = float(self.centre_holding_cost * whole.sum() + (drawn.holding * whole[:-1]).sum())
         rates = drawn.return_rates * drawn.mean  # units that come back a day
@@ -205,9 +208,9 @@ class OmniChannel(Preset):
         )  # fmt: skip
         process = Seasonal(locations=self.stores + 1, products=len(self.return_rates))
         topology = net.topology()
+        told = Preset(horizon=self.horizon, history=self.history, tell=self.tell, weights=self.reward_weights)
         return net.problem(
-            Preset(horizon=self.horizon, history=self.history, tell=self.tell, weights=self.reward_weights), demand=(process, demand),
-            name="omnichannel", test_periods=500, warm_up=100,
+            told, demand=(process, demand), name="omnichannel", test_periods=500, warm_up=100,
             roles={"functions": self._functions(topology), "stores": self._store_by_store(topology)},
         )  # fmt: skip
 
@@ -244,16 +247,17 @@ class OmniChannel(Preset):
             overflow_cost_per_unit_period=self.overflow_cost, restocked_share=1.0, **shared,
         )  # fmt: skip
         for number, place in enumerate([*self._places, ONLINE]):
-            node = dict(
-                demand=True, typical_demand_units_per_period=drawn.mean[number],
-                shortage_cost_per_unit=1.0 if paper else drawn.shortage[number], return_shares=drawn.return_shares[number], **shared,
+            node = shared | dict(
+                demand=True, typical_demand_units_per_period=drawn.mean[number], return_shares=drawn.return_shares[number],
+                returns_to=CENTRE, shortage_cost_per_unit=1.0 if paper else drawn.shortage[number],
             )  # fmt: skip
             if place == ONLINE:
-                net.node(ONLINE, orders_ahead=True, holds_stock=False, returns_to=CENTRE, forwarded_share=1.0, **node)
+                net.node(ONLINE, orders_ahead=True, holds_stock=False, forwarded_share=1.0, **node)
             else:
                 net.node(
-                    place, holding_cost_per_unit_period=drawn.holding[number], returns_to=CENTRE, restocked_share=1.0,
-                    storage_units=self.store_capacity_days * drawn.mean[number].sum(), overflow_cost_per_unit_period=self.overflow_cost, **node,
+                    place, holding_cost_per_unit_period=drawn.holding[number], restocked_share=1.0,
+                    storage_units=self.store_capacity_days * drawn.mean[number].sum(),
+                    overflow_cost_per_unit_period=self.overflow_cost, **node,
                 )  # fmt: skip
         net.edge("supplier", CENTRE, lead_time_days=self.centre_lead_time)
         for place, days, km in zip(self._places, drawn.store_lead_times, drawn.from_centre):
@@ -278,8 +282,8 @@ class OmniChannel(Preset):
         return Roles.told(topology, agents)
 
     def _store_by_store(self, topology: Topology) -> Roles:
-        """The centre, and each store, for itself: a store sees itself and what is booked online, orders from the centre, and ships to
-        customers online."""
+        """The centre, and each store, for itself: a store sees itself and what is booked online, orders from the centre, and ships
+        to customers online."""
         of_centre = [f"supplier-{CENTRE}", f"{CENTRE}-{ONLINE}"]
         agents = {CENTRE: {"sees": [CENTRE, ONLINE], "decides": of_centre, "pays": [CENTRE, ONLINE, *of_centre]}}
         for place in self._places:
