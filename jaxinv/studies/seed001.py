@@ -19,7 +19,6 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import norm
 
-import jaxinv
 from jaxinv.agents.diffsim import DiffSim
 from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.agents.tabular import TabularQ
@@ -129,11 +128,10 @@ def best_level(sends: bool) -> tuple[float, float]:
 
     Demand is at the means of equal slices of its law, each with each.
     """
-    env, params = jaxinv.make(
-        "two_warehouses", demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2,
-        integer_orders=False,
-    )  # fmt: skip
-    params = params.replace(initial_pipeline=jnp.zeros((4, 1)))
+    problem = TwoWarehouses(
+        demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False
+    ).build()
+    env, params = problem.env, problem.first.replace(initial_pipeline=jnp.zeros((4, 1)))
     ends = norm.pdf(ndtri(np.linspace(0, 1, SLICES + 1)))
     normal = 100 + 20 * SLICES * (ends[:-1] - ends[1:])
     both = np.stack(np.meshgrid(normal, normal), -1).reshape(-1, 2)
