@@ -33,9 +33,9 @@ ByAgent = dict[str, jax.Array]
 class Division:
     """One network as its agents play it: pure functions of state, actions and parameters.
 
-    An agent's action is a vector: the quantity of each order of each product `[edges * K]`, then, where returns are its to
-    decide on, the three shares of each node and product `[nodes * K * 3]`. With `levels`, each of these orders is a choice among
-    that many quantities and each returned product one of three fates; see `choices`.
+    An agent's action is a vector: the quantity of each order of each product `[edges * K]`, then, where it decides on returns,
+    the three shares of each node and product `[nodes * K * 3]`. With `levels`, each order is a choice among so many
+    quantities, and what comes back of a product has one of three fates; see `choices`.
 
     Attributes:
       env: the network, which is passed its parameters (`InventoryNetwork.within`).
@@ -150,7 +150,8 @@ class Division:
             others.add((len(role.decides), products))
         if action.shape not in others:
             raise UserError(
-                f"the action of {role.name} is an array of shape {wanted}, not {action.shape}; map a batch of environments with jax.vmap"
+                f"the action of {role.name} is an array of shape {wanted}, not {action.shape}; "
+                "map a batch of environments with jax.vmap"
             )
         if self.levels and not jnp.issubdtype(action.dtype, jnp.integer):
             raise UserError(f"the action of {role.name} says which of its levels by whole numbers, not {action.dtype}")

@@ -87,7 +87,9 @@ def _multiples(levels: int | Sequence[float] | None) -> tuple[float, ...]:
     except (TypeError, ValueError):
         found = np.zeros(0)
     if found.ndim != 1 or len(found) < 2 or not np.all(np.isfinite(found)) or found[0] < 0 or np.any(np.diff(found) <= 0):
-        raise UserError(f"levels={levels}: give how many, at least 2, or as many multiples of typical demand, rising from 0 or more")
+        raise UserError(
+            f"levels={levels}: give how many, at least 2, or as many multiples of typical demand, rising from 0 or more"
+        )
     return tuple(map(float, found))
 
 

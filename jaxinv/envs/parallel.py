@@ -72,7 +72,9 @@ class ParallelNetwork(ParallelEnv):
         division, own = self.network.division, self.network.action_spaces[self.possible_agents[agent]]
         if not division.levels:
             return _box(own)
-        return gymnasium.spaces.Discrete(own.n) if division.combined else gymnasium.spaces.MultiDiscrete(division.choices[agent])
+        if division.combined:
+            return gymnasium.spaces.Discrete(own.n)
+        return gymnasium.spaces.MultiDiscrete(division.choices[agent])
 
 
 def _box(space: Any) -> gymnasium.spaces.Box:
