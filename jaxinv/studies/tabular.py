@@ -103,7 +103,7 @@ def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterato
     optimum = _optimum(joint.discount)
     (best,), seconds = gaps_of(joint, ({},), seeds)
     periods = joint.updates * joint.rollout
-    note = f"{seeds} seeds of {periods:,} periods in one program: {seconds:.0f} s"
+    note = f"{seeds} seeds of {periods:,} periods in one program: {seconds:.0f} s of a core"
     yield _at_most("joint table: gap, %", _over_seeds(best), WITHIN, note)
     yield row(f"joint table: share of seeds within {WITHIN:g}%", _over_seeds(best <= WITHIN))
     best = best[:compared]
@@ -118,7 +118,7 @@ def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterato
         gaps, seconds = gaps_of(config, (dict(team_share=1.0), dict(team_share=0.0)), compared)
         for share, gap in zip(("team", "own"), gaps):
             found[information, share] = gap
-            yield row(f"independent, {information} information, {share} reward: gap, %", _over_seeds(gap), note=f"{seconds:.0f} s")
+            yield row(f"independent, {information} information, {share} reward: gap, %", _over_seeds(gap), note=f"{seconds:.0f} s of a core")
     for share in ("team", "own"):
         claim = f"independent, shared information, {share} reward, less joint: gap, %"
         yield row(claim, _difference(found["shared", share], best))
@@ -127,7 +127,7 @@ def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterato
 
 
 def gaps_of(config: TabularConfig, settings: Sequence[dict[str, float]], seeds: int) -> tuple[np.ndarray, float]:
-    """Gaps in per cent `[settings, seeds]` of trainings side by side, and the seconds that they took once compiled.
+    """Gaps in per cent `[settings, seeds]` of trainings side by side, and the seconds of a core that they took once compiled.
 
     Args:
       settings: traced numbers in which they differ.
@@ -137,9 +137,9 @@ def gaps_of(config: TabularConfig, settings: Sequence[dict[str, float]], seeds: 
     trainer = Trainer(stack_agents(agents, seeds), len(agents) * seeds)
     state = trainer.init(jnp.tile(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), len(agents)))
     trainer.compile(state, config.updates)
-    began = time.monotonic()
+    began = time.process_time()
     state, _ = trainer.advance(state, config.updates)
-    seconds = time.monotonic() - began
+    seconds = time.process_time() - began
     tables = jax.vmap(lambda params: orders_in_every_state(problem.env, agents[0].policy, optimum.grid, problem.first, params))
     orders = optimum.grid.orders.index(np.asarray(tables(state.params), int))
     often = optimum.visited
