@@ -101,7 +101,7 @@ def test_it_is_for_networks_with_lateral_edges():
     assert not {"dual_index", "tailored_base_surge", "echelon_base_stock", "newsvendor_quantile"} & set(names)
     assert "transshipment" not in applicable_rules(LostSales().build())
     assert {f"transshipment_{one}" for one in ("smoothing", "seasonal", "regression")} <= set(RULES)
-    with pytest.raises(UserError, match="transshipment needs lateral edges, as in two_warehouses; try base_stock"):
+    with pytest.raises(UserError, match="transshipment needs lateral edges between nodes that hold stock, as in two_warehouses; try base_stock"):
         make_rule("transshipment", LostSales().build().env.topology)
 
 

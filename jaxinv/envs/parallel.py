@@ -12,6 +12,7 @@ from jaxinv.envs.division import Division
 from jaxinv.envs.multi_agent import MultiAgentNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
+from jaxinv.keys import root
 
 
 class ParallelNetwork(ParallelEnv):
@@ -29,11 +30,11 @@ class ParallelNetwork(ParallelEnv):
         self.agents: list[str] = []
         self.observation_spaces = {name: _box(of) for name, of in self.network.observation_spaces.items()}
         self.action_spaces = {name: self._actions(agent) for agent, name in enumerate(self.possible_agents)}
-        self._key, self._state = jax.random.key(0), None
+        self._key, self._state = root(0), None
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
         """A fresh episode: observations and infos by agent. There are no options."""
-        key = self._key if seed is None else jax.random.key(seed)
+        key = self._key if seed is None else root(seed)
         self._key, observations, self._state = _begin(self.network.division, key, self.network.params)
         self.agents = list(self.possible_agents)
         return jax.device_get(observations), {agent: {} for agent in self.agents}
