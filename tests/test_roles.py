@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxinv
 from jaxinv.envs.costs import COSTS, Places
 from jaxinv.envs.registry import preset
 from jaxinv.envs.roles import Role, Roles

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import ndtri
-from scipy.stats import norm
 
 import jaxinv
 from jaxinv import evaluate

@@ -120,7 +120,7 @@ class DiffSim(Learner):
         worth = self.worth if self.roles is None else self.worth_by_agent
         left = self.worlds.follows(after) * worth(played.network, instance).mean(0)
         loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(played.advice, update)
-        return loss, (after.replace(network=played.network), cost if self.roles is None else played.cost)
+        return loss, (after.replace(network=played.network), played.cost)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

@@ -15,13 +15,12 @@ from typing import Any
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.roles import Roles
+from jaxinv.envs.roles import INFORMATION, Roles
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.divided import convene, divide
 from jaxinv.policies.learned import LearnedPolicy
 from jaxinv.policies.partners import Partners
 
-INFORMATION = ("own", "shared")
 PARAMETERS = ("apart", "shared")
 
 
@@ -56,13 +55,12 @@ def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, c
       UserError: for unknown roles, or what the algorithm cannot learn with several.
     """
     topology = env.topology
-    roles = Roles.named(config.roles, topology, problem.roles)
-    if config.information == "shared":
-        roles = roles.informed(topology)
+    roles = Roles.named(config.roles, topology, problem.roles, config.information)
+    coordinator = getattr(config, "coordinator", "none")  # of learners that have one
     learning = roles.only(config.learns) if config.learns else roles
     if roles.whole(topology):
-        if getattr(config, "coordinator", "none") != "none":
-            raise UserError(f"coordinator={config.coordinator} is of several agents, and roles={config.roles} has one; leave it out")
+        if coordinator != "none":
+            raise UserError(f"coordinator={coordinator} is of several agents, and roles={config.roles} has one; leave it out")
         return policy
     if config.learns and len(learning) == len(roles):
         raise UserError(f"learns={','.join(config.learns)} names all roles and leaves partners={config.partners} nothing; leave both out")
@@ -78,7 +76,7 @@ def shared_out(policy: LearnedPolicy, problem: Problem, env: InventoryNetwork, c
         )
     if getattr(config, "action_values", False) and topology.has("dispositions"):
         raise UserError("action_values are of order-up-to multipliers, and here dispositions are decided too; leave them out")
-    if getattr(config, "coordinator", "none") != "none":
-        return convene(policy, env, roles, config.coordinator, config.owner_weight, config.parameters == "shared")
+    if coordinator != "none":
+        return convene(policy, env, roles, coordinator, config.owner_weight, config.parameters == "shared")
     partners = Partners.parse(config.partners, problem) if config.partners else None
     return divide(policy, env, learning, config.parameters == "shared", partners)

@@ -17,7 +17,7 @@ power 1, which forgets its wrong first guesses slowly; between 1/2 and 1 it lear
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ from flax import struct
 from jaxinv.agents.agent import Worlds, longest_rollout, split_config, traced
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Problem, first_of
-from jaxinv.envs.roles import Roles
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.roles import INFORMATION, Roles
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.exact.extent import first_grid
@@ -37,7 +37,6 @@ from jaxinv.limits import check_memory, check_numbers
 from jaxinv.policies.tabular import Index, TabularPolicy
 
 LEARNERS = ("joint", "independent")
-INFORMATION = ("shared", "own")
 SCHEDULES = ("visits", "constant")
 
 MOST_ENTRIES = 1 << 30
@@ -281,8 +280,7 @@ def _roles(problem: Problem, config: TabularConfig) -> Roles:
     topology = problem.env.topology
     if config.learners == "joint":
         return Roles.one(topology)
-    roles = Roles.named(config.roles, topology, problem.roles)
-    return roles.informed(topology) if config.information == "shared" else roles
+    return Roles.named(config.roles, topology, problem.roles, config.information)
 
 
 def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig) -> Grid:

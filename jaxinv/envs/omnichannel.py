@@ -181,19 +181,19 @@ class OmniChannel(Preset):
         """Money for a shipment of so many units over a distance."""
         starts = np.array((0.0, *self.quantity_breaks))
         within = np.clip(units - starts, 0.0, np.diff((*starts, np.inf)))
-        return float(self.band_fixed_costs[self._band(km)] * (units > 0) + within @ self._rates(km))
+        return float(self.band_fixed_costs[self._band(km)] * (units > 0) + within @ self.rates(km))
 
     def _band(self, km: float) -> int:
         return int(np.searchsorted(self.band_km, km, side="right"))
 
-    def _rates(self, km: float) -> np.ndarray:
+    def rates(self, km: float) -> np.ndarray:
         """Money per unit in each quantity tier."""
         return self.band_rates[self._band(km)] * (1.0 - np.array((0.0, *self.quantity_discounts)))
 
     def _tariff(self, km: float) -> dict[str, Any]:
         return dict(
             freight_cost_per_shipment=self.band_fixed_costs[self._band(km)], freight_from_units=(0.0, *self.quantity_breaks),
-            freight_rate_per_unit=tuple(self._rates(km)),
+            freight_rate_per_unit=tuple(self.rates(km)),
         )  # fmt: skip
 
     # What it makes

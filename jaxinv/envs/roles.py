@@ -13,6 +13,10 @@ from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 
 
+INFORMATION = ("own", "shared")
+"""What agents may see: what their roles say, or all."""
+
+
 @dataclass(frozen=True)
 class Role:
     """One agent of a network. Nodes and edges are numbers, in rising order.
@@ -99,8 +103,11 @@ class Roles:
         return cls(tuple(roles))
 
     @classmethod
-    def named(cls, name: str, topology: Topology, known: Mapping[str, "Roles"]) -> "Roles":
+    def named(cls, name: str, topology: Topology, known: Mapping[str, "Roles"], information: str = "own") -> "Roles":
         """The roles of a name: "one", "nodes", or one that a preset knows.
+
+        Args:
+          information: of `INFORMATION`: agents see what is their "own", or all where it is "shared".
 
         Raises:
           UserError: where there is none of that name, or they do not share out the decisions of the network.
@@ -108,7 +115,8 @@ class Roles:
         always = {"one": cls.one, "nodes": cls.by_node}
         if name not in known and name not in always:
             raise unknown("roles", name, [*always, *known])
-        return (known[name] if name in known else always[name](topology)).checked(topology)
+        roles = (known[name] if name in known else always[name](topology)).checked(topology)
+        return roles.informed(topology) if information == "shared" else roles
 
     def __len__(self) -> int:
         return len(self.agents)

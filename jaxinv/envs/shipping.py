@@ -37,8 +37,7 @@ def ship(topology, state, action, params):
         order = order + state.owed
     asked = order
     if topology.storeless:
-        waiting = state.booked if state.backorder is None else state.booked + state.backorder
-        order = order * _to_customers(topology, waiting, order)
+        order = order * _to_customers(topology, waiting(state), order)
     if topology.has("order_limit"):
         order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
     if topology.has("budget"):
@@ -61,6 +60,11 @@ def ship(topology, state, action, params):
         gone = topology.out_of_nodes(taken(topology, order, params))
         stock = jnp.where(gone >= stock * (1.0 - ROUNDING), 0.0, stock - gone)  # no dust is left to ship again
     return order, stock, _owed(topology, asked, order), orders
+
+
+def waiting(state):
+    """What customers who order ahead have ordered and not got `[N, K]`, in a state or an observation."""
+    return state.booked if state.backorder is None else state.booked + state.backorder
 
 
 def taken(topology, shipped, params):
@@ -106,10 +110,10 @@ def _cut(limit, wanted):
     return jnp.where(wanted > limit, limit / jnp.maximum(wanted, 1e-9), 1.0)
 
 
-def _to_customers(topology, waiting, order):
-    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what waits there `[N, K]`."""
+def _to_customers(topology, wanted, order):
+    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what is wanted there `[N, K]`."""
     bare = topology.among(topology.storeless)
-    return topology.at_destination(jnp.where(bare, _cut(waiting, topology.into_nodes(order)), 1.0))
+    return topology.at_destination(jnp.where(bare, _cut(wanted, topology.into_nodes(order)), 1.0))
 
 
 def _of_stock(topology, stock, order, params):

@@ -21,7 +21,9 @@ import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Observation
+from jaxinv.envs.shipping import waiting
 from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.policies.allocation import draws_on_nodes
 from jaxinv.policies.rule import Rule
 
 
@@ -53,8 +55,7 @@ def fulfilled(topology: Topology, observation: Observation, orders: jax.Array, h
     left = jnp.maximum(stock - topology.out_of_nodes(shipped), 0.0)
     asked = topology.out_of_nodes(others)
     share = topology.at_source(jnp.where(asked > left, left / jnp.where(asked > 0, asked, 1.0), 1.0))
-    bought = np.asarray([source == SUPPLIER for source in topology.sources])[:, None]
-    return jnp.where(straight, shipped, jnp.where(bought, others, others * share))
+    return jnp.where(straight, shipped, jnp.where(draws_on_nodes(topology), others * share, others))
 
 
 def to_channels(topology: Topology, observation: Observation, hold_back: jax.Array | float) -> jax.Array:
@@ -66,13 +67,12 @@ def to_channels(topology: Topology, observation: Observation, hold_back: jax.Arr
 def in_turn(topology: Topology, observation: Observation, offer: jax.Array) -> jax.Array:
     """What each edge ships to a channel `[E, K]` of what it offers, zero on edges to nodes that hold stock: no more than there is
     at its source, and than those before it leave of what customers wait for. A supplier offers all."""
-    waiting = observation.booked if observation.backorder is None else observation.booked + observation.backorder
-    waiting = topology.at_destination(jnp.where(topology.among(topology.storeless), waiting, 0.0))
+    wanted = topology.at_destination(jnp.where(topology.among(topology.storeless), waiting(observation), 0.0))
     there = topology.at_source(views.on_hand(topology, observation))
-    bought = np.asarray([source == SUPPLIER for source in topology.sources])[:, None]
-    offer = jnp.where(topology.fulfilment[:, None], jnp.where(bought, waiting, jnp.minimum(offer, there)), 0.0)
+    offer = jnp.where(draws_on_nodes(topology), jnp.minimum(offer, there), wanted)
+    offer = jnp.where(topology.fulfilment[:, None], offer, 0.0)
     before = jnp.tensordot(_earlier(topology), offer, axes=1, precision="highest")
-    return jnp.clip(waiting - before, 0.0, offer)
+    return jnp.clip(wanted - before, 0.0, offer)
 
 
 def _earlier(topology):

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.envs.presets import Serial
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
@@ -21,9 +20,10 @@ from jaxinv.evaluation.compare import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, optimality_gap
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
-from jaxinv.keys import Role, key_of, keys_of, root
+from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.partners import Partners
 from jaxinv.studies.rows import RESERVED_SEED, row
+from jaxinv.studies.seeds import costs_of_all, trained
 
 SOURCE = "Oroojlooyjadid et al. 2022, Manufacturing & Service Operations Management 24(1): 285-304"
 
@@ -76,12 +76,12 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             raise unknown("stage", part, STAGES)
     size = Size(quick)
     yield row("optimal cost a week", optimum(), note="Clark & Scarf")
-    yield row("levels in print: % above the optimum", _gap(_by_rule(_base_stock(PRINTED))), source=SOURCE)
+    yield row("levels in print: % above the optimum", _gap(cost_by_rule(base_stock_at(PRINTED))), source=SOURCE)
     levels = tuned_levels(size)
-    partners = {"base-stock partners": _base_stock(levels), "people": PEOPLE}
+    partners = {"base-stock partners": base_stock_at(levels), "people": PEOPLE}
     told = ", ".join(f"{stage} {level:g}" for stage, level in zip(STAGES, levels))
     for name, rule in partners.items():
-        yield row(f"{name} alone: % above the optimum", _gap(_by_rule(rule)), note=told if name.startswith("base") else rule)
+        yield row(f"{name} alone: % above the optimum", _gap(cost_by_rule(rule)), note=told if name.startswith("base") else rule)
     for name, rule in partners.items():
         for stage in parts or STAGES:
             yield row(f"{stage} learns among {name}: % above the optimum", _gap(_learned(stage, rule, size)))
@@ -112,11 +112,12 @@ def tuned_levels(size: Size) -> tuple[float, ...]:
     return tuple(np.round(np.asarray(tuned.natural(game())["level"]).reshape(-1)).tolist())
 
 
-def _base_stock(levels: Sequence[float]) -> str:
+def base_stock_at(levels: Sequence[float]) -> str:
+    """Base-stock with these levels of all stages, the factory first, as partners are told."""
     return f"base_stock(level=[{', '.join(f'{level:g}' for level in levels)}])"
 
 
-def _by_rule(text: str) -> np.ndarray:
+def cost_by_rule(text: str) -> np.ndarray:
     """What the chain costs a week `[paths]` where all order by a rule."""
     partners = Partners.parse(text, game())
     params = partners.params(game().env.facts(game().first))
@@ -127,10 +128,7 @@ def _learned(stage: str, partners: str, size: Size) -> np.ndarray:
     """The same where one stage has learned to order for the chain `[seeds, paths]`."""
     learns = (f"stage {STAGES.index(stage)}",)
     agent = DiffSim.create(game(), size.setting(learns, partners))
-    trainer = Trainer(stack_agents([agent], size.seeds), size.seeds)
-    params = trainer.train(keys_of(root(RESERVED_SEED), Role.TRAINING, size.seeds), agent.config.updates).params
-    learned = [Contestant(stage, agent.policy, select_run(params, seed)) for seed in range(size.seeds)]
-    return np.stack([costs(game(), each, root(RESERVED_SEED), PATHS) for each in learned])
+    return costs_of_all(game(), trained(stage, agent, agent.config.updates, size.seeds), PATHS)
 
 
 def _gap(cost: np.ndarray) -> Estimate:

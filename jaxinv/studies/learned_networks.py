@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
-from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.one_warehouse import KAYNOV
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.envs.retail import FAVORITA
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, contestants_of, costs, unavoidable_cost, units_of
+from jaxinv.evaluation.compare import Contestant, contestants_of, unavoidable_cost, units_of
 from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
 from jaxinv.instances import instances_of
 from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
-from jaxinv.keys import Role, key_of, keys_of, root
+from jaxinv.keys import Role, key_of, root
 from jaxinv.studies.rows import RESERVED_SEED, row
+from jaxinv.studies.seeds import costs_of_all, trained
 
 SETTING = DiffSimConfig(
     updates=1600, envs=256, rollout=50, encoder="none", hidden=(64, 64), learning_rate=2e-3
@@ -174,10 +174,8 @@ def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem |
     Args:
       judged: whose held-out series choose among the parameters of a training; None to keep the latest.
     """
-    agent = stack_agents([DiffSim.create(problem, config)], seeds)
     validation = None if judged is None else Validation.of(judged, key_of(root(RESERVED_SEED), Role.VALIDATION))
-    state = Trainer(agent, seeds, validation).train(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), config.updates)
-    return [Contestant(f"diffsim seed {seed}", agent.policy, select_run(state, seed).params) for seed in range(seeds)]
+    return trained("diffsim", DiffSim.create(problem, config), config.updates, seeds, validation)
 
 
 def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequence[str], budget: int, method=None):
@@ -208,4 +206,4 @@ def _share(profit, clairvoyant, over) -> str:
 
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
     """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
-    return np.stack([costs(problem, contestant, root(RESERVED_SEED), PATHS) for contestant in contestants])
+    return costs_of_all(problem, contestants, PATHS)

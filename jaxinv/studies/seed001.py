@@ -20,7 +20,7 @@ from scipy.special import ndtri
 from scipy.stats import norm
 
 from jaxinv.agents.diffsim import DiffSim
-from jaxinv.agents.loop import Trainer, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.tabular import TabularQ
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.as_written import DAYS
@@ -35,6 +35,7 @@ from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.report.figures import save_curves
 from jaxinv.studies import tabular
 from jaxinv.studies.rows import RESERVED_SEED, row
+from jaxinv.studies.seeds import costs_of_all, trained
 
 SOURCE = "Dong et al., cross-border e-commerce inventory multi-agent system construction (seed 001), section 4.5"
 
@@ -198,11 +199,8 @@ def cooperation(size: Size) -> Iterator[dict[str, Any]]:
 def learned_costs(problem: Problem, size: Size, setting: dict[str, Any]) -> np.ndarray:
     """What policies of differentiable simulation cost a day `[seeds, paths]`."""
     config = replace(DiffSim.Config.suited("two_warehouses", problem.env.history), updates=size.updates, **setting)
-    agent = DiffSim.create(problem, config)
-    trainer = Trainer(stack_agents([agent], size.seeds), size.seeds)
-    params = trainer.train(keys_of(root(RESERVED_SEED), Role.TRAINING, size.seeds), size.updates).params
-    policies = [Contestant("learned", agent.policy, select_run(params, seed)) for seed in range(size.seeds)]
-    return np.stack([costs(problem, each, root(RESERVED_SEED), PATHS) for each in policies])
+    policies = trained("diffsim", DiffSim.create(problem, config), size.updates, size.seeds)
+    return costs_of_all(problem, policies, PATHS)
 
 
 def save(rows: list[dict[str, Any]], folder: Path) -> None:

@@ -41,6 +41,7 @@ from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.nets.council import COORDINATORS
 from jaxinv.report.figures import save_learning, save_stock_maps
 from jaxinv.studies.rows import RESERVED_SEED, row
+from jaxinv.studies.seeds import costs_of_all
 
 SOURCE = "Ma & Ding, omni-channel inventory management by deep reinforcement learning (seed 002), section 3"
 
@@ -236,9 +237,9 @@ def bound(problem: Problem, preset: OmniChannel) -> float:
     that returns put back where it is; and what comes back of it costs its processing and, where it cannot be sold again, what
     is written off. Stock, fixed costs of shipments and of returns, and capacities only add to it.
     """
-    drawn, discount = preset.drawn, 1.0 - max(preset.quantity_discounts, default=0.0)
-    rate = np.array([preset.band_rates[preset._band(km)] for km in drawn.from_centre]) * discount
-    rate[-1] = min([rate[-1], *(preset.band_rates[preset._band(km)] * discount for km in drawn.to_customers)])
+    drawn = preset.drawn
+    rate = np.array([preset.rates(km).min() for km in drawn.from_centre])
+    rate[-1] = min([rate[-1], *(preset.rates(km).min() for km in drawn.to_customers)])
     again = preset.resaleable_share * drawn.return_rates
     reused = np.where(np.arange(len(rate))[:, None] < len(rate) - 1, again, 0.0)
     back = drawn.return_rates * (preset.return_unit_cost + (1.0 - preset.resaleable_share) * preset.liquidation_loss * preset.value)
@@ -286,7 +287,7 @@ def learned_costs(setting: DQNConfig | DiffSimConfig, size: Size, decide_returns
     """What learned policies cost a day `[seeds, paths]`."""
     problem = world(size, decide_returns)
     learned = learn(setting, size, decide_returns)
-    return np.stack([costs_of(problem, measure(problem, each, _key(), PATHS)) for each in learned])
+    return costs_of_all(problem, learned, PATHS)
 
 
 def _key() -> jax.Array:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.agents.loop import Trainer, select_run, stack_agents
+from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.tabular import TabularConfig, TabularQ
 from jaxinv.agents.validation import Validation
@@ -36,6 +36,7 @@ from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.policies.rules import rule_for
 from jaxinv.studies.rows import RESERVED_SEED, row
+from jaxinv.studies.seeds import trained
 
 PARTS = ("learners", "two_days", "rules", "networks")
 
@@ -236,11 +237,9 @@ def networks(seeds: int) -> Iterator[dict[str, Any]]:
         config = replace(kind.Config.suited("lost_sales", history=1), **setting)
         agent = kind.create(small(), config)
         validation = Validation.of(small(), key_of(root(RESERVED_SEED), Role.VALIDATION), settles=agent.settles)
-        trainer = Trainer(stack_agents([agent], seeds), seeds, validation)
-        state = trainer.train(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), config.updates)
         gaps = []
-        for seed in range(seeds):
-            gap = _gap(Contestant(name, agent.policy, select_run(state, seed).params))
+        for seed, policy in enumerate(trained(name, agent, config.updates, seeds, validation)):
+            gap = _gap(policy)
             gaps.append(gap.value)
             yield row(f"{name}, seed {seed}: gap in average cost, %", gap)
         spread = Estimate(float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {seeds} seeds")
