@@ -56,13 +56,8 @@ class PlanNetwork(Preset):
         not_negative(self, "max_series", "level_spread", "longest_lead_time")
         check_validation(self)
 
-    def settled(self) -> "PlanNetwork":
-        """These options with what they leave open to the files: a run keeps them."""
-        shop = self.shop()
-        return dataclasses.replace(
-            self, frequency=shop.panel.frequency, train_until=str(shop.panel.dates[shop.split.train.stop]),
-            longest_lead_time=shop.lead.longest,
-        )  # fmt: skip
+    def going_on(self, data: str) -> "PlanNetwork":
+        return dataclasses.replace(self, data=data)
 
     def shop(self, plan: Plan | None = None) -> Shop:
         """What the files say."""
@@ -113,6 +108,9 @@ class PlanNetwork(Preset):
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
+            settled=dataclasses.replace(
+                self, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
+            ),
         )
         return with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
 

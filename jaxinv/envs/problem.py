@@ -78,6 +78,7 @@ class Problem:
       dropped: name of each series of the data that is no instance, and the reason.
       preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
       roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
+      settled: the preset's options with what they left open to the files that it read; None where nothing is.
     """
 
     env: InventoryNetwork
@@ -98,6 +99,7 @@ class Problem:
     fingerprint: str = ""
     preparation: Preparation | None = None
     roles: dict[str, Roles] = field(default_factory=dict)
+    settled: "Preset | None" = None
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))
@@ -280,6 +282,10 @@ class Preset:
 
     def build(self) -> Problem:
         raise NotImplementedError
+
+    def going_on(self, data: str) -> "Preset | None":
+        """The preset with files that go on after its own; None where that needs what was fitted to the first."""
+        return None
 
     def __post_init__(self):
         check_numbers(self)
