@@ -25,6 +25,7 @@ from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_netwo
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.service import served
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.limits import check_numbers
@@ -113,7 +114,7 @@ class Experiment:
     @cached_property
     def problem(self) -> Problem:
         if self.preparation is None:
-            return self.config.instance.build()
+            return served(self.config.instance.build(), self.config.seed)
         return self.config.instance.applied(self.preparation, self.later)
 
     def remember_data(self, run: Run) -> None:
