@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxinv.data.files import check_file, header, inside, is_parquet, read_frame, read_text
-from jaxinv.data.schema import validate
+from jaxinv.data.files import check_file, inside, is_excel, is_parquet, read_frame, read_text
+from jaxinv.data.schema import Reading, validate
 from jaxinv.data.sources.favorita import favorita_weekly_21_stores
 from jaxinv.data.sources.m5 import m5
 from jaxinv.data.sources.online_retail import RAW_INVOICES, online_retail
 from jaxinv.data.sources.retail_store_inventory import retail_store_inventory
 from jaxinv.data.sources.retailrocket import retailrocket_partial
+from jaxinv.data.text_table import header
 from jaxinv.errors import UserError, unknown
 
 
@@ -57,17 +58,26 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
 
 
 def table(
-    path: str | Path, columns: Mapping[str, str] | None = None, known_ahead: Sequence[str] = ()
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    known_ahead: Sequence[str] = (),
+    dates: str = "",
+    decimal: str = "",
+    returns: str = "refuse",
+    lines: str = "",
+    sheet: str = "",
 ) -> pd.DataFrame:
-    """Any CSV (plain or gzip, UTF-8, comma separated) or parquet file in the sales schema.
+    """Any CSV (plain or gzip), Excel or parquet file in the sales schema, as shops export it.
 
     Args:
       path: the file.
       columns: schema name -> name in the file, such as `{"sales": "Units Sold"}`.
       known_ahead: covariates that are known before their period begins, although they move with its sales.
+      dates, decimal, returns, lines, sheet: as `jaxinv.data.schema.Reading` says.
     """
     path = Path(path)
-    return validate(read_frame(path), str(path), columns, known_ahead)
+    reading = Reading(dates, decimal, returns, lines, sheet=sheet)
+    return validate(read_frame(path, sheet), str(path), columns, known_ahead, reading)
 
 
 @dataclass(frozen=True)
@@ -137,7 +147,7 @@ def _recognise(path: Path) -> str:
     check_file(path)
     if path.suffix == ".npz":
         return "favorita_weekly_21_stores"
-    if is_parquet(path):
+    if is_parquet(path) or is_excel(path):
         return "table"
     columns = set(header(read_text(path), path))
     for name, reader in READERS.items():
