@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from jaxinv.data.text_table import Text, check_width, decode, parse_csv
-from jaxinv.data.workbook import is_workbook, read_workbook
+from jaxinv.data.workbook import is_workbook, read_workbook, sheets
 from jaxinv.errors import UserError
 
 MOST_COLUMNS = 1000
@@ -44,9 +44,13 @@ def read_frame(path: Path, sheet: str = "") -> pd.DataFrame:
     return frame
 
 
-def is_excel(path: Path) -> bool:
-    """Whether the file is a workbook, by what it holds."""
-    return path.is_file() and is_workbook(_read_bytes(path))
+def sheets_of(path: Path) -> list[str]:
+    """Names of the sheets of an Excel workbook, by what the file holds; none for any other file."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return []
+    data = _read_bytes(path)
+    return sheets(data) if is_workbook(data) else []
 
 
 def check_file(path: Path) -> None:

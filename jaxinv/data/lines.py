@@ -1,5 +1,7 @@
 """Rows that are no row a date and series: lines of orders, returns, totals and tables with a column a date."""
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +13,7 @@ from jaxinv.data.words import ORDER_NUMBERS, TOTALS, plain
 RETURNS = ("refuse", "net", "separate")
 """What can be typed as `returns=`: negative sales are an error, are taken off what was sold before, or are left out."""
 
+_BEGINS = re.compile(r"\W*(?:total|sum|som|sub|sous|zwischen|gesamt|grand|overall|ensemble|all)", re.IGNORECASE)
 _FEWEST_DATES = 3  # columns named by dates that make a table a wide one
 _PRICES_DIFFER = 0.05  # share of days with prices of several lines from which on the price is that of an order
 
@@ -51,7 +54,7 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
     words = [column for column in frame.columns if frame[column].dtype == object or str(frame[column].dtype).startswith("str")]
     for column in words:
         distinct = pd.Series(frame[column].dropna().unique(), dtype=object)
-        said = {text for text in distinct if isinstance(text, str) and _is_total(text)}
+        said = {text for text in distinct if isinstance(text, str) and _BEGINS.match(text) and _is_total(text)}
         if said and column not in (found["sku"], found["date"]):
             total |= frame[column].isin(said) & (is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]])))
         elif said:

@@ -46,6 +46,8 @@ def find_decimals(cells: Iterable[str], given: str = "") -> Decimals:
         return Decimals(given, True)
     tell: dict[str, list[str]] = {".": [], ",": []}
     for text in cells:
+        if text.isdigit():
+            continue
         mark = _told_by(_core(text))
         if mark:
             tell[mark].append(text)
@@ -101,7 +103,7 @@ def _told_by(core: str) -> str:
 
 def _plain(text: str, decimals: Decimals) -> str:
     """A text as Python writes a number, as far as it is one."""
-    if re.fullmatch(r"[-+]?\d+(\.\d*)?", text, re.ASCII) and decimals.mark == ".":
+    if text.isascii() and (text.isdigit() or (decimals.mark == "." and text.replace(".", "", 1).isdigit())):
         return text
     core = _core(text)
     signed = text.translate(_SIGNS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxinv.data.files import check_file, inside, is_excel, is_parquet, read_frame, read_text
+from jaxinv.data.files import check_file, inside, is_parquet, read_frame, read_text, sheets_of
 from jaxinv.data.schema import Reading, validate
 from jaxinv.data.sources.favorita import favorita_weekly_21_stores
 from jaxinv.data.sources.m5 import m5
@@ -43,7 +43,7 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
     if path.is_dir():
         reader, path = _known_file(path, reader)
     elif reader is None:
-        reader = _recognise(path)
+        reader = recognise(path)
     read = READERS[reader].read
     known = [name for name in inspect.signature(read).parameters if name != "path"]
     for name in options:
@@ -142,12 +142,12 @@ def _known_file(directory: Path, reader: str | None) -> tuple[str, Path]:
     raise UserError(f"{directory}: a directory; give the file of sales in it{hint}")
 
 
-def _recognise(path: Path) -> str:
+def recognise(path: Path) -> str:
     """The reader for a file, by its kind and its header."""
     check_file(path)
     if path.suffix == ".npz":
         return "favorita_weekly_21_stores"
-    if is_parquet(path) or is_excel(path):
+    if is_parquet(path) or sheets_of(path):
         return "table"
     columns = set(header(read_text(path), path))
     for name, reader in READERS.items():

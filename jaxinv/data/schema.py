@@ -157,7 +157,7 @@ def check(
                 out[name] = kept
     table = pd.DataFrame(out, index=frame.index)
     keys = series_keys(table)
-    whole = {"date", "sku", "sales"} <= set(table)
+    whole, why = {"date", "sku", "sales"} <= set(table), ""
     if "category" in table and "sku" in table:
         _check_category(table, keys, found["category"], problems)
     if whole:
@@ -169,7 +169,8 @@ def check(
         if reading.returns == "net" and not problems.found:
             table = carry_back(table, keys, problems)
     if "date" in table and "sku" in table:
-        _check_duplicates(table, keys, as_text(frame[found["date"]]).loc[table.index] if whole else as_text(frame[found["date"]]), problems)
+        if not why:
+            _check_duplicates(table, keys, as_text(frame[found["date"]]), problems)
         table = _check_totals(table, keys, problems)
     for name in set(known_ahead) - set(found):
         near = difflib.get_close_matches(name, found, n=1)

@@ -1,6 +1,7 @@
 """Excel workbooks (.xlsx): the cells of a sheet as text, every row with its number."""
 
 import datetime
+import html
 import io
 import re
 import zipfile
@@ -68,16 +69,16 @@ def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
 def sheets(data: bytes) -> list[str]:
     """Names of the sheets of a workbook, by its own list; no cell is read."""
     text = zipfile.ZipFile(io.BytesIO(data)).read("xl/workbook.xml").decode("utf-8", "replace")
-    return re.findall(r'<(?:\w+:)?sheet\b[^>]*?\bname="([^"]*)"', text)
+    return [html.unescape(name) for name in re.findall(r'<(?:\w+:)?sheet\b[^>]*?\bname="([^"]*)"', text)]
 
 
 def _rows(page) -> list[tuple[int, list[str]]]:
     """Number and cells of each row that is not blank."""
     found = []
-    for number, row in enumerate(page.iter_rows(), page.min_row or 1):
+    for row in page.iter_rows():
         cells = [_text(cell) for cell in row]
         if any(cells):
-            found.append((number, cells))
+            found.append((next(cell.row for cell in row if cell.value is not None), cells))
     return found
 
 
