@@ -19,7 +19,7 @@ LAYERS = (
 """Rooms from top to bottom: a room may import its own layer and those below. Commands stand above all of them."""
 
 ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
-COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate"}
+COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"}
 BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "training"}
 """What several commands share; theirs alone."""
 FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole"}
