@@ -1,6 +1,6 @@
 """A shop as its files tell it: instances with their ways, costs and stock, from which its world is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -72,12 +72,12 @@ class Shop:
         sellers = [place for place in places if place in sold_at]
         grouping = by_series(panel) if apart else by_sku(panel, sellers)
         placed = Placed.of(panel, split, *grouping, options, ahead)
-        ways = Ways.of(plan.lanes, placed.series, places, apart)
+        ways = Ways.of(plan.full_lanes, placed.series, places, apart)
         days = period_days(panel)
         due = _latest_due(plan, days)
-        lead = LeadTimes.of(ways, plan.receipts, days, plan.settings.lead_time, max(due, options.longest_lead_time))
+        lead = LeadTimes.of(ways, plan, days, max(due, options.longest_lead_time))
         cycles = order_cycles(ways, panel.dates[0], days)
-        costs = costs_of(plan, placed, panel)
+        costs = costs_of(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
         shop = cls(plan, panel, split, placed, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
         return replace(shop, network=shop._network(options))
@@ -107,7 +107,7 @@ class Shop:
 
     def _network(self, options: Any) -> Network:
         plan, ways, placed, lead = self.plan, self.ways, self.placed, self.lead
-        items = plan.items.reindex(placed.series["sku"])
+        items = plan.full_items.loc[placed.series["sku"]]
         net = Network(instances=len(placed.series), whole_units=options.integer_orders, longest_lead_time_periods=lead.longest)
         scale = self.scale
         inward = np.array([[end == node for end in ways.destinations] for node in ways.nodes])  # [N, E]
@@ -116,15 +116,15 @@ class Shop:
         for node, name in enumerate(ways.nodes):
             sells = dict(demand=True, shortage_cost_per_unit=self.costs["shortage"]) if node in self.selling else {}
             net.node(
-                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=self.costs["holding"],
+                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=self.costs["holding"][:, node],
                 initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells,
             )  # fmt: skip
         if None in ways.sources:
             net.supplier("suppliers")
         share = 1.0 / np.maximum((inward[:, None] & ways.there).sum(-1).T, 1)  # [S, N] of what each supplier of a node brings
         packs = {  # of suppliers; own locations send each other single units
-            "pack_units": _any(np.nan_to_num(items["pack"].to_numpy(float), nan=1.0), 1.0) if options.integer_orders else None,
-            "minimum_order_units": _any(np.nan_to_num(items["minimum"].to_numpy(float))),
+            "pack_units": _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None,
+            "minimum_order_units": _any(items["minimum"].to_numpy(float)),
         }
         bought = self._bought()
         tiers = _tiers(ways)
@@ -146,13 +146,13 @@ class Shop:
         return net
 
     def _bought(self) -> np.ndarray:
-        """What a unit costs on each way more than on the cheapest `[S, E]`: what is paid in any case decides nothing."""
-        from_outside = np.array([source is None for source in self.ways.sources])
-        cost = self.ways.numbers("unit_cost", np.nan) * self.rate
-        cost = np.where(np.isnan(cost), self.costs["cost"][:, None], cost)
-        cost = np.where(from_outside, cost, self.ways.numbers("unit_cost") * self.rate)
-        least = np.where(self.ways.there & from_outside, cost, np.inf).min(1, initial=np.inf)[:, None]
-        return np.where(self.ways.there, np.where(from_outside, cost - np.where(np.isfinite(least), least, 0.0), cost), 0.0)
+        """What a unit costs on each way more than on the cheapest from outside `[S, E]`: what is paid in any case decides
+        nothing."""
+        there = self.ways.there
+        outside = there & np.array([source is None for source in self.ways.sources])
+        cost = self.ways.numbers("unit_cost") * self.rate
+        least = np.where(outside, cost, np.inf).min(1, keepdims=True)
+        return np.where(outside, cost - np.where(np.isfinite(least), least, 0.0), np.where(there, cost, 0.0))
 
     # The world
 
@@ -208,40 +208,27 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
     return replace(panel, sales=sales, dates=dates, covariates=covariates, stock=stock, quoted=quoted)
 
 
-def costs_of(plan: Plan, placed: Placed, panel: Panel) -> dict[str, np.ndarray]:
-    """Money of each instance `[S]`: `cost` and `price` of a unit, `holding` of a unit and period, `shortage` of a unit that is
-    not sold."""
-    items = plan.items.reindex(placed.series["sku"])
-    settings = plan.settings
-    price = items["price"].to_numpy(float)
-    if placed.price is not None:
-        price = np.where(np.isnan(price), placed.price.mean(1), price)
+def costs_of(plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Money of each instance: `cost` and `price` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and `holding` of one
+    at each node for a period `[S, N]`."""
+    items = plan.full_items.loc[placed.series["sku"]]
     cost = items["cost"].to_numpy(float)
-    usual = 1.0 + settings.shortage_markup
-    cost = np.where(np.isnan(cost), price / usual, cost)
-    known = cost[~np.isnan(cost)]
-    cost = np.where(np.isnan(cost), np.median(known) if len(known) else 1.0, cost)
-    price = np.where(np.isnan(price), cost * usual, price)
-    rate = items["holding_rate"].to_numpy(float)
-    holding = cost * np.where(np.isnan(rate), settings.holding_rate, rate) / panel.periods_per_year
-    lost = items["shortage_cost"].to_numpy(float)
-    lost = np.where(np.isnan(lost), np.maximum(price - cost, 0.05 * cost), lost)
+    own = items["holding_rate"].to_numpy(float)[:, None]
+    if "location" in placed.series:  # instances at one location each
+        there = plan.locations["holding_rate"].reindex(placed.series["location"]).to_numpy(float)[:, None]
+    else:
+        known = plan.locations["holding_rate"]
+        there = (known.reindex(nodes) if len(nodes) > 1 else known[:1]).to_numpy(float)[None]
+    rate = np.where(np.isnan(own), np.where(np.isnan(there), plan.settings.holding_rate, there), own)
+    holding = np.broadcast_to(cost[:, None] * rate / panel.periods_per_year, (len(cost), len(nodes)))
     if not (holding > 0).any():
-        raise UserError("holding costs nothing, so that any stock would be right; give items a cost and a holding_rate")
-    return {"cost": cost, "price": price, "holding": holding, "shortage": lost}
+        raise UserError("stock costs nothing to hold, so that any stock would be right; give items a cost and a holding_rate")
+    return {"cost": cost, "price": items["price"].to_numpy(float), "holding": holding, "shortage": items["shortage_cost"].to_numpy(float)}
 
 
 def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
-    """The fill rate that is wanted of each instance `[S]`: that of the item, of its category, or of all."""
-    items, general = plan.items.reindex(placed.series["sku"]), plan.settings.service
-    if isinstance(general, Mapping):
-        by_class = items["category"].map(lambda name: general.get(name, np.nan)).to_numpy(float)
-        by_sku = np.array([general.get(sku, np.nan) for sku in placed.series["sku"]], float)
-        usual = np.where(np.isnan(by_sku), by_class, by_sku)
-    else:
-        usual = np.full(len(items), np.nan if general is None else general)
-    own = items["service"].to_numpy(float)
-    wanted = np.where(np.isnan(own), usual, own)
+    """The fill rate that is wanted of each instance `[S]`, NaN for none; None where none is wanted of any."""
+    wanted = plan.full_items.loc[placed.series["sku"], "service"].to_numpy(float)
     return None if np.isnan(wanted).all() else wanted
 
 
