@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxinv.keys import Role, generator
-from jaxinv.orders.forecast import Forecaster, fit
+from jaxinv.orders.forecast import FEW, Forecaster, fit
 
 OWN = 12.0
 """Windows of others that are taken beside a series' own count as so many independent ones of its own."""
@@ -23,6 +23,16 @@ BANK = 4096
 
 PRIOR = 10.0
 """Periods that the spread of the class counts for beside that of the series."""
+
+RECENT = 0.3
+"""Share of the past, the first, whose own errors are left out where there is enough: forecasts knew little then."""
+
+STRETCHES = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
+LAST = 8
+"""Windows of the past on which they are tried."""
+
+RISK = 0.1
+"""The risk that has to come true, of the sum over all periods."""
 
 EARLIEST = 8
 """Periods of a series before the first forecast whose error is taken."""
@@ -38,6 +48,7 @@ class Futures:
       whole: whether demand is counted in whole units.
       curve: of each class, how soon chance of single customers gives way to what all share.
       spread: of one period's error on the curve, of each series `[S * D]`.
+      stretch: of each class, a factor on errors that makes risks come true on the last windows of the past.
       banks: of each class windows of errors `[M, D, H]` in units of that spread.
       seed: of the draws.
     """
@@ -47,6 +58,7 @@ class Futures:
     whole: bool
     curve: np.ndarray
     spread: np.ndarray
+    stretch: np.ndarray
     banks: tuple[np.ndarray, ...]
     seed: int
 
@@ -78,22 +90,31 @@ class Futures:
         Args:
           rows: numbers of instances `[R]`. count: P.
         """
-        rows, fore = np.asarray(rows), self.forecaster
+        rows = np.asarray(rows)
         draw = generator(Role.FUTURES, self.seed, int(rows[0]) if len(rows) else 0, len(rows))
+        last = np.full(len(rows), self.forecaster.demand.shape[1] - 1)
+        return self._from(rows, last, count, draw)
+
+    def _from(self, rows, last, count, draw):
+        """Paths that go on after period `last` `[R]`, from what was known then."""
+        fore = self.forecaster
         series = self._series(rows)
         shape = (len(rows), self.places)
         klass = fore.classes[series].reshape(shape)[:, 0]
-        now = fore.ahead(series).reshape(*shape, -1)  # [R, D, H]
-        errors = np.empty((count, *shape, self.horizon), np.float32)
-        own = self._own_share(series.reshape(shape)[:, 0])
         known = fore.averages(series).reshape(*shape, fore.demand.shape[1], -1)
+        now = self._expected(series.reshape(shape), known, last)  # [R, D, H]
         starts = self._first(series).reshape(shape).max(1)
-        stop = fore.demand.shape[1] - self.horizon - 1
+        stop = last - self.horizon
+        starts = np.maximum(starts, np.minimum((RECENT * stop).astype(int), stop - self.horizon))
+        span = np.maximum(stop + 1 - starts, 0)
         place = (np.arange(count)[:, None] + draw.random(len(rows))) / count  # evenly over the past, [P, R]
-        origin = np.clip((starts + place * (stop + 1 - starts)).astype(int), 0, max(stop, 0))
-        origin = np.take_along_axis(origin, np.argsort(draw.random(origin.shape), 0), 0)
-        take = (np.argsort(np.argsort(draw.random(origin.shape), 0), 0) < np.round(own * count)) & (stop >= starts)
+        origin = np.maximum(np.minimum((starts + place * span).astype(int), stop), 0)
+        origin = np.take_along_axis(origin, np.argsort(draw.random(origin.shape, np.float32), 0), 0)
+        windows = span / self.horizon
+        share = np.where(span > 0, windows / (windows + OWN), 0.0)
+        take = np.argsort(np.argsort(draw.random(origin.shape, np.float32), 0), 0) < np.round(share * count)
         spread = self.spread[series].reshape(shape)
+        errors = np.empty((count, *shape, self.horizon), np.float32)
         for number, bank in enumerate(self.banks):
             mine = klass == number
             picked = draw.integers(0, len(bank), (count, mine.sum()))
@@ -101,26 +122,27 @@ class Futures:
         path, row = np.nonzero(take)
         if len(row):
             errors[path, row] = self._errors(series.reshape(shape)[row], known[row], origin[path, row], draw)
+        errors *= self.stretch[klass][:, None, None]
         curve = self.curve[klass][:, None, None]
-        half = 0.5 if self.whole else 0.0
+        half = np.float32(0.5 if self.whole else 0.0)
         drawn = _back(np.maximum(_curve(now + half, curve) + errors, 0.0), curve)
-        drawn = np.floor(drawn + 1e-4) if self.whole else drawn
+        drawn = np.floor(drawn + np.float32(1e-4)) if self.whole else drawn
         return np.moveaxis(np.minimum(drawn, 50.0 * (now + 10.0)), -1, -2).astype(np.float32)
 
-    def _errors(self, series, known, origin, draw):
-        """Errors `[n, D, H]` of forecasts made after `origin` `[n]` for series `[n, D]`, on the curve."""
+    def _expected(self, series, known, origin):
+        """What was expected after `origin` `[n]` of series `[n, D]`: `[n, D, H]`; `known` is all of `averages` of these."""
         fore, ahead = self.forecaster, np.arange(1, self.horizon + 1)
         then = known[np.arange(len(origin)), :, origin]  # [n, D, F]
         level = fore.levels(series.ravel(), then.reshape(-1, then.shape[-1])).reshape(*series.shape, -1)
-        when = origin[:, None, None] + ahead
-        expected = level * fore.profile[series[..., None], when]
-        actual = fore.demand[series[..., None], when]
-        curve = self.curve[fore.classes[series[:, 0]]][:, None, None]
-        return error(actual, expected, curve, self.whole, draw)
+        return level * fore.profile[series[..., None], origin[:, None, None] + ahead]
 
-    def _own_share(self, series):
-        windows = np.isfinite(self.forecaster.demand[series]).sum(1) / self.horizon
-        return windows / (windows + OWN)
+    def _errors(self, series, known, origin, draw):
+        """Errors `[n, D, H]` of forecasts made after `origin` `[n]` for series `[n, D]`, on the curve."""
+        expected = self._expected(series, known, origin)
+        when = origin[:, None, None] + np.arange(1, self.horizon + 1)
+        actual = self.forecaster.demand[series[..., None], when]
+        curve = self.curve[self.forecaster.classes[series[:, 0]]][:, None, None]
+        return error(actual, expected, curve, self.whole, draw)
 
     def _first(self, series):
         begins = np.isnan(self.forecaster.demand[series]).sum(1)
@@ -191,7 +213,7 @@ def _with_errors(fore: Forecaster, places: int, whole: bool, seed: int) -> Futur
     classes = int(fore.classes.max()) + 1
     draw = generator(Role.FUTURES, seed)
     curve, spread, banks = np.ones(classes, np.float32), np.ones(len(fore.demand), np.float32), []
-    made = Futures(fore, places, whole, curve, spread, (), seed)
+    made = Futures(fore, places, whole, curve, spread, np.ones(classes, np.float32), (), seed)
     periods = fore.demand.shape[1]
     for number in range(classes):
         rows = np.flatnonzero(fore.classes.reshape(-1, places)[:, 0] == number)
@@ -212,13 +234,48 @@ def _with_errors(fore: Forecaster, places: int, whole: bool, seed: int) -> Futur
             continue
         series, first = series[long], first[long]
         picked = draw.integers(0, len(series), BANK)
+        first = np.maximum(first, min(int(RECENT * stop), stop - fore.horizon))
         origin = (first[picked] + draw.random(BANK) * (stop + 1 - first[picked])).astype(int)
         known = fore.averages(series.ravel()).reshape(*series.shape, periods, -1)
         found = np.concatenate(
             [made._errors(series[part], known[part], when, draw) for part, when in _parts(picked, origin)]
         )
         banks.append((found / spread[series[picked]][..., None]).astype(np.float32))
-    return replace(made, banks=tuple(banks))
+    made = replace(made, banks=tuple(banks))
+    stretch = [_stretched(made, number, generator(Role.FUTURES, seed, 1, number)) for number in range(classes)]
+    return replace(made, stretch=np.asarray(stretch, np.float32))
+
+
+def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
+    """The factor on the errors of a class with which the risk `RISK` comes true on its last windows."""
+    fore = made.forecaster
+    periods, horizon = fore.demand.shape[1], made.horizon
+    rows = np.flatnonzero(fore.classes.reshape(-1, made.places)[:, 0] == number)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int))]
+    first = made._first(made._series(rows)).reshape(-1, made.places).max(1)
+    outs, count = {factor: 0.0 for factor in STRETCHES}, 0.0
+    for back in range(LAST):
+        last = periods - 1 - horizon * (back + 1)
+        there = rows[first + 2 * horizon <= last]
+        if len(there) < FEW or last < 2:
+            break
+        coming = fore.demand[made._series(there), last + 1 : last + 1 + horizon].sum(1).reshape(-1, made.places).sum(1)
+        state = draw.bit_generator.state
+        for factor in STRETCHES:
+            draw.bit_generator.state = state  # the same draws for all
+            tried = replace(made, stretch=np.full(len(made.stretch), factor, np.float32))
+            sums = tried._from(there, np.full(len(there), last), 64, draw).sum((2, 3))
+            above, level = (sums > coming).mean(0), (sums >= coming).mean(0)
+            risk = above + draw.random(len(there)) * (level - above)  # of a sum that large; ties split at random
+            outs[factor] += (risk < RISK).sum()
+        count += len(there)
+    if not count:
+        return 1.0
+    rate = np.asarray([outs[factor] / count for factor in STRETCHES])
+    rate = np.minimum.accumulate(rate)
+    best = float(np.interp(-RISK, -rate, STRETCHES))
+    windows = count / 30.0  # series of one period are alike: a few hundred say little more than some dozens
+    return 1.0 + (best - 1.0) * windows / (windows + 2.0)
 
 
 def _parts(picked, origin, size=512):
