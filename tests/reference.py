@@ -160,6 +160,8 @@ class Reference:
         for edge in range(net.edges):
             if net.has("review") and stock.time % int(numbers["review_period"][edge]) != 0:
                 order[edge] = 0.0
+            if net.has("calendar") and not numbers["order_days"][stock.time % len(numbers["order_days"]), edge]:
+                order[edge] = 0.0
             for product in range(net.products):
                 order[edge, product] = self.whole_packs(edge, product, order[edge, product], nearest=True)
                 if net.has("minimum_order"):

@@ -207,7 +207,7 @@ def test_every_number_of_an_instance_can_be_told():
     fields = {number.field for table in (NODE, EDGE) for number in table.values()}
     by_other_words = {
         "max_steps_in_episode", "weights", "preference", "lead_time", "demand", "lead_time_law", "arrival_law", "intervention",
-        "freight_breaks", "freight_rates", "budget", "volume", "return_share",
+        "freight_breaks", "freight_rates", "budget", "volume", "return_share", "order_days",
     }  # fmt: skip
     assert set(InstanceParams.__dataclass_fields__) - fields == by_other_words
     assert set(VOLUMES.values()) <= NODE.keys() | EDGE.keys()

@@ -45,6 +45,8 @@ class Window(NamedTuple):
         topology, reviews = problem.env.topology, _reviews(problem)
         if topology.random_lead_time or len(set(topology.lead_times)) > 1:
             return "orders have different lead times"
+        if topology.has("calendar"):
+            return "orders wait for the days that a calendar opens"
         if topology.has("goodwill"):
             return "an order moves the goodwill of all periods to come"
         if topology.storeless:

@@ -33,6 +33,7 @@ class Exogenous:
     lead_time: jax.Array | None = None  # [E] periods that an order placed now will take
     price: jax.Array | None = None  # [N, K] selling price, where it moves
     arrival: jax.Array | None = None  # [E] share of what is shipped now that will arrive; None: all of it
+    open: jax.Array | None = None  # [E] 1 where orders are taken, 0 where not; None: everywhere
 
 
 class Process(Protocol):
@@ -74,12 +75,14 @@ class World:
       lead_time: a process that yields lead times `[E]`, or None where the topology fixes them.
       clock: what policies are told of the time; None: nothing.
       arrival: a process that yields the shares `[E]` of shipments that arrive (`jaxinv.demand.arrivals`), or None.
+      order_days: which periods are open for orders (`jaxinv.demand.order_days`), or None: all are.
     """
 
     demand: Any
     lead_time: Any = None
     clock: Clock | None = None
     arrival: Any = None
+    order_days: Any = None
 
     @property
     def noise(self) -> Shapes:
@@ -110,13 +113,19 @@ class World:
         """Columns among these of what is announced, which is all that is not the calendar's."""
         return tuple(column for column, signal in enumerate(self.told) if signal.owner != CALENDAR)
 
+    @property
+    def _counts(self) -> bool:
+        """Whether the state counts periods."""
+        return bool(self.clock or self.order_days)
+
     def init(self, uniforms: dict[str, jax.Array], params: Any) -> Any:
         """Args: uniforms of `start_noise`; params: the `InstanceParams`."""
         lead = self.lead_time.init(uniforms, params) if self.lead_time else None
-        return self.demand.init(uniforms, params.demand), lead, *([jnp.float32(0.0)] if self.clock else [])
+        return self.demand.init(uniforms, params.demand), lead, *([jnp.float32(0.0)] if self._counts else [])
 
     def step(self, state: Any, uniforms: dict[str, jax.Array], params: Any) -> tuple[Any, Exogenous]:
         demand_state, lead_state, *period = state
+        open = self.order_days.open(self.demand.row(demand_state, *period), params) if self.order_days else None
         demand_state, demand = self.demand.step(demand_state, uniforms, params.demand)
         lead_time = None
         if self.lead_time:
@@ -124,7 +133,7 @@ class World:
         arrival = self.arrival.shares(uniforms, params) if self.arrival else None
         if self.arrival and self.lead_time:  # nobody knows that an order is lost before the last day it could come
             lead_time = jnp.where(arrival > 0, lead_time, self.lead_time.latest(params))
-        exogenous = Exogenous(demand=demand, lead_time=lead_time, arrival=arrival)
+        exogenous = Exogenous(demand=demand, lead_time=lead_time, arrival=arrival, open=open)
         return (demand_state, lead_state, *[now + 1.0 for now in period]), exogenous
 
     def observe(self, state: Any, last_demand: jax.Array, params: Any) -> jax.Array:

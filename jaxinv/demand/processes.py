@@ -51,6 +51,10 @@ class DemandProcess:
         """Covariates `[C]` of the coming period that are known before its demand."""
         return jnp.zeros((0,))
 
+    def row(self, state, period) -> jax.Array:
+        """Which period of a calendar the coming one is; `period`: how many have been played."""
+        return period
+
     def lasts(self, params) -> float:
         """Periods that every episode can be played from its reset on, its history included."""
         return math.inf
@@ -237,6 +241,9 @@ class Replay(DemandProcess):
 
     def known(self, state, params: TraceParams):
         return self._at(params.covariates, state[0], 0.0)
+
+    def row(self, state, period):
+        return state[0]
 
     def lasts(self, params: TraceParams) -> float:
         return math.inf if self.goes_on else int(np.min(params.demand.shape[-3] - np.asarray(params.last)))

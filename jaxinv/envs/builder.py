@@ -9,6 +9,7 @@ import numpy as np
 from jaxinv.demand.arrivals import ArrivalLaw, Arrivals
 from jaxinv.demand.exogenous import LeadTimeLaw, QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.laws import WHOLE, Law, independent
+from jaxinv.demand.order_days import OrderDays
 from jaxinv.demand.processes import TableParams, Tabulated
 from jaxinv.demand.quantiles import stack_tables
 from jaxinv.envs.environment import InventoryNetwork
@@ -23,7 +24,8 @@ from jaxinv.errors import UserError, unknown
 
 NODE_WORDS = ("demand", "orders_ahead", "holds_stock", "return_shares", "returns_to")
 EDGE_WORDS = (
-    "lead_time_periods", "lead_time_pmf", "order_delay_periods", "arrival_shares", "freight_from_units", "freight_rate_per_unit"
+    "lead_time_periods", "lead_time_pmf", "order_delay_periods", "arrival_shares", "freight_from_units", "freight_rate_per_unit",
+    "order_cycle",
 )  # fmt: skip
 """Arguments that are no plain number of `jaxinv.envs.words`."""
 
@@ -148,6 +150,9 @@ class Network:
           order_delay_periods: that an order travels before its source can ship it.
           arrival_shares: the shares of a shipment that may arrive, and the probability of each: `{0.0: 0.1, 1.0: 0.9}`.
           freight_from_units, freight_rate_per_unit: where each tier of the tariff starts, the first at 0, and its rate.
+          order_cycle: 1 for each period of a cycle in which orders are taken and 0 for the others, such as `(1, 0, 0, 1, 0, 0, 0)`;
+            the first is that of the first period of demand. Where there are instances, a row for each will do too. Without it,
+            orders are taken always.
           **given: numbers of `jaxinv.envs.words.EDGE`.
         """
         where = f"edge {source}-{destination}" if not name else f"edge {name!r}"
@@ -261,6 +266,8 @@ class Network:
         if any(topology.has(name) for name in ("capacity", "order_limit", "shipping_capacity")):
             volume = 1.0 if self.volume is None else self.volume
             fields["volume"] = arrays.row(Number("volume"), "", "", volume).astype(np.float32)
+        if topology.has("calendar"):
+            fields |= arrays.order_days(edges)
         if topology.has("budget"):
             fields["budget"] = np.full(arrays.batch, self.budget, np.float32)
         if any("lead_time_pmf" in spec for spec in edges):
@@ -292,7 +299,7 @@ class Network:
             if lead_times is not None:
                 lead_process, law = lead_times[0], {"lead_time_law": lead_times[1]}
         arrivals = Arrivals(topology.edges) if topology.has("arrivals") else None
-        world = World(process, lead_process, preset.clock, arrivals)
+        world = World(process, lead_process, preset.clock, arrivals, OrderDays() if topology.has("calendar") else None)
         params = self.params(preset.horizon, preset.weights, demand=numbers, **law)
         first = params if self.instances is None else jax.tree.map(lambda leaf: leaf[0], params)  # on the host
         env = InventoryNetwork(topology, world, first, preset.history, name)
@@ -317,6 +324,7 @@ class Network:
             found |= {number.mechanism for name, number in table.items() if any(name in spec for spec in places)}
         found |= {"arrivals"} if any("arrival_shares" in spec for spec in edges) else set()
         found |= {"freight"} if any("freight_from_units" in spec for spec in edges) else set()
+        found |= {"calendar"} if any("order_cycle" in spec for spec in edges) else set()
         return frozenset(found & set(MECHANISMS))
 
     def _check_supply(self, edges) -> None:

@@ -225,11 +225,15 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         delays = self.topology.order_delays
         return Facts(
             lead_time=params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time,
-            review_period=params.review_period if self.topology.has("review") else jnp.ones_like(params.lead_time),
+            review_period=params.review_period if self._reviewed else jnp.ones_like(params.lead_time),
             scale=params.scale,
             critical_ratio=underage / jnp.where(at_stake > 0, at_stake, 1.0),
             preference=params.preference,
         )
+
+    @property
+    def _reviewed(self) -> bool:
+        return self.topology.has("review") or self.topology.has("calendar")
 
     # The gymnax contract
 

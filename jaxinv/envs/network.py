@@ -58,7 +58,8 @@ class InstanceParams(EnvParams):
     budget: jax.Array | None = None  # [] money a period for what suppliers are paid
     shipping_capacity: jax.Array | None = None  # [N] volume a period that leaves a node
     processing_yield: jax.Array | None = None  # [E] units shipped per unit taken from the source, above 0 and at most 1
-    review_period: jax.Array | None = None  # [E] periods between ordering opportunities
+    review_period: jax.Array | None = None  # [E] periods between ordering opportunities, with a calendar their mean
+    order_days: jax.Array | None = None  # [W, E] 1 in the periods of a cycle in which an edge takes orders, else 0
     volume: jax.Array | None = None  # [K] volume of a unit
     capacity: jax.Array | None = None  # [N] volume
     overflow_cost: jax.Array | None = None  # [N] money per unit of volume above capacity and period
@@ -144,13 +145,15 @@ def transition(
       topology: the static shape.
       state: stock after this period's arrivals.
       action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or an `Action`.
-      exogenous: demand, and lead times, prices and shares of arrival where the topology leaves them open.
+      exogenous: demand, and lead times, prices, shares of arrival and order days where the topology leaves them open.
       params: the numbers of the instance.
 
     Returns:
       The state after the next period's arrivals, and what happened.
     """
     action = Action.of(action)
+    if topology.has("calendar"):
+        action = action.replace(orders=action.orders * exogenous.open[:, None])
     ordered, stock, owed, orders = ship(topology, state, action.orders, params)
     if topology.has("orders_first"):
         pipeline, due, arriving, due_now, arriving_now = advance(topology, state, ordered, exogenous)

@@ -1,5 +1,6 @@
 """Told numbers as arrays: those of a place as rows, and the rows of all places as a table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,18 @@ class Arrays:
             "freight_breaks": breaks.astype(np.float32),
             "freight_rates": rates.astype(np.float32),
         }
+
+    def order_days(self, edges: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
+        """The calendar of order days `[*instances, W, E]`, and the mean of periods between them `[*instances, E]`.
+
+        W is the shortest cycle in which those of all edges repeat. Where an instance has no order day at all on an edge, it has a
+        whole cycle between them.
+        """
+        cycles = [np.asarray(spec.get("order_cycle", (1,)), np.float32) for spec in edges]
+        length = math.lcm(*(cycle.shape[-1] for cycle in cycles))
+        repeated = [np.tile(cycle, length // cycle.shape[-1]) for cycle in cycles]
+        open = np.stack([np.broadcast_to(cycle, (*self.batch, length)) for cycle in repeated], -1)
+        return {"order_days": open, "review_period": length / np.maximum(open.sum(-2), 1.0)}
 
     def copies(self, law: Any) -> Any:
         """A law of one instance for all of them."""

@@ -28,6 +28,7 @@ MECHANISMS = {
     "order_limit": "an edge carries a limited volume a period, shared by products",
     "budget": "what is bought from suppliers in a period costs at most a budget",
     "review": "an edge accepts orders only every so many periods",
+    "calendar": "an edge accepts orders only in periods that a calendar opens, which is exogenous",
     "capacity": "node capacity shared by products; volume above it costs",
     "revenue": "units sold earn a price",
     "orders_first": "orders are shipped before what is due in a period arrives, which is then there for its demand alone",

@@ -288,6 +288,12 @@ def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None
         raise UserError(
             f"{where}: freight_from_units={spec['freight_from_units']} must begin with 0 and rise"
         )
+    if "order_cycle" in spec:
+        cycle = np.asarray(spec["order_cycle"], float)
+        if not (cycle.ndim and cycle.size and np.isin(cycle, (0.0, 1.0)).all() and cycle.any()):
+            raise UserError(f"{where}: order_cycle={spec['order_cycle']} must be 0 or 1 for each period of a cycle, and 1 in some")
+        if "review_periods" in spec:
+            raise UserError(f"{where}: order_cycle and review_periods both say when orders are taken; give one of them")
     if "freight_cost_per_shipment" in spec and not start.size:
         raise UserError(
             f"{where}: freight_cost_per_shipment needs freight_from_units=[0] and freight_rate_per_unit"

@@ -296,7 +296,7 @@ def covered(env: InventoryNetwork, what: str = "the exact solver") -> None:
         reason = "customers who order ahead"
     elif topology.order_memory or topology.internal_backlog:
         reason = "orders that travel or are owed between nodes"
-    elif topology.has("review"):
+    elif topology.has("review") or topology.has("calendar"):
         reason = "a review calendar"
     elif topology.has("orders_first") or topology.has("goodwill") or topology.has("processing_yield"):
         reason = "arrivals after orders, goodwill, or losses in processing"
