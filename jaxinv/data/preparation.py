@@ -27,6 +27,7 @@ class Prepared:
 
     Attributes:
       panel: the kept series, with demand in the place of sales.
+      kept: their numbers among all, `[S]`.
       begins: the period from which sales of each are demand, `[S]`.
       scale: mean demand a period in training from then on, float64 `[S]`, at least `SCALE_FLOOR`.
       dropped: name of each series that was left out, and the reason.
@@ -35,6 +36,7 @@ class Prepared:
     """
 
     panel: Panel
+    kept: np.ndarray
     begins: np.ndarray
     scale: np.ndarray
     dropped: tuple[tuple[str, str], ...]
@@ -114,7 +116,7 @@ def prepare(
     scale = (demand[kept][:, :stop] * weights).sum(1) / np.maximum(weights.sum(1), 1)
     dropped = tuple((names[row], reasons[row]) for row in sorted(reasons))
     kept_panel = replace(panel, sales=demand.astype(np.float32)).rows(kept)
-    return Prepared(kept_panel, begins[kept], np.maximum(scale, SCALE_FLOOR), dropped, tuple(notes), estimates)
+    return Prepared(kept_panel, kept, begins[kept], np.maximum(scale, SCALE_FLOOR), dropped, tuple(notes), estimates)
 
 
 def told_estimates(estimated: np.ndarray, stop: int, frequency: str) -> list[str]:

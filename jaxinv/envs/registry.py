@@ -31,6 +31,7 @@ PRESETS: Known = Known(
     deepstock="jaxinv.envs.deepstock:DeepStock",
     retail="jaxinv.envs.retail:Retail",
     retail_network="jaxinv.envs.retail_network:RetailNetwork",
+    network="jaxinv.envs.plan_network:PlanNetwork",
 )
 
 

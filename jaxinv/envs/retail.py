@@ -235,7 +235,7 @@ class Retail(Preset):
             train=training,
             test=test(scored),
             instances=series,
-            shared=Shared.of(panel.frequency, items=panel.series["sku"], **stores_of(panel)),
+            shared=Shared.of(panel.frequency, items=panel.series["sku"], **stores_of(panel.series)),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
@@ -319,9 +319,9 @@ def read_sales(preset: Preset, file: str = "") -> pd.DataFrame:
     return load(file or preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
 
 
-def stores_of(panel: Panel) -> dict[str, Sequence[str]]:
+def stores_of(series: pd.DataFrame) -> dict[str, Sequence[str]]:
     """The store of each series, where the table names stores."""
-    return {"stores": panel.series["location"]} if "location" in panel.series else {}
+    return {"stores": series["location"]} if "location" in series else {}
 
 
 def check_range(name: str, ends: tuple[float, ...]) -> None:

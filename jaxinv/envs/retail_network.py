@@ -4,18 +4,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
-import pandas as pd
 
-from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit
-from jaxinv.data.covariates import moments, standardised, with_calendar
+from jaxinv.data import FAVORITA_SPLIT, Panel
 from jaxinv.data.fingerprint import absolute, fingerprint
-from jaxinv.data.preparation import SCALE_FLOOR, launches, mean_prices, prepare, told_estimates
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
-from jaxinv.demand.signals import Signal
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.placed import Placed, by_sku
 from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
 from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until, train_until
 from jaxinv.errors import UserError
@@ -120,7 +117,7 @@ class RetailNetwork(Preset):
         longest = max(self.warehouse_lead_time, *(self.lead_times[w][store] for w, store in pairs))
         warm_up = max(split.warm_up, longest + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
-        grid = _Stores.of(panel, split, stores, self)
+        grid = Placed.of(panel, split, *by_sku(panel, stores), self)
         sales, skus = grid.demand, len(grid.demand)  # [S, stores, T]
         draw = instance_generator(self.instance_seed)
         holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, len(stores))])
@@ -216,78 +213,3 @@ class RetailNetwork(Preset):
                 f"links={links} 'lead_times=[{lead_times}]' (and warehouse_holding_costs and purchase_costs of each warehouse)"
             )
         return stores
-
-
-@dataclass(frozen=True, eq=False)
-class _Stores:
-    """What a file says of each SKU in each store; an SKU that a store never had has no demand there.
-
-    Attributes:
-      demand: `[S, stores, T]`; scale: mean demand a period in training once a store sells an SKU, `[S, stores]`.
-      begins: the period from which on all stores of an SKU sell it, or all but those that begin too late to learn from, `[S]`.
-      covariates: `[S, T, C]`, a column for each store where stores differ. told: what each column is.
-      price: `[S, stores]` or None; stock: `[S, stores, T]`, NaN where unknown, or None.
-    """
-
-    demand: np.ndarray
-    scale: np.ndarray
-    begins: np.ndarray
-    told: tuple[Signal, ...]
-    covariates: np.ndarray
-    price: np.ndarray | None
-    stock: np.ndarray | None
-    labels: tuple[str, ...]
-    dropped: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, panel: Panel, split: TimeSplit, stores: list[str], options: RetailNetwork) -> "_Stores":
-        skus, row = np.unique(panel.series["sku"].to_numpy(str), return_inverse=True)
-        place = row, pd.Categorical(panel.series["location"].astype(str), categories=stores).codes
-
-        def spread(values, fill=0.0):
-            """Values of each series `[series, ...]` by SKU and store."""
-            found = np.full((len(skus), len(stores), *values.shape[1:]), fill, values.dtype)
-            found[place] = values
-            return found
-
-        stop, periods = split.train.stop, panel.sales.shape[1]
-        launched = launches(panel) if options.life_cycles else np.zeros(len(panel.sales), int)
-        demand, notes = panel.sales, []
-        if panel.parts is not None:
-            estimates = panel.parts.estimate(launched, stop, options.instance_seed)
-            demand, notes = estimates.demand, told_estimates(estimates.share, stop, panel.frequency)
-        demand, launched = spread(demand).astype(np.float64), spread(launched, periods)
-        prepared = prepare(
-            Panel(demand.sum(1).astype(np.float32), panel.dates, pd.DataFrame({"sku": skus}), frequency=panel.frequency), split,
-            horizon=options.horizon, max_series=options.max_series or None, seed=options.instance_seed,
-            life_cycles=options.life_cycles,
-        )  # fmt: skip
-        kept = np.searchsorted(skus, prepared.panel.series["sku"].to_numpy(str))
-        demand, launched = demand[kept], launched[kept]
-        alive = np.arange(stop) >= launched[..., None]
-        scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
-        soon = np.where(launched < stop - options.horizon, launched, 0)
-        found = standardised(panel, moments(panel, split.train))
-        columns = {name: _columns(spread(values, np.nan)[kept]) for name, values in found.items()}
-        told, covariates = with_calendar(panel, len(kept), columns)
-        return cls(
-            demand=demand,
-            scale=np.maximum(scale, SCALE_FLOOR),
-            begins=soon.max(1),
-            told=told,
-            covariates=covariates,
-            price=None if "price" not in panel.quoted else mean_prices(spread(panel.quoted["price"], np.nan)[kept][..., :stop]),
-            stock=None if panel.stock is None else spread(panel.stock, np.nan)[kept],
-            labels=tuple(map(str, skus[kept])),
-            dropped=prepared.dropped,
-            notes=(*prepared.notes, *notes),
-        )
-
-
-def _columns(values: np.ndarray) -> np.ndarray:
-    """A covariate `[S, stores, T]`, NaN where a store lacks an SKU, as one column where stores agree and else one a store."""
-    low, high = np.nanmin(values, 1), np.nanmax(values, 1)
-    if (low == high).all():
-        return low[..., None]
-    return np.nan_to_num(np.moveaxis(values, 1, 2))

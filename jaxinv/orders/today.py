@@ -1,38 +1,49 @@
-"""What is known on the morning on which orders are placed."""
+"""Today: where a shop stands when the orders of a date are decided, in the world that its policies learned in."""
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
+from jaxinv.data.plan import Plan
+from jaxinv.envs.environment import EnvState
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.envs.problem import Problem
+from jaxinv.envs.shop import AHEAD, Shop, period_days
+from jaxinv.keys import Role, key_of, root
 
 
 @dataclass(frozen=True, eq=False)
 class Today:
-    """S instances as they stand before the orders of a date; axes as in `jaxinv.envs.network`.
+    """S instances on a network of N nodes and E edges, T periods of the past, H to come.
 
     Attributes:
-      date: first day of the period that is decided now, datetime64[D].
-      problem: the network and its labels `[S]`: a SKU on the whole network, or a SKU at a location where locations do not
-        supply each other.
-      plan: the plan that it was read from; None without one.
-      state: of each instance, arrays with a leading axis `[S, ...]`, before the order of today.
-      signals: `[S, W, C]` what policies see of the past, as `Observation.signals`.
-      params: of the instances as of today `[S, ...]`; their demand is the past only.
-      demand: `[S, T, D]` demand of the past periods, estimates where stock was out, NaN before a series begins.
-      dates: `[T]` first days of these periods.
-      known: `[S, T + H, C]` what is known ahead of each period, of the past and of H coming ones.
-      open: `[E, H]` bool, in which coming periods each edge may order; index 0 is today's.
+      date: first day of the period that is decided now.
+      problem: whose environment and instances these are.
+      plan: the files; None where there are none.
+      state: of the network, before the orders of today, arrays with a leading axis `[S, ...]`.
+      signals: what policies see of the past `[S, W, C]`.
+      params: numbers of the instances as of today `[S, ...]`; their recorded demand is that of the past.
+      demand: of the past periods, an estimate where stock was out, NaN before a series begins `[S, T, D]`.
+      dates: first days of these periods `[T]`.
+      known: what is known ahead of the past and the coming periods `[S, T + H, C]`.
+      open: in which coming periods each edge takes orders, the first of them today's, bool `[S, E, H]`.
       period_days: days of a period.
-      skus, places: SKU of each instance `[S]`, and names of the nodes `[N]`.
-      edges: names of source and destination of each edge `[E]`.
+      skus: of each instance `[S]`.
+      nodes: name of each node of each instance `[S][N]`.
+      sources, destinations: names of the ends of each edge of each instance `[S, E]`; empty where it has no such lane.
+      lane: rows of the plan's lanes `[S, E]`, -1 where there is none.
+      late: rows of the plan's open orders that are overdue; they are taken to come in the next period.
+      beyond: rows of open orders that nothing could be done with, and why.
     """
 
     date: np.datetime64
     problem: Problem
-    plan: Any
+    plan: Plan | None
     state: NetworkState
     signals: np.ndarray
     params: InstanceParams
@@ -41,6 +52,169 @@ class Today:
     known: np.ndarray
     open: np.ndarray
     period_days: float
-    skus: tuple[str, ...]
-    places: tuple[str, ...]
-    edges: tuple[tuple[str, str], ...]
+    skus: np.ndarray
+    nodes: tuple[tuple[str, ...], ...]
+    sources: np.ndarray
+    destinations: np.ndarray
+    lane: np.ndarray
+    late: tuple[int, ...] = ()
+    beyond: tuple[tuple[int, str], ...] = ()
+
+
+def today_of(preset: PlanNetwork, shop: Shop, problem: Problem) -> Today:
+    """Where the shop of a plan stands at the end of its sales.
+
+    Args:
+      preset: the options that the problem was built with.
+      shop: what its files say, those of today.
+      problem: of the same instances.
+    """
+    env, placed, ways = problem.env, shop.placed, shop.ways
+    count, periods = len(placed.demand), placed.demand.shape[-1]
+    days = period_days(shop.panel)
+    date = shop.next_date
+    numbers = shop.numbers(preset)
+    first = np.full(count, periods - preset.history)
+    demand = shop.trace(periods, first, int(first[0]), 0.0)
+    params = numbers.replace(demand=demand.replace(covariates=jnp.asarray(placed.covariates)))
+    signals = _signals(env, jax.device_put(params))
+    nodes = _node_names(shop)
+    on_hand = _on_hand(shop, nodes)
+    pipeline, due, late, beyond, arrived = _under_way(shop, nodes, date, days)
+    params = params.replace(initial_low=on_hand[..., None], initial_high=on_hand[..., None])
+    start = jax.vmap(lambda numbers: env.start({"stock": jnp.zeros((shop.nodes, 1))}, numbers))(jax.device_put(params))
+    state = start.replace(
+        on_hand=jnp.asarray(on_hand + arrived, jnp.float32)[..., None],
+        pipeline=jnp.asarray(pipeline, jnp.float32)[:, :, None],
+        due=jnp.asarray(due, jnp.float32),
+    )
+    began = np.arange(periods) >= placed.launched[..., None]
+    sources, destinations = _ends(shop, nodes)
+    return Today(
+        date=date,
+        problem=problem,
+        plan=shop.plan,
+        state=state,
+        signals=np.asarray(signals),
+        params=params,
+        demand=np.moveaxis(np.where(began, placed.demand, np.nan), 1, 2),
+        dates=shop.panel.dates,
+        known=placed.covariates,
+        open=_open(shop, periods),
+        period_days=days,
+        skus=placed.series["sku"].to_numpy(str),
+        nodes=nodes,
+        sources=sources,
+        destinations=destinations,
+        lane=ways.lane,
+        late=late,
+        beyond=beyond,
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _signals(env, params) -> jax.Array:
+    """What policies see at the end of recorded demand `[S, W, C]`."""
+
+    def of_one(params):
+        state: EnvState = env.reset_env(key_of(root(0), Role.MOMENTS), params)[1]
+        return state.signals
+
+    return jax.vmap(of_one)(params)
+
+
+def _node_names(shop: Shop) -> tuple[tuple[str, ...], ...]:
+    """The places of each instance."""
+    series = shop.placed.series
+    if shop.apart:
+        only = shop.plan.locations.index[0]
+        return tuple((place,) for place in (series["location"] if "location" in series else [only] * len(series)))
+    return (tuple(shop.ways.nodes),) * len(series)
+
+
+def _ends(shop: Shop, nodes) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the ends of each edge `[S, E]`."""
+    ways = shop.ways
+    destinations = np.array([[own[ways.nodes.index(end)] for end in ways.destinations] for own in nodes], object)
+    return ways.text("source"), np.where(ways.there, destinations, "")
+
+
+def _on_hand(shop: Shop, nodes) -> np.ndarray:
+    """Units in stock `[S, N]`: of the table of stock, else what the last period of sales began with less what it sold, else 0."""
+    found = np.zeros((len(nodes), len(nodes[0])))
+    if shop.placed.stock is not None:
+        last = shop.placed.stock[..., -1] - shop.placed.demand[..., -1]
+        found[:, list(shop.selling)] = np.maximum(np.nan_to_num(last), 0.0)
+    place = {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)) for n, name in enumerate(own)}
+    rows = shop.plan.stock
+    if len(rows):
+        found[:] = 0.0
+    for sku, location, units in zip(rows["sku"], rows["location"], rows["stock"]):
+        if (sku, location) in place:
+            found[place[sku, location]] = units
+    return found
+
+
+def _under_way(shop: Shop, nodes, date, days):
+    """Open orders as a pipeline `[S, E, L - 1]` with the lead time of each slot `[S, E, L - 1]`, rows that are late, rows that are
+    passed over with the reason, and units that are due now `[S, N]`.
+
+    A slot holds what was ordered one period longer ago than the one before it, and all in a slot arrive together. An order that is
+    due in d periods lies where one with the quoted lead time would, or in the nearest slot that is free.
+    """
+    ways, lead = shop.ways, shop.lead
+    slots = max(lead.longest - 1, 0)
+    shape = (*ways.lane.shape, slots)
+    quoted = np.round(lead.mean)
+    pipeline, due = np.zeros(shape), np.broadcast_to(quoted[..., None], shape).copy()
+    arrived = np.zeros((len(nodes), len(nodes[0])))
+    instance: dict[tuple[str, str], tuple[int, int]] = {}
+    for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)):
+        for n, name in enumerate(own):
+            instance[sku, name] = s, n
+    source = ways.text("source")
+    late, beyond = [], []
+    orders = shop.plan.open_orders.reset_index(drop=True)
+    for row, order in enumerate(orders.itertuples(index=False)):
+        if (order.sku, order.destination) not in instance:
+            beyond.append((row, "its SKU is not among those that are planned"))
+            continue
+        s, n = instance[order.sku, order.destination]
+        into = [edge for edge, end in enumerate(ways.destinations) if ways.nodes.index(end) == n and ways.there[s, edge]]
+        if not into:
+            beyond.append((row, "no lane leads there"))
+            continue
+        edge = next((edge for edge in into if source[s, edge] == order.source), into[0])
+        expected = order.due
+        if pd.isna(expected):
+            begun = date if pd.isna(order.ordered) else np.datetime64(order.ordered, "D")
+            expected = pd.Timestamp(begun + np.timedelta64(int(np.ceil(lead.mean[s, edge] * days)), "D"))
+        wait = (np.datetime64(expected, "D") - date).astype(int) / days
+        if wait < 0:
+            late.append(row)
+        periods = 1 if wait < 0 else int(np.floor(wait + 1e-9))
+        if periods == 0 or not slots:
+            arrived[s, n] += order.quantity
+            continue
+        slot = _free_slot(pipeline[s, edge], due[s, edge], min(periods, slots), quoted[s, edge])
+        pipeline[s, edge, slot] += order.quantity
+        due[s, edge, slot] = slot + 1 + min(periods, slots)
+    return pipeline, due, tuple(late), tuple(beyond), arrived
+
+
+def _free_slot(held: np.ndarray, due: np.ndarray, periods: int, quoted: float) -> int:
+    """The slot for goods that arrive in so many periods: one with others that do, else the free one nearest to its place."""
+    wish = int(np.clip(quoted - periods - 1, 0, len(held) - periods))
+    able = np.arange(len(held) - periods + 1)  # the oldest leave before they could arrive
+    same = [slot for slot in able if held[slot] > 0 and due[slot] == slot + 1 + periods]
+    free = [slot for slot in able if held[slot] == 0]
+    return same[0] if same else min(free or [wish], key=lambda slot: (abs(slot - wish), slot))
+
+
+def _open(shop: Shop, periods: int) -> np.ndarray:
+    """In which coming periods each edge of each instance takes orders `[S, E, H]`."""
+    there = shop.ways.there
+    if shop.cycles is None:
+        return np.broadcast_to(there[..., None], (*there.shape, AHEAD))
+    rows = periods + np.arange(AHEAD)
+    return np.stack([cycle[:, rows % cycle.shape[-1]] > 0 for cycle in shop.cycles], 1)

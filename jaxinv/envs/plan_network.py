@@ -1,0 +1,137 @@
+"""`network`: the world of a shop's own files (`jaxinv.data.plan`), any directed graph of locations with all its SKUs."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from jaxinv.data import Panel, TimeSplit
+from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data.plan import Plan, read_plan
+from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
+from jaxinv.envs.retail import check_lengths, stores_of, train_until
+from jaxinv.envs.shop import Shop
+from jaxinv.errors import UserError
+from jaxinv.keys import instance_generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanNetwork(Preset):
+    """A shop's own network: what is lost is lost margin, what is held costs its share of what it is worth, in the plan's money.
+
+    An SKU is an instance, with all locations, where locations supply each other; an SKU at a location otherwise. Costs that any
+    decision pays alike, such as the cheapest price of a unit, are left out. Minimum orders over several SKUs, budgets and the
+    capacity of a location couple SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not.
+
+    Attributes:
+      data: a plan, a folder with its tables, or a file of sales alone.
+      columns: names of columns of the sales that are called something else there.
+      frequency: day, week, month …; by default weeks, but days where sales are daily and some lead time is no whole weeks or some
+        lane has order days.
+      train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
+        that it can be applied to sales that go on.
+      longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
+      train, max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
+    """
+
+    data: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    frequency: str = ""
+    train: float = 0.7
+    train_until: str = ""
+    longest_lead_time: int = 0
+    max_series: int = 0
+    life_cycles: bool = True
+    instance_seed: int = 0
+    validation: float = 0.2
+    level_spread: float = 0.3
+    horizon: int = 40
+    history: int = 16
+
+    def __post_init__(self):
+        super().__post_init__()
+        object.__setattr__(self, "data", absolute(self.data))
+        not_negative(self, "max_series", "level_spread", "longest_lead_time")
+        check_validation(self)
+
+    def settled(self) -> "PlanNetwork":
+        """These options with what they leave open to the files: a run keeps them."""
+        shop = self.shop()
+        return dataclasses.replace(
+            self, frequency=shop.panel.frequency, train_until=str(shop.panel.dates[shop.split.train.stop]),
+            longest_lead_time=shop.lead.longest,
+        )  # fmt: skip
+
+    def shop(self, plan: Plan | None = None) -> Shop:
+        """What the files say."""
+        if not self.data:
+            raise UserError("network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m jaxinv.inspect FILES)")
+        plan = read_plan(self.data, self.columns) if plan is None else plan
+        panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
+        split = self._split(panel)
+        panel.check_sold(split)
+        return Shop.of(plan, panel, split, self)
+
+    def build(self) -> Problem:
+        return self.problem_of(self.shop())
+
+    def problem_of(self, shop: Shop) -> Problem:
+        """What policies learn on and are judged on."""
+        panel, split, placed, lead = shop.panel, shop.split, shop.placed, shop.lead
+        count = len(placed.demand)
+        warm_up = lead.longest + 4
+        check_lengths(self, panel, split, warm_up)
+        numbers, trace = shop.numbers(self), shop.trace
+        cover = np.asarray(numbers.initial_high) / 1.3
+        train = partial(train_until, self, numbers, trace, placed.begins)
+
+        def test(scored):
+            """One episode over some periods, from the stock that there was a warm-up before."""
+            start = scored.start - warm_up
+            stock = cover.copy()
+            if placed.stock is not None:
+                known = placed.stock[..., start]
+                own = stock[:, list(shop.selling), 0]
+                stock[:, list(shop.selling), 0] = np.where(np.isnan(known), own, known)
+            first = start - self.history
+            return numbers.replace(initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0))
+
+        training, scored = train(split.train.stop, self.horizon), split.scored("test")
+        problem = Problem(
+            env=shop.environment(training, self),
+            train=training,
+            test=test(scored),
+            instances=count,
+            shared=Shared.of(panel.frequency, items=placed.series["sku"], **stores_of(placed.series)),
+            test_periods=warm_up + scored.stop - scored.start,
+            warm_up=warm_up,
+            periods_per_year=panel.periods_per_year,
+            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes),
+            labels=placed.labels,
+            held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
+            dropped=placed.dropped,
+            fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
+        )
+        return with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
+
+    def _split(self, panel: Panel) -> TimeSplit:
+        if not self.train_until:
+            return panel.split_by_time(self.train)
+        try:
+            until = np.datetime64(self.train_until, "D")
+        except ValueError:
+            raise UserError(f"train_until={self.train_until} is no date; write YYYY-MM-DD") from None
+        return panel.split_by_time(int((panel.dates < until).sum()))
+
+
+def usual_frequency(plan: Plan) -> str | None:
+    """The period that decisions are made in, where nobody says: None for that of the sales."""
+    days = np.sort(plan.sales["date"].unique())
+    if len(days) < 2 or np.diff(days).min() > np.timedelta64(1, "D"):
+        return None
+    lead = plan.lanes["lead_time"].fillna(plan.settings.lead_time)
+    daily = (lead % 7 != 0).any() or plan.lanes["order_days"].map(len).any()
+    return "day" if daily else "week"
+
