@@ -14,7 +14,7 @@ START = np.datetime64("2024-01-01")
 
 
 def shop(demand, stock, *, lead=2, pipeline=None, pack=1.0, holding=1.0, shortage=9.0, cost=0.0, days=7, history=8, calendar=None,
-         known=None, coming=16, pmf=None, **edge):  # fmt: skip
+         known=None, coming=16, pmf=None, plan=None, **edge):  # fmt: skip
     """S SKUs of one shop and one supplier.
 
     Args:
@@ -29,10 +29,10 @@ def shop(demand, stock, *, lead=2, pipeline=None, pack=1.0, holding=1.0, shortag
              shortage_cost_per_unit=shortage)  # fmt: skip
     when = {"lead_time_pmf": pmf} if pmf else {"lead_time_periods": lead}
     net.edge("supplier", "shop", **when, pack_units=pack, cost_per_unit=cost, **edge)
-    return today_of_network(net, demand[..., None], np.asarray(stock, np.float32)[:, None], pipeline, days, history, calendar, known, coming)
+    return today_of_network(net, demand[..., None], np.asarray(stock, np.float32)[:, None], pipeline, days, history, calendar, known, coming, plan)
 
 
-def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calendar=None, known=None, coming=16):
+def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calendar=None, known=None, coming=16, plan=None):
     """Of a network with instances: `demand` `[S, T, D]`, `stock` `[S, N]`, `pipeline` `[S, E, L - 1]`."""
     from jaxinv.demand.processes import Replay, TraceParams
     from jaxinv.demand.signals import Signal
@@ -58,12 +58,14 @@ def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calen
     if columns:
         rows = np.concatenate([rows, known[:, periods - history + 1 : periods + 1]], -1).astype(np.float32)
     dates = START + days * np.arange(periods)
+    ends = np.array([_ends(topology, number) for number in range(topology.edges)], object)
     return Today(
-        date=dates[-1] + days, problem=problem, plan=None, state=state, signals=rows, params=params, demand=demand, dates=dates,
+        date=dates[-1] + days, problem=problem, plan=plan, state=state, signals=rows, params=params, demand=demand, dates=dates,
         known=np.zeros((size, periods + coming, 0), np.float32) if known is None else known,
-        open=np.ones((topology.edges, coming), bool) if calendar is None else calendar, period_days=float(days),
-        skus=problem.labels, places=topology.node_names or ("shop",),
-        edges=tuple(_ends(topology, number) for number in range(topology.edges)),
+        open=np.ones((size, topology.edges, coming), bool) if calendar is None else calendar, period_days=float(days),
+        skus=np.array(problem.labels), nodes=(topology.node_names,) * size,
+        sources=np.tile(ends[:, 0], (size, 1)), destinations=np.tile(ends[:, 1], (size, 1)),
+        lane=np.tile(np.arange(topology.edges), (size, 1)),
     )  # fmt: skip
 
 

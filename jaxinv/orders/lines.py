@@ -98,7 +98,7 @@ def lines_of(today: Today, acting: Acting) -> Lines:
     lead = np.asarray(today.params.lead_time, float)
     if topology.order_delays:
         lead = lead + np.asarray(topology.order_delays)
-    review = np.broadcast_to(next_open(today.open), lead.shape)
+    review = next_open(today.open)
     early, late = _spread(today, lead)
     return Lines(**found, pack=np.broadcast_to(packs, shape), lead=lead, review=review, early=early, late=late)
 
@@ -116,10 +116,10 @@ def ask(today: Today, decider: Decider, rows: np.ndarray, **changed: Any) -> Ite
     params, axis = decider.params, None
     if decider.policy_axis is not None:
         params, axis = jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), decider.policy_axis, 0), params), 0
-    open_now = jnp.asarray(np.asarray(today.open)[:, 0], jnp.float32)
+    open_now = np.asarray(today.open)[:, :, 0].astype(np.float32)
     for part in in_chunks(rows, CHUNK):
         own = params if axis is None else take(params, part)
-        said = _ask(env, policy, axis, own, take(instance, part), take(today.state, part), jnp.asarray(signals[part]), open_now)
+        said = _ask(env, policy, axis, own, take(instance, part), take(today.state, part), jnp.asarray(signals[part]), jnp.asarray(open_now[part]))
         there = np.isin(part, rows) & (np.arange(len(part)) < len(rows))
         for name, values in jax.device_get(said).items():
             yield name, part[there], values[there]
@@ -141,7 +141,7 @@ def check_decider(today: Today, decider: Decider) -> None:
 def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, signals, open_now):
     topology = env.topology
 
-    def single(params, instance, state, signals):
+    def single(params, instance, state, signals, open_now):
         observation = env.view(state, instance, signals)
         asked = jnp.maximum(Action.of(policy(params, observation)).orders, 0.0) * open_now[:, None]
         position = views.edge_position(topology, observation)
@@ -157,7 +157,7 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
             "on_hand": topology.at_destination(stock), "on_order": topology.at_destination(coming),
         }  # fmt: skip
 
-    return jax.vmap(single, (axis, 0, 0, 0))(params, instance, state, signals)
+    return jax.vmap(single, (axis, 0, 0, 0, 0))(params, instance, state, signals, open_now)
 
 
 def _wanted(topology, policy, params, observation, instance):
@@ -183,10 +183,19 @@ def refill(env: InventoryNetwork, observation, level, reorder):
 
 
 def next_open(calendar: np.ndarray) -> np.ndarray:
-    """Periods until each edge may order after today `[E]`; all that there are where it may not."""
-    calendar = np.asarray(calendar, bool)
-    later = calendar[:, 1:]
-    return np.where(later.any(1), later.argmax(1) + 1, calendar.shape[1]).astype(int)
+    """Periods until each edge may order after today `[S, E]`, of a calendar `[S, E, H]`; 1 where it never may."""
+    later = np.asarray(calendar, bool)[..., 1:]
+    return np.where(later.any(-1), later.argmax(-1) + 1, 1).astype(int)
+
+
+def coming(today: Today, periods: int) -> np.ndarray:
+    """First days of all past periods and of some to come `[T + H]`."""
+    if today.period_days > 27:  # months
+        step = round(today.period_days / 30.4)
+        later = (np.datetime64(today.date, "M") + step * np.arange(periods)).astype("datetime64[D]")
+    else:
+        later = np.datetime64(today.date, "D") + round(today.period_days) * np.arange(periods)
+    return np.concatenate([np.asarray(today.dates).astype("datetime64[D]"), later])
 
 
 def _spread(today: Today, lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

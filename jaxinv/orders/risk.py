@@ -73,15 +73,16 @@ class Judged:
 
 
 def judge(
-    today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS, reorder: np.ndarray | None = None, costs: bool = True,
-    seed: int = 0, rows: np.ndarray | None = None,
+    today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS, reorder: np.ndarray | None = None, seed: int = 0,
+    rows: np.ndarray | None = None, only: tuple[str, ...] = CASES, everywhere: bool = False,
 ) -> Judged:  # fmt: skip
     """Plays every line.
 
     Args:
       reorder: `[S, E, K]` positions at or below which later orders are placed; the levels where not given.
-      costs: whether what is ordered otherwise is played too, where something is ordered.
       rows: instances to look at `[R]`; all where not given. Others are NaN.
+      only: what is ordered otherwise is played in these cases alone, where something is ordered.
+      everywhere: also where nothing is ordered and something could be.
     """
     size, edges, products = lines.quantity.shape
     env = today.problem.env
@@ -89,7 +90,7 @@ def judge(
     level = np.maximum(level, lines.position + lines.quantity).astype(np.float32) if reorder is None else level
     level = np.where(lines.quantity > 0, np.maximum(lines.target, lines.position + lines.quantity), level).astype(np.float32)
     reorder = level if reorder is None else np.minimum(np.asarray(reorder, np.float32), level)
-    horizon = min(futures.horizon, np.asarray(today.open).shape[1])
+    horizon = min(futures.horizon, np.asarray(today.open).shape[-1])
     names = ("forecast", "low", "high", "mean", "base", "plain", "risk_with", "risk_without", "risk_before")
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
@@ -109,18 +110,23 @@ def judge(
         risk, before, base = play(place, edge, product, np.zeros(len(place)), np.zeros(len(place), int))
         at = (part[place], edge, product)
         found["risk_with"][at], found["risk_before"][at], found["risk_without"][at] = risk, before, risk
-        some = np.flatnonzero(ordered > 0)
+        able = np.asarray(today.open)[part[place], edge, 0]
+        some = np.flatnonzero((ordered > 0) | (everywhere & able))
         if not len(some):
             continue
         line = (place[some], edge[some], product[some])
         at = tuple(axis[some] for axis in at)
         pack = lines.pack[at]
-        changes = {"nothing": (-ordered[some], lines.cover[at[0], at[1]])}
-        if costs:
-            changes["pack_less"] = (-np.minimum(pack, ordered[some]), np.zeros(len(some), int))
-            changes["pack_more"] = (pack, np.zeros(len(some), int))
-            changes["review_later"] = (-ordered[some], np.zeros(len(some), int))
+        at_once = np.zeros(len(some), int)
+        changes = {
+            "nothing": (-ordered[some], lines.cover[at[0], at[1]]),
+            "pack_less": (-np.minimum(pack, ordered[some]), at_once),
+            "pack_more": (pack, at_once),
+            "review_later": (-ordered[some], at_once),
+        }
         for name, (change, until) in changes.items():
+            if name not in only:
+                continue
             risk, _, cost = play(*line, change, until)
             money[(CASES.index(name), *at)] = (cost - base[some]).mean(1)
             if name == "nothing":
@@ -148,7 +154,7 @@ class _Player:
         self.params = today.params.replace(demand=None)
         self.state, self.rows = today.state, rows
         self.lines, self.level, self.reorder = lines, level, reorder
-        self.open = jnp.asarray(np.asarray(today.open)[:, : self.horizon].T, jnp.float32)  # [H, E]
+        self.open = np.moveaxis(np.asarray(today.open)[..., : self.horizon], -1, 1).astype(np.float32)  # [S, H, E]
         self.key = key
         self.cells = max(CELLS // self.count, 1)
 
@@ -165,18 +171,18 @@ class _Player:
             case = {
                 "first": first, "lowered": lowered, "until": until[part], "level": self.level[rows],
                 "reorder": self.reorder[rows], "edge": edge[part], "product": product[part],
-                "cover": self.lines.cover[rows, edge[part]], "lead": np.ceil(self.lines.lead[rows, edge[part]] - 1e-4),
+                "open": self.open[rows], "cover": self.lines.cover[rows, edge[part]], "lead": np.ceil(self.lines.lead[rows, edge[part]] - 1e-4),
             }  # fmt: skip
             params, state = take(self.params, rows), take(self.state, rows)
             parts.append(
-                jax.device_get(_play(self.env, self.count, params, state, case, self.demand, place[part], self.open, self.key))
+                jax.device_get(_play(self.env, self.count, params, state, case, self.demand, place[part], self.key))
             )
         size = len(place)
         return tuple(np.concatenate(values)[:size] for values in zip(*parts))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _play(env: InventoryNetwork, count: int, params, state, case, demand, place, calendar, key):
+def _play(env: InventoryNetwork, count: int, params, state, case, demand, place, key):
     """Risks `[C]` and costs `[C, P]` of C cases on P paths."""
     topology = env.topology
     cases, horizon = len(place), demand.shape[0]
@@ -190,7 +196,7 @@ def _play(env: InventoryNetwork, count: int, params, state, case, demand, place,
         demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count), lead_time=lead, arrival=share
     )
     if topology.has("calendar"):
-        exogenous = exogenous.replace(open=jnp.repeat(calendar[..., None], cases * count, BATCH))
+        exogenous = exogenous.replace(open=jnp.repeat(jnp.moveaxis(case["open"], 0, BATCH), count, BATCH))
     start = spread(state)
     if state.due is not None:
         start = start.replace(due=_due(env, params, state, count, key))
@@ -198,7 +204,7 @@ def _play(env: InventoryNetwork, count: int, params, state, case, demand, place,
     def act(case, observation, time):
         target = case["level"] - jnp.where(time < case["until"], case["lowered"], 0.0)
         point = case["reorder"] - jnp.where(time < case["until"], case["lowered"], 0.0)
-        later = refill(env, observation, target, point) * calendar[time][:, None]
+        later = refill(env, observation, target, point) * case["open"][time][:, None]
         orders = jnp.where(time == 0, case["first"], later)
         wanted = topology.out_of_nodes(orders) if topology.internal else jnp.zeros_like(observation.on_hand)
         return orders, wanted
