@@ -193,12 +193,11 @@ def test_lines_are_those_of_an_editor(tmp_path):
         ("date,sku,sales,Stock", ["'Stock' looks like 'stock'"]),
         ("date,sku,sales,store_id", ["'store_id' looks like 'location'"]),
         ("date,sku,sales,sales", ["'sales' more than once"]),
-        ("date;sku;sales", ["semicolons"]),
     ],
 )
 def test_bad_header(tmp_path, header, told):
-    cells = ["2024-01-01", "a", "1", "2"][: len(re.split("[,;]", header))]
-    message = refusal(write(tmp_path, header + "\n" + (";" if ";" in header else ",").join(cells) + "\n"))
+    cells = ["2024-01-01", "a", "1", "2"][: len(header.split(","))]
+    message = refusal(write(tmp_path, header + "\n" + ",".join(cells) + "\n"))
     for part in told:
         assert part in message
 
@@ -275,9 +274,9 @@ def test_total_rows_are_refused(tmp_path, key):
 
 
 def test_duplicates_and_negatives_show_beside_unreadable_dates(tmp_path):
-    rows = ["01.02.2024,a,-1", "02.02.2024,a,2", "02.02.2024,a,3"]
+    rows = ["1st May,a,-1", "2nd May,a,2", "2nd May,a,3"]
     message = refusal(write(tmp_path, "\n".join(["date,sku,sales", *rows])))
-    assert "3 problems" in message and "negative in line 2" in message and "02.02.2024, 'a' in lines 3, 4" in message
+    assert "3 problems" in message and "negative in line 2" in message and "2nd May, 'a' in lines 3, 4" in message
 
 
 def test_extra_cells_in_every_row_are_named(tmp_path):
@@ -322,7 +321,7 @@ def test_dates_of_other_forms_are_refused(tmp_path, text):
     assert "'date'" in (message := refusal(path)) and "in line 3" in message and "YYYY-MM-DD" in message
 
 
-@pytest.mark.parametrize("text", ["3,5", "1_000", "0x10", "(3)", "3 pcs", "True", "٣", "--"])
+@pytest.mark.parametrize("text", ["3.5.1", "1_000", "0x10", "(3)", "3 pcs", "True", "٣", "--"])
 def test_numbers_of_other_forms_are_refused(tmp_path, text):
     path = write(tmp_path, f'date,sku,sales\n2024-01-04,a,1\n2024-01-05,a,"{text}"\n')
     assert "'sales' is not a number in line 3" in refusal(path)
@@ -374,7 +373,6 @@ def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
         ("late.csv", b"\ndate,sku,sales\n2024-01-01,a,1\n", "line 1 is blank"),
         ("header.csv", b"date,sku,sales\n", "no rows under the header"),
         ("binary.csv", bytes(range(256)) * 8, "not a text file"),
-        ("latin.csv", "date,sku,sales\n2024-01-01,café,1\n".encode("latin-1"), "not UTF-8 text from line 2"),
         ("book.xlsx", b"PK\x03\x04rest", "Excel workbook"),
         ("cut.csv.gz", gzip.compress(b"date,sku,sales\n" * 99, mtime=0)[:-9], "damaged gzip"),
         ("empty.csv.gz", gzip.compress(b"", mtime=0), "an empty file"),

@@ -1,39 +1,56 @@
-"""Files of rows and columns as they lie on disk: bytes, text, CSV and parquet, every row with its line.
+"""Files of rows and columns as they lie on disk: CSV, parquet and Excel, every row with its line.
 
 Nothing is interpreted here: a CSV's cells stay text until `jaxinv.data.schema` says what they are.
 """
 
-import csv
 import difflib
 import gzip
 import io
-import re
-import warnings
 import zlib
-from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from jaxinv.data.text_table import Text, check_width, decode, parse_csv
+from jaxinv.data.workbook import is_workbook, read_workbook, sheets
 from jaxinv.errors import UserError
 
 MOST_COLUMNS = 1000
 """Columns of a long table; one with more has a column for each date or SKU."""
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """The table in a CSV (plain or gzip, UTF-8, comma separated) or parquet file.
+def read_frame(path: Path, sheet: str = "") -> pd.DataFrame:
+    """The table in a CSV (plain or gzip; separator and encoding are found), Excel or parquet file.
+
+    Args:
+      sheet: of an Excel workbook; by default the first that is not empty.
 
     Returns:
-      The cells of a CSV as text, those of parquet as they are; the index, named "line" or "row", says where a row stands in the
-      file.
+      The cells of a CSV or a sheet as text, those of parquet as they are; the index, named "line" or "row", says where a row
+      stands in the file. `attrs` has `format` and `odd` (see `read_csv`).
 
     Raises:
       UserError: for a file that cannot be read, naming the line.
     """
-    return _read_parquet(path) if is_parquet(path) else read_csv(path, MOST_COLUMNS)
+    if is_parquet(path):
+        return _read_parquet(path)
+    data = _read_bytes(path)
+    if not is_workbook(data):
+        return read_csv(path, MOST_COLUMNS)
+    frame = read_workbook(data, path, sheet)
+    check_width(list(frame.columns), MOST_COLUMNS, path)
+    frame.attrs["odd"] = [f"read as {frame.attrs['format']}"] if "(others" in frame.attrs["format"] else []
+    return frame
+
+
+def sheets_of(path: Path) -> list[str]:
+    """Names of the sheets of an Excel workbook, by what the file holds; none for any other file."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return []
+    data = _read_bytes(path)
+    return sheets(data) if is_workbook(data) else []
 
 
 def check_file(path: Path) -> None:
@@ -63,117 +80,21 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def read_text(path: Path) -> str:
-    data = _read_bytes(path)
-    if data[:4] == b"PK\x03\x04":
-        raise UserError(
-            f"{path}: not text but an Excel workbook or zip archive; save the sheet as CSV (UTF-8)"
-        )
-    if b"\0" in data:
-        raise UserError(f"{path}: not a text file; give a CSV (UTF-8), a gzipped CSV or a parquet file")
-    try:
-        # Line ends of any system, so that lines are counted as an editor counts them.
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}: not UTF-8 text from line {line} on; save it as CSV (UTF-8)") from None
-
-
-def header(text: str, path: Path) -> list[str]:
-    try:
-        names = [name.strip() for name in next(csv.reader(io.StringIO(text), skipinitialspace=True), [])]
-    except csv.Error as error:
-        raise UserError(
-            f"{path}: no header in line 1 ({error}); begin with the names of the columns"
-        ) from None
-    if not any(names):
-        raise UserError(f"{path}: line 1 is blank; begin with the names of the columns")
-    names = [name or f"column {number}" for number, name in enumerate(names, 1)]
-    for mark, called in ((";", "semicolons"), ("\t", "tabs")):
-        if len(names) == 1 and mark in names[0]:
-            raise UserError(f"{path}: columns separated by {called}; save it as CSV separated by commas")
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
-        raise UserError(
-            f"{path}: the header has {', '.join(map(repr, twice[:5]))}{' …' * (len(twice) > 5)} more than once; rename or "
-            "delete one"
-        )
-    return names
+def read_text(path: Path) -> Text:
+    """The text of a CSV, and how it is written."""
+    return decode(_read_bytes(path), path)
 
 
 def read_csv(path: Path, most: int | None = None) -> pd.DataFrame:
-    """Every cell as text; the index, named "line", is the line of the file on which the row begins."""
-    text = read_text(path)
-    names = header(text, path)
-    if most is not None and len(names) > most:
-        raise UserError(
-            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column for each: "
-            "reshape the table, or keep the columns of the schema only"
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(
-                io.StringIO(text),
-                header=0,
-                names=names,
-                dtype=str,
-                na_filter=False,
-                skip_blank_lines=False,
-                index_col=False,
-                skipinitialspace=True,
-            )
-    except (pd.errors.ParserError, pd.errors.ParserWarning, pd.errors.EmptyDataError) as error:
-        raise UserError(f"{path}: {_too_long(text, len(names)) or _unfit(error)}") from None
-    # A quoted cell may hold line breaks, so the row number is not always the line number.
-    breaks = np.zeros(len(frame) + 1, int)
-    breaks[0] = 2 + sum(name.count("\n") for name in names)
-    if re.search(r'"[^"\n]*\n', text):
-        breaks[1:] = sum(frame[name].str.count("\n") for name in names)
-    lines = np.arange(len(frame)) + np.cumsum(breaks)[:-1]
-    frame.index = pd.Index(lines, name="line")
-    return frame[~_blank(frame)]
+    """Every cell of a CSV as text; the index, named "line", is the line of the file on which the row begins.
 
-
-def _too_long(text: str, columns: int) -> str:
-    """What to say of the rows with more cells than the header, if there are any."""
-    lines, rows = text.split("\n"), csv.reader(io.StringIO(text), skipinitialspace=True)
-    begins, found, empty = 1, [], True
-    try:
-        for cells in rows:
-            if len(cells) > columns:
-                found.append((begins, len(cells)))
-                empty = empty and not any(cells[columns:])
-            begins = rows.line_num + 1
-    except csv.Error:
-        pass
-    if not found:
-        return ""
-    line, cells = found[0]
-    also = f" (and {len(found) - 1} more lines like it)" if len(found) > 1 else ""
-    cause = (
-        "most likely a comma too many at the end of lines: delete it, or end the header with one too"
-        if empty
-        else "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes"
-    )
-    return (
-        f"line {line} has {cells} cells where the header has {columns}{also}: {lines[line - 1][:80]!r}; "
-        f"{cause}"
-    )
-
-
-def _unfit(error: Exception) -> str:
-    return f"rows do not fit the header ({str(error).strip()}); save it as CSV again"
-
-
-def _blank(frame: pd.DataFrame) -> pd.Series:
-    """Rows without any content, such as empty lines at the end."""
-    blank = pd.Series(True, index=frame.index)
-    for name in frame.columns:
-        if not blank.any():
-            break
-        blank &= frame[name] == ""
-    return blank
+    `attrs` has `format`, what the file is in words, and `odd`, one line for each thing about it that had to be found.
+    """
+    found = read_text(path)
+    frame = parse_csv(found, path, most)
+    odd = [] if found.plain else [f"read as {found}"]
+    frame.attrs |= {"format": str(found), "odd": [*odd, *([found.note] if found.note else [])], "separator": found.separator}
+    return frame
 
 
 def pick(frame: pd.DataFrame, names: Collection[str], path: Path) -> pd.DataFrame:
@@ -230,4 +151,5 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     if any(frame.index.names):
         frame = frame.reset_index()
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    frame.attrs = {"format": "parquet", "odd": []}
     return frame

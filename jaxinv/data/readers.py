@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxinv.data.files import check_file, header, inside, is_parquet, read_frame, read_text
-from jaxinv.data.schema import validate
+from jaxinv.data.files import check_file, inside, is_parquet, read_frame, read_text, sheets_of
+from jaxinv.data.schema import Reading, validate
 from jaxinv.data.sources.favorita import favorita_weekly_21_stores
 from jaxinv.data.sources.m5 import m5
 from jaxinv.data.sources.online_retail import RAW_INVOICES, online_retail
 from jaxinv.data.sources.retail_store_inventory import retail_store_inventory
 from jaxinv.data.sources.retailrocket import retailrocket_partial
+from jaxinv.data.text_table import header
 from jaxinv.errors import UserError, unknown
 
 
@@ -42,7 +43,7 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
     if path.is_dir():
         reader, path = _known_file(path, reader)
     elif reader is None:
-        reader = _recognise(path)
+        reader = recognise(path)
     read = READERS[reader].read
     known = [name for name in inspect.signature(read).parameters if name != "path"]
     for name in options:
@@ -57,17 +58,26 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
 
 
 def table(
-    path: str | Path, columns: Mapping[str, str] | None = None, known_ahead: Sequence[str] = ()
+    path: str | Path,
+    columns: Mapping[str, str] | None = None,
+    known_ahead: Sequence[str] = (),
+    dates: str = "",
+    decimal: str = "",
+    returns: str = "refuse",
+    lines: str = "",
+    sheet: str = "",
 ) -> pd.DataFrame:
-    """Any CSV (plain or gzip, UTF-8, comma separated) or parquet file in the sales schema.
+    """Any CSV (plain or gzip), Excel or parquet file in the sales schema, as shops export it.
 
     Args:
       path: the file.
       columns: schema name -> name in the file, such as `{"sales": "Units Sold"}`.
       known_ahead: covariates that are known before their period begins, although they move with its sales.
+      dates, decimal, returns, lines, sheet: as `jaxinv.data.schema.Reading` says.
     """
     path = Path(path)
-    return validate(read_frame(path), str(path), columns, known_ahead)
+    reading = Reading(dates, decimal, returns, lines, sheet=sheet)
+    return validate(read_frame(path, sheet), str(path), columns, known_ahead, reading)
 
 
 @dataclass(frozen=True)
@@ -132,12 +142,12 @@ def _known_file(directory: Path, reader: str | None) -> tuple[str, Path]:
     raise UserError(f"{directory}: a directory; give the file of sales in it{hint}")
 
 
-def _recognise(path: Path) -> str:
+def recognise(path: Path) -> str:
     """The reader for a file, by its kind and its header."""
     check_file(path)
     if path.suffix == ".npz":
         return "favorita_weekly_21_stores"
-    if is_parquet(path):
+    if is_parquet(path) or sheets_of(path):
         return "table"
     columns = set(header(read_text(path), path))
     for name, reader in READERS.items():

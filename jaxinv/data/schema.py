@@ -13,6 +13,10 @@
 | `category` | text | one a series |
 | any other | number, may be empty | a covariate known before the period begins |
 
+Columns may have other names (`columns.sales=Menge`), and a file may be written as shops export it: any separator and encoding,
+decimal commas, dates as dd.mm.yyyy, dd/mm/yyyy or mm/dd/yyyy, lines of orders with times of day, a column for each date. How it
+was read is said; what can be read in two ways is refused, with what to type (`Reading`).
+
 Whatever is known only afterwards (revenue, number of orders, a forecast made with the result in hand) does
 not belong in the table: a policy would see the future. What moves with the sales of its own rows is left out unless it is said
 to be known ahead.
@@ -23,39 +27,75 @@ import re
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.dates import FORMS, Dates, read_dates
+from jaxinv.data.headers import OPTIONAL, REQUIRED, find_columns
 from jaxinv.data.leaks import moves_with_sales
-from jaxinv.errors import UserError
-
-REQUIRED = ("date", "sku", "sales")
-OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
+from jaxinv.data.lines import (
+    RETURNS,
+    carry_back,
+    is_total_name,
+    order_column,
+    sum_lines,
+    take_returns,
+    unfold,
+    without_totals,
+)
+from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
+from jaxinv.data.problems import Problems, as_text, is_empty, listed
+from jaxinv.errors import UserError, unknown
 
 _TEXT = ("sku", "location", "category")
 _NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
 LARGEST = 1e15  # beyond it sums and squares of single-precision numbers lose their meaning
-_FEW = 5  # rows named in a message before "and so on"
+_DOT_THOUSANDS = r"[1-9]\d{0,2}\.\d{3}"
 
-# What other software calls the same thing; only ever used to word a hint.
-_SYNONYMS = {
-    "date": ("day", "week", "week_start", "ds", "timestamp", "invoice_date", "order_date"),
-    "sku": ("item", "item_id", "product", "product_id", "stock_code", "article", "asin", "unique_id", "id"),
-    "sales": ("units", "units_sold", "quantity", "qty", "demand", "sold", "volume", "y"),
-    "location": ("store", "store_id", "shop", "warehouse", "site"),
-}
-_NO_NAME = r"column \d+|Unnamed: \d+"  # what takes the place of an empty cell of the header
-_EMPTY = ("", "na", "n/a", "nan", "nat", "null", "none", "<na>")
+
+@dataclass(frozen=True)
+class Reading:
+    """What a user says of how a file is to be read; what is empty is found from its cells, or refused where they do not tell.
+
+    Attributes:
+      dates: "ymd", "dmy" or "mdy".
+      decimal: "." or ",".
+      returns: what negative sales are: "refuse", "net" (taken off what was sold before) or "separate" (left out).
+      lines: "sum" where several rows of a date and series are lines of orders.
+      by_words: columns may be found by known words in five languages, with a note, as plans do.
+      sheet: of an Excel workbook.
+
+    Raises:
+      UserError: for another word.
+    """
+
+    dates: str = ""
+    decimal: str = ""
+    returns: str = "refuse"
+    lines: str = ""
+    by_words: bool = False
+    sheet: str = ""
+
+    def __post_init__(self):
+        for name, known in (("dates", ("", *FORMS)), ("decimal", ("", ".", ",")), ("returns", RETURNS), ("lines", ("", "sum"))):
+            if getattr(self, name) not in known:
+                raise unknown(name, getattr(self, name), [word for word in known if word])
 
 
 def validate(
-    frame: pd.DataFrame, source: str, columns: Mapping[str, str] | None = None, known_ahead: Sequence[str] = ()
+    frame: pd.DataFrame,
+    source: str,
+    columns: Mapping[str, str] | None = None,
+    known_ahead: Sequence[str] = (),
+    reading: Reading = Reading(),
 ) -> pd.DataFrame:
     """The table in the sales schema, or one error with everything that is wrong with it.
 
     Columns outside the schema are left out, with a note, where they hold text, have no name or move with the sales of their own
-    rows as only what is known afterwards does (`jaxinv.data.leaks`). Nothing else is dropped, filled or summed.
+    rows as only what is known afterwards does (`jaxinv.data.leaks`). Lines of orders are summed, rows of totals left out, each
+    with a note. Nothing else is dropped, filled or summed.
 
     Args:
       frame: the table as read. If its index is named, that name and the labels say in messages where a row
@@ -64,59 +104,96 @@ def validate(
       columns: schema name -> name in `frame`, for columns that are called something else there. A covariate named
         here has to be a number.
       known_ahead: covariates that are known before their period begins although they move with its sales.
+      reading: how cells are read.
 
     Returns:
       A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and
       `category` text, every other column float64 (NaN where a value that may be empty is empty). `attrs` has
-      `source`, and `notes`, one line each.
+      `source`, `notes`, one line each, and `read`, what was understood in five lines.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
     """
+    table, problems = check(frame, source, columns, known_ahead, reading)
+    problems.raise_any()
+    return table
+
+
+def check(
+    frame: pd.DataFrame,
+    source: str,
+    columns: Mapping[str, str] | None = None,
+    known_ahead: Sequence[str] = (),
+    reading: Reading = Reading(),
+) -> tuple[pd.DataFrame, Problems]:
+    """As `validate`, with the problems in place of an error; the table is of use only where there are none."""
     columns = {name: str(column) for name, column in (columns or {}).items()}
-    problems = _Problems(source, frame.index.name or "row")
-    found = _find_columns(frame, columns, problems)
+    problems = Problems(source, frame.index.name or "row")
+    problems.notes += frame.attrs.get("odd", [])
+    semicolons, form, rows = frame.attrs.get("separator") == ";", frame.attrs.get("format", "a table"), len(frame)
+    frame = unfold(frame, columns, problems)
+    found = find_columns(frame, columns, problems, reading.by_words)
     if not len(frame):
         problems.add("no rows under the header; add one row for each date and SKU")
+    frame = without_totals(frame, found, problems)
 
-    out = {}
+    decimals = _decimals_of(frame, found, reading)
+    out, dates = {}, None
     for name, column in found.items():
         values = frame[column]
         if name == "date":
-            out[name] = _dates(values, column, problems)
+            out[name], dates = _dates(values, column, problems, reading.dates)
         elif name in _TEXT:
-            out[name] = _text(values)
+            out[name] = as_text(values)
             if name != "category":
                 # Only truly empty cells: "NA" may well be a code, or North America.
                 problems.rows(
                     column, out[name] == "", out[name], "is empty", f"fill in the {name} of each row"
                 )
         else:
-            kept = _numbers(values, name, column, problems, needed=name in columns or name in known_ahead)
+            needed = name in columns or name in known_ahead
+            kept = _numbers(values, name, column, problems, decimals, semicolons, needed, reading.returns)
             if kept is not None:
                 out[name] = kept
     table = pd.DataFrame(out, index=frame.index)
     keys = series_keys(table)
-    if "date" in table and "sku" in table:
-        _check_duplicates(table, keys, _text(frame[found["date"]]), problems)
-        _check_totals(table, keys, problems)
+    whole, why = {"date", "sku", "sales"} <= set(table), ""
     if "category" in table and "sku" in table:
         _check_category(table, keys, found["category"], problems)
+    if whole:
+        table = take_returns(table, keys, reading.returns, problems)
+        numbered = order_column(frame, found)
+        why = "times of day" if dates is not None and dates.timed.any() else f"column {numbered!r}" if numbered else ""
+        if (why or reading.lines) and not problems.found and table.duplicated([*keys, "date"]).any():
+            table = sum_lines(table, keys, why or "lines=sum", problems)
+        if reading.returns == "net" and not problems.found:
+            table = carry_back(table, keys, problems)
+    if "date" in table and "sku" in table:
+        if not why:
+            _check_duplicates(table, keys, as_text(frame[found["date"]]), problems)
+        table = _check_totals(table, keys, problems)
     for name in set(known_ahead) - set(found):
         near = difflib.get_close_matches(name, found, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {_listed(list(found))}"
+        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(list(found))}"
         problems.add(f"column {name!r}, given as known_ahead, is missing; {hint}")
-    problems.raise_any()
+    if problems.found:
+        return table, problems
     table = table.sort_values([*keys, "date"], kind="stable")
-    table, notes = _without_leaks(table, keys, known_ahead)
-    notes += [
+    table, leaks = _without_leaks(table, keys, known_ahead)
+    notes = [
+        *leaks,
         *_names_alike(table, keys),
-        *([f"left out, since text is no covariate: {_listed(problems.left_out)}"] if problems.left_out else []),
-        *([f"left out, since the header gives no name: {_listed(problems.unnamed)}"] if problems.unnamed else []),
+        *([f"left out, since text is no covariate: {listed(problems.left_out)}"] if problems.left_out else []),
+        *([f"left out, since the header gives no name: {listed(problems.unnamed)}"] if problems.unnamed else []),
         *problems.notes,
     ]
+    if dates is not None and dates.shown != FORMS["ymd"] and not reading.dates:
+        notes.append(f"dates are read as {dates.shown}")
+    if decimals.mark == "," and not reading.decimal:
+        notes.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
     table.attrs = {"source": source, "notes": notes}
-    return table
+    table.attrs["read"] = _understood(table, source, form, rows, problems.row, found, dates, decimals)
+    return table, problems
 
 
 def series_keys(table: pd.DataFrame) -> list[str]:
@@ -124,144 +201,128 @@ def series_keys(table: pd.DataFrame) -> list[str]:
     return [name for name in ("sku", "location") if name in table]
 
 
-def nearest(name: str, columns: list[str]) -> str | None:
-    """The column most likely meant by the schema name `name`, to word a hint; None where none looks like it."""
-    plain = {column: _plain(column) for column in columns}
-    for wanted in (name, *_SYNONYMS.get(name, ())):
-        for column, text in plain.items():
-            if text == wanted:
-                return column
-    for column, text in plain.items():
-        if name in text.split("_"):
-            return column
-    close = difflib.get_close_matches(name, plain.values(), n=1, cutoff=0.7)
-    return next((column for column, text in plain.items() if text in close), None)
+def _understood(table, source, form, rows, row, found, dates: Dates, decimals: Decimals) -> list[str]:
+    """What was understood of a file, in five lines."""
+    keys = series_keys(table)
+    named = [f"{name} = {found[name]!r}" if found[name] != name else name for name in found if name in table]
+    span = f"{table['date'].min():%Y-%m-%d} to {table['date'].max():%Y-%m-%d}"
+    marks = f"decimal commas, such as {decimals.example!r}" if decimals.mark == "," else "decimal points"
+    names = ", ".join(f"{table[key].nunique():,} {key}s" for key in keys).replace("skus", "SKUs")
+    return [
+        f"{source}: {form}, {rows:,} {row}s",
+        f"columns: {listed(named)}",
+        f"dates: {dates.shown}{' with times of day' if dates.timed.any() else ''}, {span}",
+        f"numbers: {marks}; {table['sales'].sum():,.10g} units sold",
+        f"{len(table):,} rows, one a date and {' and '.join(keys)}: {names}",
+    ]
 
 
-def _find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: "_Problems") -> dict[str, str]:
-    """Schema or covariate name -> column of the frame, the schema's columns first."""
-    present = [str(column) for column in frame.columns]
-    found = {name: column for name, column in columns.items() if column in set(present)}
-    for name in columns.keys() - found.keys():
-        near = difflib.get_close_matches(columns[name], present, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {_listed(present)}"
-        problems.add(f"column {columns[name]!r}, given for {name!r}, is missing; {hint}")
-    for column in present:
-        if column in columns.values():
+def _decimals_of(frame: pd.DataFrame, found: dict[str, str], reading: Reading) -> Decimals:
+    """The decimal mark of the file, from all columns that hold numbers."""
+    cells: set[str] = set()
+    for name, column in found.items():
+        if name in _TEXT or name == "date" or pd.api.types.is_numeric_dtype(frame[column]):
             continue
-        if re.fullmatch(_NO_NAME, column):
-            if (_text(frame[column]) != "").any():
-                problems.unnamed.append(column)
-        elif column in columns:
-            problems.add(
-                f"column {column!r} is there besides {columns[column]!r}, which was given for it; "
-                f"rename or delete it, or give its right name too, such as columns.other={shlex.quote(column)}"
-            )
-        else:
-            found[column] = column
-
-    for name in REQUIRED + OPTIONAL:
-        if name in found or name in columns:
-            continue
-        free = {column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL}
-        near = nearest(name, list(free))
-        rename = f"rename it to {name!r}, or give {shlex.quote(f'columns.{name}={near}')}"
-        if name in REQUIRED:
-            hint = (
-                f"{near!r} looks like it: {rename}"
-                if near
-                else f"the columns are {_listed(present)}; add or rename one"
-            )
-            problems.add(f"column {name!r} is missing; {hint}")
-        elif near and (
-            name == "location" or difflib.SequenceMatcher(None, _plain(near), name).ratio() > 0.85
-        ):
-            # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
-            problems.add(
-                f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another "
-                "name"
-            )
-        else:
-            continue
-        if near:
-            # The error stands; the cells are checked for what they look like, to tell everything at once.
-            del found[free[near]]
-            found[name] = near
-    order = [name for name in REQUIRED + OPTIONAL if name in found]
-    return {name: found[name] for name in order + [name for name in found if name not in order]}
+        text = as_text(pd.Series(frame[column].unique()))
+        if name in REQUIRED + OPTIONAL or looks_numeric(text):
+            cells |= set(text)
+    return find_decimals(sorted(cells), reading.decimal)
 
 
-def _dates(values: pd.Series, column: str, problems: "_Problems") -> pd.Series:
-    """Dates as datetime64[s], NaT where a problem was noted."""
+def _dates(values: pd.Series, column: str, problems: Problems, given: str) -> tuple[pd.Series, Dates]:
+    """Dates as datetime64[s], NaT where a problem was noted, and how their distinct texts were read."""
     if pd.api.types.is_datetime64_any_dtype(values):
         values = values.dt.strftime("%Y-%m-%d %H:%M:%S").where(values.notna(), "")
-    text = _text(values)
+    text = as_text(values)
     # Each distinct text is parsed once; long tables repeat few dates.
     codes, distinct = pd.factorize(text)
-    distinct = pd.Series(distinct, dtype=object).astype(str)
-    midnight = distinct.str.fullmatch(r"\d{4}-\d{2}-\d{2}([T ]00:00(:00(\.0+)?)?)?")
-    timed = distinct.str.fullmatch(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*") & ~midnight
-    parsed = pd.to_datetime(distinct.str[:10].where(midnight), format="%Y-%m-%d", errors="coerce")
-    # A mistyped century would make a grid of millions of periods.
-    parsed = parsed.where((parsed.dt.year >= 1900) & (parsed.dt.year < 2200)).astype("datetime64[s]")
-    dates = pd.Series(parsed.to_numpy()[codes], index=values.index)
-    empty, timed = _is_empty(text), pd.Series(timed.to_numpy(bool)[codes], index=values.index)
+    read = read_dates([str(value) for value in distinct], np.bincount(codes), given)
+    empty = is_empty(text)
+    dates = pd.Series(read.days[codes] if len(codes) else read.days, values.index, "datetime64[s]")
+
+    def of(flags):
+        return pd.Series(flags[codes] if len(codes) else flags, values.index, bool)
+
+    stamps = bool((of(read.stamped) | empty).all())
+    timed = of(read.timed) & ~stamps
+    dates = dates.where(~timed)
     problems.rows(column, empty, text, "is empty", "fill in the date as YYYY-MM-DD")
     problems.rows(
         column, timed, text, "carries a time of day", "sum sales to one row a day and write YYYY-MM-DD"
     )
+    refuse_either(read, text, column, problems)
     problems.rows(
         column,
         dates.isna() & ~empty & ~timed,
         text,
         "is no date that can be read (1900 to 2199)",
-        "write YYYY-MM-DD",
+        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else ""),
     )
-    return dates
+    return dates, read
+
+
+def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems) -> None:
+    """Refuses dates that can be days first as well as months first."""
+    if not read.fits_both:
+        return
+    fix = "give dates=dmy (the day first) or dates=mdy (the month first)"
+    if read.told:
+        first = problems.places(text.index[text.isin(read.days_first)])
+        months = text.isin(read.months_first)
+        problems.rows(column, months, text, f"has the day first in {first} and the month first", "write all as YYYY-MM-DD")
+    else:
+        problems.rows(column, text.isin(read.either), text, "can be read with the day or the month first", fix)
 
 
 def _numbers(
-    values: pd.Series, name: str, column: str, problems: "_Problems", needed: bool
+    values: pd.Series, name: str, column: str, problems: Problems, decimals: Decimals, semicolons: bool, needed: bool, returns: str
 ) -> pd.Series | None:
     """Numbers as float64, or None for a text column that is no part of the schema and not `needed`."""
+    unsure = pd.Series(False, index=values.index)
     if pd.api.types.is_numeric_dtype(values):
         numbers = pd.Series(values.to_numpy(dtype=float, na_value=np.nan), index=values.index)
         text, missing = values, values.isna()
         bad = pd.Series(False, index=values.index)
     else:
-        text = _text(values)
-        missing = _is_empty(text)
+        text = as_text(values)
+        missing = is_empty(text)
         flags = (
             text.str.lower().map({"true": "1", "false": "0"})
             if name not in _NOT_NEGATIVE
             else text.where(missing)
         )
-        numbers = pd.to_numeric(flags.fillna(text).where(~missing), errors="coerce").astype(float)
-        bad = numbers.isna() & ~missing
+        cells = flags.fillna(text).where(~missing, "")
+        numbers, unsure = read_numbers(cells, decimals)
+        if semicolons and not decimals.certain:
+            unsure |= cells.str.fullmatch(_DOT_THOUSANDS)
+        bad = numbers.isna() & ~missing & ~unsure
     if not needed and name not in REQUIRED + OPTIONAL and bad.sum() > (~missing).sum() / 2:
         problems.left_out.append(column)
         return None
     infinite = numbers.abs() > LARGEST
-    if name == "sales" and not pd.api.types.is_numeric_dtype(values):
+    if name == "sales" and decimals.mark == "." and not semicolons and not pd.api.types.is_numeric_dtype(values):
         dotted = text[text.str.contains(".", regex=False)]
-        if len(dotted) and dotted.str.fullmatch(r"[1-9]\d{0,2}\.\d{3}").all():
+        if len(dotted) and dotted.str.fullmatch(_DOT_THOUSANDS).all():
             problems.notes.append(
                 f"{column!r} such as {dotted.iloc[0]!r} is read as {float(dotted.iloc[0]):g}, with decimals: if the dot parts "
-                "thousands, write plain numbers"
+                "thousands, give decimal=,"
             )
+    refuse_unsure(unsure, text, column, problems)
     problems.rows(
         column,
         bad,
         text,
         "is not a number",
-        "write plain numbers such as 12.5, with no thousands separator or unit",
+        f"write plain numbers such as 12{decimals.mark}5, with no unit"
+        + (f" (the file has decimal commas, such as {decimals.example!r})" if decimals.mark == "," else ""),
     )
     problems.rows(column, infinite, text, "is infinite or too large", "write the true number")
     if name == "sales":
         problems.rows(column, missing, text, "is empty", "write 0 where nothing was sold, or delete the row")
-    if name in _NOT_NEGATIVE:
+    if name in _NOT_NEGATIVE and not (name == "sales" and returns != "refuse"):
         fix = (
-            "book returns apart from sales and write units sold, at least 0"
+            "if these are returns, give returns=net (taken off what was sold) or returns=separate (left out); else write units "
+            "sold, at least 0"
             if name == "sales"
             else "write at least 0"
         )
@@ -269,7 +330,21 @@ def _numbers(
     return numbers
 
 
-def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, problems: "_Problems") -> None:
+def refuse_unsure(unsure: pd.Series, text: pd.Series, column: str, problems: Problems) -> None:
+    """Refuses numbers that the file does not tell how to read."""
+    if unsure.any():
+        first = str(text[unsure].iloc[0])
+        commas, points = first.replace(".", "").replace(",", "."), first.replace(",", "")
+        problems.rows(
+            column,
+            unsure,
+            text,
+            "is not a number that can be read in one way",
+            f"give decimal=, ({first} is {float(commas):g}) or decimal=. ({first} is {float(points):g})",
+        )
+
+
+def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, problems: Problems) -> None:
     """Dates that cannot be read are told apart by their text."""
     unread = table["date"].isna()
     known = table[keys].assign(date=text.where(unread, table["date"].astype(str)) if unread.any() else table["date"])
@@ -282,14 +357,15 @@ def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, pro
     place = " at ".join(repr(first[key]) for key in keys)
     problems.add(
         f"the same date and series stand in more than one row: {str(first['date'])[:10]}, {place} in "
-        f"{problems.places(same.index)}; {len(again)} such rows in all; add them up or delete the surplus"
+        f"{problems.places(same.index)}; {len(again)} such rows in all; add them up (lines=sum does, where rows are lines of orders) or delete the surplus"
     )
 
 
-def _check_totals(table: pd.DataFrame, keys: list[str], problems: "_Problems") -> None:
-    """Refuses a SKU, or a location, whose sales are on nearly every date the sum of all others."""
+def _check_totals(table: pd.DataFrame, keys: list[str], problems: Problems) -> pd.DataFrame:
+    """Refuses a SKU, or a location, whose sales are on nearly every date the sum of all others; leaves it out, with a note, where
+    its name says that too."""
     if "sales" not in table:
-        return
+        return table
     for key in keys:
         group = table.groupby(["date", *(other for other in keys if other != key)], sort=False)["sales"]
         count, most, total = group.transform("count"), group.transform("max"), group.transform("sum")
@@ -304,13 +380,18 @@ def _check_totals(table: pd.DataFrame, keys: list[str], problems: "_Problems") -
             rows = table.index[is_sum & (table[key] == name)]
             if table.loc[rows, "sales"].nunique() < 5:
                 continue  # steady sales add up by chance
+            if is_total_name(name):
+                problems.notes.append(f"{key} {name!r} is left out, since it adds up the others")
+                table = table[table[key] != name]
+                continue
             problems.add(
                 f"{key} {name!r} is the sum of all others on the same date in {problems.places(rows)}; delete its rows, or all "
                 "is counted twice"
             )
+    return table
 
 
-def _check_category(table: pd.DataFrame, keys: list[str], column: str, problems: "_Problems") -> None:
+def _check_category(table: pd.DataFrame, keys: list[str], column: str, problems: Problems) -> None:
     changed = table["category"] != table.groupby(keys, sort=False)["category"].transform("first")
     problems.rows(
         column,
@@ -350,52 +431,3 @@ def _names_alike(table: pd.DataFrame, keys: list[str]) -> list[str]:
                 "them alike if they are one"
             )
     return notes
-
-
-class _Problems:
-    """Collects what is wrong with one table, to be told in one error."""
-
-    def __init__(self, source: str, row: str):
-        self.source, self.row = source, row
-        self.found: list[str] = []
-        self.left_out: list[str] = []
-        self.unnamed: list[str] = []
-        self.notes: list[str] = []
-
-    def add(self, text: str) -> None:
-        self.found.append(text)
-
-    def rows(self, column: str, wrong: pd.Series, values: pd.Series, what: str, fix: str) -> None:
-        """Notes the rows where `wrong` holds, if any."""
-        if wrong.any():
-            shown = "" if what == "is empty" else f" (first: {str(values[wrong].iloc[0])[:40]!r})"
-            self.add(f"column {column!r} {what} in {self.places(wrong.index[wrong])}{shown}; {fix}")
-
-    def places(self, labels: pd.Index) -> str:
-        if len(labels) == 1:
-            return f"{self.row} {labels[0]}"
-        shown = ", ".join(str(label) for label in labels[:_FEW])
-        return f"{self.row}s {shown}" + (f" … ({len(labels)} {self.row}s)" if len(labels) > _FEW else "")
-
-    def raise_any(self) -> None:
-        if self.found:
-            head = f"{self.source}: {len(self.found)} problem{'s' * (len(self.found) > 1)} in the sales table"
-            raise UserError("\n  - ".join([head, *self.found]))
-
-
-def _text(values: pd.Series) -> pd.Series:
-    return values.astype(object).where(values.notna(), "").astype(str).str.strip()
-
-
-def _is_empty(text: pd.Series) -> pd.Series:
-    return text.str.lower().isin(_EMPTY)
-
-
-def _plain(column: str) -> str:
-    """`Units Sold`, `unitsSold` and `UNITS-SOLD` as `units_sold`."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(column))
-    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
-
-
-def _listed(columns: list[str], most: int = 12) -> str:
-    return ", ".join(columns[:most]) + (f" and {len(columns) - most} more" if len(columns) > most else "")

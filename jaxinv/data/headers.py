@@ -1,0 +1,99 @@
+"""Which column of a file is which of the sales schema: by its name, by what the user says, by words where that is allowed."""
+
+import difflib
+import re
+import shlex
+
+import pandas as pd
+
+from jaxinv.data.problems import Problems, as_text, listed
+from jaxinv.data.words import WEAK, certain, nearest, plain
+
+REQUIRED = ("date", "sku", "sales")
+OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
+
+_NO_NAME = r"column \d+|Unnamed: \d+"  # what takes the place of an empty cell of the header
+
+
+def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problems, by_words: bool = False) -> dict[str, str]:
+    """Schema or covariate name -> column of the frame, the schema's columns first.
+
+    Args:
+      columns: what the user gave.
+      by_words: whether a column whose whole name is a known word for a schema name stands for it, with a note; else the word
+        is only a hint in the error.
+    """
+    present = [str(column) for column in frame.columns]
+    found = {name: column for name, column in columns.items() if column in set(present)}
+    for name in columns.keys() - found.keys():
+        near = difflib.get_close_matches(columns[name], present, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(present)}"
+        problems.add(f"column {columns[name]!r}, given for {name!r}, is missing; {hint}")
+    for column in present:
+        if column in columns.values():
+            continue
+        if re.fullmatch(_NO_NAME, column):
+            if (as_text(frame[column]) != "").any():
+                problems.unnamed.append(column)
+        elif column in columns:
+            problems.add(
+                f"column {column!r} is there besides {columns[column]!r}, which was given for it; "
+                f"rename or delete it, or give its right name too, such as columns.other={shlex.quote(column)}"
+            )
+        else:
+            found[column] = column
+    if by_words:
+        _by_words(found, columns, problems)
+
+    for name in REQUIRED + OPTIONAL:
+        if name in found or name in columns:
+            continue
+        free = {column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL}
+        near = nearest(name, free)
+        rename = f"rename it to {name!r}, or give {typed(name, near)}"
+        if name in REQUIRED:
+            hint = (
+                f"{near!r} looks like it: {rename}"
+                if near
+                else f"the columns are {listed(present)}; add or rename one"
+            )
+            problems.add(f"column {name!r} is missing; {hint}")
+        elif near and (
+            name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
+        ):
+            # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
+            problems.add(
+                f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another "
+                "name"
+            )
+        else:
+            continue
+        if near:
+            # The error stands; the cells are checked for what they look like, to tell everything at once.
+            del found[free[near]]
+            found[name] = near
+    order = [name for name in REQUIRED + OPTIONAL if name in found]
+    return {name: found[name] for name in order + [name for name in found if name not in order]}
+
+
+def typed(name: str, column: str | None) -> str:
+    """What a user types to say that a column is `name`."""
+    return shlex.quote(f"columns.{name}={column}")
+
+
+def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems) -> None:
+    """Columns named by words of other software or languages, where one word fits; several are refused."""
+    for name in REQUIRED + OPTIONAL:
+        if name in found or name in columns:
+            continue
+        free = [column for other, column in found.items() if other not in REQUIRED + OPTIONAL]
+        fits = [column for column in certain(name, free) if plain(column) not in WEAK]
+        if len(fits) > 1:
+            problems.add(
+                f"columns {' and '.join(map(repr, fits))} may both be {name!r}; give {' or '.join(typed(name, c) for c in fits)}"
+            )
+        if fits:
+            del found[fits[0]]
+            found[name] = fits[0]
+            if len(fits) == 1 and plain(fits[0]) != name:
+                problems.notes.append(f"column {fits[0]!r} is read as {name!r}; if it is not, give {typed(name, 'ANOTHER')}")

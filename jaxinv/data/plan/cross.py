@@ -1,0 +1,171 @@
+"""What tables of a plan say of each other: names that exist, lanes that supply, dates that fit. All is told at once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from jaxinv.data.grid import Frequency, lay_out
+from jaxinv.data.plan.parts import ONE_PLACE, Parts, day, nearest_of
+from jaxinv.data.schema import series_keys
+from jaxinv.errors import UserError
+
+
+def settle_dates(parts: Parts) -> None:
+    """Fills in the frequency and the date of the plan; sales on or after that date are left out."""
+    sales, settings = parts["sales"], parts.settings
+    try:
+        grid = lay_out(sales, series_keys(sales), settings.frequency or None)
+    except UserError as error:
+        parts.problems["sales"].add(str(error).removeprefix(f"{sales.attrs.get('source')}: "))
+        return
+    frequency = grid.frequency
+    last = grid.dates[-1]
+    after = frequency.first_day(frequency.at(np.array([last])) + frequency.size)[0]
+    end = sales["date"].max()
+    after = max(after, np.datetime64(end, "D") + 1) if frequency == Frequency(1, "day") else after
+    as_of = settings.as_of
+    if as_of is None:
+        as_of = after.item()
+    elif np.datetime64(as_of) <= np.datetime64(end, "D"):
+        kept = sales["date"] < pd.Timestamp(as_of)
+        parts.notes.append(f"as_of {as_of}: {int((~kept).sum()):,} rows of sales from that day on are left out")
+        if not kept.any():
+            parts.general.append(f"as_of {as_of} lies before all sales, which begin on {day(sales['date'].min())}; give a later date")
+            return
+        attrs = sales.attrs
+        parts.frames["sales"] = sales = sales[kept]
+        sales.attrs = attrs
+    elif np.datetime64(as_of) > after:
+        parts.notes.append(f"sales end on {day(end)}, and the plan is as of {as_of}: what was sold between is not known")
+    parts.settings = replace(settings, as_of=as_of, frequency=str(frequency))
+
+
+def settle_places(parts: Parts) -> None:
+    """Finds all locations, and writes the one location where tables name none."""
+    sales, locations = parts["sales"], parts["locations"]
+    named = list(dict.fromkeys(locations["location"]))
+    selling = list(dict.fromkeys(sales["location"])) if "location" in sales else []
+    if "location" not in sales:
+        if len(named) > 1:
+            parts.problems["sales"].add(
+                f"no column 'location', but the table of locations has {len(named)} ({', '.join(named[:4])} …); add the column, or "
+                "delete the table if all is sold at one place"
+            )
+            return
+        selling = named or [ONE_PLACE]
+    places = list(dict.fromkeys([*named, *selling]))
+    if named and "location" in sales:
+        unknown = sales["location"].isin([place for place in selling if place not in named]).to_numpy()
+        if unknown.any():
+            near = {p: nearest_of(named, "")(p) for p in sales["location"][unknown].unique()}
+            typo = sales["location"].map(lambda place: bool(near.get(place))).to_numpy()
+            parts.wrong("sales", "location", typo, "is not in the table of locations", nearest_of(named, "add a row to locations, or write it as there"))
+            parts.odd("sales", "location", unknown & ~typo, "is not in the table of locations", "added, without a limit of capacity")
+    for table, column in (("stock", "location"), ("lanes", "destination"), ("open_orders", "destination"), ("receipts", "destination")):
+        frame = parts[table]
+        empty = (frame[column] == "").to_numpy()
+        if len(places) == 1:
+            frame.loc[empty, column] = places[0]
+        else:
+            parts.wrong(table, column, empty, "is empty", f"fill it in: there are {len(places)} locations")
+        if not named and table in ("stock", "lanes"):
+            places = list(dict.fromkeys([*places, *(place for place in frame[column] if place)]))
+    for table, column in (("stock", "location"), ("lanes", "destination"), ("open_orders", "destination"), ("calendar", "location")):
+        unknown = ~parts[table][column].isin([*places, ""]).to_numpy()
+        parts.wrong(table, column, unknown, "is no location", nearest_of(places, "add it to the table of locations"))
+    parts.places = tuple(places)
+
+
+def check_names(parts: Parts) -> None:
+    """SKUs that only one table knows, and SKUs that are like others."""
+    sold, items = parts.skus("sales"), parts["items"]
+    known = sold | parts.skus("items")
+    stock = parts["stock"]
+    stray = ~stock["sku"].isin(known).to_numpy()
+    parts.odd("stock", "sku", stray, "is in stock but not in sales", "kept: nothing is expected to be sold of it")
+    open_orders = parts["open_orders"]
+    stray = ~open_orders["sku"].isin(known | parts.skus("stock")).to_numpy()
+    parts.odd("open_orders", "sku", stray, "is on order but not in sales, items or stock", "kept")
+    for table, then in (("lanes", "add it to items, or correct it"), ("calendar", "add it to items, or correct it")):
+        stray = ~parts[table]["sku"].isin([*known, ""]).to_numpy()
+        parts.wrong(table, "sku", stray, "is in no other table", nearest_of(known, then))
+    stray = ~parts["receipts"]["sku"].isin(known | parts.skus("stock")).to_numpy()
+    parts.odd("receipts", "sku", stray, "is in receipts but not in sales or items", "used for lead times only")
+
+    like = items["like"]
+    given = (like != "").to_numpy()
+    parts.wrong("items", "like", given & (like == items["sku"]).to_numpy(), "is the SKU itself", "name another SKU")
+    parts.wrong("items", "like", given & ~like.isin(known).to_numpy(), "is no SKU of sales or items", nearest_of(sold, "name a SKU that has sales"))
+    unsold = given & like.isin(known - sold).to_numpy() & (like != items["sku"]).to_numpy()
+    parts.wrong("items", "like", unsold, "has no sales itself", "name a SKU that has sales")
+    new = ~items["sku"].isin(sold).to_numpy() & ~given
+    parts.odd("items", "sku", new, "has no sales", "kept; `like` names the SKU whose sales it is expected to follow")
+    missing = sold - parts.skus("items")
+    if missing and "items" in parts.given:
+        shown = ", ".join(sorted(missing)[:5]) + (" …" if len(missing) > 5 else "")
+        parts.notes.append(f"{len(missing)} SKUs of sales are not in items ({shown}): defaults hold for them")
+    service = parts.settings.service
+    if hasattr(service, "items"):
+        classes = {*items["category"], *(parts["sales"]["category"] if "category" in parts["sales"] else [])}
+        for name in set(service) - classes - known:
+            parts.general.append(f"service: {name!r} is no category and no SKU; {nearest_of(classes | known, 'write one of them')(name)}")
+
+
+def check_items(parts: Parts) -> None:
+    """Numbers of items that do not fit each other, or what is sold."""
+    items, as_of = parts["items"], parts.as_of
+    parts.wrong("items", "end", (items["end"] < items["launch"]).to_numpy(), "lies before its launch", "correct one of the two dates")
+    dear = (items["cost"] > items["price"]).to_numpy()
+    parts.odd("items", "cost", dear, "is above the price", "kept: look for two currencies, or for a price of one and a cost of a pack")
+    sales = parts["sales"]
+    if not len(sales) or as_of is None:
+        return
+    year = sales[sales["date"] > sales["date"].max() - pd.Timedelta(days=365)]
+    days = min((sales["date"].max() - sales["date"].min()).days + 1, 365)
+    demand = items["sku"].map(year.groupby("sku")["sales"].sum()) * 365 / max(days, 1)
+    for column in ("pack", "minimum"):
+        large = (items[column] > demand).to_numpy() & (demand > 0).to_numpy() & (items[column] > 1).to_numpy()
+        parts.odd("items", column, large, "is more than a year's demand", "kept: one order lasts longer than a year; look for a mistyped number")
+
+
+def check_orders(parts: Parts) -> None:
+    """Dates of stock, orders, receipts and the calendar against the date of the plan."""
+    as_of, stock, orders, receipts = parts.as_of, parts["stock"], parts["open_orders"], parts["receipts"]
+    if as_of is None:
+        return
+    today = day(as_of)
+    parts.wrong("stock", "date", (stock["date"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "give as_of, or the stock of that day")
+    parts.odd("stock", "date", (stock["date"] < as_of).to_numpy(), f"lies before the date of the plan, {today}", "kept as the stock of that day")
+    parts.wrong("open_orders", "ordered", (orders["ordered"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "correct it, or give as_of")
+    parts.wrong("open_orders", "due", (orders["due"] < orders["ordered"]).to_numpy(), "lies before the day it was ordered", "correct one of the two dates")
+    parts.odd("open_orders", "due", (orders["due"] < as_of).to_numpy(), f"is overdue on {today}", "kept: expected to arrive at once; delete the row if it is lost")
+    parts.wrong("receipts", "ordered", (receipts["ordered"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "correct it, or give as_of")
+    parts.wrong("receipts", "received", (receipts["received"] < receipts["ordered"]).to_numpy(), "lies before the day it was ordered", "correct one of the two dates")
+    parts.wrong("receipts", "received", (receipts["received"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "leave it empty until it has come")
+    more = (receipts["received_quantity"] > receipts["quantity"]).to_numpy()
+    parts.odd("receipts", "received_quantity", more, "is more than was ordered", "kept")
+    both = ["sku", "source", "destination", "ordered"]
+    still = receipts["received"].isna() & ~receipts["ordered"].isna()
+    twice = still & pd.MultiIndex.from_frame(receipts[both]).isin(pd.MultiIndex.from_frame(orders[both])) if len(receipts) else still
+    parts.odd("receipts", "ordered", twice.to_numpy(), "has not come and is in open_orders too", "counted once, as open")
+    if len(receipts):
+        kept = receipts[~twice]
+        kept.attrs = receipts.attrs
+        parts.frames["receipts"] = kept
+    calendar = parts["calendar"]
+    past = (calendar["date"] < as_of).to_numpy() & (calendar["promotion"] > 0).to_numpy()
+    parts.odd("calendar", "promotion", past, f"lies before {today}", "kept: it tells of the past and changes nothing to come")
+
+
+def check_money(parts: Parts) -> None:
+    """Currencies without a rate."""
+    lanes, settings = parts["lanes"], parts.settings
+    named = {name for name in lanes["currency"] if name}
+    if not settings.currency and len(named) == 1 and not (lanes["currency"] == "").any():
+        parts.settings = replace(settings, currency=named.pop())
+        return
+    own = settings.currency
+    unknown = lanes["currency"].map(lambda name: bool(name) and name != own and name not in settings.rates).to_numpy()
+    fix = f"give its rate, such as rates: {{NAME: 0.9}} ({own or 'money of the plan'} for one)"
+    parts.wrong("lanes", "currency", unknown, "has no rate", lambda name: fix.replace("NAME", name))

@@ -1,0 +1,137 @@
+"""Which files a plan is made of: those that a YAML names, those in a folder or the sheets of a workbook, or one file of sales."""
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jaxinv.data.files import check_file, sheets_of
+from jaxinv.data.plan.settings import Given
+from jaxinv.data.plan.tables import SALES_FILES, TABLES
+from jaxinv.data.words import plain
+from jaxinv.errors import UserError
+
+YAML = ("plan.yaml", "plan.yml")
+KINDS = (".csv", ".csv.gz", ".tsv", ".txt", ".xlsx", ".parquet", ".npz")
+
+
+@dataclass
+class Files:
+    """Where the tables lie.
+
+    Attributes:
+      yaml: the plan's own file, or None.
+      folder: what names in messages are relative to.
+      paths: file of each table.
+      sheets: of workbooks, by table.
+      notes, problems: one line each.
+    """
+
+    yaml: Path | None
+    folder: Path
+    paths: dict[str, Path] = field(default_factory=dict)
+    sheets: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def shown(self, table: str) -> str:
+        """What messages call the file of a table."""
+        path = self.paths[table]
+        name = str(path.relative_to(self.folder)) if path.is_relative_to(self.folder) else str(path)
+        return f"{name} ({self.sheets[table]})" if table in self.sheets else name
+
+
+def yaml_of(path: Path) -> Path | None:
+    """The YAML of a plan given as a YAML or as a folder that holds one."""
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    return next((path / name for name in YAML if (path / name).is_file()), None) if path.is_dir() else None
+
+
+def find_files(path: Path, given: Given) -> Files:
+    """The files of the plan at `path`.
+
+    Raises:
+      UserError: there is no such file, or no sales among its files.
+    """
+    yaml = yaml_of(path)
+    if not path.is_dir():
+        check_file(path)
+    found = Files(yaml, path if path.is_dir() else path.parent)
+    if yaml is not None:
+        for table, name in given.files.items():
+            file, _, sheet = name.partition("#")
+            found.paths[table] = found.folder / Path(file).expanduser()
+            if sheet:
+                found.sheets[table] = sheet
+        missing = [table for table, file in found.paths.items() if not file.is_file()]
+        for table in missing:
+            others = [other.name for other in found.folder.iterdir()] if found.folder.is_dir() else []
+            near = difflib.get_close_matches(found.paths[table].name, others, n=1)
+            found.problems.append(
+                f"{yaml.name}: {table}: no file {str(found.paths.pop(table))!r}; "
+                + (f"did you mean {near[0]!r}?" if near else "check the path, which is relative to the plan")
+            )
+        if "sales" not in found.paths and "sales" not in missing:
+            if given.files:
+                found.problems.append(f"{yaml.name}: no sales; add a line such as `sales: sales.csv`")
+            else:
+                _in_folder(found)
+    elif path.is_dir():
+        _in_folder(found)
+    else:
+        names = sheets_of(path)
+        tables = {table: name for name in names if (table := _table_of(name))}
+        if len(tables) > 1:
+            found.paths, found.sheets = dict.fromkeys(tables, path), tables
+            unread = [name for name in names if name not in tables.values()]
+            found.notes += [f"sheets that no table is named like, not read: {', '.join(unread)}"] if unread else []
+            if "sales" not in tables:
+                found.problems.append(f"{path.name}: no sheet of sales among {', '.join(names)}; name it sales")
+        else:
+            found.paths["sales"] = path
+    return found
+
+
+def _table_of(name: str) -> str | None:
+    """The table that a file or sheet is named like."""
+    text = plain(name)
+    for table, words in (("sales", SALES_FILES), *((table, spec.words) for table, spec in TABLES.items())):
+        if text == table or text in words:
+            return table
+    return None
+
+
+def _stem(path: Path) -> str:
+    kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), "")
+    return path.name[: len(path.name) - len(kind)] if kind else ""
+
+
+def _in_folder(found: Files) -> None:
+    try:
+        files = sorted(file for file in found.folder.iterdir() if file.is_file() and not file.name.startswith((".", "~$")))
+    except OSError as error:
+        raise UserError(f"{found.folder}: cannot be read ({error.strerror})") from None
+    tables = [file for file in files if _stem(file)]
+    unread = []
+    for file in tables:
+        table = _table_of(_stem(file))
+        if table is None:
+            unread.append(file.name)
+        elif table in found.paths:
+            found.problems.append(
+                f"{file.name} and {found.paths[table].name} may both be the table {table}; keep one, or name it in a plan.yaml "
+                f"(`{table}: {file.name}`)"
+            )
+        else:
+            found.paths[table] = file
+            if plain(_stem(file)) != table:
+                found.notes.append(f"{file.name} is read as the table {table}")
+    if unread:
+        known = ", ".join(("sales", *TABLES))
+        found.notes.append(f"not read, since no table is named so: {', '.join(unread)} (tables: {known})")
+    if "sales" not in found.paths:
+        shown = ", ".join(file.name for file in tables[:8]) or "no table"
+        found.problems.append(
+            f"no table of sales in the folder, which has {shown}; name it sales.csv, or write a plan.yaml with a line such as "
+            f"`sales: {tables[0].name if tables else 'sales.csv'}`"
+        )
