@@ -13,6 +13,10 @@ from jaxinv.errors import unknown
 from jaxinv.outside import check_name
 from jaxinv.policies.registry import RULES
 from jaxinv.runs import Run
+from jaxinv.yaml_file import load_yaml
+
+TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".xlsx")
+"""How the names of tables end."""
 
 
 def chosen_env(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
@@ -21,6 +25,24 @@ def chosen_env(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
 
 def chosen_agent(file: Path | None = None, overrides: Sequence[str] = ()) -> str:
     return chosen("agent", "ppo", file=file, overrides=overrides)
+
+
+def of_plan(file: Path | None, overrides: Sequence[str] = ()) -> tuple[Path | None, list[str]]:
+    """A configuration and overrides, of which the one may be, and `env=` of the others may name, a shop's own files: a plan, a
+    folder of tables, or a table of sales. They become options of the preset `network`."""
+    if file is not None and _is_plan(file):
+        return None, ["env=network", f"data={file}", *overrides]
+    env = chosen("env", "", overrides=overrides)
+    if env and env not in PRESETS and _is_plan(Path(env)):
+        others = [text for text in overrides if not text.startswith("env=")]
+        return file, ["env=network", f"data={env}", *others]
+    return file, list(overrides)
+
+
+def _is_plan(path: Path) -> bool:
+    if path.is_dir() or path.is_file() and path.name.lower().endswith(TABLES):
+        return True
+    return path.is_file() and path.suffix in (".yaml", ".yml") and "sales" in load_yaml(path)[0]
 
 
 def check_choices(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxinv.choices import check_choices, run_among_rules
+from jaxinv.choices import check_choices, of_plan, run_among_rules
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments, table
 from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
             "my-run preference.service=3 preference.stock=1",
         ),
     )
-    made.add_argument("--env", help="preset, where no run among WHAT says it")
+    made.add_argument("--env", help="preset, or a plan, where no run among WHAT says it")
     made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
     made.add_argument("--service", type=float, metavar="LEVEL", help="fill rate to evaluate a run at, such as 0.95")
     made.add_argument(
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> None:
         if args.env or overrides:
             raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value but data=LATER")
     if not runs:
-        overrides = [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides]
+        _, overrides = of_plan(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
         check_choices(None, overrides)
 
     from jaxinv.api import judge

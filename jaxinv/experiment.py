@@ -25,6 +25,7 @@ from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_netwo
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.service import served
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.limits import check_numbers
@@ -97,18 +98,23 @@ class Experiment:
         """
         config = cls.load(run.config_path).config
         known = run.preparation_path.exists()
+        going_on = config.instance.going_on(later) if later else None
+        if going_on:
+            return cls(dataclasses.replace(config, instance=going_on))
         if later and not known:
             raise UserError(f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for env=retail without a sweep")
         return cls(config, Preparation.read(run.preparation_path) if known else None, later)
 
     @property
     def yaml(self) -> str:
-        return to_yaml(self.config)
+        """The configuration as a run keeps it, with what it left open to files."""
+        settled = self.problem.settled
+        return to_yaml(dataclasses.replace(self.config, instance=settled) if settled else self.config)
 
     @cached_property
     def problem(self) -> Problem:
         if self.preparation is None:
-            return self.config.instance.build()
+            return served(self.config.instance.build(), self.config.seed)
         return self.config.instance.applied(self.preparation, self.later)
 
     def remember_data(self, run: Run) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from jaxinv.choices import check_choices
+from jaxinv.choices import check_choices, of_plan
 from jaxinv.cli import emit, enable_compilation_cache, many_runs, parser, run_command, split_arguments
 from jaxinv.errors import UserError
 from jaxinv.runs import Run
@@ -13,10 +13,11 @@ def main(argv: list[str]) -> None:
     made = parser(
         "train",
         "Trains a policy, then compares it with every classical rule, tuned, on demand that none of them saw.",
-        arguments="[CONFIG] [key=value ...]",
+        arguments="[CONFIG|PLAN] [key=value ...]",
         examples=(
             "",
             "--env lost_sales lead_time=2 shortage_cost=9 --seeds 5",
+            "plan.yaml agent=diffsim",
             "configs/retail.yaml data=sales.csv",
             "configs/lost_sales.yaml --sweep learning_rate=3e-4,1e-3,3e-3",
             "--resume my-run",
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> None:
         overrides += [f"seed={args.seed}"] if args.seed is not None else []
         overrides += [f"env={args.env}"] if args.env else []
         overrides += [f"seeds={args.seeds}"] if args.seeds is not None else []
-        file = Path(files[0]) if files else None
+        file, overrides = of_plan(Path(files[0]) if files else None, overrides)
         check_choices(file, overrides)
 
         from jaxinv import training

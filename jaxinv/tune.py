@@ -1,6 +1,6 @@
 """`python -m jaxinv.tune`: tunes a classical rule on the training demand of a preset."""
 
-from jaxinv.choices import check_choices
+from jaxinv.choices import check_choices, of_plan
 from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments
 from jaxinv.errors import UserError
 
@@ -9,7 +9,7 @@ def main(argv: list[str]) -> None:
     made = parser(
         "tune",
         "Tunes a classical rule by simulation, by gradient, or both, and prints its parameters in product units.",
-        arguments="RULE PRESET [key=value ...]",
+        arguments="RULE PRESET|PLAN [key=value ...]",
         examples=(
             "capped_base_stock lost_sales lead_time=4 shortage_cost=9",
             "dual_index dual_sourcing --method both",
@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
         raise UserError(f"give a RULE and a PRESET, as in `base_stock lost_sales`, not {' '.join(what) or 'nothing'}")
     name, preset = what
 
-    overrides = [f"env={preset}", *overrides]
+    _, overrides = of_plan(None, [f"env={preset}", *overrides])
     check_choices(None, overrides, [name])
 
     from jaxinv.api import tune_rules

@@ -58,6 +58,7 @@ class DiffSimConfig(LearnerConfig):
         "cross_border": dict(updates=1280, envs=32, rollout=90, activation="tanh", learning_rate=1e-3),
         "retail": dict(updates=1200, envs=128, rollout=40, activation="tanh", learning_rate=2e-3),
         "retail_network": dict(rollout=40),
+        "network": dict(updates=600, envs=64, rollout=40, activation="tanh", learning_rate=2e-3),
         "deepstock": dict(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2),
     }
 

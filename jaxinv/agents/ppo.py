@@ -90,6 +90,7 @@ class PPOConfig(LearnerConfig):
     suits: ClassVar = {
         "retail": dict(rollout=40),
         "retail_network": dict(rollout=40),
+        "network": dict(rollout=40),
         "deepstock": dict(
             updates=150, envs=64, rollout=28, epochs=5, encoder="known", hidden=(32, 32), activation="elu", forecast=0,
             pathwise=False, aligned_rewards=True,

@@ -1,6 +1,7 @@
 """`network`: the world of a shop's own files (`jaxinv.data.plan`), any directed graph of locations with all its SKUs."""
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -10,9 +11,11 @@ from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.plan import Plan, read_plan
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
 from jaxinv.envs.retail import check_lengths, stores_of, train_until
 from jaxinv.envs.shop import Shop
+from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
 
@@ -33,6 +36,8 @@ class PlanNetwork(Preset):
       train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
         that it can be applied to sales that go on.
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
+      service_factors: by wanted fill rate, what shortage costs are multiplied by (`jaxinv.evaluation.service`); a run keeps what it
+        found.
       train, max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
     """
 
@@ -42,6 +47,7 @@ class PlanNetwork(Preset):
     train: float = 0.7
     train_until: str = ""
     longest_lead_time: int = 0
+    service_factors: dict[str, float] = field(default_factory=dict)
     max_series: int = 0
     life_cycles: bool = True
     instance_seed: int = 0
@@ -56,13 +62,8 @@ class PlanNetwork(Preset):
         not_negative(self, "max_series", "level_spread", "longest_lead_time")
         check_validation(self)
 
-    def settled(self) -> "PlanNetwork":
-        """These options with what they leave open to the files: a run keeps them."""
-        shop = self.shop()
-        return dataclasses.replace(
-            self, frequency=shop.panel.frequency, train_until=str(shop.panel.dates[shop.split.train.stop]),
-            longest_lead_time=shop.lead.longest,
-        )  # fmt: skip
+    def going_on(self, data: str) -> "PlanNetwork":
+        return dataclasses.replace(self, data=data)
 
     def shop(self, plan: Plan | None = None) -> Shop:
         """What the files say."""
@@ -113,8 +114,25 @@ class PlanNetwork(Preset):
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
+            settled=dataclasses.replace(
+                self, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
+            ),
         )
-        return with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
+        problem = with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
+        return problem if shop.wanted is None else self._wanting(problem, shop, test, warm_up)
+
+    def _wanting(self, problem: Problem, shop: Shop, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
+        """The problem with wanted fill rates: at the shortage costs that were found before, or with all that finds them."""
+        wanted = tuple(shop.wanted.tolist())
+        rehearsed = slice(warm_up + self.history, shop.split.train.stop)
+        rehearsal = dataclasses.replace(
+            problem, test=test(rehearsed), test_periods=warm_up + rehearsed.stop - rehearsed.start, choice=None
+        )
+        problem = dataclasses.replace(problem, service=wanted, rehearsal=rehearsal)
+        if not self.service_factors:
+            return problem
+        factors = {float(level): factor for level, factor in self.service_factors.items()}
+        return dataclasses.replace(with_factors(problem, factors), service=None, rehearsal=None)
 
     def _split(self, panel: Panel) -> TimeSplit:
         if not self.train_until:

@@ -78,6 +78,10 @@ class Problem:
       dropped: name of each series of the data that is no instance, and the reason.
       preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
       roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
+      settled: the preset's options with what they left open to the files that it read; None where nothing is.
+      service: the fill rate that is wanted of each instance, NaN for none, where shortage costs are still to be found that give it
+        (`jaxinv.evaluation.service`); None elsewhere.
+      rehearsal: the problem judged on its training periods, to find them on.
     """
 
     env: InventoryNetwork
@@ -98,6 +102,9 @@ class Problem:
     fingerprint: str = ""
     preparation: Preparation | None = None
     roles: dict[str, Roles] = field(default_factory=dict)
+    settled: "Preset | None" = None
+    service: tuple[float, ...] | None = None
+    rehearsal: "Problem | None" = None
 
     def __post_init__(self):
         object.__setattr__(self, "env", self.env.within(self.ends))
@@ -280,6 +287,10 @@ class Preset:
 
     def build(self) -> Problem:
         raise NotImplementedError
+
+    def going_on(self, data: str) -> "Preset | None":
+        """The preset with files that go on after its own; None where that needs what was fitted to the first."""
+        return None
 
     def __post_init__(self):
         check_numbers(self)

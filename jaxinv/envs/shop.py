@@ -1,6 +1,6 @@
 """A shop as its files tell it: instances with their ways, costs and stock, from which its world is made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -43,6 +43,7 @@ class Shop:
       network: told to the builder; cycles: of order days, by edge, or None.
       selling: numbers of the nodes that sell `[D]`.
       apart: whether each instance is an SKU at one location.
+      wanted: fill rate of each instance `[S]`, NaN for none; None where none is wanted of any.
       costs: by name, of each instance, money in the plan's currency `[S]`.
     """
 
@@ -56,6 +57,7 @@ class Shop:
     cycles: list[np.ndarray] | None
     selling: tuple[int, ...]
     apart: bool
+    wanted: np.ndarray | None
     costs: dict[str, np.ndarray]
 
     @classmethod
@@ -77,7 +79,7 @@ class Shop:
         cycles = order_cycles(ways, panel.dates[0], days)
         costs = costs_of(plan, placed, panel)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
-        shop = cls(plan, panel, split, placed, ways, lead, Network(), cycles, selling, apart, costs)
+        shop = cls(plan, panel, split, placed, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
         return replace(shop, network=shop._network(options))
 
     @property
@@ -227,6 +229,20 @@ def costs_of(plan: Plan, placed: Placed, panel: Panel) -> dict[str, np.ndarray]:
     if not (holding > 0).any():
         raise UserError("holding costs nothing, so that any stock would be right; give items a cost and a holding_rate")
     return {"cost": cost, "price": price, "holding": holding, "shortage": lost}
+
+
+def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
+    """The fill rate that is wanted of each instance `[S]`: that of the item, of its category, or of all."""
+    items, general = plan.items.reindex(placed.series["sku"]), plan.settings.service
+    if isinstance(general, Mapping):
+        by_class = items["category"].map(lambda name: general.get(name, np.nan)).to_numpy(float)
+        by_sku = np.array([general.get(sku, np.nan) for sku in placed.series["sku"]], float)
+        usual = np.where(np.isnan(by_sku), by_class, by_sku)
+    else:
+        usual = np.full(len(items), np.nan if general is None else general)
+    own = items["service"].to_numpy(float)
+    wanted = np.where(np.isnan(own), usual, own)
+    return None if np.isnan(wanted).all() else wanted
 
 
 def period_days(panel: Panel) -> float:
