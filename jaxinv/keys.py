@@ -41,6 +41,7 @@ class Role(Enum):
     CENSORED = "demand in periods without stock"
     TRIALS = "hyper-parameters that are drawn"
     CHECK = "samples that something is checked on"
+    FUTURES = "demand to come, that orders are judged on; by instances"
 
     @property
     def tag(self) -> int:

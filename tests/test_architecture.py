@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "jaxinv"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    ("studies", "report"),
+    ("studies", "report", "orders"),
     ("adapt",),
     ("agents",),
     ("evaluation", "policies", "nets", "exact", "instances"),

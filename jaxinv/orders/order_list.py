@@ -1,0 +1,249 @@
+"""The order list of a date: lines, what is ordered nowhere, exceptions, and why each line is what it is."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxinv.orders.exceptions import exceptions_of
+from jaxinv.orders.files import sheet_names, write_list
+from jaxinv.orders.futures import Futures, futures
+from jaxinv.orders.joint import Limits, Settled, settle
+from jaxinv.orders.lines import Acting, Lines, coming, from_supplier, lines_of
+from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
+from jaxinv.orders.risk import CASES, PATHS, Judged, judge
+from jaxinv.orders.today import Today
+
+COLUMNS = (
+    "sku", "name", "source", "destination", "order_date", "quantity", "packs", "unit_cost", "cost", "currency", "arrival_early",
+    "arrival_likely", "arrival_late", "due", "on_hand", "on_order", "net_position", "cover_days", "forecast", "forecast_low",
+    "forecast_high", "target", "risk_with", "risk_without", "days_of_cover", "rule", "rule_quantity",
+    *(f"cost_{name}" for name in CASES), *(f"term_{name}" for name in TERMS), "reason",
+)  # fmt: skip
+
+YOUNG = 26
+"""A series with fewer periods takes the past of the SKU that it is `like`, where the plan says so."""
+
+
+@dataclass(frozen=True, eq=False)
+class OrderList:
+    """What is ordered on a date.
+
+    Attributes:
+      date: first day of the period.
+      all: a row for every line that an order could have, quantity 0 where nothing is ordered, columns `COLUMNS`.
+      why: for every line with an order, what would be ordered otherwise (`jaxinv.orders.reasons.counterfactuals`).
+      exceptions: `jaxinv.orders.exceptions`.
+      acting: who decided; notes: what is told of the list, one line each.
+      futures, lines, judged: what it was made of.
+    """
+
+    date: np.datetime64
+    all: pd.DataFrame
+    why: pd.DataFrame
+    exceptions: pd.DataFrame
+    acting: Acting
+    notes: tuple[str, ...]
+    futures: Futures
+    lines: Lines
+    judged: Judged
+
+    @property
+    def orders(self) -> pd.DataFrame:
+        """The lines with something to order, by source, destination and SKU."""
+        return self.all[self.all["quantity"] > 0].reset_index(drop=True)
+
+    def write(self, folder: Path) -> None:
+        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv` and a sheet for each supplier, all or none."""
+        orders = self.orders
+        outside = self.all["source"].isin(sorted(set(self._suppliers)))
+        suppliers = sorted(set(orders["source"][orders["source"].isin(set(self.all["source"][outside]))]))
+        sheets = {
+            f"suppliers/{file}.csv": orders[orders["source"] == name][["sku", "quantity"]].groupby("sku", sort=True, as_index=False).sum()
+            for name, file in sheet_names(suppliers).items()
+        }
+        write_list(folder, {"orders.csv": orders, "all.csv": self.all, "why.csv": self.why, "exceptions.csv": self.exceptions, **sheets})
+
+    @property
+    def _suppliers(self) -> list[str]:
+        return list(self.all.attrs["suppliers"])
+
+
+def make_list(
+    today: Today, acting: Acting, rule: Acting | None = None, *, limits: Limits | None = None, paths: int = PATHS, seed: int = 0
+) -> OrderList:
+    """The order list.
+
+    Args:
+      acting: who decides.
+      rule: the tuned rule whose orders stand beside, where a rule does not decide; `acting` where not given.
+      limits: what couples lines; those of the plan where not given.
+      paths: demand paths that risks and costs are found on.
+      seed: of these.
+    """
+    lines = lines_of(today, acting)
+    beside = lines.quantity if rule is None else lines_of(today, rule).quantity
+    horizon = horizon_of(today, lines)
+    outlook = futures_of(today, horizon, seed)
+    judged = judge(today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed)
+    price, currency = prices(today)
+    limits = Limits.of(today, price) if limits is None else limits
+    settled = Settled(lines, {}, (), np.zeros(0, int))
+    if limits.any:
+        settled = settle(today, lines, judged, outlook, limits, paths, seed)
+        if len(settled.changed):
+            again = judge(today, settled.lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed, rows=settled.changed)
+            judged = _with(judged, again, settled.changed)
+    name = (acting if rule is None else rule).names
+    table = _table(today, settled, judged, beside, name, price, currency)
+    why = _why(today, acting, settled.lines, judged, table)
+    found = exceptions_of(today, acting, settled.lines, judged, settled.remarks)
+    table = table.drop(columns=["_line"])
+    table.attrs["suppliers"] = sorted(set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""})
+    return OrderList(today.date, table, why, found, acting, acting.why, outlook, settled.lines, judged)
+
+
+def horizon_of(today: Today, lines: Lines) -> int:
+    """Periods that are played: twice the longest cover, as far as the calendar of today goes."""
+    there = np.asarray(today.destinations) != ""
+    longest = int(lines.cover[there].max()) if there.any() else 1
+    return int(np.clip(2 * longest + 1, 4, np.asarray(today.open).shape[-1]))
+
+
+def futures_of(today: Today, horizon: int, seed: int = 0) -> Futures:
+    """Demand to come of the instances of today."""
+    demand = np.asarray(today.demand, np.float32)
+    periods, env = demand.shape[1], today.problem.env
+    announced = list(env.world.announced)
+    known = np.asarray(today.known)[:, : periods + horizon, announced]
+    missing = periods + horizon - known.shape[1]
+    if missing > 0:
+        known = np.concatenate([known, np.repeat(known[:, -1:], missing, 1)], 1)
+    groups, like = _relations(today)
+    return futures(demand, coming(today, horizon), known, today.period_days, groups=groups, like=like, seed=seed)
+
+
+def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
+    """Category of each instance, and which one a new one is like."""
+    if today.plan is None:
+        return None, {}
+    items = today.plan.items.reindex(today.skus)
+    groups = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
+    like: dict[int, int] = {}
+    if "like" in items:
+        place = {(sku, nodes): number for number, (sku, nodes) in enumerate(zip(today.skus, today.nodes))}
+        seen = np.isfinite(np.asarray(today.demand)).any(2).sum(1)
+        for number, other in enumerate(items["like"].fillna("").astype(str)):
+            old = place.get((other, today.nodes[number]))
+            if other and old is not None and old != number and seen[number] < YOUNG:
+                like[number] = old
+    return groups, like
+
+
+def reorder_points(acting: Acting, lines: Lines) -> np.ndarray | None:
+    """Positions at or below which today's rules order, of rules that wait for one; None where all order at every opportunity."""
+    if not any("reorder" in getattr(one.policy, "ranges", {}) for one in acting.deciders):
+        return None
+    points = np.maximum(lines.target, lines.position + lines.quantity).astype(np.float32)
+    for number, decider in enumerate(acting.deciders):
+        if "reorder" not in getattr(decider.policy, "ranges", {}):
+            continue
+        mine = acting.which == number
+        value = np.asarray(decider.params["reorder"])
+        value = np.moveaxis(value, -1, 0)[mine] if decider.policy_axis is not None else value
+        size = np.asarray(decider.params.get("gap", 0.0))
+        size = np.moveaxis(size, -1, 0)[mine] if decider.policy_axis is not None and size.ndim else size
+        share = value / np.maximum(value + size, 1e-6) if "gap" in decider.params else 0.8
+        points[mine] = points[mine] * np.clip(share, 0.0, 1.0)
+    return points
+
+
+def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
+    """Money of a unit on each edge `[S, E]`, in the currency of its lane, and these currencies; NaN where nothing is known."""
+    shape = np.asarray(today.lane).shape
+    if today.plan is None:
+        topology = today.problem.env.topology
+        cost = np.asarray(today.params.unit_cost)[..., 0] if topology.has("unit_cost") else np.full(shape, np.nan)
+        return cost, np.full(shape, "", object)
+    plan, there = today.plan, np.asarray(today.lane) >= 0
+    own = plan.lanes["unit_cost"].to_numpy(float)
+    lane = np.where(there, own[today.lane], np.nan) if len(own) else np.full(shape, np.nan)
+    cost = plan.items["cost"].reindex(today.skus).to_numpy(float)[:, None]
+    outside = from_supplier(today)[None]
+    price = np.where(np.isnan(lane), np.where(outside, cost, 0.0), lane)
+    name = plan.lanes["currency"].fillna("").astype(str).to_numpy(object) if "currency" in plan.lanes else np.full(len(own), "", object)
+    currency = np.where(there & ~np.isnan(lane), name[today.lane], "") if len(own) else np.full(shape, "", object)
+    return np.where(there, price, np.nan), np.where(currency == "", plan.settings.currency or "", currency)
+
+
+def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
+    """What was judged with some instances judged anew."""
+    found = {}
+    for one in dataclasses.fields(Judged):
+        values = np.array(getattr(judged, one.name))
+        if one.name == "costs":
+            values[:, rows] = again.costs[:, rows]
+        else:
+            values[rows] = getattr(again, one.name)[rows]
+        found[one.name] = values
+    return Judged(**found)
+
+
+def _table(today, settled: Settled, judged: Judged, beside, rule_names, price, currency) -> pd.DataFrame:
+    lines, days = settled.lines, today.period_days
+    place = np.argwhere(np.broadcast_to((np.asarray(today.destinations) != "")[..., None], lines.quantity.shape))
+    s, e, k = place.T
+    at = (s, e, k)
+    date = np.datetime64(today.date, "D")
+
+    def arrives(periods):
+        return (date + np.floor(periods * days + 1e-6).astype(int)).astype(str)
+
+    quantity, pack = lines.quantity[at].astype(float), lines.pack[at].astype(float)
+    rate = judged.mean[at] / np.maximum(lines.cover[s, e], 1) / days
+    position = (lines.position + lines.quantity)[at]
+    products = today.problem.env.topology.products
+    sku = np.asarray(today.skus, object)[s]
+    if products > 1:
+        sku = np.asarray([f"{one} / {number + 1}" for one, number in zip(sku, k)], object)
+    names = np.full(len(s), "", object)
+    if today.plan is not None and "name" in today.plan.items:
+        names = today.plan.items["name"].reindex(today.skus).fillna("").astype(str).to_numpy(object)[s]
+    cover_days = lines.cover[s, e] * days
+    terms = Terms.of(lines, judged)
+    until = date + np.maximum(np.floor(cover_days).astype(int), 1) - 1
+    likely = arrives(np.ceil(lines.lead[s, e] - 1e-4))
+    table = pd.DataFrame(
+        {
+            "sku": sku, "name": names, "source": np.asarray(today.sources)[s, e], "destination": np.asarray(today.destinations)[s, e],
+            "order_date": str(date), "quantity": quantity, "packs": quantity / pack, "unit_cost": price[s, e],
+            "cost": quantity * price[s, e], "currency": currency[s, e], "arrival_early": arrives(lines.early[s, e]), "arrival_likely": likely,
+            "arrival_late": arrives(lines.late[s, e]), "due": likely, "on_hand": lines.on_hand[at], "on_order": lines.on_order[at],
+            "net_position": lines.position[at], "cover_days": cover_days, "forecast": judged.forecast[at], "forecast_low": judged.low[at],
+            "forecast_high": judged.high[at], "target": lines.target[at], "risk_with": judged.risk_with[at],
+            "risk_without": judged.risk_without[at], "days_of_cover": np.where(rate > 0, position / np.maximum(rate, 1e-9), np.nan),
+            "rule": rule_names[s], "rule_quantity": beside[at], **{f"cost_{name}": judged.cost(name)[at] for name in CASES},
+            **{f"term_{name}": values[at] for name, values in terms.table.items()},
+        }
+    )  # fmt: skip
+    table["reason"] = [
+        sentence(lines.position[spot], lines.target[spot], judged.mean[spot], end, lines.asked[spot], lines.pack[spot], lines.quantity[spot],
+                 settled.why.get(spot, ""))
+        for spot, end in zip(map(tuple, place.tolist()), until)
+    ]  # fmt: skip
+    table["_line"] = list(map(tuple, place.tolist()))
+    assert [name for name in table if name != "_line"] == list(COLUMNS)
+    return table.sort_values(["source", "destination", "sku"], kind="stable").reset_index(drop=True)
+
+
+def _why(today, acting, lines, judged, table) -> pd.DataFrame:
+    """What would be ordered otherwise, of lines with an order."""
+    rows = table[table["quantity"] > 0]
+    found = counterfactuals(today, acting, lines, judged)
+    spots = [np.asarray(axis) for axis in zip(*rows["_line"])] if len(rows) else [np.zeros(0, int)] * 3
+    made = rows[["sku", "source", "destination", "quantity"]].reset_index(drop=True)
+    for name, values in found.items():
+        made[name] = values[tuple(spots)].astype(float)
+    return made
