@@ -66,7 +66,7 @@ def _render(document):
         return f"{title}\n" + "".join(f"  {line}\n" for line in lines) if lines else ""
 
     sales = document["sales"]
-    counts = f"{sales['skus']:,} SKUs at {sales['locations']:,} locations, {sales['series']:,} series"
+    counts = f"{sales['skus']:,} SKUs at {sales['locations']:,} location{'s' * (sales['locations'] != 1)}, {sales['series']:,} series"
     parts = [
         section("What was read", document["read"]),
         section("Odd, and what was made of it", document["notes"]),
@@ -79,7 +79,7 @@ def _render(document):
         title="Products by money sold (ABC) and by how even their weeks are (XYZ)",
         formats={"share": _percent},
     )
-    columns = {"source": "from", "destination": "to", "said": "days said", "orders": "lines received", "mean": "mean", "spread": "spread"}
+    columns = {"source": "from", "destination": "to", "counted": "days counted with", "orders": "lines in receipts", "mean": "mean", "spread": "spread"}
     columns |= {"latest": "latest", "partly": "came in part", "lost": "never came"}
     lanes = document["lead_times"]
     shown = table(
@@ -88,7 +88,7 @@ def _render(document):
         title="Lead times" + (f" (20 of {len(lanes)} lanes; all with --json)" if len(lanes) > 20 else ""),
         formats={"partly": _percent, "lost": _percent},
     )
-    return Group("\n".join(part for part in parts if part), by_class, shown)
+    return Group("\n".join(part for part in parts if part), by_class, *([shown] if any(lane["orders"] for lane in lanes) else []))
 
 
 def _percent(value: float) -> str:

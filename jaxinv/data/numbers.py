@@ -80,7 +80,7 @@ def looks_numeric(text: pd.Series) -> bool:
 
 def _core(text: str) -> str:
     """The text without sign, and without what parts thousands where it is no mark of decimals."""
-    text = text.translate(_SIGNS).lstrip("+-").rstrip("-")
+    text = re.sub(r"^[+-](?!-)|(?<=\d)-$", "", text.translate(_SIGNS), count=1)
     found = _SPACED.match(text)
     return re.sub(r"[ '’\u00a0\u202f]", "", found.group()) + text[found.end() :] if found else text
 

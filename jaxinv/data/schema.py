@@ -171,7 +171,8 @@ def check(
             table = carry_back(table, keys, problems)
     if "date" in table and "sku" in table:
         if not why:
-            _check_duplicates(table, keys, as_text(frame[found["date"]]), problems)
+            written = as_text(frame[found["date"]]) if len(table) == len(frame) else table["date"].astype(str)
+            _check_duplicates(table, keys, written, problems)
         table = _check_totals(table, keys, problems)
     for name in set(known_ahead) - set(found):
         near = difflib.get_close_matches(name, found, n=1)
@@ -258,9 +259,18 @@ def _dates(values: pd.Series, column: str, problems: Problems, given: str) -> tu
         dates.isna() & ~empty & ~timed,
         text,
         "is no date that can be read (1900 to 2199)",
-        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else ""),
+        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else _counted(text)),
     )
     return dates, read
+
+
+def _counted(text: pd.Series) -> str:
+    """What to say of dates that are plain numbers."""
+    first = text[~is_empty(text)].iloc[0] if (~is_empty(text)).any() else ""
+    if not re.fullmatch(r"\d{1,5}", first):
+        return ""
+    days = 20_000 < int(first) < 60_000
+    return " (this is a spreadsheet's number of a day: format the column as a date)" if days else ", the first day of each period"
 
 
 def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems) -> None:

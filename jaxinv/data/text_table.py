@@ -55,7 +55,7 @@ def decode(data: bytes, path: Path) -> Text:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     elif b"\0" in data:
-        encoding = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if not any(data[at:400:2])), "")
+        encoding = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if data[at:400:2].count(0) > 0.8 * len(data[at:400:2])), "")
     else:
         encoding = "utf-8"
     try:

@@ -103,7 +103,7 @@ def fill_lanes(
 
 def fill_rest(settings: Settings, asked: Settings, given: set[str], places: tuple[str, ...], sales: pd.DataFrame, missing_stock: int) -> list[str]:
     """What else is assumed, in words."""
-    said = [] if asked.as_of else [f"the plan is as of {settings.as_of}, the day after the last sales"]
+    said = [] if asked.as_of else [f"the plan is as of {settings.as_of}, the day after the last {settings.frequency} of sales"]
     said += [] if asked.frequency else [f"periods are {settings.frequency}s, as dates of sales show"]
     if "location" not in sales:
         said.append(f"sales name no location: all is sold at one, {places[0]!r}")
@@ -122,6 +122,8 @@ def fill_rest(settings: Settings, asked: Settings, given: set[str], places: tupl
 
 
 def _count(some: int, all_: int, what: str) -> str:
+    if some == all_ == 1:
+        return f"the one {what}"
     return f"{'all' if some == all_ else f'{some:,} of'} {all_:,} {what}{'s' * (all_ != 1)}"
 
 

@@ -181,9 +181,9 @@ def _stock_outs(panel: Panel) -> dict[str, Any] | None:
 
 
 def _lead_times(plan: Plan) -> list[dict[str, Any]]:
-    """Each lane: what the table says and what receipts show."""
+    """Each lane: the days that count, from its table, receipts or the settings, and what receipts show."""
     found = []
-    said = plan.lanes.drop_duplicates(["source", "destination"]).set_index(["source", "destination"])
+    said = plan.full_lanes.drop_duplicates(["source", "destination"]).set_index(["source", "destination"])
     pairs = dict.fromkeys([*said.index, *plan.laws])
     for pair in pairs:
         law = plan.laws.get(pair)
@@ -192,7 +192,7 @@ def _lead_times(plan: Plan) -> list[dict[str, Any]]:
             {
                 "source": pair[0],
                 "destination": pair[1],
-                "said": _plain(float(days)),
+                "counted": _plain(float(days)),
                 "orders": law.orders if law else 0,
                 "mean": _plain(law.mean) if law else None,
                 "spread": _plain(law.spread) if law else None,
