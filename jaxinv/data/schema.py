@@ -47,7 +47,7 @@ from jaxinv.data.lines import (
 )
 from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import unknown
 
 _TEXT = ("sku", "location", "category")
 _NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")

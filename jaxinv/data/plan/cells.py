@@ -128,7 +128,7 @@ def _find(frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], 
             problems.add(f"column {column!r} ({kind.meaning}) is missing; the columns are {listed(present)}; add or rename one, or give columns.{name}.{column}=NAME")
     missing = [column for column in spec.columns if column not in found]
     for column in free:
-        near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.75)
         if near:
             problems.add(
                 f"column {column!r} is not known; did you mean {near[0]!r}? Rename it, or give columns.{name}.{near[0]}={column!r}; "

@@ -73,10 +73,10 @@ class Parts:
 
 def nearest_of(known: Iterable[str], else_: str) -> Callable[[str], str]:
     """A fix for an unknown name: the nearest one that is known, else what to do."""
-    known = sorted(known)
+    folded = {name.casefold(): name for name in sorted(known)}
 
     def fix(name: str) -> str:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)]
         return f"did you mean {near[0]!r}? {else_[:1].upper()}{else_[1:]}" if near else else_
 
     return fix
