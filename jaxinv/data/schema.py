@@ -167,13 +167,13 @@ def check(
         why = "times of day" if dates is not None and dates.timed.any() else f"column {numbered!r}" if numbered else ""
         if (why or reading.lines) and not problems.found and table.duplicated([*keys, "date"]).any():
             table = sum_lines(table, keys, why or "lines=sum", problems)
-        if reading.returns == "net" and not problems.found:
-            table = carry_back(table, keys, problems)
     if "date" in table and "sku" in table:
         if not why:
             written = as_text(frame[found["date"]]) if len(table) == len(frame) else table["date"].astype(str)
             _check_duplicates(table, keys, written, problems)
         table = _check_totals(table, keys, problems)
+    if whole and reading.returns == "net" and not problems.found:
+        table = carry_back(table, keys, problems)
     for name in set(known_ahead) - set(found):
         near = difflib.get_close_matches(name, found, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(list(found))}"
