@@ -103,7 +103,7 @@ def test_promotions_of_the_past_may_stand_in_the_calendar(small, plain):
 def test_the_command_writes_a_plan_that_reads_back(small, tmp_path, capsys):
     out = tmp_path / "plan.yaml"
     text, notes = run(capsys, small.folder, "--out", out, "service=0.97", "currency=EUR", "rates.USD=0.9")
-    for words in ("What was read", "decimal commas", "lines of orders", "What is assumed", "Nordwerk", "SKUs smooth"):
+    for words in ("What was read", "decimal commas", "lines of orders", "as of 2025-03-31", "What is assumed", "Nordwerk", "SKUs smooth"):
         assert words in text, text
     assert f"written: {out}" in notes
     same_plan(read_plan(out), read_plan(small.folder, service=0.97, currency="EUR", rates={"USD": 0.9}))

@@ -43,7 +43,7 @@ def told(path, *args, **settings) -> list[str]:
 
 def test_a_good_plan(tmp_path):
     plan = read_plan(folder(tmp_path))
-    assert plan.settings.as_of == datetime.date(2024, 3, 1) and plan.settings.frequency == "day"
+    assert plan.settings.as_of == datetime.date(2024, 3, 1) and plan.settings.frequency == ""
     assert list(plan.items.index) == ["007", "b", "new"] and plan.items.loc["new", "like"] == "007" and np.isnan(plan.items.loc["b", "service"])
     assert list(plan.locations.index) == ["w", "x", "y"] and plan.locations.loc["x", "capacity"] == 100
     lane = plan.lanes.iloc[0]
@@ -71,7 +71,7 @@ def test_sales_alone(tmp_path):
     assert "location" not in plan.sales and list(plan.locations.index) == ["shop"]
     assert plan.lanes[["source", "destination"]].to_numpy().tolist() == [["supplier", "shop"]]
     said = "\n".join(plan.assumptions)
-    for words in ("2024-03-01", "days", "'shop'", "'supplier'", "7 days", "no table of stock", "no table of open orders", "no calendar"):
+    for words in ("2024-03-01, the day after the last day of sales", "'shop'", "'supplier'", "7 days", "no table of stock", "no table of open orders", "no calendar"):
         assert words in said
     for words in ("cost of the one SKU: 1", "price of the one SKU: cost / 0.6", "lost margin", "0.25 of cost a year", "pack of the one SKU: 1 unit"):
         assert words in said
@@ -132,6 +132,7 @@ BAD = [
     ("lanes", "source,destination,order_days\nACME,w,Mon+Fry\nw,x,\nw,y,\n", "lanes.csv: column 'order_days' is no list of weekdays in line 2 (first: 'Mon+Fry')"),
     ("lanes", "source,destination,freight_from,freight_rate\nACME,w,0|10,1\nw,x,,\nw,y,,\n", "lanes.csv: column 'freight_from' has not as many numbers as freight_rate in line 2"),
     ("lanes", "source,destination,currency\nACME,w,USD\nw,x,\nw,y,\n", "lanes.csv: column 'currency' has no rate in line 2 (first: 'USD'); give its rate, such as rates: {USD: 0.9}"),
+    ("lanes", "source,destination\nACME,Lager\nLagre,x\nLager,y\n", "lanes.csv: column 'source' is nearly the name of a location in line 3 (first: 'Lagre'); did you mean 'Lager'?"),
     ("lanes", "source,destination,limit,minimum_units\nACME,w,5,10\nw,x,,\nw,y,,\n", "lanes.csv: column 'limit' is below the minimum of an order in line 2"),
     ("lanes", "source,destination,every\nACME,w,0.5\nw,x,\nw,y,\n", "lanes.csv: column 'every' is not at least 1 in line 2"),
     ("stock", "sku,location,stock,date\n007,x,10,2024-03-02\n", "stock.csv: column 'date' lies after the date of the plan, 2024-03-01 in line 2 (first: '2024-03-02'); give as_of"),
@@ -150,7 +151,8 @@ BAD = [
 
 @pytest.mark.parametrize("table, text, message", BAD, ids=[f"{table}-{number}" for number, (table, _, _) in enumerate(BAD)])
 def test_bad_tables(tmp_path, table, text, message):
-    lines = told(folder(tmp_path, **{table: text}))
+    changed = {"locations": None, "stock": None, "open_orders": None} if "Lager" in text else {}
+    lines = told(folder(tmp_path, **{table: text}, **changed))
     assert any(message in line for line in lines[1:]), "\n".join(lines)
     assert f"{len(lines) - 1} problem" in lines[0] and str(tmp_path) in lines[0]
 
@@ -315,6 +317,7 @@ def test_files_of_cases_are_read_as_they_should_be(tmp_path):
         plan = read_plan(path)
         assert plan.sales["sales"].sum() == table["sales"].sum() and len(plan.sales) == len(table)
         if name in weekly:
-            assert plan.settings.frequency == "week", name
-    assert read_plan(tmp_path / "every_two_weeks.csv").settings.frequency == "2-week" and read_plan(tmp_path / "monthly.csv").settings.frequency == "month"
+            assert "the day after the last week of sales" in plan.assumptions[0], name
+    for name, step, as_of in (("every_two_weeks", "2-week", "2021-09-06"), ("monthly", "month", "2024-01-01")):
+        assert read_plan(tmp_path / f"{name}.csv").assumptions[0] == f"the plan is as of {as_of}, the day after the last {step} of sales"
     assert "revenue" not in read_plan(tmp_path / "known_afterwards.csv").sales

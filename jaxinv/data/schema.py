@@ -109,7 +109,8 @@ def validate(
     Returns:
       A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and
       `category` text, every other column float64 (NaN where a value that may be empty is empty). `attrs` has
-      `source`, `notes`, one line each, and `read`, what was understood in five lines.
+      `source`, `notes`, one line each, `read`, what was understood in five lines, `stated`, the notes that these lines hold, and
+      `columns`, names of the schema -> names of the file where they differ.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
@@ -189,11 +190,12 @@ def check(
         *([f"left out, since the header gives no name: {listed(problems.unnamed)}"] if problems.unnamed else []),
         *problems.notes,
     ]
+    stated = [f"read as {form}"]
     if dates is not None and dates.shown != FORMS["ymd"] and not reading.dates:
-        notes.append(f"dates are read as {dates.shown}")
+        stated.append(f"dates are read as {dates.shown}")
     if decimals.mark == "," and not reading.decimal:
-        notes.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
-    table.attrs = {"source": source, "notes": notes}
+        stated.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
+    table.attrs = {"source": source, "notes": notes + stated[1:], "stated": stated}
     table.attrs["columns"] = {name: column for name, column in found.items() if name in table and column != name and column in given}
     table.attrs["read"] = _understood(table, source, form, rows, problems.row, found, dates, decimals)
     return table, problems

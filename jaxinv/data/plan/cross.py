@@ -12,7 +12,7 @@ from jaxinv.errors import UserError
 
 
 def settle_dates(parts: Parts) -> None:
-    """Fills in the frequency and the date of the plan; sales on or after that date are left out."""
+    """Fills in the date of the plan, the day after the last period of sales where none is given; later sales are left out."""
     sales, settings = parts["sales"], parts.settings
     try:
         grid = lay_out(sales, series_keys(sales), settings.frequency or None)
@@ -38,7 +38,7 @@ def settle_dates(parts: Parts) -> None:
         sales.attrs = attrs
     elif np.datetime64(as_of) > after:
         parts.notes.append(f"sales end on {day(end)}, and the plan is as of {as_of}: what was sold between is not known")
-    parts.settings = replace(settings, as_of=as_of, frequency=str(frequency))
+    parts.settings, parts.step = replace(settings, as_of=as_of), str(frequency)
 
 
 def settle_places(parts: Parts) -> None:

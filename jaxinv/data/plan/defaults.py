@@ -101,10 +101,18 @@ def fill_lanes(
     return known, said
 
 
-def fill_rest(settings: Settings, asked: Settings, given: set[str], places: tuple[str, ...], sales: pd.DataFrame, missing_stock: int) -> list[str]:
-    """What else is assumed, in words."""
-    said = [] if asked.as_of else [f"the plan is as of {settings.as_of}, the day after the last {settings.frequency} of sales"]
-    said += [] if asked.frequency else [f"periods are {settings.frequency}s, as dates of sales show"]
+def fill_rest(
+    settings: Settings, step: str, dated: bool, given: set[str], places: tuple[str, ...], sales: pd.DataFrame, missing_stock: int
+) -> list[str]:
+    """What else is assumed, in words.
+
+    Args:
+      step: the period of the sales.
+      dated: whether `as_of` was given.
+      given: tables that there are.
+      missing_stock: SKUs at locations where they sell, of which stock has no row.
+    """
+    said = [] if dated else [f"the plan is as of {settings.as_of}, the day after the last {step} of sales"]
     if "location" not in sales:
         said.append(f"sales name no location: all is sold at one, {places[0]!r}")
     if "stock" not in given:

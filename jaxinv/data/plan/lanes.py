@@ -65,10 +65,21 @@ def _check_rows(parts: Parts, lanes: pd.DataFrame) -> None:
     low = (lanes["limit"] < lanes["minimum_units"]).to_numpy()
     parts.wrong("lanes", "limit", low, "is below the minimum of an order", "raise the limit or lower minimum_units")
     for name in dict.fromkeys(lanes["source"]):
+        if name in places:
+            continue
+        rows = (lanes["source"] == name).to_numpy()
+        same = [place for place in places if len(_mistyped(place)[0]) > 3 and _mistyped(place) == _mistyped(name)]
         near = difflib.get_close_matches(name, places, n=1, cutoff=0.85)
-        if name not in places and near:
-            rows = (lanes["source"] == name).to_numpy()
+        if same:
+            fix = f"did you mean {same[0]!r}? If it is a supplier, give it another name"
+            parts.wrong("lanes", "source", rows, "is nearly the name of a location", fix)
+        elif near:
             parts.odd("lanes", "source", rows, "is no location, so it is a supplier", f"did you mean {near[0]!r}?")
+
+
+def _mistyped(name: str) -> tuple[list[str], list[str]]:
+    """What two names have in common that differ in case, spaces or the order of letters only."""
+    return sorted(letter for letter in name.casefold() if letter.isalpha()), [digit for digit in name if digit.isdigit()]
 
 
 def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:

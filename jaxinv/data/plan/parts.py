@@ -23,7 +23,8 @@ class Parts:
       frames: by name, their index the lines of their files; `sales` in the sales schema.
       problems: of each table.
       given: names of tables that have a file.
-      settings: as given; `as_of` and `frequency` are filled in once sales are read.
+      settings: as given; `as_of` is filled in once sales are read.
+      step: the period of the sales, such as "day".
       places: all locations.
       notes: one line each, beside those of the tables.
       general: problems of no table.
@@ -33,6 +34,7 @@ class Parts:
     problems: dict[str, Problems]
     given: set[str]
     settings: Settings
+    step: str = ""
     places: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     general: list[str] = field(default_factory=list)

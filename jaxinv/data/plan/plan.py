@@ -41,7 +41,7 @@ class Plan:
       lanes: one row a source and destination, or a source, destination and SKU (sku "" for all). Sources that are no location
         are suppliers. `order_days` are tuples of 0 (Monday) to 6, () for any day; freight tiers are tuples.
       stock, open_orders, calendar, receipts: as given.
-      settings: with `as_of`, `frequency` and `currency` as they hold.
+      settings: as given, with `as_of` and `currency` as they hold.
       notes: what was read, how, and what is odd, one line each.
       assumptions: every default that holds, in words, one line each.
       fingerprint: of all tables and settings together, 64 hexadecimal digits.
@@ -196,7 +196,7 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     sheets = {"sheets": dict(files.sheets)} if files.sheets else {}
     skus = sorted({*sales["sku"], *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
     assumptions = [
-        *fill_rest(settings, given.settings, parts.given, parts.places, sales, _missing_stock(parts)),
+        *fill_rest(settings, parts.step, given.settings.as_of is not None, parts.given, parts.places, sales, _missing_stock(parts)),
         *fill_lanes(frames["lanes"], laws, settings, "lanes" in parts.given)[1],
         *fill_items(items, sales, skus, settings)[1],
     ]
@@ -211,9 +211,10 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
 
 
 def _notes(parts: Parts, name: str) -> list[str]:
+    """Notes of a table that the lines on how it was read do not say already."""
     own = parts[name].attrs.get("notes", []) if name == "sales" else []
-    seen = parts.problems[name].notes
-    return [*own, *(note for note in seen if note not in own)]
+    stated = parts[name].attrs.get("stated", [])
+    return [note for note in dict.fromkeys([*own, *parts.problems[name].notes]) if note not in stated]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ class Settings:
 
     Attributes:
       as_of: the first day that is decided; the day after the last sale's period where it is not given.
-      frequency: "day", "week", "month" or several of them; found from the sales where it is not given.
+      frequency: "day", "week", "month" or several of them; "" for what whoever decides finds right.
       currency: of all money that names none; "" for money without a name.
       rates: money of `currency` for one unit of another, by the other's name.
       service: the fill rate to be met: None, one for all, or by category or SKU (a SKU's own goes first, then `items.service`).
