@@ -130,7 +130,9 @@ def test_excel(tmp_path):
     path = book(tmp_path / "two.xlsx", rows[:3], more=[("other", [["date", "sku", "sales"], [datetime(2024, 1, 1), "x", 9]])])
     assert load(path)["sales"].sum() == 1237.5 and "others: 'other'" in " ".join(load(path).attrs["notes"])
     assert load(path, sheet="other")["sales"].tolist() == [9] and "no sheet 'none'" in refusal(path, sheet="none")
-    bad = book(tmp_path / "bad.xlsx", [["date", "sku", "sales"], [datetime(2024, 1, 1), "a", 1], [datetime(2024, 1, 2), "a", "#N/A"]])
+    bad = book(
+        tmp_path / "bad.xlsx", [["date", "sku", "sales"], [datetime(2024, 1, 1), "a", 1], [datetime(2024, 1, 2), "a", "#N/A"]]
+    )
     assert "'sales' is not a number in row 3" in refusal(bad)
 
 
@@ -218,7 +220,11 @@ def order_lines(rows=LINES, stamps=True, header="date,order_id,sku,sales,price,t
 def test_order_lines_are_summed(tmp_path, stamps):
     path = put(tmp_path, order_lines(LINES[:4], stamps))
     table = load(path)
-    assert table[["sku", "sales"]].to_numpy().tolist() == [["a", 5], ["a", 4], ["b", 1]] and table["price"].tolist() == [5, 5, 9]
+    assert table[["sku", "sales"]].to_numpy().tolist() == [["a", 5], ["a", 4], ["b", 1]] and table["price"].tolist() == [
+        5,
+        5,
+        9,
+    ]
     notes = " ".join(table.attrs["notes"])
     assert "4 lines of orders" in notes and "summed to 3 rows" in notes and "'order_id', 'tax'" in notes and "tax" not in table
 
@@ -255,7 +261,9 @@ def test_total_rows_are_left_out(tmp_path):
 
 
 def test_dates_as_columns(tmp_path):
-    text = "SKU;Name;01.02.2024;02.02.2024;03.02.2024;Total\n007;Tee;1;2;;3\n008;Öl;0;1.234,5;4;1238,5\nTotal;;1;1236,5;4;1241,5\n"
+    text = (
+        "SKU;Name;01.02.2024;02.02.2024;03.02.2024;Total\n007;Tee;1;2;;3\n008;Öl;0;1.234,5;4;1238,5\nTotal;;1;1236,5;4;1241,5\n"
+    )
     path = put(tmp_path, text)
     table = load(path, columns={"sku": "SKU"})
     days = [pd.Timestamp(f"2024-02-0{k}") for k in (1, 2, 3)]
@@ -307,5 +315,8 @@ def test_headers_are_hints_or_are_read_where_the_reader_may(tmp_path, language):
 
 def test_two_columns_that_may_be_one_are_refused():
     frame = pd.DataFrame([["2024-01-01", "a", "1", "2"]], columns=["date", "sku", "Units sold", "Quantity"])
-    with pytest.raises(UserError, match="'Units sold' and 'Quantity' may both be 'sales'; give 'columns.sales=Units sold' or columns.sales=Quantity"):
+    with pytest.raises(
+        UserError,
+        match="'Units sold' and 'Quantity' may both be 'sales'; give 'columns.sales=Units sold' or columns.sales=Quantity",
+    ):
         validate(frame, "sales", reading=Reading(by_words=True))

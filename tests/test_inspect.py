@@ -34,7 +34,12 @@ def run(capsys, *arguments):
 def same_plan(a, b):
     for name in ("sales", *TABLES):
         pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
-    assert a.settings == b.settings and a.fingerprint == b.fingerprint and a.reading == b.reading and a.assumptions == b.assumptions
+    assert (
+        a.settings == b.settings
+        and a.fingerprint == b.fingerprint
+        and a.reading == b.reading
+        and a.assumptions == b.assumptions
+    )
 
 
 # Figures ----------------------------------------------------------------------------------------------------
@@ -49,7 +54,9 @@ def test_classes_by_hand():
     units[3, 1::7] = np.tile([1, 11], 5)  # weekly, uneven
     found = classify(list("abcde"), units, np.array([10.0, 1, 1, 1, 1]), Frequency(1, "day"))
     assert found["kind"].tolist() == ["smooth", "erratic", "intermittent", "lumpy", "no sales"]
-    assert found["adi"].tolist()[:4] == [1, 1, 70 / 14, 69 / 10] and found["cv2"].tolist()[:4] == pytest.approx([0, 0.64, 0, 25 / 36])
+    assert found["adi"].tolist()[:4] == [1, 1, 70 / 14, 69 / 10] and found["cv2"].tolist()[:4] == pytest.approx(
+        [0, 0.64, 0, 25 / 36]
+    )
     assert found["value"].tolist() == [2800, 350, 42, 60, 0] and found["abc"].tolist() == ["A", "B", "C", "C", "C"]
     assert found["xyz"].tolist() == ["X", "X", "X", "Y", "-"]
     assert found["cv"].iloc[3] == pytest.approx(np.std([1, 11]) / 6, rel=0.1)
@@ -87,7 +94,11 @@ def test_figures_of_the_shop(plain):
     rows = plain.tables["receipts"]
     rows = rows[rows["source"] == "Nordwerk"].dropna(subset=["received"]).drop_duplicates(["ordered", "received"])
     days = (rows["received"] - rows["ordered"]).dt.days
-    assert lane["mean"] == pytest.approx(days.mean()) and lane["spread"] == pytest.approx(days.std()) and lane["latest"] == days.max()
+    assert (
+        lane["mean"] == pytest.approx(days.mean())
+        and lane["spread"] == pytest.approx(days.std())
+        and lane["latest"] == days.max()
+    )
 
 
 def test_promotions_of_the_past_may_stand_in_the_calendar(small, plain):
@@ -103,13 +114,24 @@ def test_promotions_of_the_past_may_stand_in_the_calendar(small, plain):
 def test_the_command_writes_a_plan_that_reads_back(small, tmp_path, capsys):
     out = tmp_path / "plan.yaml"
     text, notes = run(capsys, small.folder, "--out", out, "service=0.97", "currency=EUR", "rates.USD=0.9")
-    for words in ("What was read", "decimal commas", "lines of orders", "as of 2025-03-31", "What is assumed", "Nordwerk", "SKUs smooth"):
+    for words in (
+        "What was read",
+        "decimal commas",
+        "lines of orders",
+        "as of 2025-03-31",
+        "What is assumed",
+        "Nordwerk",
+        "SKUs smooth",
+    ):
         assert words in text, text
     assert f"written: {out}" in notes
     same_plan(read_plan(out), read_plan(small.folder, service=0.97, currency="EUR", rates={"USD": 0.9}))
     written = out.read_text()
     assert "service: 0.97" in written.splitlines()[[line.startswith("service") for line in written.splitlines()].index(True)]
-    assert all(line.startswith(("#", " ")) or ":" in line or not line for line in written.splitlines()) and "# as_of: 2025-03-31" in written
+    assert (
+        all(line.startswith(("#", " ")) or ":" in line or not line for line in written.splitlines())
+        and "# as_of: 2025-03-31" in written
+    )
     before = out.read_bytes()
     _, notes = run(capsys, small.folder, "--out", out)
     assert out.read_bytes() == before and "--force writes it anew" in notes
@@ -136,9 +158,15 @@ def test_one_file_in_an_empty_folder(small, tmp_path, capsys, monkeypatch):
     assert len(read_plan("plan.yaml").items) == 8
 
 
-@pytest.mark.parametrize("how", [{}, {"dates": "mdy"}, {"decimal": ","}, {"returns": "net", "lines": "sum"}, {"as_of": "2024-02-01"}])
+@pytest.mark.parametrize(
+    "how", [{}, {"dates": "mdy"}, {"decimal": ","}, {"returns": "net", "lines": "sum"}, {"as_of": "2024-02-01"}]
+)
 def test_what_was_typed_is_written(tmp_path, how):
-    rows = "".join(f'03/{d:02d}/2024,{s},{"-1" if d == 3 else d},"2,5"\n' for d in range(1, 29) for s in ("on", "yes", "007", "=x", "#a: b"))
+    rows = "".join(
+        f'03/{d:02d}/2024,{s},{"-1" if d == 3 else d},"2,5"\n'
+        for d in range(1, 29)
+        for s in ("on", "yes", "007", "=x", "#a: b")
+    )
     rows += "".join(f'01/{d:02d}/2024,on,2,"2,5"\n' for d in range(1, 32))
     path = tmp_path / "my sales: #1.csv"
     path.write_text("Datum,Artikel,Menge,Preis\n" + (rows if "returns" in how else rows.replace("-1", "1")))

@@ -61,14 +61,9 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
             if name == "sku" and not near and "date" in found and len(found) > _MANY and "sales" not in found:
                 hint += "; if each of these columns is a product, give columns.sku=header"
             problems.add(f"column {name!r} is missing; {hint}")
-        elif near and (
-            name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
-        ):
+        elif near and (name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85):
             # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
-            problems.add(
-                f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another "
-                "name"
-            )
+            problems.add(f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another " "name")
         else:
             continue
         if near:

@@ -48,7 +48,11 @@ def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> 
         del columns["sku"]
         return _melt(frame, [c for c in present if c not in products], products, "sku", "products", problems)
     parts = {part: next((c for c in present if plain(c) in words), None) for part, words in _PARTS.items()}
-    if parts["year"] and parts["month"] and not ({"date"} & named or any(c for c in certain("date", present) if c not in parts.values())):
+    if (
+        parts["year"]
+        and parts["month"]
+        and not ({"date"} & named or any(c for c in certain("date", present) if c not in parts.values()))
+    ):
         year, month, day = (as_text(frame[parts[part]]) if parts[part] else "1" for part in ("year", "month", "day"))
         frame = frame.drop(columns=[c for c in parts.values() if c])
         frame["date"] = year + "-" + month + "-" + day
@@ -82,7 +86,9 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
         distinct = pd.Series(frame[column].dropna().unique(), dtype=object)
         said = {text for text in distinct if isinstance(text, str) and _BEGINS.match(text) and _is_total(text)}
         if said and column not in (found["sku"], found["date"]):
-            total |= frame[column].isin(said) & (is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]])))
+            total |= frame[column].isin(said) & (
+                is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]]))
+            )
         elif said:
             other = found["date"] if column == found["sku"] else column
             total |= frame[column].isin(said) & ~as_text(frame[other]).map(is_date)

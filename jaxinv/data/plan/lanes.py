@@ -31,7 +31,11 @@ def check_lanes(parts: Parts) -> None:
         fix = nearest_of(lanes["source"].unique(), "add the lane to lanes, or correct the source")
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
     elif stray.any():
-        fix = f"add a table of lanes with it, or leave the source empty ({lanes['source'].iloc[0]!r})" if len(lanes) else "add a table of lanes"
+        fix = (
+            f"add a table of lanes with it, or leave the source empty ({lanes['source'].iloc[0]!r})"
+            if len(lanes)
+            else "add a table of lanes"
+        )
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
 
 
@@ -41,7 +45,11 @@ def _without_table(parts: Parts) -> pd.DataFrame:
     selling = list(dict.fromkeys(sales["location"])) if "location" in sales else list(parts.places[:1])
     shown = receipts[receipts["source"] != ""][["source", "destination"]].drop_duplicates()
     shown = shown[shown["destination"].isin(parts.places)]
-    if len(shown) and set(selling) <= set(shown["destination"]) and not _circle(set(map(tuple, shown.to_numpy())) , parts.places):
+    if (
+        len(shown)
+        and set(selling) <= set(shown["destination"])
+        and not _circle(set(map(tuple, shown.to_numpy())), parts.places)
+    ):
         pairs = list(map(tuple, shown.to_numpy()))
     else:
         pairs = [(SUPPLIER, place) for place in selling]
@@ -56,10 +64,18 @@ def _without_table(parts: Parts) -> pd.DataFrame:
 
 def _check_rows(parts: Parts, lanes: pd.DataFrame) -> None:
     places = parts.places
-    parts.wrong("lanes", "source", (lanes["source"] == lanes["destination"]).to_numpy(), "supplies itself", "name a supplier or another location")
+    parts.wrong(
+        "lanes",
+        "source",
+        (lanes["source"] == lanes["destination"]).to_numpy(),
+        "supplies itself",
+        "name a supplier or another location",
+    )
     tiers, rates = lanes["freight_from"], lanes["freight_rate"]
     uneven = np.array([len(t) != len(r) for t, r in zip(tiers, rates)], bool)
-    parts.wrong("lanes", "freight_from", uneven, "has not as many numbers as freight_rate", "give one rate for each number of units")
+    parts.wrong(
+        "lanes", "freight_from", uneven, "has not as many numbers as freight_rate", "give one rate for each number of units"
+    )
     falling = np.array([len(t) > 0 and (t[0] != 0 or any(b <= a for a, b in zip(t, t[1:]))) for t in tiers], bool)
     parts.wrong("lanes", "freight_from", falling, "does not rise from 0", "write such as 0|100|500")
     low = (lanes["limit"] < lanes["minimum_units"]).to_numpy()

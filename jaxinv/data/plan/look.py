@@ -37,14 +37,14 @@ def look(plan: Plan) -> dict[str, Any]:
             "units": float(units.sum()),
         },
         "abc_xyz": _abc_xyz(classes),
-        "kinds": {kind: int((classes["kind"] == kind).sum()) for kind in ("smooth", "erratic", "intermittent", "lumpy", "no sales")},
+        "kinds": {
+            kind: int((classes["kind"] == kind).sum()) for kind in ("smooth", "erratic", "intermittent", "lumpy", "no sales")
+        },
         "season": season(panel.dates, units.sum(0), panel.frequency),
         "promotions": _lift(plan, panel, skus, units),
         "stock_outs": _stock_outs(panel),
         "lead_times": _lead_times(plan),
-        "skus": [
-            {key: _plain(value) for key, value in row.items()} for row in classes.reset_index().to_dict("records")
-        ],
+        "skus": [{key: _plain(value) for key, value in row.items()} for row in classes.reset_index().to_dict("records")],
     }
 
 
@@ -99,7 +99,9 @@ def season(dates: np.ndarray, total: np.ndarray, frequency: str) -> dict[str, An
     mean = total.mean()
     if frequency == "day" and len(total) >= 28:
         weekday = (dates.astype("datetime64[D]").astype(int) + 3) % 7
-        found["weekdays"] = {name: float(total[weekday == k].mean() / mean) for k, name in enumerate(WEEKDAYS) if (weekday == k).any()}
+        found["weekdays"] = {
+            name: float(total[weekday == k].mean() / mean) for k, name in enumerate(WEEKDAYS) if (weekday == k).any()
+        }
     step = Frequency.parse(frequency)
     weekly = _weekly(total, step)
     year = int(round(min(step.per_year, 52)))

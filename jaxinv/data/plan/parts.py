@@ -60,7 +60,11 @@ class Parts:
             return
         frame, problems = self.frames[table], self.problems[table]
         value = frame[column].iloc[int(np.argmax(rows))]
-        shown = str(value)[:10] if isinstance(value, pd.Timestamp) else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
+        shown = (
+            str(value)[:10]
+            if isinstance(value, pd.Timestamp)
+            else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
+        )
         fix = fix(shown) if callable(fix) else fix
         where.append(f"column {column!r} {what} in {problems.places(frame.index[rows])} (first: {shown!r}); {fix}")
 

@@ -120,7 +120,11 @@ def read_plan(path: str | Path, columns: Mapping[str, Any] = {}, **settings: Any
 
 def _error(path: Path, general: list[str], lines: list[tuple[str, str]]) -> UserError:
     count = len(general) + len(lines)
-    return UserError("\n  - ".join([f"{path}: {count} problem{'s' * (count > 1)}", *general, *(f"{source}: {text}" for source, text in lines)]))
+    return UserError(
+        "\n  - ".join(
+            [f"{path}: {count} problem{'s' * (count > 1)}", *general, *(f"{source}: {text}" for source, text in lines)]
+        )
+    )
 
 
 def _read_parts(files: Files, given: Given) -> Parts:
@@ -178,8 +182,15 @@ def _cross(parts: Parts) -> None:
 
 def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     sales = parts["sales"]
-    notes = [*files.notes, *(f"{parts.problems[name].source}: {note}" for name in ("sales", *TABLES) for note in _notes(parts, name)), *parts.notes]
-    read = [*parts["sales"].attrs.get("read", ()), *(parts[name].attrs["read"] for name in TABLES if "read" in parts[name].attrs)]
+    notes = [
+        *files.notes,
+        *(f"{parts.problems[name].source}: {note}" for name in ("sales", *TABLES) for note in _notes(parts, name)),
+        *parts.notes,
+    ]
+    read = [
+        *parts["sales"].attrs.get("read", ()),
+        *(parts[name].attrs["read"] for name in TABLES if "read" in parts[name].attrs),
+    ]
     named = {name: parts[name].attrs["columns"] for name in ("sales", *TABLES) if parts[name].attrs.get("columns")}
     items = parts["items"].set_index("sku")
     locations = parts["locations"].set_index("location")
@@ -196,13 +207,17 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     sheets = {"sheets": dict(files.sheets)} if files.sheets else {}
     skus = sorted({*sales["sku"], *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
     assumptions = [
-        *fill_rest(settings, parts.step, given.settings.as_of is not None, parts.given, parts.places, sales, _missing_stock(parts)),
+        *fill_rest(
+            settings, parts.step, given.settings.as_of is not None, parts.given, parts.places, sales, _missing_stock(parts)
+        ),
         *fill_lanes(frames["lanes"], laws, settings, "lanes" in parts.given)[1],
         *fill_items(items, sales, skus, settings)[1],
     ]
     whole = hashlib.sha256(repr(settings).encode())
     for name, frame in frames.items():
-        whole.update(f"{name} {fingerprint(_plain(frame.reset_index() if frame.index.name in ('sku', 'location') else frame))}".encode())
+        whole.update(
+            f"{name} {fingerprint(_plain(frame.reset_index() if frame.index.name in ('sku', 'location') else frame))}".encode()
+        )
     return Plan(
         **frames, settings=settings, notes=tuple(notes), assumptions=tuple(assumptions), fingerprint=whole.hexdigest(),
         read=tuple(read), files=dict(files.paths), reading={**given.reading, **({"columns": named} if named else {}), **sheets},
@@ -219,7 +234,9 @@ def _notes(parts: Parts, name: str) -> list[str]:
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """With tuples as text, which can be hashed."""
-    return frame.assign(**{name: frame[name].map(repr) for name in frame if len(frame) and isinstance(frame[name].iloc[0], tuple)})
+    return frame.assign(
+        **{name: frame[name].map(repr) for name in frame if len(frame) and isinstance(frame[name].iloc[0], tuple)}
+    )
 
 
 def _missing_stock(parts: Parts) -> int:

@@ -16,7 +16,7 @@ _HINTS = {
     "frequency": "day, week, month or several of them; by itself what suits the sales and lead times",
     "currency": "of all money that names none",
     "rates": "money of `currency` for one unit of another, such as {USD: 0.92}",
-    "service": "share of demand to be met from stock, such as 0.97; or by category or SKU: {A-parts: 0.98, \"00017\": 0.95}",
+    "service": 'share of demand to be met from stock, such as 0.97; or by category or SKU: {A-parts: 0.98, "00017": 0.95}',
     "budget": "money that the orders of one date may cost together",
     "returns": "negative sales: refuse, net (taken off what was sold) or separate (left out)",
     "lead_time": "days, where neither lanes nor receipts say it",
@@ -44,7 +44,9 @@ def plan_text(plan: Plan, folder: Path) -> str:
         else:
             needed = [column for column, kind in TABLES[name].columns.items() if kind.needed]
             others = [column for column in TABLES[name].columns if column not in needed]
-            lines.append(f"# {name}: {name}.csv  # {meaning}; columns {', '.join(needed)}, and as far as known {', '.join(others)}")
+            lines.append(
+                f"# {name}: {name}.csv  # {meaning}; columns {', '.join(needed)}, and as far as known {', '.join(others)}"
+            )
     reading = {key: value for key, value in plan.reading.items() if key not in ("sheets", "columns")}
     lines += ["", "# How tables are read."]
     columns = plan.reading.get("columns", {})
