@@ -10,14 +10,16 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import COLUMNS, Contestant, contestants_of, evaluate, just_in_time
+from jaxinv.evaluation.compare import COLUMNS, Contestant, Judged, contestants_of, evaluate, just_in_time, measure
 from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
 from jaxinv.evaluation.plan import as_recorded, counted_periods
+from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import RULES, applicable_rules, default_rules
+from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS, OwnMinMax, OwnOrders
 
 LEAST_PERIODS = 4_000_000
 """Rules are tuned on as many simulated periods where a training was shorter, unless the user says how many."""
@@ -32,8 +34,8 @@ QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
 
 
-Watch = Callable[[Problem, list[Contestant], jax.Array], None]
-"""Gets to know who was judged: (problem, policies, key of the held-out noise)."""
+Watch = Callable[[Judged], None]
+"""Gets to know who was judged, on what, and what each of them did."""
 
 
 class Contest(NamedTuple):
@@ -56,11 +58,23 @@ def judge_all(
     """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too, as policies do."""
     rows = []
     for label, problem, policies, rules in contests:
-        found = judge(problem, policies, config, trained_periods, seed, optimum, rules, watch)
-        for row in found[len(policies) :]:
-            row["policy"] = f"{row['policy']} {label}".strip()
+        own = (lambda judged, label=label: watch(judged._replace(label=label))) if watch else None
+        found = judge(problem, policies, config, trained_periods, seed, optimum, rules, own)
+        for row in found:
+            row["best_rule"] = row["best_rule"] and f"{row['best_rule']} {label}".strip()
+            if row["kind"] in ("rule", "optimum"):
+                row["policy"] = f"{row['policy']} {label}".strip()
         rows += [{**row, "instance": label} for row in found]
     return rows
+
+
+def with_rows(judged: Sequence[Judged], rows: list[dict[str, Any]]) -> list[Judged]:
+    """What `judge_all` told its watch, with the rows that it returned: of all problems one after the other."""
+    found, start = [], 0
+    for one in judged:
+        found.append(one._replace(rows=rows[start : start + len(one.rows)]))
+        start += len(one.rows)
+    return found
 
 
 def judge(
@@ -86,20 +100,37 @@ def judge(
     key = root(seed)
     optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
     rules = rules or tune_rules(problem, config, trained_periods, key)
-    contestants = policies + contestants_of(rules) + optimal
+    theirs = theirs_of(problem)
+    contestants = policies + contestants_of(rules) + optimal + theirs
+    totals = {one.name: measure(problem, one, key, config.paths) for one in contestants}
     rows = evaluate(
-        problem, contestants, key, paths=config.paths, baseline=list(rules),
+        problem, contestants, key, paths=config.paths, baseline=list(rules), totals=totals, theirs=[one.name for one in theirs],
         reference=optimal[0].name if optimal else best_bound(problem, key, config.paths),
     )  # fmt: skip
+    learned = {one.name for one in policies}
     for row, contestant in zip(rows, contestants):
         row["preference"] = preference_of(contestant)
         tuned = rules.get(row["policy"])
-        row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods
+        kinds = {"policy": learned, "rule": rules, "theirs": {one.name for one in theirs}}
+        row["kind"] = next((kind for kind, names in kinds.items() if row["policy"] in names), "optimum")
+        row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods if row["policy"] in learned else 0
         row["at_end"] = tuned.at_end if tuned else None
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     if watch:
-        watch(problem, contestants, key)
+        watch(Judged(problem, contestants, key, totals, rows))
     return rows
+
+
+def theirs_of(problem: Problem) -> list[Contestant]:
+    """What the shop did itself, as far as it is known: its own orders, and its own minimum and maximum."""
+    shop, found = problem.shop, []
+    if shop and shop.ordered is not None:
+        orders = {"orders": jax.numpy.asarray(shop.ordered, jax.numpy.float32)}
+        found.append(Contestant(OWN_ORDERS, OwnOrders(problem.env.topology), orders, BATCH))
+    if shop and shop.min_max is not None:
+        levels = dict(zip(("minimum", "maximum"), map(jax.numpy.float32, shop.min_max)))
+        found.append(Contestant(MIN_MAX, OwnMinMax(problem.env.topology), levels, BATCH))
+    return found
 
 
 def with_wanted_points(contest: Contest, preference: Mapping[str, float], service: float | None, seed: int) -> Contest:
@@ -200,7 +231,7 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
     for label, _, policies, _ in contests:
         names = {policy.name for policy in policies}
         mine = min((row for row in rows if row["policy"] in names), key=lambda row: row["cost"])
-        others = [row for row in rows if row["instance"] == label and row["policy"] not in names]
+        others = [row for row in rows if row["instance"] == label and row["policy"] not in names and row.get("kind") != "theirs"]
         best = min(others, key=lambda row: row["cost"])
         earns = best["cost"] < 0
         if mine["cost"] <= (best["cost"] / HOPELESS if earns else HOPELESS * best["cost"]):

@@ -8,6 +8,9 @@
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training
       ending.json       what the run ends with, where that is chosen between its policy and the rules
+      by_sku.csv        what every policy and rule did for every series of sales (`jaxinv.report.by_sku`)
+      worst.csv         the series that the policy does worst on, period by period (`jaxinv.report.worst`)
+      report.html       all of it for people
       summary.json      what the command printed at its end
 
 A checkpoint is whole or it does not exist, at whatever moment the process is killed or the power fails. It is
@@ -41,6 +44,7 @@ from typing import Any
 
 from jaxinv.checkpoint import damage_of, read_tree, write_tree
 from jaxinv.errors import UserError, unknown
+from jaxinv.sheets import guarded
 from jaxinv.whole import flush, write_text
 
 _KEPT = 2  # the newest, and one to fall back on
@@ -324,7 +328,7 @@ class Run:
 
     def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
         """Writes dropped.csv, whole or not at all: each series that was left out, and the reason."""
-        self._write_rows(self.dropped_path, ("series", "reason"), dropped)
+        self._write_rows(self.dropped_path, ("series", "reason"), ([guarded(series), reason] for series, reason in dropped))
 
     def _write_rows(self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
         write_text(path, "".join(_csv_line(line) for line in (columns, *rows)))

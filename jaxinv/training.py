@@ -11,8 +11,11 @@ from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretc
 from jaxinv.cli import Interrupted, interruptible, note, progress
 from jaxinv.ending import choose
 from jaxinv.errors import UserError
-from jaxinv.evidence import check_learned, check_rules, judge_all
+from jaxinv.evaluation.compare import Judged
+from jaxinv.evidence import check_learned, check_rules, judge_all, with_rows
 from jaxinv.experiment import Experiment
+from jaxinv.report.figures import save_result
+from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run
 
 CHECKPOINT_SECONDS = 20.0
@@ -95,12 +98,14 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
             contest, ending = choose(contests[0], config.evaluation, agent.simulated_periods, config.seed)
             contests = [contest]
             run.write_ending(ending)
-        evidence = judge_all(contests, config.evaluation, agent.simulated_periods, config.seed)
+        judged: list[Judged] = []
+        evidence = judge_all(contests, config.evaluation, agent.simulated_periods, config.seed, watch=judged.append)
     except KeyboardInterrupt:
         raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
     for row in evidence if ending else ():
         row["choice_cost"] = ending["costs"].get(row["policy"])
         row["chosen"] = row["policy"] == ending["policy"] or None
+    judged = with_rows(judged, evidence)
     steps = agent.periods_per_update * (config.learner.updates - done) * (experiment.runs or 1)
     document = {
         "run": run.name,
@@ -112,13 +117,12 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
         "steps": steps,
         "steps_per_second": steps / seconds if seconds else None,
         "ends_with": ending,
+        "held_out": about(judged),
         "evaluation": evidence,
     }
     run.write_summary(document)
-
-    from jaxinv.report.figures import save_result
-
     save_result(run, document)
+    write_results(run.path, judged, config.agent)
     try:
         if not ending or ending["policy"] in ending["learned"]:
             check_learned(contests, evidence)

@@ -19,10 +19,10 @@ LAYERS = (
 """Rooms from top to bottom: a room may import its own layer and those below. Commands stand above all of them."""
 
 ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
-COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate"}
+COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"}
 BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "training"}
 """What several commands share; theirs alone."""
-FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole"}
+FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole", "sheets"}
 FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports on a run."""
 THE_LOOP = "agents/loop.py"

@@ -25,7 +25,7 @@ KEY = jax.random.key(11)
 KEYS = {
     "policy", "cost", "cost_interval", "interval_over", "difference", "difference_interval", "relative_difference",
     "relative_difference_interval", "gap", "gap_interval", "fill_rate", "stockout_rate", "turnover", "parts",
-    "forecast_error",
+    "forecast_error", "best_rule", "fill_rate_interval", "stock", "stock_interval", "stock_value", "stock_value_interval",
 }  # fmt: skip
 
 
@@ -200,8 +200,8 @@ def test_series_that_replay_the_same_weeks_are_judged_by_blocks_and_clusters(sal
     low, high = rule(problem, 0.8), rule(problem, 1.3)
     totals = measure(problem, low, KEY)
     weeks = problem.test_periods - problem.warm_up
-    assert totals.by_period.shape == (weeks, 120)
-    np.testing.assert_allclose(totals.by_period.sum(0), -totals.reward, rtol=1e-4)
+    assert totals.by_period.cost.shape == (weeks, 120)
+    np.testing.assert_allclose(totals.by_period.cost.sum(0), -totals.reward, rtol=1e-4)
     rows = evaluate(problem, [low, high], KEY, baseline=low.name)
     assert {row["interval_over"] for row in rows} == {"7 blocks of 6 weeks, 24 items and 5 stores"}
     wide, narrow = rows[1]["cost_interval"], mean_of(compare.costs_of(problem, totals).mean(0)).interval

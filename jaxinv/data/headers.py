@@ -83,6 +83,7 @@ def typed(name: str, column: str | None) -> str:
 
 def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems) -> None:
     """Columns named by words of other software or languages, where one word fits; several are refused."""
+    read = []
     for name in REQUIRED + OPTIONAL:
         if name in found or name in columns:
             continue
@@ -96,4 +97,9 @@ def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems
             del found[fits[0]]
             found[name] = fits[0]
             if len(fits) == 1 and plain(fits[0]) != name:
-                problems.notes.append(f"column {fits[0]!r} is read as {name!r}; if it is not, give {typed(name, 'ANOTHER')}")
+                read.append((name, fits[0]))
+    if read:
+        problems.notes.append(
+            f"columns are read by what they are called: {', '.join(f'{name} = {column!r}' for name, column in read)}; if one is "
+            f"something else, give its right column, as in {typed(read[0][0], read[0][1])}"
+        )

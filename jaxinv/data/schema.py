@@ -131,6 +131,7 @@ def check(
     problems = Problems(source, frame.index.name or "row")
     problems.notes += frame.attrs.get("odd", [])
     semicolons, form, rows = frame.attrs.get("separator") == ";", frame.attrs.get("format", "a table"), len(frame)
+    given = set(map(str, frame.columns))
     frame = unfold(frame, columns, problems)
     found = find_columns(frame, columns, problems, reading.by_words)
     if not len(frame):
@@ -192,6 +193,7 @@ def check(
     if decimals.mark == "," and not reading.decimal:
         notes.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
     table.attrs = {"source": source, "notes": notes}
+    table.attrs["columns"] = {name: column for name, column in found.items() if name in table and column != name and column in given}
     table.attrs["read"] = _understood(table, source, form, rows, problems.row, found, dates, decimals)
     return table, problems
 

@@ -14,7 +14,7 @@ from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
 from jaxinv.envs.retail import check_lengths, stores_of, train_until
-from jaxinv.envs.shop import Shop
+from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -65,7 +65,7 @@ class PlanNetwork(Preset):
     def going_on(self, data: str) -> "PlanNetwork":
         return dataclasses.replace(self, data=data)
 
-    def shop(self, plan: Plan | None = None) -> Shop:
+    def shop(self, plan: Plan | None = None) -> PlanWorld:
         """What the files say."""
         if not self.data:
             raise UserError("network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m jaxinv.inspect FILES)")
@@ -73,12 +73,12 @@ class PlanNetwork(Preset):
         panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
         split = self._split(panel)
         panel.check_sold(split)
-        return Shop.of(plan, panel, split, self)
+        return PlanWorld.of(plan, panel, split, self)
 
     def build(self) -> Problem:
         return self.problem_of(self.shop())
 
-    def problem_of(self, shop: Shop) -> Problem:
+    def problem_of(self, shop: PlanWorld) -> Problem:
         """What policies learn on and are judged on."""
         panel, split, placed, lead = shop.panel, shop.split, shop.placed, shop.lead
         count = len(placed.demand)
@@ -114,6 +114,7 @@ class PlanNetwork(Preset):
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
+            shop=shop.known_by(scored.start - warm_up, scored),
             settled=dataclasses.replace(
                 self, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
             ),
@@ -121,7 +122,7 @@ class PlanNetwork(Preset):
         problem = with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
         return problem if shop.wanted is None else self._wanting(problem, shop, test, warm_up)
 
-    def _wanting(self, problem: Problem, shop: Shop, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
+    def _wanting(self, problem: Problem, shop: PlanWorld, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
         """The problem with wanted fill rates: at the shortage costs that were found before, or with all that finds them."""
         wanted = tuple(shop.wanted.tolist())
         rehearsed = slice(warm_up + self.history, shop.split.train.stop)

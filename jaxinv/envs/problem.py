@@ -15,6 +15,7 @@ from jaxinv.demand.processes import TableParams
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.roles import Roles
+from jaxinv.envs.shop import Shop
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import MOST_MONEY, check_memory, check_numbers
@@ -77,6 +78,7 @@ class Problem:
       fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty without a file.
       dropped: name of each series of the data that is no instance, and the reason.
       preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
+      shop: what people know the instances by, for tables and reports; None where nobody does.
       roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
       settled: the preset's options with what they left open to the files that it read; None where nothing is.
       service: the fill rate that is wanted of each instance, NaN for none, where shortage costs are still to be found that give it
@@ -101,6 +103,7 @@ class Problem:
     dropped: tuple[tuple[str, str], ...] = ()
     fingerprint: str = ""
     preparation: Preparation | None = None
+    shop: Shop | None = None
     roles: dict[str, Roles] = field(default_factory=dict)
     settled: "Preset | None" = None
     service: tuple[float, ...] | None = None

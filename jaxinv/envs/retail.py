@@ -25,6 +25,7 @@ from jaxinv.envs.held_out import check_validation, first_periods, set_aside, wit
 from jaxinv.envs.presets import fixed_regime
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
+from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
@@ -245,8 +246,17 @@ class Retail(Preset):
             dropped=fitted.dropped,
             fingerprint=fitted.fingerprint,
             preparation=fitted,
+            shop=self._shop(panel, scored, None if self.price else price),
         )
         return with_choice(problem, self, panel, split.train.stop, fitted.begins, train, test)
+
+    def _shop(self, panel: Panel, scored: slice, price: np.ndarray | None) -> Shop:
+        """What a report calls the series; `price` of each `[S]`, if the file has one."""
+        places = tuple(map(str, panel.series["location"])) if "location" in panel.series else ()
+        return Shop(
+            tuple(map(str, panel.series["sku"])), places, panel.dates[scored].astype("datetime64[D]"),
+            money=not self.relative_costs, unit_value=price, valued_at="selling price",
+        )  # fmt: skip
 
     def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):
         """Mean lead time of each series `[S]`, the mass of each `[S, L + 1]` or None, L, and notes on where they come from."""

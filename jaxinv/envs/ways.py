@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.plan import LeadTimeLaw, Plan
 from jaxinv.demand.arrivals import ArrivalLaw
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.presets import fixed_regime
@@ -129,27 +130,26 @@ class LeadTimes:
     shares: ArrivalLaw | None
 
     @classmethod
-    def of(cls, ways: Ways, receipts: pd.DataFrame, period_days: float, default: float, least: int) -> "LeadTimes":
-        """From what lanes quote, and from receipts where a lane has enough of them.
+    def of(cls, ways: Ways, plan: Plan, period_days: float, least: int) -> "LeadTimes":
+        """What lanes quote, or, where a lane leaves it to its receipts and has enough of them, what these show; and what of a
+        shipment arrives, by receipts.
 
         Args:
           period_days: days of a period; parts of one count as a whole.
-          default: days, where a lane tells none.
           least: L is at least this.
         """
         laws, kept = {}, {}
-        observed = _observed(receipts)
+        quoted = plan.lanes["lead_time"].notna().to_numpy()
         for row in np.unique(ways.lane[ways.there]):
             lane = ways.table.iloc[row]
-            seen = observed.get((lane["source"], lane["destination"]))
-            mean = lane["lead_time"] if np.isfinite(lane["lead_time"]) else default
-            spread = lane["lead_time_spread"]
-            if seen is not None and len(seen[0]) >= LEAST_RECEIPTS:
-                laws[row] = _counted(np.ceil(seen[0] / period_days - 1e-9).astype(int))
-                kept[row] = _shares(*seen[1:])
-            elif np.isfinite(spread) and spread > 0 and mean >= period_days:
-                longest = math.ceil(LONGEST * mean / period_days)
-                laws[row] = lognormal_mass(mean / period_days, spread / mean, longest)
+            seen = plan.laws.get((lane["source"], lane["destination"]))
+            mean, spread = lane["lead_time"], lane["lead_time_spread"]
+            if seen is not None and seen.orders >= LEAST_RECEIPTS:
+                kept[row] = _shares(seen)
+            if seen is not None and len(seen.days) >= LEAST_RECEIPTS and not quoted[row]:
+                laws[row] = _counted(np.ceil(seen.days / period_days - 1e-9).astype(int))
+            elif spread > 0 and mean >= period_days:
+                laws[row] = lognormal_mass(mean / period_days, spread / mean, math.ceil(LONGEST * mean / period_days))
             else:
                 laws[row] = _counted(np.array([math.ceil(mean / period_days - 1e-9)]))
         longest = max(least, 1, *(len(law) - 1 for law in laws.values()))
@@ -157,8 +157,7 @@ class LeadTimes:
         mass[..., 1] = ~ways.there  # of what is not there, something
         for row, law in laws.items():
             mass[ways.lane == row, : len(law)] = law
-        mean = mass @ np.arange(longest + 1)
-        return cls(mean, mass, longest, _arrival_law(ways, kept))
+        return cls(mass @ np.arange(longest + 1), mass, longest, _arrival_law(ways, kept))
 
     @property
     def fixed(self) -> bool:
@@ -201,30 +200,17 @@ def order_cycles(ways: Ways, first: np.datetime64, period_days: float) -> list[n
     return None if cycles.all() else [cycles[:, edge].astype(np.float32) for edge in range(cycles.shape[1])]
 
 
-def _observed(receipts: pd.DataFrame) -> dict[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """By lane: days that each arrival took, what was ordered each time, and what came of it."""
-    found = {}
-    for key, group in receipts.groupby(["source", "destination"], sort=True):
-        came = group["received"].notna() & (group["received_quantity"] > 0)
-        took = (group["received"] - group["ordered"])[came].dt.total_seconds().to_numpy() / 86400
-        found[key] = took, group["quantity"].to_numpy(float), np.where(came, group["received_quantity"].to_numpy(float), 0.0)
-    return found
-
-
 def _counted(periods: np.ndarray) -> np.ndarray:
     return np.bincount(periods) / len(periods)
 
 
-def _shares(ordered: np.ndarray, received: np.ndarray) -> dict[float, float]:
-    """The shares that arrived and how often: nothing, the mean of parts, all."""
-    share = np.clip(received / np.maximum(ordered, 1e-9), 0, 1)
-    part = (share > 0) & (share < 0.999)
-    law = {1.0: float((share >= 0.999).mean())}
-    if (share == 0).any():
-        law[0.0] = float((share == 0).mean())
-    if part.any():
-        law[round(float(share[part].mean()), 3)] = float(part.mean())
-    return law
+def _shares(law: LeadTimeLaw) -> dict[float, float]:
+    """The shares of an order that arrive and how often: nothing, the mean of parts, all."""
+    part = law.partly * (1 - law.lost)
+    found = {0.0: law.lost, 1.0: 1 - law.lost - part}
+    if part > 0:
+        found[float(np.clip((law.arrives - (1 - law.partly)) / law.partly, 0.001, 0.999))] = part
+    return {share: mass for share, mass in found.items() if mass > 0}
 
 
 def _arrival_law(ways: Ways, kept: dict[int, dict[float, float]]) -> ArrivalLaw | None:

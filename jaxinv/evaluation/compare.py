@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import landed_cost
@@ -26,6 +27,7 @@ from jaxinv.evaluation.statistics import (
     mean_of,
     optimality_gap,
     paired_difference,
+    ratio_of_sums,
     relative_difference,
 )
 from jaxinv.evaluation.tuning import Tuned
@@ -68,6 +70,34 @@ class Contestant(NamedTuple):
     policy_axis: int | None = None
 
 
+@struct.dataclass
+class Periods:
+    """What a policy did in each counted period of each instance, `[T, B]`."""
+
+    cost: jax.Array
+    demand: jax.Array  # units
+    short: jax.Array  # units of demand not served at once
+    on_hand: jax.Array  # units at the end of the period
+
+
+class Judged(NamedTuple):
+    """Policies that were measured and judged on one problem.
+
+    Attributes:
+      problem, contestants, key: who was judged, and on which held-out noise.
+      totals: what each of them did there (`measure`), by name.
+      rows: of `evaluate`, one a contestant and in their order.
+      label: what tells the problem from others that were judged with it; empty where there is but one.
+    """
+
+    problem: Problem
+    contestants: list[Contestant]
+    key: jax.Array
+    totals: dict[str, Totals]
+    rows: list[dict[str, Any]]
+    label: str = ""
+
+
 def contestants_of(tuned: Mapping[str, Tuned]) -> list[Contestant]:
     """Tuned rules as contestants."""
     return [Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in tuned.items()]
@@ -91,6 +121,8 @@ def evaluate(
     baseline: str | Sequence[str] | None = None,
     reference: str | float | np.ndarray | None = None,
     level: float = 0.95,
+    totals: Mapping[str, Totals] | None = None,
+    theirs: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """One row for each policy, all on the same noise of `problem.test`.
 
@@ -106,13 +138,16 @@ def evaluate(
       reference: the name of the contestant that is optimal, whose cost on the same paths gaps are measured by; or the
         optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
       level: of all intervals.
+      totals: what they did (`measure`), by name, where it has been measured already.
+      theirs: contestants that every other is also compared with one by one, such as what people really ordered.
 
     Returns:
       Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in
       the same unit and `relative_difference` as a share of the baseline's cost, below zero is better; `gap`,
       cost over reference minus 1; an interval `[low, high]` beside each of them, and what these are over (`units_of`) in
-      `interval_over`; `fill_rate`, the share of
-      units served at once; `stockout_rate`, the share of periods (of a node and product) with demand
+      `interval_over`; `best_rule`, the baseline's name; `versus`, the same two differences from each of `theirs`;
+      `fill_rate`, the share of units served at once; `stock`, units on hand at the end of a period, a mean over periods and
+      paths, and `stock_value`, their worth where that is known; `stockout_rate`, the share of periods (of a node and product) with demand
       unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
       to the cost; `forecast_error` of policies that forecast (see there). What does not apply is None.
 
@@ -125,10 +160,10 @@ def evaluate(
     for name in baselines:
         if name not in names:
             raise unknown("baseline", name, names)
-    totals = {contestant.name: measure(problem, contestant, key, paths) for contestant in contestants}
+    totals = totals or {contestant.name: measure(problem, contestant, key, paths) for contestant in contestants}
     periods = problem.test_periods - problem.warm_up
     costs = {name: costs_of(problem, total) for name, total in totals.items()}
-    against = min((costs[name] for name in baselines), key=np.mean, default=None)
+    best = min(baselines, key=lambda name: costs[name].mean(), default=None)
     reference = costs[reference] if isinstance(reference, str) else reference
     judged = {"over": units_of(problem), "level": level}
 
@@ -136,17 +171,15 @@ def evaluate(
     for contestant in contestants:
         cost, total = costs[contestant.name], totals[contestant.name]
         mean = mean_of(cost, **judged)
-        row = {"policy": contestant.name, **_entry("cost", mean), "interval_over": _over(problem, mean)}
-        difference = relative = gap = None
-        if against is not None:
-            difference = paired_difference(cost, against, **judged)
-            relative = relative_difference(cost, against, **judged) if against.sum() > 0 else None
+        row = {"policy": contestant.name, **_entry("cost", mean), "interval_over": _over(problem, mean), "best_rule": best}
+        gap = None
         if reference is not None and np.sum(reference) > 0:
             gap = optimality_gap(cost, reference, **judged)
-        row |= _entry("difference", difference)
-        row |= _entry("relative_difference", relative)
+        row |= _differences(cost, None if best is None else costs[best], judged)
         row |= _entry("gap", gap)
-        row |= _service(problem, total, periods)
+        if theirs:
+            row["versus"] = {name: _differences(cost, costs[name], judged) for name in theirs}
+        row |= _service(problem, total, periods, judged)
         row["parts"] = _parts(problem, total, periods)
         row["forecast_error"] = forecast_error(problem, contestant, key, paths)
         rows.append(row)
@@ -157,7 +190,7 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     """What a policy did on each path of the held-out noise: `Totals` of NumPy arrays `[..., B]`.
 
     The noise depends on the key, the problem and `paths` alone, so any two calls can be paired. Where instances share
-    their periods there is the cost of each period too, 4 bytes a period and instance.
+    their periods there are the `Periods` too, 16 bytes a period and instance.
     """
     name, policy, params, policy_axis = contestant
     parts = []
@@ -174,7 +207,7 @@ def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int =
 
 def costs_of(problem: Problem, total: Totals) -> np.ndarray:
     """What a policy cost a period on each path `[B]` or, where instances share their periods, in each of these `[T, B]`."""
-    return -total.reward / (problem.test_periods - problem.warm_up) if problem.shared is None else total.by_period
+    return -total.reward / (problem.test_periods - problem.warm_up) if problem.shared is None else total.by_period.cost
 
 
 def units_of(problem: Problem) -> Over:
@@ -251,11 +284,31 @@ def _entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
     }
 
 
-def _service(problem: Problem, total: Totals, periods: int) -> dict[str, float | None]:
-    topology, paths = problem.env.topology, total.demand.size
-    demand, on_hand = total.demand.sum(), total.on_hand.sum()
+def _differences(cost: np.ndarray, against: np.ndarray | None, judged: Mapping[str, Any]) -> dict[str, Any]:
+    difference = relative = None
+    if against is not None:
+        difference = paired_difference(cost, against, **judged)
+        relative = relative_difference(cost, against, **judged) if against.sum() > 0 else None
+    return _entry("difference", difference) | _entry("relative_difference", relative)
+
+
+def _service(problem: Problem, total: Totals, periods: int, judged: Mapping[str, Any]) -> dict[str, Any]:
+    each = total.by_period or Periods(total.reward, total.demand, total.short, total.on_hand / periods)
+    worth = problem.shop.unit_value if problem.shop else None
+    served = ratio_of_sums(each.demand - each.short, each.demand, **judged)
+    value = None if worth is None else mean_of(each.on_hand * worth, **judged)
     return {
-        "fill_rate": float(1 - total.short.sum() / demand) if demand > 0 else None,
+        **_entry("fill_rate", None if math.isnan(served.value) else served),
+        **_entry("stock", mean_of(each.on_hand, **judged)),
+        **_entry("stock_value", value),
+        **_rates(problem, total, periods),
+    }
+
+
+def _rates(problem: Problem, total: Totals, periods: int) -> dict[str, float | None]:
+    topology, paths = problem.env.topology, total.demand.size
+    on_hand = total.on_hand.sum()
+    return {
         "stockout_rate": float(
             total.stockouts.sum() / (paths * periods * len(topology.demand_nodes) * topology.products)
         ),
@@ -317,12 +370,12 @@ def _simulate(
 ) -> Totals:
     return simulate_in(
         env, instance, policy, params, *world,
-        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, keep=_cost if size.by_period else None,
+        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, keep=_each_period if size.by_period else None,
     )
 
 
-def _cost(outcome):
-    return -outcome.reward
+def _each_period(outcome):
+    return Periods(-outcome.reward, outcome.demand.sum(), outcome.short.sum(), outcome.on_hand.sum())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

@@ -154,7 +154,7 @@ def _forecast_errors(env, policy, size, policy_axis, instance, params, trace) ->
     """By how much the forecast of each counted period was above its demand `[T, D, K, B]`; None where there is none."""
     demand = trace.exogenous.demand
     if policy.forecasts:
-        forecast = _predicted(env, policy, size, policy_axis, instance, params, trace)
+        forecast = predicted(env, policy, size, policy_axis, instance, params, trace)
     elif any(signal.name.startswith(forecast_name(1)) for signal in env.signals):
         told = trace.signals[env.history - 1 :, list(env.columns(forecast_name(1)))]
         forecast = told.reshape(demand.shape)
@@ -163,7 +163,7 @@ def _forecast_errors(env, policy, size, policy_axis, instance, params, trace) ->
     return (forecast - demand)[size.warm_up :]
 
 
-def _predicted(env, policy, size, policy_axis, instance, params, trace) -> jax.Array:
+def predicted(env, policy, size, policy_axis, instance, params, trace) -> jax.Array:
     """What the policy expects of each period `[T, D, K, B]`, encoded as many periods at a time as in a simulation."""
     periods = trace.exogenous.demand.shape[0]
     chunks, chunk = chunks_of(periods)

@@ -2,8 +2,8 @@
 
 To serve a share of demand at the least cost of stock and orders is to pay for each unit short just so much that serving that share
 is the cheapest (a Lagrange multiplier). So for each wanted fill rate the shortage costs of its instances are multiplied by one
-factor, which is sought: base-stock, with levels of each instance's own, is tuned and played on the training periods, until it
-serves what is wanted. Every policy then learns or is tuned at these costs, and weeks that nobody learned from tell whether it
+factor, which is sought: the newsvendor rule on a forecast, whose safety follows from the costs of each instance, is tuned and
+played on the training periods, until it serves what is wanted. Every policy then learns or is tuned at these costs, and weeks that nobody learned from tell whether it
 serves what was wanted.
 """
 
@@ -26,8 +26,10 @@ CLOSE = 0.002
 SMALLEST, LARGEST = np.exp(-6.0), np.exp(8.0)
 """Factors between which is sought."""
 
-EPISODES = 400
-"""Simulated for each instance in each tuning."""
+RULE = "newsvendor_quantile"
+
+BUDGET = 400_000
+"""Periods simulated in each tuning."""
 
 
 def served(problem: Problem, seed: int = 0) -> Problem:
@@ -62,11 +64,8 @@ def served(problem: Problem, seed: int = 0) -> Problem:
 
 def _fill_rates(problem: Problem, key) -> np.ndarray:
     """Units served and asked for in the rehearsal, by instance `[S, 2]`."""
-    name = "echelon_base_stock" if problem.env.topology.internal else "base_stock"
-    several = problem.instances > 1
-    budget = EPISODES * problem.horizon * problem.instances
-    tuned = tune(problem, rule_for(problem, name), key, budget, per_instance=several)
-    (contestant,) = contestants_of({name: tuned})
+    tuned = tune(problem, rule_for(problem, RULE), key, BUDGET)
+    (contestant,) = contestants_of({RULE: tuned})
     total = measure(problem.rehearsal, contestant, key)
     return np.stack([total.demand - total.short, total.demand], -1)
 
@@ -85,4 +84,4 @@ def _next_factor(found: list[tuple[float, float]], wanted: float) -> float:
 
 def _told(wanted: float, factor: float, fill: float, count: int) -> str:
     reached = f"a fill rate of {wanted:.1%} is wanted for {count} series: shortages are charged {factor:.3g} times their cost, at which "
-    return reached + f"base-stock serves {fill:.1%} of the demand of the training periods"
+    return reached + f"the newsvendor rule serves {fill:.1%} of the demand of the training periods"

@@ -30,6 +30,7 @@ class Totals:
     on_hand: jax.Array  # [B] unit-periods
     ordered: jax.Array  # [B]
     stockouts: jax.Array  # [B] node-product-periods with demand unserved
+    orders: jax.Array  # [B] orders placed: edges, products and periods with a quantity above zero
     by_period: Any = None  # [T, ..., B] what was kept of each counted period, where it was asked for
 
 
@@ -131,7 +132,7 @@ def chunks_of(periods: int) -> tuple[int, int]:
 
 
 def _nothing(batch: int) -> Totals:
-    return Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 7)
+    return Totals(jnp.zeros((len(COSTS), batch)), *[jnp.zeros(batch)] * 8)
 
 
 def lengthen(leaf, by):
@@ -153,4 +154,5 @@ def _measure(outcome: Outcome) -> Totals:
         on_hand=outcome.on_hand.sum(),
         ordered=outcome.ordered.sum(),
         stockouts=(outcome.short > 0).sum().astype(jnp.float32),
+        orders=(outcome.ordered > 0).sum().astype(jnp.float32),
     )

@@ -133,6 +133,27 @@ def optimality_gap(cost, reference, over: Over | None = None, level: float = 0.9
     return relative_difference(cost, np.broadcast_to(reference, np.shape(cost)), over, level)
 
 
+def means_of_columns(values, over: Factor, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean of each column of `[T, B]` and the ends of its interval `[B]`, over one factor of the rows: `mean_of` each
+    column by itself, for thousands of them at once. NaN where there is but one unit."""
+    values = np.asarray(values, np.float64)
+    mean = values.mean(0)
+    (factor,) = _factors(values.shape, (over,))
+    units = int(factor.units.max()) + 1
+    if units < 2:
+        return mean, *np.full((2, *mean.shape), math.nan)
+    first = np.unique(factor.units.ravel(), return_index=True)[1]
+    sums = np.add.reduceat((values - mean) / len(values), first, 0)
+    deviation = np.sqrt((sums**2).sum(0) * units / (units - 1))
+    third = (sums**3).sum(0) * units**2 / max((units - 1) * (units - 2), 1) * (units > 2)
+    quantiles = stdtrit(units - 1.0, [[(1 - level) / 2], [(1 + level) / 2]])
+    skew = np.divide(third, deviation**3, out=np.zeros_like(third), where=deviation > 0)
+    skewed = np.abs(skew) > 1e-6
+    safe = np.where(skewed, skew, 1.0)
+    bent = np.where(skewed, 3 / safe * (np.cbrt(1 + safe * (quantiles - safe / 6)) - 1), quantiles)
+    return mean, mean - deviation * np.maximum(quantiles[1], bent[1]), mean - deviation * np.minimum(quantiles[0], bent[0])
+
+
 def left_out(paths: int, groups: int = 64) -> np.ndarray:
     """Weights of B paths `[G, B]` with each of G groups of them left out in turn, for numbers that are no mean or ratio."""
     groups = min(groups, paths)

@@ -13,7 +13,7 @@ from jaxinv.envs.environment import EnvState
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.shop import AHEAD, Shop, period_days
+from jaxinv.envs.plan_world import AHEAD, PlanWorld, period_days
 from jaxinv.keys import Role, key_of, root
 
 
@@ -61,7 +61,7 @@ class Today:
     beyond: tuple[tuple[int, str], ...] = ()
 
 
-def today_of(preset: PlanNetwork, shop: Shop, problem: Problem) -> Today:
+def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     """Where the shop of a plan stands at the end of its sales.
 
     Args:
@@ -123,7 +123,7 @@ def _signals(env, params) -> jax.Array:
     return jax.vmap(of_one)(params)
 
 
-def _node_names(shop: Shop) -> tuple[tuple[str, ...], ...]:
+def _node_names(shop: PlanWorld) -> tuple[tuple[str, ...], ...]:
     """The places of each instance."""
     series = shop.placed.series
     if shop.apart:
@@ -132,14 +132,14 @@ def _node_names(shop: Shop) -> tuple[tuple[str, ...], ...]:
     return (tuple(shop.ways.nodes),) * len(series)
 
 
-def _ends(shop: Shop, nodes) -> tuple[np.ndarray, np.ndarray]:
+def _ends(shop: PlanWorld, nodes) -> tuple[np.ndarray, np.ndarray]:
     """Names of the ends of each edge `[S, E]`."""
     ways = shop.ways
     destinations = np.array([[own[ways.nodes.index(end)] for end in ways.destinations] for own in nodes], object)
     return ways.text("source"), np.where(ways.there, destinations, "")
 
 
-def _on_hand(shop: Shop, nodes) -> np.ndarray:
+def _on_hand(shop: PlanWorld, nodes) -> np.ndarray:
     """Units in stock `[S, N]`: of the table of stock, else what the last period of sales began with less what it sold, else 0."""
     found = np.zeros((len(nodes), len(nodes[0])))
     if shop.placed.stock is not None:
@@ -155,7 +155,7 @@ def _on_hand(shop: Shop, nodes) -> np.ndarray:
     return found
 
 
-def _under_way(shop: Shop, nodes, date, days):
+def _under_way(shop: PlanWorld, nodes, date, days):
     """Open orders as a pipeline `[S, E, L - 1]` with the lead time of each slot `[S, E, L - 1]`, rows that are late, rows that are
     passed over with the reason, and units that are due now `[S, N]`.
 
@@ -211,7 +211,7 @@ def _free_slot(held: np.ndarray, due: np.ndarray, periods: int, quoted: float) -
     return same[0] if same else min(free or [wish], key=lambda slot: (abs(slot - wish), slot))
 
 
-def _open(shop: Shop, periods: int) -> np.ndarray:
+def _open(shop: PlanWorld, periods: int) -> np.ndarray:
     """In which coming periods each edge of each instance takes orders `[S, E, H]`."""
     there = shop.ways.there
     if shop.cycles is None:

@@ -266,7 +266,8 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
         level = mean + (z(underage / (underage + holding)) + shift) * standard deviation,   z the standard normal quantile,
 
     the generalised newsvendor of Alvo et al. (2306.11246) with a normal forecast; shift 0 is the newsvendor itself, and
-    what is tuned makes good for errors that add up over periods and for what is lost.
+    what is tuned makes good for errors that add up over periods and for what is lost. A node that supplies others has the mean
+    ratio of all below it that sell, by what they sell.
     """
 
     name = "newsvendor_quantile"
@@ -276,16 +277,10 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
     @classmethod
     def applies(cls, problem):
         """One safety serves all instances whose costs ask for the same quantile of demand."""
-        alike = problem.env.topology.depth or not ratios_differ(problem)
-        return super().applies(problem) and not alike
-
-    def __post_init__(self):
-        if self.topology.depth:
-            raise UserError(f"{self.name} needs nodes that all sell: a warehouse has no critical ratio of its own")
+        return super().applies(problem) and ratios_differ(problem)
 
     def safety(self, params, facts):
-        ratio = jnp.clip(facts.critical_ratio, 1e-4, 1.0 - 1e-4)
-        return self.topology.at_destination(ndtri(ratio)) + params["shift"]
+        return self.topology.at_destination(ndtri(_ratio_below(self.topology, facts))) + params["shift"]
 
 
 def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0) -> Rule:
@@ -319,5 +314,17 @@ def default_rules(problem: Problem) -> list[str]:
 
 
 def ratios_differ(problem: Problem) -> bool:
-    """Whether the costs of the instances ask for different quantiles of demand."""
-    return float(jnp.ptp(jax.vmap(problem.env.facts)(problem.train).critical_ratio)) > 1e-6
+    """Whether the costs of the instances, or of places that sell, ask for different quantiles of demand."""
+    ratio = jax.vmap(problem.env.facts)(problem.train).critical_ratio
+    return float(jnp.ptp(ratio[:, np.asarray(problem.env.topology.demand_nodes)])) > 1e-6
+
+
+def _ratio_below(topology, facts):
+    """The critical ratio `[N, K]` of each node, or of those below it that sell, kept from 0 and 1."""
+    sells = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    ratio = jnp.clip(facts.critical_ratio, 1e-4, 1.0 - 1e-4)
+    if not topology.depth:
+        return ratio
+    weight = jnp.where(sells, facts.scale, 0.0)
+    below = views.downstream(topology, weight * ratio) / jnp.maximum(views.downstream(topology, weight), 1e-9)
+    return jnp.clip(below, 1e-4, 1.0 - 1e-4)

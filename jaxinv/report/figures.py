@@ -11,17 +11,16 @@ import numpy as np
 from jaxinv.evaluation.monitor import Monitored
 from jaxinv.exact.enumeration import Enumeration
 from jaxinv.exact.policy_table import order_map
+from jaxinv.report.drawing import LEARNED, RULE, pyplot_for_files, save
 from jaxinv.runs import Run
-
-LEARNED, RULE = "#1f6f8b", "#b8b8b8"
 
 
 def save_result(run: Run, document: dict[str, Any]) -> None:
     """Draws `result.png` in the run folder: the cost while learning, and every policy's cost on held-out demand."""
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     rows = document["evaluation"]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.32 * len(rows) + 2.4), constrained_layout=True)
-    for label, (updates, costs) in _learning_curves(run).items():
+    for label, (updates, costs) in learning_curves(run.metrics_path).items():
         left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
     left.set_xlabel("update")
     left.xaxis.get_major_locator().set_params(integer=True)
@@ -48,27 +47,13 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     )
     right.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{document['agent']} on {document['env']}", fontsize=11)
-    _save(figure, run.path / "result.png")
+    save(figure, run.path / "result.png")
 
 
-def _pyplot() -> Any:
-    """matplotlib for files; imported where a picture is drawn, for that takes a second."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=120)
-    _pyplot().close(figure)
-
-
-def _learning_curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
+def learning_curves(path: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """Updates and the training cost at each, of every run in a `metrics.csv`."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
-    with run.metrics_path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             updates, costs = curves.setdefault(row.get("run", ""), ([], []))
             updates.append(int(row["update"]))
@@ -78,7 +63,7 @@ def _learning_curves(run: Run) -> dict[str, tuple[list[int], list[float]]]:
 
 def save_policy(path: Path, name: str, solution: Enumeration) -> None:
     """Draws the mean order of an optimal policy by stock and units on their way."""
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     levels, amounts, orders = order_map(solution)
     figure, axes = pyplot.subplots(figsize=(7, 4.6), constrained_layout=True)
     if len(amounts) == 1:  # nothing is ever on its way when a decision is made
@@ -91,7 +76,7 @@ def save_policy(path: Path, name: str, solution: Enumeration) -> None:
         figure.colorbar(drawn, label="mean order")
     axes.set_xlabel("net stock" if solution.grid.topology.backlog else "units on hand")
     axes.set_title(f"optimal orders of {name}, average cost {solution.cost:.5g}", fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.ndarray], title: str) -> None:
@@ -101,7 +86,7 @@ def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.n
       objectives: G names of the axes.
       fronts: for each label, points `[P, G]`; the first is drawn in colour.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     pairs = list(itertools.combinations(range(len(objectives)), 2))
     figure, axes = pyplot.subplots(1, len(pairs), figsize=(5.2 * len(pairs), 4.4), constrained_layout=True, squeeze=False)
     looks = [{"color": LEARNED, "marker": "o"}, {"color": "#8a8a8a", "marker": "x"}, {"color": "black", "marker": "+"}]
@@ -115,7 +100,7 @@ def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.n
     axes[0][0].legend(frameon=False)
     figure.suptitle(title, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[float, float, float]]]) -> None:
@@ -124,7 +109,7 @@ def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[f
     Args:
       curves: by (setting, method, form): gap in %, and its lower and upper end, after 1, 2, … trials.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     settings, methods = (list(dict.fromkeys(of[place] for of in curves)) for place in (0, 1))
     size = (3.2 * len(methods) + 0.4, 2.5 * len(settings) + 0.6)
     figure, panels = pyplot.subplots(
@@ -145,7 +130,7 @@ def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[f
     for panel in panels[:, 0]:
         panel.set_ylabel("gap, %")
     panels[0, 0].legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 MONITORED = {
@@ -168,7 +153,7 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
       monitored: the first is drawn in colour; of more than `MOST_MONITORED`, the first ones are drawn.
       season: periods that each point is a mean over.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     shown = monitored[:MOST_MONITORED]
     names = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
     size = (8.6, 1.75 * len(names) + 0.7)
@@ -190,7 +175,7 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
     hidden = len(monitored) - len(shown)
     said = f"{title}; {hidden} dearer one{'s' if hidden > 1 else ''} in the table alone" if hidden else title
     panels[0].set_title(said, loc="left", fontsize=10)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping[int, Sequence[float]], printed: Mapping[int, float]) -> None:
@@ -200,7 +185,7 @@ def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping
       costs: of each episode `[episodes][seeds]`. service: fill rates in per cent of the seeds after so many episodes.
       printed: the same in print.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.4, 4.2), constrained_layout=True)
     costs = np.asarray(costs)
     left.plot(costs, color="#c8c8c8", linewidth=0.6)
@@ -217,7 +202,7 @@ def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping
     right.legend(frameon=False)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], names: Sequence[str]) -> None:
@@ -226,7 +211,7 @@ def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], n
     Args:
       maps: for each label the stock of each node on each day, in days of its mean demand `[days][nodes]`. names: of the nodes.
     """
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     figure, axes = pyplot.subplots(1, len(maps), figsize=(5.4 * len(maps), 3.8), constrained_layout=True, squeeze=False, sharey=True)
     tables = {label: np.asarray(table).T for label, table in maps.items()}
     most = max(np.quantile(table, 0.98) for table in tables.values())
@@ -236,12 +221,12 @@ def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], n
         panel.set_xlabel("day")
         panel.set_yticks(range(len(names)), names)
     figure.colorbar(drawn, ax=axes[0].tolist(), label="stock in days of mean demand")
-    _save(figure, path)
+    save(figure, path)
 
 
 def save_curves(path: Path, curves: Mapping[str, Sequence[float]], least: float, across: str, up: str) -> None:
     """Draws curves by name, smoothed over a fiftieth of their length, above a line at the least that is possible."""
-    pyplot = _pyplot()
+    pyplot = pyplot_for_files()
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2), constrained_layout=True)
     for name, values in curves.items():
         width = max(len(values) // 50, 1)
@@ -253,4 +238,4 @@ def save_curves(path: Path, curves: Mapping[str, Sequence[float]], least: float,
     axes.set(xlabel=across, ylabel=up)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)

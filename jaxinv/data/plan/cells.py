@@ -82,6 +82,7 @@ def read_table(
             out[column] = _numbers(cell, void, label, kind, decimals, problems)
     table = pd.DataFrame(out, index=frame.index)
     _check_keys(table, spec, problems)
+    table.attrs["columns"] = {column: label for column, label in found.items() if label != column}
     table.attrs["read"] = _understood(name, shown, frame, problems.row, days, decimals, len(day_texts) > 0)
     return table, problems
 

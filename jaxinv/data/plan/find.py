@@ -58,19 +58,7 @@ def find_files(path: Path, given: Given) -> Files:
         check_file(path)
     found = Files(yaml, path if path.is_dir() else path.parent)
     if yaml is not None:
-        for table, name in given.files.items():
-            file, _, sheet = name.partition("#")
-            found.paths[table] = found.folder / Path(file).expanduser()
-            if sheet:
-                found.sheets[table] = sheet
-        missing = [table for table, file in found.paths.items() if not file.is_file()]
-        for table in missing:
-            others = [other.name for other in found.folder.iterdir()] if found.folder.is_dir() else []
-            near = difflib.get_close_matches(found.paths[table].name, others, n=1)
-            found.problems.append(
-                f"{yaml.name}: {table}: no file {str(found.paths.pop(table))!r}; "
-                + (f"did you mean {near[0]!r}?" if near else "check the path, which is relative to the plan")
-            )
+        missing = _named(found, given, f"{yaml.name}: ")
         if "sales" not in found.paths and "sales" not in missing:
             if given.files:
                 found.problems.append(f"{yaml.name}: no sales; add a line such as `sales: sales.csv`")
@@ -80,7 +68,7 @@ def find_files(path: Path, given: Given) -> Files:
         _in_folder(found)
     else:
         names = sheets_of(path)
-        tables = {table: name for name in names if (table := _table_of(name))}
+        tables = {table: name for name in names if (table := table_of(name))}
         if len(tables) > 1:
             found.paths, found.sheets = dict.fromkeys(tables, path), tables
             unread = [name for name in names if name not in tables.values()]
@@ -89,10 +77,33 @@ def find_files(path: Path, given: Given) -> Files:
                 found.problems.append(f"{path.name}: no sheet of sales among {', '.join(names)}; name it sales")
         else:
             found.paths["sales"] = path
+    if yaml is None:
+        _named(found, given, "")
     return found
 
 
-def _table_of(name: str) -> str | None:
+def _named(found: Files, given: Given, where: str) -> list[str]:
+    """Takes the files that are given by name; the tables of which there is none."""
+    missing = []
+    for table, name in given.files.items():
+        path = found.folder / Path(name).expanduser()
+        if not path.is_file() and "#" in name:
+            file, _, found.sheets[table] = name.partition("#")
+            path = found.folder / Path(file).expanduser()
+        if path.is_file():
+            found.paths[table] = path
+            continue
+        missing.append(table)
+        others = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, others, n=1)
+        found.problems.append(
+            f"{where}{table}: no file {str(path)!r}; "
+            + (f"did you mean {near[0]!r}?" if near else "check the path, which is relative to the plan's own folder")
+        )
+    return missing
+
+
+def table_of(name: str) -> str | None:
     """The table that a file or sheet is named like."""
     text = plain(name)
     for table, words in (("sales", SALES_FILES), *((table, spec.words) for table, spec in TABLES.items())):
@@ -101,7 +112,7 @@ def _table_of(name: str) -> str | None:
     return None
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
     kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), "")
     return path.name[: len(path.name) - len(kind)] if kind else ""
 
@@ -111,10 +122,10 @@ def _in_folder(found: Files) -> None:
         files = sorted(file for file in found.folder.iterdir() if file.is_file() and not file.name.startswith((".", "~$")))
     except OSError as error:
         raise UserError(f"{found.folder}: cannot be read ({error.strerror})") from None
-    tables = [file for file in files if _stem(file)]
+    tables = [file for file in files if stem_of(file)]
     unread = []
     for file in tables:
-        table = _table_of(_stem(file))
+        table = table_of(stem_of(file))
         if table is None:
             unread.append(file.name)
         elif table in found.paths:
@@ -124,7 +135,7 @@ def _in_folder(found: Files) -> None:
             )
         else:
             found.paths[table] = file
-            if plain(_stem(file)) != table:
+            if plain(stem_of(file)) != table:
                 found.notes.append(f"{file.name} is read as the table {table}")
     if unread:
         known = ", ".join(("sales", *TABLES))

@@ -47,7 +47,9 @@ class Plan:
       fingerprint: of all tables and settings together, 64 hexadecimal digits.
       read: what was understood of each file; five lines of sales, one of each other table.
       files: table -> path of its file.
-      reading: how files are read, as a plan's YAML says it (`columns`, `dates`, `decimal`, `lines`, …).
+      reading: how files are read, as a plan's YAML says it (`dates`, `decimal`, `lines`, …); `columns` also has those that were
+        found, and `sheets` those of a workbook.
+      given_keys: settings that were given, others hold by default.
     """
 
     sales: pd.DataFrame
@@ -65,6 +67,7 @@ class Plan:
     read: tuple[str, ...]
     files: Mapping[str, Path]
     reading: Mapping[str, Any]
+    given_keys: tuple[str, ...]
 
     @property
     def skus(self) -> list[str]:
@@ -176,6 +179,8 @@ def _cross(parts: Parts) -> None:
 def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     sales = parts["sales"]
     notes = [*files.notes, *(f"{parts.problems[name].source}: {note}" for name in ("sales", *TABLES) for note in _notes(parts, name)), *parts.notes]
+    read = [*parts["sales"].attrs.get("read", ()), *(parts[name].attrs["read"] for name in TABLES if "read" in parts[name].attrs)]
+    named = {name: parts[name].attrs["columns"] for name in ("sales", *TABLES) if parts[name].attrs.get("columns")}
     items = parts["items"].set_index("sku")
     locations = parts["locations"].set_index("location")
     locations = locations.reindex(list(parts.places))
@@ -188,19 +193,20 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
         frame.attrs = {}
     settings = parts.settings
     laws = lead_time_laws(frames["receipts"], np.datetime64(settings.as_of))
+    sheets = {"sheets": dict(files.sheets)} if files.sheets else {}
     skus = sorted({*sales["sku"], *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
     assumptions = [
         *fill_rest(settings, given.settings, parts.given, parts.places, sales, _missing_stock(parts)),
         *fill_lanes(frames["lanes"], laws, settings, "lanes" in parts.given)[1],
         *fill_items(items, sales, skus, settings)[1],
     ]
-    read = [*parts["sales"].attrs.get("read", ()), *(parts[name].attrs["read"] for name in TABLES if "read" in parts[name].attrs)]
     whole = hashlib.sha256(repr(settings).encode())
     for name, frame in frames.items():
         whole.update(f"{name} {fingerprint(_plain(frame.reset_index() if frame.index.name in ('sku', 'location') else frame))}".encode())
     return Plan(
         **frames, settings=settings, notes=tuple(notes), assumptions=tuple(assumptions), fingerprint=whole.hexdigest(),
-        read=tuple(read), files=dict(files.paths), reading=dict(given.reading),
+        read=tuple(read), files=dict(files.paths), reading={**given.reading, **({"columns": named} if named else {}), **sheets},
+        given_keys=tuple(key for key, value in vars(given.settings).items() if value != getattr(Settings(), key)),
     )  # fmt: skip
 
 

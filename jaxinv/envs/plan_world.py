@@ -1,0 +1,349 @@
+"""A shop as its files tell it: instances with their ways, costs and stock, from which its world is made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxinv.data import Panel, TimeSplit
+from jaxinv.data.grid import Frequency
+from jaxinv.data.plan import Plan
+from jaxinv.demand.arrivals import Arrivals
+from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
+from jaxinv.demand.order_days import OrderDays
+from jaxinv.demand.processes import Replay
+from jaxinv.envs.builder import Network
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.placed import Placed, by_series, by_sku
+from jaxinv.envs.problem import first_of
+from jaxinv.envs.retail import trace_until
+from jaxinv.envs.shop import Shop
+from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
+from jaxinv.errors import UserError
+
+AHEAD = 60
+"""Periods to come of which covariates are told."""
+
+SHARES = ("promotion", "holiday")
+"""Columns of the calendar that are 0 on days without a row, and in longer periods a share of the days."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlanWorld:
+    """What the world of a plan is made of.
+
+    Attributes:
+      plan: the files.
+      panel: sales by period; split: which of them train and which judge.
+      placed: series as instances with places (`jaxinv.envs.placed`); covariates `AHEAD` periods beyond the sales.
+      ways: lanes as edges; lead: their lead times.
+      network: told to the builder; cycles: of order days, by edge, or None.
+      selling: numbers of the nodes that sell `[D]`.
+      apart: whether each instance is an SKU at one location.
+      wanted: fill rate of each instance `[S]`, NaN for none; None where none is wanted of any.
+      costs: by name, of each instance, money in the plan's currency `[S]`.
+    """
+
+    plan: Plan
+    panel: Panel
+    split: TimeSplit
+    placed: Placed
+    ways: Ways
+    lead: LeadTimes
+    network: Network
+    cycles: list[np.ndarray] | None
+    selling: tuple[int, ...]
+    apart: bool
+    wanted: np.ndarray | None
+    costs: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, plan: Plan, panel: Panel, split: TimeSplit, options: Any) -> "PlanWorld":
+        """What a plan and options of the preset `network` say."""
+        used = {*plan.lanes["source"], *plan.lanes["destination"]}
+        places = tuple(place for place in plan.locations.index if place in used)
+        apart = not plan.lanes["source"].isin(places).any()
+        ahead = with_calendar_columns(plan, panel)
+        panel = replace(panel, covariates={name: values[:, : len(panel.dates)] for name, values in ahead.covariates.items()})
+        sold_at = sorted(panel.series["location"].unique()) if "location" in panel.series else list(places[:1])
+        sellers = [place for place in places if place in sold_at]
+        grouping = by_series(panel) if apart else by_sku(panel, sellers)
+        placed = Placed.of(panel, split, *grouping, options, ahead)
+        ways = Ways.of(plan.full_lanes, placed.series, places, apart)
+        days = period_days(panel)
+        due = _latest_due(plan, days)
+        lead = LeadTimes.of(ways, plan, days, max(due, options.longest_lead_time))
+        cycles = order_cycles(ways, panel.dates[0], days)
+        costs = costs_of(plan, placed, panel, ways.nodes)
+        selling = (0,) if apart else tuple(places.index(place) for place in sellers)
+        shop = cls(plan, panel, split, placed, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
+        return replace(shop, network=shop._network(options))
+
+    @property
+    def next_date(self) -> np.datetime64:
+        """First day of the period after the last of the sales."""
+        step, add = _step(self.panel)
+        return add(self.panel.dates[-1], np.array(step))[()]
+
+    @property
+    def nodes(self) -> int:
+        return len(self.ways.nodes)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Typical demand a period that passes each node `[S, N]`."""
+        own = np.zeros((len(self.placed.demand), self.nodes))
+        own[:, list(self.selling)] = self.placed.scale
+        return own @ _echelon(self.ways).T
+
+    @property
+    def rate(self) -> np.ndarray:
+        """What a unit of the currency of each way is worth in that of the plan `[S, E]`."""
+        rates = self.plan.settings.rates
+        return np.vectorize(lambda currency: rates.get(currency, 1.0), otypes=[float])(self.ways.text("currency"))
+
+    def _network(self, options: Any) -> Network:
+        plan, ways, placed, lead = self.plan, self.ways, self.placed, self.lead
+        items = plan.full_items.loc[placed.series["sku"]]
+        net = Network(instances=len(placed.series), whole_units=options.integer_orders, longest_lead_time_periods=lead.longest)
+        scale = self.scale
+        inward = np.array([[end == node for end in ways.destinations] for node in ways.nodes])  # [N, E]
+        slowest = np.where(inward, lead.mean[:, None], 0.0).max(-1)
+        cover = scale * (slowest + 1.0)
+        for node, name in enumerate(ways.nodes):
+            sells = dict(demand=True, shortage_cost_per_unit=self.costs["shortage"]) if node in self.selling else {}
+            net.node(
+                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=self.costs["holding"][:, node],
+                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells,
+            )  # fmt: skip
+        if None in ways.sources:
+            net.supplier("suppliers")
+        share = 1.0 / np.maximum((inward[:, None] & ways.there).sum(-1).T, 1)  # [S, N] of what each supplier of a node brings
+        packs = {  # of suppliers; own locations send each other single units
+            "pack_units": _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None,
+            "minimum_order_units": _any(items["minimum"].to_numpy(float)),
+        }
+        bought = self._bought()
+        tiers = _tiers(ways)
+        for edge, (start, end) in enumerate(zip(ways.sources, ways.destinations)):
+            node = ways.nodes.index(end)
+            there = ways.there[:, edge]
+            net.edge(
+                start or "suppliers", end, name=_edge_name(ways, edge),
+                lead_time_periods=lead.mean[:, edge],
+                cost_per_unit=bought[:, edge] if bought[:, edge].any() else None,
+                cost_per_order=_any((ways.numbers("fixed_cost") * self.rate / ways.lines)[:, edge]),
+                **(packs if start is None else {}),
+                order_cycle=None if self.cycles is None else self.cycles[edge],
+                initial_pipeline_units_per_period=np.where(there, scale[:, node] * share[:, node], 0.0),
+                largest_order_units=4 * scale[:, node] * (lead.mean[:, edge] + 1) + 1,
+                **({} if tiers is None else dict(
+                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge], freight_rate_per_unit=(tiers[1] * self.rate[..., None])[:, edge])),
+            )  # fmt: skip
+        return net
+
+    def _bought(self) -> np.ndarray:
+        """What a unit costs on each way more than on the cheapest from outside `[S, E]`: what is paid in any case decides
+        nothing."""
+        there = self.ways.there
+        outside = there & np.array([source is None for source in self.ways.sources])
+        cost = self.ways.numbers("unit_cost") * self.rate
+        least = np.where(outside, cost, np.inf).min(1, keepdims=True)
+        return np.where(outside, cost - np.where(np.isfinite(least), least, 0.0), np.where(there, cost, 0.0))
+
+    def known_by(self, begin: int, scored: slice) -> Shop:
+        """What people know the instances by, and what the shop ordered itself from period `begin` on, the first of the test."""
+        series, plan = self.placed.series, self.plan
+        return Shop(
+            tuple(map(str, series["sku"])), tuple(map(str, series["location"])) if "location" in series else (),
+            self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"],
+            ordered=self._ordered(begin, scored),
+        )  # fmt: skip
+
+    def _ordered(self, begin: int, scored: slice) -> np.ndarray | None:
+        """Units that were ordered by receipts in each period on each edge `[T, E, K, S]`; None where they tell nothing of then."""
+        rows, ways = self.plan.receipts, self.ways
+        period = np.searchsorted(self.panel.dates, rows["ordered"].to_numpy("datetime64[D]"), "right") - 1
+        if not ((period >= scored.start) & (period < scored.stop)).any():
+            return None
+        own = self.placed.series.assign(number=np.arange(len(self.placed.series)))
+        keys = ["sku", "location"] if "location" in own else ["sku"]
+        named = rows.assign(period=period, location=rows["destination"])[lambda table: table["period"].between(begin, scored.stop - 1)]
+        named = named.merge(own[[*keys, "number"]], on=keys)
+        found = np.zeros((scored.stop - begin, len(ways.destinations), 1, len(own)), np.float32)
+        source = ways.text("source")
+        for edge, end in enumerate(ways.destinations):
+            number = named["number"].to_numpy()
+            here = (source[number, edge] == named["source"]) & ((named["destination"] == end) | self.apart)
+            np.add.at(found, (named["period"][here] - begin, edge, 0, named["number"][here]), named["quantity"][here])
+        return found
+
+    # The world
+
+    def numbers(self, options: Any) -> InstanceParams:
+        """The numbers of all instances; demand is still to come."""
+        law = {} if self.lead.law is None else {"lead_time_law": self.lead.law}
+        arrivals = {} if self.lead.shares is None else {"arrival_law": self.lead.shares}
+        return self.network.params(options.horizon, options.weights, **law, **arrivals)
+
+    def environment(self, numbers: InstanceParams, options: Any) -> InventoryNetwork:
+        topology = self.network.topology()
+        if self.lead.shares is not None:
+            topology = replace(topology, mechanisms=topology.mechanisms | {"arrivals"})
+        lead_times = QuotedLeadTimes() if self.lead.law is None else RandomLeadTimes(topology.edges)
+        arrivals = None if self.lead.shares is None else Arrivals(topology.edges)
+        demand = Replay(locations=len(self.selling), told=self.placed.told)
+        world = World(demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None)
+        return InventoryNetwork(topology, world, first_of(numbers), options.history, "network")
+
+    @property
+    def trace(self) -> Callable[..., Any]:
+        """`trace_until` of the sales."""
+        demand = np.moveaxis(self.placed.demand, 2, 1)[..., None].astype(np.float32)
+        return partial(trace_until, demand, self.placed.covariates)
+
+
+def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
+    """The panel `AHEAD` periods longer, without sales there, with what the calendar tells of past periods and of those to come.
+
+    What the table of sales tells of the past stays. What nobody tells of the future is as on most days: no promotion, the last
+    price, the mean of any other number.
+    """
+    step, unit = _step(panel)
+    later = unit(panel.dates[-1], np.arange(1, AHEAD + 1) * step)
+    dates = np.concatenate([panel.dates, later])
+    covariates = {}
+    columns = [name for name in plan.calendar if name not in ("date", "sku", "location")]
+    for name in dict.fromkeys([*panel.covariates, *columns]):
+        past = panel.covariates.get(name)
+        told = _told(plan.calendar, name, panel, dates) if name in columns else np.full((len(panel.series), len(dates)), np.nan)
+        if past is not None:
+            told[:, : len(panel.dates)] = past
+        if name == "price":
+            last = np.nan_to_num(told[:, len(panel.dates) - 1 : len(panel.dates)])
+            covariates[name] = np.where(np.isnan(told), last, told).astype(np.float32)
+        else:
+            usual = 0.0 if name in SHARES or past is None else past.mean(1, keepdims=True)
+            covariates[name] = np.where(np.isnan(told), usual, told).astype(np.float32)
+    nothing = np.full((len(panel.series), AHEAD), np.nan, np.float32)
+    stock = None if panel.stock is None else np.concatenate([panel.stock, nothing], 1)
+    quoted = {name: np.concatenate([values, nothing], 1) for name, values in panel.quoted.items()}
+    sales = np.concatenate([panel.sales, nothing], 1)
+    return replace(panel, sales=sales, dates=dates, covariates=covariates, stock=stock, quoted=quoted)
+
+
+def costs_of(plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Money of each instance: `cost` and `price` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and `holding` of one
+    at each node for a period `[S, N]`."""
+    items = plan.full_items.loc[placed.series["sku"]]
+    cost = items["cost"].to_numpy(float)
+    own = items["holding_rate"].to_numpy(float)[:, None]
+    if "location" in placed.series:  # instances at one location each
+        there = plan.locations["holding_rate"].reindex(placed.series["location"]).to_numpy(float)[:, None]
+    else:
+        known = plan.locations["holding_rate"]
+        there = (known.reindex(nodes) if len(nodes) > 1 else known[:1]).to_numpy(float)[None]
+    rate = np.where(np.isnan(own), np.where(np.isnan(there), plan.settings.holding_rate, there), own)
+    holding = np.broadcast_to(cost[:, None] * rate / panel.periods_per_year, (len(cost), len(nodes)))
+    if not (holding > 0).any():
+        raise UserError("stock costs nothing to hold, so that any stock would be right; give items a cost and a holding_rate")
+    return {"cost": cost, "price": items["price"].to_numpy(float), "holding": holding, "shortage": items["shortage_cost"].to_numpy(float)}
+
+
+def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
+    """The fill rate that is wanted of each instance `[S]`, NaN for none; None where none is wanted of any."""
+    wanted = plan.full_items.loc[placed.series["sku"], "service"].to_numpy(float)
+    return None if np.isnan(wanted).all() else wanted
+
+
+def period_days(panel: Panel) -> float:
+    """Days of a period; months have 365 / 12."""
+    return 365.0 / panel.periods_per_year if Frequency.parse(panel.frequency).unit == "month" else round(365.0 / panel.periods_per_year)
+
+
+def _step(panel: Panel):
+    """Length of a period in whole units, and how they are added to a date."""
+    frequency = Frequency.parse(panel.frequency)
+    kind = "M" if frequency.unit == "month" else "D"
+
+    def add(date, units):
+        return (np.datetime64(date, kind) + units.astype(f"timedelta64[{kind}]")).astype("datetime64[D]")
+
+    return frequency.size, add
+
+
+def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) -> np.ndarray:
+    """A column of the calendar `[S, T]`, its mean over the rows of a period, or over its days what is a share of them; NaN where
+    it has no row there. Rows without an SKU or a location are for all."""
+    step, add = _step(panel)
+    ends = np.append(dates[1:], add(dates[-1], np.array(step)))
+    rows = calendar[calendar[name].notna()]
+    day = rows["date"].to_numpy("datetime64[D]")
+    period = np.searchsorted(dates, day, "right") - 1
+    inside = (period >= 0) & (day < ends[-1])
+    total = np.full((len(panel.series), len(dates)), np.nan)
+    length = (ends - dates).astype("timedelta64[D]").astype(float)
+    sku, location = (rows[key].to_numpy(str) for key in ("sku", "location"))
+    own_sku = panel.series["sku"].to_numpy(str)
+    own_place = panel.series["location"].to_numpy(str) if "location" in panel.series else np.full(len(own_sku), "")
+    members: dict[str, np.ndarray] = {key: np.flatnonzero(own_sku == key) for key in np.unique(sku)}
+    count = np.zeros_like(total)
+    for row in np.flatnonzero(inside):
+        chosen = members[sku[row]] if sku[row] else np.arange(len(own_sku))
+        if location[row] and own_place[0]:
+            chosen = chosen[own_place[chosen] == location[row]]
+        total[chosen, period[row]] = np.nan_to_num(total[chosen, period[row]]) + rows[name].iat[row]
+        count[chosen, period[row]] += 1
+    return total / (length if name in SHARES else np.maximum(count, 1))
+
+
+def _echelon(ways: Ways) -> np.ndarray:
+    """What passes each node `[N, N]`: 1 for those that it supplies, on whatever way, itself included."""
+    nodes = list(ways.nodes)
+    reach = np.eye(len(nodes))
+    for _ in nodes:
+        for start, end in zip(ways.sources, ways.destinations):
+            if start is not None:
+                reach[nodes.index(start)] = np.maximum(reach[nodes.index(start)], reach[nodes.index(end)])
+    return reach
+
+
+def _latest_due(plan: Plan, days: float) -> int:
+    """Periods until the last open order is due, and one."""
+    due = plan.open_orders["due"].dropna()
+    if not len(due) or plan.settings.as_of is None:
+        return 0
+    return int(np.ceil((due.max() - pd.Timestamp(plan.settings.as_of)).days / days)) + 1
+
+
+def _tiers(ways: Ways) -> tuple[np.ndarray, np.ndarray] | None:
+    """Starts and rates of freight tiers `[S, E, B]`; None where no lane has any."""
+    starts, rates = ways.table["freight_from"].tolist(), ways.table["freight_rate"].tolist()
+    most = max((len(starts[row]) for row in np.unique(ways.lane[ways.there])), default=0)
+    if not most:
+        return None
+    shape = (*ways.lane.shape, most)
+    begin, rate = np.broadcast_to(1e9 * np.arange(most), shape).copy(), np.zeros(shape)
+    for row in np.unique(ways.lane[ways.there]):
+        here, count = ways.lane == row, len(starts[row])
+        if count:
+            begin[here, :count], rate[here, :count] = starts[row], rates[row]
+            rate[here, count:] = rates[row][-1]
+    return begin, rate
+
+
+def _edge_name(ways: Ways, edge: int) -> str:
+    start, end = ways.sources[edge], ways.destinations[edge]
+    if start is not None:
+        return f"{start} to {end}"
+    same = [other for other in range(edge) if ways.sources[other] is None and ways.destinations[other] == end]
+    return f"supplier {len(same) + 1} to {end}" if same else f"supplier to {end}"
+
+
+def _any(values: np.ndarray, nothing: float = 0.0) -> np.ndarray | None:
+    """The values, or None where none says anything."""
+    return None if np.all(values == nothing) else values
