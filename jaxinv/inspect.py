@@ -66,12 +66,14 @@ def _render(document):
         return f"{title}\n" + "".join(f"  {line}\n" for line in lines) if lines else ""
 
     sales = document["sales"]
-    counts = f"{sales['skus']:,} SKUs at {sales['locations']:,} locations, {sales['series']:,} series"
+    counts = f"{sales['skus']:,} SKUs at {sales['locations']:,} location{'s' * (sales['locations'] != 1)}, {sales['series']:,} series"
     parts = [
         section("What was read", document["read"]),
         section("Odd, and what was made of it", document["notes"]),
         section("What is assumed", document["assumptions"]),
-        section("Sales", [f"{counts}, by {sales['frequency']} from {sales['first']} to {sales['last']}", *_sentences(document)]),
+        section(
+            "Sales", [f"{counts}, by {sales['frequency']} from {sales['first']} to {sales['last']}", *_sentences(document)]
+        ),
     ]
     by_class = table(
         document["abc_xyz"],
@@ -79,7 +81,14 @@ def _render(document):
         title="Products by money sold (ABC) and by how even their weeks are (XYZ)",
         formats={"share": _percent},
     )
-    columns = {"source": "from", "destination": "to", "said": "days said", "orders": "lines received", "mean": "mean", "spread": "spread"}
+    columns = {
+        "source": "from",
+        "destination": "to",
+        "counted": "days counted with",
+        "orders": "lines in receipts",
+        "mean": "mean",
+        "spread": "spread",
+    }
     columns |= {"latest": "latest", "partly": "came in part", "lost": "never came"}
     lanes = document["lead_times"]
     shown = table(
@@ -88,7 +97,9 @@ def _render(document):
         title="Lead times" + (f" (20 of {len(lanes)} lanes; all with --json)" if len(lanes) > 20 else ""),
         formats={"partly": _percent, "lost": _percent},
     )
-    return Group("\n".join(part for part in parts if part), by_class, shown)
+    return Group(
+        "\n".join(part for part in parts if part), by_class, *([shown] if any(lane["orders"] for lane in lanes) else [])
+    )
 
 
 def _percent(value: float) -> str:
@@ -100,15 +111,20 @@ def _sentences(document) -> list[str]:
     kinds = document["kinds"]
     said = [
         f"demand by {document['sales']['frequency']}: {kinds['smooth']} SKUs smooth, {kinds['erratic']} erratic, "
-        f"{kinds['intermittent']} intermittent, {kinds['lumpy']} lumpy" + (f", {kinds['no sales']} without sales" if kinds["no sales"] else "")
+        f"{kinds['intermittent']} intermittent, {kinds['lumpy']} lumpy"
+        + (f", {kinds['no sales']} without sales" if kinds["no sales"] else "")
     ]
     season = document["season"]
     if season["weekdays"]:
         said.append("weekdays, of the mean: " + ", ".join(f"{name} {value:.2f}" for name, value in season["weekdays"].items()))
     if season["months"]:
         high, low = (pick(season["months"], key=season["months"].get) for pick in (max, min))
-        repeats = f"; one year is like the next with correlation {season['repeats']:.2f}" if season["repeats"] is not None else ""
-        said.append(f"months, of the mean: highest {high} ({season['months'][high]:.2f}), lowest {low} ({season['months'][low]:.2f}){repeats}")
+        repeats = (
+            f"; one year is like the next with correlation {season['repeats']:.2f}" if season["repeats"] is not None else ""
+        )
+        said.append(
+            f"months, of the mean: highest {high} ({season['months'][high]:.2f}), lowest {low} ({season['months'][low]:.2f}){repeats}"
+        )
     else:
         said.append("season: less than two years of sales, which do not tell it")
     promotions = document["promotions"]

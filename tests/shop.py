@@ -227,9 +227,7 @@ class _Past:
         ]
         return {
             "stock": pd.DataFrame(stock, columns=["sku", "location", "stock", "date"]),
-            "open_orders": pd.DataFrame(
-                open_rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"]
-            ),
+            "open_orders": pd.DataFrame(open_rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"]),
             "receipts": pd.DataFrame(
                 done, columns=["sku", "source", "destination", "ordered", "quantity", "received", "received_quantity"]
             ),
@@ -248,7 +246,22 @@ def _lanes(stores: tuple[str, ...], warehouses: tuple[str, ...]) -> pd.DataFrame
     none = np.nan
     rows = [
         ("Nordwerk", warehouses[0], 7, 2, "Mon, Thu", 1, pd.NaT, 0.0, 12.5, "", "", none, 250.0, none),
-        ("Südimport", warehouses[1], 18, 5, "Mon", 2, pd.Timestamp(FIRST), 0.0, 40.0, "0|500|2000", "0.9|0.6|0.4", 100, none, none),
+        (
+            "Südimport",
+            warehouses[1],
+            18,
+            5,
+            "Mon",
+            2,
+            pd.Timestamp(FIRST),
+            0.0,
+            40.0,
+            "0|500|2000",
+            "0.9|0.6|0.4",
+            100,
+            none,
+            none,
+        ),
     ]
     for s, store in enumerate(stores):
         rows.append((warehouses[s % 2], store, 2, 0, "Mon, Thu", 1, pd.NaT, 0.1, 0.0, "", "", none, none, none))

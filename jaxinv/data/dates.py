@@ -106,7 +106,10 @@ def read_dates(texts: list[str], counts: np.ndarray | None = None, given: str = 
         if found[k] is not None and day in read:
             days[k] = read[day]
     stamped = np.array([time is not None and times[time] is not None for _, time in parts], bool)
-    timed = np.array([bool(s and (times[t][4] or any(int(n or 0) for n in times[t].groups()[:3]))) for s, (_, t) in zip(stamped, parts)], bool)
+    timed = np.array(
+        [bool(s and (times[t][4] or any(int(n or 0) for n in times[t].groups()[:3]))) for s, (_, t) in zip(stamped, parts)],
+        bool,
+    )
     mark = numeric[0][1]["mark"] if numeric else "-"
     shown = {"compact": "YYYYMMDD", "month": "YYYY-MM", "week": "YYYY-Www", "day name": "day, month in letters, year"}.get(
         family, FORMS[form].replace("/", mark) if form != "ymd" else FORMS[form]

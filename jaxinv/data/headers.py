@@ -12,6 +12,7 @@ from jaxinv.data.words import WEAK, certain, nearest, plain
 REQUIRED = ("date", "sku", "sales")
 OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
 
+_MANY = 4  # columns besides which each may be a product
 _NO_NAME = r"column \d+|Unnamed: \d+"  # what takes the place of an empty cell of the header
 
 
@@ -55,17 +56,14 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
             hint = (
                 f"{near!r} looks like it: {rename}"
                 if near
-                else f"the columns are {listed(present)}; add or rename one"
+                else f"the columns are {listed(present)}; add or rename one, or give columns.{name}=NAME"
             )
+            if name == "sku" and not near and "date" in found and len(found) > _MANY and "sales" not in found:
+                hint += "; if each of these columns is a product, give columns.sku=header"
             problems.add(f"column {name!r} is missing; {hint}")
-        elif near and (
-            name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
-        ):
+        elif near and (name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85):
             # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
-            problems.add(
-                f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another "
-                "name"
-            )
+            problems.add(f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another " "name")
         else:
             continue
         if near:

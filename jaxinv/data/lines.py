@@ -7,43 +7,73 @@ import pandas as pd
 
 from jaxinv.data.dates import is_date
 from jaxinv.data.headers import OPTIONAL, REQUIRED
+from jaxinv.data.numbers import looks_numeric
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.data.words import ORDER_NUMBERS, TOTALS, plain
+from jaxinv.data.words import ORDER_NUMBERS, TOTALS, certain, plain
 
 RETURNS = ("refuse", "net", "separate")
 """What can be typed as `returns=`: negative sales are an error, are taken off what was sold before, or are left out."""
 
 _BEGINS = re.compile(r"\W*(?:total|sum|som|sub|sous|zwischen|gesamt|grand|overall|ensemble|all)", re.IGNORECASE)
+HEADER = "header"
+"""What is typed as `columns.sku=` where the names of columns are products."""
+_PARTS = {
+    "year": ("year", "jahr", "annee", "ano", "anno"),
+    "month": ("month", "monat", "mois", "mes", "mese"),
+    "day": ("day", "tag", "jour", "dia", "giorno"),
+}
 _FEWEST_DATES = 3  # columns named by dates that make a table a wide one
 _PRICES_DIFFER = 0.05  # share of days with prices of several lines from which on the price is that of an order
 
 
 def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> pd.DataFrame:
-    """A table with a column a date as one with a row a date, SKU and what else its rows say; another one as it is.
+    """A table with a column a date, or a column a product, as one with a row a date, SKU and what else its rows say; another one
+    as it is, with a date where year and month stand apart.
 
     Cells that are empty have no row: nothing was sold then.
     """
-    dates = [column for column in map(str, frame.columns) if is_date(column)]
-    named = {plain(str(column)) for column in frame.columns} | set(columns)
-    if len(dates) < _FEWEST_DATES or "date" in named or "sales" in named:
-        return frame
-    fixed = [column for column in frame.columns if column not in dates]
-    cells = frame[dates].astype(object).to_numpy()
-    texts = as_text(pd.Series(cells.ravel()))
+    present = list(map(str, frame.columns))
+    named = {plain(column) for column in present} | set(columns)
+    dates = [column for column in present if is_date(column)]
+    if len(dates) >= _FEWEST_DATES and not {"date", "sales"} & named:
+        fixed = [column for column in present if column not in dates]
+        totals = [column for column in fixed if _is_total(column)]
+        if totals:
+            problems.notes.append(f"left out, since it adds up the others: {listed(list(map(repr, totals)))}")
+        return _melt(frame, [c for c in fixed if c not in totals], dates, "date", "dates", problems)
+    if columns.get("sku") == HEADER and HEADER not in present:
+        taken = {column for name, column in columns.items() if name != "sku"}
+        day = columns.get("date") or next((c for c in present if c == "date"), next(iter(certain("date", present)), None))
+        products = [c for c in present if c != day and c not in taken and looks_numeric(as_text(frame[c]))]
+        del columns["sku"]
+        return _melt(frame, [c for c in present if c not in products], products, "sku", "products", problems)
+    parts = {part: next((c for c in present if plain(c) in words), None) for part, words in _PARTS.items()}
+    if (
+        parts["year"]
+        and parts["month"]
+        and not ({"date"} & named or any(c for c in certain("date", present) if c not in parts.values()))
+    ):
+        year, month, day = (as_text(frame[parts[part]]) if parts[part] else "1" for part in ("year", "month", "day"))
+        frame = frame.drop(columns=[c for c in parts.values() if c])
+        frame["date"] = year + "-" + month + "-" + day
+        problems.notes.append(f"dates are put together from {' and '.join(repr(c) for c in parts.values() if c)}")
+    return frame
+
+
+def _melt(frame: pd.DataFrame, fixed: list[str], melted: list[str], name: str, what: str, problems: Problems) -> pd.DataFrame:
+    """A row for each cell of the melted columns that is not empty."""
+    texts = as_text(pd.Series(frame[melted].astype(object).to_numpy().ravel()))
     filled = ~is_empty(texts).to_numpy()
-    row, column = np.divmod(np.flatnonzero(filled), len(dates))
+    row, column = np.divmod(np.flatnonzero(filled), max(len(melted), 1))
     long = frame[fixed].iloc[row].copy()
-    long["date"] = np.array(dates, object)[column]
+    long[name] = np.array(melted, object)[column]
     long["sales"] = texts.to_numpy(object)[filled]
     empty = int((~filled).sum())
     problems.notes.append(
-        f"a column for each of {len(dates)} dates, {dates[0]} to {dates[-1]}: read as one row a date"
-        + (f"; {empty} empty cells are read as nothing sold" if empty else "")
+        f"a column for each of {len(melted)} {what}, {melted[0] if melted else ''} to {melted[-1] if melted else ''}: read as one row a {name}"
+        + (f"; {empty:,} empty cells are read as nothing sold" if empty else "")
     )
-    others = [c for c in fixed if plain(c) in TOTALS or plain(c).startswith(("total_", "summe_", "gesamt_"))]
-    if others:
-        problems.notes.append(f"left out, since it adds up the others: {listed(list(map(repr, others)))}")
-    return long.drop(columns=others)
+    return long
 
 
 def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problems) -> pd.DataFrame:
@@ -56,7 +86,9 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
         distinct = pd.Series(frame[column].dropna().unique(), dtype=object)
         said = {text for text in distinct if isinstance(text, str) and _BEGINS.match(text) and _is_total(text)}
         if said and column not in (found["sku"], found["date"]):
-            total |= frame[column].isin(said) & (is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]])))
+            total |= frame[column].isin(said) & (
+                is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]]))
+            )
         elif said:
             other = found["date"] if column == found["sku"] else column
             total |= frame[column].isin(said) & ~as_text(frame[other]).map(is_date)
@@ -147,6 +179,6 @@ def sum_lines(table: pd.DataFrame, keys: list[str], what: str, problems: Problem
         else:
             summed["price"] = groups["price"].median().to_numpy()[order]
     problems.notes.append(
-        f"{len(table):,} lines of orders ({what}) summed to {len(summed):,} rows, one a date, {' and '.join(keys)}"
+        f"{len(table):,} lines of orders ({what}) summed to {len(summed):,} rows, one a date and {' and '.join(keys)}"
     )
     return summed

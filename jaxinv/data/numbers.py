@@ -65,7 +65,9 @@ def read_numbers(text: pd.Series, decimals: Decimals) -> tuple[pd.Series, pd.Ser
     codes, distinct = pd.factorize(text)
     plain = [_plain(str(value), decimals) for value in distinct]
     numbers = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype(float).to_numpy()
-    unsure = np.array([not decimals.certain and "," in str(v) and bool(_EITHER.fullmatch(_core(str(v)))) for v in distinct], bool)
+    unsure = np.array(
+        [not decimals.certain and "," in str(v) and bool(_EITHER.fullmatch(_core(str(v)))) for v in distinct], bool
+    )
     numbers = np.where(unsure, np.nan, numbers) if len(numbers) else numbers
     return pd.Series(numbers[codes] if len(numbers) else np.nan, text.index, float), pd.Series(
         unsure[codes] if len(unsure) else False, text.index, bool
@@ -80,7 +82,7 @@ def looks_numeric(text: pd.Series) -> bool:
 
 def _core(text: str) -> str:
     """The text without sign, and without what parts thousands where it is no mark of decimals."""
-    text = text.translate(_SIGNS).lstrip("+-").rstrip("-")
+    text = re.sub(r"^[+-](?!-)|(?<=\d)-$", "", text.translate(_SIGNS), count=1)
     found = _SPACED.match(text)
     return re.sub(r"[ '’\u00a0\u202f]", "", found.group()) + text[found.end() :] if found else text
 

@@ -47,7 +47,7 @@ from jaxinv.data.lines import (
 )
 from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import unknown
 
 _TEXT = ("sku", "location", "category")
 _NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
@@ -109,7 +109,8 @@ def validate(
     Returns:
       A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and
       `category` text, every other column float64 (NaN where a value that may be empty is empty). `attrs` has
-      `source`, `notes`, one line each, and `read`, what was understood in five lines.
+      `source`, `notes`, one line each, `read`, what was understood in five lines, `stated`, the notes that these lines hold, and
+      `columns`, names of the schema -> names of the file where they differ.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
@@ -167,12 +168,13 @@ def check(
         why = "times of day" if dates is not None and dates.timed.any() else f"column {numbered!r}" if numbered else ""
         if (why or reading.lines) and not problems.found and table.duplicated([*keys, "date"]).any():
             table = sum_lines(table, keys, why or "lines=sum", problems)
-        if reading.returns == "net" and not problems.found:
-            table = carry_back(table, keys, problems)
     if "date" in table and "sku" in table:
         if not why:
-            _check_duplicates(table, keys, as_text(frame[found["date"]]), problems)
+            written = as_text(frame[found["date"]]) if len(table) == len(frame) else table["date"].astype(str)
+            _check_duplicates(table, keys, written, problems)
         table = _check_totals(table, keys, problems)
+    if whole and reading.returns == "net" and not problems.found:
+        table = carry_back(table, keys, problems)
     for name in set(known_ahead) - set(found):
         near = difflib.get_close_matches(name, found, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(list(found))}"
@@ -188,11 +190,12 @@ def check(
         *([f"left out, since the header gives no name: {listed(problems.unnamed)}"] if problems.unnamed else []),
         *problems.notes,
     ]
+    stated = [f"read as {form}"]
     if dates is not None and dates.shown != FORMS["ymd"] and not reading.dates:
-        notes.append(f"dates are read as {dates.shown}")
+        stated.append(f"dates are read as {dates.shown}")
     if decimals.mark == "," and not reading.decimal:
-        notes.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
-    table.attrs = {"source": source, "notes": notes}
+        stated.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
+    table.attrs = {"source": source, "notes": notes + stated[1:], "stated": stated}
     table.attrs["columns"] = {name: column for name, column in found.items() if name in table and column != name and column in given}
     table.attrs["read"] = _understood(table, source, form, rows, problems.row, found, dates, decimals)
     return table, problems
@@ -258,9 +261,18 @@ def _dates(values: pd.Series, column: str, problems: Problems, given: str) -> tu
         dates.isna() & ~empty & ~timed,
         text,
         "is no date that can be read (1900 to 2199)",
-        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else ""),
+        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else _counted(text)),
     )
     return dates, read
+
+
+def _counted(text: pd.Series) -> str:
+    """What to say of dates that are plain numbers."""
+    first = text[~is_empty(text)].iloc[0] if (~is_empty(text)).any() else ""
+    if not re.fullmatch(r"\d{1,5}", first):
+        return ""
+    days = 20_000 < int(first) < 60_000
+    return " (this is a spreadsheet's number of a day: format the column as a date)" if days else ", the first day of each period"
 
 
 def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems) -> None:

@@ -55,7 +55,10 @@ def decode(data: bytes, path: Path) -> Text:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     elif b"\0" in data:
-        encoding = next((name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if not any(data[at:400:2])), "")
+        encoding = next(
+            (name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if data[at:400:2].count(0) > 0.8 * len(data[at:400:2])),
+            "",
+        )
     else:
         encoding = "utf-8"
     try:
@@ -173,9 +176,11 @@ def _too_long(found: Text, columns: int) -> str:
     cause = (
         f"most likely a {mark} too many at the end of lines: delete it, or end the header with one too"
         if empty
-        else "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes"
-        if mark == "comma"
-        else f"most likely a {mark} within a cell that is not quoted: put such cells in quotes"
+        else (
+            "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes"
+            if mark == "comma"
+            else f"most likely a {mark} within a cell that is not quoted: put such cells in quotes"
+        )
     )
     return (
         f"line {line + found.skipped} has {cells} cells where the header has {columns}{also}: {lines[line - 1][:80]!r}; "

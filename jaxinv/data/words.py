@@ -28,7 +28,7 @@ SALES = {
         magazzino punto_vendita filiale_codice deposito""",
     "stock": """on_hand stock_on_hand inventory inventory_level quantity_on_hand qty_on_hand available bestand lagerbestand
         stock_disponible en_stock existencias inventario stock_actual giacenza scorta esistenza""",
-    "price": """unit_price sale_price sales_price selling_price list_price retail_price lineitem_price preis stuckpreis
+    "price": """unit_price sale_price sales_price sell_price selling_price list_price retail_price lineitem_price preis stuckpreis
         verkaufspreis einzelpreis vk vk_preis prix prix_unitaire prix_de_vente precio precio_unitario precio_de_venta pvp prezzo
         prezzo_unitario prezzo_vendita prezzo_di_vendita""",
     "promotion": """promo on_promotion onpromotion is_promo deal aktion werbung angebot promocion oferta promozione offerta""",

@@ -54,6 +54,7 @@ class Retail(Preset):
       reader: its reader by name, or empty to recognise it.
       columns: schema name -> column of the file, such as `columns.sales=units`.
       known_ahead: covariates known before their period begins although they move with its sales (see `jaxinv.data.validate`).
+      dates, decimal, returns, lines: how the file is written, where its cells do not tell (`jaxinv.data.schema.Reading`).
       frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
         file are summed. What is counted in periods is counted in these.
       lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where the column's change within a
@@ -82,6 +83,10 @@ class Retail(Preset):
     reader: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     known_ahead: tuple[str, ...] = ()
+    dates: str = ""
+    decimal: str = ""
+    returns: str = ""
+    lines: str = ""
     frequency: str = "week"
     lead_time: int | None = None
     lead_time_spread: int = 0
@@ -325,7 +330,8 @@ drawn for each series. Their 32,768 series are not public; these are the 6,048 t
 
 def read_sales(preset: Preset, file: str = "") -> pd.DataFrame:
     """The table of sales that a preset's options name, or another file that is read by them."""
-    given = {"columns": preset.columns, "known_ahead": preset.known_ahead}
+    names = ("columns", "known_ahead", "dates", "decimal", "returns", "lines")
+    given = {name: getattr(preset, name) for name in names}
     return load(file or preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
 
 

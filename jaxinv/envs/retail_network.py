@@ -46,7 +46,7 @@ class RetailNetwork(Preset):
     the edge cost of a warehouse is taken as what it pays its supplier for a unit.
 
     Attributes:
-      data, reader, columns, known_ahead, frequency, train, published_split, max_series, validation, level_spread: see
+      data, reader, columns, known_ahead, dates, decimal, returns, lines, frequency, train, published_split, max_series, validation, level_spread: see
         `jaxinv.envs.retail.Retail`; a series here is an SKU, with all its stores.
       links: one word a warehouse, with a 1 for each store that it supplies, and a 0 for others.
       lead_times: periods from each warehouse to each store.
@@ -62,6 +62,10 @@ class RetailNetwork(Preset):
     reader: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     known_ahead: tuple[str, ...] = ()
+    dates: str = ""
+    decimal: str = ""
+    returns: str = ""
+    lines: str = ""
     frequency: str = "week"
     links: tuple[str, ...] = FAVORITA_LINKS
     lead_times: tuple[tuple[int, ...], ...] = FAVORITA_LEAD_TIMES

@@ -52,7 +52,9 @@ def read_table(
     found = _find(frame, name, spec, dict(columns), problems)
     text = {column: as_text(_days_as_text(frame[found[column]])) for column in found}
     numbers = [column for column in found if _spec(spec, column).kind in ("number", "share", "steps")]
-    cells = {part for column in numbers for whole in set(text[column]) for part in re.split(r"[|/;]", whole) if part.strip("% ")}
+    cells = {
+        part for column in numbers for whole in set(text[column]) for part in re.split(r"[|/;]", whole) if part.strip("% ")
+    }
     decimals = find_decimals(sorted(cell.strip("% ") for cell in cells), decimal)
     out = {}
     day_texts = pd.concat([text[c] for c in found if _spec(spec, c).kind == "date"] or [pd.Series([], dtype=object)])
@@ -73,7 +75,9 @@ def read_table(
         elif kind.kind == "date":
             out[column] = pd.Series([read[value] for value in cell], frame.index, "datetime64[s]")
             refuse_either(days, cell, label, problems)
-            problems.rows(label, out[column].isna() & ~void, cell, "is no date that can be read (1900 to 2199)", f"write {days.shown}")
+            problems.rows(
+                label, out[column].isna() & ~void, cell, "is no date that can be read (1900 to 2199)", f"write {days.shown}"
+            )
         elif kind.kind == "weekdays":
             out[column] = _weekdays(cell, label, problems)
         elif kind.kind == "steps":
@@ -122,13 +126,17 @@ def _find(frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], 
         if fits:
             found[column] = fits[0]
             free.remove(fits[0])
-            problems.notes.append(f"column {fits[0]!r} is read as {column!r}; if it is not, give columns.{name}.{column}=ANOTHER")
+            problems.notes.append(
+                f"column {fits[0]!r} is read as {column!r}; if it is not, give columns.{name}.{column}=ANOTHER"
+            )
     for column, kind in spec.columns.items():
         if kind.needed and column not in found and column not in columns:
-            problems.add(f"column {column!r} ({kind.meaning}) is missing; the columns are {listed(present)}; add or rename one, or give columns.{name}.{column}=NAME")
+            problems.add(
+                f"column {column!r} ({kind.meaning}) is missing; the columns are {listed(present)}; add or rename one, or give columns.{name}.{column}=NAME"
+            )
     missing = [column for column in spec.columns if column not in found]
     for column in free:
-        near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.75)
         if near:
             problems.add(
                 f"column {column!r} is not known; did you mean {near[0]!r}? Rename it, or give columns.{name}.{near[0]}={column!r}; "
@@ -168,11 +176,21 @@ def _days_as_text(values: pd.Series) -> pd.Series:
 def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimals: Decimals, problems: Problems) -> pd.Series:
     flags = cell.str.lower().map({"true": "1", "false": "0", "yes": "1", "no": "0", "ja": "1", "nein": "0"})
     percent = cell.str.endswith("%") if kind.kind == "share" or "share" in kind.meaning else pd.Series(False, cell.index)
-    bare = (flags.fillna(cell) if kind.least <= 0 and not kind.open_ends else cell).str.rstrip("% ").where(percent, flags.fillna(cell))
+    bare = (
+        (flags.fillna(cell) if kind.least <= 0 and not kind.open_ends else cell)
+        .str.rstrip("% ")
+        .where(percent, flags.fillna(cell))
+    )
     numbers, unsure = read_numbers(bare.where(~void, ""), decimals)
     numbers = numbers.where(~percent, numbers / 100)
     refuse_unsure(unsure, cell, label, problems)
-    problems.rows(label, numbers.isna() & ~void & ~unsure, cell, "is not a number", f"write plain numbers such as 12{decimals.mark}5, with no unit or currency")
+    problems.rows(
+        label,
+        numbers.isna() & ~void & ~unsure,
+        cell,
+        "is not a number",
+        f"write plain numbers such as 12{decimals.mark}5, with no unit or currency",
+    )
     if kind.open_ends:
         low = numbers <= kind.least
     else:
@@ -181,8 +199,22 @@ def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimal
     if kind.kind == "share":
         problems.rows(label, low | high, cell, "is no share between 0 and 1", f"write 0{decimals.mark}97 or 97%")
     else:
-        what = "is negative" if kind.least == 0 and not kind.open_ends else f"is not {'above' if kind.open_ends else 'at least'} {kind.least:g}"
-        problems.rows(label, low, cell, what, f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}, or leave it empty{f' ({kind.otherwise})' if kind.otherwise else ''}" if not kind.needed else f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}")
+        what = (
+            "is negative"
+            if kind.least == 0 and not kind.open_ends
+            else f"is not {'above' if kind.open_ends else 'at least'} {kind.least:g}"
+        )
+        problems.rows(
+            label,
+            low,
+            cell,
+            what,
+            (
+                f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}, or leave it empty{f' ({kind.otherwise})' if kind.otherwise else ''}"
+                if not kind.needed
+                else f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}"
+            ),
+        )
         problems.rows(label, high, cell, "is infinite or too large", "write the true number")
     return numbers
 
@@ -209,7 +241,13 @@ def _steps(cell: pd.Series, label: str, decimals: Decimals, problems: Problems) 
         numbers, unsure = read_numbers(pd.Series(parts, dtype=object), decimals)
         bad.append(bool(numbers.isna().any() or unsure.any() or (numbers < 0).any()))
         found.append(tuple(numbers.fillna(0).tolist()))
-    problems.rows(label, pd.Series(bad, cell.index, bool), cell, "is no row of numbers", f"write numbers of at least 0 with bars between, such as 0|100|500 or 0{decimals.mark}9|0{decimals.mark}6|0{decimals.mark}4")
+    problems.rows(
+        label,
+        pd.Series(bad, cell.index, bool),
+        cell,
+        "is no row of numbers",
+        f"write numbers of at least 0 with bars between, such as 0|100|500 or 0{decimals.mark}9|0{decimals.mark}6|0{decimals.mark}4",
+    )
     return pd.Series(found, cell.index, object)
 
 
@@ -221,5 +259,11 @@ def _check_keys(table: pd.DataFrame, spec: Table, problems: Problems) -> None:
     if len(again):
         first = again.iloc[0]
         same = again[(again == first).all(axis=1)]
-        called = ", ".join(f"{column} {str(first[column])[:10] if column == 'date' else first[column]!r}" for column in key if first[column] != "")
-        problems.add(f"{called} is in {problems.places(same.index)} ({len(again)} such rows in all); keep one row, or add them up")
+        called = ", ".join(
+            f"{column} {str(first[column])[:10] if column == 'date' else first[column]!r}"
+            for column in key
+            if first[column] != ""
+        )
+        problems.add(
+            f"{called} is in {problems.places(same.index)} ({len(again)} such rows in all); keep one row, or add them up"
+        )

@@ -12,7 +12,7 @@ from jaxinv.errors import UserError
 
 
 def settle_dates(parts: Parts) -> None:
-    """Fills in the frequency and the date of the plan; sales on or after that date are left out."""
+    """Fills in the date of the plan, the day after the last period of sales where none is given; later sales are left out."""
     sales, settings = parts["sales"], parts.settings
     try:
         grid = lay_out(sales, series_keys(sales), settings.frequency or None)
@@ -31,14 +31,16 @@ def settle_dates(parts: Parts) -> None:
         kept = sales["date"] < pd.Timestamp(as_of)
         parts.notes.append(f"as_of {as_of}: {int((~kept).sum()):,} rows of sales from that day on are left out")
         if not kept.any():
-            parts.general.append(f"as_of {as_of} lies before all sales, which begin on {day(sales['date'].min())}; give a later date")
+            parts.general.append(
+                f"as_of {as_of} lies before all sales, which begin on {day(sales['date'].min())}; give a later date"
+            )
             return
         attrs = sales.attrs
         parts.frames["sales"] = sales = sales[kept]
         sales.attrs = attrs
     elif np.datetime64(as_of) > after:
         parts.notes.append(f"sales end on {day(end)}, and the plan is as of {as_of}: what was sold between is not known")
-    parts.settings = replace(settings, as_of=as_of, frequency=str(frequency))
+    parts.settings, parts.step = replace(settings, as_of=as_of), str(frequency)
 
 
 def settle_places(parts: Parts) -> None:
@@ -60,9 +62,22 @@ def settle_places(parts: Parts) -> None:
         if unknown.any():
             near = {p: nearest_of(named, "")(p) for p in sales["location"][unknown].unique()}
             typo = sales["location"].map(lambda place: bool(near.get(place))).to_numpy()
-            parts.wrong("sales", "location", typo, "is not in the table of locations", nearest_of(named, "add a row to locations, or write it as there"))
-            parts.odd("sales", "location", unknown & ~typo, "is not in the table of locations", "added, without a limit of capacity")
-    for table, column in (("stock", "location"), ("lanes", "destination"), ("open_orders", "destination"), ("receipts", "destination")):
+            parts.wrong(
+                "sales",
+                "location",
+                typo,
+                "is not in the table of locations",
+                nearest_of(named, "add a row to locations, or write it as there"),
+            )
+            parts.odd(
+                "sales", "location", unknown & ~typo, "is not in the table of locations", "added, without a limit of capacity"
+            )
+    for table, column in (
+        ("stock", "location"),
+        ("lanes", "destination"),
+        ("open_orders", "destination"),
+        ("receipts", "destination"),
+    ):
         frame = parts[table]
         empty = (frame[column] == "").to_numpy()
         if len(places) == 1:
@@ -71,7 +86,12 @@ def settle_places(parts: Parts) -> None:
             parts.wrong(table, column, empty, "is empty", f"fill it in: there are {len(places)} locations")
         if not named and table in ("stock", "lanes"):
             places = list(dict.fromkeys([*places, *(place for place in frame[column] if place)]))
-    for table, column in (("stock", "location"), ("lanes", "destination"), ("open_orders", "destination"), ("calendar", "location")):
+    for table, column in (
+        ("stock", "location"),
+        ("lanes", "destination"),
+        ("open_orders", "destination"),
+        ("calendar", "location"),
+    ):
         unknown = ~parts[table][column].isin([*places, ""]).to_numpy()
         parts.wrong(table, column, unknown, "is no location", nearest_of(places, "add it to the table of locations"))
     parts.places = tuple(places)
@@ -96,7 +116,13 @@ def check_names(parts: Parts) -> None:
     like = items["like"]
     given = (like != "").to_numpy()
     parts.wrong("items", "like", given & (like == items["sku"]).to_numpy(), "is the SKU itself", "name another SKU")
-    parts.wrong("items", "like", given & ~like.isin(known).to_numpy(), "is no SKU of sales or items", nearest_of(sold, "name a SKU that has sales"))
+    parts.wrong(
+        "items",
+        "like",
+        given & ~like.isin(known).to_numpy(),
+        "is no SKU of sales or items",
+        nearest_of(sold, "name a SKU that has sales"),
+    )
     unsold = given & like.isin(known - sold).to_numpy() & (like != items["sku"]).to_numpy()
     parts.wrong("items", "like", unsold, "has no sales itself", "name a SKU that has sales")
     new = ~items["sku"].isin(sold).to_numpy() & ~given
@@ -109,15 +135,21 @@ def check_names(parts: Parts) -> None:
     if hasattr(service, "items"):
         classes = {*items["category"], *(parts["sales"]["category"] if "category" in parts["sales"] else [])}
         for name in set(service) - classes - known:
-            parts.general.append(f"service: {name!r} is no category and no SKU; {nearest_of(classes | known, 'write one of them')(name)}")
+            parts.general.append(
+                f"service: {name!r} is no category and no SKU; {nearest_of(classes | known, 'write one of them')(name)}"
+            )
 
 
 def check_items(parts: Parts) -> None:
     """Numbers of items that do not fit each other, or what is sold."""
     items, as_of = parts["items"], parts.as_of
-    parts.wrong("items", "end", (items["end"] < items["launch"]).to_numpy(), "lies before its launch", "correct one of the two dates")
+    parts.wrong(
+        "items", "end", (items["end"] < items["launch"]).to_numpy(), "lies before its launch", "correct one of the two dates"
+    )
     dear = (items["cost"] > items["price"]).to_numpy()
-    parts.odd("items", "cost", dear, "is above the price", "kept: look for two currencies, or for a price of one and a cost of a pack")
+    parts.odd(
+        "items", "cost", dear, "is above the price", "kept: look for two currencies, or for a price of one and a cost of a pack"
+    )
     sales = parts["sales"]
     if not len(sales) or as_of is None:
         return
@@ -126,7 +158,13 @@ def check_items(parts: Parts) -> None:
     demand = items["sku"].map(year.groupby("sku")["sales"].sum()) * 365 / max(days, 1)
     for column in ("pack", "minimum"):
         large = (items[column] > demand).to_numpy() & (demand > 0).to_numpy() & (items[column] > 1).to_numpy()
-        parts.odd("items", column, large, "is more than a year's demand", "kept: one order lasts longer than a year; look for a mistyped number")
+        parts.odd(
+            "items",
+            column,
+            large,
+            "is more than a year's demand",
+            "kept: one order lasts longer than a year; look for a mistyped number",
+        )
 
 
 def check_orders(parts: Parts) -> None:
@@ -135,19 +173,71 @@ def check_orders(parts: Parts) -> None:
     if as_of is None:
         return
     today = day(as_of)
-    parts.wrong("stock", "date", (stock["date"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "give as_of, or the stock of that day")
-    parts.odd("stock", "date", (stock["date"] < as_of).to_numpy(), f"lies before the date of the plan, {today}", "kept as the stock of that day")
-    parts.wrong("open_orders", "ordered", (orders["ordered"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "correct it, or give as_of")
-    parts.wrong("open_orders", "due", (orders["due"] < orders["ordered"]).to_numpy(), "lies before the day it was ordered", "correct one of the two dates")
-    parts.odd("open_orders", "due", (orders["due"] < as_of).to_numpy(), f"is overdue on {today}", "kept: expected to arrive at once; delete the row if it is lost")
-    parts.wrong("receipts", "ordered", (receipts["ordered"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "correct it, or give as_of")
-    parts.wrong("receipts", "received", (receipts["received"] < receipts["ordered"]).to_numpy(), "lies before the day it was ordered", "correct one of the two dates")
-    parts.wrong("receipts", "received", (receipts["received"] > as_of).to_numpy(), f"lies after the date of the plan, {today}", "leave it empty until it has come")
+    parts.wrong(
+        "stock",
+        "date",
+        (stock["date"] > as_of).to_numpy(),
+        f"lies after the date of the plan, {today}",
+        "give as_of, or the stock of that day",
+    )
+    parts.odd(
+        "stock",
+        "date",
+        (stock["date"] < as_of).to_numpy(),
+        f"lies before the date of the plan, {today}",
+        "kept as the stock of that day",
+    )
+    parts.wrong(
+        "open_orders",
+        "ordered",
+        (orders["ordered"] > as_of).to_numpy(),
+        f"lies after the date of the plan, {today}",
+        "correct it, or give as_of",
+    )
+    parts.wrong(
+        "open_orders",
+        "due",
+        (orders["due"] < orders["ordered"]).to_numpy(),
+        "lies before the day it was ordered",
+        "correct one of the two dates",
+    )
+    parts.odd(
+        "open_orders",
+        "due",
+        (orders["due"] < as_of).to_numpy(),
+        f"is overdue on {today}",
+        "kept: expected to arrive at once; delete the row if it is lost",
+    )
+    parts.wrong(
+        "receipts",
+        "ordered",
+        (receipts["ordered"] > as_of).to_numpy(),
+        f"lies after the date of the plan, {today}",
+        "correct it, or give as_of",
+    )
+    parts.wrong(
+        "receipts",
+        "received",
+        (receipts["received"] < receipts["ordered"]).to_numpy(),
+        "lies before the day it was ordered",
+        "correct one of the two dates",
+    )
+    parts.wrong(
+        "receipts",
+        "received",
+        (receipts["received"] > as_of).to_numpy(),
+        f"lies after the date of the plan, {today}",
+        "leave it empty until it has come",
+    )
     more = (receipts["received_quantity"] > receipts["quantity"]).to_numpy()
     parts.odd("receipts", "received_quantity", more, "is more than was ordered", "kept")
     both = ["sku", "source", "destination", "ordered"]
     still = receipts["received"].isna() & ~receipts["ordered"].isna()
-    twice = still & pd.MultiIndex.from_frame(receipts[both]).isin(pd.MultiIndex.from_frame(orders[both])) if len(receipts) else still
+    twice = (
+        still & pd.MultiIndex.from_frame(receipts[both]).isin(pd.MultiIndex.from_frame(orders[both]))
+        if len(receipts)
+        else still
+    )
     parts.odd("receipts", "ordered", twice.to_numpy(), "has not come and is in open_orders too", "counted once, as open")
     if len(receipts):
         kept = receipts[~twice]

@@ -11,9 +11,7 @@ from jaxinv.data.plan.receipts import LeadTimeLaw
 from jaxinv.data.plan.settings import Settings
 
 
-def fill_items(
-    items: pd.DataFrame, sales: pd.DataFrame, skus: list[str], settings: Settings
-) -> tuple[pd.DataFrame, list[str]]:
+def fill_items(items: pd.DataFrame, sales: pd.DataFrame, skus: list[str], settings: Settings) -> tuple[pd.DataFrame, list[str]]:
     """Items of all SKUs with what is not given filled in, and what was filled in, in words.
 
     Args:
@@ -30,7 +28,9 @@ def fill_items(
         if column != "sku" and kind == object:
             known[column] = known[column].fillna("")
     if "category" in sales:
-        known["category"] = known["category"].where(known["category"] != "", known.index.map(sales.groupby("sku")["category"].first()).fillna(""))
+        known["category"] = known["category"].where(
+            known["category"] != "", known.index.map(sales.groupby("sku")["category"].first()).fillna("")
+        )
 
     def fill(column: str, values: pd.Series, words: str) -> None:
         missing = known[column].isna() & values.notna()
@@ -47,12 +47,16 @@ def fill_items(
     fill("price", known["cost"] / part, f"cost / {part:g} (margin: {settings.margin:g})")
     target = settings.service
     if isinstance(target, Mapping):
-        wanted = pd.Series([target.get(sku, target.get(kind)) for sku, kind in zip(known.index, known["category"])], known.index, float)
+        wanted = pd.Series(
+            [target.get(sku, target.get(kind)) for sku, kind in zip(known.index, known["category"])], known.index, float
+        )
         known["service"] = known["service"].fillna(wanted)
     elif target is not None:
         known["service"] = known["service"].fillna(target)
     short = (known["price"] - known["cost"]).clip(lower=0) * settings.shortage_markup
-    words = "the lost margin, price less cost" + (f", times {settings.shortage_markup:g}" if settings.shortage_markup != 1 else "")
+    words = "the lost margin, price less cost" + (
+        f", times {settings.shortage_markup:g}" if settings.shortage_markup != 1 else ""
+    )
     served = known["service"].notna()
     filled = known["shortage_cost"].isna()
     known["shortage_cost"] = known["shortage_cost"].fillna(short)
@@ -60,7 +64,9 @@ def fill_items(
         said.append(f"cost of a unit short of {_count(int((filled & ~served).sum()), len(known), 'SKU')}: {words}")
     rate = int(known["holding_rate"].isna().sum())
     if rate:
-        said.append(f"cost of stock of {_count(rate, len(known), 'SKU')}: {settings.holding_rate:g} of cost a year, where the location has no other rate")
+        said.append(
+            f"cost of stock of {_count(rate, len(known), 'SKU')}: {settings.holding_rate:g} of cost a year, where the location has no other rate"
+        )
     for column, value, words in (("pack", 1.0, "1 unit"), ("minimum", 0.0, "none")):
         fill(column, pd.Series(value, known.index), words)
     return known, said
@@ -77,11 +83,20 @@ def fill_lanes(
         what = f"from {SUPPLIER!r}" if sources == [SUPPLIER] else "on the lanes that receipts show"
         said.append(f"no table of lanes: locations order {what}, on any day, without cost or minimum of an order")
     for column, of, words in (("lead_time", "mean", "mean"), ("lead_time_spread", "spread", "standard deviation")):
-        seen = pd.Series([getattr(laws[pair], of) if pair in laws and len(laws[pair].days) else np.nan for pair in zip(known["source"], known["destination"])], known.index, float)
+        seen = pd.Series(
+            [
+                getattr(laws[pair], of) if pair in laws and len(laws[pair].days) else np.nan
+                for pair in zip(known["source"], known["destination"])
+            ],
+            known.index,
+            float,
+        )
         use = known[column].isna() & seen.notna()
         known.loc[use, column] = seen[use]
         if use.any():
-            said.append(f"{column} of {_count(int(use.sum()), len(known), 'lane')}: the {words} in receipts, {_range(seen[use])} days")
+            said.append(
+                f"{column} of {_count(int(use.sum()), len(known), 'lane')}: the {words} in receipts, {_range(seen[use])} days"
+            )
     left = known["lead_time"].isna()
     if left.any():
         known.loc[left, "lead_time"] = settings.lead_time
@@ -94,17 +109,33 @@ def fill_lanes(
     loose = (known["every"] > 1) & known["anchor"].isna()
     if loose.any():
         known.loc[loose, "anchor"] = pd.Timestamp(settings.as_of)
-        said.append(f"{_count(int(loose.sum()), len(known), 'lane')} with orders every few weeks: the week of {settings.as_of} is one of them")
+        said.append(
+            f"{_count(int(loose.sum()), len(known), 'lane')} with orders every few weeks: the week of {settings.as_of} is one of them"
+        )
     for column in ("unit_cost", "fixed_cost", "minimum_units", "minimum_money"):
         known[column] = known[column].fillna(0.0)
     known["currency"] = known["currency"].where(known["currency"] != "", settings.currency)
     return known, said
 
 
-def fill_rest(settings: Settings, asked: Settings, given: set[str], places: tuple[str, ...], sales: pd.DataFrame, missing_stock: int) -> list[str]:
-    """What else is assumed, in words."""
-    said = [] if asked.as_of else [f"the plan is as of {settings.as_of}, the day after the last sales"]
-    said += [] if asked.frequency else [f"periods are {settings.frequency}s, as dates of sales show"]
+def fill_rest(
+    settings: Settings,
+    step: str,
+    dated: bool,
+    given: set[str],
+    places: tuple[str, ...],
+    sales: pd.DataFrame,
+    missing_stock: int,
+) -> list[str]:
+    """What else is assumed, in words.
+
+    Args:
+      step: the period of the sales.
+      dated: whether `as_of` was given.
+      given: tables that there are.
+      missing_stock: SKUs at locations where they sell, of which stock has no row.
+    """
+    said = [] if dated else [f"the plan is as of {settings.as_of}, the day after the last {step} of sales"]
     if "location" not in sales:
         said.append(f"sales name no location: all is sold at one, {places[0]!r}")
     if "stock" not in given:
@@ -122,6 +153,8 @@ def fill_rest(settings: Settings, asked: Settings, given: set[str], places: tupl
 
 
 def _count(some: int, all_: int, what: str) -> str:
+    if some == all_ == 1:
+        return f"the one {what}"
     return f"{'all' if some == all_ else f'{some:,} of'} {all_:,} {what}{'s' * (all_ != 1)}"
 
 

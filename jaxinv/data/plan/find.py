@@ -6,7 +6,8 @@ from pathlib import Path
 
 from jaxinv.data.files import check_file, sheets_of
 from jaxinv.data.plan.settings import Given
-from jaxinv.data.plan.tables import SALES_FILES, TABLES
+from jaxinv.data.plan.names import FILE_NAMES
+from jaxinv.data.plan.tables import TABLES
 from jaxinv.data.words import plain
 from jaxinv.errors import UserError
 
@@ -106,7 +107,7 @@ def _named(found: Files, given: Given, where: str) -> list[str]:
 def table_of(name: str) -> str | None:
     """The table that a file or sheet is named like."""
     text = plain(name)
-    for table, words in (("sales", SALES_FILES), *((table, spec.words) for table, spec in TABLES.items())):
+    for table, words in FILE_NAMES.items():
         if text == table or text in words:
             return table
     return None

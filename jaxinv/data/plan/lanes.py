@@ -31,7 +31,11 @@ def check_lanes(parts: Parts) -> None:
         fix = nearest_of(lanes["source"].unique(), "add the lane to lanes, or correct the source")
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
     elif stray.any():
-        fix = f"add a table of lanes with it, or leave the source empty ({lanes['source'].iloc[0]!r})" if len(lanes) else "add a table of lanes"
+        fix = (
+            f"add a table of lanes with it, or leave the source empty ({lanes['source'].iloc[0]!r})"
+            if len(lanes)
+            else "add a table of lanes"
+        )
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
 
 
@@ -41,7 +45,11 @@ def _without_table(parts: Parts) -> pd.DataFrame:
     selling = list(dict.fromkeys(sales["location"])) if "location" in sales else list(parts.places[:1])
     shown = receipts[receipts["source"] != ""][["source", "destination"]].drop_duplicates()
     shown = shown[shown["destination"].isin(parts.places)]
-    if len(shown) and set(selling) <= set(shown["destination"]) and not _circle(set(map(tuple, shown.to_numpy())) , parts.places):
+    if (
+        len(shown)
+        and set(selling) <= set(shown["destination"])
+        and not _circle(set(map(tuple, shown.to_numpy())), parts.places)
+    ):
         pairs = list(map(tuple, shown.to_numpy()))
     else:
         pairs = [(SUPPLIER, place) for place in selling]
@@ -56,19 +64,38 @@ def _without_table(parts: Parts) -> pd.DataFrame:
 
 def _check_rows(parts: Parts, lanes: pd.DataFrame) -> None:
     places = parts.places
-    parts.wrong("lanes", "source", (lanes["source"] == lanes["destination"]).to_numpy(), "supplies itself", "name a supplier or another location")
+    parts.wrong(
+        "lanes",
+        "source",
+        (lanes["source"] == lanes["destination"]).to_numpy(),
+        "supplies itself",
+        "name a supplier or another location",
+    )
     tiers, rates = lanes["freight_from"], lanes["freight_rate"]
     uneven = np.array([len(t) != len(r) for t, r in zip(tiers, rates)], bool)
-    parts.wrong("lanes", "freight_from", uneven, "has not as many numbers as freight_rate", "give one rate for each number of units")
+    parts.wrong(
+        "lanes", "freight_from", uneven, "has not as many numbers as freight_rate", "give one rate for each number of units"
+    )
     falling = np.array([len(t) > 0 and (t[0] != 0 or any(b <= a for a, b in zip(t, t[1:]))) for t in tiers], bool)
     parts.wrong("lanes", "freight_from", falling, "does not rise from 0", "write such as 0|100|500")
     low = (lanes["limit"] < lanes["minimum_units"]).to_numpy()
     parts.wrong("lanes", "limit", low, "is below the minimum of an order", "raise the limit or lower minimum_units")
     for name in dict.fromkeys(lanes["source"]):
+        if name in places:
+            continue
+        rows = (lanes["source"] == name).to_numpy()
+        same = [place for place in places if len(_mistyped(place)[0]) > 3 and _mistyped(place) == _mistyped(name)]
         near = difflib.get_close_matches(name, places, n=1, cutoff=0.85)
-        if name not in places and near:
-            rows = (lanes["source"] == name).to_numpy()
+        if same:
+            fix = f"did you mean {same[0]!r}? If it is a supplier, give it another name"
+            parts.wrong("lanes", "source", rows, "is nearly the name of a location", fix)
+        elif near:
             parts.odd("lanes", "source", rows, "is no location, so it is a supplier", f"did you mean {near[0]!r}?")
+
+
+def _mistyped(name: str) -> tuple[list[str], list[str]]:
+    """What two names have in common that differ in case, spaces or the order of letters only."""
+    return sorted(letter for letter in name.casefold() if letter.isalpha()), [digit for digit in name if digit.isdigit()]
 
 
 def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:

@@ -37,14 +37,14 @@ def look(plan: Plan) -> dict[str, Any]:
             "units": float(units.sum()),
         },
         "abc_xyz": _abc_xyz(classes),
-        "kinds": {kind: int((classes["kind"] == kind).sum()) for kind in ("smooth", "erratic", "intermittent", "lumpy", "no sales")},
+        "kinds": {
+            kind: int((classes["kind"] == kind).sum()) for kind in ("smooth", "erratic", "intermittent", "lumpy", "no sales")
+        },
         "season": season(panel.dates, units.sum(0), panel.frequency),
         "promotions": _lift(plan, panel, skus, units),
         "stock_outs": _stock_outs(panel),
         "lead_times": _lead_times(plan),
-        "skus": [
-            {key: _plain(value) for key, value in row.items()} for row in classes.reset_index().to_dict("records")
-        ],
+        "skus": [{key: _plain(value) for key, value in row.items()} for row in classes.reset_index().to_dict("records")],
     }
 
 
@@ -99,7 +99,9 @@ def season(dates: np.ndarray, total: np.ndarray, frequency: str) -> dict[str, An
     mean = total.mean()
     if frequency == "day" and len(total) >= 28:
         weekday = (dates.astype("datetime64[D]").astype(int) + 3) % 7
-        found["weekdays"] = {name: float(total[weekday == k].mean() / mean) for k, name in enumerate(WEEKDAYS) if (weekday == k).any()}
+        found["weekdays"] = {
+            name: float(total[weekday == k].mean() / mean) for k, name in enumerate(WEEKDAYS) if (weekday == k).any()
+        }
     step = Frequency.parse(frequency)
     weekly = _weekly(total, step)
     year = int(round(min(step.per_year, 52)))
@@ -181,9 +183,9 @@ def _stock_outs(panel: Panel) -> dict[str, Any] | None:
 
 
 def _lead_times(plan: Plan) -> list[dict[str, Any]]:
-    """Each lane: what the table says and what receipts show."""
+    """Each lane: the days that count, from its table, receipts or the settings, and what receipts show."""
     found = []
-    said = plan.lanes.drop_duplicates(["source", "destination"]).set_index(["source", "destination"])
+    said = plan.full_lanes.drop_duplicates(["source", "destination"]).set_index(["source", "destination"])
     pairs = dict.fromkeys([*said.index, *plan.laws])
     for pair in pairs:
         law = plan.laws.get(pair)
@@ -192,7 +194,7 @@ def _lead_times(plan: Plan) -> list[dict[str, Any]]:
             {
                 "source": pair[0],
                 "destination": pair[1],
-                "said": _plain(float(days)),
+                "counted": _plain(float(days)),
                 "orders": law.orders if law else 0,
                 "mean": _plain(law.mean) if law else None,
                 "spread": _plain(law.spread) if law else None,

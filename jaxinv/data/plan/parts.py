@@ -23,7 +23,8 @@ class Parts:
       frames: by name, their index the lines of their files; `sales` in the sales schema.
       problems: of each table.
       given: names of tables that have a file.
-      settings: as given; `as_of` and `frequency` are filled in once sales are read.
+      settings: as given; `as_of` is filled in once sales are read.
+      step: the period of the sales, such as "day".
       places: all locations.
       notes: one line each, beside those of the tables.
       general: problems of no table.
@@ -33,6 +34,7 @@ class Parts:
     problems: dict[str, Problems]
     given: set[str]
     settings: Settings
+    step: str = ""
     places: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
     general: list[str] = field(default_factory=list)
@@ -58,7 +60,11 @@ class Parts:
             return
         frame, problems = self.frames[table], self.problems[table]
         value = frame[column].iloc[int(np.argmax(rows))]
-        shown = str(value)[:10] if isinstance(value, pd.Timestamp) else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
+        shown = (
+            str(value)[:10]
+            if isinstance(value, pd.Timestamp)
+            else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
+        )
         fix = fix(shown) if callable(fix) else fix
         where.append(f"column {column!r} {what} in {problems.places(frame.index[rows])} (first: {shown!r}); {fix}")
 
@@ -73,10 +79,10 @@ class Parts:
 
 def nearest_of(known: Iterable[str], else_: str) -> Callable[[str], str]:
     """A fix for an unknown name: the nearest one that is known, else what to do."""
-    known = sorted(known)
+    folded = {name.casefold(): name for name in sorted(known)}
 
     def fix(name: str) -> str:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+        near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)]
         return f"did you mean {near[0]!r}? {else_[:1].upper()}{else_[1:]}" if near else else_
 
     return fix

@@ -26,7 +26,7 @@ class Settings:
 
     Attributes:
       as_of: the first day that is decided; the day after the last sale's period where it is not given.
-      frequency: "day", "week", "month" or several of them; found from the sales where it is not given.
+      frequency: "day", "week", "month" or several of them; "" for what whoever decides finds right.
       currency: of all money that names none; "" for money without a name.
       rates: money of `currency` for one unit of another, by the other's name.
       service: the fill rate to be met: None, one for all, or by category or SKU (a SKU's own goes first, then `items.service`).
@@ -102,7 +102,9 @@ def read_given(file: Path | None, columns: Mapping[str, Any], settings: Mapping[
             where = f"{name}: line {lines[(key,)]}: " if of_file and (key,) in lines else f"{key}={value}: "
             if key not in known:
                 near = difflib.get_close_matches(key, known, n=1)
-                problems.append(f"{where}unknown key {key!r}; {f'did you mean {near[0]!r}?' if near else 'known: ' + ', '.join(known)}")
+                problems.append(
+                    f"{where}unknown key {key!r}; {f'did you mean {near[0]!r}?' if near else 'known: ' + ', '.join(known)}"
+                )
             elif key in ("sales", *TABLES):
                 if isinstance(value, str) and value:
                     files[key] = value
@@ -114,7 +116,9 @@ def read_given(file: Path | None, columns: Mapping[str, Any], settings: Mapping[
                         if table in ("sales", *TABLES):
                             reading.setdefault("columns", {})[table] = {str(k): str(v) for k, v in inner.items()}
                         else:
-                            problems.append(f"{where}columns: no table {table!r}; the tables are {', '.join(('sales', *TABLES))}")
+                            problems.append(
+                                f"{where}columns: no table {table!r}; the tables are {', '.join(('sales', *TABLES))}"
+                            )
                 else:
                     problems.append(f"{where}columns are given by table, such as columns: {{sales: {{sku: Artikel}}}}")
             elif key in READING:
@@ -181,7 +185,11 @@ def _setting(key: str, value: Any) -> tuple[Any, str]:
         bad = {name: rate for name, rate in value.items() if not (_number(rate) and 0 < rate < 1)}
         return (
             {str(name): float(rate) for name, rate in value.items()} if not bad else value,
-            f"service is a share between 0 and 1, such as 0.97; {', '.join(f'{n}: {r!r}' for n, r in bad.items())} is not" if bad else "",
+            (
+                f"service is a share between 0 and 1, such as 0.97; {', '.join(f'{n}: {r!r}' for n, r in bad.items())} is not"
+                if bad
+                else ""
+            ),
         )
     least, most, open_ends = {
         "service": (0, 1, True), "margin": (0, 1, True), "train": (0, 1, True), "budget": (0, 1e15, True),
@@ -189,8 +197,12 @@ def _setting(key: str, value: Any) -> tuple[Any, str]:
     }[key]  # fmt: skip
     fine = _number(value) and (least < value < most if open_ends else least <= value <= most)
     hint = " (97% is 0.97)" if key == "service" else ""
-    return (float(value) if fine else value), "" if fine else (
-        f"{key} is a number {'between' if open_ends else 'from'} {least:g} {'and' if open_ends else 'to'} {most:g}{hint}, not {value!r}"
+    return (float(value) if fine else value), (
+        ""
+        if fine
+        else (
+            f"{key} is a number {'between' if open_ends else 'from'} {least:g} {'and' if open_ends else 'to'} {most:g}{hint}, not {value!r}"
+        )
     )
 
 

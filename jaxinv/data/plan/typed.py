@@ -58,7 +58,9 @@ def by_name(paths: Sequence[Path]) -> tuple[Path, dict[str, str]]:
             raise UserError(f"{path}: give one folder or plan alone, or several files")
         table = table_of(stem_of(path)) or "sales"
         if table in named:
-            raise UserError(f"{named[table]} and {path} may both be the table {table}; write which is which, such as items={path}")
+            raise UserError(
+                f"{named[table]} and {path} may both be the table {table}; write which is which, such as items={path}"
+            )
         named[table] = path
     if "sales" not in named:
         raise UserError(f"no file of sales among {', '.join(map(str, paths))}; give it too, or sales=FILE")

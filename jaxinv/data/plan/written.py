@@ -13,10 +13,10 @@ from jaxinv.data.plan.tables import TABLES
 
 _HINTS = {
     "as_of": "the first day that is decided; by itself the day after the last sales",
-    "frequency": "day, week, month or several of them; by itself what the dates of sales show",
+    "frequency": "day, week, month or several of them; by itself what suits the sales and lead times",
     "currency": "of all money that names none",
     "rates": "money of `currency` for one unit of another, such as {USD: 0.92}",
-    "service": "share of demand to be met from stock, such as 0.97; or by category or SKU: {A-parts: 0.98, \"00017\": 0.95}",
+    "service": 'share of demand to be met from stock, such as 0.97; or by category or SKU: {A-parts: 0.98, "00017": 0.95}',
     "budget": "money that the orders of one date may cost together",
     "returns": "negative sales: refuse, net (taken off what was sold) or separate (left out)",
     "lead_time": "days, where neither lanes nor receipts say it",
@@ -25,6 +25,7 @@ _HINTS = {
     "shortage_markup": "what a unit short costs, in lost margins (price - cost)",
     "train": "share of the past that is learned from; the rest judges",
 }
+_EXAMPLES = {"service": 0.97, "budget": 10000, "frequency": "week", "currency": "EUR", "rates": {"USD": 0.92}}
 
 
 def plan_text(plan: Plan, folder: Path) -> str:
@@ -43,7 +44,9 @@ def plan_text(plan: Plan, folder: Path) -> str:
         else:
             needed = [column for column, kind in TABLES[name].columns.items() if kind.needed]
             others = [column for column in TABLES[name].columns if column not in needed]
-            lines.append(f"# {name}: {name}.csv  # {meaning}; columns {', '.join(needed)}, and as far as known {', '.join(others)}")
+            lines.append(
+                f"# {name}: {name}.csv  # {meaning}; columns {', '.join(needed)}, and as far as known {', '.join(others)}"
+            )
     reading = {key: value for key, value in plan.reading.items() if key not in ("sheets", "columns")}
     lines += ["", "# How tables are read."]
     columns = plan.reading.get("columns", {})
@@ -56,12 +59,12 @@ def plan_text(plan: Plan, folder: Path) -> str:
     if "decimal" not in reading:
         lines.append('# decimal: ","  # the mark of decimals, for all tables; or {sales: ","}')
     lines += ["", "# What holds."]
-    found = {"as_of", "frequency"} - set(plan.given_keys)
+    found = {"as_of", "currency"} - set(plan.given_keys)
     for key, default in vars(Settings()).items():
         value = getattr(plan.settings, key)
         value = dict(value) if isinstance(value, Mapping) else value
         on = key not in found and value != default
-        shown = value if value is not None else {"service": 0.97, "budget": 10000}[key]
+        shown = value if value not in (None, "", {}) else _EXAMPLES[key]
         lines.append(f"{'' if on else '# '}{key}: {_scalar(shown)}  # {_HINTS[key]}")
     if plan.assumptions:
         lines += ["", "# What is assumed where nothing is given:", *(f"# - {line}" for line in plan.assumptions)]
