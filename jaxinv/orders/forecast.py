@@ -94,7 +94,7 @@ def fit(
         whole = _mean(unit[rows & (mean > 0)], 0) if (rows & (mean > 0)).any() else np.ones(periods)
         flat[rows] *= _year(np.nan_to_num(whole, nan=1.0), days, period_days)
     if period_days == 1:
-        flat *= _week(demand / flat[:, :periods], days.dayofweek.to_numpy(), mean)
+        flat *= _week(demand / flat[:, :periods], days.day_of_week.to_numpy(), mean)
     profile = flat
     if announced.shape[-1]:
         profile = flat.copy()
@@ -153,7 +153,7 @@ def _year(whole: np.ndarray, days: pd.DatetimeIndex, period_days: float) -> np.n
     periods, year = len(whole), 365.25 / period_days
     if periods < 2 * year or period_days > 31:
         return np.ones(len(days))
-    bins = np.minimum((days.dayofyear.to_numpy() - 1) // 7, 51) if period_days <= 7 else days.month.to_numpy() - 1
+    bins = np.minimum((days.day_of_year.to_numpy() - 1) // 7, 51) if period_days <= 7 else days.month.to_numpy() - 1
     half = round(year / 2)
     middle = pd.Series(whole).rolling(2 * half + 1, center=True, min_periods=half).mean().to_numpy()
     ratio = whole / np.maximum(middle, 1e-9)

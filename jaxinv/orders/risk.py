@@ -15,6 +15,7 @@ What is left at the end counts as what it costs to bring there. A stock-out is d
 destination; where it faces no demand, requests of the places that it supplies beyond its stock.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,6 +37,9 @@ PATHS = 128
 
 TOGETHER = 1024
 """Instances whose demand is drawn at a time."""
+
+SHORTER = 3
+"""Lines whose cover is short are played for one over so many of the periods."""
 
 CELLS = 1 << 17
 """Paths of all cases that are played in one program; it bounds the memory."""
@@ -94,7 +98,7 @@ def judge(
     names = ("forecast", "low", "high", "mean", "base", "plain", "risk_with", "risk_without", "risk_before")
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
-    served = downstream(today)
+    served, there = downstream(today), np.asarray(today.destinations) != ""
     rows = np.arange(size) if rows is None else np.asarray(rows)
     for number, part in enumerate(in_chunks(rows, TOGETHER)):
         drawn = futures.paths(part, paths)[:, :, :horizon]  # [P, R, H, D]
@@ -104,33 +108,32 @@ def judge(
         )
         for name, values in (("mean", drawn.mean(0)), ("base", futures.base(part)), ("plain", futures.plain(part))):
             found[name][part] = _over_cover(values[None, :, :horizon], lines.cover[part], served)[0][..., None]
-        play = _Player(env, today, lines, level, reorder, part, drawn, key_of(root(seed), Role.FUTURES, number))
-        place, edge, product = np.nonzero(np.ones((len(part), edges, products), bool))
-        ordered = lines.quantity[part][place, edge, product]
-        risk, before, base = play(place, edge, product, np.zeros(len(place)), np.zeros(len(place), int))
-        at = (part[place], edge, product)
-        found["risk_with"][at], found["risk_before"][at], found["risk_without"][at] = risk, before, risk
-        able = np.asarray(today.open)[part[place], edge, 0]
-        some = np.flatnonzero((ordered > 0) | (everywhere & able))
-        if not len(some):
-            continue
-        line = (place[some], edge[some], product[some])
-        at = tuple(axis[some] for axis in at)
-        pack = lines.pack[at]
-        at_once = np.zeros(len(some), int)
-        changes = {
-            "nothing": (-ordered[some], lines.cover[at[0], at[1]]),
-            "pack_less": (-np.minimum(pack, ordered[some]), at_once),
-            "pack_more": (pack, at_once),
-            "review_later": (-ordered[some], at_once),
-        }
-        for name, (change, until) in changes.items():
-            if name not in only:
+        place, edge, product = np.nonzero(np.broadcast_to(there[part][..., None], (len(part), edges, products)))
+        for periods, mine in _by_length(lines.cover[part[place], edge], horizon):
+            play = _Player(env, today, lines, level, reorder, part, drawn[:, :, :periods], key_of(root(seed), Role.FUTURES, number))
+            line = (place[mine], edge[mine], product[mine])
+            at = (part[line[0]], line[1], line[2])
+            own, back = np.unique(line[0], return_inverse=True)
+            risk, before, base = play.as_they_are(own)
+            found["risk_with"][at] = found["risk_without"][at] = risk[back, line[1], line[2]]
+            found["risk_before"][at] = before[back, line[1], line[2]]
+            ordered = lines.quantity[at]
+            some = np.flatnonzero((ordered > 0) | (everywhere & np.asarray(today.open)[at[0], at[1], 0]))
+            if not len(some):
                 continue
-            risk, _, cost = play(*line, change, until)
-            money[(CASES.index(name), *at)] = (cost - base[some]).mean(1)
-            if name == "nothing":
-                found["risk_without"][at] = risk
+            line, at = (tuple(axis[some] for axis in axes) for axes in (line, at))
+            ordered, pack, at_once = ordered[some], lines.pack[at], np.zeros(len(some), int)
+            changes = {
+                "nothing": (-ordered, lines.cover[at[0], at[1]]),
+                "pack_less": (-np.minimum(pack, ordered), at_once),
+                "pack_more": (pack, at_once),
+                "review_later": (-ordered, at_once),
+            }
+            for name in only:
+                risk, cost = play.otherwise(*line, *changes[name])
+                money[(CASES.index(name), *at)] = (cost - base[back[some]]).mean(1)
+                if name == "nothing":
+                    found["risk_without"][at] = risk
     return Judged(**found, costs=money)
 
 
@@ -142,48 +145,65 @@ def _over_cover(paths: np.ndarray, cover: np.ndarray, served: np.ndarray) -> np.
     return np.einsum("pred,ed->pre", by_place, served)
 
 
+def _by_length(cover: np.ndarray, horizon: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Lines in two groups, with the periods that each is played: short covers need not be played for long."""
+    short = max(-(-horizon // SHORTER), 4)
+    brief = 2 * cover + 1 <= short
+    for periods, mine in ((min(short, horizon), brief), (horizon, ~brief)):
+        if mine.any():
+            yield periods, np.flatnonzero(mine)
+
+
 class _Player:
     """Plays cases of a chunk of instances on the same paths."""
 
     def __init__(self, env, today, lines, level, reorder, rows, paths, key):
-        self.env, self.count, self.horizon = env, paths.shape[0], paths.shape[2]
-        products = env.topology.products
+        self.env, self.count, horizon = env, paths.shape[0], paths.shape[2]
         demand = np.ascontiguousarray(np.moveaxis(paths, (2, 3, 1, 0), (0, 1, 2, 3)))  # [H, D, R, P]
-        places = len(env.topology.demand_nodes)
-        self.demand = jnp.asarray(demand.reshape(self.horizon, places, products, len(rows), self.count))
-        self.params = today.params.replace(demand=None)
-        self.state, self.rows = today.state, rows
-        self.lines, self.level, self.reorder = lines, level, reorder
-        self.open = np.moveaxis(np.asarray(today.open)[..., : self.horizon], -1, 1).astype(np.float32)  # [S, H, E]
+        places, products = len(env.topology.demand_nodes), env.topology.products
+        self.demand = jnp.asarray(demand.reshape(horizon, places, products, len(rows), self.count))
+        self.params, self.state = today.params.replace(demand=None), today.state
+        self.lines, self.level, self.reorder, self.rows = lines, level, reorder, rows
+        self.open = np.moveaxis(np.asarray(today.open)[..., :horizon], -1, 1).astype(np.float32)  # [S, H, E]
         self.key = key
-        self.cells = max(CELLS // self.count, 1)
 
-    def __call__(self, place, edge, product, change, until):
-        """Risks `[n]` until the next order could be here and until this one is, and costs `[n, P]`, of cases on a line."""
-        parts = []
-        for part in in_chunks(np.arange(len(place)), self.cells):
-            rows = self.rows[place[part]]
-            first = self.lines.quantity[rows].copy()
+    def as_they_are(self, place):
+        """Risks `[n, E, K]` until the next order on each edge could be here and until this one is, and costs `[n, P]`."""
+
+        def case(part, rows):
+            return {"first": self.lines.quantity[rows], "cover": self.lines.cover[rows], "lead": np.ceil(self.lines.lead[rows] - 1e-4)}
+
+        return self._played(place, True, case)
+
+    def otherwise(self, place, edge, product, change, until):
+        """Risks `[n]` until the next order could be here, and costs `[n, P]`, of cases with one line changed."""
+
+        def case(part, rows):
             spot = (np.arange(len(part)), edge[part], product[part])
+            first = self.lines.quantity[rows].copy()
             first[spot] = np.maximum(first[spot] + change[part], 0.0)
             lowered = np.zeros_like(first)
             lowered[spot] = np.where(until[part] > 0, -change[part], 0.0)
-            case = {
-                "first": first, "lowered": lowered, "until": until[part], "level": self.level[rows],
-                "reorder": self.reorder[rows], "edge": edge[part], "product": product[part],
-                "open": self.open[rows], "cover": self.lines.cover[rows, edge[part]], "lead": np.ceil(self.lines.lead[rows, edge[part]] - 1e-4),
+            return {
+                "first": first, "lowered": lowered, "until": until[part], "edge": edge[part], "product": product[part],
+                "cover": self.lines.cover[rows, edge[part]],
             }  # fmt: skip
+
+        return self._played(place, False, case)
+
+    def _played(self, place, whole, case_of):
+        parts = []
+        for part in in_chunks(np.arange(len(place)), max(CELLS // self.count, 1)):
+            rows = self.rows[place[part]]
+            case = {"level": self.level[rows], "reorder": self.reorder[rows], "open": self.open[rows], **case_of(part, rows)}
             params, state = take(self.params, rows), take(self.state, rows)
-            parts.append(
-                jax.device_get(_play(self.env, self.count, params, state, case, self.demand, place[part], self.key))
-            )
-        size = len(place)
-        return tuple(np.concatenate(values)[:size] for values in zip(*parts))
+            parts.append(jax.device_get(_play(self.env, self.count, whole, params, state, case, self.demand, place[part], self.key)))
+        return tuple(np.concatenate(values)[: len(place)] for values in zip(*parts))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _play(env: InventoryNetwork, count: int, params, state, case, demand, place, key):
-    """Risks `[C]` and costs `[C, P]` of C cases on P paths."""
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, demand, place, key):
+    """What C cases come to on P paths: risks of all edges `[C, E, K]` twice, or of the edge of the case `[C]`, and costs `[C, P]`."""
     topology = env.topology
     cases, horizon = len(place), demand.shape[0]
 
@@ -192,28 +212,23 @@ def _play(env: InventoryNetwork, count: int, params, state, case, demand, place,
         return jax.tree.map(lambda leaf: jnp.repeat(jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), count, BATCH), tree)
 
     lead, share = _lead_times(env, params, horizon, count, key)
-    exogenous = Exogenous(
-        demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count), lead_time=lead, arrival=share
-    )
+    exogenous = Exogenous(demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count), lead_time=lead, arrival=share)
     if topology.has("calendar"):
         exogenous = exogenous.replace(open=jnp.repeat(jnp.moveaxis(case["open"], 0, BATCH), count, BATCH))
     start = spread(state)
     if state.due is not None:
         start = start.replace(due=_due(env, params, state, count, key))
+    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
 
     def act(case, observation, time):
-        target = case["level"] - jnp.where(time < case["until"], case["lowered"], 0.0)
-        point = case["reorder"] - jnp.where(time < case["until"], case["lowered"], 0.0)
-        later = refill(env, observation, target, point) * case["open"][time][:, None]
+        lowered = 0.0 if whole else jnp.where(time < case["until"], case["lowered"], 0.0)
+        later = refill(env, observation, case["level"] - lowered, case["reorder"] - lowered) * case["open"][time][:, None]
         orders = jnp.where(time == 0, case["first"], later)
-        wanted = topology.out_of_nodes(orders) if topology.internal else jnp.zeros_like(observation.on_hand)
-        return orders, wanted
-
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+        return orders, topology.out_of_nodes(orders) if not faces.all() else None
 
     def record(observation, outcome, wanted):
         lacks = outcome.short > 1e-4
-        if topology.internal and not faces.all():
+        if not faces.all():
             stock = observation.on_hand.sum(-1) if topology.ages > 1 else observation.on_hand
             lacks = jnp.where(faces[:, None], lacks, wanted > stock * (1 + 1e-5) + 1e-4)
         return -outcome.reward, lacks
@@ -225,12 +240,24 @@ def _play(env: InventoryNetwork, count: int, params, state, case, demand, place,
     worth = jax.vmap(partial(stock_value, topology), BATCH)(last, spread(params))
     cost = (cost.sum(0) - worth).reshape(cases, count)
     lacks = lacks.reshape(horizon, topology.nodes, topology.products, cases, count)
+    if whole:
+        return *(_risks(topology, lacks, case[within]) for within in ("cover", "lead")), cost
     nodes = jnp.asarray(topology.destinations)[case["edge"]]
     at = jax.vmap(lambda own, node, product: own[:, node, product], (3, 0, 0))(lacks, nodes, case["product"])  # [C, H, P]
-    times = jnp.arange(horizon)[None, :, None]
-    until_next = (at & (times < case["cover"][:, None, None])).any(1).mean(1)
-    until_this = (at & (times < case["lead"][:, None, None])).any(1).mean(1)
-    return until_next, until_this, cost
+    inside = jnp.arange(horizon)[None, :, None] < case["cover"][:, None, None]
+    return (at & inside).any(1).mean(1), cost
+
+
+def _risks(topology, lacks, periods):
+    """Shares of paths `[C, E, K]` on which the destination of each edge lacks something within some periods `[C, E]`.
+
+    What is lacked first tells it: `lacks` is `[H, N, K, C, P]`.
+    """
+    horizon = lacks.shape[0]
+    first = jnp.where(lacks.any(0), jnp.argmax(lacks, 0), horizon + 1)  # [N, K, C, P]
+    return jnp.stack(
+        [(first[node] < periods[None, :, edge, None]).mean(-1).T for edge, node in enumerate(topology.destinations)], 1
+    )
 
 
 def _lead_times(env, params, horizon, count, key):
