@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-LEARNED, RULE, THEIRS, SHORT = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c"
-"""Colours: of what a report is about, of rules, of what a shop did itself, and of what was not served."""
+LEARNED, RULE, THEIRS, SHORT, FORECAST = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c", "#6a5aa8"
+"""Colours: of what a report is about, of rules, of what a shop did itself, of what was not served, and of forecasts."""
 INK, QUIET, LINE = "#1d2733", "#5b6775", "#d9dee4"
 
 STYLE = {
