@@ -13,7 +13,7 @@ from jaxinv.envs.gym import GymEnv
 STORES = dict(
     links=("11",), lead_times=((1, 2),), warehouse_holding_costs=(0.3,), purchase_costs=(0.5,), warehouse_lead_time=2
 )
-FROM_A_FILE = {"retail": {}, "retail_network": STORES}
+FROM_A_FILE = {"retail": {}, "retail_network": STORES, "network": {}}
 
 
 def made(name, folder):

@@ -62,7 +62,7 @@ def test_gymnax_knows_the_presets_in_either_order_of_imports():
         assert done.stdout == "lost_sales\n", done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("retail", "retail_network", "deepstock")])
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("retail", "retail_network", "network", "deepstock")])
 def test_a_problem_is_built_without_compiling(name):
     compiled = []
 
