@@ -20,6 +20,13 @@ from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
 
 
+LEAST_WARM_UP = 5
+"""Periods before those of an episode that count."""
+
+LEAST_HISTORY = 4
+"""Periods that a policy sees at least; fewer tell no forecast anything."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlanNetwork(Preset):
     """A shop's own network: what is lost is lost margin, what is held costs its share of what it is worth, in the plan's money.
@@ -38,7 +45,8 @@ class PlanNetwork(Preset):
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
       service_factors: by wanted fill rate, what shortage costs are multiplied by (`jaxinv.evaluation.service`); a run keeps what it
         found.
-      horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time.
+      horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
+      history: periods that policies see; of few, fewer.
       train, max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
     """
 
@@ -74,7 +82,7 @@ class PlanNetwork(Preset):
         panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
         split = self._split(panel)
         panel.check_sold(split)
-        return PlanWorld.of(plan, panel, split, self)
+        return PlanWorld.of(plan, panel, split, self._within(split.train.stop, LEAST_WARM_UP))
 
     def build(self) -> Problem:
         return self.problem_of(self.shop())
@@ -83,8 +91,8 @@ class PlanNetwork(Preset):
         """What policies learn on and are judged on."""
         panel, split, placed, lead = shop.panel, shop.split, shop.placed, shop.lead
         count = len(placed.demand)
-        warm_up = lead.longest + 4
-        options = dataclasses.replace(self, horizon=max(self.horizon, 2 * warm_up))  # so that orders of an episode count in it
+        warm_up = lead.longest + LEAST_WARM_UP - 1
+        options = self._within(split.train.stop, warm_up)
         check_lengths(options, panel, split, warm_up)
         numbers, trace = shop.numbers(options), shop.trace
         cover = np.asarray(numbers.initial_high) / 1.3
@@ -98,7 +106,7 @@ class PlanNetwork(Preset):
                 known = placed.stock[..., start]
                 own = stock[:, list(shop.selling), 0]
                 stock[:, list(shop.selling), 0] = np.where(np.isnan(known), own, known)
-            first = start - self.history
+            first = start - options.history
             return numbers.replace(initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0))
 
         training, scored = train(split.train.stop, options.horizon), split.scored("test")
@@ -118,11 +126,11 @@ class PlanNetwork(Preset):
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
             shop=shop.known_by(scored.start - warm_up, scored),
             settled=dataclasses.replace(
-                self, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
+                options, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
             ),
         )
         problem = with_choice(problem, options, panel, split.train.stop, placed.begins, train, test)
-        return problem if shop.wanted is None else self._wanting(problem, shop, test, warm_up)
+        return problem if shop.wanted is None else options._wanting(problem, shop, test, warm_up)
 
     def _wanting(self, problem: Problem, shop: PlanWorld, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
         """The problem with wanted fill rates: at the shortage costs that were found before, or with all that finds them."""
@@ -136,6 +144,15 @@ class PlanNetwork(Preset):
             return problem
         factors = {float(level): factor for level, factor in self.service_factors.items()}
         return dataclasses.replace(with_factors(problem, factors), service=None, rehearsal=None)
+
+    def _within(self, periods: int, warm_up: int) -> "PlanNetwork":
+        """These options with an episode and a history that training periods have room for.
+
+        An episode lasts at least twice its warm-up, so that orders placed in it count in it; of few periods both are shorter.
+        """
+        longest = periods - 1  # of one period more, what is known ahead
+        history = max(min(self.history, longest - 2 * warm_up), LEAST_HISTORY)
+        return dataclasses.replace(self, history=history, horizon=max(min(max(self.horizon, 2 * warm_up), longest - history), 1))
 
     def _split(self, panel: Panel) -> TimeSplit:
         if not self.train_until:

@@ -74,7 +74,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     days = period_days(shop.panel)
     date = shop.next_date
     numbers = shop.numbers(preset)
-    first = np.full(count, periods - preset.history)
+    first = np.full(count, periods - env.history)
     demand = shop.trace(periods, first, int(first[0]), 0.0)
     params = numbers.replace(demand=demand.replace(covariates=jnp.asarray(placed.covariates)))
     signals = _signals(env, jax.device_put(params))

@@ -1,0 +1,227 @@
+"""The world of a shop's own files: `network`, its ways, costs, calendars, and where it stands today."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from shop import make_shop
+
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs.plan_network import PlanNetwork
+from jaxinv.errors import UserError
+from jaxinv.orders.today import today_of
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Two warehouses with a store each, by day, and what its world is made of."""
+    made = make_shop(tmp_path_factory.mktemp("shop"), stores=2, skus=6, weeks=60, style="plain")
+    preset = PlanNetwork(data=str(made.folder), train=0.7)
+    world = preset.shop()
+    return made, preset, world, preset.problem_of(world)
+
+
+def weekly(folder, lanes="", weeks=100, items="", **more):
+    """Sales of three SKUs by week, and tables beside them."""
+    rng = np.random.default_rng(0)
+    mondays = pd.date_range("2022-01-03", periods=weeks, freq="7D")
+    rows = [(day.date(), sku, rng.poisson(mean)) for day in mondays for sku, mean in (("a", 5), ("b", 20), ("c", 2))]
+    pd.DataFrame(rows, columns=["date", "sku", "sales"]).to_csv(folder / "sales.csv", index=False)
+    for name, text in {"lanes": lanes, "items": items, **more}.items():
+        if text:
+            (folder / f"{name}.csv").write_text(text)
+    return PlanNetwork(data=str(folder))
+
+
+# Ways
+
+
+def test_a_network_has_a_place_a_node_and_a_lane_an_edge(shop):
+    _, _, world, problem = shop
+    topology = problem.env.topology
+    assert topology.node_names == ("Lager Nord", "Lager Süd", "Filiale 01", "Filiale 02")
+    assert topology.sources == (-1, -1, 0, 1) and topology.destinations == (0, 1, 2, 3)
+    assert topology.demand_nodes == (2, 3) and problem.env.world.order_days
+    assert problem.labels == ("00101", "00108", "00115", "00122", "00129")  # the last one is new
+    lanes = world.plan.lanes
+    assert [lanes["source"][row] for row in world.ways.lane[0]] == ["Nordwerk", "Südimport", "Lager Nord", "Lager Süd"]
+
+
+def test_a_unit_of_each_passes_the_warehouse_that_supplies_its_store(shop):
+    _, _, world, problem = shop
+    scale = np.asarray(problem.train.scale)[..., 0]
+    assert np.allclose(scale[:, 0], scale[:, 2]) and np.allclose(scale[:, 1], scale[:, 3])
+    sold = world.placed.demand[..., : world.split.train.stop].mean(-1)
+    assert np.allclose(scale[:, 2:], sold, rtol=0.02)
+
+
+def test_order_days_are_those_of_the_calendar(shop):
+    made, _, world, problem = shop
+    first = world.panel.dates[0].astype("datetime64[D]")
+    assert first == np.datetime64("2023-04-03")  # a Monday
+    days = np.asarray(problem.train.order_days)[0]  # [W, E]
+    assert days.shape == (14, 4)
+    assert np.flatnonzero(days[:, 0]).tolist() == [0, 3, 7, 10] and np.flatnonzero(days[:, 2]).tolist() == [0, 3, 7, 10]
+    assert np.flatnonzero(days[:, 1]).tolist() == [0]  # every second Monday
+    assert np.asarray(problem.train.review_period)[0].tolist() == [3.5, 14, 3.5, 3.5]
+
+
+def test_lead_times_and_what_arrives_are_those_of_lanes_and_receipts(shop):
+    made, _, world, problem = shop
+    receipts = made.tables["receipts"]
+    own = receipts[receipts["source"] == "Nordwerk"]
+    came = own["received"].notna()
+    part = own["received_quantity"][came] / own["quantity"][came] < 1
+    law = problem.train.arrival_law
+    shares, cdf = np.asarray(law.shares)[0, :, 0], np.asarray(law.cdf)[0, :, 0]
+    # orders of the last weeks may still come, so the share of lost ones is at most that of those that have not come
+    assert shares[0] == 0 and shares[-1] == 1 and cdf[0] <= (~came).mean() + 1e-6
+    assert cdf[1] - cdf[0] == pytest.approx(part.mean() * (1 - cdf[0]), rel=1e-3)
+    assert shares[1] == pytest.approx((own["received_quantity"][came] / own["quantity"][came])[part].mean(), abs=2e-3)
+    assert world.lead.mean[0, 2:].tolist() == [2, 2]
+    assert world.lead.mean[0, 0] == pytest.approx(7, abs=0.1) and world.lead.mean[0, 1] == pytest.approx(18, abs=0.2)
+    spread = np.sqrt(world.lead.mass[0, 0] @ (np.arange(world.lead.longest + 1) - world.lead.mean[0, 0]) ** 2)
+    assert spread == pytest.approx(2, abs=0.15)
+
+
+def test_costs_are_money_of_the_plan(shop):
+    made, _, _, problem = shop
+    items = made.tables["items"].set_index("sku").loc[list(problem.labels)]
+    train = problem.train
+    assert np.allclose(np.asarray(train.holding)[:, 0, 0], items["cost"] * 0.25 / 365, rtol=1e-5)
+    assert np.allclose(np.asarray(train.shortage)[:, 2, 0], items["price"] - items["cost"], rtol=1e-4)
+    assert np.allclose(np.asarray(train.fixed_cost)[:, 0, 0], 12.5 / 5)  # an order has a line of each SKU
+    assert np.asarray(train.pack_size)[:, 0, 0].tolist() == items["pack"].tolist() and (np.asarray(train.pack_size)[:, 2] == 1).all()
+    assert np.allclose(np.asarray(train.unit_cost)[0, :, 0], [0, 0, 0.1, 0.1])
+
+
+def test_without_lanes_each_series_is_a_store_of_its_own(tmp_path):
+    problem = weekly(tmp_path).build()
+    assert problem.env.topology.nodes == 1 and problem.labels == ("a", "b", "c")
+    assert np.asarray(problem.train.lead_time).tolist() == [[1.0]] * 3  # 7 days of a weekly plan
+
+
+def test_a_lane_of_one_product_takes_the_place_of_that_for_all(tmp_path):
+    lanes = "source,destination,sku,lead_time,unit_cost\nnear,shop,,7,0\nfar,shop,b,21,0\nfast,shop,b,7,2\n"
+    preset = weekly(tmp_path, lanes)
+    world = preset.shop()
+    problem = preset.problem_of(world)
+    assert problem.env.topology.edges == 2
+    assert world.ways.text("source").tolist() == [["near", ""], ["far", "fast"], ["near", ""]]
+    assert np.asarray(problem.train.unit_cost)[1, :, 0].tolist() == [0, 2]
+    open = np.asarray(problem.train.order_days)
+    assert open.shape[1] == 1 and open[:, 0].tolist() == [[1, 0], [1, 1], [1, 0]]
+    state = problem.env.start({"stock": jnp.zeros((1, 1))}, problem.first)
+    exogenous = Exogenous(jnp.zeros((1, 1)), jnp.ones(2), open=jnp.asarray(open[0, 0]))
+    _, outcome = problem.env.transition(state, jnp.full((2, 1), 5.0), exogenous, problem.first)
+    assert outcome.ordered[:, 0].tolist() == [5, 0]
+
+
+def test_currencies_are_counted_in_that_of_the_plan(tmp_path):
+    lanes = "source,destination,lead_time,unit_cost,fixed_cost,currency\nhome,shop,7,1,0,EUR\nabroad,shop,14,1,30,USD\n"
+    preset = weekly(tmp_path, lanes)
+    (tmp_path / "plan.yaml").write_text("sales: sales.csv\nlanes: lanes.csv\ncurrency: EUR\nrates: {USD: 0.5}\n")
+    problem = dataclasses.replace(preset, data=str(tmp_path / "plan.yaml")).build()
+    assert np.asarray(problem.train.unit_cost)[0, :, 0].tolist() == [0.5, 0]  # beyond the cheapest
+    assert np.asarray(problem.train.fixed_cost)[0, :, 0].tolist() == [0, 5]  # half of 30, shared by three SKUs
+
+
+def test_a_plan_that_is_no_plan_is_refused(tmp_path):
+    with pytest.raises(UserError, match="network needs data=PLAN"):
+        PlanNetwork().build()
+    with pytest.raises(UserError, match="train_until=soon is no date"):
+        dataclasses.replace(weekly(tmp_path), train_until="soon").build()
+
+
+# What goes on
+
+
+def test_a_run_keeps_its_training_periods_where_sales_go_on(tmp_path):
+    (tmp_path / "later").mkdir()
+    early, late = weekly(tmp_path, weeks=80), weekly(tmp_path / "later", weeks=100)
+    settled = early.build().settled
+    assert settled.train_until == "2023-01-30" and settled.frequency == "week"  # 56 of 80 weeks
+    assert (settled.history, settled.horizon) == (16, 39)
+    first, later = settled.build(), settled.going_on(late.data).build()
+    assert later.fingerprint == first.fingerprint
+    assert np.array_equal(first.train.scale, later.train.scale) and first.env == later.env
+    assert later.test_periods - first.test_periods == 20
+
+
+# Today
+
+
+def test_today_has_the_stock_and_the_open_orders_of_the_files(shop):
+    made, preset, world, problem = shop
+    today = today_of(preset, world, problem)
+    assert today.date == made.as_of and today.state.on_hand.shape == (5, 4, 1)
+    stock = made.tables["stock"].set_index(["sku", "location"])["stock"]
+    orders = made.tables["open_orders"]
+    now = orders[pd.to_datetime(orders["due"]) <= pd.Timestamp(made.as_of)]
+    for s, sku in enumerate(today.skus):
+        for n, place in enumerate(today.nodes[s]):
+            mine = now[(now["sku"] == sku) & (now["destination"] == place)]["quantity"].sum()
+            assert today.state.on_hand[s, n, 0] == stock[sku, place] + mine
+    ours = orders[orders["sku"].isin(today.skus)]
+    on_the_way = ours["quantity"].sum() - now[now["sku"].isin(today.skus)]["quantity"].sum()
+    assert float(today.state.pipeline.sum()) == on_the_way
+
+
+def test_open_orders_arrive_on_the_day_they_are_due(tmp_path):
+    made = make_shop(tmp_path, stores=2, skus=6, weeks=60, style="plain")
+    days = [1, 2, 5, 6, 13, 17, 30]
+    rows = [
+        ("00101", "Nordwerk", "Lager Nord", 10 + day, str(made.as_of + day), str(made.as_of - 2)) for day in days
+    ]
+    rows.append(("00101", "Nordwerk", "Lager Nord", 100, str(made.as_of - 3), str(made.as_of - 20)))  # late
+    frame = pd.DataFrame(rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"])
+    frame.to_csv(tmp_path / "open_orders.csv", index=False)
+    preset = PlanNetwork(data=str(tmp_path))
+    world = preset.shop()
+    problem = preset.problem_of(world)
+    today = today_of(preset, world, problem)
+    assert len(today.late) == 1
+    state, params = jax.tree.map(lambda leaf: leaf[0], (today.state, today.params))
+    step, stock = jax.jit(problem.env.transition), [float(today.state.on_hand[0, 0, 0])]
+    for _ in range(33):
+        exogenous = Exogenous(jnp.zeros((2, 1)), jnp.full(4, 2.0), arrival=jnp.ones(4), open=jnp.zeros(4))
+        state, _ = step(state, jnp.zeros((4, 1)), exogenous, params)
+        stock.append(float(state.on_hand[0, 0]))
+    expected = {day: 10.0 + day for day in days}
+    expected[1] += 100.0
+    assert {day: added for day, added in enumerate(np.diff(stock), 1) if added} == expected
+
+
+def test_today_sees_the_last_sales_and_what_is_to_come(shop):
+    made, preset, world, problem = shop
+    today = today_of(preset, world, problem)
+    names = [signal.name for signal in problem.env.signals]
+    signals = np.asarray(today.signals)
+    assert signals.shape == (5, preset.history, len(names))
+    assert np.array_equal(signals[:, :, :2], today.demand[:, -preset.history :])
+    calendar = made.tables["calendar"]
+    promotion = names.index("promotion") - 2
+    ahead = today.known[:, len(today.dates) :, promotion]
+    for s, sku in enumerate(today.skus):
+        told = pd.to_datetime(calendar[calendar["sku"] == sku]["date"]).to_numpy("datetime64[D]")
+        coming = [day for day in range(50) if today.date + day in told]
+        assert np.flatnonzero(ahead[s, :50] > ahead.min() + 0.1).tolist() == coming
+
+
+def test_open_tells_when_orders_may_go_out(shop):
+    made, preset, world, problem = shop
+    today = today_of(preset, world, problem)
+    dates = today.date + np.arange(28)
+    weekday = (dates.astype(int) + 3) % 7
+    assert np.array_equal(np.flatnonzero(today.open[0, 0, :28]), np.flatnonzero(np.isin(weekday, (0, 3))))
+    fortnight = ((dates - np.datetime64("2023-04-03")).astype(int) % 14) == 0
+    assert np.array_equal(today.open[0, 1, :28], fortnight)
+
+
+@pytest.mark.parametrize("weeks, history, horizon", [(100, 16, 40), (52, 16, 19), (30, 10, 10)])
+def test_of_few_weeks_episodes_are_shorter(tmp_path, weeks, history, horizon):
+    problem = weekly(tmp_path, weeks=weeks).build()
+    assert (problem.env.history, problem.horizon) == (history, horizon)
