@@ -1,8 +1,11 @@
 """The order list of a date: lines, what is ordered nowhere, exceptions, and why each line is what it is."""
 
 import dataclasses
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +39,7 @@ class OrderList:
       all: a row for every line that an order could have, quantity 0 where nothing is ordered, columns `COLUMNS`.
       why: for every line with an order, what would be ordered otherwise (`jaxinv.orders.reasons.counterfactuals`).
       exceptions: `jaxinv.orders.exceptions`.
-      acting: who decided; notes: what is told of the list, one line each.
+      acting: who decided; notes, assumptions: what was read and what was assumed, one line each.
       futures, lines, judged: what it was made of.
     """
 
@@ -46,6 +49,7 @@ class OrderList:
     exceptions: pd.DataFrame
     acting: Acting
     notes: tuple[str, ...]
+    assumptions: tuple[str, ...]
     futures: Futures
     lines: Lines
     judged: Judged
@@ -55,20 +59,33 @@ class OrderList:
         """The lines with something to order, by source, destination and SKU."""
         return self.all[self.all["quantity"] > 0].reset_index(drop=True)
 
-    def write(self, folder: Path) -> None:
-        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv` and a sheet for each supplier, all or none."""
+    def write(self, folder: Path, texts: Mapping[str, str] = {}, finish: Callable[[Path], None] | None = None) -> None:  # noqa: B006
+        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv`, `about.json` and a sheet for each supplier, all or none.
+
+        Args:
+          texts: further files; finish: puts more into the folder before it appears.
+        """
         orders = self.orders
-        outside = self.all["source"].isin(sorted(set(self._suppliers)))
-        suppliers = sorted(set(orders["source"][orders["source"].isin(set(self.all["source"][outside]))]))
+        suppliers = sorted(set(orders["source"]) & set(self.all.attrs["suppliers"]))
         sheets = {
             f"suppliers/{file}.csv": orders[orders["source"] == name][["sku", "quantity"]].groupby("sku", sort=True, as_index=False).sum()
             for name, file in sheet_names(suppliers).items()
         }
-        write_list(folder, {"orders.csv": orders, "all.csv": self.all, "why.csv": self.why, "exceptions.csv": self.exceptions, **sheets})
+        tables = {"orders.csv": orders, "all.csv": self.all, "why.csv": self.why, "exceptions.csv": self.exceptions, **sheets}
+        about = json.dumps(self.about, indent=1, ensure_ascii=False) + "\n"
+        write_list(folder, tables, {"about.json": about, **texts}, finish)
 
     @property
-    def _suppliers(self) -> list[str]:
-        return list(self.all.attrs["suppliers"])
+    def about(self) -> dict[str, Any]:
+        """What the list says of itself."""
+        currencies = sorted({*self.orders["currency"]} - {""})
+        return {
+            "date": str(self.date),
+            "currency": currencies[0] if len(currencies) == 1 else "",
+            "policies": sorted({decider.name for decider in self.acting.deciders}),
+            "notes": [*self.acting.why, *self.notes],
+            "assumptions": list(self.assumptions),
+        }
 
 
 def make_list(
@@ -102,7 +119,9 @@ def make_list(
     found = exceptions_of(today, acting, settled.lines, judged, settled.remarks)
     table = table.drop(columns=["_line"])
     table.attrs["suppliers"] = sorted(set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""})
-    return OrderList(today.date, table, why, found, acting, acting.why, outlook, settled.lines, judged)
+    plan = today.plan
+    told = ((), ()) if plan is None else (tuple(plan.notes), tuple(plan.assumptions))
+    return OrderList(today.date, table, why, found, acting, *told, outlook, settled.lines, judged)
 
 
 def horizon_of(today: Today, lines: Lines) -> int:
