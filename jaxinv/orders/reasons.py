@@ -82,7 +82,7 @@ def counterfactuals(today: Today, acting: Acting, lines: Lines, judged: Judged) 
     """What would be ordered otherwise `[S, E, K]`, by asking the policy again.
 
     - without_promotion: as if none was announced for the coming period; left out where none ever is.
-    - longer_lead_time: `LONGER_DAYS` more on every edge.
+    - longer_lead_time: `LONGER_DAYS` more on every edge; of a rule whose forecast does not reach so far, the forecast of here.
     - average_last_week: as if demand of the last week had been that of the window that the policy reads.
     - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule that has levels of its own
       and reads no costs is answered for by the forecast: its target goes up as that quantile of demand over the cover does.
@@ -95,7 +95,8 @@ def counterfactuals(today: Today, acting: Acting, lines: Lines, judged: Judged) 
         signals[:, -1, _demand_columns(today) + np.asarray(columns)] = least
         found["without_promotion"] = _asked(today, acting, lines, signals=signals)
     longer = today.params.replace(lead_time=np.asarray(today.params.lead_time) + LONGER_DAYS / today.period_days)
-    found["longer_lead_time"] = _asked(today, acting, lines, params=longer)
+    more = judged.mean / np.maximum(lines.cover[..., None], 1) * (LONGER_DAYS / today.period_days)
+    found["longer_lead_time"] = _or_by_forecast(acting, lines, _asked(today, acting, lines, params=longer), more)
     rows = max(1, round(7 / today.period_days))
     signals, count = np.array(today.signals), _demand_columns(today)
     signals[:, -rows:, :count] = signals[:, :, :count].mean(1, keepdims=True)
@@ -118,10 +119,15 @@ def _more_service(today: Today, acting: Acting, lines: Lines, judged: Judged) ->
     level = ndtr((lines.target - judged.mean) / spread)
     level = np.clip(level, 0.5, 0.975)
     up = spread * (ndtri(level + MORE_SERVICE) - ndtri(level))
-    by_forecast = np.ceil(np.maximum(lines.target + up - lines.position, 0.0) / lines.pack - 0.5) * lines.pack
+    return _or_by_forecast(acting, lines, again, up)
+
+
+def _or_by_forecast(acting: Acting, lines: Lines, again: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """What was answered, or, where a rule orders the same whatever it is asked, what its target raised by `up` asks for."""
+    raised = np.round(np.maximum(lines.target + up - lines.position, 0.0) / lines.pack) * lines.pack
     rule = np.asarray([isinstance(one.policy, Rule) for one in acting.deciders])[acting.which][:, None, None]
     silent = rule & (again == lines.quantity) & (lines.asked > 0)
-    return np.where(silent, np.maximum(by_forecast, lines.quantity), again).astype(np.float32)
+    return np.where(silent, np.maximum(raised, lines.quantity), again).astype(np.float32)
 
 
 def _asked(today: Today, acting: Acting, lines: Lines, **changed) -> np.ndarray:
