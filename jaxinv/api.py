@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,22 @@ from jaxinv import training
 from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import many_runs
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.compare import Contestant, Judged
 from jaxinv.evaluation.tuning import Tuned, tune
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
 from jaxinv.ending import told
-from jaxinv.evidence import Contest, Watch, check_rules, judge_all, verdict, with_wanted_points
+from jaxinv.evidence import Contest, Watch, check_rules, judge_all, verdict, with_rows, with_wanted_points
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
 from jaxinv.limits import LARGEST_SEED
 from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rules import rule_for
+from jaxinv.report.by_sku import FILE as BY_SKU
+from jaxinv.report.by_sku import TEXT, by_sku
 from jaxinv.runs import Run
+from jaxinv.sheets import read_table
 
 _OURS = [array for array in jax.live_arrays() if all(array is not before for before in _BEFORE)]
 del _BEFORE
@@ -50,9 +53,17 @@ class Comparison:
 
     Attributes:
       rows: one mapping a policy, as in the document of `evaluate --json`.
+      judged: what each of them did.
     """
 
     rows: list[dict[str, Any]]
+    judged: tuple[Judged, ...] = field(default=(), kw_only=True)
+
+    @property
+    def by_sku(self) -> pd.DataFrame:
+        """A row a series and policy or rule, of problems whose series have names: costs, service,
+        stock and orders a period, see `jaxinv.report.by_sku.by_sku`."""
+        return by_sku(self.judged)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -83,6 +94,18 @@ class Fitted(Comparison):
     run: Run
     experiment: Experiment
     policies: dict[str, Decider]
+
+    @property
+    def by_sku(self) -> pd.DataFrame:
+        """As of every comparison, from the `by_sku.csv` of the run.
+
+        Raises:
+          UserError: the run has none: its series have no names, or it was trained before there was one.
+        """
+        path = self.run.path / BY_SKU
+        if not path.exists():
+            raise UserError(f"{path}: no such file; make it with: python -m jaxinv.train --resume {self.run.name}")
+        return read_table(path, TEXT)
 
     @property
     def verdict(self) -> str:
@@ -308,7 +331,9 @@ def compare(
         experiment = Experiment.load(None, overrides)
     else:
         experiment = trained[0][0]
-    return Comparison(judge(experiment, trained, rules, "optimal" in policies, preference, service, seed))
+    judged: list[Judged] = []
+    rows = judge(experiment, trained, rules, "optimal" in policies, preference, service, seed, watch=judged.append)
+    return Comparison(rows, judged=tuple(with_rows(judged, rows)))
 
 
 def judge(
@@ -408,7 +433,7 @@ def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             low, high = value or (float("nan"), float("nan"))
             yield from ((key.replace("_interval", "_low"), low), (key.replace("_interval", "_high"), high))
         elif isinstance(value, Mapping):
-            yield from ((f"{key}.{name}", entry) for name, entry in value.items())
+            yield from ((f"{key}.{name}", entry) for name, entry in _columns(value))
         else:
             yield key, float("nan") if value is None else value
 

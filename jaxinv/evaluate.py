@@ -35,14 +35,19 @@ def main(argv: list[str]) -> None:
     made.add_argument(
         "--monitor", metavar="FOLDER", help="also writes key figures of every period there: monitor.csv and monitor.png"
     )
+    made.add_argument(
+        "--out", metavar="FOLDER",
+        help="writes report.html, by_sku.csv and evaluation.json there (default: that of --monitor, or evaluated/ in the first run)",
+    )  # fmt: skip
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     preference, overrides = _preference(overrides)
     if not what and not args.env:
         raise UserError("name a run or rules to evaluate, or an --env for all its rules")
 
-    if args.monitor and Path(args.monitor).exists() and not Path(args.monitor).is_dir():
-        raise UserError(f"--monitor {args.monitor} is a file; give a folder")
+    for option, folder in (("--monitor", args.monitor), ("--out", args.out)):
+        if folder and Path(folder).exists() and not Path(folder).is_dir():
+            raise UserError(f"{option} {folder} is a file; give a folder")
 
     rules = tuple(name for name in what if name in RULES)
     runs = [run_among_rules(name, args.runs) for name in what if name not in (*RULES, "optimal")]
@@ -57,7 +62,7 @@ def main(argv: list[str]) -> None:
 
     from jaxinv.api import judge
     from jaxinv.ending import notes_of
-    from jaxinv.evidence import evidence_table, tuning_notes, verdict
+    from jaxinv.evidence import evidence_table, tuning_notes, verdict, with_rows
     from jaxinv.experiment import Experiment, trained_policies
 
     enable_compilation_cache()
@@ -71,19 +76,20 @@ def main(argv: list[str]) -> None:
         if not args.json:
             note("tuning rules on training demand, evaluating on held-out demand")
 
+    judged: list[Any] = []
+    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce, judged.append)
     monitored: list[Any] = []
-
-    def watch(problem, contestants, key):
+    if args.monitor:
         from jaxinv.evaluation.monitor import monitor
 
-        monitored.extend(monitor(problem, contestants, key, experiment.config.evaluation.paths))
-
-    watch = watch if args.monitor else None
-    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce, watch)
-    if monitored:
+        for one in judged:
+            monitored += monitor(one.problem, one.contestants, one.key, experiment.config.evaluation.paths)
         first, *others = monitored
         monitored = [first, *sorted(others, key=lambda one: one.row["cost"])]
         _write(Path(args.monitor), monitored, experiment.problem.season, experiment.config.env)
+    out = args.out or args.monitor or (runs[0].path / "evaluated" if runs else None)
+    if out:
+        _write_results(Path(out), with_rows(judged, rows), experiment, bool(args.out or args.monitor))
     emit(rows, args.json, lambda: _render(rows, experiment.config.env, monitored, evidence_table, verdict, tuning_notes))
 
 
@@ -121,6 +127,29 @@ def _write(folder: Path, monitored: Sequence[Any], season: int, env: str) -> Non
     except OSError as error:
         raise UserError(f"--monitor {folder}: cannot be written: {error.strerror}") from None
     note(f"key figures of {monitored[0].periods} periods in {folder / 'monitor.csv'}, drawn in {folder / 'monitor.png'}")
+
+
+def _write_results(folder: Path, judged: Sequence[Any], experiment: Any, asked: bool) -> None:
+    """Writes what people read; where nobody asked for it, a folder that cannot be written is only told of."""
+    from jaxinv.report.results import about, write_results
+    from jaxinv.runs import json_text
+    from jaxinv.whole import write_text
+
+    rows = [row for one in judged for row in one.rows]
+    document = {
+        "env": experiment.config.env, "notes": list(experiment.problem.notes), "held_out": about(judged), "evaluation": rows,
+    }  # fmt: skip
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "evaluation.json", json_text(document) + "\n")
+        write_results(folder, judged)
+    except (OSError, UserError) as error:
+        said = f"{folder}: cannot be written: {getattr(error, 'strerror', error)}"
+        if asked:
+            raise UserError(said) from None
+        note(f"no report: {said}")
+    else:
+        note(f"the report is in {folder / 'report.html'}")
 
 
 def _render(rows, env, monitored, evidence_table, verdict, notes):

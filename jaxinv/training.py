@@ -123,6 +123,7 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
     run.write_summary(document)
     save_result(run, document)
     write_results(run.path, judged, config.agent)
+    _say(quiet, f"the report is in {run.path / 'report.html'}")
     try:
         if not ending or ending["policy"] in ending["learned"]:
             check_learned(contests, evidence)

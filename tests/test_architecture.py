@@ -26,6 +26,8 @@ FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "who
 FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports on a run."""
 THE_LOOP = "agents/loop.py"
+COMMANDS_IN_ROOMS = {"report/__main__.py"}
+"""Commands that are a room's own: `python -m jaxinv.report`."""
 
 LONG_FOR_A_REASON: dict[str, str] = {
 }
@@ -63,6 +65,8 @@ def may_import(path: Path, target: str) -> bool:
         above = COMMANDS if source in COMMANDS else set()
         return target in ROOMS.keys() | FOR_THE_OUTSIDE | BESIDE_COMMANDS | above | {""}
     if target == "runs" and (name_of(path) == THE_LOOP or source == "report"):
+        return True
+    if target == "cli" and name_of(path) in COMMANDS_IN_ROOMS:
         return True
     if target in FOR_THE_OUTSIDE:
         return source in FOR_THE_OUTSIDE
@@ -106,6 +110,8 @@ def test_every_module_has_its_place():
         ("agents/ppo.py", "runs", False),
         ("agents/loop.py", "runs", True),
         ("report/figures.py", "runs", True),
+        ("report/__main__.py", "cli", True),
+        ("report/page.py", "cli", False),
         ("train.py", "studies", True),
         ("train.py", "evidence", True),
         ("evidence.py", "cli", True),

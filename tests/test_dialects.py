@@ -205,6 +205,15 @@ def test_no_numbers(text, mark):
     assert np.isnan(read_numbers(pd.Series([text]), Decimals(mark, True))[0][0])
 
 
+def test_money(tmp_path):
+    """One currency is taken off, and said; two are refused."""
+    text = "date;sku;sales;price\n2024-01-01;a;1;1,50 €\n2024-01-02;a;2;EUR 2.000,25\n2024-01-03;a;2;3\n"
+    table = load(put(tmp_path, text))
+    assert table["price"].tolist() == [1.5, 2000.25, 3] and "money in EUR" in " ".join(table.attrs["notes"])
+    message = refusal(put(tmp_path, text.replace("EUR", "$")))
+    assert "'price' has the currencies EUR and $: " in message and "write all in one" in message
+
+
 # Rows that are no row a date and series --------------------------------------------------------------------
 
 

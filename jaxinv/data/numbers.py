@@ -17,6 +17,7 @@ _SIGNS = str.maketrans({"−": "-", "–": "-"})
 _SPACED = re.compile(r"\d{1,3}(?:[ '’\u00a0\u202f]\d{3})+(?=$|[.,]\d+$)", re.ASCII)
 _DOT_THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+(?:,\d*)?", re.ASCII)
 _COMMA_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d*)?", re.ASCII)
+_MONEY = r"^(?:([$€£¥]|[A-Z]{3}) ?)?([-+]?[\d.,'’ \u00a0\u202f]+?)(?: ?([$€£¥]|[A-Z]{3}))?$"
 _EITHER = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 _ONE_MARK = re.compile(r"\d*[.,]\d*", re.ASCII)
 
@@ -72,6 +73,13 @@ def read_numbers(text: pd.Series, decimals: Decimals) -> tuple[pd.Series, pd.Ser
     return pd.Series(numbers[codes] if len(numbers) else np.nan, text.index, float), pd.Series(
         unsure[codes] if len(unsure) else False, text.index, bool
     )
+
+
+def without_currency(text: pd.Series) -> tuple[pd.Series, dict[str, pd.Series]]:
+    """Texts without a sign or code of a currency before or after them, and which have which, by sign."""
+    parts = text.str.extract(_MONEY)
+    signs = parts[0].fillna(parts[2]).fillna("").str.upper().replace({"€": "EUR", "£": "GBP"})
+    return parts[1].str.strip().where(signs != "", text), {sign: signs == sign for sign in signs.unique() if sign}
 
 
 def looks_numeric(text: pd.Series) -> bool:

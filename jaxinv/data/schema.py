@@ -23,7 +23,6 @@ to be known ahead.
 """
 
 import difflib
-import re
 import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -32,7 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.dates import FORMS, Dates, read_dates
+from jaxinv.data.cells import dates_of, numbers_of
+from jaxinv.data.dates import FORMS, Dates
 from jaxinv.data.headers import OPTIONAL, REQUIRED, find_columns
 from jaxinv.data.leaks import moves_with_sales
 from jaxinv.data.lines import (
@@ -45,14 +45,11 @@ from jaxinv.data.lines import (
     unfold,
     without_totals,
 )
-from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
-from jaxinv.data.problems import Problems, as_text, is_empty, listed
+from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, without_currency
+from jaxinv.data.problems import Problems, as_text, listed
 from jaxinv.errors import unknown
 
 _TEXT = ("sku", "location", "category")
-_NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
-LARGEST = 1e15  # beyond it sums and squares of single-precision numbers lose their meaning
-_DOT_THOUSANDS = r"[1-9]\d{0,2}\.\d{3}"
 
 
 @dataclass(frozen=True)
@@ -144,7 +141,7 @@ def check(
     for name, column in found.items():
         values = frame[column]
         if name == "date":
-            out[name], dates = _dates(values, column, problems, reading.dates)
+            out[name], dates = dates_of(values, column, problems, reading.dates)
         elif name in _TEXT:
             out[name] = as_text(values)
             if name != "category":
@@ -154,7 +151,7 @@ def check(
                 )
         else:
             needed = name in columns or name in known_ahead
-            kept = _numbers(values, name, column, problems, decimals, semicolons, needed, reading.returns)
+            kept = numbers_of(values, name, column, problems, decimals, semicolons, needed, reading.returns)
             if kept is not None:
                 out[name] = kept
     table = pd.DataFrame(out, index=frame.index)
@@ -229,133 +226,10 @@ def _decimals_of(frame: pd.DataFrame, found: dict[str, str], reading: Reading) -
         if name in _TEXT or name == "date" or pd.api.types.is_numeric_dtype(frame[column]):
             continue
         text = as_text(pd.Series(frame[column].unique()))
+        text = without_currency(text)[0] if name == "price" else text
         if name in REQUIRED + OPTIONAL or looks_numeric(text):
             cells |= set(text)
     return find_decimals(sorted(cells), reading.decimal)
-
-
-def _dates(values: pd.Series, column: str, problems: Problems, given: str) -> tuple[pd.Series, Dates]:
-    """Dates as datetime64[s], NaT where a problem was noted, and how their distinct texts were read."""
-    if pd.api.types.is_datetime64_any_dtype(values):
-        values = values.dt.strftime("%Y-%m-%d %H:%M:%S").where(values.notna(), "")
-    text = as_text(values)
-    # Each distinct text is parsed once; long tables repeat few dates.
-    codes, distinct = pd.factorize(text)
-    read = read_dates([str(value) for value in distinct], np.bincount(codes), given)
-    empty = is_empty(text)
-    dates = pd.Series(read.days[codes] if len(codes) else read.days, values.index, "datetime64[s]")
-
-    def of(flags):
-        return pd.Series(flags[codes] if len(codes) else flags, values.index, bool)
-
-    stamps = bool((of(read.stamped) | empty).all())
-    timed = of(read.timed) & ~stamps
-    dates = dates.where(~timed)
-    problems.rows(column, empty, text, "is empty", "fill in the date as YYYY-MM-DD")
-    problems.rows(
-        column, timed, text, "carries a time of day", "sum sales to one row a day and write YYYY-MM-DD"
-    )
-    refuse_either(read, text, column, problems)
-    problems.rows(
-        column,
-        dates.isna() & ~empty & ~timed,
-        text,
-        "is no date that can be read (1900 to 2199)",
-        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else _counted(text)),
-    )
-    return dates, read
-
-
-def _counted(text: pd.Series) -> str:
-    """What to say of dates that are plain numbers."""
-    first = text[~is_empty(text)].iloc[0] if (~is_empty(text)).any() else ""
-    if not re.fullmatch(r"\d{1,5}", first):
-        return ""
-    days = 20_000 < int(first) < 60_000
-    return " (this is a spreadsheet's number of a day: format the column as a date)" if days else ", the first day of each period"
-
-
-def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems) -> None:
-    """Refuses dates that can be days first as well as months first."""
-    if not read.fits_both:
-        return
-    fix = "give dates=dmy (the day first) or dates=mdy (the month first)"
-    if read.told:
-        first = problems.places(text.index[text.isin(read.days_first)])
-        months = text.isin(read.months_first)
-        problems.rows(column, months, text, f"has the day first in {first} and the month first", "write all as YYYY-MM-DD")
-    else:
-        problems.rows(column, text.isin(read.either), text, "can be read with the day or the month first", fix)
-
-
-def _numbers(
-    values: pd.Series, name: str, column: str, problems: Problems, decimals: Decimals, semicolons: bool, needed: bool, returns: str
-) -> pd.Series | None:
-    """Numbers as float64, or None for a text column that is no part of the schema and not `needed`."""
-    unsure = pd.Series(False, index=values.index)
-    if pd.api.types.is_numeric_dtype(values):
-        numbers = pd.Series(values.to_numpy(dtype=float, na_value=np.nan), index=values.index)
-        text, missing = values, values.isna()
-        bad = pd.Series(False, index=values.index)
-    else:
-        text = as_text(values)
-        missing = is_empty(text)
-        flags = (
-            text.str.lower().map({"true": "1", "false": "0"})
-            if name not in _NOT_NEGATIVE
-            else text.where(missing)
-        )
-        cells = flags.fillna(text).where(~missing, "")
-        numbers, unsure = read_numbers(cells, decimals)
-        if semicolons and not decimals.certain:
-            unsure |= cells.str.fullmatch(_DOT_THOUSANDS)
-        bad = numbers.isna() & ~missing & ~unsure
-    if not needed and name not in REQUIRED + OPTIONAL and bad.sum() > (~missing).sum() / 2:
-        problems.left_out.append(column)
-        return None
-    infinite = numbers.abs() > LARGEST
-    if name == "sales" and decimals.mark == "." and not semicolons and not pd.api.types.is_numeric_dtype(values):
-        dotted = text[text.str.contains(".", regex=False)]
-        if len(dotted) and dotted.str.fullmatch(_DOT_THOUSANDS).all():
-            problems.notes.append(
-                f"{column!r} such as {dotted.iloc[0]!r} is read as {float(dotted.iloc[0]):g}, with decimals: if the dot parts "
-                "thousands, give decimal=,"
-            )
-    refuse_unsure(unsure, text, column, problems)
-    problems.rows(
-        column,
-        bad,
-        text,
-        "is not a number",
-        f"write plain numbers such as 12{decimals.mark}5, with no unit"
-        + (f" (the file has decimal commas, such as {decimals.example!r})" if decimals.mark == "," else ""),
-    )
-    problems.rows(column, infinite, text, "is infinite or too large", "write the true number")
-    if name == "sales":
-        problems.rows(column, missing, text, "is empty", "write 0 where nothing was sold, or delete the row")
-    if name in _NOT_NEGATIVE and not (name == "sales" and returns != "refuse"):
-        fix = (
-            "if these are returns, give returns=net (taken off what was sold) or returns=separate (left out); else write units "
-            "sold, at least 0"
-            if name == "sales"
-            else "write at least 0"
-        )
-        problems.rows(column, (numbers < 0) & ~infinite, text, "is negative", fix)
-    return numbers
-
-
-def refuse_unsure(unsure: pd.Series, text: pd.Series, column: str, problems: Problems) -> None:
-    """Refuses numbers that the file does not tell how to read."""
-    if unsure.any():
-        first = str(text[unsure].iloc[0])
-        commas, points = first.replace(".", "").replace(",", "."), first.replace(",", "")
-        problems.rows(
-            column,
-            unsure,
-            text,
-            "is not a number that can be read in one way",
-            f"give decimal=, ({first} is {float(commas):g}) or decimal=. ({first} is {float(points):g})",
-        )
 
 
 def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, problems: Problems) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.schema import LARGEST
+from jaxinv.data.cells import LARGEST
 from jaxinv.errors import UserError
 
 

@@ -38,6 +38,7 @@ class PlanNetwork(Preset):
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
       service_factors: by wanted fill rate, what shortage costs are multiplied by (`jaxinv.evaluation.service`); a run keeps what it
         found.
+      horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time.
       train, max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
     """
 
@@ -83,10 +84,11 @@ class PlanNetwork(Preset):
         panel, split, placed, lead = shop.panel, shop.split, shop.placed, shop.lead
         count = len(placed.demand)
         warm_up = lead.longest + 4
-        check_lengths(self, panel, split, warm_up)
-        numbers, trace = shop.numbers(self), shop.trace
+        options = dataclasses.replace(self, horizon=max(self.horizon, 2 * warm_up))  # so that orders of an episode count in it
+        check_lengths(options, panel, split, warm_up)
+        numbers, trace = shop.numbers(options), shop.trace
         cover = np.asarray(numbers.initial_high) / 1.3
-        train = partial(train_until, self, numbers, trace, placed.begins)
+        train = partial(train_until, options, numbers, trace, placed.begins)
 
         def test(scored):
             """One episode over some periods, from the stock that there was a warm-up before."""
@@ -99,9 +101,9 @@ class PlanNetwork(Preset):
             first = start - self.history
             return numbers.replace(initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0))
 
-        training, scored = train(split.train.stop, self.horizon), split.scored("test")
+        training, scored = train(split.train.stop, options.horizon), split.scored("test")
         problem = Problem(
-            env=shop.environment(training, self),
+            env=shop.environment(training, options),
             train=training,
             test=test(scored),
             instances=count,
@@ -119,7 +121,7 @@ class PlanNetwork(Preset):
                 self, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
             ),
         )
-        problem = with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
+        problem = with_choice(problem, options, panel, split.train.stop, placed.begins, train, test)
         return problem if shop.wanted is None else self._wanting(problem, shop, test, warm_up)
 
     def _wanting(self, problem: Problem, shop: PlanWorld, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:

@@ -65,7 +65,10 @@ def _of_evidence(evidence: Evidence) -> list[str]:
     year = about.get("periods_per_year")
     if about.get("periods") and year and about.get("first") and about["periods"] < FEW_PERIODS * year:
         said.append(f"{evidence.span} are less than half a year: seasons that do not fall into them were not tested.")
-    said.append("This is what would have happened, in a simulation. Demand of the future may be other than that of the past.")
+    said.append(
+        "This is what would have happened, in a simulation. Demand of the future may be other than that of the past."
+        if evidence.dates else "Demand is drawn from a model, and what holds in it need not hold in a shop."
+    )  # fmt: skip
     said += _of_choice(evidence)
     for row in evidence.rows:
         if row.get("at_end"):
@@ -105,7 +108,7 @@ def _of_series(findings: Findings) -> list[str]:
         )
     if findings.document and findings.settings.get("data"):
         said.append(
-            "Sales are taken for demand, but where a column `stock` says that nothing was there: demand that nobody saw is in no figure."
+            "Sales are taken for demand, but where a column stock says that nothing was there: demand that nobody saw is in no figure."
         )
     return said
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-LEARNED, RULE, THEIRS, SHORT = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c"
-"""Colours: of what a report is about, of rules, of what a shop did itself, and of what was not served."""
+LEARNED, RULE, THEIRS, SHORT, FORECAST = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c", "#6a5aa8"
+"""Colours: of what a report is about, of rules, of what a shop did itself, of what was not served, and of forecasts."""
 INK, QUIET, LINE = "#1d2733", "#5b6775", "#d9dee4"
 
 STYLE = {
@@ -52,6 +52,14 @@ def save(figure: Any, path: Path) -> None:
     pyplot_for_files().close(figure)
 
 
+_NUMBER = re.compile(r"(?<![#\w.])-?\d+\.\d{2,}")
+
+
+def _shorter(number: re.Match) -> str:
+    """A coordinate to a tenth of a point."""
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
 def svg(figure: Any, name: str, says: str) -> str:
     """A figure as an `<svg>` for a page, and is done with it. The same figure gives the same text.
 
@@ -71,7 +79,7 @@ def svg(figure: Any, name: str, says: str) -> str:
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(url\(|href=")#', rf"\1#{name}-", text)
-    text = re.sub(r"(?<![#\w.])-?\d+\.\d{2,}", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), text)
+    text = re.sub(r'="[^"]*"', lambda found: _NUMBER.sub(_shorter, found[0]), text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
     head = f'<svg role="img" aria-label="{html.escape(says)}" viewBox="0 0 {width} {height}" class="picture"'

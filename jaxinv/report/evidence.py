@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS
 from jaxinv.report.findings import Findings
-from jaxinv.report.numbers import absent, between, counted, day, less_or_more, number, percent, signed, signed_percent
+from jaxinv.report.numbers import absent, between, counted, day, less_or_more, number, percent, rough, signed, signed_percent
 from jaxinv.report.tables import Cell, Column, Table
 from jaxinv.report.words import cost_part, explained, full_name
 
@@ -118,6 +118,11 @@ class Evidence:
         interval = row.get(f"{name}_interval")
         return row[name] * times, [end * times for end in interval] if interval else None, unit
 
+    @property
+    def stock_unit(self) -> str:
+        unit = self.stock(self.acts)[2]
+        return unit if unit == "units" else f"at {self.about.get('valued_at') or 'cost'}"
+
     # --- words
 
     @property
@@ -125,6 +130,11 @@ class Evidence:
         """The periods that were judged on, such as "36 weeks"."""
         period = self.about.get("period") or "period"
         return counted(self.about["periods"], period) if self.about.get("periods") else f"the held-out {period}s"
+
+    @property
+    def question(self) -> str:
+        """What the first page answers: of weeks that have been, or of a world that is made."""
+        return f"What if you had followed this for {'the last ' if self.dates else ''}{self.span}?"
 
     @property
     def dates(self) -> str:
@@ -142,10 +152,8 @@ class Evidence:
     @property
     def tone(self) -> str:
         """Whether what acts is proven cheaper than the best rule ("good"), dearer ("bad"), or neither ("even")."""
-        interval = self.acts.get("difference_interval")
-        if self.best is None or self.best is self.acts or not interval:
-            return "even"
-        return "good" if interval[1] < 0 else "bad" if interval[0] > 0 else "even"
+        compared = self.best is not None and self.best is not self.acts
+        return tone(_interval(self.acts)) or "even" if compared else "even"
 
     @property
     def badge(self) -> str:
@@ -156,46 +164,39 @@ class Evidence:
         return {"good": "proven cheaper", "bad": "proven dearer", "even": "no difference proven"}[self.tone]
 
     @property
-    def verdict(self) -> list[str]:
-        """What a manager is told first, in sentences; what the shop did itself comes before the best rule."""
-        said = [self._against(self.name(row), self.acts.get("versus", {}).get(row["policy"])) for row in self.theirs]
+    def verdict(self) -> list[tuple[str, str]]:
+        """What a manager is told first: sentences, each with a smaller one. What the shop did itself comes before the best rule."""
+        name = self.name(self.acts)
+        versus = self.acts.get("versus", {})
+        said = [self._against(name, self.name(row), versus[row["policy"]]) for row in self.theirs if row["policy"] in versus]
         if self.best is None:
-            return [*said, "No rule was compared with it."]
+            return [*said, ("It was compared with no rule.", "")] if not said else said
         if self.best is not self.acts:
-            return [*said, self._against(f"the best rule ({self.name(self.best)})", self.acts)]
-        others = [row for row in self.rows if row["kind"] == "policy"]
-        least = min(others, key=lambda row: row["cost"], default=None)
-        said.append(f"What is followed is the best rule: {self.name(self.acts)}.")
-        if least is not None:
-            said.append(f"Beside it, {self.name(least)} {self._difference(least)[0]}.")
-        return said
+            sentence, more = self._against(name, "the best rule", self.acts)
+            return [*said, (sentence, f"{more} The best rule: {self.name(self.best)}.".strip())]
+        said.append((f"What is followed is the best rule: {name}.", self.explained(self.acts)))
+        least = min((row for row in self.rows if row["kind"] == "policy"), key=lambda row: row["cost"], default=None)
+        return said if least is None else [*said, self._against(self.name(least), "that rule", least)]
 
-    def _against(self, other: str, differences: Row | None) -> str:
-        if not differences or differences.get("difference") is None:
-            return ""
-        said, proven = self._difference(differences)
-        tail = "" if proven is None else " That is more than chance." if proven else " So no difference is proven."
-        return f"It {said}, against {other}.{tail}"
-
-    def _difference(self, differences: Row) -> tuple[str, bool | None]:
-        """A difference in words, and whether it is beyond chance; None where there is no interval."""
-        share, interval = differences.get("relative_difference"), differences.get("relative_difference_interval")
-        if share is None:  # of profits
-            times = self.factor if self.in_money else 1.0
-            gain, ends = -differences["difference"] * times, differences.get("difference_interval")
-            said = f"would have earned {number(abs(gain), self.unit)} {'more' if gain > 0 else 'less'}"
-            if not ends:
-                return said, None
-            low, high = sorted(-end * times for end in ends)
-            return f"{said} (95% interval {signed(low)} to {signed(high)})", not low <= 0 <= high
-        said = f"would have cost {less_or_more(share)}"
-        if not interval:
-            return said, None
-        low, high = interval
-        if low <= 0 <= high:
-            return f"{said} (95% interval from {less_or_more(low)} to {less_or_more(high)})", False
-        ends = sorted((abs(low), abs(high)))
-        return f"{said} (95% interval {percent(ends[0])} to {percent(ends[1])} {'less' if high < 0 else 'more'})", True
+    def _against(self, name: str, other: str, differences: Row) -> tuple[str, str]:
+        """What a policy would have cost against another, and how sure that is."""
+        gain, share = -differences["difference"] * self.factor, differences.get("relative_difference")
+        if share is None:  # of a profit
+            amount, verb = number(abs(gain), self.unit), f"earned {{}} {'more' if gain > 0 else 'less'}"
+        else:
+            amount, verb = percent(abs(share)), f"cost {{}} {'less' if share < 0 else 'more'}"
+        money = f": {number(abs(gain), self.unit)} over {self.span}" if self.in_money and share is not None else ""
+        sentence = f"{name[:1].upper()}{name[1:]} would have {verb.format(amount)} than {other}{money}."
+        interval = _interval(differences)
+        if interval is None:
+            return sentence, "There are too few numbers for an interval: this may be chance."
+        if share is None:
+            low, high = sorted(-end * self.factor for end in interval)
+            ends = f"{signed(low)} to {signed(high)}"
+        else:
+            low, high = interval
+            ends = f"{less_or_more(low)} to {less_or_more(high)}"
+        return sentence, f"95% interval: {ends}. " + ("That is more than chance." if tone(interval) else "So no difference is proven.")
 
     # --- tables and cards
 
@@ -211,30 +212,28 @@ class Evidence:
             cards.append(self._card("Fill rate", "demand served at once", rates, percent))
         stocks = [self.stock(row) for row in rows]
         if any(value is not None for value, _, _ in stocks):
-            unit = stocks[0][2]
-            at = f"at {self.about.get('valued_at') or 'cost'}" if unit != "units" else "units"
-            written = self.currency if unit != "units" else "units"
+            written = "units" if stocks[0][2] == "units" else self.currency
             found = [(value, interval) for value, interval, _ in stocks]
-            cards.append(self._card("Stock", f"a {self.about.get('period') or 'period'}'s mean, {at}", found, lambda value: number(value, written)))
+            cards.append(self._card("Stock", f"mean, {self.stock_unit}", found, lambda value: number(value, written)))
         return cards
 
     def _card(self, title: str, says: str, values, write) -> dict[str, Any]:
         most = max((abs(value) for value, _ in values if not absent(value)), default=0) or 1
         lines = []
         for row, (value, interval) in zip(self.compared, values):
-            plain = (lambda end: write(end).replace("\N{NO-BREAK SPACE}", " "))
             lines.append({
                 "name": self.name(row), "kind": "acts" if row is self.acts else row["kind"], "value": write(value),
-                "interval": between(interval, plain) if interval else "", "width": 0 if absent(value) else 100 * max(value, 0) / most,
+                "interval": between(interval, percent if write is percent else rough) if interval else "",
+                "width": 0 if absent(value) else 100 * max(value, 0) / most,
             })  # fmt: skip
-        return {"title": title, "says": says, "value": lines[0]["value"], "interval": lines[0]["interval"], "lines": lines}
+        return {"title": title, "says": says, "lines": lines}
 
     def policies(self) -> Table:
         """A row a policy and rule, the cheapest first, numbered as in the picture."""
         columns = [
             Column("No."), Column("Policy or rule", False), Column(self.cost_title, says=f"over {self.span}, all together"),
             Column("95% interval", says="of the cost by itself"), Column("Against the best rule", says="difference on the same demand"),
-            Column("Fill rate", says="share of demand served at once"), Column("Stock", says="mean of the ends of all periods"),
+            Column("Fill rate", says="share of demand served at once"), Column("Stock", says=f"mean, {self.stock_unit}"),
             Column("Turns a year", says="units sold a year over units in stock"),
         ]  # fmt: skip
         rows = []
@@ -254,7 +253,7 @@ class Evidence:
                 Cell(self.name(row), self.explained(row), tone="acts" if row is self.acts else ""),
                 Cell(number(self.cost(row)), key=self.cost(row)),
                 Cell(between(self.cost_interval(row)), key=self.cost(row)),
-                Cell(against, ends, key=row.get("difference"), tone=_tone(row.get("difference_interval"))),
+                Cell(against, ends, key=row.get("difference"), tone=tone(_interval(row))),
                 Cell(percent(row.get("fill_rate")), key=row.get("fill_rate") or 0.0),
                 Cell(number(stock), key=stock),
                 Cell(number(row.get("turnover")), key=row.get("turnover")),
@@ -278,7 +277,14 @@ class Evidence:
         return Table("parts", f"What the cost of {self.span} is made of", columns, rows, sortable=False)
 
 
-def _tone(interval: Sequence[float] | None) -> str:
+def tone(interval: Sequence[float] | None) -> str:
+    """Whether a difference in cost is below zero beyond chance ("good"), above it ("bad"), or neither."""
     if not interval or any(absent(end) for end in interval) or interval[0] == interval[1] == 0:
         return ""
     return "good" if interval[1] < 0 else "bad" if interval[0] > 0 else ""
+
+
+def _interval(differences: Row) -> Sequence[float] | None:
+    """The interval that a difference is told with: of the share, or where that means nothing, of the amount."""
+    name = "difference" if differences.get("relative_difference") is None else "relative_difference"
+    return differences.get(f"{name}_interval")

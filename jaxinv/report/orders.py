@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxinv.report.numbers import absent, counted, day, number, percent
+from jaxinv.report.numbers import absent, counted, day, number, percent, whole
 from jaxinv.report.tables import Cell, Column, Table, cut
 
 MOST_LINES, MOST_EXCEPTIONS, MOST_SUPPLIERS = 150, 100, 40
@@ -32,7 +32,7 @@ def tables(orders: pd.DataFrame) -> list[Table]:
     columns = [
         ("sku", Column("SKU", False), lambda row: Cell(row["sku"], _other(row.get("name"), row["sku"]))),
         ("source", Column("From, to", False), lambda row: Cell(str(row["source"]), f"to {row['destination']}" if row.get("destination") else "")),
-        ("quantity", Column("Order", says="units"), lambda row: Cell(number(row["quantity"]), _packs(row), key=row["quantity"])),
+        ("quantity", Column("Order", says="units"), lambda row: Cell(whole(row["quantity"]), _packs(row), key=row["quantity"])),
         ("cost", Column("Cost"), lambda row: Cell(number(row["cost"]), str(row.get("currency") or ""), key=row["cost"])),
         ("arrival_likely", Column("Arrives", False), lambda row: Cell(day(row["arrival_likely"]), _range(row), key=str(row["arrival_likely"]))),
         ("on_hand", Column("On hand", says="units"), _plain("on_hand")),
@@ -74,7 +74,7 @@ def _by_source(orders: pd.DataFrame) -> Table:
     for source, lines in shown:
         cost = lines["cost"].sum() if "cost" in lines else None
         rows.append([
-            Cell(str(source)), Cell(f"{len(lines):,}", key=len(lines)), Cell(number(lines["quantity"].sum()), key=lines["quantity"].sum()),
+            Cell(str(source)), Cell(f"{len(lines):,}", key=len(lines)), Cell(whole(lines["quantity"].sum()), key=lines["quantity"].sum()),
             Cell(_money(lines, {}), key=cost),
         ])  # fmt: skip
     columns = [Column("Source", False), Column("Lines"), Column("Units"), Column("Cost")]
@@ -91,7 +91,7 @@ def _money(lines: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 
 def _plain(name: str):
-    return lambda row: Cell(number(row[name]), key=row[name])
+    return lambda row: Cell(whole(row[name]), key=row[name])
 
 
 def _other(name: Any, sku: str) -> str:

@@ -117,7 +117,7 @@ def _title(findings: Findings, evidence: Evidence | None) -> str:
     if findings.orders is not None:
         when = findings.about_orders.get("date")
         return f"What to order on {day(when)}" if when else "What to order"
-    return f"What if you had followed this for the last {evidence.span}?" if evidence else "Report"
+    return evidence.question if evidence else "Report"
 
 
 def _subtitle(findings: Findings, evidence: Evidence | None) -> str:
@@ -134,7 +134,8 @@ def _few(lines: list[str]) -> list[str]:
 
 def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Options of the instance as they stand in its configuration, but what is not said."""
-    return [(name, str(value)) for name, value in settings.items() if value not in (None, "", [], {})]
+    said = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
+    return [(name, Path(value).name if name == "data" else str(value)) for name, value in said.items()]
 
 
 def _filled(context: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxinv.report.drawing import INK, LEARNED, QUIET, RULE, SHORT, THEIRS, pyplot_for_files
+from jaxinv.report.numbers import whole
+from jaxinv.report.drawing import FORECAST, INK, LEARNED, RULE, SHORT, THEIRS, pyplot_for_files
 
 MOST_NAMED = 8
 """Dots that a picture names; of the others the table beside it tells."""
@@ -23,22 +24,23 @@ def cost_and_service(points: Sequence[Mapping[str, Any]], unit: str) -> Any:
     pyplot = pyplot_for_files()
     figure, axes = pyplot.subplots(figsize=(6.2, 4.3), constrained_layout=True)
     colours = {"acts": LEARNED, "policy": "#7fb0c1", "theirs": THEIRS, "optimum": INK}
-    for number, point in reversed(list(enumerate(points, 1))):
+    for place, point in reversed(list(enumerate(points, 1))):
         colour = colours.get(point["kind"], "#9aa5b1")
         if point["low"] is not None:
             axes.plot([point["fill_rate"]] * 2, [point["low"], point["high"]], color=colour, linewidth=1.2, alpha=0.55)
         axes.plot(point["fill_rate"], point["cost"], "o", color=colour, markersize=13 if point["kind"] == "acts" else 10.5)
         axes.annotate(
-            str(number), (point["fill_rate"], point["cost"]), ha="center", va="center_baseline", color="white", fontsize=8, fontweight="bold"
+            str(place), (point["fill_rate"], point["cost"]), ha="center", va="center_baseline", color="white", fontsize=8, fontweight="bold"
         )
     axes.set_xlabel("share of demand served at once, %  (right is better)")
     axes.set_ylabel(f"{unit}  (lower is better)")
     axes.grid(True)
     axes.margins(0.08, 0.12)
+    axes.yaxis.set_major_formatter(lambda value, _: whole(value))
     return figure
 
 
-def history(periods: Mapping[str, pd.DataFrame], title: str) -> Any:
+def history(periods: Mapping[str, pd.DataFrame]) -> Any:
     """Demand, stock and orders of one SKU.
 
     Args:
@@ -46,34 +48,33 @@ def history(periods: Mapping[str, pd.DataFrame], title: str) -> Any:
     """
     pyplot = pyplot_for_files()
     figure, (upper, lower) = pyplot.subplots(
-        2, 1, figsize=(4.9, 3.5), height_ratios=(1.05, 1), sharex=True, constrained_layout=True
+        2, 1, figsize=(4.9, 3.3), height_ratios=(1.05, 1), sharex=True, constrained_layout=True
     )
     first = next(iter(periods.values()))
     dates = first["period"]
     dates = pd.to_datetime(dates).to_numpy() if dates.str.fullmatch(r"\d{4}-\d\d-\d\d").all() else dates.astype(float).to_numpy()
     upper.fill_between(dates, first["demand"], step="mid", color="#dfe4ea", linewidth=0, label="demand")
-    if "forecast" in first and first["forecast"].notna().all():
-        upper.plot(dates, first["forecast"], color=QUIET, linewidth=1.1, label="forecast")
-        ends = first.get("forecast_low"), first.get("forecast_high")
-        if all(end is not None and end.notna().all() for end in ends):
-            upper.fill_between(dates, *ends, color=QUIET, alpha=0.16, linewidth=0, label="8 in 10 should lie here")
+    forecast = next((table for table in periods.values() if "forecast" in table and table["forecast"].notna().all()), None)
+    if forecast is not None:
+        of = "forecast" if forecast is first else "forecast of the best rule"
+        upper.plot(dates, forecast["forecast"], color=FORECAST, linewidth=1.2, label=of)
+        upper.fill_between(dates, forecast["forecast_low"], forecast["forecast_high"], color=FORECAST, alpha=0.13, linewidth=0, label="8 in 10")
     short = first["short"] > 0.005 * max(first["demand"].max(), 1e-9)
     if short.any():
         upper.plot(dates[short], first["demand"][short], "v", color=SHORT, markersize=4, label="not all served")
-    for number, (label, table) in enumerate(periods.items()):
-        colour, width = (LEARNED, 1.6) if number == 0 else (RULE, 1.2)
-        lower.plot(dates, table["stock"], color=colour, linewidth=width, zorder=3 - number, label=f"stock, {label}")
+    for place, (label, table) in enumerate(periods.items()):
+        colour, width = (LEARNED, 1.6) if place == 0 else (RULE, 1.2)
+        lower.plot(dates, table["stock"], color=colour, linewidth=width, zorder=3 - place, label=label)
     ordered = first["ordered"].to_numpy()
     placed = ordered > 0
-    lower.vlines(dates[placed], 0, ordered[placed], color=THEIRS, linewidth=1.4, zorder=1, label="ordered")
+    lower.vlines(dates[placed], 0, ordered[placed], color=THEIRS, linewidth=1.2, alpha=0.75, zorder=1, label="ordered")
     for panel in (upper, lower):
         panel.set_ylim(bottom=0)
         panel.grid(True, axis="y")
         panel.tick_params(labelsize=8.5)
         panel.set_ylabel("units", fontsize=8.5)
-        panel.legend(fontsize=7.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 0.98), borderaxespad=0, handlelength=1.4, columnspacing=1)
+        panel.legend(fontsize=7.5, ncols=4, loc="lower left", bbox_to_anchor=(0, 0.98), borderaxespad=0, handlelength=1.4, columnspacing=1)
     _dated(lower, dates)
-    figure.suptitle(title, fontsize=10.5, fontweight="bold", x=0.01, ha="left")
     return figure
 
 
@@ -84,7 +85,7 @@ def learning(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Any
     for label, (updates, costs) in curves.items():
         axes.plot(updates, costs, linewidth=1.5, label=label, **({"color": LEARNED} if len(curves) == 1 else {}))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set(xlabel="update", ylabel="cost a period while it tries things out")
+    axes.set(xlabel="update", ylabel="cost a period")
     axes.grid(True, axis="y")
     if 1 < len(curves) <= MOST_NAMED:
         axes.legend(fontsize=8)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from jaxinv.report import by_sku
 from jaxinv.report.drawing import svg
-from jaxinv.report.evidence import Evidence
+from jaxinv.report.evidence import Evidence, tone
 from jaxinv.report.numbers import absent, number, percent, signed
 from jaxinv.report.pictures import history
 from jaxinv.report.tables import Cell, Column, Table, cut
@@ -33,10 +33,10 @@ def tables(evidence: Evidence, skus: pd.DataFrame) -> list[Table]:
             ("gain", "SKUs that gain most against the best rule", ranked[ranked["difference"] < 0]),
             ("lose", "SKUs that lose most against the best rule", ranked[ranked["difference"] > 0][::-1]),
         ):
-            shown, note = cut(rows.to_dict("records"), MOST_GAINS, "such SKUs")
+            shown, note = cut(rows.to_dict("records"), MOST_GAINS, f"such {_series(mine)}")
             if shown:
                 found.append(_table(evidence, name, caption, shown, note, _few(evidence, mine)))
-    shown, note = cut(mine.sort_values("cost", ascending=False, kind="stable").to_dict("records"), MOST_SKUS, "SKUs")
+    shown, note = cut(mine.sort_values("cost", ascending=False, kind="stable").to_dict("records"), MOST_SKUS, _series(mine))
     caption = "SKU by SKU, the dearest first" if evidence.acts["cost"] > 0 else "SKU by SKU, the least profitable first"
     return [*found, _table(evidence, "skus", caption, shown, note, _many(evidence, mine), search=True)]
 
@@ -45,6 +45,10 @@ def _table(evidence: Evidence, name: str, caption: str, rows, note: str, columns
     """Columns are pairs of a `Column` and what makes a cell of a row."""
     cells = [[make(row) for _, make in columns] for row in rows]
     return Table(name, caption, [column for column, _ in columns], cells, note, by_sku.FILE, search, sortable=search)
+
+
+def _series(skus: pd.DataFrame) -> str:
+    return "SKU-locations" if "place" in skus else "SKUs"
 
 
 def _few(evidence: Evidence, skus: pd.DataFrame):
@@ -73,20 +77,19 @@ def _names(skus: pd.DataFrame):
 
 def _difference(evidence: Evidence):
     """Of all periods in money, or as a share of what a SKU costs with the best rule."""
-    periods = evidence.about.get("periods") or 1
-    title = f"Against the best rule, {evidence.currency or 'in money'}" if evidence.in_money else "Against the best rule"
+    periods, word = evidence.about.get("periods") or 1, "Profit" if evidence.earns else "Cost"
+    title = f"{word} against the best rule" + (f", {evidence.currency}" if evidence.in_money and evidence.currency else "")
 
     def cell(row: Mapping[str, Any]) -> Cell:
         ends = row.get("difference_low"), row.get("difference_high")
         known = not any(map(absent, ends))
-        tone = "" if not known else "good" if ends[1] < 0 else "bad" if ends[0] > 0 else ""
         if evidence.in_money:
             sign = -periods if evidence.earns else periods
             low_high = sorted(sign * end for end in ends) if known else []
-            text, ends_said = signed(sign * row["difference"]), [signed(end) for end in low_high]
+            text, ends_said = signed(sign * row["difference"]), [signed(end, digits=3) for end in low_high]
         else:
-            text, ends_said = signed(row["difference"] * evidence.factor), [signed(end * evidence.factor) for end in ends] if known else []
-        return Cell(text, " to ".join(ends_said), key=row["difference"], tone=tone)
+            text, ends_said = signed(row["difference"] * evidence.factor), [signed(end * evidence.factor, digits=3) for end in ends] if known else []
+        return Cell(text, " to ".join(ends_said), key=row["difference"], tone=tone(ends))
 
     says = f"over {evidence.span}, with its 95% interval" if evidence.in_money else "the best rule costs 100 a SKU on average; with its 95% interval"
     return Column(title, says=says), cell
@@ -120,22 +123,16 @@ def pictures(evidence: Evidence, periods: pd.DataFrame) -> list[dict[str, str]]:
             break
         title = ", ".join(names)
         of_rule = evidence.acts["policy"] == best
-        labels = {evidence.acts["policy"]: "the rule" if of_rule else "followed", best: "the rule" if of_rule else "best rule"}
+        labels = {evidence.acts["policy"]: "stock", best: "stock" if of_rule else "stock with the best rule"}
         own = {labels[name]: table for name, table in rows.groupby("policy", sort=False) if name in labels}
         first = next(iter(own.values()))
         served = 1 - first["short"].sum() / max(first["demand"].sum(), 1e-9)
         says = (
-            f"{title}: demand of {number(first['demand'].mean())} units a period, {percent(served)} of it served at once, "
-            f"stock of {number(first['stock'].mean())} units on average"
+            f"Demand of {number(first['demand'].mean())} units a {evidence.about.get('period') or 'period'}, {percent(served)} of it "
+            f"served at once; {number(first['stock'].mean())} units in stock on average"
         )
         if len(own) > 1:
             says += f" ({number(list(own.values())[1]['stock'].mean())} with the best rule)"
-        drawn = history(own, _short(title))
-        found.append({"svg": svg(drawn, f"worst{number_}", f"Demand, stock and orders by period. {says}"), "says": says})
+        drawn = svg(history(own), f"worst{number_}", f"{title}: demand, stock and orders, period by period. {says}")
+        found.append({"title": title, "svg": drawn, "says": says})
     return found
-
-
-def _short(title: str) -> str:
-    """A title that fits above a picture, and that matplotlib takes as it is."""
-    shown = title if len(title) <= 48 else title[:47] + "…"
-    return shown.replace("\\", "\\\\").replace("$", r"\$")

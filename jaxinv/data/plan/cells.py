@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.cells import plain_money, refuse_either, refuse_unsure
 from jaxinv.data.dates import FORMS, read_dates
 from jaxinv.data.files import read_frame
 from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
 from jaxinv.data.plan.tables import TABLES, Column, Table
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.data.schema import refuse_either, refuse_unsure
 from jaxinv.data.words import WEEKDAYS, certain, plain
 from jaxinv.errors import UserError
 
@@ -51,6 +51,9 @@ def read_table(
     spec = TABLES[name]
     found = _find(frame, name, spec, dict(columns), problems)
     text = {column: as_text(_days_as_text(frame[found[column]])) for column in found}
+    for column in found:
+        if "money" in _spec(spec, column).meaning or column == "price":
+            text[column] = plain_money(text[column], found[column], problems)
     numbers = [column for column in found if _spec(spec, column).kind in ("number", "share", "steps")]
     cells = {
         part for column in numbers for whole in set(text[column]) for part in re.split(r"[|/;]", whole) if part.strip("% ")

@@ -46,8 +46,8 @@ def settle_dates(parts: Parts) -> None:
 def settle_places(parts: Parts) -> None:
     """Finds all locations, and writes the one location where tables name none."""
     sales, locations = parts["sales"], parts["locations"]
-    named = list(dict.fromkeys(locations["location"]))
-    selling = list(dict.fromkeys(sales["location"])) if "location" in sales else []
+    named = list(locations["location"].unique())
+    selling = list(sales["location"].unique()) if "location" in sales else []
     if "location" not in sales:
         if len(named) > 1:
             parts.problems["sales"].add(
@@ -133,7 +133,7 @@ def check_names(parts: Parts) -> None:
         parts.notes.append(f"{len(missing)} SKUs of sales are not in items ({shown}): defaults hold for them")
     service = parts.settings.service
     if hasattr(service, "items"):
-        classes = {*items["category"], *(parts["sales"]["category"] if "category" in parts["sales"] else [])}
+        classes = {*items["category"], *(parts["sales"]["category"].unique() if "category" in parts["sales"] else [])}
         for name in set(service) - classes - known:
             parts.general.append(
                 f"service: {name!r} is no category and no SKU; {nearest_of(classes | known, 'write one of them')(name)}"

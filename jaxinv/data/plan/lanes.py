@@ -42,7 +42,7 @@ def check_lanes(parts: Parts) -> None:
 def _without_table(parts: Parts) -> pd.DataFrame:
     """Lanes where there is no table of them: those that receipts show, else one supplier of every location that sells."""
     sales, receipts = parts["sales"], parts["receipts"]
-    selling = list(dict.fromkeys(sales["location"])) if "location" in sales else list(parts.places[:1])
+    selling = list(sales["location"].unique()) if "location" in sales else list(parts.places[:1])
     shown = receipts[receipts["source"] != ""][["source", "destination"]].drop_duplicates()
     shown = shown[shown["destination"].isin(parts.places)]
     if (
@@ -101,7 +101,7 @@ def _mistyped(name: str) -> tuple[list[str], list[str]]:
 def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:
     """Every location that sells or supplies needs a lane to it, for every SKU that it sells."""
     sales, places = parts["sales"], set(parts.places)
-    selling = set(sales["location"]) if "location" in sales else set(parts.places[:1])
+    selling = set(sales["location"].unique()) if "location" in sales else set(parts.places[:1])
     supplied = set(lanes["destination"])
     for place in sorted((selling | (set(lanes["source"]) & places)) - supplied):
         does = "sells" if place in selling else "supplies others"
@@ -115,7 +115,7 @@ def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:
     items = parts["items"]
     ended = set(items.loc[items["end"] < parts.as_of, "sku"]) if parts.as_of is not None else set()
     for place in sorted((selling & supplied) - everything):
-        sold = set(sales.loc[sales["location"] == place, "sku"] if "location" in sales else sales["sku"])
+        sold = set((sales.loc[sales["location"] == place, "sku"] if "location" in sales else sales["sku"]).unique())
         missing = sorted(sold - of.get(place, set()) - ended)
         if missing:
             shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
@@ -166,13 +166,10 @@ def _fill_source(parts: Parts, table: str) -> None:
     empty = (frame["source"] == "").to_numpy()
     if not empty.any():
         return
-    sources = lanes.groupby("destination")["source"].unique()
-    several = np.zeros(len(frame), bool)
-    for row in np.flatnonzero(empty):
-        fits = sources.get(frame["destination"].iloc[row], ())
-        if len(fits) == 1:
-            frame.iloc[row, frame.columns.get_loc("source")] = fits[0]
-        else:
-            several[row] = True
+    sources = lanes.groupby("destination")["source"].agg(["first", "nunique"])
+    one = sources.loc[sources["nunique"] == 1, "first"]
+    found = frame["destination"].map(one)
+    frame["source"] = frame["source"].where(~empty | found.isna(), found)
     if table == "open_orders":
+        several = empty & found.isna().to_numpy()
         parts.wrong(table, "source", several, "is empty", "fill it in: not one lane alone leads to that destination")

@@ -162,7 +162,9 @@ def _read_sales(files: Files, given: Given) -> tuple[pd.DataFrame, Problems]:
         )  # fmt: skip
         return check(read_frame(path, sheet), shown, columns, given.reading.get("known_ahead", ()), reading)
     except UserError as error:
-        problems.add(str(error).removeprefix(f"{path}: "))
+        head, *each = str(error).removeprefix(f"{path}: ").split("\n  - ")
+        for text in each or [head]:
+            problems.add(text)
         return pd.DataFrame(), problems
 
 
@@ -205,7 +207,7 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     settings = parts.settings
     laws = lead_time_laws(frames["receipts"], np.datetime64(settings.as_of))
     sheets = {"sheets": dict(files.sheets)} if files.sheets else {}
-    skus = sorted({*sales["sku"], *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
+    skus = sorted({*sales["sku"].unique(), *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
     assumptions = [
         *fill_rest(
             settings, parts.step, given.settings.as_of is not None, parts.given, parts.places, sales, _missing_stock(parts)
