@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data.files import beside, check_file, pick, read_csv
-from jaxinv.data.schema import LARGEST, validate
+from jaxinv.data.cells import LARGEST
+from jaxinv.data.schema import validate
 from jaxinv.data.wide import long_table
 from jaxinv.errors import UserError
 
