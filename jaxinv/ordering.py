@@ -44,8 +44,17 @@ class Recommended(NamedTuple):
 
     def write(self, folder: Path) -> None:
         """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`) and `report.html`: all or nothing."""
-        document = {"env": "network", "notes": list(self.experiment.problem.notes), "held_out": about(self.judged), "evaluation": self.judged[0].rows}
-        self.list.write(folder, {"evaluation.json": json_text(document) + "\n"}, lambda made: write_results(made, self.judged))
+        document = {
+            "env": "network",
+            "notes": list(self.experiment.problem.notes),
+            "held_out": about(self.judged),
+            "evaluation": self.judged[0].rows,
+        }
+        self.list.write(
+            folder,
+            {"evaluation.json": json_text(document) + "\n"},
+            lambda made: write_results(made, self.judged),
+        )
 
 
 def recommend(
@@ -66,10 +75,14 @@ def recommend(
     if run is not None:
         experiment, learned = trained_policies(run, str(plan))
         if experiment.config.env != "network":
-            raise UserError(f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a plan: python -m jaxinv.train {plan}")
+            raise UserError(
+                f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a plan: python -m jaxinv.train {plan}"
+            )
         learned = learned[:1]
     else:
-        experiment = Experiment.load(None, [f"seed={seed}", "env=network", f"data={plan}", *overrides])
+        experiment = Experiment.load(
+            None, [f"seed={seed}", "env=network", f"data={plan}", *overrides]
+        )
         learned = [] if policy else _finished(runs, experiment, say)
     today = today_for(experiment, date)
     problem = experiment.problem
@@ -78,12 +91,24 @@ def recommend(
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
     judged: list[Judged] = []
-    rows = judge_all([Contest("", problem, learned, rules)], experiment.config.evaluation, 0, seed, watch=judged.append)
+    rows = judge_all(
+        [Contest("", problem, learned, rules)],
+        experiment.config.evaluation,
+        0,
+        seed,
+        watch=judged.append,
+    )
     played = {name: costs_of(problem, total) for name, total in judged[0].totals.items()}
     contestants = [*learned, *contestants_of(rules)]
     outcome = compete(problem, {one.name: played[one.name] for one in contestants}, _classes(today))
-    best_rule = compete(problem, {name: played[name] for name in rules}).acting(problem, contestants)
-    acting = outcome.acting(problem, contestants) if run is None else _as_asked(problem, learned[0], outcome, len(today.skus))
+    best_rule = compete(problem, {name: played[name] for name in rules}).acting(
+        problem, contestants
+    )
+    acting = (
+        outcome.acting(problem, contestants)
+        if run is None
+        else _as_asked(problem, learned[0], outcome, len(today.skus))
+    )
     for text in acting.why:
         say(text)
     for row in rows:
@@ -119,17 +144,26 @@ def _as_asked(problem, learned: Contestant, outcome: Outcome, instances: int) ->
     return dataclasses.replace(Acting.of(decider_of(problem, learned), instances), why=(why,))
 
 
-def _finished(folder: str | Path, experiment: Experiment, say: Callable[[str], None]) -> list[Contestant]:
+def _finished(
+    folder: str | Path, experiment: Experiment, say: Callable[[str], None]
+) -> list[Contestant]:
     """Learned policies of finished runs of the same plan."""
     found: list[Contestant] = []
     for name in Run.names(folder) if Path(folder).is_dir() else []:
         try:
             run = Run.open(name, folder)
             config = Experiment.load(run.config_path).config
-            if config.env != "network" or config.instance.data != experiment.config.instance.data or not run.summary_path.exists():
+            if (
+                config.env != "network"
+                or config.instance.data != experiment.config.instance.data
+                or not run.summary_path.exists()
+            ):
                 continue
             other, policies = trained_policies(run)
-            if other.problem.env == experiment.problem.env and other.problem.labels == experiment.problem.labels:
+            if (
+                other.problem.env == experiment.problem.env
+                and other.problem.labels == experiment.problem.labels
+            ):
                 found += policies
         except UserError as error:
             say(f"run {name!r} does not compete: {error}")

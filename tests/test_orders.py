@@ -43,13 +43,20 @@ def listed(today, **options):
 def test_terms_add_up_to_the_quantity(data):
     """Of any line, also as they are written in a file."""
     number = st.floats(-500, 5000, allow_nan=False, width=32)
-    values = {name: np.asarray([data.draw(number)], np.float32).reshape(1, 1, 1) for name in ("base", "mean", "target", "position")}
+    values = {
+        name: np.asarray([data.draw(number)], np.float32).reshape(1, 1, 1)
+        for name in ("base", "mean", "target", "position")
+    }
     quantity = np.float32(data.draw(st.integers(0, 3000))).reshape(1, 1, 1)
     lines = SimpleNamespace(target=values["target"], position=values["position"], quantity=quantity)
     terms = Terms.of(lines, SimpleNamespace(base=values["base"], mean=values["mean"])).table
     assert sum(terms.values()) == pytest.approx(float(quantity[0, 0, 0]), abs=1e-6)
-    written = csv_text(pd.DataFrame({f"term_{name}": value.ravel() for name, value in terms.items()}))
-    assert sum(float(cell or 0) for cell in written.splitlines()[1].split(",")) == pytest.approx(float(quantity[0, 0, 0]), abs=0.021)
+    written = csv_text(
+        pd.DataFrame({f"term_{name}": value.ravel() for name, value in terms.items()})
+    )
+    assert sum(float(cell or 0) for cell in written.splitlines()[1].split(",")) == pytest.approx(
+        float(quantity[0, 0, 0]), abs=0.021
+    )
 
 
 def test_every_line_of_a_list():
@@ -61,9 +68,13 @@ def test_every_line_of_a_list():
     assert np.allclose(terms, rows["quantity"], atol=1e-6)
     assert np.allclose(rows["quantity"] % 4, 0) and np.allclose(rows["packs"] * 4, rows["quantity"])
     assert np.allclose(rows["cost"], 2 * rows["quantity"])
-    assert (rows["arrival_likely"] == str(today.date + 14)).all() and (rows["cover_days"] == 21).all()
+    assert (rows["arrival_likely"] == str(today.date + 14)).all() and (
+        rows["cover_days"] == 21
+    ).all()
     assert (rows["risk_with"] <= rows["risk_without"]).all()
-    assert (rows["forecast_low"] <= rows["forecast"]).all() and (rows["forecast"] <= rows["forecast_high"]).all()
+    assert (rows["forecast_low"] <= rows["forecast"]).all() and (
+        rows["forecast"] <= rows["forecast_high"]
+    ).all()
     decider = found.acting.deciders[0]
     stock = np.asarray(today.state.on_hand)[:, 0, 0]
     for sku, quantity in zip(rows["sku"], rows["quantity"]):
@@ -71,7 +82,10 @@ def test_every_line_of_a_list():
         assert decider.order(stock=[stock[number]], pipeline=[0], series=sku).item() == quantity
         row = rows[rows["sku"] == sku].iloc[0]
         assert row["net_position"] == stock[number]
-        assert f"net {stock[number]:g}, needs " in row["reason"] and f"pack 4: order {quantity:g}" in row["reason"]
+        assert (
+            f"net {stock[number]:g}, needs " in row["reason"]
+            and f"pack 4: order {quantity:g}" in row["reason"]
+        )
     assert list(found.why.columns[:4]) == ["sku", "source", "destination", "quantity"]
     assert (found.why["longer_lead_time"] >= found.why["quantity"]).all()
     assert (found.why["more_service"] >= found.why["quantity"]).all()
@@ -80,7 +94,9 @@ def test_every_line_of_a_list():
 def test_the_sentence():
     said = sentence(102, 139, 128, np.datetime64("2024-03-12"), 37, 12, 36)
     assert said == "net 102, needs 139 until 12 March (128 expected, 11 safety), pack 12: order 36"
-    assert sentence(150, 139, 128, np.datetime64("2024-03-12"), 0, 12, 0).endswith(": order nothing")
+    assert sentence(150, 139, 128, np.datetime64("2024-03-12"), 0, 12, 0).endswith(
+        ": order nothing"
+    )
     assert "less than half a pack" in sentence(135, 139, 128, np.datetime64("2024-03-12"), 4, 12, 0)
     assert "stock of the source" in sentence(102, 139, 128, np.datetime64("2024-03-12"), 37, 1, 20)
 
@@ -92,7 +108,9 @@ def test_a_list_that_is_on_order_yields_no_second_one():
     pipeline = np.array(today.state.pipeline)
     for sku, quantity in zip(found.orders["sku"], found.orders["quantity"]):
         pipeline[list(today.skus).index(sku), 0, 0, 0] += quantity
-    again = lines_of(dataclasses.replace(today, state=today.state.replace(pipeline=pipeline)), acting(today))
+    again = lines_of(
+        dataclasses.replace(today, state=today.state.replace(pipeline=pipeline)), acting(today)
+    )
     assert not again.quantity.any()
 
 
@@ -110,7 +128,12 @@ def test_counterfactuals_ask_the_policy():
     outlook = futures_of(today, horizon_of(today, lines))
     judged = judge(today, lines, outlook, paths=PATHS)
     found = counterfactuals(today, who, lines, judged)
-    assert set(found) == {"without_promotion", "longer_lead_time", "average_last_week", "more_service"}
+    assert set(found) == {
+        "without_promotion",
+        "longer_lead_time",
+        "average_last_week",
+        "more_service",
+    }
     assert found["without_promotion"].sum() < lines.quantity.sum() - size
     assert found["average_last_week"].sum() < lines.quantity.sum()
     assert found["longer_lead_time"].sum() > lines.quantity.sum()
@@ -132,13 +155,20 @@ def settled(today, who=None, **given):
 
 def test_an_order_below_the_minimum_is_raised_where_that_costs_least():
     today = morning(stock=np.array([2.0] * 6 + [19.0] * 6), shortage=30.0)
-    lines, judged, found = settled(today, minimum_units={0: float(lines_of(today, acting(today)).quantity.sum()) + 8.0})
+    lines, judged, found = settled(
+        today, minimum_units={0: float(lines_of(today, acting(today)).quantity.sum()) + 8.0}
+    )
     more = found.lines.quantity - lines.quantity
     assert more.sum() == 8 and (more >= 0).all()
-    cheapest = judge(today, lines, futures_of(today, horizon_of(today, lines)), paths=PATHS, everywhere=True).cost("pack_more")
+    cheapest = judge(
+        today, lines, futures_of(today, horizon_of(today, lines)), paths=PATHS, everywhere=True
+    ).cost("pack_more")
     assert cheapest[more > 0].max() <= np.quantile(cheapest, 0.5)
     assert [remark.kind for remark in found.remarks] == ["raised to the minimum order"]
-    assert all("raised to the minimum" in why for why in found.why.values()) and len(found.why) == (more > 0).sum()
+    assert (
+        all("raised to the minimum" in why for why in found.why.values())
+        and len(found.why) == (more > 0).sum()
+    )
 
 
 def test_an_order_far_below_the_minimum_waits():
@@ -146,7 +176,10 @@ def test_an_order_far_below_the_minimum_waits():
     lines, _, found = settled(today, acting(today, level=1.55), minimum_money={0: 3000.0})
     assert 0 < lines.quantity.sum() * 2 < 3000
     assert not found.lines.quantity.any()
-    assert found.remarks[0].kind == "below the minimum order" and "takes no less" in found.remarks[0].advice
+    assert (
+        found.remarks[0].kind == "below the minimum order"
+        and "takes no less" in found.remarks[0].advice
+    )
 
 
 def test_budget_and_room_cut_where_it_costs_least():
@@ -163,7 +196,9 @@ def test_budget_and_room_cut_where_it_costs_least():
     assert found.remarks[0].kind == "no room"
     whole = make_list(today, acting(today), limits=limits(today, budget=80.0), paths=PATHS)
     assert whole.orders["cost"].sum() <= 80 and whole.orders["reason"].str.contains("budget").any()
-    assert np.allclose(whole.all[[f"term_{name}" for name in TERMS]].sum(axis=1), whole.all["quantity"], atol=1e-6)
+    assert np.allclose(
+        whole.all[[f"term_{name}" for name in TERMS]].sum(axis=1), whole.all["quantity"], atol=1e-6
+    )
 
 
 def test_exceptions():
@@ -172,7 +207,15 @@ def test_exceptions():
     demand[2, 60:] = 0  # not sold for most of a year
     demand[3] = draw.poisson(0.5, 104)
     stock = np.array([0.0, 15.0, 40.0, 400.0, 12.0, 15.0])
-    table = pd.DataFrame({"sku": ["SKU 1"], "source": ["supplier"], "destination": ["shop"], "quantity": [7.0], "due": [pd.Timestamp("2025-01-01")]})
+    table = pd.DataFrame(
+        {
+            "sku": ["SKU 1"],
+            "source": ["supplier"],
+            "destination": ["shop"],
+            "quantity": [7.0],
+            "due": [pd.Timestamp("2025-01-01")],
+        }
+    )
     plan = SimpleNamespace(open_orders=table)
     today = shop(demand, stock, lead=2, plan=plan)
     today = dataclasses.replace(today, late=(0,), beyond=((0, "no lane leads there"),))
@@ -194,7 +237,14 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path):
         listed(morning(size=5)).write(tmp_path / name)
     one, other = ({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in sorted((tmp_path / name).rglob("*")) if path.is_file()}
                   for name in ("one", "other"))  # fmt: skip
-    assert one == other and {"orders.csv", "all.csv", "why.csv", "exceptions.csv", "about.json", "suppliers/supplier.csv"} == set(one)
+    assert one == other and {
+        "orders.csv",
+        "all.csv",
+        "why.csv",
+        "exceptions.csv",
+        "about.json",
+        "suppliers/supplier.csv",
+    } == set(one)
     sheet = pd.read_csv(tmp_path / "one/suppliers/supplier.csv")
     assert list(sheet) == ["sku", "quantity"] and len(sheet) == len(read_orders(tmp_path / "one"))
     listed(morning(size=5, seed=3)).write(tmp_path / "one")  # takes its place
@@ -210,7 +260,9 @@ def test_a_list_is_written_whole_or_not_at_all(tmp_path):
 
     with pytest.raises(UserError, match="No space left"):
         write_list(tmp_path / "list", {"orders.csv": table.assign(quantity=2.0)}, finish=fails)
-    assert "1" in (tmp_path / "list/orders.csv").read_text() and [path.name for path in tmp_path.iterdir()] == ["list"]
+    assert "1" in (tmp_path / "list/orders.csv").read_text() and [
+        path.name for path in tmp_path.iterdir()
+    ] == ["list"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/letter.txt").write_text("dear")
     with pytest.raises(UserError, match="no order list"):
@@ -220,12 +272,28 @@ def test_a_list_is_written_whole_or_not_at_all(tmp_path):
 
 def test_names_are_text_everywhere(tmp_path):
     names = ["=1+1", "+4", "-5", "@x", "\tTab", "'quoted", "<script>", "0012", "a,b"]
-    table = pd.DataFrame({"sku": names, "name": "", "source": "=cmd", "destination": "d", "quantity": 1.5, "currency": "", "rule": "", "reason": "x"})
+    table = pd.DataFrame(
+        {
+            "sku": names,
+            "name": "",
+            "source": "=cmd",
+            "destination": "d",
+            "quantity": 1.5,
+            "currency": "",
+            "rule": "",
+            "reason": "x",
+        }
+    )
     write_list(tmp_path / "list", {"orders.csv": table})
     text = (tmp_path / "list/orders.csv").read_text()
     assert "'=1+1" in text and "'@x" in text and "\n=1+1" not in text and ",=cmd" not in text
     assert list(read_orders(tmp_path / "list")["sku"]) == names
-    assert list(sheet_names(["A/B", "A B", "..", "a b"]).values()) == ["A_B", "A_B-2", "supplier", "a_b-3"]
+    assert list(sheet_names(["A/B", "A B", "..", "a b"]).values()) == [
+        "A_B",
+        "A_B-2",
+        "supplier",
+        "a_b-3",
+    ]
 
 
 def test_lines_of_many_instances_are_those_of_few():
@@ -239,4 +307,6 @@ def test_lines_of_many_instances_are_those_of_few():
         again = lines_of(today, acting(today))
     finally:
         module.CHUNK = before
-    assert np.array_equal(lines.quantity, again.quantity) and np.array_equal(lines.target, again.target)
+    assert np.array_equal(lines.quantity, again.quantity) and np.array_equal(
+        lines.target, again.target
+    )

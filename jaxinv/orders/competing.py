@@ -40,15 +40,21 @@ class Outcome(NamedTuple):
     def acting(self, problem: Problem, contestants: Sequence[Contestant]) -> Acting:
         """Those who act, as what orders."""
         by_name = {one.name: one for one in contestants}
-        return Acting(tuple(decider_of(problem, by_name[name]) for name in self.names), self.which, self.why)
+        return Acting(
+            tuple(decider_of(problem, by_name[name]) for name in self.names), self.which, self.why
+        )
 
 
 def decider_of(problem: Problem, contestant: Contestant) -> Decider:
     """A contestant as what orders."""
-    return Decider(contestant.name, problem, contestant.policy, contestant.params, contestant.policy_axis)
+    return Decider(
+        contestant.name, problem, contestant.policy, contestant.params, contestant.policy_axis
+    )
 
 
-def compete(problem: Problem, played: Mapping[str, np.ndarray], classes: Sequence[str] | None = None) -> Outcome:
+def compete(
+    problem: Problem, played: Mapping[str, np.ndarray], classes: Sequence[str] | None = None
+) -> Outcome:
     """Who acts.
 
     Args:
@@ -60,13 +66,19 @@ def compete(problem: Problem, played: Mapping[str, np.ndarray], classes: Sequenc
     by_period = problem.shared is not None
     over = _over(problem, problem.test_periods - problem.warm_up) if by_period else None
     found = {name: mean_of(cost, over) for name, cost in played.items()}
-    names = sorted(found, key=lambda name: (not np.isfinite(found[name].value), found[name].value, name))
+    names = sorted(
+        found, key=lambda name: (not np.isfinite(found[name].value), found[name].value, name)
+    )
     best = names[0]
     periods = f"{len(played[best])} {problem.shared.period}s" if by_period else "paths"
-    why = [f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that nothing was learned from"]
+    why = [
+        f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that nothing was learned from"
+    ]
     if len(names) > 1:
         other = paired_difference(played[names[1]], played[best], over)
-        interval = f" (95% interval {other.low:.2g} to {other.high:.2g})" if np.isfinite(other.low) else ""
+        interval = (
+            f" (95% interval {other.low:.2g} to {other.high:.2g})" if np.isfinite(other.low) else ""
+        )
         why[0] += f", {names[1]} {other.value:.2g} more{interval}"
     which, chosen = np.zeros(problem.tested, int), [best]
     if by_period and classes is not None and len(played[best]) >= LEAST_PERIODS:

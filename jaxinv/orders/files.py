@@ -21,6 +21,7 @@ DIGITS = {
 TEXT = ("sku", "name", "source", "destination", "currency", "rule", "reason")
 """Columns that are text, whatever they look like."""
 
+
 def csv_text(table: pd.DataFrame) -> str:
     """A table as CSV: numbers as people write them, nothing where nothing is known, text that stays text in a spreadsheet."""
     written = {}
@@ -30,8 +31,12 @@ def csv_text(table: pd.DataFrame) -> str:
             digits = DIGITS.get(str(name), 2)
             written[name] = [_number(value, digits) for value in column.to_numpy(float)]
         else:
-            written[name] = [guarded("" if value is None or value != value else str(value)) for value in column]
-    return pd.DataFrame(written, columns=list(table.columns)).to_csv(index=False, lineterminator="\n")
+            written[name] = [
+                guarded("" if value is None or value != value else str(value)) for value in column
+            ]
+    return pd.DataFrame(written, columns=list(table.columns)).to_csv(
+        index=False, lineterminator="\n"
+    )
 
 
 def _number(value: float, digits: int) -> str:
@@ -43,7 +48,10 @@ def _number(value: float, digits: int) -> str:
 
 
 def write_list(
-    folder: Path, tables: Mapping[str, pd.DataFrame], texts: Mapping[str, str] = {}, finish: Callable[[Path], None] | None = None  # noqa: B006
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    texts: Mapping[str, str] = {},
+    finish: Callable[[Path], None] | None = None,  # noqa: B006
 ) -> None:
     """Writes tables as a folder that appears whole, in the place of one of that name that was written before.
 
@@ -54,7 +62,11 @@ def write_list(
     Raises:
       UserError: there is something else of that name, or it cannot be written; what was there stays as it was.
     """
-    if folder.exists() and not (folder / "orders.csv").exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if (
+        folder.exists()
+        and not (folder / "orders.csv").exists()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
         raise UserError(f"{folder} is there already and is no order list; give another --out")
     made = folder.with_name(f".{folder.name}.partial")
     old = folder.with_name(f".{folder.name}.old")
