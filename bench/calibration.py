@@ -20,7 +20,12 @@ DATA = Path(__file__).parents[1] / "../shared/data"
 FILES = {
     "m5 items, daily": ("m5/m5_items_2_stores_daily.csv.gz", "day", 10, 730),
     "store items, daily": ("store_item_demand/store_item_demand.csv.gz", "day", 10, 730),
-    "retail store inventory, daily": ("retail_store_inventory/retail_store_inventory.csv.gz", "day", 8, 730),
+    "retail store inventory, daily": (
+        "retail_store_inventory/retail_store_inventory.csv.gz",
+        "day",
+        8,
+        730,
+    ),
     "m5 items, weekly": ("m5/m5_items_2_stores_daily.csv.gz", "week", 4, 200),
     "favorita, weekly": ("favorita_weekly_21_stores", "week", 5, 171),
     "online retail, weekly": ("online_retail/online_retail_daily.csv.gz", "week", 4, 60),
@@ -55,10 +60,17 @@ def orange_juice():
     import pandas as pd
 
     table = pd.read_csv(DATA / "orange_juice/orange_juice.csv.gz")
-    table["price"] = np.stack([table[f"price{b}"] for b in range(1, 12)], 1)[np.arange(len(table)), table["brand"] - 1]
-    wide = {c: table.pivot_table(index=["store", "brand"], columns="week", values=c) for c in ("units", "price", "deal", "feat")}
+    table["price"] = np.stack([table[f"price{b}"] for b in range(1, 12)], 1)[
+        np.arange(len(table)), table["brand"] - 1
+    ]
+    wide = {
+        c: table.pivot_table(index=["store", "brand"], columns="week", values=c)
+        for c in ("units", "price", "deal", "feat")
+    }
     sales = (wide["units"].fillna(0).to_numpy() / 64).round().astype(np.float32)
-    told = np.stack([wide[c].ffill(axis=1).bfill(axis=1).to_numpy() for c in ("price", "deal", "feat")], -1)
+    told = np.stack(
+        [wide[c].ffill(axis=1).bfill(axis=1).to_numpy() for c in ("price", "deal", "feat")], -1
+    )
     told = ((told - told.mean((0, 1))) / told.std((0, 1))).astype(np.float32)
     dates = np.datetime64("1990-06-14") + 7 * np.arange(sales.shape[1])
     return sales, dates, told
@@ -68,7 +80,9 @@ def invented(seed=0):
     """Poisson and negative binomial demand with a known mean, season and jumps of level."""
     draw = np.random.default_rng(seed)
     count, periods = 600, 180
-    level = np.exp(draw.normal(1.0, 1.3, count))[:, None] * np.exp(np.cumsum(draw.normal(0, 0.04, (count, periods)), 1))
+    level = np.exp(draw.normal(1.0, 1.3, count))[:, None] * np.exp(
+        np.cumsum(draw.normal(0, 0.04, (count, periods)), 1)
+    )
     season = 1 + 0.4 * np.sin(2 * np.pi * np.arange(periods) / 52.2)
     promotion = draw.random((count, periods)) < 0.06
     mean = level * season * np.where(promotion, 2.0, 1.0)
@@ -97,9 +111,17 @@ def ways(past, dates, announced, cover, period_days):
     yield "own windows as they were", np.take_along_axis(sums, at.T, 1).T
     mean = made.forecast(np.arange(size))[..., 0]
     one = np.sqrt(np.maximum(np.nanvar(past[:, -104:], 1), 1e-9))
-    yield "normal, independent periods", np.round(mean.sum(1) + np.sqrt(cover) * one * draw.standard_normal((PATHS, size)))
-    over = np.maximum(one**2 - np.nanmean(past[:, -104:], 1), 1e-6) / np.maximum(np.nanmean(past[:, -104:], 1), 1e-6) ** 2
-    rate = np.maximum(mean, 1e-6) * draw.gamma(1 / over[None, :, None], over[None, :, None], (PATHS, size, cover))
+    yield (
+        "normal, independent periods",
+        np.round(mean.sum(1) + np.sqrt(cover) * one * draw.standard_normal((PATHS, size))),
+    )
+    over = (
+        np.maximum(one**2 - np.nanmean(past[:, -104:], 1), 1e-6)
+        / np.maximum(np.nanmean(past[:, -104:], 1), 1e-6) ** 2
+    )
+    rate = np.maximum(mean, 1e-6) * draw.gamma(
+        1 / over[None, :, None], over[None, :, None], (PATHS, size, cover)
+    )
     yield "negative binomial, independent periods", draw.poisson(np.minimum(rate, 1e6)).sum(-1)
 
 
@@ -114,7 +136,9 @@ def judge(name, data, cover, period_days):
         past = sold(sales[:, :now])
         active = (past[:, -26:] > 0).any(1) & (np.isfinite(past).sum(1) > 12)
         past, later = past[active], sales[active, now : now + cover].sum(1)
-        for way, sums in ways(past, dates[: now + cover], announced[active, : now + cover], cover, period_days):
+        for way, sums in ways(
+            past, dates[: now + cover], announced[active, : now + cover], cover, period_days
+        ):
             ordered = np.sort(sums, 0)
             best, stated = None, None
             for place in np.unique(np.linspace(0.80, 0.97, 18) * (PATHS - 1)).astype(int):
@@ -130,7 +154,12 @@ def judge(name, data, cover, period_days):
             entry[1].append((later > best)[use])
             forecast = sums.mean(0)
             entry[2].append(np.abs(later - forecast).sum() / max(later.sum(), 1))
-            entry[3].append(((sums > np.quantile(sums, 0.5, 0)).mean(0) * 0 + (later > np.quantile(sums, 0.5, 0))).mean())
+            entry[3].append(
+                (
+                    (sums > np.quantile(sums, 0.5, 0)).mean(0) * 0
+                    + (later > np.quantile(sums, 0.5, 0))
+                ).mean()
+            )
     rows = []
     for way, (stated, out, wape, half) in found.items():
         stated, out = np.concatenate(stated), np.concatenate(out)

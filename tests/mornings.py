@@ -23,16 +23,42 @@ def shop(demand, stock, *, lead=2, pipeline=None, pack=1.0, holding=1.0, shortag
     demand = np.asarray(demand, np.float32)
     size, periods = demand.shape
     scale = np.maximum(np.nanmean(demand, 1), 0.01)
-    net = jaxinv.Network(instances=size, whole_units=True, **({"longest_lead_time_periods": len(pmf) - 1} if pmf else {}))
+    net = jaxinv.Network(
+        instances=size,
+        whole_units=True,
+        **({"longest_lead_time_periods": len(pmf) - 1} if pmf else {}),
+    )
     net.supplier("supplier")
     net.node("shop", demand=True, typical_demand_units_per_period=scale, holding_cost_per_unit_period=holding,
              shortage_cost_per_unit=shortage)  # fmt: skip
     when = {"lead_time_pmf": pmf} if pmf else {"lead_time_periods": lead}
     net.edge("supplier", "shop", **when, pack_units=pack, cost_per_unit=cost, **edge)
-    return today_of_network(net, demand[..., None], np.asarray(stock, np.float32)[:, None], pipeline, days, history, calendar, known, coming, plan)
+    return today_of_network(
+        net,
+        demand[..., None],
+        np.asarray(stock, np.float32)[:, None],
+        pipeline,
+        days,
+        history,
+        calendar,
+        known,
+        coming,
+        plan,
+    )
 
 
-def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calendar=None, known=None, coming=16, plan=None):
+def today_of_network(
+    net,
+    demand,
+    stock,
+    pipeline=None,
+    days=7,
+    history=8,
+    calendar=None,
+    known=None,
+    coming=16,
+    plan=None,
+):
     """Of a network with instances: `demand` `[S, T, D]`, `stock` `[S, N]`, `pipeline` `[S, E, L - 1]`."""
     from jaxinv.demand.processes import Replay, TraceParams
     from jaxinv.demand.signals import Signal
@@ -41,8 +67,18 @@ def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calen
     columns = 0 if known is None else known.shape[-1]
     told = tuple(Signal(f"promotion{number or ''}") for number in range(columns))
     filled = np.nan_to_num(demand)[..., None].astype(np.float32)
-    covariates = np.zeros((size, periods, 0), np.float32) if known is None else known[:, :periods].astype(np.float32)
-    trace = TraceParams(filled, covariates, np.zeros(size, np.int32), np.full(size, max(periods - 60, 0), np.int32), np.zeros(size, np.float32))
+    covariates = (
+        np.zeros((size, periods, 0), np.float32)
+        if known is None
+        else known[:, :periods].astype(np.float32)
+    )
+    trace = TraceParams(
+        filled,
+        covariates,
+        np.zeros(size, np.int32),
+        np.full(size, max(periods - 60, 0), np.int32),
+        np.zeros(size, np.float32),
+    )
     problem = net.problem(Preset(horizon=20, history=history), demand=(Replay(places, 1, told=told), trace),
                           test_periods=40, warm_up=10, labels=tuple(f"SKU {number}" for number in range(size)))  # fmt: skip
     topology, params = problem.env.topology, problem.test
@@ -56,7 +92,9 @@ def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calen
     )  # fmt: skip
     rows = filled[:, -history:].reshape(size, history, -1)
     if columns:
-        rows = np.concatenate([rows, known[:, periods - history + 1 : periods + 1]], -1).astype(np.float32)
+        rows = np.concatenate([rows, known[:, periods - history + 1 : periods + 1]], -1).astype(
+            np.float32
+        )
     dates = START + days * np.arange(periods)
     ends = np.array([_ends(topology, number) for number in range(topology.edges)], object)
     return Today(
@@ -71,11 +109,16 @@ def today_of_network(net, demand, stock, pipeline=None, days=7, history=8, calen
 
 def _ends(topology, edge):
     source = topology.sources[edge]
-    return ("supplier" if source < 0 else topology.node_names[source]), topology.node_names[topology.destinations[edge]]
+    return ("supplier" if source < 0 else topology.node_names[source]), topology.node_names[
+        topology.destinations[edge]
+    ]
 
 
 def rule(today, name="base_stock", **numbers):
     """A rule with numbers that are told."""
     made = rule_for(today.problem, name)
-    params = {key: np.broadcast_to(np.float32(numbers[key]), shape) for key, shape in made.shapes().items()}
+    params = {
+        key: np.broadcast_to(np.float32(numbers[key]), shape)
+        for key, shape in made.shapes().items()
+    }
     return Decider(name, today.problem, made, jax.tree.map(jax.numpy.asarray, params))

@@ -20,7 +20,7 @@ LAYERS = (
 
 ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
 COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"}
-BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "training"}
+BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "ordering", "training"}
 """What several commands share; theirs alone."""
 FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole", "sheets"}
 FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}

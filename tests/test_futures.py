@@ -51,11 +51,18 @@ def test_risks_of_a_law_that_is_known(law):
     draw = np.random.default_rng(1)
     mean = np.exp(draw.normal(1.0, 1.0, 300))
     size = 3.0
-    sales = draw.poisson(mean[:, None] * (draw.gamma(size, 1 / size, (300, 130)) if law != "poisson" else np.ones((300, 130))))
+    sales = draw.poisson(
+        mean[:, None]
+        * (draw.gamma(size, 1 / size, (300, 130)) if law != "poisson" else np.ones((300, 130)))
+    )
     sums = made(sales, 5).paths(np.arange(300), 256)[..., 0].sum(-1)
     stock, stated = level_of_risk(sums)
     use = (stated > 0.07) & (stated < 0.13)
-    true = poisson.sf(stock, 5 * mean) if law == "poisson" else nbinom.sf(stock, 5 * size, size / (size + mean))
+    true = (
+        poisson.sf(stock, 5 * mean)
+        if law == "poisson"
+        else nbinom.sf(stock, 5 * size, size / (size + mean))
+    )
     assert use.sum() > 150 and 0.07 < true[use].mean() < 0.13
     assert sums.mean() == pytest.approx(5 * mean.mean(), rel=0.08)
 
@@ -99,7 +106,10 @@ def test_a_new_sku_is_like_another():
     sales[20, :77] = np.nan
     sales[20, 77:] = [3, 4, 3]  # a third of what the other sells
     alone, like = made(sales, 4), made(sales, 4, like={20: 0})
-    assert like.forecast([20]).mean() < 9.0 and like.forecast([20]).mean() > alone.forecast([20]).mean()
+    assert (
+        like.forecast([20]).mean() < 9.0
+        and like.forecast([20]).mean() > alone.forecast([20]).mean()
+    )
     assert like.paths([20], 128).std() > 0
     never = sales.copy()
     never[20] = np.nan
@@ -144,7 +154,13 @@ FILES = {
     "m5 in weeks": ("m5/m5_items_2_stores_daily.csv.gz", "week", 4, 160, (0.07, 0.135)),
     "m5 in days": ("m5/m5_items_2_stores_daily.csv.gz", "day", 10, 300, (0.07, 0.13)),
     "favorita": ("favorita_weekly_21_stores", "week", 5, 171, (0.07, 0.13)),
-    "retail store inventory": ("retail_store_inventory/retail_store_inventory.csv.gz", "day", 8, 400, (0.07, 0.13)),
+    "retail store inventory": (
+        "retail_store_inventory/retail_store_inventory.csv.gz",
+        "day",
+        8,
+        400,
+        (0.07, 0.13),
+    ),
 }
 
 

@@ -59,7 +59,9 @@ def test_risks_are_the_newsvendors():
     assert np.allclose(found.mean[:, 0, 0], 15, atol=0.3)
 
 
-def by_hand(demand, stock, coming, lead, pack, holding, shortage, price, first, level, lowered, until):
+def by_hand(
+    demand, stock, coming, lead, pack, holding, shortage, price, first, level, lowered, until
+):
     """Costs of one path of the single shop with lost sales: `coming` is the pipeline, the latest order first."""
     pipeline, cost = list(coming), 0.0
     for time, wanted in enumerate(demand):
@@ -77,7 +79,16 @@ def by_hand(demand, stock, coming, lead, pack, holding, shortage, price, first, 
 def test_costs_of_other_orders_are_those_of_a_simulation_by_hand():
     lead, pack = 3, 4.0
     stock, pipeline = np.array([9.0, 30.0, 2.0]), np.array([[4.0, 0.0], [0.0, 8.0], [12.0, 4.0]])
-    today = shop(np.full((3, 80), 5.0), stock, lead=lead, pack=pack, pipeline=pipeline[:, None, None], holding=1.0, shortage=7.0, cost=2.0)
+    today = shop(
+        np.full((3, 80), 5.0),
+        stock,
+        lead=lead,
+        pack=pack,
+        pipeline=pipeline[:, None, None],
+        holding=1.0,
+        shortage=7.0,
+        cost=2.0,
+    )
     _, lines = orders_of(today, level=2.2)
     futures = poisson_paths(5.0, 16, 3, 14, seed=4)
     found = judge(today, lines, futures, paths=16)
@@ -85,16 +96,36 @@ def test_costs_of_other_orders_are_those_of_a_simulation_by_hand():
     for number in range(3):
         ordered, level = lines.quantity[number, 0, 0], lines.target[number, 0, 0]
         level = max(level, lines.position[number, 0, 0] + ordered)
-        first = {"nothing": 0.0, "pack_less": ordered - pack, "pack_more": ordered + pack, "review_later": 0.0}
+        first = {
+            "nothing": 0.0,
+            "pack_less": ordered - pack,
+            "pack_more": ordered + pack,
+            "review_later": 0.0,
+        }
 
         def cost(first, lowered=0.0, until=0):
-            numbers = (stock[number], pipeline[number], lead, pack, 1.0, 7.0, 2.0, first, level, lowered, until)
+            numbers = (
+                stock[number],
+                pipeline[number],
+                lead,
+                pack,
+                1.0,
+                7.0,
+                2.0,
+                first,
+                level,
+                lowered,
+                until,
+            )
             return np.mean([by_hand(path, *numbers) for path in futures.made[:, number, :, 0]])
 
         base = cost(ordered)
         for name in CASES:
             other = cost(first[name], ordered, lead + 1) if name == "nothing" else cost(first[name])
-            assert found.cost(name)[number, 0, 0] == pytest.approx(other - base, abs=2e-3), (name, number)
+            assert found.cost(name)[number, 0, 0] == pytest.approx(other - base, abs=2e-3), (
+                name,
+                number,
+            )
 
 
 def test_orders_under_way_take_what_is_left_of_their_law():
@@ -118,17 +149,31 @@ def test_lines_of_a_network():
     costs = dict(holding_cost_per_unit_period=1.0)
     net.node("warehouse", typical_demand_units_per_period=10.0, **costs)
     for store in ("north", "south"):
-        net.node(store, demand=True, typical_demand_units_per_period=5.0, shortage_cost_per_unit=9.0, **costs)
+        net.node(
+            store,
+            demand=True,
+            typical_demand_units_per_period=5.0,
+            shortage_cost_per_unit=9.0,
+            **costs,
+        )
     net.edge("mill", "warehouse", lead_time_periods=2)
     net.edge("warehouse", "north", lead_time_periods=1)
     net.edge("warehouse", "south", lead_time_periods=1)
-    today = today_of_network(net, np.full((2, 80, 2), 5.0), np.array([[6.0, 2.0, 14.0], [60.0, 7.0, 7.0]]))
+    today = today_of_network(
+        net, np.full((2, 80, 2), 5.0), np.array([[6.0, 2.0, 14.0], [60.0, 7.0, 7.0]])
+    )
     acting, lines = orders_of(today, name="echelon_base_stock", level=1.3)
     names = list(zip(today.sources[0], today.destinations[0]))
     assert names == [("supplier", "warehouse"), ("warehouse", "north"), ("warehouse", "south")]
     assert lines.quantity[0, 1:].sum() <= 6 and lines.asked[0, 1, 0] > lines.quantity[0, 1, 0]
-    for number, label in enumerate(today.problem.labels):  # the same as one asks the policy for by itself
-        by_itself = acting.deciders[0].order(stock=np.asarray(today.state.on_hand)[number, :, 0], pipeline=np.zeros((3, 1, 1)), series=label)
+    for number, label in enumerate(
+        today.problem.labels
+    ):  # the same as one asks the policy for by itself
+        by_itself = acting.deciders[0].order(
+            stock=np.asarray(today.state.on_hand)[number, :, 0],
+            pipeline=np.zeros((3, 1, 1)),
+            series=label,
+        )
         assert np.allclose(by_itself, lines.quantity[number])
     found = judge(today, lines, poisson_paths(5.0, 512, 2, 12, places=2), paths=512)
     assert np.all(found.risk_with <= found.risk_without + 1e-6)
@@ -136,7 +181,9 @@ def test_lines_of_a_network():
     assert north[1] > 0.3  # what the warehouse sends is what it lives on
     assert found.risk_without[0, 0, 0] > 0.95  # 6 units for two stores that sell 10 a period
     assert np.nanmin(found.cost("nothing")[1]) > 0
-    assert np.allclose(found.mean[:, 0, 0], 30 + 0 * found.mean[:, 0, 0], atol=1.0)  # cover 3, both stores
+    assert np.allclose(
+        found.mean[:, 0, 0], 30 + 0 * found.mean[:, 0, 0], atol=1.0
+    )  # cover 3, both stores
     assert found.cost("nothing")[1, 2, 0] > found.cost("review_later")[1, 2, 0] - 1e-3
 
 
@@ -149,7 +196,10 @@ def test_closed_days_are_kept():
     assert np.all(lines.cover == 5)
     always = shop(np.full((2, 80), 5.0), [5.0, 18.0], lead=2)
     futures = poisson_paths(5.0, 256, 2, 12)
-    found, other = judge(today, lines, futures, paths=256), judge(always, orders_of(always, level=2.0)[1], futures, paths=256)
+    found, other = (
+        judge(today, lines, futures, paths=256),
+        judge(always, orders_of(always, level=2.0)[1], futures, paths=256),
+    )
     assert np.all(found.cost("review_later") > other.cost("review_later"))
     closed = np.zeros((2, 1, 16), bool)
     closed[:, :, 1::3] = True

@@ -5,13 +5,13 @@ periods and then, in the second half, which had no part in the choice, costs les
 does not get what was lucky on it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, paired_difference
 from jaxinv.orders.lines import Acting
 from jaxinv.policies.decider import Decider
@@ -19,45 +19,78 @@ from jaxinv.policies.decider import Decider
 FEW = 24
 """Series that a class needs."""
 
+LEAST_PERIODS = 8
+"""Held-out periods that are needed to choose for classes."""
+
+
+class Outcome(NamedTuple):
+    """What a competition ended with.
+
+    Attributes:
+      names: who acts, the first for all whose class has no other; which: number of the one that acts for each instance `[S]`.
+      why: in words, one line each.
+      costs: a period and series, the cheapest first.
+    """
+
+    names: tuple[str, ...]
+    which: np.ndarray
+    why: tuple[str, ...]
+    costs: dict[str, Estimate]
+
+    def acting(self, problem: Problem, contestants: Sequence[Contestant]) -> Acting:
+        """Those who act, as what orders."""
+        by_name = {one.name: one for one in contestants}
+        return Acting(
+            tuple(decider_of(problem, by_name[name]) for name in self.names), self.which, self.why
+        )
+
 
 def decider_of(problem: Problem, contestant: Contestant) -> Decider:
     """A contestant as what orders."""
-    return Decider(contestant.name, problem, contestant.policy, contestant.params, contestant.policy_axis)
+    return Decider(
+        contestant.name, problem, contestant.policy, contestant.params, contestant.policy_axis
+    )
 
 
 def compete(
-    problem: Problem, contestants: Sequence[Contestant], key: jax.Array, classes: Sequence[str] | None = None, paths: int = 512
-) -> tuple[Acting, dict[str, Estimate]]:
-    """The policies that act, and what each contestant costs a period on the held-out demand, the cheapest first.
+    problem: Problem, played: Mapping[str, np.ndarray], classes: Sequence[str] | None = None
+) -> Outcome:
+    """Who acts.
 
     Args:
       problem: whose `test` is held out.
+      played: by name what each cost a period there, `[T, S]` where instances share their periods, else `[B]`
+        (`jaxinv.evaluation.compare.costs_of`).
       classes: of each instance `[S]`; one for all where not given.
     """
-    played = {one.name: costs(problem, one, key, paths) for one in contestants}  # [T, S] or [S]
     by_period = problem.shared is not None
-    over = _over(problem) if by_period else None
+    over = _over(problem, problem.test_periods - problem.warm_up) if by_period else None
     found = {name: mean_of(cost, over) for name, cost in played.items()}
-    names = sorted(found, key=lambda name: (not np.isfinite(found[name].value), found[name].value, name))
+    names = sorted(
+        found, key=lambda name: (not np.isfinite(found[name].value), found[name].value, name)
+    )
     best = names[0]
     periods = f"{len(played[best])} {problem.shared.period}s" if by_period else "paths"
-    why = [f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that nothing was learned from"]
+    why = [
+        f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that nothing was learned from"
+    ]
     if len(names) > 1:
-        difference = paired_difference(played[names[1]], played[best], over)
-        why[0] += f", {names[1]} {difference.value:.2g} more (95% interval {difference.low:.2g} to {difference.high:.2g})"
+        other = paired_difference(played[names[1]], played[best], over)
+        interval = (
+            f" (95% interval {other.low:.2g} to {other.high:.2g})" if np.isfinite(other.low) else ""
+        )
+        why[0] += f", {names[1]} {other.value:.2g} more{interval}"
     which, chosen = np.zeros(problem.tested, int), [best]
-    if by_period and classes is not None and len(played[best]) >= 8:
-        for label, own, estimate in _by_class(problem, played, best, np.asarray(classes)):
+    if by_period and classes is not None and len(played[best]) >= LEAST_PERIODS:
+        for label, own, gain in _by_class(problem, played, best, np.asarray(classes)):
             if own not in chosen:
                 chosen.append(own)
             which[np.asarray(classes) == label] = chosen.index(own)
             why.append(
-                f"{own} acts for {label}: there it costs {-estimate.value:.2g} a period and series less than {best} "
-                f"(95% interval {-estimate.high:.2g} to {-estimate.low:.2g}, on periods that had no part in this choice)"
+                f"{own} acts for {label}: there it costs {-gain.value:.2g} a period and series less than {best} "
+                f"(95% interval {-gain.high:.2g} to {-gain.low:.2g}, on periods that had no part in this choice)"
             )
-    by_name = {one.name: one for one in contestants}
-    deciders = tuple(decider_of(problem, by_name[name]) for name in chosen)
-    return Acting(deciders, which, tuple(why)), {name: found[name] for name in names}
+    return Outcome(tuple(chosen), which, tuple(why), {name: found[name] for name in names})
 
 
 def _by_class(problem, played, best, classes):
@@ -71,12 +104,11 @@ def _by_class(problem, played, best, classes):
         own = min(early, key=lambda name: (not np.isfinite(early[name]), early[name], name))
         if own == best:
             continue
-        over = blocks(len(played[best]) - half, problem.env.topology.max_lead_time, f"{problem.shared.period}s"), "series"
+        over = _over(problem, len(played[best]) - half)
         estimate = paired_difference(played[own][half:, mine], played[best][half:, mine], over)
         if estimate.high < 0:
             yield str(label), own, estimate
 
 
-def _over(problem):
-    length = problem.test_periods - problem.warm_up
+def _over(problem, length):
     return blocks(length, problem.env.topology.max_lead_time, f"{problem.shared.period}s"), "series"

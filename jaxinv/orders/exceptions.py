@@ -40,9 +40,19 @@ def exceptions_of(
     _late(today, add)
     _range(today, acting, add)
     for remark in remarks:
-        add(remark.kind, "", remark.place, remark.what, str(today.date), remark.quantity, remark.advice)
+        add(
+            remark.kind,
+            "",
+            remark.place,
+            remark.what,
+            str(today.date),
+            remark.quantity,
+            remark.advice,
+        )
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values(["kind", "sku", "location", "what"], kind="stable").reset_index(drop=True)
+    return table.sort_values(["kind", "sku", "location", "what"], kind="stable").reset_index(
+        drop=True
+    )
 
 
 def by_node(today: Today, values: np.ndarray) -> np.ndarray:
@@ -51,13 +61,17 @@ def by_node(today: Today, values: np.ndarray) -> np.ndarray:
     found = np.full((len(values), topology.nodes, values.shape[2]), np.inf)
     there = (np.asarray(today.destinations) != "")[..., None]
     for edge, node in enumerate(topology.destinations):
-        found[:, node] = np.minimum(found[:, node], np.where(there[:, edge], values[:, edge], np.inf))
+        found[:, node] = np.minimum(
+            found[:, node], np.where(there[:, edge], values[:, edge], np.inf)
+        )
     return found
 
 
 def _run_out(today, lines, judged, add):
     topology = today.problem.env.topology
-    arrives = by_node(today, np.broadcast_to(np.ceil(lines.lead - 1e-4)[..., None], lines.quantity.shape))
+    arrives = by_node(
+        today, np.broadcast_to(np.ceil(lines.lead - 1e-4)[..., None], lines.quantity.shape)
+    )
     risk = by_node(today, judged.risk_before)
     rate = by_node(today, judged.mean / np.maximum(lines.cover[..., None], 1))
     stock = by_node(today, lines.on_hand)
@@ -65,7 +79,10 @@ def _run_out(today, lines, judged, add):
         if node not in topology.demand_nodes:
             continue
         first = arrives[s, node, product]
-        days = min(stock[s, node, product] / max(rate[s, node, product], 1e-9), first) * today.period_days
+        days = (
+            min(stock[s, node, product] / max(rate[s, node, product], 1e-9), first)
+            * today.period_days
+        )
         lost = max(first * rate[s, node, product] - stock[s, node, product], 0.0)
         when = _day(today.date, days)
         what = f"{risk[s, node, product]:.0%} will run out before {_day(today.date, first * today.period_days)}, when an order could be here"
@@ -80,7 +97,9 @@ def _stock(today, lines, judged, add):
     target = by_node(today, np.where(np.isfinite(lines.target), lines.target, 0.0))
     demand = np.nan_to_num(np.asarray(today.demand, float))
     places = topology.products and demand.shape[2] // topology.products
-    last = np.where((demand > 0).any(1), demand.shape[1] - np.argmax(demand[:, ::-1] > 0, 1), 0)  # periods up to the last sale
+    last = np.where(
+        (demand > 0).any(1), demand.shape[1] - np.argmax(demand[:, ::-1] > 0, 1), 0
+    )  # periods up to the last sale
     often = (demand > 0).sum(1) / np.maximum(np.isfinite(np.asarray(today.demand)).sum(1), 1)
     for place in range(places):
         node = topology.demand_nodes[place]
@@ -90,13 +109,21 @@ def _stock(today, lines, judged, add):
             gap = today.period_days / np.maximum(often[:, column], 1e-9)
             held = np.where(np.isfinite(stock[:, node, product]), stock[:, node, product], 0.0)
             way = np.where(np.isfinite(coming[:, node, product]), coming[:, node, product], 0.0)
-            silent = (since > SILENT_DAYS) & (since > SILENT_GAPS * gap) & (held + way > 0) & (last[:, column] > 0)
+            silent = (
+                (since > SILENT_DAYS)
+                & (since > SILENT_GAPS * gap)
+                & (held + way > 0)
+                & (last[:, column] > 0)
+            )
             for s in np.flatnonzero(silent):
                 day = np.asarray(today.dates)[last[s, column] - 1]
                 add("no sales for long", today.skus[s], today.nodes[s][node], f"last sold in the period of {np.datetime64(day, 'D')}",
                     str(np.datetime64(day, "D")), float(held[s]), "sell off, or tell the end of the SKU")  # fmt: skip
             speed = np.where(np.isfinite(rate[:, node, product]), rate[:, node, product], 0.0)
-            enough = np.maximum(SURPLUS_DAYS * speed, 2 * np.where(np.isfinite(target[:, node, product]), target[:, node, product], 0.0))
+            enough = np.maximum(
+                SURPLUS_DAYS * speed,
+                2 * np.where(np.isfinite(target[:, node, product]), target[:, node, product], 0.0),
+            )
             over = held + way - enough
             for s in np.flatnonzero((over >= 1) & ~silent & (speed > 0)):
                 days = (held[s] + way[s]) / speed[s]
@@ -131,11 +158,29 @@ def _range(today, acting, add):
             if known and today.problem.labels[s] not in known:
                 add("never seen by the policy", today.skus[s], "", f"{decider.name} was made without it", str(today.date), np.nan,
                     "train anew; until then it acts as for SKUs like it")  # fmt: skip
-            elif ratio[s] > FAR or (ratio[s] < 1 / FAR and recent[s] == 0 and np.nansum(demand[s]) > 0 and ratio[s] > 0):
+            elif ratio[s] > FAR or (
+                ratio[s] < 1 / FAR and recent[s] == 0 and np.nansum(demand[s]) > 0 and ratio[s] > 0
+            ):
                 what = f"demand of the last 8 periods is {ratio[s]:.2g} times what {decider.name} was made for"
-                add("out of the policy's range", today.skus[s], "", what, str(today.date), round(float(recent[s]), 2), "check the data; tune or train anew")
+                add(
+                    "out of the policy's range",
+                    today.skus[s],
+                    "",
+                    what,
+                    str(today.date),
+                    round(float(recent[s]), 2),
+                    "check the data; tune or train anew",
+                )
     for name, why in getattr(today.problem, "dropped", ()):
-        add("not planned", name, "", why, str(today.date), np.nan, "give it `like` another SKU, or more sales")
+        add(
+            "not planned",
+            name,
+            "",
+            why,
+            str(today.date),
+            np.nan,
+            "give it `like` another SKU, or more sales",
+        )
 
 
 def _day(date: np.datetime64, days: float) -> str:

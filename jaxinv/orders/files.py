@@ -2,13 +2,15 @@
 
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from jaxinv.errors import UserError
-from jaxinv.whole import flush
+from jaxinv.sheets import guarded, read_table
+from jaxinv.whole import flush, write_text
 
 DIGITS = {
     "quantity": 4, "packs": 4, "unit_cost": 4, "cost": 2, "on_hand": 2, "on_order": 2, "net_position": 2, "cover_days": 1, "forecast": 2,
@@ -16,22 +18,12 @@ DIGITS = {
 }  # fmt: skip
 """Digits behind the point of columns; 2 of all others."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell of a spreadsheet begins with that is no text."""
-
-
-def safe_text(text: str) -> str:
-    """Text that a spreadsheet takes as text, whatever a SKU is called."""
-    return f"'{text}" if text.startswith(FORMULA) else text
-
-
-def plain_text(text: str) -> str:
-    """What `safe_text` was made of."""
-    return text[1:] if text.startswith(tuple(f"'{sign}" for sign in FORMULA)) else text
+TEXT = ("sku", "name", "source", "destination", "currency", "rule", "reason")
+"""Columns that are text, whatever they look like."""
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV: numbers as people write them, nothing where nothing is known, text safe for spreadsheets."""
+    """A table as CSV: numbers as people write them, nothing where nothing is known, text that stays text in a spreadsheet."""
     written = {}
     for name in table:
         column = table[name]
@@ -39,8 +31,12 @@ def csv_text(table: pd.DataFrame) -> str:
             digits = DIGITS.get(str(name), 2)
             written[name] = [_number(value, digits) for value in column.to_numpy(float)]
         else:
-            written[name] = [safe_text("" if value is None or value != value else str(value)) for value in column]
-    return pd.DataFrame(written, columns=list(table.columns)).to_csv(index=False, lineterminator="\n")
+            written[name] = [
+                guarded("" if value is None or value != value else str(value)) for value in column
+            ]
+    return pd.DataFrame(written, columns=list(table.columns)).to_csv(
+        index=False, lineterminator="\n"
+    )
 
 
 def _number(value: float, digits: int) -> str:
@@ -51,16 +47,26 @@ def _number(value: float, digits: int) -> str:
     return "0" if text == "-0" else text
 
 
-def write_list(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
+def write_list(
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    texts: Mapping[str, str] = {},
+    finish: Callable[[Path], None] | None = None,  # noqa: B006
+) -> None:
     """Writes tables as a folder that appears whole, in the place of one of that name that was written before.
 
     Args:
-      tables: by path within the folder, such as `suppliers/NAME.csv`.
+      tables: by path within the folder, such as `suppliers/NAME.csv`; texts: further files.
+      finish: puts more into the folder, before it appears.
 
     Raises:
       UserError: there is something else of that name, or it cannot be written; what was there stays as it was.
     """
-    if folder.exists() and not (folder / "orders.csv").exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if (
+        folder.exists()
+        and not (folder / "orders.csv").exists()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
         raise UserError(f"{folder} is there already and is no order list; give another --out")
     made = folder.with_name(f".{folder.name}.partial")
     old = folder.with_name(f".{folder.name}.old")
@@ -73,6 +79,10 @@ def write_list(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(csv_text(table).encode("utf-8"))
             flush(path)
+        for name, text in texts.items():
+            write_text(made / name, text)
+        if finish:
+            finish(made)
         if folder.exists():
             folder.rename(old)
         try:
@@ -82,8 +92,10 @@ def write_list(folder: Path, tables: dict[str, pd.DataFrame]) -> None:
                 old.rename(folder)
             raise
         shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
@@ -100,10 +112,5 @@ def sheet_names(suppliers: list[str]) -> dict[str, str]:
 
 
 def read_orders(path: Path) -> pd.DataFrame:
-    """The list of a folder, or of its `orders.csv`, with keys as text."""
-    path = path / "orders.csv" if path.is_dir() else path
-    table = pd.read_csv(path, dtype={"sku": str, "name": str, "source": str, "destination": str, "reason": str, "rule": str}, keep_default_na=False,
-                        na_values={name: [""] for name in DIGITS})  # fmt: skip
-    for name in ("sku", "name", "source", "destination"):
-        table[name] = table[name].map(plain_text)
-    return table
+    """The list of a folder, or of its `orders.csv`, with names as text."""
+    return read_table(path / "orders.csv" if path.is_dir() else path, TEXT)

@@ -62,7 +62,9 @@ class Forecaster:
 
     def levels(self, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Levels of the coming periods `[R, ..., H]` from `averages` `[R, ..., 1 + len(SMOOTHINGS)]`."""
-        found = np.einsum("r...k,rhk->r...h", known, self.weights[self.classes[rows]], optimize=True)
+        found = np.einsum(
+            "r...k,rhk->r...h", known, self.weights[self.classes[rows]], optimize=True
+        )
         return np.maximum(found, 0.02 * known[..., :1])
 
     def ahead(self, rows: np.ndarray, profile: np.ndarray | None = None) -> np.ndarray:
@@ -153,7 +155,11 @@ def _year(whole: np.ndarray, days: pd.DatetimeIndex, period_days: float) -> np.n
     periods, year = len(whole), 365.25 / period_days
     if periods < 2 * year or period_days > 31:
         return np.ones(len(days))
-    bins = np.minimum((days.day_of_year.to_numpy() - 1) // 7, 51) if period_days <= 7 else days.month.to_numpy() - 1
+    bins = (
+        np.minimum((days.day_of_year.to_numpy() - 1) // 7, 51)
+        if period_days <= 7
+        else days.month.to_numpy() - 1
+    )
     half = round(year / 2)
     middle = pd.Series(whole).rolling(2 * half + 1, center=True, min_periods=half).mean().to_numpy()
     ratio = whole / np.maximum(middle, 1e-9)
@@ -180,12 +186,16 @@ def _week(level: np.ndarray, weekday: np.ndarray, mean: np.ndarray) -> np.ndarra
     """Factors of the day of the week `[N, T + H]`."""
     periods = level.shape[1]
     days = [weekday[:periods] == day for day in range(7)]
-    own = np.stack([np.nan_to_num(_mean(level[:, day])) if day.any() else mean for day in days], 1)  # [N, 7]
+    own = np.stack(
+        [np.nan_to_num(_mean(level[:, day])) if day.any() else mean for day in days], 1
+    )  # [N, 7]
     total = own.sum(1)
     of_all = own.sum(0) / max(own.sum() / 7, 1e-9)
     units = np.nansum(level, 1) / 7
     prior = PRIOR_UNITS
-    shape = (own / np.maximum(total / 7, 1e-9)[:, None] * units[:, None] + prior * of_all) / (units + prior)[:, None]
+    shape = (own / np.maximum(total / 7, 1e-9)[:, None] * units[:, None] + prior * of_all) / (
+        units + prior
+    )[:, None]
     return np.maximum(shape, 0.02)[:, weekday].astype(np.float32)
 
 
@@ -207,8 +217,12 @@ def _effects(level: np.ndarray, announced: np.ndarray) -> np.ndarray:
     base = np.average(y, 0, weight)
     z = x - middle
     gram = (z * weight[:, None]).T @ z / weight.sum()
-    slope = np.linalg.solve(gram + 1e-3 * np.diag(np.diag(gram)), (z * weight[:, None]).T @ (y - base) / weight.sum())
-    own = np.asarray(announced[:, :periods][..., moves], float).mean(1, keepdims=True)  # what a series is used to
+    slope = np.linalg.solve(
+        gram + 1e-3 * np.diag(np.diag(gram)), (z * weight[:, None]).T @ (y - base) / weight.sum()
+    )
+    own = np.asarray(announced[:, :periods][..., moves], float).mean(
+        1, keepdims=True
+    )  # what a series is used to
     moved = (announced[..., moves] - own) @ (slope / max(base, 1e-9))
     return np.clip(1 + moved, 0.2, 6.0).astype(np.float32)
 
@@ -236,7 +250,11 @@ def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
     nothing[:, 2] = 1.0  # of too short a past: the second average
     begun = np.isfinite(level).cumsum(1)
     first = min(8, periods // 3)
-    origins = np.unique(np.linspace(first, max(periods - 2, first), min(ORIGINS, max(periods - 1 - first, 1))).astype(int))
+    origins = np.unique(
+        np.linspace(
+            first, max(periods - 2, first), min(ORIGINS, max(periods - 1 - first, 1))
+        ).astype(int)
+    )
     if periods < first + 4:
         return nothing
     known = averages(level)
@@ -261,5 +279,7 @@ def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
         even = np.full(rows.shape[1], 1.0 / rows.shape[1])
         gram = (rows * w[:, None]).T @ rows / w.sum()
         pull = (rows * w[:, None]).T @ (y - rows @ even) / w.sum()
-        found[ahead - 1] = even + np.linalg.solve(gram + 2e-3 * np.trace(gram) / len(gram) * np.eye(len(gram)), pull)
+        found[ahead - 1] = even + np.linalg.solve(
+            gram + 2e-3 * np.trace(gram) / len(gram) * np.eye(len(gram)), pull
+        )
     return found

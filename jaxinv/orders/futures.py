@@ -107,12 +107,16 @@ class Futures:
         stop = last - self.horizon
         starts = np.maximum(starts, np.minimum((RECENT * stop).astype(int), stop - self.horizon))
         span = np.maximum(stop + 1 - starts, 0)
-        place = (np.arange(count)[:, None] + draw.random(len(rows))) / count  # evenly over the past, [P, R]
+        place = (
+            np.arange(count)[:, None] + draw.random(len(rows))
+        ) / count  # evenly over the past, [P, R]
         origin = np.maximum(np.minimum((starts + place * span).astype(int), stop), 0)
         origin = np.take_along_axis(origin, np.argsort(draw.random(origin.shape, np.float32), 0), 0)
         windows = span / self.horizon
         share = np.where(span > 0, windows / (windows + OWN), 0.0)
-        take = np.argsort(np.argsort(draw.random(origin.shape, np.float32), 0), 0) < np.round(share * count)
+        take = np.argsort(np.argsort(draw.random(origin.shape, np.float32), 0), 0) < np.round(
+            share * count
+        )
         spread = self.spread[series].reshape(shape)
         errors = np.empty((count, *shape, self.horizon), np.float32)
         for number, bank in enumerate(self.banks):
@@ -121,7 +125,9 @@ class Futures:
             errors[:, mine] = bank[picked] * spread[mine][None, :, :, None]
         path, row = np.nonzero(take)
         if len(row):
-            errors[path, row] = self._errors(series.reshape(shape)[row], known[row], origin[path, row], draw)
+            errors[path, row] = self._errors(
+                series.reshape(shape)[row], known[row], origin[path, row], draw
+            )
         errors *= self.stretch[klass][:, None, None]
         curve = self.curve[klass][:, None, None]
         half = np.float32(0.5 if self.whole else 0.0)
@@ -133,7 +139,9 @@ class Futures:
         """What was expected after `origin` `[n]` of series `[n, D]`: `[n, D, H]`; `known` is all of `averages` of these."""
         fore, ahead = self.forecaster, np.arange(1, self.horizon + 1)
         then = known[np.arange(len(origin)), :, origin]  # [n, D, F]
-        level = fore.levels(series.ravel(), then.reshape(-1, then.shape[-1])).reshape(*series.shape, -1)
+        level = fore.levels(series.ravel(), then.reshape(-1, then.shape[-1])).reshape(
+            *series.shape, -1
+        )
         return level * fore.profile[series[..., None], origin[:, None, None] + ahead]
 
     def _errors(self, series, known, origin, draw):
@@ -178,14 +186,18 @@ def futures(
     series = np.moveaxis(demand, 2, 1).reshape(-1, periods)
     for new, old in (like or {}).items():
         for place in range(places):
-            series[new * places + place] = as_like(series[new * places + place], series[old * places + place])
+            series[new * places + place] = as_like(
+                series[new * places + place], series[old * places + place]
+            )
     if whole is None:
         some = series[:: max(len(series) // 2000, 1)]
         whole = bool(np.all((some == np.round(some)) | ~np.isfinite(some)))
     told = np.repeat(announced, places, 0)
     group = None if groups is None else np.repeat(groups, places)
     fore = fit(series, dates, told, horizon, period_days, group)
-    one = fore.classes.reshape(-1, places)[:, :1].repeat(places, 1).ravel()  # one class for all places of an instance
+    one = (
+        fore.classes.reshape(-1, places)[:, :1].repeat(places, 1).ravel()
+    )  # one class for all places of an instance
     fore = replace(fore, classes=one)
     return _with_errors(fore, places, whole, seed)
 
@@ -197,7 +209,11 @@ def as_like(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     theirs = other[both].sum()
     weight = both.sum() / (both.sum() + 4.0)
     ratio = 1.0 if not theirs > 0 else (1 - weight) + weight * own[both].sum() / theirs
-    return np.where(before, np.round(ratio * other) if np.all(other[np.isfinite(other)] % 1 == 0) else ratio * other, own)
+    return np.where(
+        before,
+        np.round(ratio * other) if np.all(other[np.isfinite(other)] % 1 == 0) else ratio * other,
+        own,
+    )
 
 
 def error(actual, expected, curve, whole, draw):
@@ -238,11 +254,17 @@ def _with_errors(fore: Forecaster, places: int, whole: bool, seed: int) -> Futur
         origin = (first[picked] + draw.random(BANK) * (stop + 1 - first[picked])).astype(int)
         known = fore.averages(series.ravel()).reshape(*series.shape, periods, -1)
         found = np.concatenate(
-            [made._errors(series[part], known[part], when, draw) for part, when in _parts(picked, origin)]
+            [
+                made._errors(series[part], known[part], when, draw)
+                for part, when in _parts(picked, origin)
+            ]
         )
         banks.append((found / spread[series[picked]][..., None]).astype(np.float32))
     made = replace(made, banks=tuple(banks))
-    stretch = [_stretched(made, number, generator(Role.FUTURES, seed, 1, number)) for number in range(classes)]
+    stretch = [
+        _stretched(made, number, generator(Role.FUTURES, seed, 1, number))
+        for number in range(classes)
+    ]
     return replace(made, stretch=np.asarray(stretch, np.float32))
 
 
@@ -259,14 +281,21 @@ def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
         there = rows[first + 2 * horizon <= last]
         if len(there) < FEW or last < 2:
             break
-        coming = fore.demand[made._series(there), last + 1 : last + 1 + horizon].sum(1).reshape(-1, made.places).sum(1)
+        coming = (
+            fore.demand[made._series(there), last + 1 : last + 1 + horizon]
+            .sum(1)
+            .reshape(-1, made.places)
+            .sum(1)
+        )
         state = draw.bit_generator.state
         for factor in STRETCHES:
             draw.bit_generator.state = state  # the same draws for all
             tried = replace(made, stretch=np.full(len(made.stretch), factor, np.float32))
             sums = tried._from(there, np.full(len(there), last), 64, draw).sum((2, 3))
             above, level = (sums > coming).mean(0), (sums >= coming).mean(0)
-            risk = above + draw.random(len(there)) * (level - above)  # of a sum that large; ties split at random
+            risk = above + draw.random(len(there)) * (
+                level - above
+            )  # of a sum that large; ties split at random
             outs[factor] += (risk < RISK).sum()
         count += len(there)
     if not count:
@@ -274,7 +303,9 @@ def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
     rate = np.asarray([outs[factor] / count for factor in STRETCHES])
     rate = np.minimum.accumulate(rate)
     best = float(np.interp(-RISK, -rate, STRETCHES))
-    windows = count / 30.0  # series of one period are alike: a few hundred say little more than some dozens
+    windows = (
+        count / 30.0
+    )  # series of one period are alike: a few hundred say little more than some dozens
     return 1.0 + (best - 1.0) * windows / (windows + 2.0)
 
 
@@ -287,7 +318,9 @@ def _steps(fore: Forecaster, rows):
     """Demand `[n, T - 1]` of each period after the first, and what was expected of it just before."""
     known = fore.averages(rows)[:, :-1]
     level = np.einsum("rtk,rk->rt", known, fore.weights[fore.classes[rows], 0])
-    expected = np.maximum(level, 0.02 * known[..., 0]) * fore.profile[rows, 1 : fore.demand.shape[1]]
+    expected = (
+        np.maximum(level, 0.02 * known[..., 0]) * fore.profile[rows, 1 : fore.demand.shape[1]]
+    )
     actual = fore.demand[rows, 1:]
     begun = np.isfinite(fore.demand[rows]).cumsum(1)[:, :-1] >= EARLIEST
     return np.where(begun, actual, np.nan), expected
@@ -299,15 +332,22 @@ def _fit_curve(fore: Forecaster, rows: np.ndarray) -> float:
     there = np.isfinite(actual) & (expected > 0)
     if there.sum() < 100:
         return 0.5
-    size, square = expected[there].astype(float), np.minimum((actual - expected)[there] ** 2, 100 * (expected[there] + 1) ** 2)
+    size, square = (
+        expected[there].astype(float),
+        np.minimum((actual - expected)[there] ** 2, 100 * (expected[there] + 1) ** 2),
+    )
     edges = np.unique(np.quantile(size, np.linspace(0, 1, 21)))
     if len(edges) < 3:
         mean = size.mean()
         return float(np.clip(max(square.mean() - mean, 0.0) / mean**2, 0.01, 20.0))
     part = np.clip(np.searchsorted(edges, size, "right") - 1, 0, len(edges) - 2)
     number = np.maximum(np.bincount(part, minlength=len(edges) - 1), 1)
-    mean, variance = (np.bincount(part, values, len(edges) - 1) / number for values in (size, square))
-    x = np.stack([1 / np.maximum(mean, 1e-6), np.ones_like(mean)], 1)  # variance / level^2, each part counting alike
+    mean, variance = (
+        np.bincount(part, values, len(edges) - 1) / number for values in (size, square)
+    )
+    x = np.stack(
+        [1 / np.maximum(mean, 1e-6), np.ones_like(mean)], 1
+    )  # variance / level^2, each part counting alike
     y, unit = variance / np.maximum(mean, 1e-6) ** 2, np.maximum(mean, 1e-6)
     w = unit / (1 + unit)
     a, b = np.linalg.lstsq(x * w[:, None], y * w, rcond=None)[0]

@@ -49,10 +49,18 @@ class Limits:
             return cls(price, np.ones(size))
         rows = np.unique(np.asarray(today.lane)[np.asarray(today.lane) >= 0])
         least = {
-            name: {int(row): float(plan.lanes[name].iat[row]) for row in rows if plan.lanes[name].iat[row] > 0}
+            name: {
+                int(row): float(plan.lanes[name].iat[row])
+                for row in rows
+                if plan.lanes[name].iat[row] > 0
+            }
             for name in ("minimum_units", "minimum_money")
         }
-        volume = plan.items["volume"].reindex(today.skus).to_numpy(float) if "volume" in plan.items else np.ones(size)
+        volume = (
+            plan.items["volume"].reindex(today.skus).to_numpy(float)
+            if "volume" in plan.items
+            else np.ones(size)
+        )
         room = plan.locations["capacity"].dropna() if "capacity" in plan.locations else {}
         budget = plan.settings.budget
         return cls(
@@ -62,7 +70,9 @@ class Limits:
 
     @property
     def any(self) -> bool:
-        return bool(self.minimum_units or self.minimum_money or self.capacity or self.budget is not None)
+        return bool(
+            self.minimum_units or self.minimum_money or self.capacity or self.budget is not None
+        )
 
 
 class Remark(NamedTuple):
@@ -90,7 +100,15 @@ class Settled:
     changed: np.ndarray
 
 
-def settle(today: Today, lines: Lines, judged: Judged, futures: Futures, limits: Limits, paths: int, seed: int = 0) -> Settled:
+def settle(
+    today: Today,
+    lines: Lines,
+    judged: Judged,
+    futures: Futures,
+    limits: Limits,
+    paths: int,
+    seed: int = 0,
+) -> Settled:
     """Lines with minimum orders, room and budget seen to, in this order."""
     price = np.broadcast_to(limits.price[..., None], lines.quantity.shape)
     volume = np.broadcast_to(limits.volume[:, None, None], lines.quantity.shape)
@@ -105,7 +123,16 @@ def settle(today: Today, lines: Lines, judged: Judged, futures: Futures, limits:
             """Costs of the case `[n]` at lines `where` `[n, 3]`, as quantities are now."""
             rows = np.unique(where[:, 0])
             now = dataclasses.replace(lines, quantity=quantity.astype(np.float32))
-            again = judge(today, now, futures, paths=paths, rows=rows, seed=seed, only=(case,), everywhere=case == "pack_more")
+            again = judge(
+                today,
+                now,
+                futures,
+                paths=paths,
+                rows=rows,
+                seed=seed,
+                only=(case,),
+                everywhere=case == "pack_more",
+            )
             return again.cost(case)[tuple(where.T)]
 
         return found
@@ -123,17 +150,43 @@ def settle(today: Today, lines: Lines, judged: Judged, futures: Futures, limits:
             where = np.argwhere(group)
             source = today.sources[where[0][0], where[0][1]]
             amount = f"{minimum:,.10g} {'of money' if money else 'units'}"
-            more, cost = _top_up(quantity, where, weights, minimum - total, lines.pack, costs_of("pack_more"), judged.mean)
+            more, cost = _top_up(
+                quantity,
+                where,
+                weights,
+                minimum - total,
+                lines.pack,
+                costs_of("pack_more"),
+                judged.mean,
+            )
             waits = float(np.nansum(judged.cost("review_later")[group & (quantity > 0)]))
             if waits < cost:
                 quantity[group] = 0.0
                 said = f"waits for the next order day: {source} takes no less than {amount}, and that would cost {cost:.2f} more, waiting {waits:.2f}"
-                remarks.append(Remark("below the minimum order", source, f"orders of {total:,.2f} wait", total, said))
+                remarks.append(
+                    Remark(
+                        "below the minimum order",
+                        source,
+                        f"orders of {total:,.2f} wait",
+                        total,
+                        said,
+                    )
+                )
             else:
                 quantity = more
                 said = f"raised to the minimum of {amount} of {source}"
-                remarks.append(Remark("raised to the minimum order", source, f"from {total:,.2f} to {amount}", minimum, f"costs {cost:.2f} more than orders as they are"))
-            why |= {tuple(spot): said for spot in where if quantity[tuple(spot)] != before[tuple(spot)]}
+                remarks.append(
+                    Remark(
+                        "raised to the minimum order",
+                        source,
+                        f"from {total:,.2f} to {amount}",
+                        minimum,
+                        f"costs {cost:.2f} more than orders as they are",
+                    )
+                )
+            why |= {
+                tuple(spot): said for spot in where if quantity[tuple(spot)] != before[tuple(spot)]
+            }
     ends = np.broadcast_to(np.asarray(today.destinations)[..., None], quantity.shape)
     for place, room in limits.capacity.items():
         group = ends == place
@@ -143,17 +196,47 @@ def settle(today: Today, lines: Lines, judged: Judged, futures: Futures, limits:
         excess = held + float((quantity * volume)[group].sum()) - room
         if excess > 1e-6 * room and (quantity[group] > 0).any():
             said = f"cut: {place} has room for {room:,.10g} and holds or awaits {held:,.10g}"
-            quantity = _trim(quantity, np.argwhere(group & (quantity > 0)), volume, excess, lines.pack, costs_of("pack_less"))
+            quantity = _trim(
+                quantity,
+                np.argwhere(group & (quantity > 0)),
+                volume,
+                excess,
+                lines.pack,
+                costs_of("pack_less"),
+            )
             left = held + float((quantity * volume)[group].sum())
-            remarks.append(Remark("no room", place, f"{left - room:,.10g} too much" if left > room else "orders were cut", left, said))
+            remarks.append(
+                Remark(
+                    "no room",
+                    place,
+                    f"{left - room:,.10g} too much" if left > room else "orders were cut",
+                    left,
+                    said,
+                )
+            )
             why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
     if limits.budget is not None:
         group = np.broadcast_to(from_supplier(today)[None, :, None], quantity.shape)
         total = float((quantity * price)[group].sum())
         if total > limits.budget * (1 + 1e-6):
             said = f"cut: all orders came to {total:,.2f}, the budget is {limits.budget:,.10g}"
-            quantity = _trim(quantity, np.argwhere(group & (quantity > 0)), price, total - limits.budget, lines.pack, costs_of("pack_less"))
-            remarks.append(Remark("budget", "", f"orders of {total:,.2f} were cut to {float((quantity * price)[group].sum()):,.2f}", total, said))
+            quantity = _trim(
+                quantity,
+                np.argwhere(group & (quantity > 0)),
+                price,
+                total - limits.budget,
+                lines.pack,
+                costs_of("pack_less"),
+            )
+            remarks.append(
+                Remark(
+                    "budget",
+                    "",
+                    f"orders of {total:,.2f} were cut to {float((quantity * price)[group].sum()):,.2f}",
+                    total,
+                    said,
+                )
+            )
             why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
             remarks += _broken(today, quantity, price, lane, limits)
     changed = np.unique(np.nonzero(quantity != before)[0])
@@ -188,9 +271,18 @@ def _top_up(quantity, where, weights, missing, pack, costs, mean):
             quantity[tuple(where[place])] += pack[tuple(where[place])]
             missing, spent = missing - brings[place], spent + float(cost[place])
     if missing > 1e-9:  # by far too little is ordered: in proportion to what is sold
-        last = float(np.nanmax(np.where(np.isfinite(cost), cost / np.maximum(brings, 1e-9), np.nan)))
+        last = float(
+            np.nanmax(np.where(np.isfinite(cost), cost / np.maximum(brings, 1e-9), np.nan))
+        )
         share = np.maximum(mean[spots], 1e-6)
-        packs = np.ceil(missing * share * weights[spots] / (share * weights[spots]).sum() / np.maximum(brings, 1e-9) - 1e-9)
+        packs = np.ceil(
+            missing
+            * share
+            * weights[spots]
+            / (share * weights[spots]).sum()
+            / np.maximum(brings, 1e-9)
+            - 1e-9
+        )
         running = np.cumsum(packs * brings)
         packs = np.where(running - packs * brings < missing, packs, 0.0)
         quantity[spots] += packs * pack[spots]
@@ -211,7 +303,9 @@ def _trim(quantity, where, weights, excess, pack, costs):
         order = np.argsort(cost / np.maximum(step * weights[spots], 1e-9), kind="stable")
         total = float((quantity * weights)[spots].sum())
         most = max(len(order) // 4, 1)
-        many = np.maximum(np.floor(0.5 * excess / max(total, 1e-9) * quantity[spots] / pack[spots]), 1.0)  # far above: several packs
+        many = np.maximum(
+            np.floor(0.5 * excess / max(total, 1e-9) * quantity[spots] / pack[spots]), 1.0
+        )  # far above: several packs
         for place in order[:most]:
             if excess <= 1e-9:
                 break
@@ -230,7 +324,10 @@ def _trim(quantity, where, weights, excess, pack, costs):
 
 def _broken(today, quantity, price, lane, limits):
     """Remarks on minimum orders that the budget leaves no room for."""
-    for weights, least in ((np.ones_like(price), limits.minimum_units), (price, limits.minimum_money)):
+    for weights, least in (
+        (np.ones_like(price), limits.minimum_units),
+        (price, limits.minimum_money),
+    ):
         for row, minimum in least.items():
             total = float((quantity * weights)[lane == row].sum())
             if 0 < total < minimum * (1 - 1e-6):

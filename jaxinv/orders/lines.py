@@ -90,20 +90,34 @@ def lines_of(today: Today, acting: Acting) -> Lines:
     """What the policies order today."""
     size, topology = len(today.skus), today.problem.env.topology
     shape = (size, topology.edges, topology.products)
-    found = {name: np.zeros(shape, np.float32) for name in ("asked", "quantity", "target", "position", "on_hand", "on_order")}
+    found = {
+        name: np.zeros(shape, np.float32)
+        for name in ("asked", "quantity", "target", "position", "on_hand", "on_order")
+    }
     for number, decider in enumerate(acting.deciders):
         for name, rows, values in ask(today, decider, np.flatnonzero(acting.which == number)):
             found[name][rows] = values
-    packs = np.asarray(today.params.pack_size) if topology.has("packs") else np.ones(shape, np.float32)
+    packs = (
+        np.asarray(today.params.pack_size) if topology.has("packs") else np.ones(shape, np.float32)
+    )
     lead = np.asarray(today.params.lead_time, float)
     if topology.order_delays:
         lead = lead + np.asarray(topology.order_delays)
     review = next_open(today.open)
     early, late = _spread(today, lead)
-    return Lines(**found, pack=np.broadcast_to(packs, shape), lead=lead, review=review, early=early, late=late)
+    return Lines(
+        **found,
+        pack=np.broadcast_to(packs, shape),
+        lead=lead,
+        review=review,
+        early=early,
+        late=late,
+    )
 
 
-def ask(today: Today, decider: Decider, rows: np.ndarray, **changed: Any) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def ask(
+    today: Today, decider: Decider, rows: np.ndarray, **changed: Any
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """What a policy says for some instances, as (name of a field of `Lines`, rows, values).
 
     Args:
@@ -115,11 +129,25 @@ def ask(today: Today, decider: Decider, rows: np.ndarray, **changed: Any) -> Ite
     signals = changed.get("signals", today.signals)
     params, axis = decider.params, None
     if decider.policy_axis is not None:
-        params, axis = jax.tree.map(lambda leaf: jnp.moveaxis(jnp.asarray(leaf), decider.policy_axis, 0), params), 0
+        params, axis = (
+            jax.tree.map(
+                lambda leaf: jnp.moveaxis(jnp.asarray(leaf), decider.policy_axis, 0), params
+            ),
+            0,
+        )
     open_now = np.asarray(today.open)[:, :, 0].astype(np.float32)
     for part in in_chunks(rows, CHUNK):
         own = params if axis is None else take(params, part)
-        said = _ask(env, policy, axis, own, take(instance, part), take(today.state, part), jnp.asarray(signals[part]), jnp.asarray(open_now[part]))
+        said = _ask(
+            env,
+            policy,
+            axis,
+            own,
+            take(instance, part),
+            take(today.state, part),
+            jnp.asarray(signals[part]),
+            jnp.asarray(open_now[part]),
+        )
         there = np.isin(part, rows) & (np.arange(len(part)) < len(rows))
         for name, values in jax.device_get(said).items():
             yield name, part[there], values[there]
@@ -132,9 +160,13 @@ def check_decider(today: Today, decider: Decider) -> None:
       UserError: it names what differs.
     """
     if decider.policy.topology != today.problem.env.topology:
-        raise UserError(f"{decider.name} orders for another network than that of today; train or tune it for this plan")
+        raise UserError(
+            f"{decider.name} orders for another network than that of today; train or tune it for this plan"
+        )
     if decider.policy.remembers or decider.policy.draws:
-        raise UserError(f"{decider.name} remembers or draws, and a list of one day cannot give it its memory")
+        raise UserError(
+            f"{decider.name} remembers or draws, and a list of one day cannot give it its memory"
+        )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -146,12 +178,19 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
         asked = jnp.maximum(Action.of(policy(params, observation)).orders, 0.0) * open_now[:, None]
         position = views.edge_position(topology, observation)
         target = filled_to(topology, observation, asked, position)
-        aim = jnp.where(asked > 0, target, jnp.minimum(target, _wanted(topology, policy, params, observation, instance)))
+        aim = jnp.where(
+            asked > 0,
+            target,
+            jnp.minimum(target, _wanted(topology, policy, params, observation, instance)),
+        )
         if topology.order_memory or topology.internal_backlog:  # what is asked for is shipped later
             quantity = asked
         else:
             quantity = shipping.ship(topology, state, asked, instance)[0]
-        stock, coming = views.on_hand(topology, observation), topology.into_nodes(views.on_order(topology, observation))
+        stock, coming = (
+            views.on_hand(topology, observation),
+            topology.into_nodes(views.on_order(topology, observation)),
+        )
         return {
             "asked": asked, "quantity": quantity, "target": aim, "position": target - asked,
             "on_hand": topology.at_destination(stock), "on_order": topology.at_destination(coming),
@@ -164,7 +203,9 @@ def _wanted(topology, policy, params, observation, instance):
     """What a rule aims at where it orders nothing: what it would order if there was nothing."""
     if not isinstance(policy, Rule):
         return jnp.full((topology.edges, topology.products), jnp.inf)
-    empty = observation.replace(on_hand=jnp.zeros_like(observation.on_hand), pipeline=jnp.zeros_like(observation.pipeline))
+    empty = observation.replace(
+        on_hand=jnp.zeros_like(observation.on_hand), pipeline=jnp.zeros_like(observation.pipeline)
+    )
     if observation.backorder is not None:
         empty = empty.replace(backorder=jnp.zeros_like(observation.backorder))
     asked = jnp.maximum(Action.of(policy(params, empty)).orders, 0.0)

@@ -1,8 +1,11 @@
 """The order list of a date: lines, what is ordered nowhere, exceptions, and why each line is what it is."""
 
 import dataclasses
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +39,7 @@ class OrderList:
       all: a row for every line that an order could have, quantity 0 where nothing is ordered, columns `COLUMNS`.
       why: for every line with an order, what would be ordered otherwise (`jaxinv.orders.reasons.counterfactuals`).
       exceptions: `jaxinv.orders.exceptions`.
-      acting: who decided; notes: what is told of the list, one line each.
+      acting: who decided; notes, assumptions: what was read and what was assumed, one line each.
       futures, lines, judged: what it was made of.
     """
 
@@ -46,6 +49,7 @@ class OrderList:
     exceptions: pd.DataFrame
     acting: Acting
     notes: tuple[str, ...]
+    assumptions: tuple[str, ...]
     futures: Futures
     lines: Lines
     judged: Judged
@@ -55,24 +59,56 @@ class OrderList:
         """The lines with something to order, by source, destination and SKU."""
         return self.all[self.all["quantity"] > 0].reset_index(drop=True)
 
-    def write(self, folder: Path) -> None:
-        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv` and a sheet for each supplier, all or none."""
+    def write(
+        self,
+        folder: Path,
+        texts: Mapping[str, str] = {},
+        finish: Callable[[Path], None] | None = None,
+    ) -> None:  # noqa: B006
+        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv`, `about.json` and a sheet for each supplier, all or none.
+
+        Args:
+          texts: further files; finish: puts more into the folder before it appears.
+        """
         orders = self.orders
-        outside = self.all["source"].isin(sorted(set(self._suppliers)))
-        suppliers = sorted(set(orders["source"][orders["source"].isin(set(self.all["source"][outside]))]))
+        suppliers = sorted(set(orders["source"]) & set(self.all.attrs["suppliers"]))
         sheets = {
-            f"suppliers/{file}.csv": orders[orders["source"] == name][["sku", "quantity"]].groupby("sku", sort=True, as_index=False).sum()
+            f"suppliers/{file}.csv": orders[orders["source"] == name][["sku", "quantity"]]
+            .groupby("sku", sort=True, as_index=False)
+            .sum()
             for name, file in sheet_names(suppliers).items()
         }
-        write_list(folder, {"orders.csv": orders, "all.csv": self.all, "why.csv": self.why, "exceptions.csv": self.exceptions, **sheets})
+        tables = {
+            "orders.csv": orders,
+            "all.csv": self.all,
+            "why.csv": self.why,
+            "exceptions.csv": self.exceptions,
+            **sheets,
+        }
+        about = json.dumps(self.about, indent=1, ensure_ascii=False) + "\n"
+        write_list(folder, tables, {"about.json": about, **texts}, finish)
 
     @property
-    def _suppliers(self) -> list[str]:
-        return list(self.all.attrs["suppliers"])
+    def about(self) -> dict[str, Any]:
+        """What the list says of itself."""
+        currencies = sorted({*self.orders["currency"]} - {""})
+        return {
+            "date": str(self.date),
+            "currency": currencies[0] if len(currencies) == 1 else "",
+            "policies": sorted({decider.name for decider in self.acting.deciders}),
+            "notes": [*self.acting.why, *self.notes],
+            "assumptions": list(self.assumptions),
+        }
 
 
 def make_list(
-    today: Today, acting: Acting, rule: Acting | None = None, *, limits: Limits | None = None, paths: int = PATHS, seed: int = 0
+    today: Today,
+    acting: Acting,
+    rule: Acting | None = None,
+    *,
+    limits: Limits | None = None,
+    paths: int = PATHS,
+    seed: int = 0,
 ) -> OrderList:
     """The order list.
 
@@ -87,22 +123,36 @@ def make_list(
     beside = lines.quantity if rule is None else lines_of(today, rule).quantity
     horizon = horizon_of(today, lines)
     outlook = futures_of(today, horizon, seed)
-    judged = judge(today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed)
+    judged = judge(
+        today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed
+    )
     price, currency = prices(today)
     limits = Limits.of(today, price) if limits is None else limits
     settled = Settled(lines, {}, (), np.zeros(0, int))
     if limits.any:
         settled = settle(today, lines, judged, outlook, limits, paths, seed)
         if len(settled.changed):
-            again = judge(today, settled.lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed, rows=settled.changed)
+            again = judge(
+                today,
+                settled.lines,
+                outlook,
+                paths=paths,
+                reorder=reorder_points(acting, lines),
+                seed=seed,
+                rows=settled.changed,
+            )
             judged = _with(judged, again, settled.changed)
     name = (acting if rule is None else rule).names
     table = _table(today, settled, judged, beside, name, price, currency)
     why = _why(today, acting, settled.lines, judged, table)
     found = exceptions_of(today, acting, settled.lines, judged, settled.remarks)
     table = table.drop(columns=["_line"])
-    table.attrs["suppliers"] = sorted(set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""})
-    return OrderList(today.date, table, why, found, acting, acting.why, outlook, settled.lines, judged)
+    table.attrs["suppliers"] = sorted(
+        set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""}
+    )
+    plan = today.plan
+    told = ((), ()) if plan is None else (tuple(plan.notes), tuple(plan.assumptions))
+    return OrderList(today.date, table, why, found, acting, *told, outlook, settled.lines, judged)
 
 
 def horizon_of(today: Today, lines: Lines) -> int:
@@ -122,7 +172,15 @@ def futures_of(today: Today, horizon: int, seed: int = 0) -> Futures:
     if missing > 0:
         known = np.concatenate([known, np.repeat(known[:, -1:], missing, 1)], 1)
     groups, like = _relations(today)
-    return futures(demand, coming(today, horizon), known, today.period_days, groups=groups, like=like, seed=seed)
+    return futures(
+        demand,
+        coming(today, horizon),
+        known,
+        today.period_days,
+        groups=groups,
+        like=like,
+        seed=seed,
+    )
 
 
 def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
@@ -133,7 +191,9 @@ def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
     groups = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
     like: dict[int, int] = {}
     if "like" in items:
-        place = {(sku, nodes): number for number, (sku, nodes) in enumerate(zip(today.skus, today.nodes))}
+        place = {
+            (sku, nodes): number for number, (sku, nodes) in enumerate(zip(today.skus, today.nodes))
+        }
         seen = np.isfinite(np.asarray(today.demand)).any(2).sum(1)
         for number, other in enumerate(items["like"].fillna("").astype(str)):
             old = place.get((other, today.nodes[number]))
@@ -154,7 +214,11 @@ def reorder_points(acting: Acting, lines: Lines) -> np.ndarray | None:
         value = np.asarray(decider.params["reorder"])
         value = np.moveaxis(value, -1, 0)[mine] if decider.policy_axis is not None else value
         size = np.asarray(decider.params.get("gap", 0.0))
-        size = np.moveaxis(size, -1, 0)[mine] if decider.policy_axis is not None and size.ndim else size
+        size = (
+            np.moveaxis(size, -1, 0)[mine]
+            if decider.policy_axis is not None and size.ndim
+            else size
+        )
         share = value / np.maximum(value + size, 1e-6) if "gap" in decider.params else 0.8
         points[mine] = points[mine] * np.clip(share, 0.0, 1.0)
     return points
@@ -165,7 +229,11 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     shape = np.asarray(today.lane).shape
     if today.plan is None:
         topology = today.problem.env.topology
-        cost = np.asarray(today.params.unit_cost)[..., 0] if topology.has("unit_cost") else np.full(shape, np.nan)
+        cost = (
+            np.asarray(today.params.unit_cost)[..., 0]
+            if topology.has("unit_cost")
+            else np.full(shape, np.nan)
+        )
         return cost, np.full(shape, "", object)
     plan, there = today.plan, np.asarray(today.lane) >= 0
     own = plan.lanes["unit_cost"].to_numpy(float)
@@ -173,9 +241,19 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     cost = plan.items["cost"].reindex(today.skus).to_numpy(float)[:, None]
     outside = from_supplier(today)[None]
     price = np.where(np.isnan(lane), np.where(outside, cost, 0.0), lane)
-    name = plan.lanes["currency"].fillna("").astype(str).to_numpy(object) if "currency" in plan.lanes else np.full(len(own), "", object)
-    currency = np.where(there & ~np.isnan(lane), name[today.lane], "") if len(own) else np.full(shape, "", object)
-    return np.where(there, price, np.nan), np.where(currency == "", plan.settings.currency or "", currency)
+    name = (
+        plan.lanes["currency"].fillna("").astype(str).to_numpy(object)
+        if "currency" in plan.lanes
+        else np.full(len(own), "", object)
+    )
+    currency = (
+        np.where(there & ~np.isnan(lane), name[today.lane], "")
+        if len(own)
+        else np.full(shape, "", object)
+    )
+    return np.where(there, price, np.nan), np.where(
+        currency == "", plan.settings.currency or "", currency
+    )
 
 
 def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
@@ -191,9 +269,13 @@ def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
     return Judged(**found)
 
 
-def _table(today, settled: Settled, judged: Judged, beside, rule_names, price, currency) -> pd.DataFrame:
+def _table(
+    today, settled: Settled, judged: Judged, beside, rule_names, price, currency
+) -> pd.DataFrame:
     lines, days = settled.lines, today.period_days
-    place = np.argwhere(np.broadcast_to((np.asarray(today.destinations) != "")[..., None], lines.quantity.shape))
+    place = np.argwhere(
+        np.broadcast_to((np.asarray(today.destinations) != "")[..., None], lines.quantity.shape)
+    )
     s, e, k = place.T
     at = (s, e, k)
     date = np.datetime64(today.date, "D")
@@ -210,7 +292,9 @@ def _table(today, settled: Settled, judged: Judged, beside, rule_names, price, c
         sku = np.asarray([f"{one} / {number + 1}" for one, number in zip(sku, k)], object)
     names = np.full(len(s), "", object)
     if today.plan is not None and "name" in today.plan.items:
-        names = today.plan.items["name"].reindex(today.skus).fillna("").astype(str).to_numpy(object)[s]
+        names = (
+            today.plan.items["name"].reindex(today.skus).fillna("").astype(str).to_numpy(object)[s]
+        )
     cover_days = lines.cover[s, e] * days
     terms = Terms.of(lines, judged)
     until = date + np.maximum(np.floor(cover_days).astype(int), 1) - 1
@@ -242,7 +326,9 @@ def _why(today, acting, lines, judged, table) -> pd.DataFrame:
     """What would be ordered otherwise, of lines with an order."""
     rows = table[table["quantity"] > 0]
     found = counterfactuals(today, acting, lines, judged)
-    spots = [np.asarray(axis) for axis in zip(*rows["_line"])] if len(rows) else [np.zeros(0, int)] * 3
+    spots = (
+        [np.asarray(axis) for axis in zip(*rows["_line"])] if len(rows) else [np.zeros(0, int)] * 3
+    )
     made = rows[["sku", "source", "destination", "quantity"]].reset_index(drop=True)
     for name, values in found.items():
         made[name] = values[tuple(spots)].astype(float)

@@ -41,7 +41,9 @@ class Terms:
 
     @classmethod
     def of(cls, lines: Lines, judged: Judged) -> "Terms":
-        base, mean, target = (np.round(np.asarray(one, float), 2) for one in (judged.base, judged.mean, lines.target))
+        base, mean, target = (
+            np.round(np.asarray(one, float), 2) for one in (judged.base, judged.mean, lines.target)
+        )
         position, quantity = np.round(lines.position.astype(float), 2), lines.quantity.astype(float)
         return cls(base, mean - base, target - mean, -position, quantity - (target - position))
 
@@ -51,7 +53,14 @@ class Terms:
 
 
 def sentence(
-    position: float, target: float, mean: float, until: np.datetime64, asked: float, pack: float, quantity: float, why: str = ""
+    position: float,
+    target: float,
+    mean: float,
+    until: np.datetime64,
+    asked: float,
+    pack: float,
+    quantity: float,
+    why: str = "",
 ) -> str:
     """The reason of a line in words and numbers.
 
@@ -61,16 +70,28 @@ def sentence(
     """
     day = pd.Timestamp(until)
     safety = target - mean
-    kept = f"{_units(mean)} expected, {_units(safety)} safety" if safety >= 0.05 else f"{_units(mean)} expected"
+    kept = (
+        f"{_units(mean)} expected, {_units(safety)} safety"
+        if safety >= 0.05
+        else f"{_units(mean)} expected"
+    )
     said = f"net {_units(position)}, needs {_units(target)} until {day.day} {day.month_name()} ({kept})"
     if why:
         said += f", {why}"
     elif quantity > 0 and pack > 1:
         said += f", pack {_units(pack)}"
     elif quantity <= 0 and asked > 0:
-        said += f", {_units(asked)} is less than half a pack of {_units(pack)}" if pack > 1 else ", too little for an order"
+        said += (
+            f", {_units(asked)} is less than half a pack of {_units(pack)}"
+            if pack > 1
+            else ", too little for an order"
+        )
     if quantity > 0 and not why and abs(quantity - asked) >= max(pack, 1.0):
-        said += ", all that limits and the stock of the source allow" if quantity < asked else ", the least that can be ordered"
+        said += (
+            ", all that limits and the stock of the source allow"
+            if quantity < asked
+            else ", the least that can be ordered"
+        )
     return f"{said}: order {_units(quantity)}" if quantity > 0 else f"{said}: order nothing"
 
 
@@ -78,11 +99,13 @@ def _units(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0") if abs(number) < 100 else f"{number:.0f}"
 
 
-def counterfactuals(today: Today, acting: Acting, lines: Lines, judged: Judged) -> dict[str, np.ndarray]:
+def counterfactuals(
+    today: Today, acting: Acting, lines: Lines, judged: Judged
+) -> dict[str, np.ndarray]:
     """What would be ordered otherwise `[S, E, K]`, by asking the policy again.
 
     - without_promotion: as if none was announced for the coming period; left out where none ever is.
-    - longer_lead_time: `LONGER_DAYS` more on every edge.
+    - longer_lead_time: `LONGER_DAYS` more on every edge; of a rule whose forecast does not reach so far, the forecast of here.
     - average_last_week: as if demand of the last week had been that of the window that the policy reads.
     - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule that has levels of its own
       and reads no costs is answered for by the forecast: its target goes up as that quantile of demand over the cover does.
@@ -94,8 +117,13 @@ def counterfactuals(today: Today, acting: Acting, lines: Lines, judged: Judged) 
         signals = np.array(today.signals)
         signals[:, -1, _demand_columns(today) + np.asarray(columns)] = least
         found["without_promotion"] = _asked(today, acting, lines, signals=signals)
-    longer = today.params.replace(lead_time=np.asarray(today.params.lead_time) + LONGER_DAYS / today.period_days)
-    found["longer_lead_time"] = _asked(today, acting, lines, params=longer)
+    longer = today.params.replace(
+        lead_time=np.asarray(today.params.lead_time) + LONGER_DAYS / today.period_days
+    )
+    more = judged.mean / np.maximum(lines.cover[..., None], 1) * (LONGER_DAYS / today.period_days)
+    found["longer_lead_time"] = _or_by_forecast(
+        acting, lines, _asked(today, acting, lines, params=longer), more
+    )
     rows = max(1, round(7 / today.period_days))
     signals, count = np.array(today.signals), _demand_columns(today)
     signals[:, -rows:, :count] = signals[:, :, :count].mean(1, keepdims=True)
@@ -113,21 +141,35 @@ def _more_service(today: Today, acting: Acting, lines: Lines, judged: Judged) ->
         ratio = np.where(under > 0, under / (under + holding), 0.0)
     higher = np.minimum(ratio + MORE_SERVICE, np.maximum(0.999, ratio))
     more = np.where(under > 0, holding * higher / np.maximum(1 - higher, 1e-6) - under, 0.0)
-    again = _asked(today, acting, lines, params=facts.replace(shortage=(shortage + np.maximum(more, 0.0)).astype(np.float32)))
+    again = _asked(
+        today,
+        acting,
+        lines,
+        params=facts.replace(shortage=(shortage + np.maximum(more, 0.0)).astype(np.float32)),
+    )
     spread = np.maximum((judged.high - judged.low) / 2.563, 1e-6)
     level = ndtr((lines.target - judged.mean) / spread)
     level = np.clip(level, 0.5, 0.975)
     up = spread * (ndtri(level + MORE_SERVICE) - ndtri(level))
-    by_forecast = np.ceil(np.maximum(lines.target + up - lines.position, 0.0) / lines.pack - 0.5) * lines.pack
-    rule = np.asarray([isinstance(one.policy, Rule) for one in acting.deciders])[acting.which][:, None, None]
+    return _or_by_forecast(acting, lines, again, up)
+
+
+def _or_by_forecast(acting: Acting, lines: Lines, again: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """What was answered, or, where a rule orders the same whatever it is asked, what its target raised by `up` asks for."""
+    raised = np.round(np.maximum(lines.target + up - lines.position, 0.0) / lines.pack) * lines.pack
+    rule = np.asarray([isinstance(one.policy, Rule) for one in acting.deciders])[acting.which][
+        :, None, None
+    ]
     silent = rule & (again == lines.quantity) & (lines.asked > 0)
-    return np.where(silent, np.maximum(by_forecast, lines.quantity), again).astype(np.float32)
+    return np.where(silent, np.maximum(raised, lines.quantity), again).astype(np.float32)
 
 
 def _asked(today: Today, acting: Acting, lines: Lines, **changed) -> np.ndarray:
     quantity = np.zeros_like(lines.quantity)
     for number, decider in enumerate(acting.deciders):
-        for name, rows, values in ask(today, decider, np.flatnonzero(acting.which == number), **changed):
+        for name, rows, values in ask(
+            today, decider, np.flatnonzero(acting.which == number), **changed
+        ):
             if name == "quantity":
                 quantity[rows] = values
     return quantity
@@ -137,6 +179,10 @@ def _demand_columns(today: Today) -> int:
     return today.problem.env.world.signals - today.problem.env.world.covariates
 
 
-def _promotions(today: Today, named: Callable[[str], bool] = lambda name: name.lower().startswith("promotion")) -> list[int]:
+def _promotions(
+    today: Today, named: Callable[[str], bool] = lambda name: name.lower().startswith("promotion")
+) -> list[int]:
     """Columns of what is known ahead that tell of promotions."""
-    return [column for column, signal in enumerate(today.problem.env.world.told) if named(signal.name)]
+    return [
+        column for column, signal in enumerate(today.problem.env.world.told) if named(signal.name)
+    ]

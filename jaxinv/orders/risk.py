@@ -91,11 +91,27 @@ def judge(
     size, edges, products = lines.quantity.shape
     env = today.problem.env
     level = np.where(np.isfinite(lines.target), lines.target, lines.position)
-    level = np.maximum(level, lines.position + lines.quantity).astype(np.float32) if reorder is None else level
-    level = np.where(lines.quantity > 0, np.maximum(lines.target, lines.position + lines.quantity), level).astype(np.float32)
+    level = (
+        np.maximum(level, lines.position + lines.quantity).astype(np.float32)
+        if reorder is None
+        else level
+    )
+    level = np.where(
+        lines.quantity > 0, np.maximum(lines.target, lines.position + lines.quantity), level
+    ).astype(np.float32)
     reorder = level if reorder is None else np.minimum(np.asarray(reorder, np.float32), level)
     horizon = min(futures.horizon, np.asarray(today.open).shape[-1])
-    names = ("forecast", "low", "high", "mean", "base", "plain", "risk_with", "risk_without", "risk_before")
+    names = (
+        "forecast",
+        "low",
+        "high",
+        "mean",
+        "base",
+        "plain",
+        "risk_with",
+        "risk_without",
+        "risk_before",
+    )
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
     served, there = downstream(today), np.asarray(today.destinations) != ""
@@ -106,11 +122,28 @@ def judge(
         found["low"][part], found["forecast"][part], found["high"][part] = (
             np.quantile(sums, share, 0)[..., None] for share in (0.1, 0.5, 0.9)
         )
-        for name, values in (("mean", drawn.mean(0)), ("base", futures.base(part)), ("plain", futures.plain(part))):
-            found[name][part] = _over_cover(values[None, :, :horizon], lines.cover[part], served)[0][..., None]
-        place, edge, product = np.nonzero(np.broadcast_to(there[part][..., None], (len(part), edges, products)))
+        for name, values in (
+            ("mean", drawn.mean(0)),
+            ("base", futures.base(part)),
+            ("plain", futures.plain(part)),
+        ):
+            found[name][part] = _over_cover(values[None, :, :horizon], lines.cover[part], served)[
+                0
+            ][..., None]
+        place, edge, product = np.nonzero(
+            np.broadcast_to(there[part][..., None], (len(part), edges, products))
+        )
         for periods, mine in _by_length(lines.cover[part[place], edge], horizon):
-            play = _Player(env, today, lines, level, reorder, part, drawn[:, :, :periods], key_of(root(seed), Role.FUTURES, number))
+            play = _Player(
+                env,
+                today,
+                lines,
+                level,
+                reorder,
+                part,
+                drawn[:, :, :periods],
+                key_of(root(seed), Role.FUTURES, number),
+            )
             line = (place[mine], edge[mine], product[mine])
             at = (part[line[0]], line[1], line[2])
             own, back = np.unique(line[0], return_inverse=True)
@@ -118,7 +151,9 @@ def judge(
             found["risk_with"][at] = found["risk_without"][at] = risk[back, line[1], line[2]]
             found["risk_before"][at] = before[back, line[1], line[2]]
             ordered = lines.quantity[at]
-            some = np.flatnonzero((ordered > 0) | (everywhere & np.asarray(today.open)[at[0], at[1], 0]))
+            some = np.flatnonzero(
+                (ordered > 0) | (everywhere & np.asarray(today.open)[at[0], at[1], 0])
+            )
             if not len(some):
                 continue
             line, at = (tuple(axis[some] for axis in axes) for axes in (line, at))
@@ -141,7 +176,9 @@ def _over_cover(paths: np.ndarray, cover: np.ndarray, served: np.ndarray) -> np.
     """Demand `[P, R, H, D]` over the cover `[R, E]` of each edge and all that it serves `[P, R, E]`."""
     total = np.concatenate([np.zeros_like(paths[:, :, :1]), paths.cumsum(2)], 2)
     ends = np.minimum(cover, paths.shape[2])
-    by_place = np.take_along_axis(total, ends[None, :, :, None].repeat(paths.shape[0], 0), 2)  # [P, R, E, D]
+    by_place = np.take_along_axis(
+        total, ends[None, :, :, None].repeat(paths.shape[0], 0), 2
+    )  # [P, R, E, D]
     return np.einsum("pred,ed->pre", by_place, served)
 
 
@@ -159,19 +196,27 @@ class _Player:
 
     def __init__(self, env, today, lines, level, reorder, rows, paths, key):
         self.env, self.count, horizon = env, paths.shape[0], paths.shape[2]
-        demand = np.ascontiguousarray(np.moveaxis(paths, (2, 3, 1, 0), (0, 1, 2, 3)))  # [H, D, R, P]
+        demand = np.ascontiguousarray(
+            np.moveaxis(paths, (2, 3, 1, 0), (0, 1, 2, 3))
+        )  # [H, D, R, P]
         places, products = len(env.topology.demand_nodes), env.topology.products
         self.demand = jnp.asarray(demand.reshape(horizon, places, products, len(rows), self.count))
         self.params, self.state = today.params.replace(demand=None), today.state
         self.lines, self.level, self.reorder, self.rows = lines, level, reorder, rows
-        self.open = np.moveaxis(np.asarray(today.open)[..., :horizon], -1, 1).astype(np.float32)  # [S, H, E]
+        self.open = np.moveaxis(np.asarray(today.open)[..., :horizon], -1, 1).astype(
+            np.float32
+        )  # [S, H, E]
         self.key = key
 
     def as_they_are(self, place):
         """Risks `[n, E, K]` until the next order on each edge could be here and until this one is, and costs `[n, P]`."""
 
         def case(part, rows):
-            return {"first": self.lines.quantity[rows], "cover": self.lines.cover[rows], "lead": np.ceil(self.lines.lead[rows] - 1e-4)}
+            return {
+                "first": self.lines.quantity[rows],
+                "cover": self.lines.cover[rows],
+                "lead": np.ceil(self.lines.lead[rows] - 1e-4),
+            }
 
         return self._played(place, True, case)
 
@@ -195,9 +240,28 @@ class _Player:
         parts = []
         for part in in_chunks(np.arange(len(place)), max(CELLS // self.count, 1)):
             rows = self.rows[place[part]]
-            case = {"level": self.level[rows], "reorder": self.reorder[rows], "open": self.open[rows], **case_of(part, rows)}
+            case = {
+                "level": self.level[rows],
+                "reorder": self.reorder[rows],
+                "open": self.open[rows],
+                **case_of(part, rows),
+            }
             params, state = take(self.params, rows), take(self.state, rows)
-            parts.append(jax.device_get(_play(self.env, self.count, whole, params, state, case, self.demand, place[part], self.key)))
+            parts.append(
+                jax.device_get(
+                    _play(
+                        self.env,
+                        self.count,
+                        whole,
+                        params,
+                        state,
+                        case,
+                        self.demand,
+                        place[part],
+                        self.key,
+                    )
+                )
+            )
         return tuple(np.concatenate(values)[: len(place)] for values in zip(*parts))
 
 
@@ -209,12 +273,20 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 
     def spread(tree):
         """`[C, ...]` as `[..., C * P]`."""
-        return jax.tree.map(lambda leaf: jnp.repeat(jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), count, BATCH), tree)
+        return jax.tree.map(
+            lambda leaf: jnp.repeat(jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), count, BATCH), tree
+        )
 
     lead, share = _lead_times(env, params, horizon, count, key)
-    exogenous = Exogenous(demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count), lead_time=lead, arrival=share)
+    exogenous = Exogenous(
+        demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count),
+        lead_time=lead,
+        arrival=share,
+    )
     if topology.has("calendar"):
-        exogenous = exogenous.replace(open=jnp.repeat(jnp.moveaxis(case["open"], 0, BATCH), count, BATCH))
+        exogenous = exogenous.replace(
+            open=jnp.repeat(jnp.moveaxis(case["open"], 0, BATCH), count, BATCH)
+        )
     start = spread(state)
     if state.due is not None:
         start = start.replace(due=_due(env, params, state, count, key))
@@ -222,7 +294,10 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 
     def act(case, observation, time):
         lowered = 0.0 if whole else jnp.where(time < case["until"], case["lowered"], 0.0)
-        later = refill(env, observation, case["level"] - lowered, case["reorder"] - lowered) * case["open"][time][:, None]
+        later = (
+            refill(env, observation, case["level"] - lowered, case["reorder"] - lowered)
+            * case["open"][time][:, None]
+        )
         orders = jnp.where(time == 0, case["first"], later)
         return orders, topology.out_of_nodes(orders) if not faces.all() else None
 
@@ -235,7 +310,16 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 
     time = jnp.repeat(jnp.arange(horizon)[:, None], cases * count, 1)
     last, (cost, lacks), _ = rollout(
-        env, spread(params), act, spread(case), start, exogenous, time, axis=BATCH, policy_axis=BATCH, record=record
+        env,
+        spread(params),
+        act,
+        spread(case),
+        start,
+        exogenous,
+        time,
+        axis=BATCH,
+        policy_axis=BATCH,
+        record=record,
     )
     worth = jax.vmap(partial(stock_value, topology), BATCH)(last, spread(params))
     cost = (cost.sum(0) - worth).reshape(cases, count)
@@ -243,7 +327,9 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
     if whole:
         return *(_risks(topology, lacks, case[within]) for within in ("cover", "lead")), cost
     nodes = jnp.asarray(topology.destinations)[case["edge"]]
-    at = jax.vmap(lambda own, node, product: own[:, node, product], (3, 0, 0))(lacks, nodes, case["product"])  # [C, H, P]
+    at = jax.vmap(lambda own, node, product: own[:, node, product], (3, 0, 0))(
+        lacks, nodes, case["product"]
+    )  # [C, H, P]
     inside = jnp.arange(horizon)[None, :, None] < case["cover"][:, None, None]
     return (at & inside).any(1).mean(1), cost
 
@@ -256,7 +342,11 @@ def _risks(topology, lacks, periods):
     horizon = lacks.shape[0]
     first = jnp.where(lacks.any(0), jnp.argmax(lacks, 0), horizon + 1)  # [N, K, C, P]
     return jnp.stack(
-        [(first[node] < periods[None, :, edge, None]).mean(-1).T for edge, node in enumerate(topology.destinations)], 1
+        [
+            (first[node] < periods[None, :, edge, None]).mean(-1).T
+            for edge, node in enumerate(topology.destinations)
+        ],
+        1,
     )
 
 
@@ -265,7 +355,10 @@ def _lead_times(env, params, horizon, count, key):
     world = env.world
     if not world.lead_time and not world.arrival:
         return None, None
-    noise = {**(world.lead_time.noise if world.lead_time else {}), **(world.arrival.noise if world.arrival else {})}
+    noise = {
+        **(world.lead_time.noise if world.lead_time else {}),
+        **(world.arrival.noise if world.arrival else {}),
+    }
     start = world.lead_time.start_noise if world.lead_time else {}
     first = draw_uniforms(key, 0, start, (count,)) if start else {}
 
@@ -274,7 +367,9 @@ def _lead_times(env, params, horizon, count, key):
         lead = None
         if world.lead_time:
             path_state, lead = world.lead_time.step(path_state, uniforms, params)
-            if share is not None:  # nobody knows that an order is lost before the last day it could come
+            if (
+                share is not None
+            ):  # nobody knows that an order is lost before the last day it could come
                 lead = jnp.where(share > 0, lead, world.lead_time.latest(params))
         return path_state, (lead, share)
 
@@ -286,14 +381,19 @@ def _lead_times(env, params, horizon, count, key):
         return over_cases(params, uniforms, states)
 
     def begin(params):
-        made = jax.vmap(lambda uniforms: world.lead_time.init(uniforms, params), BATCH, BATCH, axis_size=count)
+        made = jax.vmap(
+            lambda uniforms: world.lead_time.init(uniforms, params), BATCH, BATCH, axis_size=count
+        )
         return made(first)
 
     states = jax.vmap(begin)(params) if world.lead_time else None
     if states is None:
         states = jnp.zeros((len(jax.tree.leaves(params)[0]), count))
     _, drawn = jax.lax.scan(period, states, jnp.arange(horizon))
-    return tuple(None if leaf is None else leaf.reshape(horizon, -1, leaf.shape[-2] * leaf.shape[-1]) for leaf in drawn)
+    return tuple(
+        None if leaf is None else leaf.reshape(horizon, -1, leaf.shape[-2] * leaf.shape[-1])
+        for leaf in drawn
+    )
 
 
 def _due(env, params, state, count, key):
@@ -308,13 +408,18 @@ def _due(env, params, state, count, key):
     law = params.lead_time_law
     if law is None:
         return jnp.repeat(jnp.moveaxis(due, 0, BATCH), count, BATCH)
-    uniforms = jax.random.uniform(jax.random.fold_in(key, 1), (env.topology.edges, slots, count))
+    shape = {"lead_time": (env.topology.edges, slots)}
+    uniforms = draw_uniforms(key_of(key, Role.FUTURES), 0, shape, (count,))["lead_time"]
 
     def one(cdf, due, quoted):
         """cdf `[L, E]`, due `[E, L - 1]`, quoted `[E]`."""
-        below = jnp.take(cdf, jnp.minimum(least - 1, cdf.shape[0] - 1), 0).T  # [E, L - 1]: here already by then
+        below = jnp.take(
+            cdf, jnp.minimum(least - 1, cdf.shape[0] - 1), 0
+        ).T  # [E, L - 1]: here already by then
         drawn = below[..., None] + uniforms * (1.0 - below[..., None])  # [E, L - 1, P]
-        lead = jnp.maximum(jnp.sum(drawn[None] >= cdf.reshape(cdf.shape[0], -1, 1, 1), 0), least[:, None])
+        lead = jnp.maximum(
+            jnp.sum(drawn[None] >= cdf.reshape(cdf.shape[0], -1, 1, 1), 0), least[:, None]
+        )
         lead = jnp.minimum(lead, env.topology.max_lead_time)
         own = jnp.abs(due - jnp.maximum(jnp.round(quoted)[:, None], least)) > 0.5
         return jnp.where(own[..., None], due[..., None], lead.astype(due.dtype))

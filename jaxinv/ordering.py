@@ -1,0 +1,177 @@
+"""From a plan to its order list: who acts, where the shop stands, and what is ordered."""
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxinv.data.plan import read_plan
+from jaxinv.errors import UserError
+from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
+from jaxinv.evaluation.tuning import Tuned
+from jaxinv.evidence import Contest, judge_all, tune_rules, with_rows
+from jaxinv.experiment import Experiment, trained_policies
+from jaxinv.keys import root
+from jaxinv.orders.competing import Outcome, compete, decider_of
+from jaxinv.orders.lines import Acting
+from jaxinv.orders.order_list import OrderList, make_list
+from jaxinv.orders.today import Today, today_of
+from jaxinv.policies.registry import RULES
+from jaxinv.report.results import about, write_results
+from jaxinv.runs import Run, json_text
+
+TUNE_PERIODS = 400_000
+"""Simulated periods that each rule is tuned with, where no option says how many: a list is wanted in minutes."""
+
+PER_INSTANCE = 100
+"""Most instances whose rules also get numbers of each instance's own."""
+
+
+class Recommended(NamedTuple):
+    """An order list and the evidence for who made it.
+
+    Attributes:
+      list: the orders.
+      judged: who competed, and what they did on the held-out periods.
+      outcome: who won; experiment: whose problem it was.
+    """
+
+    list: OrderList
+    judged: list[Judged]
+    outcome: Outcome
+    experiment: Experiment
+
+    def write(self, folder: Path) -> None:
+        """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`) and `report.html`: all or nothing."""
+        document = {
+            "env": "network",
+            "notes": list(self.experiment.problem.notes),
+            "held_out": about(self.judged),
+            "evaluation": self.judged[0].rows,
+        }
+        self.list.write(
+            folder,
+            {"evaluation.json": json_text(document) + "\n"},
+            lambda made: write_results(made, self.judged),
+        )
+
+
+def recommend(
+    plan: str | Path, overrides: Sequence[str] = (), *, policy: str = "", run: Run | None = None, runs: str | Path = "runs",
+    date: datetime.date | None = None, seed: int = 0, say: Callable[[str], None] = lambda text: None,
+) -> Recommended:  # fmt: skip
+    """The order list of a plan.
+
+    Args:
+      plan: a plan, a folder of tables, or a table of sales.
+      overrides: options of the preset `network` and of the evaluation, as `key=value`.
+      policy: a rule that acts; empty for what is proven cheapest.
+      run: that acts instead, whatever it costs.
+      runs: folder of runs; finished ones of this plan compete.
+      date: the day that is decided; that of the plan where not given.
+      say: told how the work stands, a line at a time.
+    """
+    if run is not None:
+        experiment, learned = trained_policies(run, str(plan))
+        if experiment.config.env != "network":
+            raise UserError(
+                f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a plan: python -m jaxinv.train {plan}"
+            )
+        learned = learned[:1]
+    else:
+        experiment = Experiment.load(
+            None, [f"seed={seed}", "env=network", f"data={plan}", *overrides]
+        )
+        learned = [] if policy else _finished(runs, experiment, say)
+    today = today_for(experiment, date)
+    problem = experiment.problem
+    for text in problem.notes:
+        say(text)
+    say("tuning rules on training demand, judging them on held-out demand")
+    rules = _rules(experiment, policy, seed)
+    judged: list[Judged] = []
+    rows = judge_all(
+        [Contest("", problem, learned, rules)],
+        experiment.config.evaluation,
+        0,
+        seed,
+        watch=judged.append,
+    )
+    played = {name: costs_of(problem, total) for name, total in judged[0].totals.items()}
+    contestants = [*learned, *contestants_of(rules)]
+    outcome = compete(problem, {one.name: played[one.name] for one in contestants}, _classes(today))
+    best_rule = compete(problem, {name: played[name] for name in rules}).acting(
+        problem, contestants
+    )
+    acting = (
+        outcome.acting(problem, contestants)
+        if run is None
+        else _as_asked(problem, learned[0], outcome, len(today.skus))
+    )
+    for text in acting.why:
+        say(text)
+    for row in rows:
+        row["chosen"] = row["policy"] == acting.deciders[0].name or None
+    all_rules = all(decider.name in rules for decider in acting.deciders)
+    found = make_list(today, acting, None if all_rules else best_rule, seed=seed)
+    return Recommended(found, with_rows(judged, rows), outcome, experiment)
+
+
+def today_for(experiment: Experiment, date: datetime.date | None = None) -> Today:
+    """Where the shop of an experiment stands, on the day of its plan or on another one: then with what was sold before it."""
+    preset = experiment.problem.settled or experiment.config.instance
+    plan = read_plan(preset.data, preset.columns, **({} if date is None else {"as_of": date}))
+    return today_of(preset, preset.shop(plan), experiment.problem)
+
+
+def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
+    """The rule that is asked for, or all that are tried, tuned."""
+    config, problem = experiment.config.evaluation, experiment.problem
+    asked = dataclasses.replace(
+        config, rules=(policy,) if policy in RULES else config.rules, tune_periods=config.tune_periods or TUNE_PERIODS,
+        per_instance=config.per_instance if problem.instances <= PER_INSTANCE and not policy else (),
+    )  # fmt: skip
+    return tune_rules(problem, asked, 0, root(seed))
+
+
+def _as_asked(problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:
+    """A run that acts since it was named."""
+    mine, best = outcome.costs[learned.name].value, next(iter(outcome.costs))
+    why = f"{learned.name} acts, as asked: it costs {mine:.4g} a period and series on periods that nothing was learned from"
+    if best != learned.name:
+        why += f"; {best} would cost {outcome.costs[best].value:.4g}"
+    return dataclasses.replace(Acting.of(decider_of(problem, learned), instances), why=(why,))
+
+
+def _finished(
+    folder: str | Path, experiment: Experiment, say: Callable[[str], None]
+) -> list[Contestant]:
+    """Learned policies of finished runs of the same plan."""
+    found: list[Contestant] = []
+    for name in Run.names(folder) if Path(folder).is_dir() else []:
+        try:
+            run = Run.open(name, folder)
+            config = Experiment.load(run.config_path).config
+            if (
+                config.env != "network"
+                or config.instance.data != experiment.config.instance.data
+                or not run.summary_path.exists()
+            ):
+                continue
+            other, policies = trained_policies(run)
+            if (
+                other.problem.env == experiment.problem.env
+                and other.problem.labels == experiment.problem.labels
+            ):
+                found += policies
+        except UserError as error:
+            say(f"run {name!r} does not compete: {error}")
+    return found
+
+
+def _classes(today: Today):
+    """Category of each instance, or None where there are none."""
+    items = today.plan.full_items.reindex(today.skus)
+    found = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
+    return found if found is not None and len(set(found)) > 1 else None
