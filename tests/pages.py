@@ -45,7 +45,7 @@ def document(found: list[dict], series: int, **about) -> dict:
         "valued_at": "cost", **about,
     }  # fmt: skip
     return {
-        "run": "spring", "env": "retail", "agent": "diffsim", "notes": ["the column colour is not used"], "held_out": held_out,
+        "run": "spring", "env": "retail", "agent": "diffsim", "notes": ["/home/me/secret/sales.csv: the column colour is not used"], "held_out": held_out,
         "evaluation": found,
     }  # fmt: skip
 

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 import jaxinv
-from jaxinv.envs.retail import Retail
 from jaxinv.envs.problem import Shared
+from jaxinv.envs.retail import Retail
+from jaxinv.envs.shop import ordered_by_period
 from jaxinv.evaluation.compare import costs_of, units_of
 from jaxinv.evaluation.statistics import Factor, mean_of, means_of_columns
 from jaxinv.evidence import Contest, judge_all, with_rows
@@ -166,6 +167,24 @@ def test_series_with_noise_of_their_own_have_no_intervals(judged):
     unnamed = one._replace(problem=dataclasses.replace(one.problem, labels=()))
     assert by_sku([unnamed]).empty and worst(unnamed, MIN_MAX).empty
     assert Shared.of("week").period == "week"
+
+
+def test_what_a_shop_ordered_is_found_by_period_edge_and_series():
+    starts = np.datetime64("2024-01-01") + 7 * np.arange(4)
+    receipts = pd.DataFrame({
+        "sku": ["a", "a", "b", "b", "a", "c", "a", "b"], "source": ["x", "x", "x", "y", "x", "x", "z", "x"],
+        "destination": ["s", "s", "s", "s", "t", "s", "s", "s"], "quantity": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.nan],
+        "ordered": pd.to_datetime(["2024-01-01", "2024-01-07", "2024-01-08", "2024-01-21", "2024-01-10", "2024-01-01", "2024-01-01", "2024-01-02"]),
+    })  # fmt: skip
+    found = ordered_by_period(receipts, starts, ["a", "b"], [("x", "s"), ("y", "s"), ("x", "t")])
+    expected = np.zeros((3, 3, 1, 2))
+    expected[0, 0, 0, 0], expected[1, 0, 0, 1], expected[2, 1, 0, 1], expected[1, 2, 0, 0] = 3, 4, 8, 16
+    np.testing.assert_array_equal(found, expected)
+    apart = ordered_by_period(receipts, starts, ["a", "a", "b"], [("x", "the place")], ["s", "t", "s"])
+    expected = np.zeros((3, 1, 1, 3))
+    expected[0, 0, 0, 0], expected[1, 0, 0, 1], expected[1, 0, 0, 2] = 3, 16, 4
+    np.testing.assert_array_equal(apart, expected)
+    assert ordered_by_period(receipts, starts + 365, ["a"], [("x", "s")]) is None
 
 
 def test_text_stays_text_in_a_spreadsheet(tmp_path, judged):

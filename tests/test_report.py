@@ -107,7 +107,7 @@ def test_what_a_referee_asks_is_said(page):
     assert "4 blocks of 6.5 weeks and 12 items" in said and "They began 6 weeks earlier" in said
     assert "The best rule is the one of 3 tuned rules that turned out cheapest" in said
     assert "2 series of the data were left out: 1 never sold; 1 discontinued" in said
-    assert "the column colour is not used" in said and "Stock is valued at its cost." in said
+    assert " sales.csv: the column colour is not used" in said and "Stock is valued at its cost." in said
 
 
 def test_other_ends(tmp_path):

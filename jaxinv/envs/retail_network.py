@@ -15,6 +15,7 @@ from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.placed import Placed, by_sku
 from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
 from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until, train_until
+from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
 
@@ -190,6 +191,7 @@ class RetailNetwork(Preset):
             dropped=grid.dropped,
             fingerprint=fingerprint(table),
             held_out=held_out,
+            shop=Shop(grid.labels, dates=panel.dates[scored].astype("datetime64[D]")),
         )
         return with_choice(problem, self, panel, split.train.stop, grid.begins, train, test)
 

@@ -35,8 +35,9 @@ def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
 
 
 def names_of(problem: Problem) -> dict[str, list[str]]:
-    """The columns that say which series an instance is; nothing where instances have no names, or are not those of a test."""
-    if not problem.labels or problem.test_instances:
+    """The columns that say which series an instance is; nothing where instances have no names, or are not those of a test, or
+    where there is but one, whose noise is drawn."""
+    if not problem.labels or problem.test_instances or problem.single:
         return {}
     shop = problem.shop
     if shop is None:

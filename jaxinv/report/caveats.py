@@ -1,5 +1,6 @@
 """What a report takes for granted, and what a reader has to know before he believes it."""
 
+import re
 from collections import Counter
 
 from jaxinv.envs.costs import COSTS
@@ -12,12 +13,15 @@ from jaxinv.report.words import COST_PARTS, full_name
 FEW_PERIODS = 0.5
 """Of a year: a test of less cannot have seen every season."""
 
+_PATH = re.compile(r"(?<!\S)(?:/[^\s/:]+)+/([^\s/:]+)")
+"""A file with its folders, which are nobody's business whom the page is sent to."""
+
 
 def assumptions(findings: Findings, evidence: Evidence | None) -> list[str]:
     """What was taken for granted, one line each: what was told of the data, and what the costs are."""
     said = list(findings.about_orders.get("assumptions", ()))
     if evidence:
-        said += evidence.document.get("notes", ())
+        said += (_PATH.sub(r"\1", note) for note in evidence.document.get("notes", ()))
         if not evidence.about.get("money"):
             said.append(
                 "Costs are not money: what it costs to hold a period's mean sales of a SKU for a period is 1, so that every SKU weighs the "
