@@ -13,7 +13,7 @@ from jaxinv.evaluation.tuning import Tuned
 from jaxinv.evidence import Contest, judge_all, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
-from jaxinv.orders.competing import Outcome, compete, decider_of
+from jaxinv.orders.competing import Outcome, budget, compete, competitors, decider_of
 from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import OrderList, make_list
 from jaxinv.orders.today import Today, today_of
@@ -23,9 +23,6 @@ from jaxinv.runs import Run, json_text
 
 TUNE_PERIODS = 400_000
 """Simulated periods that each rule is tuned with, where no option says how many: a list is wanted in minutes."""
-
-PER_INSTANCE = 100
-"""Most instances whose rules also get numbers of each instance's own."""
 
 
 class Recommended(NamedTuple):
@@ -128,10 +125,9 @@ def today_for(experiment: Experiment, date: datetime.date | None = None) -> Toda
 def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
     """The rule that is asked for, or all that are tried, tuned."""
     config, problem = experiment.config.evaluation, experiment.problem
-    asked = dataclasses.replace(
-        config, rules=(policy,) if policy in RULES else config.rules, tune_periods=config.tune_periods or TUNE_PERIODS,
-        per_instance=config.per_instance if problem.instances <= PER_INSTANCE and not policy else (),
-    )  # fmt: skip
+    rules = (policy,) if policy in RULES else config.rules or tuple(competitors(problem))
+    periods = config.tune_periods or budget(problem, TUNE_PERIODS)
+    asked = dataclasses.replace(config, rules=rules, tune_periods=periods, per_instance=())
     return tune_rules(problem, asked, 0, root(seed))
 
 

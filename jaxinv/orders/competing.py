@@ -15,9 +15,14 @@ from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, paired_difference
 from jaxinv.orders.lines import Acting
 from jaxinv.policies.decider import Decider
+from jaxinv.policies.registry import FORECASTS
+from jaxinv.policies.rules import default_rules
 
 FEW = 24
 """Series that a class needs."""
+
+EPISODES = 220
+"""Of every instance, in the tuning of a rule."""
 
 LEAST_PERIODS = 8
 """Held-out periods that are needed to choose for classes."""
@@ -43,6 +48,21 @@ class Outcome(NamedTuple):
         return Acting(
             tuple(decider_of(problem, by_name[name]) for name in self.names), self.which, self.why
         )
+
+
+def competitors(problem: Problem) -> list[str]:
+    """Rules that compete where none is named, for a list is wanted in minutes: ordering up to levels, the newsvendors on the
+    forecasts that were about the best, and (s, S) where an order costs something by itself."""
+    topology = problem.env.topology
+    families = ["newsvendor", "echelon_base_stock" if topology.depth else "base_stock"]
+    families += ["s_S"] if topology.has("fixed_cost") or topology.has("minimum_order") else []
+    forms = {f"{family}_{forecast}" for family in families for forecast in (*FORECASTS, "quantile")}
+    return [name for name in default_rules(problem) if name in forms or name in families]
+
+
+def budget(problem: Problem, least: int) -> int:
+    """Simulated periods that a rule is tuned with: at least so many, and enough to tell many numbers apart."""
+    return max(least, EPISODES * problem.instances * problem.horizon)
 
 
 def decider_of(problem: Problem, contestant: Contestant) -> Decider:
