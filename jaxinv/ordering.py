@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxinv.data.plan import read_plan
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
 from jaxinv.evaluation.tuning import Tuned
@@ -118,7 +117,7 @@ def recommend(
 def today_for(experiment: Experiment, date: datetime.date | None = None) -> Today:
     """Where the shop of an experiment stands, on the day of its plan or on another one: then with what was sold before it."""
     preset = experiment.problem.settled or experiment.config.instance
-    plan = read_plan(preset.data, preset.columns, **({} if date is None else {"as_of": date}))
+    plan = preset.plan(**({} if date is None else {"as_of": date}))
     return today_of(preset, preset.shop(plan), experiment.problem)
 
 

@@ -176,15 +176,15 @@ def test_what_a_shop_ordered_is_found_by_period_edge_and_series():
         "destination": ["s", "s", "s", "s", "t", "s", "s", "s"], "quantity": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.nan],
         "ordered": pd.to_datetime(["2024-01-01", "2024-01-07", "2024-01-08", "2024-01-21", "2024-01-10", "2024-01-01", "2024-01-01", "2024-01-02"]),
     })  # fmt: skip
-    found = ordered_by_period(receipts, starts, ["a", "b"], [("x", "s"), ("y", "s"), ("x", "t")])
+    found = ordered_by_period(receipts, starts, ["a", "b"], np.array([["x", "y", "x"]] * 2, object), np.array([["s", "s", "t"]] * 2, object))
     expected = np.zeros((3, 3, 1, 2))
     expected[0, 0, 0, 0], expected[1, 0, 0, 1], expected[2, 1, 0, 1], expected[1, 2, 0, 0] = 3, 4, 8, 16
     np.testing.assert_array_equal(found, expected)
-    apart = ordered_by_period(receipts, starts, ["a", "a", "b"], [("x", "the place")], ["s", "t", "s"])
+    apart = ordered_by_period(receipts, starts, ["a", "a", "b"], np.full((3, 1), "x", object), np.array([["s"], ["t"], ["s"]], object))
     expected = np.zeros((3, 1, 1, 3))
     expected[0, 0, 0, 0], expected[1, 0, 0, 1], expected[1, 0, 0, 2] = 3, 16, 4
     np.testing.assert_array_equal(apart, expected)
-    assert ordered_by_period(receipts, starts + 365, ["a"], [("x", "s")]) is None
+    assert ordered_by_period(receipts, starts + 365, ["a"], np.array([["x"]], object), np.array([["s"]], object)) is None
 
 
 def test_text_stays_text_in_a_spreadsheet(tmp_path, judged):

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -37,9 +38,11 @@ class PlanNetwork(Preset):
 
     Attributes:
       data: a plan, a folder with its tables, or a file of sales alone.
-      columns: names of columns of the sales that are called something else there.
+      columns, dates, decimal, returns, lines: how the sales are written, where their cells do not tell
+        (`jaxinv.data.schema.Reading`); names of columns that are called something else there.
       frequency: day, week, month …; by default weeks, but days where sales are daily and some lead time is no whole weeks or some
         lane has order days.
+      train: share of the periods that train; by default that of the plan.
       train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
         that it can be applied to sales that go on.
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
@@ -47,13 +50,17 @@ class PlanNetwork(Preset):
         found.
       horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
       history: periods that policies see; of few, fewer.
-      train, max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
+      max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
     """
 
     data: str = ""
     columns: dict[str, str] = field(default_factory=dict)
+    dates: str = ""
+    decimal: str = ""
+    returns: str = ""
+    lines: str = ""
     frequency: str = ""
-    train: float = 0.7
+    train: float | None = None
     train_until: str = ""
     longest_lead_time: int = 0
     service_factors: dict[str, float] = field(default_factory=dict)
@@ -74,13 +81,18 @@ class PlanNetwork(Preset):
     def going_on(self, data: str) -> "PlanNetwork":
         return dataclasses.replace(self, data=data)
 
-    def shop(self, plan: Plan | None = None) -> PlanWorld:
-        """What the files say."""
+    def plan(self, **settings: Any) -> Plan:
+        """The files; `settings` go before what they say, such as `as_of`."""
         if not self.data:
             raise UserError("network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m jaxinv.inspect FILES)")
-        plan = read_plan(self.data, self.columns) if plan is None else plan
+        reading = {name: getattr(self, name) for name in ("dates", "decimal", "returns", "lines") if getattr(self, name)}
+        return read_plan(self.data, self.columns, **reading, **settings)
+
+    def shop(self, plan: Plan | None = None) -> PlanWorld:
+        """What the files say."""
+        plan = self.plan() if plan is None else plan
         panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
-        split = self._split(panel)
+        split = self._split(panel, plan)
         panel.check_sold(split)
         return PlanWorld.of(plan, panel, split, self._within(split.train.stop, LEAST_WARM_UP))
 
@@ -154,9 +166,9 @@ class PlanNetwork(Preset):
         history = max(min(self.history, longest - 2 * warm_up), LEAST_HISTORY)
         return dataclasses.replace(self, history=history, horizon=max(min(max(self.horizon, 2 * warm_up), longest - history), 1))
 
-    def _split(self, panel: Panel) -> TimeSplit:
+    def _split(self, panel: Panel, plan: Plan) -> TimeSplit:
         if not self.train_until:
-            return panel.split_by_time(self.train)
+            return panel.split_by_time(plan.settings.train if self.train is None else self.train)
         try:
             until = np.datetime64(self.train_until, "D")
         except ValueError:

@@ -21,7 +21,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.placed import Placed, by_series, by_sku
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.retail import trace_until
-from jaxinv.envs.shop import Shop
+from jaxinv.envs.shop import Shop, ordered_by_period
 from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError
 
@@ -88,6 +88,23 @@ class PlanWorld:
         """First day of the period after the last of the sales."""
         step, add = _step(self.panel)
         return add(self.panel.dates[-1], np.array(step))[()]
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the nodes of each instance `[S][N]`."""
+        series = self.placed.series
+        if not self.apart:
+            return (tuple(self.ways.nodes),) * len(series)
+        only = self.plan.locations.index[0]
+        return tuple((place,) for place in (series["location"] if "location" in series else [only] * len(series)))
+
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Names of the source and the destination of each edge `[S, E]`, empty where an instance has no such lane."""
+        ways = self.ways
+        number = [ways.nodes.index(end) for end in ways.destinations]
+        destinations = np.array([[own[node] for node in number] for own in self.places], object)
+        return ways.text("source"), np.where(ways.there, destinations, "")
 
     @property
     def nodes(self) -> int:
@@ -158,29 +175,12 @@ class PlanWorld:
     def known_by(self, begin: int, scored: slice) -> Shop:
         """What people know the instances by, and what the shop ordered itself from period `begin` on, the first of the test."""
         series, plan = self.placed.series, self.plan
+        starts = np.append(self.panel.dates, self.next_date)[begin : scored.stop + 1]
         return Shop(
             tuple(map(str, series["sku"])), tuple(map(str, series["location"])) if "location" in series else (),
             self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"],
-            ordered=self._ordered(begin, scored),
+            ordered=ordered_by_period(self.plan.receipts, starts, tuple(series["sku"]), *self.ends),
         )  # fmt: skip
-
-    def _ordered(self, begin: int, scored: slice) -> np.ndarray | None:
-        """Units that were ordered by receipts in each period on each edge `[T, E, K, S]`; None where they tell nothing of then."""
-        rows, ways = self.plan.receipts, self.ways
-        period = np.searchsorted(self.panel.dates, rows["ordered"].to_numpy("datetime64[D]"), "right") - 1
-        if not ((period >= scored.start) & (period < scored.stop)).any():
-            return None
-        own = self.placed.series.assign(number=np.arange(len(self.placed.series)))
-        keys = ["sku", "location"] if "location" in own else ["sku"]
-        named = rows.assign(period=period, location=rows["destination"])[lambda table: table["period"].between(begin, scored.stop - 1)]
-        named = named.merge(own[[*keys, "number"]], on=keys)
-        found = np.zeros((scored.stop - begin, len(ways.destinations), 1, len(own)), np.float32)
-        source = ways.text("source")
-        for edge, end in enumerate(ways.destinations):
-            number = named["number"].to_numpy()
-            here = (source[number, edge] == named["source"]) & ((named["destination"] == end) | self.apart)
-            np.add.at(found, (named["period"][here] - begin, edge, 0, named["number"][here]), named["quantity"][here])
-        return found
 
     # The world
 

@@ -36,33 +36,28 @@ class Shop:
 
 
 def ordered_by_period(
-    receipts: pd.DataFrame, starts: np.ndarray, skus: Sequence[str], edges: Sequence[tuple[str, str]], places: Sequence[str] = ()
+    receipts: pd.DataFrame, starts: np.ndarray, skus: Sequence[str], sources: np.ndarray, destinations: np.ndarray
 ) -> np.ndarray | None:
     """What a shop ordered itself, for `Shop.ordered`: units by period, edge and instance `[T, E, 1, S]`.
 
     Args:
       receipts: a line an order, with `sku`, `source`, `destination`, `ordered` (its date) and `quantity`.
       starts: first day of each period, and of the one after the last, `[T + 1]`.
-      skus: of each instance. edges: source and destination of each edge.
-      places: of each instance, where instances are SKUs at a place; each edge then leads to the place of its instance, and its
-        destination is not looked at.
+      skus: of each instance; sources, destinations: names of the ends of each edge of each instance `[S, E]`.
 
     Returns:
       None where no line is of one of these series, edges and periods.
     """
-    count = len(starts) - 1
+    count, (instances, edges) = len(starts) - 1, sources.shape
+    ways = pd.DataFrame({
+        "sku": np.repeat(np.asarray(skus, object), edges), "source": sources.ravel(), "destination": destinations.ravel(),
+        "instance": np.repeat(np.arange(instances), edges), "edge": np.tile(np.arange(edges), instances),
+    })  # fmt: skip
     period = np.searchsorted(starts, receipts["ordered"].to_numpy("datetime64[s]"), side="right") - 1
-    own = list(zip(skus, places)) if places else list(skus)
-    series = {name: number for number, name in enumerate(own)}
-    of = list(zip(receipts["sku"], receipts["destination"])) if places else list(receipts["sku"])
-    instance = np.array([series.get(name, -1) for name in of], int)
-    ways = {edge[0] if places else edge: number for number, edge in enumerate(edges)}
-    lanes = receipts["source"] if places else zip(receipts["source"], receipts["destination"])
-    edge = np.array([ways.get(lane, -1) for lane in lanes], int)
-    quantity = receipts["quantity"].to_numpy(float)
-    known = (period >= 0) & (period < count) & (instance >= 0) & (edge >= 0) & np.isfinite(quantity)
-    if not known.any():
+    rows = receipts.assign(period=period).merge(ways[ways["source"] != ""], on=["sku", "source", "destination"])
+    rows = rows[rows["period"].between(0, count - 1) & np.isfinite(rows["quantity"].to_numpy(float))]
+    if not len(rows):
         return None
-    ordered = np.zeros((count, len(edges), 1, len(own)))
-    np.add.at(ordered, (period[known], edge[known], 0, instance[known]), quantity[known])
+    ordered = np.zeros((count, edges, 1, instances))
+    np.add.at(ordered, (rows["period"], rows["edge"], 0, rows["instance"]), rows["quantity"].to_numpy(float))
     return ordered

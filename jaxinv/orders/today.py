@@ -78,7 +78,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     demand = shop.trace(periods, first, int(first[0]), 0.0)
     params = numbers.replace(demand=demand.replace(covariates=jnp.asarray(placed.covariates)))
     signals = _signals(env, jax.device_put(params))
-    nodes = _node_names(shop)
+    nodes = shop.places
     on_hand = _on_hand(shop, nodes)
     pipeline, due, late, beyond, arrived = _under_way(shop, nodes, date, days)
     params = params.replace(initial_low=on_hand[..., None], initial_high=on_hand[..., None])
@@ -89,7 +89,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         due=jnp.asarray(due, jnp.float32),
     )
     began = np.arange(periods) >= placed.launched[..., None]
-    sources, destinations = _ends(shop, nodes)
+    sources, destinations = shop.ends
     return Today(
         date=date,
         problem=problem,
@@ -121,22 +121,6 @@ def _signals(env, params) -> jax.Array:
         return state.signals
 
     return jax.vmap(of_one)(params)
-
-
-def _node_names(shop: PlanWorld) -> tuple[tuple[str, ...], ...]:
-    """The places of each instance."""
-    series = shop.placed.series
-    if shop.apart:
-        only = shop.plan.locations.index[0]
-        return tuple((place,) for place in (series["location"] if "location" in series else [only] * len(series)))
-    return (tuple(shop.ways.nodes),) * len(series)
-
-
-def _ends(shop: PlanWorld, nodes) -> tuple[np.ndarray, np.ndarray]:
-    """Names of the ends of each edge `[S, E]`."""
-    ways = shop.ways
-    destinations = np.array([[own[ways.nodes.index(end)] for end in ways.destinations] for own in nodes], object)
-    return ways.text("source"), np.where(ways.there, destinations, "")
 
 
 def _on_hand(shop: PlanWorld, nodes) -> np.ndarray:

@@ -139,7 +139,11 @@ def fill_rest(
     if "location" not in sales:
         said.append(f"sales name no location: all is sold at one, {places[0]!r}")
     if "stock" not in given:
-        said.append("no table of stock: what is on hand today is not known, and counts as nothing")
+        known = "stock" in sales
+        said.append(
+            "no table of stock: on hand is what sales say of their last period, less what it sold, and nothing elsewhere" if known else
+            "no table of stock: what is on hand today is not known, and counts as nothing"
+        )  # fmt: skip
     elif missing_stock:
         said.append(f"{missing_stock:,} SKUs at locations where they sell have no row in stock: nothing is on hand")
     if "open_orders" not in given:
