@@ -155,7 +155,7 @@ def check_items(parts: Parts) -> None:
         return
     year = sales[sales["date"] > sales["date"].max() - pd.Timedelta(days=365)]
     days = min((sales["date"].max() - sales["date"].min()).days + 1, 365)
-    demand = items["sku"].map(year.groupby("sku")["sales"].sum()) * 365 / max(days, 1)
+    demand = items["sku"].map(year.groupby("sku")["sales"].sum()).astype(float) * 365 / max(days, 1)
     for column in ("pack", "minimum"):
         large = (items[column] > demand).to_numpy() & (demand > 0).to_numpy() & (items[column] > 1).to_numpy()
         parts.odd(
