@@ -103,7 +103,7 @@ def test_lead_times_come_from_receipts_where_lanes_say_none(tmp_path):
     "table, text, message",
     [
         ("items", ",3,4,1,", "items.csv: column 'cost' is negative in line 3 (first: '-3'); write at least 0"),
-        ("items", ",3 EUR,4,1,", "items.csv: column 'cost' is not a number in line 3 (first: '3 EUR'); write plain numbers such as 12.5"),
+        ("items", ",3 each,4,1,", "items.csv: column 'cost' is not a number in line 3 (first: '3 each'); write plain numbers such as 12.5"),
         ("items", ",3,4,0,", "items.csv: column 'pack' is not above 0 in line 3 (first: '0'); write a number above 0"),
         ("items", ",3,4,1,zzz", "items.csv: column 'like' is no SKU of sales or items in line 3 (first: 'zzz'); name a SKU that has sales"),
         ("items", ",3,4,1,b", "items.csv: column 'like' is the SKU itself in line 3"),
@@ -195,6 +195,15 @@ def test_names_like_formulas_and_tags_stay_text(tmp_path):
         changed = {table: text.replace("007", name) for table, text in GOOD.items()}
         plan = read_plan(folder(tmp_path, **changed))
         assert name in plan.skus and name in set(plan.sales["sku"]) and name in plan.items.index and plan.stock["sku"][0] == name
+
+
+def test_money_of_two_currencies_is_refused(tmp_path):
+    items = GOOD["items"].replace(",3,4,", ",3 EUR,4,")
+    assert any("'cost' is money in EUR" in note for note in read_plan(folder(tmp_path, items=items), currency="EUR").notes)
+    assert read_plan(tmp_path).full_items.loc["b", "cost"] == 3
+    assert "items.csv: column 'cost' is in EUR, and the plan's money is USD; write it in USD" in told(tmp_path, currency="USD")[1]
+    both = items.replace(",2,5,6,\n", ",2,$5,6,\n")
+    assert "items.csv: column 'price' is in $, and others are in EUR; write all money in one" in told(folder(tmp_path, items=both))[1]
 
 
 def test_what_has_not_come_counts_once(tmp_path):

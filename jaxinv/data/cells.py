@@ -134,6 +134,7 @@ def plain_money(cells: pd.Series, column: str, problems: Problems) -> pd.Series:
         few = min(signs, key=lambda sign: signs[sign].sum())
         problems.rows(column, signs[few], cells, f"has the currencies {' and '.join(signs)}: {few}", "write all in one")
     elif signs:
+        problems.currencies[column] = next(iter(signs))
         problems.notes.append(f"column {column!r} is money in {next(iter(signs))}, as its cells say")
     return bare
 

@@ -25,6 +25,7 @@ class Problems:
         self.left_out: list[str] = []
         self.unnamed: list[str] = []
         self.notes: list[str] = []
+        self.currencies: dict[str, str] = {}  # signs in cells of money, by column
 
     def add(self, text: str) -> None:
         self.found.append(text)

@@ -155,7 +155,7 @@ def check_items(parts: Parts) -> None:
         return
     year = sales[sales["date"] > sales["date"].max() - pd.Timedelta(days=365)]
     days = min((sales["date"].max() - sales["date"].min()).days + 1, 365)
-    demand = items["sku"].map(year.groupby("sku")["sales"].sum()) * 365 / max(days, 1)
+    demand = items["sku"].map(year.groupby("sku")["sales"].sum()).astype(float) * 365 / max(days, 1)
     for column in ("pack", "minimum"):
         large = (items[column] > demand).to_numpy() & (demand > 0).to_numpy() & (items[column] > 1).to_numpy()
         parts.odd(
@@ -249,8 +249,16 @@ def check_orders(parts: Parts) -> None:
 
 
 def check_money(parts: Parts) -> None:
-    """Currencies without a rate."""
+    """Currencies without a rate, and money that its cells say is in another currency than the plan's, or than other tables'."""
     lanes, settings = parts["lanes"], parts.settings
+    own, first = settings.currency, ""
+    for name, problems in parts.problems.items():
+        for column, sign in problems.currencies.items() if name != "lanes" else ():
+            if own and not _same_money(sign, own):
+                problems.add(f"column {column!r} is in {sign}, and the plan's money is {own}; write it in {own}")
+            elif first and not _same_money(sign, first):
+                problems.add(f"column {column!r} is in {sign}, and others are in {first}; write all money in one")
+            first = first or sign
     named = {name for name in lanes["currency"] if name}
     if not settings.currency and len(named) == 1 and not (lanes["currency"] == "").any():
         parts.settings = replace(settings, currency=named.pop())
@@ -259,3 +267,9 @@ def check_money(parts: Parts) -> None:
     unknown = lanes["currency"].map(lambda name: bool(name) and name != own and name not in settings.rates).to_numpy()
     fix = f"give its rate, such as rates: {{NAME: 0.9}} ({own or 'money of the plan'} for one)"
     parts.wrong("lanes", "currency", unknown, "has no rate", lambda name: fix.replace("NAME", name))
+
+
+def _same_money(sign: str, other: str) -> bool:
+    """Whether two names may be of one currency: $ is any dollar."""
+    a, b = sorted((sign.upper(), other.upper()))
+    return a == b or (a == "$" and b.endswith("D")) or (b == "¥" and a in ("JPY", "CNY"))
