@@ -24,8 +24,8 @@ from jaxinv.runs import Run, json_text
 TUNE_PERIODS = 400_000
 """Simulated periods that each rule is tuned with, where no option says how many: a list is wanted in minutes."""
 
-PER_INSTANCE = 100
-"""Most instances whose rules also get numbers of each instance's own."""
+EPISODES = 200
+"""Episodes of every instance that rules with numbers of each instance's own are given, or they are left out."""
 
 
 class Recommended(NamedTuple):
@@ -128,10 +128,15 @@ def today_for(experiment: Experiment, date: datetime.date | None = None) -> Toda
 def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
     """The rule that is asked for, or all that are tried, tuned."""
     config, problem = experiment.config.evaluation, experiment.problem
+    budget = config.tune_periods or TUNE_PERIODS
+    affordable = EPISODES * problem.instances * problem.horizon <= budget
+    apart = affordable and not policy and not problem.env.topology.internal
     asked = dataclasses.replace(
-        config, rules=(policy,) if policy in RULES else config.rules, tune_periods=config.tune_periods or TUNE_PERIODS,
-        per_instance=config.per_instance if problem.instances <= PER_INSTANCE and not policy else (),
-    )  # fmt: skip
+        config,
+        rules=(policy,) if policy in RULES else config.rules,
+        tune_periods=budget,
+        per_instance=config.per_instance if apart else (),
+    )
     return tune_rules(problem, asked, 0, root(seed))
 
 
