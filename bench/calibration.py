@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from about import about
 
 from jaxinv.data import Panel, load
 from jaxinv.orders.futures import futures
@@ -154,12 +155,7 @@ def judge(name, data, cover, period_days):
             entry[1].append((later > best)[use])
             forecast = sums.mean(0)
             entry[2].append(np.abs(later - forecast).sum() / max(later.sum(), 1))
-            entry[3].append(
-                (
-                    (sums > np.quantile(sums, 0.5, 0)).mean(0) * 0
-                    + (later > np.quantile(sums, 0.5, 0))
-                ).mean()
-            )
+            entry[3].append((later > np.quantile(sums, 0.5, 0)).mean())
     rows = []
     for way, (stated, out, wape, half) in found.items():
         stated, out = np.concatenate(stated), np.concatenate(out)
@@ -182,4 +178,5 @@ if __name__ == "__main__":
             print(f"{row['data']:32} {row['way']:40} {row['windows']:6} stated {row['stated']:5} ran out {row['ran_out']:5} "
                   f"wape {row['wape']:6} above median {row['above_median']:5}", flush=True)  # fmt: skip
         print(f"   {time.time() - began:.0f} s", flush=True)
-    print(json.dumps(rows))
+    text = json.dumps({"about": about(), "rows": rows}, indent=1)
+    (Path(__file__).parent / "results/calibration.json").write_text(text + "\n")

@@ -21,7 +21,8 @@ from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run, json_text
 
 TUNE_PERIODS = 400_000
-"""Simulated periods that each rule is tuned with, where no option says how many: a list is wanted in minutes."""
+"""Simulated periods that each rule is tuned with, where no option says how many: a list is wanted
+in minutes."""
 
 
 class Recommended(NamedTuple):
@@ -39,7 +40,8 @@ class Recommended(NamedTuple):
     experiment: Experiment
 
     def write(self, folder: Path) -> None:
-        """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`) and `report.html`: all or nothing."""
+        """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`) and
+        `report.html`: all or nothing."""
         document = {
             "env": "network",
             "notes": list(self.experiment.problem.notes),
@@ -115,7 +117,8 @@ def recommend(
 
 
 def today_for(experiment: Experiment, date: datetime.date | None = None) -> Today:
-    """Where the shop of an experiment stands, on the day of its plan or on another one: then with what was sold before it."""
+    """Where the shop of an experiment stands, on the day of its plan or on another one: then with
+    what was sold before it."""
     preset = experiment.problem.settled or experiment.config.instance
     plan = preset.plan(**({} if date is None else {"as_of": date}))
     return today_of(preset, preset.shop(plan), experiment.problem)

@@ -1,4 +1,5 @@
-"""`python -m jaxinv.recommend`: the order list of a date, exceptions, and why each line is what it is."""
+"""`python -m jaxinv.recommend`: the order list of a date, exceptions, and why each line is what it
+is."""
 
 import datetime
 from pathlib import Path

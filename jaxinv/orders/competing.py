@@ -1,8 +1,10 @@
-"""Who acts: policies and rules on held-out periods, the one that is cheapest for all, and another where it is proven for a class.
+"""Who acts: policies and rules on held-out periods, the one that is cheapest for all, and another
+where it is proven for a class.
 
-A class, such as a category, gets a policy of its own only where that was the cheapest in the first half of the held-out
-periods and then, in the second half, which had no part in the choice, costs less than the one for all beyond doubt: so a class
-does not get what was lucky on it once.
+A class, such as a category, gets a policy of its own only where that was the cheapest in the first
+half of the held-out
+periods and then, in the second half, which had no part in the choice, costs less than the one for
+all beyond doubt: so a class does not get what was lucky on it once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,8 @@ class Outcome(NamedTuple):
     """What a competition ended with.
 
     Attributes:
-      names: who acts, the first for all whose class has no other; which: number of the one that acts for each instance `[S]`.
+      names: who acts, the first for all whose class has no other; which: number of the one that
+        acts for each instance `[S]`.
       why: in words, one line each.
       costs: a period and series, the cheapest first.
     """
@@ -79,8 +82,8 @@ def compete(
 
     Args:
       problem: whose `test` is held out.
-      played: by name what each cost a period there, `[T, S]` where instances share their periods, else `[B]`
-        (`jaxinv.evaluation.compare.costs_of`).
+      played: by name what each cost a period there, `[T, S]` where instances share their periods,
+        else `[B]` (`jaxinv.evaluation.compare.costs_of`).
       classes: of each instance `[S]`; one for all where not given.
     """
     by_period = problem.shared is not None
@@ -114,7 +117,8 @@ def compete(
 
 
 def _by_class(problem, played, best, classes):
-    """Classes with a policy of their own, that policy, and how it differs from the one for all in the second half."""
+    """Classes with a policy of their own, that policy, and how it differs from the one for all in
+    the second half."""
     half = len(played[best]) // 2
     for label in np.unique(classes):
         mine = classes == label

@@ -1,4 +1,5 @@
-"""What a planner has to look at beside the orders: one row each, with what, when, how much and what can be done."""
+"""What a planner has to look at beside the orders: one row each, with what, when, how much and what
+can be done."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +21,12 @@ SURPLUS_DAYS = 180.0
 """Days of expected demand; stock beyond them, and beyond twice the target, is surplus."""
 
 SILENT_DAYS, SILENT_GAPS = 90.0, 6.0
-"""Without a sale for so many days, and for so many times the usual gap between sales, a SKU is told as no longer sold."""
+"""Without a sale for so many days, and for so many times the usual gap between sales, a SKU is told
+as no longer sold."""
 
 FAR = 8.0
-"""Demand that is so many times more, or less, than what a policy was trained on is out of its range."""
+"""Demand that is so many times more, or less, than what a policy was trained on is out of its
+range."""
 
 
 def exceptions_of(
@@ -56,7 +59,8 @@ def exceptions_of(
 
 
 def by_node(today: Today, values: np.ndarray) -> np.ndarray:
-    """Values of edges `[S, E, K]` at the nodes they lead to `[S, N, K]`: the least of them; infinite where none leads."""
+    """Values of edges `[S, E, K]` at the nodes they lead to `[S, N, K]`: the least of them;
+    infinite where none leads."""
     topology = today.problem.env.topology
     found = np.full((len(values), topology.nodes, values.shape[2]), np.inf)
     there = (np.asarray(today.destinations) != "")[..., None]

@@ -1,4 +1,5 @@
-"""The files of an order list: written all together or not at all, the same bytes for the same list."""
+"""The files of an order list: written all together or not at all, the same bytes for the same
+list."""
 
 import re
 import shutil
@@ -23,7 +24,8 @@ TEXT = ("sku", "name", "source", "destination", "currency", "rule", "reason")
 
 
 def csv_text(table: pd.DataFrame) -> str:
-    """A table as CSV: numbers as people write them, nothing where nothing is known, text that stays text in a spreadsheet."""
+    """A table as CSV: numbers as people write them, nothing where nothing is known, text that stays
+    text in a spreadsheet."""
     written = {}
     for name in table:
         column = table[name]
@@ -53,14 +55,16 @@ def write_list(
     texts: Mapping[str, str] = {},
     finish: Callable[[Path], None] | None = None,  # noqa: B006
 ) -> None:
-    """Writes tables as a folder that appears whole, in the place of one of that name that was written before.
+    """Writes tables as a folder that appears whole, in the place of one of that name that was
+    written before.
 
     Args:
       tables: by path within the folder, such as `suppliers/NAME.csv`; texts: further files.
       finish: puts more into the folder, before it appears.
 
     Raises:
-      UserError: there is something else of that name, or it cannot be written; what was there stays as it was.
+      UserError: there is something else of that name, or it cannot be written; what was there stays
+        as it was.
     """
     if (
         folder.exists()

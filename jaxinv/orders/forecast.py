@@ -1,13 +1,16 @@
-"""A forecast of many series at once, from their past and from what is known ahead, as plain as it can be.
+"""A forecast of many series at once, from their past and from what is known ahead, as plain as it
+can be.
 
-Demand of a period is taken as a level times a profile. The profile is the day of the week (of each series, drawn towards
-that of all), the week of the year (of a group, as far as its years agree with each other) and what is announced, such as
-promotions and prices (one effect of each column for a group). The level of each coming period is a weighted sum of the mean
-of all that was and of exponential averages of the recent past; the weights are fitted by least squares for each horizon
-to all series of about the same volume, so that trend and return to the mean are whatever these series showed.
+Demand of a period is taken as a level times a profile. The profile is the day of the week (of each
+series, drawn towards that of all), the week of the year (of a group, as far as its years agree with
+each other) and what is announced, such as promotions and prices (one effect of each column for a
+group). The level of each coming period is a weighted sum of the mean of all that was and of
+exponential averages of the recent past; the weights are fitted by least squares for each horizon to
+all series of about the same volume, so that trend and return to the mean are whatever these series
+showed.
 
-Every forecast that it makes of a past period uses levels known before that period; the profile and the weights are
-those of the whole past, which are few numbers for many series.
+Every forecast that it makes of a past period uses levels known before that period; the profile and
+the weights are those of the whole past, which are few numbers for many series.
 """
 
 from dataclasses import dataclass
@@ -43,7 +46,8 @@ class Forecaster:
       profile: `[N, T + H]` float32, factors of about 1 on the level of each period.
       flat: `[N, T + H]` the same without what is announced.
       classes: class of volume of each series `[N]`.
-      weights: of mean and averages on the level of each horizon `[classes, H, 1 + len(SMOOTHINGS)]`.
+      weights: of mean and averages on the level of each horizon `[classes, H, 1 +
+        len(SMOOTHINGS)]`.
     """
 
     demand: np.ndarray
@@ -57,18 +61,21 @@ class Forecaster:
         return self.weights.shape[1]
 
     def averages(self, rows: np.ndarray) -> np.ndarray:
-        """What levels are made of after each period, of some series `[R, T, 1 + len(SMOOTHINGS)]`."""
+        """What levels are made of after each period, of some series `[R, T, 1 +
+        len(SMOOTHINGS)]`."""
         return averages(self.demand[rows] / self.profile[rows, : self.demand.shape[1]])
 
     def levels(self, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Levels of the coming periods `[R, ..., H]` from `averages` `[R, ..., 1 + len(SMOOTHINGS)]`."""
+        """Levels of the coming periods `[R, ..., H]` from `averages` `[R, ..., 1 +
+        len(SMOOTHINGS)]`."""
         found = np.einsum(
             "r...k,rhk->r...h", known, self.weights[self.classes[rows]], optimize=True
         )
         return np.maximum(found, 0.02 * known[..., :1])
 
     def ahead(self, rows: np.ndarray, profile: np.ndarray | None = None) -> np.ndarray:
-        """The forecast of the H periods after the last `[R, H]`; `profile` `[N, T + H]` instead of the fitted one."""
+        """The forecast of the H periods after the last `[R, H]`; `profile` `[N, T + H]` instead of
+        the fitted one."""
         profile = self.profile if profile is None else profile
         return self.levels(rows, self.averages(rows)[:, -1]) * profile[rows, self.demand.shape[1] :]
 
@@ -82,7 +89,8 @@ def fit(
       demand: `[N, T]` units, NaN before a series begins.
       dates: first days of the T + H periods.
       announced: `[N, T + H, C]` numbers that are known ahead and are not the calendar's.
-      groups: of series that share a season and effects `[N]`, such as categories; all where not given.
+      groups: of series that share a season and effects `[N]`, such as categories; all where not
+        given.
     """
     demand = np.asarray(demand, np.float32)
     count, periods = demand.shape
@@ -113,7 +121,8 @@ def fit(
 
 
 def averages(level: np.ndarray) -> np.ndarray:
-    """The mean of all that was and exponential averages, after each period `[N, T, 1 + len(SMOOTHINGS)]`.
+    """The mean of all that was and exponential averages, after each period `[N, T, 1 +
+    len(SMOOTHINGS)]`.
 
     Args:
       level: demand over profile `[N, T]`, NaN before a series begins.
@@ -150,8 +159,8 @@ def _large(groups: np.ndarray) -> np.ndarray:
 
 
 def _year(whole: np.ndarray, days: pd.DatetimeIndex, period_days: float) -> np.ndarray:
-    """Factors `[T + H]` of the week of the year, from the mean of a group `[T]`; as much of them as one half of the years
-    tells of the other, none with less than two years."""
+    """Factors `[T + H]` of the week of the year, from the mean of a group `[T]`; as much of them as
+    one half of the years tells of the other, none with less than two years."""
     periods, year = len(whole), 365.25 / period_days
     if periods < 2 * year or period_days > 31:
         return np.ones(len(days))
@@ -200,7 +209,8 @@ def _week(level: np.ndarray, weekday: np.ndarray, mean: np.ndarray) -> np.ndarra
 
 
 def _effects(level: np.ndarray, announced: np.ndarray) -> np.ndarray:
-    """Factors `[n, T + H]` of what is announced: linear in it, one slope of each column, around 1 on average."""
+    """Factors `[n, T + H]` of what is announced: linear in it, one slope of each column, around 1
+    on average."""
     count, periods = level.shape
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(int))
     usual = averages(level[rows])[:, :-1, 2]
@@ -244,7 +254,8 @@ def _classes(mean: np.ndarray) -> np.ndarray:
 
 
 def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
-    """Weights `[H, 1 + len(SMOOTHINGS)]` of `averages` on the level of each coming period, by weighted least squares."""
+    """Weights `[H, 1 + len(SMOOTHINGS)]` of `averages` on the level of each coming period, by
+    weighted least squares."""
     periods = level.shape[1]
     nothing = np.zeros((horizon, 1 + len(SMOOTHINGS)))
     nothing[:, 2] = 1.0  # of too short a past: the second average

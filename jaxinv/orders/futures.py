@@ -1,11 +1,14 @@
 """Demand paths to come: a forecast, and errors out of that forecast's own past.
 
-An error is read on a scale on which it has about the same spread whatever the level: between square roots, where chance of
-single customers rules, and logarithms, where all of demand moves together (asinh of the square root). Errors of consecutive
-periods after one forecast are kept together, so that a sum over an order's cover has the spread that such sums had, whatever
-the errors of a series have to do with each other. A series' own windows are taken, and beside them windows of series of
-about the same volume, stretched to its own spread: the more, the fewer of its own it has. Counts are spread over the unit
-above them before they are read, and cut down again afterwards: so they stay counts, and none is negative.
+An error is read on a scale on which it has about the same spread whatever the level: between square
+roots, where chance of single customers rules, and logarithms, where all of demand moves together
+(asinh of the square root). Errors of consecutive periods after one forecast are kept together, so
+that a sum over an order's cover has the spread that such sums had, whatever the errors of a series
+have to do with each other. A series' own windows are taken, and beside them windows of series of
+about the same volume, stretched to its own spread: the more, the fewer of its own it has. Counts
+  are spread over the unit
+above them before they are read, and cut down again afterwards: so they stay counts, and none is
+  negative.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +19,8 @@ from jaxinv.keys import Role, generator
 from jaxinv.orders.forecast import FEW, Forecaster, fit
 
 OWN = 12.0
-"""Windows of others that are taken beside a series' own count as so many independent ones of its own."""
+"""Windows of others that are taken beside a series' own count as so many independent ones of its
+own."""
 
 BANK = 4096
 """Most windows of each class of volume that are kept for others."""
@@ -25,7 +29,8 @@ PRIOR = 10.0
 """Periods that the spread of the class counts for beside that of the series."""
 
 RECENT = 0.3
-"""Share of the past, the first, whose own errors are left out where there is enough: forecasts knew little then."""
+"""Share of the past, the first, whose own errors are left out where there is enough: forecasts knew
+little then."""
 
 STRETCHES = (0.7, 0.85, 1.0, 1.15, 1.3, 1.5)
 LAST = 8
@@ -48,7 +53,8 @@ class Futures:
       whole: whether demand is counted in whole units.
       curve: of each class, how soon chance of single customers gives way to what all share.
       spread: of one period's error on the curve, of each series `[S * D]`.
-      stretch: of each class, a factor on errors that makes risks come true on the last windows of the past.
+      stretch: of each class, a factor on errors that makes risks come true on the last windows of
+        the past.
       banks: of each class windows of errors `[M, D, H]` in units of that spread.
       seed: of the draws.
     """
@@ -75,7 +81,8 @@ class Futures:
         return self._by_place(self.forecaster.ahead(self._series(rows)))
 
     def base(self, rows: np.ndarray) -> np.ndarray:
-        """What would be expected in a period like all others: level without profile or trend `[R, H, D]`."""
+        """What would be expected in a period like all others: level without profile or trend `[R,
+        H, D]`."""
         series = self._series(rows)
         level = self.forecaster.averages(series)[:, -1, 2]
         return self._by_place(np.repeat(level[:, None], self.horizon, 1))
@@ -85,7 +92,8 @@ class Futures:
         return self._by_place(self.forecaster.ahead(self._series(rows), self.forecaster.flat))
 
     def paths(self, rows: np.ndarray, count: int) -> np.ndarray:
-        """Paths of some instances `[P, R, H, D]` float32; the same instances and count give the same paths.
+        """Paths of some instances `[P, R, H, D]` float32; the same instances and count give the
+        same paths.
 
         Args:
           rows: numbers of instances `[R]`. count: P.
@@ -136,7 +144,8 @@ class Futures:
         return np.moveaxis(np.minimum(drawn, 50.0 * (now + 10.0)), -1, -2).astype(np.float32)
 
     def _expected(self, series, known, origin):
-        """What was expected after `origin` `[n]` of series `[n, D]`: `[n, D, H]`; `known` is all of `averages` of these."""
+        """What was expected after `origin` `[n]` of series `[n, D]`: `[n, D, H]`; `known` is all of
+        `averages` of these."""
         fore, ahead = self.forecaster, np.arange(1, self.horizon + 1)
         then = known[np.arange(len(origin)), :, origin]  # [n, D, F]
         level = fore.levels(series.ravel(), then.reshape(-1, then.shape[-1])).reshape(
@@ -145,7 +154,8 @@ class Futures:
         return level * fore.profile[series[..., None], origin[:, None, None] + ahead]
 
     def _errors(self, series, known, origin, draw):
-        """Errors `[n, D, H]` of forecasts made after `origin` `[n]` for series `[n, D]`, on the curve."""
+        """Errors `[n, D, H]` of forecasts made after `origin` `[n]` for series `[n, D]`, on the
+        curve."""
         expected = self._expected(series, known, origin)
         when = origin[:, None, None] + np.arange(1, self.horizon + 1)
         actual = self.forecaster.demand[series[..., None], when]
@@ -176,8 +186,8 @@ def futures(
       period_days: days of a period.
       whole: whether demand is counted; found in the past where not given.
       groups: `[S]` of instances that share a season, such as categories.
-      like: for an instance the number of one that it is like: what that one sold before it began, in proportion, is taken for
-        its own past.
+      like: for an instance the number of one that it is like: what that one sold before it began,
+        in proportion, is taken for its own past.
       seed: of the draws.
     """
     demand = np.asarray(demand, np.float32)
@@ -203,7 +213,8 @@ def futures(
 
 
 def as_like(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """A series `[T]` that has what another sold before it began, in the proportion of what both sold since."""
+    """A series `[T]` that has what another sold before it began, in the proportion of what both
+    sold since."""
     before = np.isnan(own)
     both = ~before & np.isfinite(other)
     theirs = other[both].sum()
@@ -269,7 +280,8 @@ def _with_errors(fore: Forecaster, places: int, whole: bool, seed: int) -> Futur
 
 
 def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
-    """The factor on the errors of a class with which the risk `RISK` comes true on its last windows."""
+    """The factor on the errors of a class with which the risk `RISK` comes true on its last
+    windows."""
     fore = made.forecaster
     periods, horizon = fore.demand.shape[1], made.horizon
     rows = np.flatnonzero(fore.classes.reshape(-1, made.places)[:, 0] == number)
@@ -315,7 +327,8 @@ def _parts(picked, origin, size=512):
 
 
 def _steps(fore: Forecaster, rows):
-    """Demand `[n, T - 1]` of each period after the first, and what was expected of it just before."""
+    """Demand `[n, T - 1]` of each period after the first, and what was expected of it just
+    before."""
     known = fore.averages(rows)[:, :-1]
     level = np.einsum("rtk,rk->rt", known, fore.weights[fore.classes[rows], 0])
     expected = (
@@ -356,7 +369,8 @@ def _fit_curve(fore: Forecaster, rows: np.ndarray) -> float:
 
 
 def _spread(fore, rows, curve, whole, draw):
-    """Spread of one period's errors on the curve of each series, drawn towards that of its class."""
+    """Spread of one period's errors on the curve of each series, drawn towards that of its
+    class."""
     actual, expected = _steps(fore, rows)
     there = np.isfinite(actual)
     found = error(np.nan_to_num(actual), expected, curve[fore.classes[rows]][:, None], whole, draw)

@@ -1,9 +1,11 @@
-"""What couples the lines of one order or one place: the least that a supplier takes, a budget, room.
+"""What couples the lines of one order or one place: the least that a supplier takes, a budget,
+room.
 
-The policy decides line by line. Where the lines of a lane come to less than its minimum, packs are added where they cost
-least, by what a pack more costs in the simulator for the money or the units that it brings; or all wait for the next order
-day, if that costs less. Where a budget or the room of a place is exceeded, packs are taken away where that costs least. Costs
-are found anew after each round of packs, for the second pack of a line is not worth what the first was.
+The policy decides line by line. Where the lines of a lane come to less than its minimum, packs are
+added where they cost least, by what a pack more costs in the simulator for the money or the units
+that it brings; or all wait for the next order day, if that costs less. Where a budget or the room
+of a place is exceeded, packs are taken away where that costs least. Costs are found anew after each
+round of packs, for the second pack of a line is not worth what the first was.
 """
 
 import dataclasses
@@ -255,7 +257,8 @@ def _held(today, lines, place, volume):
 
 
 def _top_up(quantity, where, weights, missing, pack, costs, mean):
-    """Quantities with packs added at lines `where` `[n, 3]` until `missing` is made up for, and what that costs."""
+    """Quantities with packs added at lines `where` `[n, 3]` until `missing` is made up for, and
+    what that costs."""
     quantity, spent = quantity.copy(), 0.0
     spots = tuple(where.T)
     brings = (weights * pack)[spots]
@@ -291,7 +294,8 @@ def _top_up(quantity, where, weights, missing, pack, costs, mean):
 
 
 def _trim(quantity, where, weights, excess, pack, costs):
-    """Quantities with packs taken from lines `where` `[n, 3]` until `excess` is gone or nothing is left."""
+    """Quantities with packs taken from lines `where` `[n, 3]` until `excess` is gone or nothing is
+    left."""
     quantity = quantity.copy()
     for number in range(4 * ROUNDS):
         where = where[quantity[tuple(where.T)] > 0]

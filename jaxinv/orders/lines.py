@@ -1,6 +1,8 @@
-"""What a policy orders today, line by line: an instance, an edge and a product, with what it stands on.
+"""What a policy orders today, line by line: an instance, an edge and a product, with what it stands
+on.
 
-Everything here is an array `[S, E, K]` over instances, edges and products, in units and periods unless it says otherwise.
+Everything here is an array `[S, E, K]` over instances, edges and products, in units and periods
+unless it says otherwise.
 """
 
 import math
@@ -58,13 +60,16 @@ class Lines:
 
     Attributes:
       asked: what the policy asks for.
-      quantity: what of it is ordered: whole packs, minimum orders, limits and the stock of sources seen to.
-      target: the position that the order aims at; with no order, what the policy would aim at if that is lower than the
-        position, else the position.
-      position: `target - asked`, on hand and on order at the end of the edge and all that it supplies, less what is owed.
+      quantity: what of it is ordered: whole packs, minimum orders, limits and the stock of sources
+        seen to.
+      target: the position that the order aims at; with no order, what the policy would aim at if
+        that is lower than the position, else the position.
+      position: `target - asked`, on hand and on order at the end of the edge and all that it
+        supplies, less what is owed.
       on_hand, on_order: at the destination of each edge, and on all edges to it.
       pack: units of a pack, 1 where there are none.
-      lead, review: periods from order to arrival, as quoted, and until the edge may order next `[S, E]`.
+      lead, review: periods from order to arrival, as quoted, and until the edge may order next `[S,
+        E]`.
       early, late: periods to arrival that 10% and 90% of orders take at most `[S, E]`.
     """
 
@@ -214,8 +219,8 @@ def _wanted(topology, policy, params, observation, instance):
 
 
 def refill(env: InventoryNetwork, observation, level, reorder):
-    """Orders `[E, K]` of a rule that brings each edge's position up to a level once it is at or below a reorder point;
-    nothing moves along lateral edges."""
+    """Orders `[E, K]` of a rule that brings each edge's position up to a level once it is at or
+    below a reorder point; nothing moves along lateral edges."""
     topology = env.topology
     position = views.edge_position(topology, observation)
     lateral = np.isin(np.arange(topology.edges), topology.lateral)[:, None]
@@ -224,7 +229,8 @@ def refill(env: InventoryNetwork, observation, level, reorder):
 
 
 def next_open(calendar: np.ndarray) -> np.ndarray:
-    """Periods until each edge may order after today `[S, E]`, of a calendar `[S, E, H]`; 1 where it never may."""
+    """Periods until each edge may order after today `[S, E]`, of a calendar `[S, E, H]`; 1 where it
+    never may."""
     later = np.asarray(calendar, bool)[..., 1:]
     return np.where(later.any(-1), later.argmax(-1) + 1, 1).astype(int)
 

@@ -1,4 +1,5 @@
-"""The order list of a date: lines, what is ordered nowhere, exceptions, and why each line is what it is."""
+"""The order list of a date: lines, what is ordered nowhere, exceptions, and why each line is what
+it is."""
 
 import dataclasses
 import json
@@ -27,7 +28,8 @@ COLUMNS = (
 )  # fmt: skip
 
 YOUNG = 26
-"""A series with fewer periods takes the past of the SKU that it is `like`, where the plan says so."""
+"""A series with fewer periods takes the past of the SKU that it is `like`, where the plan says
+so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +38,10 @@ class OrderList:
 
     Attributes:
       date: first day of the period.
-      all: a row for every line that an order could have, quantity 0 where nothing is ordered, columns `COLUMNS`.
-      why: for every line with an order, what would be ordered otherwise (`jaxinv.orders.reasons.counterfactuals`).
+      all: a row for every line that an order could have, quantity 0 where nothing is ordered,
+        columns `COLUMNS`.
+      why: for every line with an order, what would be ordered otherwise
+        (`jaxinv.orders.reasons.counterfactuals`).
       exceptions: `jaxinv.orders.exceptions`.
       acting: who decided; notes, assumptions: what was read and what was assumed, one line each.
       futures, lines, judged: what it was made of.
@@ -65,7 +69,8 @@ class OrderList:
         texts: Mapping[str, str] = {},
         finish: Callable[[Path], None] | None = None,
     ) -> None:  # noqa: B006
-        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv`, `about.json` and a sheet for each supplier, all or none.
+        """Writes `orders.csv`, `all.csv`, `why.csv`, `exceptions.csv`, `about.json` and a sheet for
+        each supplier, all or none.
 
         Args:
           texts: further files; finish: puts more into the folder before it appears.
@@ -114,7 +119,8 @@ def make_list(
 
     Args:
       acting: who decides.
-      rule: the tuned rule whose orders stand beside, where a rule does not decide; `acting` where not given.
+      rule: the tuned rule whose orders stand beside, where a rule does not decide; `acting` where
+        not given.
       limits: what couples lines; those of the plan where not given.
       paths: demand paths that risks and costs are found on.
       seed: of these.
@@ -203,7 +209,8 @@ def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
 
 
 def reorder_points(acting: Acting, lines: Lines) -> np.ndarray | None:
-    """Positions at or below which today's rules order, of rules that wait for one; None where all order at every opportunity."""
+    """Positions at or below which today's rules order, of rules that wait for one; None where all
+    order at every opportunity."""
     if not any("reorder" in getattr(one.policy, "ranges", {}) for one in acting.deciders):
         return None
     points = np.maximum(lines.target, lines.position + lines.quantity).astype(np.float32)
@@ -225,7 +232,8 @@ def reorder_points(acting: Acting, lines: Lines) -> np.ndarray | None:
 
 
 def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
-    """Money of a unit on each edge `[S, E]`, in the currency of its lane, and these currencies; NaN where nothing is known."""
+    """Money of a unit on each edge `[S, E]`, in the currency of its lane, and these currencies; NaN
+    where nothing is known."""
     shape = np.asarray(today.lane).shape
     if today.plan is None:
         topology = today.problem.env.topology

@@ -1,4 +1,5 @@
-"""Why an order is what it is: terms that add up to it, a sentence, and what the policy says when it is asked otherwise."""
+"""Why an order is what it is: terms that add up to it, a sentence, and what the policy says when it
+is asked otherwise."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ class Terms:
     Attributes:
       base: demand over the cover if it was a stretch like all others.
       calendar: what season, trend and promotions add to it.
-      safety: what the target has on top of expected demand; below zero where it runs a shortage on purpose.
+      safety: what the target has on top of expected demand; below zero where it runs a shortage on
+        purpose.
       position: less what is there and on the way.
-      rounding: what packs, minimum orders, limits, stock of the source and the other lines of the order change.
+      rounding: what packs, minimum orders, limits, stock of the source and the other lines of the
+        order change.
     """
 
     base: np.ndarray
@@ -65,7 +68,8 @@ def sentence(
     """The reason of a line in words and numbers.
 
     Args:
-      position: on hand and on order; target: what it has to be; mean: expected demand until a day; asked: what the policy asks for.
+      position: on hand and on order; target: what it has to be; mean: expected demand until a day;
+        asked: what the policy asks for.
       why: what else changed the quantity, such as the minimum of a supplier.
     """
     day = pd.Timestamp(until)
@@ -104,11 +108,16 @@ def counterfactuals(
 ) -> dict[str, np.ndarray]:
     """What would be ordered otherwise `[S, E, K]`, by asking the policy again.
 
-    - without_promotion: as if none was announced for the coming period; left out where none ever is.
-    - longer_lead_time: `LONGER_DAYS` more on every edge; of a rule whose forecast does not reach so far, the forecast of here.
-    - average_last_week: as if demand of the last week had been that of the window that the policy reads.
-    - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule that has levels of its own
-      and reads no costs is answered for by the forecast: its target goes up as that quantile of demand over the cover does.
+    - without_promotion: as if none was announced for the coming period; left out where none ever
+      is.
+    - longer_lead_time: `LONGER_DAYS` more on every edge; of a rule whose forecast does not reach so
+      far, the forecast of here.
+    - average_last_week: as if demand of the last week had been that of the window that the policy
+      reads.
+    - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule
+      that has levels of its own
+      and reads no costs is answered for by the forecast: its target goes up as that quantile of
+        demand over the cover does.
     """
     found = {}
     columns = _promotions(today)
@@ -155,7 +164,8 @@ def _more_service(today: Today, acting: Acting, lines: Lines, judged: Judged) ->
 
 
 def _or_by_forecast(acting: Acting, lines: Lines, again: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """What was answered, or, where a rule orders the same whatever it is asked, what its target raised by `up` asks for."""
+    """What was answered, or, where a rule orders the same whatever it is asked, what its target
+    raised by `up` asks for."""
     raised = np.round(np.maximum(lines.target + up - lines.position, 0.0) / lines.pack) * lines.pack
     rule = np.asarray([isinstance(one.policy, Rule) for one in acting.deciders])[acting.which][
         :, None, None

@@ -1,18 +1,22 @@
-"""What an order is worth: the risk of a stock-out with and without it, and what it costs to order otherwise.
+"""What an order is worth: the risk of a stock-out with and without it, and what it costs to order
+otherwise.
 
-Each question is played in the one transition, on the same demand paths and lead times: today's orders as they are, and
-with one line changed. The first period has those orders. From the next order day on a level rule restores the position
-that today's order aims at, whatever it was: so all that is changed comes to an end with the next order, and what the
-difference costs is the matter of this line alone, not of a policy that would answer one surprise with another. The rule
-orders once a position is at its reorder point; where today's policy orders at every opportunity that point is its level.
+Each question is played in the one transition, on the same demand paths and lead times: today's
+orders as they are, and with one line changed. The first period has those orders. From the next
+order day on a level rule restores the position that today's order aims at, whatever it was: so all
+that is changed comes to an end with the next order, and what the difference costs is the matter of
+this line alone, not of a policy that would answer one surprise with another. The rule orders once a
+position is at its reorder point; where today's policy orders at every opportunity that point is its
+level.
 
 - without: nothing is ordered on the line now.
 - a review later: nothing now, and the position is restored on the next order day.
 - nothing: nothing now, and what it would have brought is not made up for before its cover is over.
 - a pack less, a pack more: restored on the next order day.
 
-What is left at the end counts as what it costs to bring there. A stock-out is demand that was not served at once at the
-destination; where it faces no demand, requests of the places that it supplies beyond its stock.
+What is left at the end counts as what it costs to bring there. A stock-out is demand that was not
+served at once at the destination; where it faces no demand, requests of the places that it supplies
+beyond its stock.
 """
 
 from collections.abc import Iterator
@@ -54,11 +58,12 @@ class Judged:
 
     Attributes:
       forecast, low, high: median, 10% and 90% of demand over the cover.
-      mean: its mean; base, plain: the same in a period like all others, and without what is announced.
+      mean: its mean; base, plain: the same in a period like all others, and without what is
+        announced.
       risk_with, risk_without: of a stock-out before the next order could be here.
       risk_before: of one before this order could be here.
-      costs: money more than the order's `[len(CASES), S, E, K]`, NaN where nothing is ordered (a pack more: where it was not
-        asked for).
+      costs: money more than the order's `[len(CASES), S, E, K]`, NaN where nothing is ordered (a
+        pack more: where it was not asked for).
     """
 
     forecast: np.ndarray
@@ -83,7 +88,8 @@ def judge(
     """Plays every line.
 
     Args:
-      reorder: `[S, E, K]` positions at or below which later orders are placed; the levels where not given.
+      reorder: `[S, E, K]` positions at or below which later orders are placed; the levels where not
+        given.
       rows: instances to look at `[R]`; all where not given. Others are NaN.
       only: what is ordered otherwise is played in these cases alone, where something is ordered.
       everywhere: also where nothing is ordered and something could be.
@@ -173,7 +179,8 @@ def judge(
 
 
 def _over_cover(paths: np.ndarray, cover: np.ndarray, served: np.ndarray) -> np.ndarray:
-    """Demand `[P, R, H, D]` over the cover `[R, E]` of each edge and all that it serves `[P, R, E]`."""
+    """Demand `[P, R, H, D]` over the cover `[R, E]` of each edge and all that it serves `[P, R,
+    E]`."""
     total = np.concatenate([np.zeros_like(paths[:, :, :1]), paths.cumsum(2)], 2)
     ends = np.minimum(cover, paths.shape[2])
     by_place = np.take_along_axis(
@@ -183,7 +190,8 @@ def _over_cover(paths: np.ndarray, cover: np.ndarray, served: np.ndarray) -> np.
 
 
 def _by_length(cover: np.ndarray, horizon: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Lines in two groups, with the periods that each is played: short covers need not be played for long."""
+    """Lines in two groups, with the periods that each is played: short covers need not be played
+    for long."""
     short = max(-(-horizon // SHORTER), 4)
     brief = 2 * cover + 1 <= short
     for periods, mine in ((min(short, horizon), brief), (horizon, ~brief)):
@@ -209,7 +217,8 @@ class _Player:
         self.key = key
 
     def as_they_are(self, place):
-        """Risks `[n, E, K]` until the next order on each edge could be here and until this one is, and costs `[n, P]`."""
+        """Risks `[n, E, K]` until the next order on each edge could be here and until this one is,
+        and costs `[n, P]`."""
 
         def case(part, rows):
             return {
@@ -221,7 +230,8 @@ class _Player:
         return self._played(place, True, case)
 
     def otherwise(self, place, edge, product, change, until):
-        """Risks `[n]` until the next order could be here, and costs `[n, P]`, of cases with one line changed."""
+        """Risks `[n]` until the next order could be here, and costs `[n, P]`, of cases with one
+        line changed."""
 
         def case(part, rows):
             spot = (np.arange(len(part)), edge[part], product[part])
@@ -267,7 +277,8 @@ class _Player:
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, demand, place, key):
-    """What C cases come to on P paths: risks of all edges `[C, E, K]` twice, or of the edge of the case `[C]`, and costs `[C, P]`."""
+    """What C cases come to on P paths: risks of all edges `[C, E, K]` twice, or of the edge of the
+    case `[C]`, and costs `[C, P]`."""
     topology = env.topology
     cases, horizon = len(place), demand.shape[0]
 
@@ -335,7 +346,8 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 
 
 def _risks(topology, lacks, periods):
-    """Shares of paths `[C, E, K]` on which the destination of each edge lacks something within some periods `[C, E]`.
+    """Shares of paths `[C, E, K]` on which the destination of each edge lacks something within some
+    periods `[C, E]`.
 
     What is lacked first tells it: `lacks` is `[H, N, K, C, P]`.
     """
@@ -351,7 +363,8 @@ def _risks(topology, lacks, periods):
 
 
 def _lead_times(env, params, horizon, count, key):
-    """Lead times and shares of arrival `[H, E, C * P]`, the same for all instances but for their laws; None where fixed."""
+    """Lead times and shares of arrival `[H, E, C * P]`, the same for all instances but for their
+    laws; None where fixed."""
     world = env.world
     if not world.lead_time and not world.arrival:
         return None, None
@@ -399,8 +412,8 @@ def _lead_times(env, params, horizon, count, key):
 def _due(env, params, state, count, key):
     """When what is on its way will be here `[E, L - 1, C * P]`.
 
-    An order whose lead time is that which is quoted has no date of its own: where lead times are random it takes one of
-    the law, given that it is not here yet. One that is overdue comes next.
+    An order whose lead time is that which is quoted has no date of its own: where lead times are
+    random it takes one of the law, given that it is not here yet. One that is overdue comes next.
     """
     slots = env.topology.slots
     least = jnp.arange(slots) + (1 if env.topology.has("orders_first") else 2)
