@@ -170,6 +170,6 @@ def _finished(
 
 def _classes(today: Today):
     """Category of each instance, or None where there are none."""
-    items = today.plan.full_items.reindex(today.skus)
+    items = today.plan.full_items.reindex(today.skus[: today.problem.tested])
     found = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
     return found if found is not None and len(set(found)) > 1 else None

@@ -54,7 +54,7 @@ def test_a_unit_of_each_passes_the_warehouse_that_supplies_its_store(shop):
     _, _, world, problem = shop
     scale = np.asarray(problem.train.scale)[..., 0]
     assert np.allclose(scale[:, 0], scale[:, 2]) and np.allclose(scale[:, 1], scale[:, 3])
-    sold = world.placed.demand[..., : world.split.train.stop].mean(-1)
+    sold = world.placed.demand[: world.learned, :, : world.split.train.stop].mean(-1)
     assert np.allclose(scale[:, 2:], sold, rtol=0.02)
 
 
@@ -93,7 +93,7 @@ def test_costs_are_money_of_the_plan(shop):
     train = problem.train
     assert np.allclose(np.asarray(train.holding)[:, 0, 0], items["cost"] * 0.25 / 365, rtol=1e-5)
     assert np.allclose(np.asarray(train.shortage)[:, 2, 0], items["price"] - items["cost"], rtol=1e-4)
-    assert np.allclose(np.asarray(train.fixed_cost)[:, 0, 0], 12.5 / 5)  # an order has a line of each SKU
+    assert np.allclose(np.asarray(train.fixed_cost)[:, 0, 0], 12.5 / 6)  # an order has a line of each SKU
     assert np.asarray(train.pack_size)[:, 0, 0].tolist() == items["pack"].tolist() and (np.asarray(train.pack_size)[:, 2] == 1).all()
     assert np.allclose(np.asarray(train.unit_cost)[0, :, 0], [0, 0, 0.1, 0.1])
 
@@ -157,7 +157,7 @@ def test_a_run_keeps_its_training_periods_where_sales_go_on(tmp_path):
 def test_today_has_the_stock_and_the_open_orders_of_the_files(shop):
     made, preset, world, problem = shop
     today = today_of(preset, world, problem)
-    assert today.date == made.as_of and today.state.on_hand.shape == (5, 4, 1)
+    assert today.date == made.as_of and today.state.on_hand.shape == (6, 4, 1)  # five and the new one
     stock = made.tables["stock"].set_index(["sku", "location"])["stock"]
     orders = made.tables["open_orders"]
     now = orders[pd.to_datetime(orders["due"]) <= pd.Timestamp(made.as_of)]
@@ -200,7 +200,7 @@ def test_today_sees_the_last_sales_and_what_is_to_come(shop):
     today = today_of(preset, world, problem)
     names = [signal.name for signal in problem.env.signals]
     signals = np.asarray(today.signals)
-    assert signals.shape == (5, preset.history, len(names))
+    assert signals.shape == (6, preset.history, len(names))
     assert np.array_equal(signals[:, :, :2], today.demand[:, -preset.history :])
     calendar = made.tables["calendar"]
     promotion = names.index("promotion") - 2
@@ -214,7 +214,8 @@ def test_today_sees_the_last_sales_and_what_is_to_come(shop):
 def test_open_tells_when_orders_may_go_out(shop):
     made, preset, world, problem = shop
     today = today_of(preset, world, problem)
-    dates = today.date + np.arange(28)
+    dates, ended = today.date + np.arange(28), today.skus == made.skus[-2]
+    assert not today.open[ended].any() and today.open[~ended, 0].any()
     weekday = (dates.astype(int) + 3) % 7
     assert np.array_equal(np.flatnonzero(today.open[0, 0, :28]), np.flatnonzero(np.isin(weekday, (0, 3))))
     fortnight = ((dates - np.datetime64("2023-04-03")).astype(int) % 14) == 0
@@ -225,3 +226,34 @@ def test_open_tells_when_orders_may_go_out(shop):
 def test_of_few_weeks_episodes_are_shorter(tmp_path, weeks, history, horizon):
     problem = weekly(tmp_path, weeks=weeks).build()
     assert (problem.env.history, problem.horizon) == (history, horizon)
+
+
+def test_a_new_product_has_the_past_of_the_one_that_it_is_like(shop):
+    made, preset, world, problem = shop
+    today = today_of(preset, world, problem)
+    new, like = made.skus[-1], made.tables["items"]["like"].iloc[-1]
+    assert problem.labels == tuple(sku for sku in today.skus if sku != new) and today.labels[-1] == new
+    mine, other = (int(np.flatnonzero(today.skus == sku)[0]) for sku in (new, like))
+    assert np.allclose(today.demand[mine], today.demand[other], atol=1)  # estimates are drawn
+    same = today.demand[mine] == today.demand[other]
+    assert same.mean() > 0.95
+    cost = made.tables["items"].set_index("sku")["cost"]
+    assert np.asarray(today.params.holding)[mine, 0, 0] == pytest.approx(cost[new] * 0.25 / 365, rel=1e-5)
+    assert today.open[mine, 0].any()
+
+
+def test_one_with_some_sales_of_its_own_is_as_large_as_they_say(tmp_path):
+    preset = weekly(tmp_path, items="sku,cost,like\na,1,\nb,1,\nc,1,\nnew,3,b\nalone,1,\n")
+    sales = pd.read_csv(tmp_path / "sales.csv")
+    last = sorted(sales["date"].unique())[-10:]
+    b = sales[(sales["sku"] == "b") & sales["date"].isin(last)]
+    more = [b.assign(sku="new", sales=2 * b["sales"]), b.assign(sku="alone", sales=7)]
+    pd.concat([sales, *more]).to_csv(tmp_path / "sales.csv", index=False)
+    world = preset.shop()
+    problem = preset.problem_of(world)
+    today = today_of(preset, world, problem)
+    assert problem.labels == ("a", "b", "c") and set(today.labels[3:]) == {"new", "alone"}
+    demand = {sku: today.demand[s, :, 0] for s, sku in enumerate(today.skus)}
+    assert np.allclose(demand["new"], 2 * demand["b"]) and np.isnan(demand["alone"][:-10]).all()
+    scale = dict(zip(today.skus, np.asarray(today.params.scale)[:, 0, 0]))
+    assert scale["new"] == pytest.approx(2 * demand["b"].mean(), rel=1e-5) and scale["alone"] == pytest.approx(7)

@@ -84,7 +84,8 @@ def prepare(
 
     def drop(which, why):
         for row in np.flatnonzero(which):
-            reasons.setdefault(int(row), why(row))
+            if row not in reasons:  # a later reason may make no sense of it
+                reasons[int(row)] = why(row)
 
     def since(row):
         return f"first sold in training too late: {panel.dates[begins[row]]}, and horizon={horizon} {panel.frequency}s must follow"

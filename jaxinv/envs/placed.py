@@ -1,6 +1,7 @@
 """Series of a sales table as instances with places: an SKU with all that sell it, or each series by itself."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +88,6 @@ class Placed:
         )  # fmt: skip
         kept = prepared.kept
         demand, launched = demand[kept], launched[kept]
-        alive = np.arange(stop) >= launched[..., None]
-        scale = (demand[..., :stop] * alive).sum(-1) / np.maximum(alive.sum(-1), 1)
         soon = np.where(launched < stop - options.horizon, launched, 0)
         ahead = ahead or panel
         found = standardised(ahead, moments(panel, split.train))
@@ -96,7 +95,7 @@ class Placed:
         told, covariates = with_calendar(ahead, len(kept), columns)
         return cls(
             demand=demand,
-            scale=np.maximum(scale, SCALE_FLOOR),
+            scale=_mean_since(demand[..., :stop], launched),
             begins=soon.max(1),
             launched=launched,
             told=told,
@@ -108,6 +107,66 @@ class Placed:
             dropped=prepared.dropped,
             notes=(*prepared.notes, *notes),
         )
+
+    def rows(self, rows: slice) -> "Placed":
+        """Some of the instances."""
+        return dataclasses.replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in ("demand", "scale", "begins", "launched", "covariates", "labels")},
+            price=None if self.price is None else self.price[rows],
+            stock=None if self.stock is None else self.stock[rows],
+            series=self.series.iloc[rows],
+        )
+
+    def joined(self, ahead: Panel, sales: np.ndarray, fitted: Mapping[str, tuple[float, float]],
+               instance: np.ndarray, place: np.ndarray, series: pd.DataFrame) -> "Placed":  # fmt: skip
+        """With more instances, which nothing was learned from.
+
+        Args:
+          ahead: their series, with covariates of periods to come.
+          sales: what is taken for their demand `[series, T]`; the mean of all of it is what is typical of them.
+          fitted: moments of covariates.
+          instance, place, series: see `by_sku` and `by_series`.
+        """
+        shape = (len(series), self.demand.shape[1])
+
+        def spread(values, fill=0.0):
+            found = np.full((*shape, *values.shape[1:]), fill, values.dtype)
+            found[instance, place] = values
+            return found
+
+        demand = spread(sales).astype(np.float64)
+        sold = demand > 0
+        launched = np.where(sold.any(-1), sold.argmax(-1), demand.shape[-1])
+        columns = []
+        for name, values in standardised(ahead, fitted).items():
+            width = sum(signal.name == name for signal in self.told)
+            wide = np.nan_to_num(np.moveaxis(spread(values, np.nan), 1, 2))
+            columns.append(wide if width > 1 else np.nanmean(spread(values, np.nan), 1)[..., None])
+        others = self.covariates.shape[-1] - sum(one.shape[-1] for one in columns)
+        calendar = np.repeat(self.covariates[:1, :, :others], shape[0], 0)
+        more = {
+            "demand": demand,
+            "scale": _mean_since(demand, launched),
+            "begins": launched.min(1),
+            "launched": launched,
+            "covariates": np.concatenate([calendar, *columns], -1).astype(np.float32),
+        }
+        unknown = np.full((*shape, self.demand.shape[-1]), np.nan, np.float32)
+        return dataclasses.replace(
+            self,
+            **{name: np.concatenate([getattr(self, name), values]) for name, values in more.items()},
+            price=None if self.price is None else np.concatenate([self.price, np.full(shape, np.nan)]),
+            stock=None if self.stock is None else np.concatenate([self.stock, unknown]),
+            labels=(*self.labels, *names_of(dataclasses.replace(ahead.rows(np.zeros(len(series), int)), series=series))),
+            series=pd.concat([self.series, series], ignore_index=True),
+        )
+
+
+def _mean_since(demand: np.ndarray, launched: np.ndarray) -> np.ndarray:
+    """Mean demand `[S, D]` of `[S, D, T]` from a period on."""
+    alive = np.arange(demand.shape[-1]) >= launched[..., None]
+    return np.maximum((demand * alive).sum(-1) / np.maximum(alive.sum(-1), 1), SCALE_FLOOR)
 
 
 def _columns(values: np.ndarray) -> np.ndarray:

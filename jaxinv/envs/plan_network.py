@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxinv.data import Panel, TimeSplit
@@ -101,12 +102,13 @@ class PlanNetwork(Preset):
 
     def problem_of(self, shop: PlanWorld) -> Problem:
         """What policies learn on and are judged on."""
-        panel, split, placed, lead = shop.panel, shop.split, shop.placed, shop.lead
-        count = len(placed.demand)
+        panel, split, lead, count = shop.panel, shop.split, shop.lead, shop.learned
+        placed = shop.placed.rows(slice(count))
         warm_up = lead.longest + LEAST_WARM_UP - 1
         options = self._within(split.train.stop, warm_up)
         check_lengths(options, panel, split, warm_up)
-        numbers, trace = shop.numbers(options), shop.trace
+        numbers = jax.tree.map(lambda leaf: leaf[:count], shop.numbers(options))
+        trace = shop.trace(count)
         cover = np.asarray(numbers.initial_high) / 1.3
         train = partial(train_until, options, numbers, trace, placed.begins)
 
@@ -146,7 +148,7 @@ class PlanNetwork(Preset):
 
     def _wanting(self, problem: Problem, shop: PlanWorld, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
         """The problem with wanted fill rates: at the shortage costs that were found before, or with all that finds them."""
-        wanted = tuple(shop.wanted.tolist())
+        wanted = tuple(shop.wanted[: shop.learned].tolist())
         rehearsed = slice(warm_up + self.history, shop.split.train.stop)
         rehearsal = dataclasses.replace(
             problem, test=test(rehearsed), test_periods=warm_up + rehearsed.stop - rehearsed.start, choice=None

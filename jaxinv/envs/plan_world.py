@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import Panel, TimeSplit
+from jaxinv.data.covariates import moments
 from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import Plan
 from jaxinv.demand.arrivals import Arrivals
@@ -18,6 +19,7 @@ from jaxinv.demand.processes import Replay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
 from jaxinv.envs.placed import Placed, by_series, by_sku
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.retail import trace_until
@@ -40,6 +42,7 @@ class PlanWorld:
       plan: the files.
       panel: sales by period; split: which of them train and which judge.
       placed: series as instances with places (`jaxinv.envs.placed`); covariates `AHEAD` periods beyond the sales.
+      learned: how many of them, the first, are learned from; the others are new (`jaxinv.envs.newcomers`).
       ways: lanes as edges; lead: their lead times.
       network: told to the builder; cycles: of order days, by edge, or None.
       selling: numbers of the nodes that sell `[D]`.
@@ -52,6 +55,7 @@ class PlanWorld:
     panel: Panel
     split: TimeSplit
     placed: Placed
+    learned: int
     ways: Ways
     lead: LeadTimes
     network: Network
@@ -67,12 +71,20 @@ class PlanWorld:
         used = {*plan.lanes["source"], *plan.lanes["destination"]}
         places = tuple(place for place in plan.locations.index if place in used)
         apart = not plan.lanes["source"].isin(places).any()
+        panel = with_newcomers(plan, panel)
         ahead = with_calendar_columns(plan, panel)
         panel = replace(panel, covariates={name: values[:, : len(panel.dates)] for name, values in ahead.covariates.items()})
         sold_at = sorted(panel.series["location"].unique()) if "location" in panel.series else list(places[:1])
         sellers = [place for place in places if place in sold_at]
-        grouping = by_series(panel) if apart else by_sku(panel, sellers)
-        placed = Placed.of(panel, split, *grouping, options, ahead)
+        grouping = by_series if apart else partial(by_sku, places=sellers)
+        placed = Placed.of(panel, split, *grouping(panel), options, ahead)
+        learned = len(placed.series)
+        keys = [name for name in ("sku", "location") if name in placed.series]
+        kept = pd.MultiIndex.from_frame(panel.series[keys].astype(str)).isin(pd.MultiIndex.from_frame(placed.series[keys].astype(str)))
+        new = going_on(plan, panel, kept)
+        if len(new):
+            more = ahead.rows(new)
+            placed = placed.joined(more, spliced(plan, panel, new), moments(panel, split.train), *grouping(more))
         ways = Ways.of(plan.full_lanes, placed.series, places, apart)
         days = period_days(panel)
         due = _latest_due(plan, days)
@@ -80,7 +92,7 @@ class PlanWorld:
         cycles = order_cycles(ways, panel.dates[0], days)
         costs = costs_of(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
-        shop = cls(plan, panel, split, placed, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
+        shop = cls(plan, panel, split, placed, learned, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
         return replace(shop, network=shop._network(options))
 
     @property
@@ -173,13 +185,14 @@ class PlanWorld:
         return np.where(outside, cost - np.where(np.isfinite(least), least, 0.0), np.where(there, cost, 0.0))
 
     def known_by(self, begin: int, scored: slice) -> Shop:
-        """What people know the instances by, and what the shop ordered itself from period `begin` on, the first of the test."""
-        series, plan = self.placed.series, self.plan
+        """What people know the instances by that are learned from, and what the shop ordered itself from period `begin` on, the first of the test."""
+        series, plan = self.placed.series[: self.learned], self.plan
+        ends = (names[: self.learned] for names in self.ends)
         starts = np.append(self.panel.dates, self.next_date)[begin : scored.stop + 1]
         return Shop(
             tuple(map(str, series["sku"])), tuple(map(str, series["location"])) if "location" in series else (),
-            self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"],
-            ordered=ordered_by_period(self.plan.receipts, starts, tuple(series["sku"]), *self.ends),
+            self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"][: self.learned],
+            ordered=ordered_by_period(self.plan.receipts, starts, tuple(series["sku"]), *ends),
         )  # fmt: skip
 
     # The world
@@ -200,11 +213,10 @@ class PlanWorld:
         world = World(demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None)
         return InventoryNetwork(topology, world, first_of(numbers), options.history, "network")
 
-    @property
-    def trace(self) -> Callable[..., Any]:
-        """`trace_until` of the sales."""
-        demand = np.moveaxis(self.placed.demand, 2, 1)[..., None].astype(np.float32)
-        return partial(trace_until, demand, self.placed.covariates)
+    def trace(self, count: int) -> Callable[..., Any]:
+        """`trace_until` of the sales of the first instances."""
+        demand = np.moveaxis(self.placed.demand[:count], 2, 1)[..., None].astype(np.float32)
+        return partial(trace_until, demand, self.placed.covariates[:count])
 
 
 def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:

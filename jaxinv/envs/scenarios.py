@@ -43,7 +43,7 @@ def open_to_change(problem: Problem, room: int = 0) -> Problem:
     else:
         world = env.world
     suppliers = tuple(source == SUPPLIER for source in topology.sources)
-    world = Intervened(world.demand, world.lead_time, world.clock, world.arrival, suppliers, topology.max_lead_time)
+    world = Intervened(world.demand, world.lead_time, world.clock, world.arrival, world.order_days, suppliers, topology.max_lead_time)
     params = env.default_params.replace(intervention=_arrays(Intervention(), None))
     return replace(
         problem,

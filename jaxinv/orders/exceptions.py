@@ -159,7 +159,7 @@ def _range(today, acting, add):
         known = set(decider.problem.labels)
         mine = acting.which == number
         for s in np.flatnonzero(mine):
-            if known and today.problem.labels[s] not in known:
+            if known and (today.labels or today.problem.labels)[s] not in known:
                 add("never seen by the policy", today.skus[s], "", f"{decider.name} was made without it", str(today.date), np.nan,
                     "train anew; until then it acts as for SKUs like it")  # fmt: skip
             elif ratio[s] > FAR or (
@@ -175,7 +175,9 @@ def _range(today, acting, add):
                     round(float(recent[s]), 2),
                     "check the data; tune or train anew",
                 )
-    for name, why in getattr(today.problem, "dropped", ()):
+    for name, why in today.problem.dropped:
+        if name in today.labels:  # new, and ordered for all the same
+            continue
         add(
             "not planned",
             name,

@@ -6,8 +6,8 @@ unless it says otherwise.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -47,6 +47,12 @@ class Acting:
     def of(cls, decider: Decider, instances: int) -> "Acting":
         """One policy for all."""
         return cls((decider,), np.zeros(instances, int))
+
+    def over(self, instances: int, alike: Mapping[int, int]) -> "Acting":
+        """Those who act for all instances of today: for a new one, who does for the one that it is like, else the first."""
+        new = range(len(self.which), instances)
+        more = [self.which[alike[s]] if alike.get(s, instances) < len(self.which) else 0 for s in new]
+        return replace(self, which=np.concatenate([self.which, np.asarray(more, int)]))
 
     @property
     def names(self) -> np.ndarray:

@@ -125,6 +125,9 @@ def make_list(
       paths: demand paths that risks and costs are found on.
       seed: of these.
     """
+    alike = _alike(today)
+    acting = acting.over(len(today.skus), alike)
+    rule = None if rule is None else rule.over(len(today.skus), alike)
     lines = lines_of(today, acting)
     beside = lines.quantity if rule is None else lines_of(today, rule).quantity
     horizon = horizon_of(today, lines)
@@ -195,17 +198,18 @@ def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
         return None, {}
     items = today.plan.items.reindex(today.skus)
     groups = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
-    like: dict[int, int] = {}
-    if "like" in items:
-        place = {
-            (sku, nodes): number for number, (sku, nodes) in enumerate(zip(today.skus, today.nodes))
-        }
-        seen = np.isfinite(np.asarray(today.demand)).any(2).sum(1)
-        for number, other in enumerate(items["like"].fillna("").astype(str)):
-            old = place.get((other, today.nodes[number]))
-            if other and old is not None and old != number and seen[number] < YOUNG:
-                like[number] = old
-    return groups, like
+    seen = np.isfinite(np.asarray(today.demand)).any(2).sum(1)
+    return groups, {new: old for new, old in _alike(today).items() if seen[new] < YOUNG}
+
+
+def _alike(today: Today) -> dict[int, int]:
+    """The instance that each is `like`, where the plan says one."""
+    if today.plan is None:
+        return {}
+    others = today.plan.full_items["like"].reindex(today.skus).fillna("").astype(str)
+    place = {one: number for number, one in enumerate(zip(today.skus, today.nodes))}
+    found = {new: place.get((other, today.nodes[new])) for new, other in enumerate(others) if other}
+    return {new: old for new, old in found.items() if old is not None and old != new}
 
 
 def reorder_points(acting: Acting, lines: Lines) -> np.ndarray | None:

@@ -37,6 +37,7 @@ class Today:
       nodes: name of each node of each instance `[S][N]`.
       sources, destinations: names of the ends of each edge of each instance `[S, E]`; empty where it has no such lane.
       lane: rows of the plan's lanes `[S, E]`, -1 where there is none.
+      labels: what the instances are called; those of the problem come first, and then new ones.
       late: rows of the plan's open orders that are overdue; they are taken to come in the next period.
       beyond: rows of open orders that nothing could be done with, and why.
     """
@@ -57,6 +58,7 @@ class Today:
     sources: np.ndarray
     destinations: np.ndarray
     lane: np.ndarray
+    labels: tuple[str, ...] = ()
     late: tuple[int, ...] = ()
     beyond: tuple[tuple[int, str], ...] = ()
 
@@ -75,7 +77,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     date = shop.next_date
     numbers = shop.numbers(preset)
     first = np.full(count, periods - env.history)
-    demand = shop.trace(periods, first, int(first[0]), 0.0)
+    demand = shop.trace(count)(periods, first, int(first[0]), 0.0)
     params = numbers.replace(demand=demand.replace(covariates=jnp.asarray(placed.covariates)))
     signals = _signals(env, jax.device_put(params))
     nodes = shop.places
@@ -100,13 +102,14 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         demand=np.moveaxis(np.where(began, placed.demand, np.nan), 1, 2),
         dates=shop.panel.dates,
         known=placed.covariates,
-        open=_open(shop, periods),
+        open=_open(shop, periods) & ~_ended(shop, date, days),
         period_days=days,
         skus=placed.series["sku"].to_numpy(str),
         nodes=nodes,
         sources=sources,
         destinations=destinations,
         lane=ways.lane,
+        labels=placed.labels,
         late=late,
         beyond=beyond,
     )
@@ -202,3 +205,11 @@ def _open(shop: PlanWorld, periods: int) -> np.ndarray:
         return np.broadcast_to(there[..., None], (*there.shape, AHEAD))
     rows = periods + np.arange(AHEAD)
     return np.stack([cycle[:, rows % cycle.shape[-1]] > 0 for cycle in shop.cycles], 1)
+
+
+def _ended(shop: PlanWorld, date: np.datetime64, days: float) -> np.ndarray:
+    """Whether what is ordered in a coming period would be there after the last day of its SKU `[S, E, H]`."""
+    end = shop.plan.full_items.loc[shop.placed.series["sku"], "end"].to_numpy("datetime64[D]")
+    left = np.where(np.isnat(end), np.inf, (end - date).astype(float) / days)
+    arrives = shop.lead.mean[..., None] + np.arange(AHEAD)
+    return arrives > left[:, None, None]
