@@ -37,7 +37,7 @@ LAST = 8
 """Windows of the past on which they are tried."""
 
 RISK = 0.1
-"""The risk that has to come true, of the sum over all periods."""
+"""The risk that has to come true, of the sums over half of the periods and over all of them."""
 
 EARLIEST = 8
 """Periods of a series before the first forecast whose error is taken."""
@@ -288,36 +288,33 @@ def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int))]
     first = made._first(made._series(rows)).reshape(-1, made.places).max(1)
     outs, count = {factor: 0.0 for factor in STRETCHES}, 0.0
+    lengths = sorted({max(horizon // 2, 1), horizon})  # lists play for twice the longest cover
     for back in range(LAST):
         last = periods - 1 - horizon * (back + 1)
         there = rows[first + 2 * horizon <= last]
         if len(there) < FEW or last < 2:
             break
-        coming = (
-            fore.demand[made._series(there), last + 1 : last + 1 + horizon]
-            .sum(1)
-            .reshape(-1, made.places)
-            .sum(1)
-        )
+        when = slice(last + 1, last + 1 + horizon)
+        actual = fore.demand[made._series(there), when].reshape(len(there), made.places, horizon)
+        coming = actual.sum(1).cumsum(1)  # [R, H]
         state = draw.bit_generator.state
         for factor in STRETCHES:
             draw.bit_generator.state = state  # the same draws for all
             tried = replace(made, stretch=np.full(len(made.stretch), factor, np.float32))
-            sums = tried._from(there, np.full(len(there), last), 64, draw).sum((2, 3))
-            above, level = (sums > coming).mean(0), (sums >= coming).mean(0)
-            risk = above + draw.random(len(there)) * (
-                level - above
-            )  # of a sum that large; ties split at random
-            outs[factor] += (risk < RISK).sum()
+            paths = tried._from(there, np.full(len(there), last), 64, draw)
+            sums = paths.sum(3).cumsum(2)  # [P, R, H]
+            for length in lengths:
+                said, came = sums[:, :, length - 1], coming[:, length - 1]
+                above, level = (said > came).mean(0), (said >= came).mean(0)
+                risk = above + draw.random(len(there)) * (level - above)  # ties split at random
+                outs[factor] += (risk < RISK).sum() / len(lengths)
         count += len(there)
     if not count:
         return 1.0
     rate = np.asarray([outs[factor] / count for factor in STRETCHES])
     rate = np.minimum.accumulate(rate)
     best = float(np.interp(-RISK, -rate, STRETCHES))
-    windows = (
-        count / 30.0
-    )  # series of one period are alike: a few hundred say little more than some dozens
+    windows = count / 30.0  # series of one period are alike: hundreds say little more than dozens
     return 1.0 + (best - 1.0) * windows / (windows + 2.0)
 
 
