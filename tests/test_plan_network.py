@@ -12,6 +12,7 @@ from shop import make_shop
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.errors import UserError
+from jaxinv.orders.order_list import prices
 from jaxinv.orders.today import today_of
 
 
@@ -257,3 +258,14 @@ def test_one_with_some_sales_of_its_own_is_as_large_as_they_say(tmp_path):
     assert np.allclose(demand["new"], 2 * demand["b"]) and np.isnan(demand["alone"][:-10]).all()
     scale = dict(zip(today.skus, np.asarray(today.params.scale)[:, 0, 0]))
     assert scale["new"] == pytest.approx(2 * demand["b"].mean(), rel=1e-5) and scale["alone"] == pytest.approx(7)
+
+
+def test_a_unit_costs_what_the_item_and_the_lane_say_in_the_currency_of_the_lane(tmp_path):
+    lanes = "source,destination,lead_time,unit_cost,currency\nhome,shop,7,1,EUR\nabroad,shop,14,0.25,USD\n"
+    preset = weekly(tmp_path, lanes, items="sku,cost\na,3\nb,8\nc,5\n")
+    (tmp_path / "plan.yaml").write_text("sales: sales.csv\nlanes: lanes.csv\nitems: items.csv\ncurrency: EUR\nrates: {USD: 0.5}\n")
+    preset = dataclasses.replace(preset, data=str(tmp_path / "plan.yaml"))
+    world = preset.shop()
+    price, currency = prices(today_of(preset, world, preset.problem_of(world)))
+    assert currency.tolist() == [["EUR", "USD"]] * 3
+    assert price.tolist() == [[4, 6.25], [9, 16.25], [6, 10.25]]

@@ -248,24 +248,13 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
         )
         return cost, np.full(shape, "", object)
     plan, there = today.plan, np.asarray(today.lane) >= 0
-    own = plan.lanes["unit_cost"].to_numpy(float)
-    lane = np.where(there, own[today.lane], np.nan) if len(own) else np.full(shape, np.nan)
-    cost = plan.items["cost"].reindex(today.skus).to_numpy(float)[:, None]
-    outside = from_supplier(today)[None]
-    price = np.where(np.isnan(lane), np.where(outside, cost, 0.0), lane)
-    name = (
-        plan.lanes["currency"].fillna("").astype(str).to_numpy(object)
-        if "currency" in plan.lanes
-        else np.full(len(own), "", object)
-    )
-    currency = (
-        np.where(there & ~np.isnan(lane), name[today.lane], "")
-        if len(own)
-        else np.full(shape, "", object)
-    )
-    return np.where(there, price, np.nan), np.where(
-        currency == "", plan.settings.currency or "", currency
-    )
+    lanes, settings = plan.full_lanes, plan.settings
+    currency = np.where(there, lanes["currency"].to_numpy(object)[today.lane], settings.currency)
+    rate = np.vectorize(lambda name: settings.rates.get(name, 1.0), otypes=[float])(currency)
+    cost = plan.full_items["cost"].reindex(today.skus).to_numpy(float)[:, None]
+    bought = np.where(from_supplier(today), cost / rate, 0.0)  # own goods cost nothing again
+    price = bought + lanes["unit_cost"].to_numpy(float)[today.lane]
+    return np.where(there, price, np.nan), currency
 
 
 def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
