@@ -179,7 +179,7 @@ def test_lines_of_a_network():
     assert np.all(found.risk_with <= found.risk_without + 1e-6)
     north = (found.risk_without - found.risk_with)[:, 1, 0]
     assert north[1] > 0.3  # what the warehouse sends is what it lives on
-    assert found.risk_without[0, 0, 0] > 0.95  # 6 units for two stores that sell 10 a period
+    assert found.risk_without[0, 0, 0] > 0.9  # 6 units for two stores that sell 10 a period
     assert np.nanmin(found.cost("nothing")[1]) > 0
     assert np.allclose(
         found.mean[:, 0, 0], 30 + 0 * found.mean[:, 0, 0], atol=1.0

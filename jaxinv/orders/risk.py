@@ -15,8 +15,8 @@ level.
 - a pack less, a pack more: restored on the next order day.
 
 What is left at the end counts as what it costs to bring there. A stock-out is demand that was not
-served at once at the destination; where it faces no demand, requests of the places that it supplies
-beyond its stock.
+served at once at the destination; where that faces no demand, at the places below it that do, the
+mean of their risks, until what it would send on could be there.
 """
 
 from collections.abc import Iterator
@@ -27,13 +27,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.exogenous import Exogenous, draw_uniforms
+from jaxinv.demand.exogenous import Exogenous
+from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value
 from jaxinv.evaluation.rollout import BATCH, rollout
 from jaxinv.keys import Role, key_of, root
 from jaxinv.orders.futures import Futures
 from jaxinv.orders.lines import Lines, downstream, in_chunks, refill, take
+from jaxinv.orders.nature import due, lead_times
 from jaxinv.orders.today import Today
 
 PATHS = 128
@@ -121,6 +123,7 @@ def judge(
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
     served, there = downstream(today), np.asarray(today.destinations) != ""
+    window = np.minimum(lines.cover + _onward(env, today), horizon)
     rows = np.arange(size) if rows is None else np.asarray(rows)
     for number, part in enumerate(in_chunks(rows, TOGETHER)):
         drawn = futures.paths(part, paths)[:, :, :horizon]  # [P, R, H, D]
@@ -139,11 +142,12 @@ def judge(
         place, edge, product = np.nonzero(
             np.broadcast_to(there[part][..., None], (len(part), edges, products))
         )
-        for periods, mine in _by_length(lines.cover[part[place], edge], horizon):
+        for periods, mine in _by_length(window[part[place], edge], horizon):
             play = _Player(
                 env,
                 today,
                 lines,
+                window,
                 level,
                 reorder,
                 part,
@@ -178,6 +182,16 @@ def judge(
     return Judged(**found, costs=money)
 
 
+def _onward(env: InventoryNetwork, today: Today) -> np.ndarray:
+    """Periods `[S, E]` from the destination of each edge, where it faces no demand, to the farthest
+    place below."""
+    facts = jax.vmap(env.facts)(today.params.replace(demand=None))
+    own = jax.vmap(views.coverage)(facts)
+    all_the_way = jax.vmap(partial(views.echelon_coverage, env.topology))(facts)
+    faces = np.isin(env.topology.destinations, env.topology.demand_nodes)
+    return np.where(faces, 0, np.ceil(np.asarray(all_the_way - own) - 1e-4)).astype(int)
+
+
 def _over_cover(paths: np.ndarray, cover: np.ndarray, served: np.ndarray) -> np.ndarray:
     """Demand `[P, R, H, D]` over the cover `[R, E]` of each edge and all that it serves `[P, R,
     E]`."""
@@ -202,7 +216,7 @@ def _by_length(cover: np.ndarray, horizon: int) -> Iterator[tuple[int, np.ndarra
 class _Player:
     """Plays cases of a chunk of instances on the same paths."""
 
-    def __init__(self, env, today, lines, level, reorder, rows, paths, key):
+    def __init__(self, env, today, lines, window, level, reorder, rows, paths, key):
         self.env, self.count, horizon = env, paths.shape[0], paths.shape[2]
         demand = np.ascontiguousarray(
             np.moveaxis(paths, (2, 3, 1, 0), (0, 1, 2, 3))
@@ -211,6 +225,7 @@ class _Player:
         self.demand = jnp.asarray(demand.reshape(horizon, places, products, len(rows), self.count))
         self.params, self.state = today.params.replace(demand=None), today.state
         self.lines, self.level, self.reorder, self.rows = lines, level, reorder, rows
+        self.window = window
         self.open = np.moveaxis(np.asarray(today.open)[..., :horizon], -1, 1).astype(
             np.float32
         )  # [S, H, E]
@@ -223,8 +238,10 @@ class _Player:
         def case(part, rows):
             return {
                 "first": self.lines.quantity[rows],
-                "cover": self.lines.cover[rows],
-                "lead": np.ceil(self.lines.lead[rows] - 1e-4),
+                "cover": self.window[rows],
+                "lead": np.ceil(self.lines.lead[rows] - 1e-4)
+                + self.window[rows]
+                - self.lines.cover[rows],
             }
 
         return self._played(place, True, case)
@@ -241,7 +258,7 @@ class _Player:
             lowered[spot] = np.where(until[part] > 0, -change[part], 0.0)
             return {
                 "first": first, "lowered": lowered, "until": until[part], "edge": edge[part], "product": product[part],
-                "cover": self.lines.cover[rows, edge[part]],
+                "cover": self.window[rows, edge[part]],
             }  # fmt: skip
 
         return self._played(place, False, case)
@@ -288,7 +305,7 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
             lambda leaf: jnp.repeat(jnp.moveaxis(jnp.asarray(leaf), 0, BATCH), count, BATCH), tree
         )
 
-    lead, share = _lead_times(env, params, horizon, count, key)
+    lead, share = lead_times(env, params, horizon, count, key)
     exogenous = Exogenous(
         demand=demand[:, :, :, place].reshape(*demand.shape[:3], cases * count),
         lead_time=lead,
@@ -300,24 +317,17 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
         )
     start = spread(state)
     if state.due is not None:
-        start = start.replace(due=_due(env, params, state, count, key))
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
-
+        start = start.replace(due=due(env, params, state, count, key))
     def act(case, observation, time):
         lowered = 0.0 if whole else jnp.where(time < case["until"], case["lowered"], 0.0)
         later = (
             refill(env, observation, case["level"] - lowered, case["reorder"] - lowered)
             * case["open"][time][:, None]
         )
-        orders = jnp.where(time == 0, case["first"], later)
-        return orders, topology.out_of_nodes(orders) if not faces.all() else None
+        return jnp.where(time == 0, case["first"], later), None
 
-    def record(observation, outcome, wanted):
-        lacks = outcome.short > 1e-4
-        if not faces.all():
-            stock = observation.on_hand.sum(-1) if topology.ages > 1 else observation.on_hand
-            lacks = jnp.where(faces[:, None], lacks, wanted > stock * (1 + 1e-5) + 1e-4)
-        return -outcome.reward, lacks
+    def record(observation, outcome, _):
+        return -outcome.reward, outcome.short > 1e-4
 
     time = jnp.repeat(jnp.arange(horizon)[:, None], cases * count, 1)
     last, (cost, lacks), _ = rollout(
@@ -337,105 +347,36 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
     lacks = lacks.reshape(horizon, topology.nodes, topology.products, cases, count)
     if whole:
         return *(_risks(topology, lacks, case[within]) for within in ("cover", "lead")), cost
-    nodes = jnp.asarray(topology.destinations)[case["edge"]]
-    at = jax.vmap(lambda own, node, product: own[:, node, product], (3, 0, 0))(
-        lacks, nodes, case["product"]
-    )  # [C, H, P]
-    inside = jnp.arange(horizon)[None, :, None] < case["cover"][:, None, None]
-    return (at & inside).any(1).mean(1), cost
+    inside = jnp.arange(horizon)[:, None] < case["cover"][None]  # [H, C]
+    short = (lacks & inside[:, None, None, :, None]).any(0).mean(-1)  # [N, K, C]
+    weights = jnp.asarray(_served_by(topology))[case["edge"]]  # [C, N]
+    return jnp.einsum("cn,nc->c", weights, short[:, case["product"], jnp.arange(cases)]), cost
+
+
+def _served_by(topology) -> np.ndarray:
+    """Weights `[E, N]` of the places whose risk is that of an order on each edge: its destination,
+    or all below it that face demand."""
+    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+    below = np.asarray(topology.echelon) * faces
+    ends = list(topology.destinations)
+    own = np.where(faces[:, None], np.eye(topology.nodes), below)[ends]
+    return (own / np.maximum(own.sum(1, keepdims=True), 1)).astype(np.float32)
 
 
 def _risks(topology, lacks, periods):
-    """Shares of paths `[C, E, K]` on which the destination of each edge lacks something within some
-    periods `[C, E]`.
+    """Shares of paths `[C, E, K]` on which the places of each edge (`_served_by`) lack something
+    within some periods `[C, E]`, a mean over these places.
 
     What is lacked first tells it: `lacks` is `[H, N, K, C, P]`.
     """
-    horizon = lacks.shape[0]
+    weights, horizon = _served_by(topology), lacks.shape[0]
     first = jnp.where(lacks.any(0), jnp.argmax(lacks, 0), horizon + 1)  # [N, K, C, P]
-    return jnp.stack(
-        [
-            (first[node] < periods[None, :, edge, None]).mean(-1).T
-            for edge, node in enumerate(topology.destinations)
-        ],
-        1,
-    )
 
+    def of(edge):
+        within = [
+            weights[edge, node] * (first[node] < periods[None, :, edge, None]).mean(-1).T
+            for node in np.flatnonzero(weights[edge])
+        ]
+        return sum(within)  # [C, K]
 
-def _lead_times(env, params, horizon, count, key):
-    """Lead times and shares of arrival `[H, E, C * P]`, the same for all instances but for their
-    laws; None where fixed."""
-    world = env.world
-    if not world.lead_time and not world.arrival:
-        return None, None
-    noise = {
-        **(world.lead_time.noise if world.lead_time else {}),
-        **(world.arrival.noise if world.arrival else {}),
-    }
-    start = world.lead_time.start_noise if world.lead_time else {}
-    first = draw_uniforms(key, 0, start, (count,)) if start else {}
-
-    def one(params, uniforms, path_state):
-        share = world.arrival.shares(uniforms, params) if world.arrival else None
-        lead = None
-        if world.lead_time:
-            path_state, lead = world.lead_time.step(path_state, uniforms, params)
-            if (
-                share is not None
-            ):  # nobody knows that an order is lost before the last day it could come
-                lead = jnp.where(share > 0, lead, world.lead_time.latest(params))
-        return path_state, (lead, share)
-
-    over_paths = jax.vmap(one, (None, BATCH, BATCH), (BATCH, BATCH))
-    over_cases = jax.vmap(over_paths, (0, None, 0), (0, -2))
-
-    def period(states, time):
-        uniforms = draw_uniforms(key, time + 1, noise, (count,))
-        return over_cases(params, uniforms, states)
-
-    def begin(params):
-        made = jax.vmap(
-            lambda uniforms: world.lead_time.init(uniforms, params), BATCH, BATCH, axis_size=count
-        )
-        return made(first)
-
-    states = jax.vmap(begin)(params) if world.lead_time else None
-    if states is None:
-        states = jnp.zeros((len(jax.tree.leaves(params)[0]), count))
-    _, drawn = jax.lax.scan(period, states, jnp.arange(horizon))
-    return tuple(
-        None if leaf is None else leaf.reshape(horizon, -1, leaf.shape[-2] * leaf.shape[-1])
-        for leaf in drawn
-    )
-
-
-def _due(env, params, state, count, key):
-    """When what is on its way will be here `[E, L - 1, C * P]`.
-
-    An order whose lead time is that which is quoted has no date of its own: where lead times are
-    random it takes one of the law, given that it is not here yet. One that is overdue comes next.
-    """
-    slots = env.topology.slots
-    least = jnp.arange(slots) + (1 if env.topology.has("orders_first") else 2)
-    due = jnp.maximum(state.due, least)  # [C, E, L - 1]
-    law = params.lead_time_law
-    if law is None:
-        return jnp.repeat(jnp.moveaxis(due, 0, BATCH), count, BATCH)
-    shape = {"lead_time": (env.topology.edges, slots)}
-    uniforms = draw_uniforms(key_of(key, Role.FUTURES), 0, shape, (count,))["lead_time"]
-
-    def one(cdf, due, quoted):
-        """cdf `[L, E]`, due `[E, L - 1]`, quoted `[E]`."""
-        below = jnp.take(
-            cdf, jnp.minimum(least - 1, cdf.shape[0] - 1), 0
-        ).T  # [E, L - 1]: here already by then
-        drawn = below[..., None] + uniforms * (1.0 - below[..., None])  # [E, L - 1, P]
-        lead = jnp.maximum(
-            jnp.sum(drawn[None] >= cdf.reshape(cdf.shape[0], -1, 1, 1), 0), least[:, None]
-        )
-        lead = jnp.minimum(lead, env.topology.max_lead_time)
-        own = jnp.abs(due - jnp.maximum(jnp.round(quoted)[:, None], least)) > 0.5
-        return jnp.where(own[..., None], due[..., None], lead.astype(due.dtype))
-
-    found = jax.vmap(one, out_axes=-2)(law.cdf[:, 0], due, params.lead_time)
-    return found.reshape(env.topology.edges, slots, -1)
+    return jnp.stack([of(edge) for edge in range(topology.edges)], 1)
