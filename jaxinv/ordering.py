@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
+from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
 from jaxinv.evaluation.tuning import Tuned
 from jaxinv.evidence import Contest, judge_all, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
@@ -16,6 +19,7 @@ from jaxinv.orders.competing import Outcome, budget, compete, competitors, decid
 from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import OrderList, make_list
 from jaxinv.orders.today import Today, today_of
+from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run, json_text
@@ -88,6 +92,10 @@ def recommend(
         say(text)
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
+    classes: dict[float, Tuned] = {}
+    if problem.service and run is None and rules:
+        best = min(rules, key=lambda name: rules[name].cost)
+        rules[best + TO_SERVICE], classes = to_service(problem, best, seed)
     judged: list[Judged] = []
     rows = judge_all(
         [Contest("", problem, learned, rules)],
@@ -107,11 +115,19 @@ def recommend(
         if run is None
         else _as_asked(problem, learned[0], outcome, len(today.skus))
     )
+    if classes:
+        acting = _to_service(problem, best, classes, today)
+    if problem.service:
+        name = best + TO_SERVICE if classes else acting.deciders[0].name
+        total = judged[0].totals[name]
+        why = (*acting.why, *told_service(problem, total.demand, total.short))
+        acting = dataclasses.replace(acting, why=why)
     for text in acting.why:
         say(text)
+    names = {decider.name for decider in acting.deciders}
     for row in rows:
-        row["chosen"] = row["policy"] == acting.deciders[0].name or None
-    all_rules = all(decider.name in rules for decider in acting.deciders)
+        row["chosen"] = row["policy"] in names or None
+    all_rules = names <= set(rules)
     found = make_list(today, acting, None if all_rules else best_rule, seed=seed)
     return Recommended(found, with_rows(judged, rows), outcome, experiment)
 
@@ -131,6 +147,20 @@ def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
     periods = config.tune_periods or budget(problem, TUNE_PERIODS)
     asked = dataclasses.replace(config, rules=rules, tune_periods=periods, per_instance=())
     return tune_rules(problem, asked, 0, root(seed))
+
+
+def _to_service(problem, name: str, classes: dict[float, Tuned], today: Today) -> Acting:
+    """A rule that acts at the wanted service, as it is tuned for the class of each instance."""
+    levels, named = list(classes), name + TO_SERVICE
+    deciders = tuple(
+        Decider(named, problem, tuned.rule, tuned.params, tuned.policy_axis) for tuned in classes.values()
+    )
+    wanted = today.plan.full_items["service"].reindex(today.skus).to_numpy(float)
+    same = np.array([[one == level or np.isnan(one) and np.isnan(level) for level in levels] for one in wanted])
+    nearest = np.abs(np.subtract.outer(np.nan_to_num(wanted), np.nan_to_num(levels))).argmin(1)
+    which = np.where(same.any(1), same.argmax(1), nearest)  # a new one may want what nobody else does
+    why = f"{name} acts, tuned for each wanted fill rate by itself; of all rules it costs least on the past that was learned from"
+    return Acting(deciders, which, (why,))
 
 
 def _as_asked(problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:

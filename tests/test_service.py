@@ -8,7 +8,7 @@ import pytest
 
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.evaluation.compare import contestants_of, measure
-from jaxinv.evaluation.service import served
+from jaxinv.evaluation.service import served, to_service, told_service
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.keys import root
 
@@ -41,7 +41,7 @@ def test_what_is_wanted_is_served_in_weeks_that_were_not_learned_from(plan):
     open_ = preset.build()
     assert np.unique(open_.service).tolist() == [0.9, 0.98]
     problem = served(open_)
-    assert problem.service is None and "wanted for 12 series" in problem.notes[-1]
+    assert problem.priced and "wanted of 12 series" in problem.notes[-1]
     found = fill_rates(problem, kinds)
     assert found["plain"] == pytest.approx(0.9, abs=0.02) and found["dear"] == pytest.approx(0.98, abs=0.01)
     factor = np.asarray(problem.train.shortage / open_.train.shortage)[:, 0, 0]
@@ -50,7 +50,7 @@ def test_what_is_wanted_is_served_in_weeks_that_were_not_learned_from(plan):
 
     again = served(problem.settled.build())  # a run keeps what was found, and does not seek again
     assert np.allclose(np.asarray(again.train.shortage), np.asarray(problem.train.shortage), rtol=1e-5)
-    assert again.service is None
+    assert again.priced
 
 
 def test_nothing_is_sought_where_nothing_is_wanted(plan, tmp_path):
@@ -58,3 +58,19 @@ def test_nothing_is_sought_where_nothing_is_wanted(plan, tmp_path):
     sales = str(preset.data).replace("plan.yaml", "sales.csv")
     problem = dataclasses.replace(preset, data=sales).build()
     assert problem.service is None and served(problem) is problem
+
+
+def test_a_rule_is_tuned_for_each_class_and_serves_it(plan):
+    preset, kinds = plan
+    problem = served(preset.build())
+    tuned, classes = to_service(problem, "base_stock")
+    assert set(classes) == {0.9, 0.98} and tuned.params["level"].shape[-1] == 24
+    (contestant,) = contestants_of({"base_stock": tuned})
+    total = measure(problem, contestant, root(9))
+    lines = told_service(problem, total.demand, total.short)
+    for level, kind, line in ((0.9, "plain", lines[0]), (0.98, "dear", lines[1])):
+        rate = 1 - total.short[kinds == kind].sum() / total.demand[kinds == kind].sum()
+        assert rate == pytest.approx(level, abs=0.02) and f"{rate:.1%} of demand was served in 31 weeks" in line
+        assert ("met within half a point" in line) == (abs(rate - level) <= 0.005)
+        own = classes[level].params["level"]
+        assert np.array_equal(tuned.params["level"][..., kinds == kind], np.repeat(own[..., None], 12, -1))

@@ -157,7 +157,7 @@ class PlanNetwork(Preset):
         if not self.service_factors:
             return problem
         factors = {float(level): factor for level, factor in self.service_factors.items()}
-        return dataclasses.replace(with_factors(problem, factors), service=None, rehearsal=None)
+        return dataclasses.replace(with_factors(problem, factors), priced=True)
 
     def _within(self, periods: int, warm_up: int) -> "PlanNetwork":
         """These options with an episode and a history that training periods have room for.

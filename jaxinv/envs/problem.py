@@ -81,8 +81,8 @@ class Problem:
       shop: what people know the instances by, for tables and reports; None where nobody does.
       roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
       settled: the preset's options with what they left open to the files that it read; None where nothing is.
-      service: the fill rate that is wanted of each instance, NaN for none, where shortage costs are still to be found that give it
-        (`jaxinv.evaluation.service`); None elsewhere.
+      service: the fill rate that is wanted of each instance, NaN for none; None where none is wanted of any.
+      priced: whether the costs of shortages are those that were found to give it (`jaxinv.evaluation.service`).
       rehearsal: the problem judged on its training periods, to find them on.
     """
 
@@ -107,6 +107,7 @@ class Problem:
     roles: dict[str, Roles] = field(default_factory=dict)
     settled: "Preset | None" = None
     service: tuple[float, ...] | None = None
+    priced: bool = False
     rehearsal: "Problem | None" = None
 
     def __post_init__(self):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from jaxinv.evaluation.service import TO_SERVICE
 from jaxinv.policies.registry import FORECASTS
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS
 
@@ -106,8 +107,9 @@ def full_name(policy: str, kind: str = "", agent: str = "") -> str:
         return f"the learned policy ({of})" if of else "the learned policy"
     if policy in OTHERS:
         return OTHERS[policy][0]
-    known = _rule(policy.removesuffix(OWN))
-    return policy if known is None else known[0] + (", set for each SKU" if policy.endswith(OWN) else "")
+    known = _rule(policy.removesuffix(OWN).removesuffix(TO_SERVICE))
+    how = ", set for each SKU" if policy.endswith(OWN) else ", set to the wanted service" if policy.endswith(TO_SERVICE) else ""
+    return policy if known is None else known[0] + how
 
 
 def explained(policy: str, kind: str = "", agent: str = "") -> str:
@@ -118,8 +120,9 @@ def explained(policy: str, kind: str = "", agent: str = "") -> str:
         return explained(rule) if rule else f"A network, trained{how}, that reads past sales, the calendar and stock and says what to order."
     if policy in OTHERS:
         return OTHERS[policy][1]
-    known = _rule(policy.removesuffix(OWN))
+    known = _rule(policy.removesuffix(OWN).removesuffix(TO_SERVICE))
     own = " Its numbers are set for each SKU by itself." if policy.endswith(OWN) else ""
+    own = " Its numbers are set for each wanted fill rate by itself." if policy.endswith(TO_SERVICE) else own
     return known[1] + own if known else ""
 
 
