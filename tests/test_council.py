@@ -12,6 +12,8 @@ from jaxinv.errors import UserError
 from jaxinv.nets.council import COORDINATORS, Council, ranges, within
 from jaxinv.nets.critics import GridQ
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 TINY = dict(
     updates=2, envs=4, rollout=4, capacity=64, batch=8, steps=1, encoder="none", hidden=(4,), actions=7, knots=2, roles="nodes"
 )

@@ -20,6 +20,8 @@ from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_in
 from jaxinv.evaluation.simulate import CHUNK, simulate
 from jaxinv.policies.rules import make_rule
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 NEEDS_A_FILE = {"retail", "retail_network", "network"}
 NAMES = [name for name in jaxinv.PRESETS if name not in NEEDS_A_FILE]
 

@@ -10,6 +10,8 @@ from scipy.stats import nbinom, poisson
 from jaxinv.orders.forecast import averages
 from jaxinv.orders.futures import _back, _curve, as_like, futures
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SHARED = Path(__file__).parents[2] / "shared/data"
 MONDAY = np.datetime64("2022-01-03")
 

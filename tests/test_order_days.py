@@ -16,6 +16,8 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.policies.rules import applicable_rules
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MONDAY_AND_THURSDAY = (1, 0, 0, 1, 0, 0, 0)
 
 

@@ -15,6 +15,8 @@ from jaxinv.errors import UserError
 from jaxinv.orders.order_list import prices
 from jaxinv.orders.today import today_of
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):

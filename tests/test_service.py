@@ -12,6 +12,8 @@ from jaxinv.evaluation.service import served, to_service, told_service
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.keys import root
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
