@@ -40,7 +40,9 @@ def of_plan(file: Path | None, overrides: Sequence[str] = ()) -> tuple[Path | No
 
 
 def _is_plan(path: Path) -> bool:
-    if path.is_dir() or path.is_file() and path.name.lower().endswith(TABLES):
+    if path.is_dir():
+        return any(inside.name.lower().endswith(TABLES) for inside in path.iterdir())
+    if path.is_file() and path.name.lower().endswith(TABLES):
         return True
     return path.is_file() and path.suffix in (".yaml", ".yml") and "sales" in load_yaml(path)[0]
 
