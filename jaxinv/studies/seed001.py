@@ -44,7 +44,7 @@ TRANSFERS = "Two locations, N(100, 20) each, holding 1, shortage 4, transfer 0.5
 SLICES = 128
 """Of a law of demand, each of the same probability, at their means."""
 
-RULES = ("dual_index", "dual_index_regression", "transshipment", "transshipment_regression")
+RULES = ("base_stock", "base_stock_regression", "transshipment", "transshipment_regression")
 
 AGENTS = {
     "warehouses, shared information, team": dict(roles="warehouses", information="shared", form="none"),
