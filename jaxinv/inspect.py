@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
         write_text(out, plan_text(plan, out.parent))
     document = {
         "read": list(plan.read),
-        "notes": list(plan.notes),
+        "notes": list(dict.fromkeys([*plan.notes, *found.pop("odd")])),
         "assumptions": list(plan.assumptions),
         "as_of": str(plan.settings.as_of),
         "fingerprint": plan.fingerprint,
@@ -110,7 +110,7 @@ def _sentences(document) -> list[str]:
     """What the figures say, one line each."""
     kinds = document["kinds"]
     said = [
-        f"demand by {document['sales']['frequency']}: {kinds['smooth']} SKUs smooth, {kinds['erratic']} erratic, "
+        f"demand by {document['sales']['frequency']}, SKUs: {kinds['smooth']} smooth, {kinds['erratic']} erratic, "
         f"{kinds['intermittent']} intermittent, {kinds['lumpy']} lumpy"
         + (f", {kinds['no sales']} without sales" if kinds["no sales"] else "")
     ]
@@ -133,6 +133,8 @@ def _sentences(document) -> list[str]:
             f"promotions: sales times {promotions['lift']:.2f} ({promotions['skus']} SKUs, {promotions['periods']:,} "
             f"{document['sales']['frequency']}s); {promotions['to_come']:,} rows to come"
         )
+    elif document["promotions_left_out"]:
+        said.append("promotions: the column of sales is left out, as told above, and the calendar has none")
     else:
         said.append("promotions: none in sales or calendar")
     out = document["stock_outs"]

@@ -285,9 +285,16 @@ def test_dates_as_columns(tmp_path):
 
 def test_products_as_columns(tmp_path):
     path = put(tmp_path, "date,tea,oil,salt,milk\n2024-01-01,1,2,3,4\n2024-01-02,5,,7,8\n")
-    assert "columns.sku=header" in refusal(path)
+    assert "columns.sku=header" in refusal(path) and "1 problem" in refusal(path)
     table = load(path, columns={"sku": "header"})
     assert table.groupby("sku")["sales"].sum().to_dict() == {"tea": 6, "oil": 2, "salt": 10, "milk": 12} and len(table) == 7
+
+
+def test_several_numbered_prices_are_no_price(tmp_path):
+    head = "date,sku,sales,price1,price2\n"
+    table = load(put(tmp_path, head + "2024-01-01,a,1,2,3\n2024-01-02,a,1,2.5,3\n"))
+    assert "price" not in table and table["price1"].tolist() == [2, 2.5]
+    assert "'price1' looks like 'price'" in refusal(put(tmp_path, "date,sku,sales,price1\n2024-01-01,a,1,2\n"))
 
 
 def test_year_and_month_apart(tmp_path):

@@ -121,7 +121,7 @@ def test_the_command_writes_a_plan_that_reads_back(small, tmp_path, capsys):
         "as of 2025-03-31",
         "What is assumed",
         "Nordwerk",
-        "SKUs smooth",
+        "SKUs: ",
     ):
         assert words in text, text
     assert f"written: {out}" in notes
@@ -201,3 +201,21 @@ def test_mistakes(small, tmp_path, capsys, arguments, told, monkeypatch):
     with pytest.raises(UserError) as caught:
         main([text.format(small.folder) for text in arguments])
     assert told in str(caught.value) and not list(tmp_path.iterdir()) and not capsys.readouterr().out
+
+
+def test_what_the_weeks_are_made_of_is_told(tmp_path, capsys):
+    """A date off the week, and promotions that rows without sales would leave open."""
+    days = pd.date_range("2023-01-01", periods=80, freq="7D")
+    rows = [(day, sku, 10, int(k % 4 == 0)) for k, day in enumerate(days) for sku in "AB"]
+    table = pd.DataFrame(rows, columns=["date", "sku", "sales", "promotion"])
+    table.loc[100, "date"] += pd.Timedelta(days=1)
+    table.to_csv(tmp_path / "sales.csv", index=False)
+    out, _ = run(capsys, tmp_path, "--out", tmp_path / "plan.yaml")
+    assert "line 102: 2023-12-18, 'A'" in out
+    assert "promotions: sales times 1.00" in out
+    table.drop(index=range(3, 150, 7)).assign(promotion=lambda frame: frame["sku"].eq("A").astype(int)).to_csv(
+        tmp_path / "sales.csv", index=False
+    )
+    out, _ = run(capsys, tmp_path, "--out", tmp_path / "plan.yaml")
+    told = "promotions: the column of sales is left out" in out
+    assert told == ("promotion left out" in out)

@@ -232,6 +232,26 @@ def test_exceptions():
     assert kinds["late order"] == {"SKU 1"} and kinds["open order not counted"] == {"SKU 1"}
 
 
+def test_an_order_for_what_sells_no_more_is_told():
+    """Twelve a month until three months ago, and nothing since; and a year at one a month: a level of the past
+    orders for both, and it is told; not where twelve go on."""
+    demand = np.full((3, 60), 12.0)
+    demand[0, 57:] = 0
+    demand[1, 48:] = 1
+    today = shop(demand, np.zeros(3), lead=1, days=31)
+    who = acting(today, level=4.0)
+    from jaxinv.orders.exceptions import exceptions_of
+
+    lines = lines_of(today, who)
+    assert (lines.quantity > 0).all()
+    judged = judge(today, lines, futures_of(today, 8), paths=PATHS)
+    found = exceptions_of(today, who, lines, judged).set_index(["kind", "sku"])
+    assert "are ordered all the same" in found.loc[("no sales for long", "SKU 0"), "what"]
+    row = found.loc[("order beyond the forecast", "SKU 1")]
+    assert row["quantity"] == lines.quantity[1].sum()
+    assert ("no sales for long", "SKU 2") not in found.index and ("order beyond the forecast", "SKU 2") not in found.index
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     for name in ("one", "other"):
         listed(morning(size=5)).write(tmp_path / name)

@@ -198,6 +198,23 @@ def test_open_orders_arrive_on_the_day_they_are_due(tmp_path):
     assert {day: added for day, added in enumerate(np.diff(stock), 1) if added} == expected
 
 
+def test_a_run_fits_whatever_is_on_order_and_nothing_is_sent_twice(tmp_path):
+    orders = "sku,source,destination,quantity,due,ordered\na,w,x,7,2023-12-11,2023-12-04\nb,S,w,9,2024-01-29,2023-12-04\nb,w,x,5,2023-12-11,2023-11-27\n"
+    lanes = "source,destination,lead_time\nS,w,7\nw,x,7\n"
+    preset = weekly(tmp_path, lanes, open_orders=orders, stock="sku,location,stock\na,w,10\nb,w,10\n")
+    table = pd.read_csv(tmp_path / "sales.csv").assign(location="x")
+    table.to_csv(tmp_path / "sales.csv", index=False)
+    assert preset.shop().lead.longest == 9  # due in 8 weeks
+    preset = dataclasses.replace(preset, longest_lead_time=2)  # as a run says
+    world = preset.shop()
+    today = today_of(preset, world, preset.problem_of(world))
+    assert world.lead.longest == 2 and str(today.date) == "2023-12-04"
+    names = [*today.nodes[0]]
+    promised = dict(zip(today.skus, today.promised[:, names.index("w")]))
+    assert promised == {"a": 7, "b": 0, "c": 0}  # what was ordered last week has left
+    assert today.state.pipeline[list(today.skus).index("b")].sum() == 14
+
+
 def test_today_sees_the_last_sales_and_what_is_to_come(shop):
     made, preset, world, problem = shop
     today = today_of(preset, world, problem)

@@ -140,6 +140,8 @@ BAD = [
     ("stock", "sku,location,stock\n007,x,1\n007,x,2\n", "stock.csv: sku '007', location 'x' is in lines 2, 3 (2 such rows in all); keep one row, or add them up"),
     ("stock", "sku,location,stock\n007,,1\n", "stock.csv: column 'location' is empty in line 2"),
     ("open_orders", "sku,source,destination,quantity\n007,ACM,w,1\n", "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACM'); did you mean 'ACME'?"),
+    ("open_orders", "sku,source,destination,quantity\n007,ACME,x,1\n", "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACME'); 'ACME' supplies 'w'; add the lane"),
+    ("open_orders", "sku,source,destination,quantity\n007,ACME,Paris,1\n", "open_orders.csv: column 'destination' is no location in line 2 (first: 'Paris')"),
     ("open_orders", "sku,source,destination,quantity\n007,ACME,w,0\n", "open_orders.csv: column 'quantity' is not above 0 in line 2"),
     ("open_orders", "sku,source,destination,quantity,due,ordered\n007,ACME,w,1,2024-02-01,2024-02-02\n", "open_orders.csv: column 'due' lies before the day it was ordered in line 2"),
     ("calendar", "date,sku,promotion\n2024-03-04,008,1\n", "calendar.csv: column 'sku' is in no other table in line 2 (first: '008')"),
@@ -195,6 +197,13 @@ def test_names_like_formulas_and_tags_stay_text(tmp_path):
         changed = {table: text.replace("007", name) for table, text in GOOD.items()}
         plan = read_plan(folder(tmp_path, **changed))
         assert name in plan.skus and name in set(plan.sales["sku"]) and name in plan.items.index and plan.stock["sku"][0] == name
+
+
+def test_names_that_a_list_guards_are_read_back(tmp_path):
+    sales = GOOD["sales"].replace("007", "=1+1")
+    orders = "sku,source,destination,quantity\n'=1+1,ACME,w,5\n'+9,ACME,w,5\n"
+    plan = read_plan(folder(tmp_path, sales=sales, open_orders=orders, items=None, stock=None, calendar=None, receipts=None))
+    assert plan.open_orders["sku"].tolist() == ["=1+1", "'+9"]  # the second is no name that is known without it
 
 
 def test_money_of_two_currencies_is_refused(tmp_path):

@@ -38,6 +38,17 @@ def table_of(page: str, name: str) -> list[list[str]]:
     return [[html.unescape(re.sub(r"<[^>]+>", "", cell.replace("<small>", " / "))) for cell in line] for line in cells]
 
 
+def test_ends_of_intervals_stay_where_figures_can_be(tmp_path):
+    """Weeks drawn anew can carry the ends of an interval past a fill rate of 100%."""
+    made = run_folder(tmp_path / "spring")
+    found = json.loads((made / "summary.json").read_text())
+    for one in found["evaluation"]:
+        one["fill_rate_interval"] = [0.25, 1.05]
+    (made / "summary.json").write_text(json.dumps(found))
+    said = text_of(write_report(made).read_text(encoding="utf-8"))
+    assert "25.0% to 100.0%" in said and "105.0%" not in said
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return run_folder(tmp_path_factory.mktemp("runs") / "spring")

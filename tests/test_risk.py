@@ -1,5 +1,7 @@
 """Risks and costs of orders, beside closed forms and a plain simulation in NumPy."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from mornings import rule, shop, today_of_network
@@ -166,6 +168,9 @@ def test_lines_of_a_network():
     names = list(zip(today.sources[0], today.destinations[0]))
     assert names == [("supplier", "warehouse"), ("warehouse", "north"), ("warehouse", "south")]
     assert lines.quantity[0, 1:].sum() <= 6 and lines.asked[0, 1, 0] > lines.quantity[0, 1, 0]
+    kept = dataclasses.replace(today, promised=np.array([[4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    left = orders_of(kept, name="echelon_base_stock", level=1.3)[1]
+    assert left.quantity[0, 1:].sum() == 2 and (left.quantity[:, 0] == lines.quantity[:, 0]).all()
     for number, label in enumerate(
         today.problem.labels
     ):  # the same as one asks the policy for by itself

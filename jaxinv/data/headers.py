@@ -3,6 +3,7 @@
 import difflib
 import re
 import shlex
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -46,6 +47,7 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
     if by_words:
         _by_words(found, columns, problems)
 
+    products = False
     for name in REQUIRED + OPTIONAL:
         if name in found or name in columns:
             continue
@@ -60,8 +62,15 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
             )
             if name == "sku" and not near and "date" in found and len(found) > _MANY and "sales" not in found:
                 hint += "; if each of these columns is a product, give columns.sku=header"
+                products = True
+            elif name == "sales" and products:
+                continue  # a column for each product holds them
             problems.add(f"column {name!r} is missing; {hint}")
-        elif near and (name == "location" or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85):
+        elif near and (
+            name == "location"
+            or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
+            and not _numbered(near, free)
+        ):
             # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
             problems.add(f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another " "name")
         else:
@@ -72,6 +81,12 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
             found[name] = near
     order = [name for name in REQUIRED + OPTIONAL if name in found]
     return {name: found[name] for name in order + [name for name in found if name not in order]}
+
+
+def _numbered(column: str, columns: Iterable[str]) -> bool:
+    """Whether the column is one of several that differ by a number, as `price1` to `price11`: then it is none of them alone."""
+    stem = re.sub(r"\d+$", "", plain(column))
+    return sum(re.sub(r"\d+$", "", plain(other)) == stem for other in columns) > 1
 
 
 def typed(name: str, column: str | None) -> str:

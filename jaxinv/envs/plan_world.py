@@ -87,8 +87,8 @@ class PlanWorld:
             placed = placed.joined(more, spliced(plan, panel, new), moments(panel, split.train), *grouping(more))
         ways = Ways.of(plan.full_lanes, placed.series, places, apart)
         days = period_days(panel)
-        due = _latest_due(plan, days)
-        lead = LeadTimes.of(ways, plan, days, max(due, options.longest_lead_time))
+        # A run keeps what it found, so that it fits whatever is on order by now; what is due later is the last to arrive.
+        lead = LeadTimes.of(ways, plan, days, options.longest_lead_time or _latest_due(plan, days))
         cycles = order_cycles(ways, panel.dates[0], days)
         costs = costs_of(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)

@@ -21,8 +21,9 @@ SURPLUS_DAYS = 180.0
 """Days of expected demand; stock beyond them, and beyond twice the target, is surplus."""
 
 SILENT_DAYS, SILENT_GAPS = 90.0, 6.0
-"""Without a sale for so many days, and for so many times the usual gap between sales, a SKU is told
-as no longer sold."""
+"""Without a sale for so many days, and for as many periods as have no sale with probability
+exp(-SILENT_GAPS) where each has one as often as before, a SKU is told as no longer sold: rare ones
+after so many times their usual gap."""
 
 FAR = 8.0
 """Demand that is so many times more, or less, than what a policy was trained on is out of its
@@ -99,6 +100,12 @@ def _stock(today, lines, judged, add):
     rate = by_node(today, judged.mean / np.maximum(lines.cover[..., None], 1)) / today.period_days
     stock, coming = by_node(today, lines.on_hand), by_node(today, lines.on_order)
     target = by_node(today, np.where(np.isfinite(lines.target), lines.target, 0.0))
+    nothing = judged.cost("nothing")
+    ordered, spared = np.zeros(stock.shape), np.zeros(stock.shape)
+    for edge, end in enumerate(topology.destinations):
+        mine = (np.asarray(today.destinations)[:, edge] != "")[:, None] & (lines.quantity[:, edge] > 0)
+        ordered[:, end] += np.where(mine, lines.quantity[:, edge], 0.0)
+        spared[:, end] += np.where(mine, -nothing[:, edge], 0.0)
     demand = np.nan_to_num(np.asarray(today.demand, float))
     places = topology.products and demand.shape[2] // topology.products
     last = np.where(
@@ -109,19 +116,23 @@ def _stock(today, lines, judged, add):
         node = topology.demand_nodes[place]
         for product in range(topology.products):
             column = place * topology.products + product
-            since = (demand.shape[1] - last[:, column]) * today.period_days
-            gap = today.period_days / np.maximum(often[:, column], 1e-9)
+            silence = demand.shape[1] - last[:, column]
+            since = silence * today.period_days
+            unlikely = silence * -np.log1p(-np.minimum(often[:, column], 1 - 1e-9))
             held = np.where(np.isfinite(stock[:, node, product]), stock[:, node, product], 0.0)
             way = np.where(np.isfinite(coming[:, node, product]), coming[:, node, product], 0.0)
+            placed = ordered[:, node, product]
             silent = (
                 (since > SILENT_DAYS)
-                & (since > SILENT_GAPS * gap)
-                & (held + way > 0)
+                & (unlikely > SILENT_GAPS)
+                & (held + way + placed > 0)
                 & (last[:, column] > 0)
             )
             for s in np.flatnonzero(silent):
                 day = np.asarray(today.dates)[last[s, column] - 1]
-                add("no sales for long", today.skus[s], today.nodes[s][node], f"last sold in the period of {np.datetime64(day, 'D')}",
+                what = f"last sold in the period of {np.datetime64(day, 'D')}"
+                what += f"; {placed[s]:,.0f} are ordered all the same" if placed[s] > 0 else ""
+                add("no sales for long", today.skus[s], today.nodes[s][node], what,
                     str(np.datetime64(day, "D")), float(held[s]), "sell off, or tell the end of the SKU")  # fmt: skip
             speed = np.where(np.isfinite(rate[:, node, product]), rate[:, node, product], 0.0)
             enough = np.maximum(
@@ -133,6 +144,13 @@ def _stock(today, lines, judged, add):
                 days = (held[s] + way[s]) / speed[s]
                 add("surplus", today.skus[s], today.nodes[s][node], f"stock and orders for {days:.0f} days", _day(today.date, min(days, 36500.0)),
                     round(float(over[s]), 1), "cancel what is on order, transfer, or sell off")  # fmt: skip
+            lasts = (held + way + placed) / np.maximum(speed, 1e-9)
+            dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
+            for s in np.flatnonzero(dear & ~silent):
+                days = min(lasts[s], 36500.0)
+                what = f"with it, stock and orders last {days:,.0f} days; ordering nothing is expected to cost {spared[s, node, product]:,.4g} less"
+                add("order beyond the forecast", today.skus[s], today.nodes[s][node], what, str(today.date), float(placed[s]),
+                    "look whether it still sells so; order less, or tell the end of the SKU")  # fmt: skip
 
 
 def _late(today, add):

@@ -147,6 +147,7 @@ def ask(
             0,
         )
     open_now = np.asarray(today.open)[:, :, 0].astype(np.float32)
+    promised = np.zeros(today.state.on_hand.shape[:2]) if today.promised is None else today.promised
     for part in in_chunks(rows, CHUNK):
         own = params if axis is None else take(params, part)
         said = _ask(
@@ -158,6 +159,7 @@ def ask(
             take(today.state, part),
             jnp.asarray(signals[part]),
             jnp.asarray(open_now[part]),
+            jnp.asarray(promised[part], jnp.float32),
         )
         there = np.isin(part, rows) & (np.arange(len(part)) < len(rows))
         for name, values in jax.device_get(said).items():
@@ -181,10 +183,10 @@ def check_decider(today: Today, decider: Decider) -> None:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, signals, open_now):
+def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, signals, open_now, promised):
     topology = env.topology
 
-    def single(params, instance, state, signals, open_now):
+    def single(params, instance, state, signals, open_now, promised):
         observation = env.view(state, instance, signals)
         asked = jnp.maximum(Action.of(policy(params, observation)).orders, 0.0) * open_now[:, None]
         position = views.edge_position(topology, observation)
@@ -197,7 +199,8 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
         if topology.order_memory or topology.internal_backlog:  # what is asked for is shipped later
             quantity = asked
         else:
-            quantity = shipping.ship(topology, state, asked, instance)[0]
+            left = jnp.maximum(state.on_hand - promised[:, None], 0.0)
+            quantity = shipping.ship(topology, state.replace(on_hand=left), asked, instance)[0]
         stock, coming = (
             views.on_hand(topology, observation),
             topology.into_nodes(views.on_order(topology, observation)),
@@ -207,7 +210,9 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
             "on_hand": topology.at_destination(stock), "on_order": topology.at_destination(coming),
         }  # fmt: skip
 
-    return jax.vmap(single, (axis, 0, 0, 0, 0))(params, instance, state, signals, open_now)
+    return jax.vmap(single, (axis, 0, 0, 0, 0, 0))(
+        params, instance, state, signals, open_now, promised
+    )
 
 
 def _wanted(topology, policy, params, observation, instance):

@@ -40,6 +40,8 @@ class Today:
       labels: what the instances are called; those of the problem come first, and then new ones.
       late: rows of the plan's open orders that are overdue; they are taken to come in the next period.
       beyond: rows of open orders that nothing could be done with, and why.
+      promised: units in stock of each node that an open order of today takes to another place `[S, N]`; policies see them,
+        as they did when that order was made, and they are not sent twice.
     """
 
     date: np.datetime64
@@ -61,6 +63,7 @@ class Today:
     labels: tuple[str, ...] = ()
     late: tuple[int, ...] = ()
     beyond: tuple[tuple[int, str], ...] = ()
+    promised: np.ndarray | None = None
 
 
 def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
@@ -112,6 +115,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         labels=placed.labels,
         late=late,
         beyond=beyond,
+        promised=_promised(shop, nodes, date),
     )
 
 
@@ -187,6 +191,18 @@ def _under_way(shop: PlanWorld, nodes, date, days):
         pipeline[s, edge, slot] += order.quantity
         due[s, edge, slot] = slot + 1 + min(periods, slots)
     return pipeline, due, tuple(late), tuple(beyond), arrived
+
+
+def _promised(shop: PlanWorld, nodes, date) -> np.ndarray:
+    """Units that open orders of this day, or a later one, take out of each node `[S, N]`: they are in its stock still."""
+    found = np.zeros((len(nodes), len(nodes[0])))
+    place = {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)) for n, name in enumerate(own)}
+    orders = shop.plan.open_orders
+    new = orders[orders["ordered"] >= pd.Timestamp(date)]
+    for sku, source, units in zip(new["sku"], new["source"], new["quantity"]):
+        if (sku, source) in place:
+            found[place[sku, source]] += units
+    return found
 
 
 def _free_slot(held: np.ndarray, due: np.ndarray, periods: int, quoted: float) -> int:

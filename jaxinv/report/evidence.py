@@ -1,5 +1,6 @@
 """What an evaluation found, in words and tables for a manager."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,18 +210,22 @@ class Evidence:
         cards = [self._card("Profit" if self.earns else "Cost", whole, costs, lambda value: number(value, self.unit))]
         if any(not absent(row.get("fill_rate")) for row in rows):
             rates = [(row.get("fill_rate"), row.get("fill_rate_interval")) for row in rows]
-            cards.append(self._card("Fill rate", "demand served at once", rates, percent))
+            cards.append(self._card("Fill rate", "demand served at once", rates, percent, (0.0, 1.0)))
         stocks = [self.stock(row) for row in rows]
         if any(value is not None for value, _, _ in stocks):
             written = "units" if stocks[0][2] == "units" else self.currency
             found = [(value, interval) for value, interval, _ in stocks]
-            cards.append(self._card("Stock", f"mean, {self.stock_unit}", found, lambda value: number(value, written)))
+            says = f"mean, {self.stock_unit}"
+            cards.append(self._card("Stock", says, found, lambda value: number(value, written), (0.0, math.inf)))
         return cards
 
-    def _card(self, title: str, says: str, values, write) -> dict[str, Any]:
+    def _card(self, title: str, says: str, values, write, within=(-math.inf, math.inf)) -> dict[str, Any]:
+        """Figures of a kind; the ends of intervals, which samples of weeks may carry past what there can be, within it."""
+        low, high = within
         most = max((abs(value) for value, _ in values if not absent(value)), default=0) or 1
         lines = []
         for row, (value, interval) in zip(self.compared, values):
+            interval = interval and [end if absent(end) else min(max(end, low), high) for end in interval]
             lines.append({
                 "name": self.name(row), "kind": "acts" if row is self.acts else row["kind"], "value": write(value),
                 "interval": between(interval, percent if write is percent else rough) if interval else "",

@@ -99,7 +99,9 @@ def _other(name: Any, sku: str) -> str:
 
 
 def _packs(row: Mapping[str, Any]) -> str:
-    return "" if absent(row.get("packs")) else counted(round(row["packs"]), "pack")
+    """How many packs; nothing where a pack is a unit."""
+    packs = row.get("packs")
+    return "" if absent(packs) or packs == row["quantity"] else counted(round(packs), "pack")
 
 
 def _range(row: Mapping[str, Any]) -> str:

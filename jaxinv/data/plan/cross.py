@@ -9,6 +9,7 @@ from jaxinv.data.grid import Frequency, lay_out
 from jaxinv.data.plan.parts import ONE_PLACE, Parts, day, nearest_of
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError
+from jaxinv.sheets import plain as text_of
 
 
 def settle_dates(parts: Parts) -> None:
@@ -95,6 +96,27 @@ def settle_places(parts: Parts) -> None:
         unknown = ~parts[table][column].isin([*places, ""]).to_numpy()
         parts.wrong(table, column, unknown, "is no location", nearest_of(places, "add it to the table of locations"))
     parts.places = tuple(places)
+
+
+def unguard(parts: Parts) -> None:
+    """Names of open orders and receipts as other tables write them: an order list puts an apostrophe before what a spreadsheet
+    would take for a formula, and such a list may be read back."""
+    places = set(parts.places)
+    for table, column in (
+        ("sales", "location"),
+        ("locations", "location"),
+        ("stock", "location"),
+        ("lanes", "source"),
+        ("lanes", "destination"),
+    ):
+        places |= set(parts.frames[table][column]) if column in parts.frames[table] else set()
+    known = {"sku": parts.skus("sales", "items", "stock"), "source": places, "destination": places}
+    for table in ("open_orders", "receipts"):
+        for column, names in known.items():
+            cells = parts[table][column]
+            as_written = {cell: text_of(cell) for cell in cells.unique() if cell not in names and text_of(cell) in names}
+            if as_written:
+                parts.frames[table][column] = cells.replace(as_written)
 
 
 def check_names(parts: Parts) -> None:

@@ -27,8 +27,14 @@ def check_lanes(parts: Parts) -> None:
     known = set(zip(lanes["source"], lanes["destination"]))
     pairs = [(s, d) in known for s, d in zip(orders["source"], orders["destination"])]
     stray = ~np.array(pairs, bool) & (orders["source"] != "").to_numpy()
+    stray &= orders["destination"].isin(parts.places).to_numpy()  # one that is no location is told as that
     if "lanes" in parts.given:
-        fix = nearest_of(lanes["source"].unique(), "add the lane to lanes, or correct the source")
+        near = nearest_of(lanes["source"].unique(), "add the lane to lanes, or correct the source")
+
+        def fix(source: str) -> str:
+            leads = sorted(set(lanes["destination"][lanes["source"] == source]))
+            return f"{source!r} supplies {', '.join(map(repr, leads))}; add the lane to lanes, or correct the row" if leads else near(source)
+
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
     elif stray.any():
         fix = (

@@ -42,8 +42,10 @@ def look(plan: Plan) -> dict[str, Any]:
         },
         "season": season(panel.dates, units.sum(0), panel.frequency),
         "promotions": _lift(plan, panel, skus, units),
+        "promotions_left_out": "promotion" in plan.sales and "promotion" not in panel.covariates,
         "stock_outs": _stock_outs(panel),
         "lead_times": _lead_times(plan),
+        "odd": list(panel.notes),
         "skus": [{key: _plain(value) for key, value in row.items()} for row in classes.reset_index().to_dict("records")],
     }
 

@@ -13,7 +13,15 @@ import pandas as pd
 from jaxinv.data.files import read_frame
 from jaxinv.data.fingerprint import fingerprint
 from jaxinv.data.plan.cells import empty_table, read_table
-from jaxinv.data.plan.cross import check_items, check_money, check_names, check_orders, settle_dates, settle_places
+from jaxinv.data.plan.cross import (
+    check_items,
+    check_money,
+    check_names,
+    check_orders,
+    settle_dates,
+    settle_places,
+    unguard,
+)
 from jaxinv.data.plan.defaults import fill_items, fill_lanes, fill_rest
 from jaxinv.data.plan.find import Files, find_files, yaml_of
 from jaxinv.data.plan.lanes import check_lanes
@@ -174,6 +182,7 @@ def _cross(parts: Parts) -> None:
         return
     if parts.sound("sales"):
         settle_dates(parts)
+    unguard(parts)
     settle_places(parts)
     check_names(parts)
     check_items(parts)
