@@ -89,7 +89,8 @@ def recommend(
     today = today_for(experiment, date)
     problem = experiment.problem
     for text in problem.notes:
-        say(text)
+        if not text.startswith("validation="):  # that is about trainings
+            say(text)
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
     classes: dict[float, Tuned] = {}

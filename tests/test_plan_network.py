@@ -242,7 +242,7 @@ def test_open_tells_when_orders_may_go_out(shop):
     assert np.array_equal(today.open[0, 1, :28], fortnight)
 
 
-@pytest.mark.parametrize("weeks, history, horizon", [(100, 16, 40), (52, 16, 19), (30, 10, 10)])
+@pytest.mark.parametrize("weeks, history, horizon", [(100, 16, 40), (52, 16, 19), (30, 8, 12)])
 def test_of_few_weeks_episodes_are_shorter(tmp_path, weeks, history, horizon):
     problem = weekly(tmp_path, weeks=weeks).build()
     assert (problem.env.history, problem.horizon) == (history, horizon)
@@ -288,3 +288,14 @@ def test_a_unit_costs_what_the_item_and_the_lane_say_in_the_currency_of_the_lane
     price, currency = prices(today_of(preset, world, preset.problem_of(world)))
     assert currency.tolist() == [["EUR", "USD"]] * 3
     assert price.tolist() == [[4, 6.25], [9, 16.25], [6, 10.25]]
+
+
+def test_nothing_is_ordered_for_what_is_no_longer_sold(tmp_path):
+    preset = weekly(tmp_path)
+    sales = pd.read_csv(tmp_path / "sales.csv")
+    late = sales["date"] >= sorted(sales["date"].unique())[-20]
+    sales.loc[late & (sales["sku"] == "a"), "sales"] = 0
+    sales.to_csv(tmp_path / "sales.csv", index=False)
+    world = preset.shop()
+    today = today_of(preset, world, preset.problem_of(world))
+    assert dict(zip(today.skus, today.open[:, 0, 0])) == {"a": False, "b": True, "c": True}

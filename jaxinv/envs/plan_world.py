@@ -123,11 +123,22 @@ class PlanWorld:
         return len(self.ways.nodes)
 
     @property
+    def reach(self) -> np.ndarray:
+        """What passes each node `[N, N]`: 1 for those that it supplies, on whatever way, itself included."""
+        nodes, ways = list(self.ways.nodes), self.ways
+        reach = np.eye(len(nodes))
+        for _ in nodes:
+            for start, end in zip(ways.sources, ways.destinations):
+                if start is not None:
+                    reach[nodes.index(start)] = np.maximum(reach[nodes.index(start)], reach[nodes.index(end)])
+        return reach
+
+    @property
     def scale(self) -> np.ndarray:
         """Typical demand a period that passes each node `[S, N]`."""
         own = np.zeros((len(self.placed.demand), self.nodes))
         own[:, list(self.selling)] = self.placed.scale
-        return own @ _echelon(self.ways).T
+        return own @ self.reach.T
 
     @property
     def rate(self) -> np.ndarray:
@@ -311,17 +322,6 @@ def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) ->
         total[chosen, period[row]] = np.nan_to_num(total[chosen, period[row]]) + rows[name].iat[row]
         count[chosen, period[row]] += 1
     return total / (length if name in SHARES else np.maximum(count, 1))
-
-
-def _echelon(ways: Ways) -> np.ndarray:
-    """What passes each node `[N, N]`: 1 for those that it supplies, on whatever way, itself included."""
-    nodes = list(ways.nodes)
-    reach = np.eye(len(nodes))
-    for _ in nodes:
-        for start, end in zip(ways.sources, ways.destinations):
-            if start is not None:
-                reach[nodes.index(start)] = np.maximum(reach[nodes.index(start)], reach[nodes.index(end)])
-    return reach
 
 
 def _latest_due(plan: Plan, days: float) -> int:

@@ -152,7 +152,7 @@ class LeadTimes:
                 laws[row] = lognormal_mass(mean / period_days, spread / mean, math.ceil(LONGEST * mean / period_days))
             else:
                 laws[row] = _counted(np.array([math.ceil(mean / period_days - 1e-9)]))
-        longest = max(least, 1, *(len(law) - 1 for law in laws.values()))
+        longest = max(least, *(len(law) for law in laws.values()))  # so that what is ordered today fits when it is told tomorrow
         mass = np.zeros((*ways.lane.shape, longest + 1))
         mass[..., 1] = ~ways.there  # of what is not there, something
         for row, law in laws.items():

@@ -10,6 +10,7 @@ import pandas as pd
 from jaxinv.orders.joint import Remark
 from jaxinv.orders.lines import Acting, Lines
 from jaxinv.orders.risk import Judged
+from jaxinv.orders.silence import last_sold, silent
 from jaxinv.orders.today import Today
 
 COLUMNS = ("kind", "sku", "location", "what", "when", "quantity", "advice")
@@ -19,11 +20,6 @@ LIKELY = 0.5
 
 SURPLUS_DAYS = 180.0
 """Days of expected demand; stock beyond them, and beyond twice the target, is surplus."""
-
-SILENT_DAYS, SILENT_GAPS = 90.0, 6.0
-"""Without a sale for so many days, and for as many periods as have no sale with probability
-exp(-SILENT_GAPS) where each has one as often as before, a SKU is told as no longer sold: rare ones
-after so many times their usual gap."""
 
 FAR = 8.0
 """Demand that is so many times more, or less, than what a policy was trained on is out of its
@@ -106,29 +102,18 @@ def _stock(today, lines, judged, add):
         mine = (np.asarray(today.destinations)[:, edge] != "")[:, None] & (lines.quantity[:, edge] > 0)
         ordered[:, end] += np.where(mine, lines.quantity[:, edge], 0.0)
         spared[:, end] += np.where(mine, -nothing[:, edge], 0.0)
-    demand = np.nan_to_num(np.asarray(today.demand, float))
+    demand = np.asarray(today.demand, float)
     places = topology.products and demand.shape[2] // topology.products
-    last = np.where(
-        (demand > 0).any(1), demand.shape[1] - np.argmax(demand[:, ::-1] > 0, 1), 0
-    )  # periods up to the last sale
-    often = (demand > 0).sum(1) / np.maximum(np.isfinite(np.asarray(today.demand)).sum(1), 1)
+    last, gone = last_sold(demand), silent(demand, today.period_days)
     for place in range(places):
         node = topology.demand_nodes[place]
         for product in range(topology.products):
             column = place * topology.products + product
-            silence = demand.shape[1] - last[:, column]
-            since = silence * today.period_days
-            unlikely = silence * -np.log1p(-np.minimum(often[:, column], 1 - 1e-9))
             held = np.where(np.isfinite(stock[:, node, product]), stock[:, node, product], 0.0)
             way = np.where(np.isfinite(coming[:, node, product]), coming[:, node, product], 0.0)
             placed = ordered[:, node, product]
-            silent = (
-                (since > SILENT_DAYS)
-                & (unlikely > SILENT_GAPS)
-                & (held + way + placed > 0)
-                & (last[:, column] > 0)
-            )
-            for s in np.flatnonzero(silent):
+            mute = gone[:, column] & (held + way + placed > 0)
+            for s in np.flatnonzero(mute):
                 day = np.asarray(today.dates)[last[s, column] - 1]
                 what = f"last sold in the period of {np.datetime64(day, 'D')}"
                 what += f"; {placed[s]:,.0f} are ordered all the same" if placed[s] > 0 else ""
@@ -140,13 +125,13 @@ def _stock(today, lines, judged, add):
                 2 * np.where(np.isfinite(target[:, node, product]), target[:, node, product], 0.0),
             )
             over = held + way - enough
-            for s in np.flatnonzero((over >= 1) & ~silent & (speed > 0)):
+            for s in np.flatnonzero((over >= 1) & ~mute & (speed > 0)):
                 days = (held[s] + way[s]) / speed[s]
                 add("surplus", today.skus[s], today.nodes[s][node], f"stock and orders for {days:.0f} days", _day(today.date, min(days, 36500.0)),
                     round(float(over[s]), 1), "cancel what is on order, transfer, or sell off")  # fmt: skip
             lasts = (held + way + placed) / np.maximum(speed, 1e-9)
             dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
-            for s in np.flatnonzero(dear & ~silent):
+            for s in np.flatnonzero(dear & ~mute):
                 days = min(lasts[s], 36500.0)
                 what = f"with it, stock and orders last {days:,.0f} days; ordering nothing is expected to cost {spared[s, node, product]:,.4g} less"
                 add("order beyond the forecast", today.skus[s], today.nodes[s][node], what, str(today.date), float(placed[s]),

@@ -15,6 +15,7 @@ from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.plan_world import AHEAD, PlanWorld, period_days
 from jaxinv.keys import Role, key_of, root
+from jaxinv.orders.silence import silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +95,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         due=jnp.asarray(due, jnp.float32),
     )
     began = np.arange(periods) >= placed.launched[..., None]
+    demand_of_past = np.moveaxis(np.where(began, placed.demand, np.nan), 1, 2)
     sources, destinations = shop.ends
     return Today(
         date=date,
@@ -102,10 +104,10 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         state=state,
         signals=np.asarray(signals),
         params=params,
-        demand=np.moveaxis(np.where(began, placed.demand, np.nan), 1, 2),
+        demand=demand_of_past,
         dates=shop.panel.dates,
         known=placed.covariates,
-        open=_open(shop, periods) & ~_ended(shop, date, days),
+        open=_open(shop, periods) & ~_ended(shop, date, days) & ~_unsold(shop, demand_of_past, days),
         period_days=days,
         skus=placed.series["sku"].to_numpy(str),
         nodes=nodes,
@@ -229,3 +231,11 @@ def _ended(shop: PlanWorld, date: np.datetime64, days: float) -> np.ndarray:
     left = np.where(np.isnat(end), np.inf, (end - date).astype(float) / days)
     arrives = shop.lead.mean[..., None] + np.arange(AHEAD)
     return arrives > left[:, None, None]
+
+
+def _unsold(shop: PlanWorld, demand: np.ndarray, days: float) -> np.ndarray:
+    """Whether all places that each edge leads to no longer sell an SKU `[S, E, 1]`: nothing is ordered for them."""
+    gone, ways = silent(demand, days), shop.ways
+    below = shop.reach[:, list(shop.selling)]  # [N, D]
+    ends = [ways.nodes.index(end) for end in ways.destinations]
+    return np.stack([gone[:, below[end] > 0].all(1) for end in ends], 1)[..., None]
