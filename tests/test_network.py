@@ -174,6 +174,7 @@ class Episode:
         self.due = leads if net.random_lead_time else np.tile(np.array(net.lead_times)[:, None], net.slots)
         open_slots = np.arange(1, net.slots + 1) + (not net.has("orders_first")) <= self.due
         self.pipeline = eighths(0, 9, *per_edge, net.slots) * open_slots[:, None, :]
+        numbers["order_days"] = random.integers(0, 2, (PERIODS, edges)).astype(float)
 
     def arrays(self):
         """The same as the package takes it."""
@@ -194,6 +195,7 @@ class Episode:
         exogenous = Exogenous(
             demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price,
             arrival=self.arrival if net.has("arrivals") else None,
+            open=self.numbers["order_days"] if net.has("calendar") else None,
         )  # fmt: skip
         dispositions = self.dispositions if net.has("dispositions") else None
         return state, Action(self.actions, dispositions), exogenous, InstanceParams(**self.numbers)
