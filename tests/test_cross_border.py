@@ -21,6 +21,8 @@ from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_in
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.policies.rules import make_rule
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMALL = dict(skus=4, velocity="medium")
 
 

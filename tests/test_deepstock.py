@@ -17,6 +17,8 @@ from jaxinv.studies import deepstock_levels
 from jaxinv.studies.deepstock_search import of_one_size, costs_on_test, training_alone
 from jaxinv.evaluation.compare import Contestant
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 CONFIG = PPOConfig(
     updates=1, envs=6, rollout=28, epochs=1, minibatches=2, encoder="known", forecast=0, pathwise=False, hidden=(8,),
     aligned_rewards=True,

@@ -23,6 +23,8 @@ from jaxinv.policies.regression import regressors
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.rules import default_rules, make_rule, rule_for
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 SEASON = dict(demand="seasonal", mean=20.0, amplitude=0.6, deviation=2.0, period=12.0, lead_time=4, shortage_cost=9.0)
 LINE = {"level": jnp.ones((1, 1)), "safety": jnp.float32(0.0)}

@@ -12,6 +12,8 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.experiment import Experiment, expand
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MODULE = '''
 from dataclasses import dataclass
 from typing import ClassVar

@@ -16,6 +16,8 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.policies.rules import applicable_rules, make_rule, rule_for
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 PERIODS, WARM_UP = 365, 100
 DISCOUNTED = (1 - 0.99**PERIODS) / (1 - 0.99)
 """The published return is discounted over a year that starts in the steady state: that many mean rewards."""

@@ -9,6 +9,8 @@ from jaxinv.envs.registry import preset
 from jaxinv.envs.roles import Role, Roles
 from jaxinv.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def topology():

@@ -17,6 +17,8 @@ from jaxinv.evaluation.trajectories import Trajectories, record
 from jaxinv.policies.decode import FORMS, Decode
 from jaxinv.policies.rules import make_rule, rule_for
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 STORE = LostSales(lead_time=2, demand="seasonal", history=4, horizon=12)
 SIZES = dict(
     updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), capacity=48, batch=16, steps=2
