@@ -48,7 +48,11 @@ def test_an_allocator_confines_owners_to_a_range():
     assert within(jnp.int32(3), jnp.asarray(preferring(9))).tolist() == [8]
 
 
-@pytest.mark.parametrize("coordinator", COORDINATORS)
+ALIKE = {"owner", "weighted"}
+"""They go the way of `mean`."""
+
+
+@pytest.mark.parametrize("coordinator", [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in COORDINATORS])
 def test_what_is_executed_is_what_is_stored_and_chosen(coordinator):
     problem = preset("one_warehouse_many_stores")(stores=2).build()
     agent = DQN.create(problem, DQNConfig(**TINY, coordinator=coordinator))

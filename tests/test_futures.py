@@ -165,7 +165,10 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+SLOW = {"m5 in days", "m5 in weeks"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in FILES])
 def test_risks_come_true_on_real_sales(name):
     """Of series with a stated risk nearest to 10%, 7 to 13% run out in periods never looked at.
 
