@@ -194,6 +194,9 @@ def test_budget_and_room_cut_where_it_costs_least():
     _, _, found = settled(today, capacity={"shop": room})
     assert lines.on_hand.sum() + found.lines.quantity.sum() <= room
     assert found.remarks[0].kind == "no room"
+    _, _, found = settled(today, most={0: 40.0})
+    assert 36 < found.lines.quantity.sum() <= 40 and found.remarks[0].kind == "lane limit"
+    assert all("the lane takes 40 units" in why for why in found.why.values())
     whole = make_list(today, acting(today), limits=limits(today, budget=80.0), paths=PATHS)
     assert whole.orders["cost"].sum() <= 80 and whole.orders["reason"].str.contains("budget").any()
     assert np.allclose(

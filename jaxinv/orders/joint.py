@@ -30,6 +30,7 @@ class Limits:
 
     Attributes:
       minimum_units, minimum_money: by row of the plan's lanes, the least order.
+      most: by row of the plan's lanes, units that all its orders of a day may have together.
       budget: money for all orders at suppliers of a day; None: any.
       capacity: by name of a place, units of `volume` that it has room for.
       volume: of a unit of each instance `[S]`.
@@ -40,6 +41,7 @@ class Limits:
     volume: np.ndarray
     minimum_units: dict[int, float] = field(default_factory=dict)
     minimum_money: dict[int, float] = field(default_factory=dict)
+    most: dict[int, float] = field(default_factory=dict)
     budget: float | None = None
     capacity: dict[str, float] = field(default_factory=dict)
 
@@ -66,14 +68,24 @@ class Limits:
         room = plan.locations["capacity"].dropna() if "capacity" in plan.locations else {}
         budget = plan.settings.budget
         return cls(
-            price, np.where(np.isfinite(volume), volume, 1.0), **least, budget=None if budget is None else float(budget),
+            price, np.where(np.isfinite(volume), volume, 1.0), **least,
+            most={
+                int(row): float(plan.lanes["limit"].iat[row])
+                for row in rows
+                if plan.lanes["limit"].iat[row] > 0
+            },
+            budget=None if budget is None else float(budget),
             capacity={str(name): float(room[name]) for name in getattr(room, "index", ())},
         )  # fmt: skip
 
     @property
     def any(self) -> bool:
         return bool(
-            self.minimum_units or self.minimum_money or self.capacity or self.budget is not None
+            self.minimum_units
+            or self.minimum_money
+            or self.most
+            or self.capacity
+            or self.budget is not None
         )
 
 
@@ -216,6 +228,17 @@ def settle(
                     said,
                 )
             )
+            why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
+    for row, most in limits.most.items():
+        group = lane == row
+        excess = float(quantity[group].sum()) - most
+        if excess > 1e-6 * most:
+            said = f"cut: the lane takes {most:,.10g} units, {excess + most:,.10g} were wanted"
+            where = np.argwhere(group & (quantity > 0))
+            one = np.ones_like(price)
+            quantity = _trim(quantity, where, one, excess, lines.pack, costs_of("pack_less"))
+            place = str(today.plan.full_lanes["source"].iat[row]) if today.plan else ""
+            remarks.append(Remark("lane limit", place, "orders were cut", excess + most, said))
             why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
     if limits.budget is not None:
         group = np.broadcast_to(from_supplier(today)[None, :, None], quantity.shape)
