@@ -12,8 +12,11 @@ from shop import make_shop
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.errors import UserError
-from jaxinv.orders.order_list import prices
+from jaxinv.orders.lines import Acting
+from jaxinv.orders.order_list import make_list, prices
 from jaxinv.orders.today import today_of
+from jaxinv.policies.decider import Decider
+from jaxinv.policies.rules import rule_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -299,3 +302,15 @@ def test_nothing_is_ordered_for_what_is_no_longer_sold(tmp_path):
     world = preset.shop()
     today = today_of(preset, world, preset.problem_of(world))
     assert dict(zip(today.skus, today.open[:, 0, 0])) == {"a": False, "b": True, "c": True}
+
+
+def test_what_may_spoil_is_told(tmp_path):
+    preset = weekly(tmp_path, items="sku,cost,shelf_life\na,1,10\nb,1,400\nc,1,\n")
+    world = preset.shop()
+    problem = preset.problem_of(world)
+    today = today_of(preset, world, problem)
+    rule = rule_for(problem, "base_stock")
+    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0)})
+    found = make_list(today, Acting.of(decider, 3), paths=16).exceptions
+    told = found[found["kind"] == "may spoil"]
+    assert told["sku"].tolist() == ["a"] and "it keeps for 10" in told["what"].iloc[0]  # six weeks of demand

@@ -105,6 +105,9 @@ def _stock(today, lines, judged, add):
     demand = np.asarray(today.demand, float)
     places = topology.products and demand.shape[2] // topology.products
     last, gone = last_sold(demand), silent(demand, today.period_days)
+    keeps = np.full(len(today.skus), np.inf)
+    if today.plan is not None:
+        keeps = today.plan.full_items["shelf_life"].reindex(today.skus).fillna(np.inf).to_numpy(float)
     for place in range(places):
         node = topology.demand_nodes[place]
         for product in range(topology.products):
@@ -130,6 +133,10 @@ def _stock(today, lines, judged, add):
                 add("surplus", today.skus[s], today.nodes[s][node], f"stock and orders for {days:.0f} days", _day(today.date, min(days, 36500.0)),
                     round(float(over[s]), 1), "cancel what is on order, transfer, or sell off")  # fmt: skip
             lasts = (held + way + placed) / np.maximum(speed, 1e-9)
+            for s in np.flatnonzero((placed > 0) & (lasts > keeps) & (speed > 0)):
+                what = f"stock and orders last {lasts[s]:,.0f} days, and it keeps for {keeps[s]:,.0f}"
+                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), float(placed[s]),
+                    "order less, or more often")  # fmt: skip
             dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
             for s in np.flatnonzero(dear & ~mute):
                 days = min(lasts[s], 36500.0)
