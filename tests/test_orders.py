@@ -219,7 +219,8 @@ def test_exceptions():
             "due": [pd.Timestamp("2025-01-01")],
         }
     )
-    plan = SimpleNamespace(open_orders=table)
+    items = pd.DataFrame({"shelf_life": []}, dtype=float)
+    plan = SimpleNamespace(open_orders=table, full_items=items)
     today = shop(demand, stock, lead=2, plan=plan)
     today = dataclasses.replace(today, late=(0,), beyond=((0, "no lane leads there"),))
     who = acting(today)
