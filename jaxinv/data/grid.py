@@ -50,6 +50,11 @@ class Frequency:
         return (12.0 if self.unit == "month" else 365.0 / _DAYS_OF[self.unit]) / self.count
 
     @property
+    def days(self) -> float:
+        """Days of a period; months have 365 / 12."""
+        return 365.0 / self.per_year if self.unit == "month" else self.size
+
+    @property
     def size(self) -> int:
         """Length of a period in the units of `at`: days, or months."""
         return self.count * (7 if self.unit == "week" else 1)
@@ -61,6 +66,10 @@ class Frequency:
     def first_day(self, at: np.ndarray) -> np.ndarray:
         """The inverse of `at`, datetime64[D]."""
         return np.asarray(at).astype("datetime64[M]" if self.unit == "month" else "datetime64[D]").astype("datetime64[D]")
+
+    def after(self, date: np.datetime64, periods: int | np.ndarray = 1) -> np.ndarray:
+        """The first day of the period so many after that of a date, datetime64[D]."""
+        return self.first_day(self.at(np.asarray(date)) + self.size * np.asarray(periods))[()]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Series of a sales table as instances with places: an SKU with all that sell it, or each series by itself."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +66,7 @@ class Placed:
           options: with `horizon`, `max_series`, `instance_seed` and `life_cycles`.
           ahead: the panel with covariates of periods to come, where some are known.
         """
-        count, places = len(series), int(place.max()) + 1 if len(place) else 1
-
-        def spread(values, fill=0.0):
-            """Values of each series `[series, ...]` by instance and place."""
-            found = np.full((count, places, *values.shape[1:]), fill, values.dtype)
-            found[instance, place] = values
-            return found
-
+        spread = _spreader((len(series), int(place.max()) + 1 if len(place) else 1), instance, place)
         stop, periods = split.train.stop, panel.sales.shape[1]
         launched = launches(panel) if options.life_cycles else np.zeros(len(panel.sales), int)
         demand, notes = panel.sales, []
@@ -129,12 +122,7 @@ class Placed:
           instance, place, series: see `by_sku` and `by_series`.
         """
         shape = (len(series), self.demand.shape[1])
-
-        def spread(values, fill=0.0):
-            found = np.full((*shape, *values.shape[1:]), fill, values.dtype)
-            found[instance, place] = values
-            return found
-
+        spread = _spreader(shape, instance, place)
         demand = spread(sales).astype(np.float64)
         sold = demand > 0
         launched = np.where(sold.any(-1), sold.argmax(-1), demand.shape[-1])
@@ -161,6 +149,17 @@ class Placed:
             labels=(*self.labels, *names_of(dataclasses.replace(ahead.rows(np.zeros(len(series), int)), series=series))),
             series=pd.concat([self.series, series], ignore_index=True),
         )
+
+
+def _spreader(shape: tuple[int, int], instance: np.ndarray, place: np.ndarray) -> Callable[..., np.ndarray]:
+    """What brings values of each series `[series, ...]` to their instance and place `[S, D, ...]`."""
+
+    def spread(values: np.ndarray, fill: float = 0.0) -> np.ndarray:
+        found = np.full((*shape, *values.shape[1:]), fill, values.dtype)
+        found[instance, place] = values
+        return found
+
+    return spread
 
 
 def _mean_since(demand: np.ndarray, launched: np.ndarray) -> np.ndarray:

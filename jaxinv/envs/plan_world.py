@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class PlanWorld:
             more = ahead.rows(new)
             placed = placed.joined(more, spliced(plan, panel, new), moments(panel, split.train), *grouping(more))
         ways = Ways.of(plan.full_lanes, placed.series, places, apart)
-        days = period_days(panel)
+        days = Frequency.parse(panel.frequency).days
         # A run keeps what it found, so that it fits whatever is on order by now; what is due later is the last to arrive.
         lead = LeadTimes.of(ways, plan, days, options.longest_lead_time or _latest_due(plan, days))
         cycles = order_cycles(ways, panel.dates[0], days)
@@ -98,8 +98,7 @@ class PlanWorld:
     @property
     def next_date(self) -> np.datetime64:
         """First day of the period after the last of the sales."""
-        step, add = _step(self.panel)
-        return add(self.panel.dates[-1], np.array(step))[()]
+        return Frequency.parse(self.panel.frequency).after(self.panel.dates[-1])
 
     @property
     def places(self) -> tuple[tuple[str, ...], ...]:
@@ -109,6 +108,12 @@ class PlanWorld:
             return (tuple(self.ways.nodes),) * len(series)
         only = self.plan.locations.index[0]
         return tuple((place,) for place in (series["location"] if "location" in series else [only] * len(series)))
+
+    @cached_property
+    def spots(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """The instance and the node of each SKU at each place."""
+        skus = self.placed.series["sku"]
+        return {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(skus, self.places)) for n, name in enumerate(own)}
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -143,8 +148,7 @@ class PlanWorld:
     @property
     def rate(self) -> np.ndarray:
         """What a unit of the currency of each way is worth in that of the plan `[S, E]`."""
-        rates = self.plan.settings.rates
-        return np.vectorize(lambda currency: rates.get(currency, 1.0), otypes=[float])(self.ways.text("currency"))
+        return self.plan.settings.rates_of(self.ways.text("currency"))
 
     def _network(self, options: Any) -> Network:
         plan, ways, placed, lead = self.plan, self.ways, self.placed, self.lead
@@ -167,8 +171,8 @@ class PlanWorld:
             "pack_units": _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None,
             "minimum_order_units": _any(items["minimum"].to_numpy(float)),
         }
-        bought = self._bought()
-        tiers = _tiers(ways)
+        rate, bought, tiers = self.rate, self._bought(), _tiers(ways)
+        ordered = ways.numbers("fixed_cost") * rate / ways.lines
         for edge, (start, end) in enumerate(zip(ways.sources, ways.destinations)):
             node = ways.nodes.index(end)
             there = ways.there[:, edge]
@@ -176,13 +180,13 @@ class PlanWorld:
                 start or "suppliers", end, name=_edge_name(ways, edge),
                 lead_time_periods=lead.mean[:, edge],
                 cost_per_unit=bought[:, edge] if bought[:, edge].any() else None,
-                cost_per_order=_any((ways.numbers("fixed_cost") * self.rate / ways.lines)[:, edge]),
+                cost_per_order=_any(ordered[:, edge]),
                 **(packs if start is None else {}),
                 order_cycle=None if self.cycles is None else self.cycles[edge],
                 initial_pipeline_units_per_period=np.where(there, scale[:, node] * share[:, node], 0.0),
                 largest_order_units=4 * scale[:, node] * (lead.mean[:, edge] + 1) + 1,
                 **({} if tiers is None else dict(
-                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge], freight_rate_per_unit=(tiers[1] * self.rate[..., None])[:, edge])),
+                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge], freight_rate_per_unit=(tiers[1] * rate[..., None])[:, edge])),
             )  # fmt: skip
         return net
 
@@ -196,14 +200,18 @@ class PlanWorld:
         return np.where(outside, cost - np.where(np.isfinite(least), least, 0.0), np.where(there, cost, 0.0))
 
     def known_by(self, begin: int, scored: slice) -> Shop:
-        """What people know the instances by that are learned from, and what the shop ordered itself from period `begin` on, the first of the test."""
+        """What people know the instances by that are learned from, and what the shop ordered itself.
+
+        Args:
+          begin: the period from which on orders are told, the first of the test.
+        """
         series, plan = self.placed.series[: self.learned], self.plan
         ends = (names[: self.learned] for names in self.ends)
         starts = np.append(self.panel.dates, self.next_date)[begin : scored.stop + 1]
         return Shop(
             tuple(map(str, series["sku"])), tuple(map(str, series["location"])) if "location" in series else (),
             self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"][: self.learned],
-            ordered=ordered_by_period(self.plan.receipts, starts, tuple(series["sku"]), *ends),
+            ordered=ordered_by_period(plan.receipts, starts, tuple(series["sku"]), *ends),
         )  # fmt: skip
 
     # The world
@@ -236,8 +244,7 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
     What the table of sales tells of the past stays. What nobody tells of the future is as on most days: no promotion, the last
     price, the mean of any other number.
     """
-    step, unit = _step(panel)
-    later = unit(panel.dates[-1], np.arange(1, AHEAD + 1) * step)
+    later = Frequency.parse(panel.frequency).after(panel.dates[-1], np.arange(1, AHEAD + 1))
     dates = np.concatenate([panel.dates, later])
     covariates = {}
     columns = [name for name in plan.calendar if name not in ("date", "sku", "location")]
@@ -260,8 +267,8 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
 
 
 def costs_of(plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Money of each instance: `cost` and `price` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and `holding` of one
-    at each node for a period `[S, N]`."""
+    """Money of each instance: `cost` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and `holding` of one at each node
+    for a period `[S, N]`."""
     items = plan.full_items.loc[placed.series["sku"]]
     cost = items["cost"].to_numpy(float)
     own = items["holding_rate"].to_numpy(float)[:, None]
@@ -274,7 +281,7 @@ def costs_of(plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]) -> 
     holding = np.broadcast_to(cost[:, None] * rate / panel.periods_per_year, (len(cost), len(nodes)))
     if not (holding > 0).any():
         raise UserError("stock costs nothing to hold, so that any stock would be right; give items a cost and a holding_rate")
-    return {"cost": cost, "price": items["price"].to_numpy(float), "holding": holding, "shortage": items["shortage_cost"].to_numpy(float)}
+    return {"cost": cost, "holding": holding, "shortage": items["shortage_cost"].to_numpy(float)}
 
 
 def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
@@ -283,27 +290,10 @@ def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
     return None if np.isnan(wanted).all() else wanted
 
 
-def period_days(panel: Panel) -> float:
-    """Days of a period; months have 365 / 12."""
-    return 365.0 / panel.periods_per_year if Frequency.parse(panel.frequency).unit == "month" else round(365.0 / panel.periods_per_year)
-
-
-def _step(panel: Panel):
-    """Length of a period in whole units, and how they are added to a date."""
-    frequency = Frequency.parse(panel.frequency)
-    kind = "M" if frequency.unit == "month" else "D"
-
-    def add(date, units):
-        return (np.datetime64(date, kind) + units.astype(f"timedelta64[{kind}]")).astype("datetime64[D]")
-
-    return frequency.size, add
-
-
 def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) -> np.ndarray:
     """A column of the calendar `[S, T]`, its mean over the rows of a period, or over its days what is a share of them; NaN where
     it has no row there. Rows without an SKU or a location are for all."""
-    step, add = _step(panel)
-    ends = np.append(dates[1:], add(dates[-1], np.array(step)))
+    ends = np.append(dates[1:], Frequency.parse(panel.frequency).after(dates[-1]))
     rows = calendar[calendar[name].notna()]
     day = rows["date"].to_numpy("datetime64[D]")
     period = np.searchsorted(dates, day, "right") - 1

@@ -103,11 +103,9 @@ class Ways:
         count = np.bincount(self.lane[self.there], minlength=len(self.table))
         return np.where(self.there, count[self.lane], 1)
 
-    def numbers(self, column: str, default: float = 0.0) -> np.ndarray:
-        """A column of the lanes `[S, E]`, with a default where it is empty or there is no lane."""
-        values = self.table[column].to_numpy(float)
-        found = np.where(self.there, values[self.lane], np.nan)
-        return np.where(np.isnan(found), default, found)
+    def numbers(self, column: str) -> np.ndarray:
+        """A column of the lanes `[S, E]`, 0 where it is empty or there is no lane."""
+        return np.where(self.there, np.nan_to_num(self.table[column].to_numpy(float))[self.lane], 0.0)
 
     def text(self, column: str) -> np.ndarray:
         """A column of text `[S, E]`, empty where there is no lane."""

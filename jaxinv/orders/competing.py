@@ -2,9 +2,8 @@
 where it is proven for a class.
 
 A class, such as a category, gets a policy of its own only where that was the cheapest in the first
-half of the held-out
-periods and then, in the second half, which had no part in the choice, costs less than the one for
-all beyond doubt: so a class does not get what was lucky on it once.
+half of the held-out periods and then, in the second half, which had no part in the choice, costs
+less than the one for all beyond doubt: so a class does not get what was lucky on it once.
 """
 
 from collections.abc import Mapping, Sequence

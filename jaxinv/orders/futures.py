@@ -6,9 +6,8 @@ roots, where chance of single customers rules, and logarithms, where all of dema
 that a sum over an order's cover has the spread that such sums had, whatever the errors of a series
 have to do with each other. A series' own windows are taken, and beside them windows of series of
 about the same volume, stretched to its own spread: the more, the fewer of its own it has. Counts
-  are spread over the unit
-above them before they are read, and cut down again afterwards: so they stay counts, and none is
-  negative.
+are spread over the unit above them before they are read, and cut down again afterwards: so they
+stay counts, and none is negative.
 """
 
 from dataclasses import dataclass, replace

@@ -250,7 +250,7 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     plan, there = today.plan, np.asarray(today.lane) >= 0
     lanes, settings = plan.full_lanes, plan.settings
     currency = np.where(there, lanes["currency"].to_numpy(object)[today.lane], settings.currency)
-    rate = np.vectorize(lambda name: settings.rates.get(name, 1.0), otypes=[float])(currency)
+    rate = settings.rates_of(currency)
     cost = plan.full_items["cost"].reindex(today.skus).to_numpy(float)[:, None]
     bought = np.where(from_supplier(today), cost / rate, 0.0)  # own goods cost nothing again
     price = bought + lanes["unit_cost"].to_numpy(float)[today.lane]

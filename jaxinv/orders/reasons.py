@@ -115,9 +115,8 @@ def counterfactuals(
     - average_last_week: as if demand of the last week had been that of the window that the policy
       reads.
     - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule
-      that has levels of its own
-      and reads no costs is answered for by the forecast: its target goes up as that quantile of
-        demand over the cover does.
+      that has levels of its own and reads no costs is answered for by the forecast: its target goes
+      up as that quantile of demand over the cover does.
     """
     found = {}
     columns = _promotions(today)

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import Plan
 from jaxinv.envs.environment import EnvState
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.plan_network import PlanNetwork
+from jaxinv.envs.plan_world import AHEAD, PlanWorld
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.plan_world import AHEAD, PlanWorld, period_days
 from jaxinv.keys import Role, key_of, root
 from jaxinv.orders.silence import silent
 
@@ -77,16 +78,15 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     """
     env, placed, ways = problem.env, shop.placed, shop.ways
     count, periods = len(placed.demand), placed.demand.shape[-1]
-    days = period_days(shop.panel)
+    days = Frequency.parse(shop.panel.frequency).days
     date = shop.next_date
     numbers = shop.numbers(preset)
     first = np.full(count, periods - env.history)
     demand = shop.trace(count)(periods, first, int(first[0]), 0.0)
     params = numbers.replace(demand=demand.replace(covariates=jnp.asarray(placed.covariates)))
     signals = _signals(env, jax.device_put(params))
-    nodes = shop.places
-    on_hand = _on_hand(shop, nodes)
-    pipeline, due, late, beyond, arrived = _under_way(shop, nodes, date, days)
+    on_hand = _on_hand(shop)
+    pipeline, due, late, beyond, arrived = _under_way(shop, date, days)
     params = params.replace(initial_low=on_hand[..., None], initial_high=on_hand[..., None])
     start = jax.vmap(lambda numbers: env.start({"stock": jnp.zeros((shop.nodes, 1))}, numbers))(jax.device_put(params))
     state = start.replace(
@@ -110,14 +110,14 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         open=_open(shop, periods) & ~_ended(shop, date, days) & ~_unsold(shop, demand_of_past, days),
         period_days=days,
         skus=placed.series["sku"].to_numpy(str),
-        nodes=nodes,
+        nodes=shop.places,
         sources=sources,
         destinations=destinations,
         lane=ways.lane,
         labels=placed.labels,
         late=late,
         beyond=beyond,
-        promised=_promised(shop, nodes, date),
+        promised=_promised(shop, date),
     )
 
 
@@ -132,23 +132,22 @@ def _signals(env, params) -> jax.Array:
     return jax.vmap(of_one)(params)
 
 
-def _on_hand(shop: PlanWorld, nodes) -> np.ndarray:
+def _on_hand(shop: PlanWorld) -> np.ndarray:
     """Units in stock `[S, N]`: of the table of stock, else what the last period of sales began with less what it sold, else 0."""
-    found = np.zeros((len(nodes), len(nodes[0])))
+    found = _nothing(shop)
     if shop.placed.stock is not None:
         last = shop.placed.stock[..., -1] - shop.placed.demand[..., -1]
         found[:, list(shop.selling)] = np.maximum(np.nan_to_num(last), 0.0)
-    place = {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)) for n, name in enumerate(own)}
     rows = shop.plan.stock
     if len(rows):
         found[:] = 0.0
     for sku, location, units in zip(rows["sku"], rows["location"], rows["stock"]):
-        if (sku, location) in place:
-            found[place[sku, location]] = units
+        if (sku, location) in shop.spots:
+            found[shop.spots[sku, location]] = units
     return found
 
 
-def _under_way(shop: PlanWorld, nodes, date, days):
+def _under_way(shop: PlanWorld, date, days):
     """Open orders as a pipeline `[S, E, L - 1]` with the lead time of each slot `[S, E, L - 1]`, rows that are late, rows that are
     passed over with the reason, and units that are due now `[S, N]`.
 
@@ -160,19 +159,15 @@ def _under_way(shop: PlanWorld, nodes, date, days):
     shape = (*ways.lane.shape, slots)
     quoted = np.round(lead.mean)
     pipeline, due = np.zeros(shape), np.broadcast_to(quoted[..., None], shape).copy()
-    arrived = np.zeros((len(nodes), len(nodes[0])))
-    instance: dict[tuple[str, str], tuple[int, int]] = {}
-    for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)):
-        for n, name in enumerate(own):
-            instance[sku, name] = s, n
+    arrived = _nothing(shop)
     source = ways.text("source")
     late, beyond = [], []
     orders = shop.plan.open_orders.reset_index(drop=True)
     for row, order in enumerate(orders.itertuples(index=False)):
-        if (order.sku, order.destination) not in instance:
+        if (order.sku, order.destination) not in shop.spots:
             beyond.append((row, "its SKU is not among those that are planned"))
             continue
-        s, n = instance[order.sku, order.destination]
+        s, n = shop.spots[order.sku, order.destination]
         into = [edge for edge, end in enumerate(ways.destinations) if ways.nodes.index(end) == n and ways.there[s, edge]]
         if not into:
             beyond.append((row, "no lane leads there"))
@@ -195,16 +190,19 @@ def _under_way(shop: PlanWorld, nodes, date, days):
     return pipeline, due, tuple(late), tuple(beyond), arrived
 
 
-def _promised(shop: PlanWorld, nodes, date) -> np.ndarray:
+def _promised(shop: PlanWorld, date) -> np.ndarray:
     """Units that open orders of this day, or a later one, take out of each node `[S, N]`: they are in its stock still."""
-    found = np.zeros((len(nodes), len(nodes[0])))
-    place = {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(shop.placed.series["sku"], nodes)) for n, name in enumerate(own)}
+    found = _nothing(shop)
     orders = shop.plan.open_orders
     new = orders[orders["ordered"] >= pd.Timestamp(date)]
     for sku, source, units in zip(new["sku"], new["source"], new["quantity"]):
-        if (sku, source) in place:
-            found[place[sku, source]] += units
+        if (sku, source) in shop.spots:
+            found[shop.spots[sku, source]] += units
     return found
+
+
+def _nothing(shop: PlanWorld) -> np.ndarray:
+    return np.zeros((len(shop.placed.series), shop.nodes))
 
 
 def _free_slot(held: np.ndarray, due: np.ndarray, periods: int, quoted: float) -> int:

@@ -21,8 +21,7 @@ def settle_dates(parts: Parts) -> None:
         parts.problems["sales"].add(str(error).removeprefix(f"{sales.attrs.get('source')}: "))
         return
     frequency = grid.frequency
-    last = grid.dates[-1]
-    after = frequency.first_day(frequency.at(np.array([last])) + frequency.size)[0]
+    after = frequency.after(grid.dates[-1])
     end = sales["date"].max()
     after = max(after, np.datetime64(end, "D") + 1) if frequency == Frequency(1, "day") else after
     as_of = settings.as_of

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxinv.data.dates import FORMS
 from jaxinv.data.grid import Frequency
 from jaxinv.data.lines import RETURNS
@@ -51,6 +53,10 @@ class Settings:
     margin: float = 0.4
     shortage_markup: float = 1.0
     train: float = 0.7
+
+    def rates_of(self, currencies: np.ndarray) -> np.ndarray:
+        """What a unit of each currency is worth in that of the plan; 1 of one without a rate."""
+        return np.vectorize(lambda name: self.rates.get(name, 1.0), otypes=[float])(currencies)
 
 
 KEYS = tuple(setting.name for setting in dataclasses.fields(Settings))
