@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
@@ -93,10 +94,10 @@ def recommend(
             say(text)
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
-    classes: dict[float, Tuned] = {}
-    if problem.service and run is None and rules:
-        best = min(rules, key=lambda name: rules[name].cost)
-        rules[best + TO_SERVICE], classes = to_service(problem, best, seed)
+    to_wanted = None
+    if problem.service and run is None:
+        tuned, to_wanted = _to_service(problem, rules, today, seed)
+        rules[to_wanted.deciders[0].name] = tuned
     judged: list[Judged] = []
     rows = judge_all(
         [Contest("", problem, learned, rules)],
@@ -107,20 +108,20 @@ def recommend(
     )
     played = {name: costs_of(problem, total) for name, total in judged[0].totals.items()}
     contestants = [*learned, *contestants_of(rules)]
-    outcome = compete(problem, {one.name: played[one.name] for one in contestants}, _classes(today))
+    outcome = compete(
+        problem,
+        {one.name: played[one.name] for one in contestants},
+        today.categories[: problem.tested],
+    )
     best_rule = compete(problem, {name: played[name] for name in rules}).acting(
         problem, contestants
     )
-    acting = (
-        outcome.acting(problem, contestants)
-        if run is None
-        else _as_asked(problem, learned[0], outcome, len(today.skus))
-    )
-    if classes:
-        acting = _to_service(problem, best, classes, today)
+    if run is not None:
+        acting = _as_asked(problem, learned[0], outcome, len(today.skus))
+    else:
+        acting = to_wanted or outcome.acting(problem, contestants)
     if problem.service:
-        name = best + TO_SERVICE if classes else acting.deciders[0].name
-        total = judged[0].totals[name]
+        total = judged[0].totals[acting.deciders[0].name]
         why = (*acting.why, *told_service(problem, total.demand, total.short))
         acting = dataclasses.replace(acting, why=why)
     for text in acting.why:
@@ -136,9 +137,10 @@ def recommend(
 def today_for(experiment: Experiment, date: datetime.date | None = None) -> Today:
     """Where the shop of an experiment stands, on the day of its plan or on another one: then with
     what was sold before it."""
-    preset = experiment.problem.settled or experiment.config.instance
-    plan = preset.plan(**({} if date is None else {"as_of": date}))
-    return today_of(preset, preset.shop(plan), experiment.problem)
+    instance, problem = experiment.config.instance, experiment.problem
+    preset = problem.settled or instance
+    plan = instance.files if date is None else preset.plan(as_of=date)
+    return today_of(preset, preset.shop(plan), problem)
 
 
 def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
@@ -150,21 +152,27 @@ def _rules(experiment: Experiment, policy: str, seed: int) -> dict[str, Tuned]:
     return tune_rules(problem, asked, 0, root(seed))
 
 
-def _to_service(problem, name: str, classes: dict[float, Tuned], today: Today) -> Acting:
-    """A rule that acts at the wanted service, as it is tuned for the class of each instance."""
-    levels, named = list(classes), name + TO_SERVICE
+def _to_service(
+    problem: Problem, rules: dict[str, Tuned], today: Today, seed: int
+) -> tuple[Tuned, Acting]:
+    """The cheapest rule tuned to the wanted service of each class: with numbers for every instance
+    that was learned from, and as what acts for those of today."""
+    name = min(rules, key=lambda name: rules[name].cost)
+    whole, classes = to_service(problem, name, seed)
     deciders = tuple(
-        Decider(named, problem, tuned.rule, tuned.params, tuned.policy_axis) for tuned in classes.values()
+        Decider(name + TO_SERVICE, problem, tuned.rule, tuned.params, tuned.policy_axis)
+        for tuned in classes.values()
     )
     wanted = today.plan.full_items["service"].reindex(today.skus).to_numpy(float)
-    same = np.array([[one == level or np.isnan(one) and np.isnan(level) for level in levels] for one in wanted])
-    nearest = np.abs(np.subtract.outer(np.nan_to_num(wanted), np.nan_to_num(levels))).argmin(1)
-    which = np.where(same.any(1), same.argmax(1), nearest)  # a new one may want what nobody else does
+    # A new one may want what nobody else does: the nearest then. To want nothing is to want 0.
+    which = np.abs(np.subtract.outer(np.nan_to_num(wanted), np.nan_to_num(list(classes)))).argmin(1)
     why = f"{name} acts, tuned for each wanted fill rate by itself; of all rules it costs least on the past that was learned from"
-    return Acting(deciders, which, (why,))
+    return whole, Acting(deciders, which, (why,))
 
 
-def _as_asked(problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:
+def _as_asked(
+    problem: Problem, learned: Contestant, outcome: Outcome, instances: int
+) -> Acting:
     """A run that acts since it was named."""
     mine, best = outcome.costs[learned.name].value, next(iter(outcome.costs))
     why = f"{learned.name} acts, as asked: it costs {mine:.4g} a period and series on periods that nothing was learned from"
@@ -197,10 +205,3 @@ def _finished(
         except UserError as error:
             say(f"run {name!r} does not compete: {error}")
     return found
-
-
-def _classes(today: Today):
-    """Category of each instance, or None where there are none."""
-    items = today.plan.full_items.reindex(today.skus[: today.problem.tested])
-    found = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
-    return found if found is not None and len(set(found)) > 1 else None

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -14,9 +14,9 @@ from jaxinv.data.fingerprint import absolute, fingerprint
 from jaxinv.data.plan import Plan, read_plan
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
 from jaxinv.envs.retail import check_lengths, stores_of, train_until
-from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -82,6 +82,11 @@ class PlanNetwork(Preset):
     def going_on(self, data: str) -> "PlanNetwork":
         return dataclasses.replace(self, data=data)
 
+    @cached_property
+    def files(self) -> Plan:
+        """The files as they are, read once."""
+        return self.plan()
+
     def plan(self, **settings: Any) -> Plan:
         """The files; `settings` go before what they say, such as `as_of`."""
         if not self.data:
@@ -91,7 +96,7 @@ class PlanNetwork(Preset):
 
     def shop(self, plan: Plan | None = None) -> PlanWorld:
         """What the files say."""
-        plan = self.plan() if plan is None else plan
+        plan = self.files if plan is None else plan
         panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
         split = self._split(panel, plan)
         panel.check_sold(split)

@@ -73,12 +73,11 @@ def to_service(problem: Problem, name: str, seed: int = 0) -> tuple[Tuned, dict[
     Returns:
       One with numbers for every instance, those of its class; and that of each class, NaN for what nothing is wanted of.
     """
-    wanted = np.asarray(problem.service, float)
+    levels, which, counts = np.unique(np.asarray(problem.service, float), return_inverse=True, return_counts=True)
+    same = int(np.clip(counts.max(), FEWEST, MOST))  # one size, one program
     classes = {}
-    for number, level in enumerate(np.unique(wanted)):
-        mine = np.flatnonzero(np.isnan(wanted) if np.isnan(level) else wanted == level)
-        same = int(np.clip(max(np.unique(wanted, return_counts=True)[1]), FEWEST, MOST))  # one size, one program
-        part = _some(problem, np.resize(mine, same))
+    for number, level in enumerate(levels):
+        part = _some(problem, np.resize(np.flatnonzero(which == number), same))
         key = key_of(root(seed), Role.SERVICE, ROUNDS + number)
         if np.isnan(level):
             classes[level] = tune(part, rule_for(problem, name), key, BUDGET)
@@ -92,9 +91,9 @@ def to_service(problem: Problem, name: str, seed: int = 0) -> tuple[Tuned, dict[
 
         found = _sought({level}, fill)
         classes[level] = tried[found[level][0]]
-    of = [classes[next(one for one in classes if one == level or np.isnan(one) and np.isnan(level))] for level in wanted]
-    params = {number: np.stack([tuned.params[number] for tuned in of], BATCH) for number in of[0].params}
-    return dataclasses.replace(of[0], params=params, policy_axis=BATCH), classes
+    tuned = list(classes.values())
+    params = {name: np.stack([tuned[one].params[name] for one in which], BATCH) for name in tuned[0].params}
+    return dataclasses.replace(tuned[which[0]], params=params, policy_axis=BATCH), classes
 
 
 def told_service(problem: Problem, demand: np.ndarray, short: np.ndarray) -> list[str]:

@@ -180,26 +180,16 @@ def futures_of(today: Today, horizon: int, seed: int = 0) -> Futures:
     missing = periods + horizon - known.shape[1]
     if missing > 0:
         known = np.concatenate([known, np.repeat(known[:, -1:], missing, 1)], 1)
-    groups, like = _relations(today)
+    seen = np.isfinite(demand).any(2).sum(1)
     return futures(
         demand,
         coming(today, horizon),
         known,
         today.period_days,
-        groups=groups,
-        like=like,
+        groups=today.categories,
+        like={new: old for new, old in _alike(today).items() if seen[new] < YOUNG},
         seed=seed,
     )
-
-
-def _relations(today: Today) -> tuple[np.ndarray | None, dict[int, int]]:
-    """Category of each instance, and which one a new one is like."""
-    if today.plan is None:
-        return None, {}
-    items = today.plan.items.reindex(today.skus)
-    groups = items["category"].fillna("").astype(str).to_numpy() if "category" in items else None
-    seen = np.isfinite(np.asarray(today.demand)).any(2).sum(1)
-    return groups, {new: old for new, old in _alike(today).items() if seen[new] < YOUNG}
 
 
 def _alike(today: Today) -> dict[int, int]:

@@ -67,6 +67,13 @@ class Today:
     beyond: tuple[tuple[int, str], ...] = ()
     promised: np.ndarray | None = None
 
+    @property
+    def categories(self) -> np.ndarray | None:
+        """Category of each instance `[S]`, empty for none; None without a plan."""
+        if self.plan is None:
+            return None
+        return self.plan.full_items["category"].reindex(self.skus).fillna("").to_numpy(str)
+
 
 def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     """Where the shop of a plan stands at the end of its sales.
