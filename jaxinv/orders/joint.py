@@ -9,8 +9,8 @@ round of packs, for the second pack of a line is not worth what the first was.
 """
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -48,35 +48,24 @@ class Limits:
     @classmethod
     def of(cls, today: Today, price: np.ndarray) -> "Limits":
         """Those of a plan; none without one."""
-        plan, size = today.plan, len(today.skus)
+        plan = today.plan
         if plan is None:
-            return cls(price, np.ones(size))
+            return cls(price, np.ones(len(today.skus)))
         rows = np.unique(np.asarray(today.lane)[np.asarray(today.lane) >= 0])
-        least = {
-            name: {
-                int(row): float(plan.lanes[name].iat[row])
-                for row in rows
-                if plan.lanes[name].iat[row] > 0
-            }
-            for name in ("minimum_units", "minimum_money")
-        }
-        volume = (
-            plan.items["volume"].reindex(today.skus).to_numpy(float)
-            if "volume" in plan.items
-            else np.ones(size)
-        )
-        room = plan.locations["capacity"].dropna() if "capacity" in plan.locations else {}
-        budget = plan.settings.budget
+
+        def of_lanes(column):
+            values = plan.lanes[column]
+            return {int(row): float(values.iat[row]) for row in rows if values.iat[row] > 0}
+
         return cls(
-            price, np.where(np.isfinite(volume), volume, 1.0), **least,
-            most={
-                int(row): float(plan.lanes["limit"].iat[row])
-                for row in rows
-                if plan.lanes["limit"].iat[row] > 0
-            },
-            budget=None if budget is None else float(budget),
-            capacity={str(name): float(room[name]) for name in getattr(room, "index", ())},
-        )  # fmt: skip
+            price,
+            plan.items["volume"].reindex(today.skus).fillna(1.0).to_numpy(float),
+            minimum_units=of_lanes("minimum_units"),
+            minimum_money=of_lanes("minimum_money"),
+            most=of_lanes("limit"),
+            budget=plan.settings.budget,
+            capacity=plan.locations["capacity"].dropna().to_dict(),
+        )
 
     @property
     def any(self) -> bool:
@@ -123,149 +112,125 @@ def settle(
     paths: int,
     seed: int = 0,
 ) -> Settled:
-    """Lines with minimum orders, room and budget seen to, in this order."""
-    price = np.broadcast_to(limits.price[..., None], lines.quantity.shape)
-    volume = np.broadcast_to(limits.volume[:, None, None], lines.quantity.shape)
-    open_now = np.asarray(today.open)[:, :, :1] & np.ones(lines.quantity.shape, bool)
-    lane = np.broadcast_to(np.asarray(today.lane)[..., None], lines.quantity.shape)
-    before = lines.quantity.copy()
-    why: dict[tuple[int, int, int], str] = {}
-    remarks: list[Remark] = []
-
-    def costs_of(case: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        def found(quantity, where):
-            """Costs of the case `[n]` at lines `where` `[n, 3]`, as quantities are now."""
-            rows = np.unique(where[:, 0])
-            now = dataclasses.replace(lines, quantity=quantity.astype(np.float32))
-            again = judge(
-                today,
-                now,
-                futures,
-                paths=paths,
-                rows=rows,
-                seed=seed,
-                only=(case,),
-                everywhere=case == "pack_more",
-            )
-            return again.cost(case)[tuple(where.T)]
-
-        return found
-
-    quantity = before.copy()
-    for weights, least, money in (
-        (np.ones_like(price), limits.minimum_units, False),
-        (price, limits.minimum_money, True),
-    ):
+    """Lines with minimum orders, room, limits of lanes and budget seen to, in this order."""
+    draft = _Draft(today, lines, judged, futures, limits, paths, seed)
+    for weights, least, unit in draft.minimums:
         for row, minimum in least.items():
-            group = (lane == row) & open_now
-            total = float((quantity * weights)[group].sum())
-            if not 0 < total < minimum * (1 - 1e-6):
-                continue
-            where = np.argwhere(group)
-            source = today.sources[where[0][0], where[0][1]]
-            amount = f"{minimum:,.10g} {'of money' if money else 'units'}"
-            more, cost = _top_up(
-                quantity,
-                where,
-                weights,
-                minimum - total,
-                lines.pack,
-                costs_of("pack_more"),
-                judged.mean,
-            )
-            waits = float(np.nansum(judged.cost("review_later")[group & (quantity > 0)]))
-            if waits < cost:
-                quantity[group] = 0.0
-                said = f"waits for the next order day: {source} takes no less than {amount}, and that would cost {cost:.2f} more, waiting {waits:.2f}"
-                remarks.append(
-                    Remark(
-                        "below the minimum order",
-                        source,
-                        f"orders of {total:,.2f} wait",
-                        total,
-                        said,
-                    )
-                )
-            else:
-                quantity = more
-                said = f"raised to the minimum of {amount} of {source}"
-                remarks.append(
-                    Remark(
-                        "raised to the minimum order",
-                        source,
-                        f"from {total:,.2f} to {amount}",
-                        minimum,
-                        f"costs {cost:.2f} more than orders as they are",
-                    )
-                )
-            why |= {
-                tuple(spot): said for spot in where if quantity[tuple(spot)] != before[tuple(spot)]
-            }
-    ends = np.broadcast_to(np.asarray(today.destinations)[..., None], quantity.shape)
+            draft.fill(row, weights, minimum, unit)
+    ends = np.broadcast_to(np.asarray(today.destinations)[..., None], draft.quantity.shape)
     for place, room in limits.capacity.items():
         group = ends == place
-        if not group.any():
-            continue
-        held = _held(today, lines, place, volume)
-        excess = held + float((quantity * volume)[group].sum()) - room
-        if excess > 1e-6 * room and (quantity[group] > 0).any():
+        held = _held(today, lines, place, draft.volume)
+        excess = held + draft.total(group, draft.volume) - room
+        if excess > 1e-6 * room and draft.total(group, draft.volume) > 0:
             said = f"cut: {place} has room for {room:,.10g} and holds or awaits {held:,.10g}"
-            quantity = _trim(
-                quantity,
-                np.argwhere(group & (quantity > 0)),
-                volume,
-                excess,
-                lines.pack,
-                costs_of("pack_less"),
-            )
-            left = held + float((quantity * volume)[group].sum())
-            remarks.append(
-                Remark(
-                    "no room",
-                    place,
-                    f"{left - room:,.10g} too much" if left > room else "orders were cut",
-                    left,
-                    said,
-                )
-            )
-            why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
+            left = held + draft.cut(group, draft.volume, excess, said)
+            what = f"{left - room:,.10g} too much" if left > room else "orders were cut"
+            draft.remarks.append(Remark("no room", place, what, left, said))
     for row, most in limits.most.items():
-        group = lane == row
-        excess = float(quantity[group].sum()) - most
-        if excess > 1e-6 * most:
-            said = f"cut: the lane takes {most:,.10g} units, {excess + most:,.10g} were wanted"
-            where = np.argwhere(group & (quantity > 0))
-            one = np.ones_like(price)
-            quantity = _trim(quantity, where, one, excess, lines.pack, costs_of("pack_less"))
+        group = draft.lane == row
+        total = draft.total(group, draft.one)
+        if total - most > 1e-6 * most:
+            said = f"cut: the lane takes {most:,.10g} units, {total:,.10g} were wanted"
+            draft.cut(group, draft.one, total - most, said)
             place = str(today.plan.full_lanes["source"].iat[row]) if today.plan else ""
-            remarks.append(Remark("lane limit", place, "orders were cut", excess + most, said))
-            why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
+            draft.remarks.append(Remark("lane limit", place, "orders were cut", total, said))
     if limits.budget is not None:
-        group = np.broadcast_to(from_supplier(today)[None, :, None], quantity.shape)
-        total = float((quantity * price)[group].sum())
+        group = np.broadcast_to(from_supplier(today)[None, :, None], draft.quantity.shape)
+        total = draft.total(group, draft.price)
         if total > limits.budget * (1 + 1e-6):
             said = f"cut: all orders came to {total:,.2f}, the budget is {limits.budget:,.10g}"
-            quantity = _trim(
-                quantity,
-                np.argwhere(group & (quantity > 0)),
-                price,
-                total - limits.budget,
-                lines.pack,
-                costs_of("pack_less"),
+            left = draft.cut(group, draft.price, total - limits.budget, said)
+            what = f"orders of {total:,.2f} were cut to {left:,.2f}"
+            draft.remarks += [Remark("budget", "", what, total, said), *draft.broken]
+    changed = np.unique(np.nonzero(draft.quantity != lines.quantity)[0])
+    settled = dataclasses.replace(lines, quantity=draft.quantity)
+    return Settled(settled, draft.why, tuple(draft.remarks), changed)
+
+
+class _Draft:
+    """Quantities while limits are seen to, with what is to be said of that."""
+
+    def __init__(self, today, lines, judged, futures, limits, paths, seed):
+        self.today, self.lines, self.judged, self.limits = today, lines, judged, limits
+        self.quantity = lines.quantity.copy()
+        self.why: dict[tuple[int, int, int], str] = {}
+        self.remarks: list[Remark] = []
+        shape = lines.quantity.shape
+        self.one = np.ones(shape)
+        self.price = np.broadcast_to(limits.price[..., None], shape)
+        self.volume = np.broadcast_to(limits.volume[:, None, None], shape)
+        self.lane = np.broadcast_to(np.asarray(today.lane)[..., None], shape)
+        self._judge = partial(judge, today, futures=futures, paths=paths, seed=seed)
+
+    @property
+    def minimums(self):
+        """What counts for a least order, that by row of the plan's lanes, and its unit."""
+        yield self.one, self.limits.minimum_units, "units"
+        yield self.price, self.limits.minimum_money, "of money"
+
+    def total(self, group: np.ndarray, weights: np.ndarray) -> float:
+        return float((self.quantity * weights)[group].sum())
+
+    def fill(self, row: int, weights: np.ndarray, minimum: float, unit: str) -> None:
+        """Brings the order of a lane to its minimum, or lets it wait if that costs less."""
+        group = (self.lane == row) & np.asarray(self.today.open)[:, :, :1]
+        total = self.total(group, weights)
+        if not 0 < total < minimum * (1 - 1e-6):
+            return
+        where = np.argwhere(group)
+        source = self.today.sources[where[0][0], where[0][1]]
+        amount = f"{minimum:,.10g} {unit}"
+        more, cost = _top_up(self.quantity, where, weights, minimum - total, self.lines.pack,
+                             partial(self._costs, "pack_more"), self.judged.mean)  # fmt: skip
+        waits = float(np.nansum(self.judged.cost("review_later")[group & (self.quantity > 0)]))
+        if waits < cost:
+            self.quantity[group] = 0.0
+            said = (
+                f"waits for the next order day: {source} takes no less than {amount}, and that "
+                f"would cost {cost:.2f} more, waiting {waits:.2f}"
             )
-            remarks.append(
-                Remark(
-                    "budget",
-                    "",
-                    f"orders of {total:,.2f} were cut to {float((quantity * price)[group].sum()):,.2f}",
-                    total,
-                    said,
-                )
-            )
-            why |= {tuple(spot): said for spot in np.argwhere(group & (quantity < before))}
-            remarks += _broken(today, quantity, price, lane, limits)
-    changed = np.unique(np.nonzero(quantity != before)[0])
-    return Settled(dataclasses.replace(lines, quantity=quantity), why, tuple(remarks), changed)
+            what = f"orders of {total:,.2f} wait"
+            self.remarks.append(Remark("below the minimum order", source, what, total, said))
+        else:
+            self.quantity = more
+            said = f"raised to the minimum of {amount} of {source}"
+            what, costs = f"from {total:,.2f} to {amount}", f"costs {cost:.2f} more than orders as they are"
+            self.remarks.append(Remark("raised to the minimum order", source, what, minimum, costs))
+        self._tell(group & (self.quantity != self.lines.quantity), said)
+
+    def cut(self, group: np.ndarray, weights: np.ndarray, excess: float, said: str) -> float:
+        """Takes packs from lines of a group until `excess` is gone; what is left of their total."""
+        where = np.argwhere(group & (self.quantity > 0))
+        self.quantity = _trim(
+            self.quantity, where, weights, excess, self.lines.pack, partial(self._costs, "pack_less")
+        )
+        self._tell(group & (self.quantity < self.lines.quantity), said)
+        return self.total(group, weights)
+
+    @property
+    def broken(self):
+        """Remarks on minimum orders that the budget leaves no room for."""
+        for weights, least, _ in self.minimums:
+            for row, minimum in least.items():
+                total = self.total(self.lane == row, weights)
+                if 0 < total < minimum * (1 - 1e-6):
+                    spot = np.argwhere(self.lane == row)[0]
+                    yield Remark(
+                        "below the minimum order", self.today.sources[spot[0], spot[1]],
+                        f"the budget leaves {total:,.2f} of {minimum:,.10g}", total,
+                        "raise the budget, or leave this order out",
+                    )  # fmt: skip
+
+    def _tell(self, group: np.ndarray, said: str) -> None:
+        self.why |= {tuple(spot): said for spot in np.argwhere(group)}
+
+    def _costs(self, case: str, quantity: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Costs of a case `[n]` at lines `where` `[n, 3]`, as quantities are now."""
+        now = dataclasses.replace(self.lines, quantity=quantity.astype(np.float32))
+        rows, everywhere = np.unique(where[:, 0]), case == "pack_more"
+        again = self._judge(lines=now, rows=rows, only=(case,), everywhere=everywhere)
+        return again.cost(case)[tuple(where.T)]
 
 
 def _held(today, lines, place, volume):
@@ -347,18 +312,3 @@ def _trim(quantity, where, weights, excess, pack, costs):
             excess -= float(quantity[spot] * weights[spot])
             quantity[spot] = 0.0
     return quantity
-
-
-def _broken(today, quantity, price, lane, limits):
-    """Remarks on minimum orders that the budget leaves no room for."""
-    for weights, least in (
-        (np.ones_like(price), limits.minimum_units),
-        (price, limits.minimum_money),
-    ):
-        for row, minimum in least.items():
-            total = float((quantity * weights)[lane == row].sum())
-            if 0 < total < minimum * (1 - 1e-6):
-                spot = np.argwhere(lane == row)[0]
-                source = today.sources[spot[0], spot[1]]
-                yield Remark("below the minimum order", source, f"the budget leaves {total:,.2f} of {minimum:,.10g}", total,
-                             "raise the budget, or leave this order out")  # fmt: skip
