@@ -13,7 +13,7 @@ from mornings import rule, shop
 
 from jaxinv.errors import UserError
 from jaxinv.orders.files import csv_text, read_orders, sheet_names, write_list
-from jaxinv.orders.joint import Limits, settle
+from jaxinv.orders.joint import Limits, settle, trim
 from jaxinv.orders.lines import Acting, Lines, lines_of
 from jaxinv.orders.order_list import COLUMNS, futures_of, horizon_of, make_list, prices
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
@@ -141,7 +141,8 @@ def test_counterfactuals_ask_the_policy():
 
 
 def limits(today, **given):
-    given = {"price": prices(today)[0], "volume": np.ones(len(today.skus)), **given}
+    price, _ = prices(today)
+    given = {"price": price, "worth": price, "volume": np.ones(len(today.skus)), **given}
     return Limits(**given)
 
 
@@ -202,6 +203,49 @@ def test_budget_and_room_cut_where_it_costs_least():
     assert np.allclose(
         whole.all[[f"term_{name}" for name in TERMS]].sum(axis=1), whole.all["quantity"], atol=1e-6
     )
+
+
+def test_a_budget_is_in_the_money_of_the_plan_and_of_what_there_is():
+    """Half of the SKUs are bought in a currency worth a quarter, and one edge more has no price."""
+    today = morning(stock=np.zeros(12))
+    price, _ = prices(today)
+    worth = price * np.where(np.arange(12) % 2, 1.0, 0.25)[:, None]
+    lines = lines_of(today, acting(today))
+    wanted = float((lines.quantity[..., 0] * worth).sum())
+    none, _, found = settled(today, worth=worth, budget=wanted + 1)
+    assert not found.remarks and (found.lines.quantity == none.quantity).all()
+    _, _, found = settled(today, worth=worth, budget=0.8 * wanted)
+    left = float((found.lines.quantity[..., 0] * worth).sum())
+    assert 0.8 * wanted - 4 * worth.max() < left <= 0.8 * wanted
+    assert f"came to {wanted:,.2f}, the budget is {0.8 * wanted:,.10g}" in found.remarks[0].advice
+    today = morning(stock=np.array([0.0] * 6 + [40.0] * 6))  # these order nothing, and have no price
+    ordered = lines_of(today, acting(today)).quantity[..., 0] > 0
+    _, _, found = settled(today, worth=np.where(ordered, price, np.nan), budget=80.0)
+    assert found.remarks[0].kind == "budget" and (found.lines.quantity * 2).sum() <= 80
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_more_is_cut_than_the_last_pack(data):
+    """From lines of any size, with any price and any cost of a pack less, down to any total."""
+    draw = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    size = data.draw(st.integers(1, 40))
+    pack = draw.integers(1, 30, size).astype(float)
+    quantity = pack * draw.integers(0, data.draw(st.sampled_from([3, 100, 10_000])), size)
+    weights = draw.choice([0.0, 0.5, 3.0, 40.0], size, p=[0.1, 0.3, 0.3, 0.3])
+    total = (quantity * weights).sum()
+    target = data.draw(st.floats(0, 1)) * total
+    lines, shape = np.argwhere(quantity[:, None, None] > 0), (size, 1, 1)
+
+    def costs(now, where):
+        return np.sin(37.0 * where[:, 0])  # some packs are better not ordered
+
+    pack_of, weight_of = pack.reshape(shape), weights.reshape(shape)
+    left = trim(quantity.reshape(shape), lines, weight_of, total - target, pack_of, costs)
+    after = (left[:, 0, 0] * weights).sum()
+    assert (left >= 0).all() and (left[:, 0, 0] % pack == 0).all()
+    assert target - (pack * weights).max(initial=0) - 1e-6 <= after <= target + 1e-6
+    assert (left[:, 0, 0] == quantity)[weights == 0].all()
 
 
 def test_exceptions():

@@ -31,13 +31,15 @@ class Limits:
     Attributes:
       minimum_units, minimum_money: by row of the plan's lanes, the least order.
       most: by row of the plan's lanes, units that all its orders of a day may have together.
-      budget: money for all orders at suppliers of a day; None: any.
+      budget: money for all orders at suppliers of a day, in the plan's currency; None: any.
       capacity: by name of a place, units of `volume` that it has room for.
       volume: of a unit of each instance `[S]`.
-      price: money of a unit on each edge `[S, E]`.
+      price: money of a unit on each edge `[S, E]`, in the currency of its lane.
+      worth: the same in the plan's currency.
     """
 
     price: np.ndarray
+    worth: np.ndarray
     volume: np.ndarray
     minimum_units: dict[int, float] = field(default_factory=dict)
     minimum_money: dict[int, float] = field(default_factory=dict)
@@ -46,11 +48,15 @@ class Limits:
     capacity: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, today: Today, price: np.ndarray) -> "Limits":
-        """Those of a plan; none without one."""
+    def of(cls, today: Today, price: np.ndarray, currency: np.ndarray) -> "Limits":
+        """Those of a plan; none without one.
+
+        Args:
+          price, currency: of a unit on each edge `[S, E]` (`jaxinv.orders.order_list.prices`).
+        """
         plan = today.plan
         if plan is None:
-            return cls(price, np.ones(len(today.skus)))
+            return cls(price, price, np.ones(len(today.skus)))
         rows = np.unique(np.asarray(today.lane)[np.asarray(today.lane) >= 0])
 
         def of_lanes(column):
@@ -59,6 +65,7 @@ class Limits:
 
         return cls(
             price,
+            price * plan.settings.rates_of(currency),
             plan.items["volume"].reindex(today.skus).fillna(1.0).to_numpy(float),
             minimum_units=of_lanes("minimum_units"),
             minimum_money=of_lanes("minimum_money"),
@@ -137,10 +144,10 @@ def settle(
             draft.remarks.append(Remark("lane limit", place, "orders were cut", total, said))
     if limits.budget is not None:
         group = np.broadcast_to(from_supplier(today)[None, :, None], draft.quantity.shape)
-        total = draft.total(group, draft.price)
+        total = draft.total(group, draft.worth)
         if total > limits.budget * (1 + 1e-6):
             said = f"cut: all orders came to {total:,.2f}, the budget is {limits.budget:,.10g}"
-            left = draft.cut(group, draft.price, total - limits.budget, said)
+            left = draft.cut(group, draft.worth, total - limits.budget, said)
             what = f"orders of {total:,.2f} were cut to {left:,.2f}"
             draft.remarks += [Remark("budget", "", what, total, said), *draft.broken]
     changed = np.unique(np.nonzero(draft.quantity != lines.quantity)[0])
@@ -159,6 +166,7 @@ class _Draft:
         shape = lines.quantity.shape
         self.one = np.ones(shape)
         self.price = np.broadcast_to(limits.price[..., None], shape)
+        self.worth = np.broadcast_to(limits.worth[..., None], shape)
         self.volume = np.broadcast_to(limits.volume[:, None, None], shape)
         self.lane = np.broadcast_to(np.asarray(today.lane)[..., None], shape)
         self._judge = partial(judge, today, futures=futures, paths=paths, seed=seed)
@@ -170,7 +178,8 @@ class _Draft:
         yield self.price, self.limits.minimum_money, "of money"
 
     def total(self, group: np.ndarray, weights: np.ndarray) -> float:
-        return float((self.quantity * weights)[group].sum())
+        ordered = group & (self.quantity > 0)  # an edge that an instance lacks has no price
+        return float((self.quantity * weights)[ordered].sum())
 
     def fill(self, row: int, weights: np.ndarray, minimum: float, unit: str) -> None:
         """Brings the order of a lane to its minimum, or lets it wait if that costs less."""
@@ -202,7 +211,7 @@ class _Draft:
     def cut(self, group: np.ndarray, weights: np.ndarray, excess: float, said: str) -> float:
         """Takes packs from lines of a group until `excess` is gone; what is left of their total."""
         where = np.argwhere(group & (self.quantity > 0))
-        self.quantity = _trim(
+        self.quantity = trim(
             self.quantity, where, weights, excess, self.lines.pack, partial(self._costs, "pack_less")
         )
         self._tell(group & (self.quantity < self.lines.quantity), said)
@@ -281,34 +290,32 @@ def _top_up(quantity, where, weights, missing, pack, costs, mean):
     return quantity, spent
 
 
-def _trim(quantity, where, weights, excess, pack, costs):
+def trim(quantity, where, weights, excess, pack, costs):
     """Quantities with packs taken from lines `where` `[n, 3]` until `excess` is gone or nothing is
     left."""
     quantity = quantity.copy()
+    where = where[weights[tuple(where.T)] > 0]  # others take nothing up
     for number in range(4 * ROUNDS):
         where = where[quantity[tuple(where.T)] > 0]
         if excess <= 1e-9 or not len(where):
             break
         spots = tuple(where.T)
-        step = np.minimum(pack[spots], quantity[spots])
+        brings = (np.minimum(pack, quantity) * weights)[spots]
         cost = np.nan_to_num(costs(quantity, where), nan=0.0)
-        order = np.argsort(cost / np.maximum(step * weights[spots], 1e-9), kind="stable")
+        order = np.argsort(cost / np.maximum(brings, 1e-9), kind="stable")
         total = float((quantity * weights)[spots].sum())
         most = max(len(order) // 4, 1)
         many = np.maximum(
-            np.floor(0.5 * excess / max(total, 1e-9) * quantity[spots] / pack[spots]), 1.0
+            np.floor(0.5 * excess / total * quantity[spots] / pack[spots]), 1.0
         )  # far above: several packs
+        if number == 4 * ROUNDS - 1:  # costs have been asked for often enough
+            most, many = len(order), np.full(len(order), np.inf)
         for place in order[:most]:
             if excess <= 1e-9:
                 break
             spot = tuple(where[place])
-            less = min(float(many[place] * pack[spot]), float(quantity[spot]))
+            fewest = np.ceil(excess / (pack * weights)[spot] - 1e-9)
+            less = min(float(min(many[place], fewest) * pack[spot]), float(quantity[spot]))
             quantity[spot] -= less
             excess -= less * float(weights[spot])
-    if excess > 1e-9:
-        for spot in map(tuple, where):
-            if excess <= 1e-9:
-                break
-            excess -= float(quantity[spot] * weights[spot])
-            quantity[spot] = 0.0
     return quantity

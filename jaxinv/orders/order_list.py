@@ -136,7 +136,7 @@ def make_list(
         today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed
     )
     price, currency = prices(today)
-    limits = Limits.of(today, price) if limits is None else limits
+    limits = Limits.of(today, price, currency) if limits is None else limits
     settled = Settled(lines, {}, (), np.zeros(0, int))
     if limits.any:
         settled = settle(today, lines, judged, outlook, limits, paths, seed)
