@@ -166,7 +166,9 @@ def _to_service(
     wanted = today.plan.full_items["service"].reindex(today.skus).to_numpy(float)
     # A new one may want what nobody else does: the nearest then. To want nothing is to want 0.
     which = np.abs(np.subtract.outer(np.nan_to_num(wanted), np.nan_to_num(list(classes)))).argmin(1)
-    why = f"{name} acts, tuned for each wanted fill rate by itself; of all rules it costs least on the past that was learned from"
+    why = f"{name} acts, tuned for each wanted fill rate by itself"
+    if len(rules) > 1:
+        why += "; of all rules it costs least on the past that was learned from"
     return whole, Acting(deciders, which, (why,))
 
 

@@ -110,7 +110,7 @@ def _document(found, folder: Path) -> dict[str, Any]:
         **found.list.about,
         "folder": str(folder),
         "lines": len(orders),
-        "cost": float(orders["cost"].sum()),
+        "cost": orders.groupby("currency")["cost"].sum().to_dict(),
         "competed": [
             {"policy": name, "cost": one.value, "cost_interval": list(one.interval)}
             for name, one in competed.items()

@@ -63,9 +63,8 @@ def test_a_plan_becomes_orders_and_these_are_not_ordered_again(plan, tmp_path):
     assert document["lines"] == len(orders) == 7 and list(orders["sku"]) == [
         f"00{number}" for number in range(7)
     ]
-    assert document["policies"] == ["base_stock"] and document["cost"] == pytest.approx(
-        orders["cost"].sum(), abs=0.05
-    )
+    assert document["policies"] == ["base_stock"]
+    assert document["cost"] == {"": pytest.approx(orders["cost"].sum(), abs=0.05)}  # by currency
     assert (orders["quantity"] % 4 == 0).all() and (orders["order_date"] == document["date"]).all()
     assert {path.name for path in (tmp_path / "list").iterdir()} >= {
         "orders.csv", "all.csv", "why.csv", "exceptions.csv", "about.json", "suppliers", "evaluation.json", "report.html"
