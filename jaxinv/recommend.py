@@ -138,6 +138,7 @@ def _render(found, folder: Path):
     )
     for row in rows:
         row |= {"risk_with": 100 * row["risk_with"], "risk_without": 100 * row["risk_without"]}
+        row["cost_review_later"] = round(row["cost_review_later"], 2) + 0.0  # no -0
     title = f"orders of {found.date}: {len(orders)} lines" + (
         f", the {MOST_SHOWN} with the highest risk" if len(orders) > MOST_SHOWN else ""
     )

@@ -11,7 +11,11 @@ from shop import make_shop
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.plan_network import PlanNetwork
+from jaxinv.envs.shop import own_min_max
 from jaxinv.errors import UserError
+from jaxinv.evaluation.compare import measure
+from jaxinv.evidence import theirs_of
+from jaxinv.keys import root
 from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import make_list, prices
 from jaxinv.orders.today import today_of
@@ -40,6 +44,45 @@ def weekly(folder, lanes="", weeks=100, items="", **more):
         if text:
             (folder / f"{name}.csv").write_text(text)
     return PlanNetwork(data=str(folder))
+
+
+# What the shop does itself
+
+
+def test_a_shops_own_minimum_and_maximum_are_played_beside(tmp_path):
+    """Periods of an order point by hand: what arrives is sold from, and a week later it is ordered up to the maximum."""
+    stock = "sku,on hand,Reorder Point,Par Level\na,9,6,20\nb,30,25,60\nc,2,2,8\n"
+    problem = weekly(tmp_path, stock=stock).build()
+    low, high = problem.shop.min_max
+    assert low[0, 0].tolist() == [6, 25, 2] and high[0, 0].tolist() == [20, 60, 8]
+    (own,) = theirs_of(problem)
+    total = measure(problem, own, root(0))
+    numbers = problem.test
+    trace = np.asarray(numbers.demand.demand)[:, :, 0, 0]
+    first = int(np.asarray(numbers.demand.first)[0]) + problem.env.history
+    for s, (least, most) in enumerate(zip(low[0, 0], high[0, 0])):
+        on_hand, coming, short = np.round(np.asarray(numbers.initial_low)[s, 0, 0]), 0.0, 0.0
+        for number in range(problem.test_periods):
+            order = most - on_hand - coming if on_hand + coming <= least else 0.0
+            on_hand, coming = on_hand + coming, order
+            wanted = trace[s, first + number]
+            short += max(wanted - on_hand, 0.0) * (number >= problem.warm_up)
+            on_hand = max(on_hand - wanted, 0.0)
+        assert total.short[s].sum() == pytest.approx(short)
+    gap = weekly(tmp_path, stock=stock.replace("c,2,2,8", "c,2,,")).build()
+    assert gap.shop.min_max is None and not theirs_of(gap)
+    assert any("not played beside" in note for note in gap.notes)
+    assert not any("not played beside" in note for note in problem.notes)
+    for row, said in (("c,2,2,", "not both given"), ("c,2,2,1", "is below 'min_stock'")):
+        with pytest.raises(UserError, match=f"stock.csv.*{said}.*line 4"):
+            weekly(tmp_path, stock=stock.replace("c,2,2,8", row)).build()
+
+
+def test_on_several_ways_the_first_takes_the_order():
+    stock = pd.DataFrame({"sku": ["a", "a"], "location": ["hub", "shop"], "min_stock": [1.0, 2], "max_stock": [5.0, 6]})
+    low, high = own_min_max(stock, ("a",), np.array([["hub", "hub", "shop", ""]], object))
+    assert low[:, 0, 0].tolist() == [1, -np.inf, 2, -np.inf] and high[:, 0, 0].tolist() == [5, 0, 6, 0]
+    assert own_min_max(stock, ("b",), np.array([["hub"]], object)) is None
 
 
 # Ways

@@ -16,6 +16,7 @@ from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
+from jaxinv.envs.shop import Shop
 from jaxinv.envs.retail import check_lengths, stores_of, train_until
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError
@@ -129,6 +130,7 @@ class PlanNetwork(Preset):
             return numbers.replace(initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0))
 
         training, scored = train(split.train.stop, options.horizon), split.scored("test")
+        known = shop.known_by(scored.start - warm_up, scored)
         problem = Problem(
             env=shop.environment(training, options),
             train=training,
@@ -138,12 +140,12 @@ class PlanNetwork(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes),
+            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes, *_unplayed(shop.plan, known)),
             labels=placed.labels,
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
-            shop=shop.known_by(scored.start - warm_up, scored),
+            shop=known,
             settled=dataclasses.replace(
                 options, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
             ),
@@ -181,6 +183,13 @@ class PlanNetwork(Preset):
         except ValueError:
             raise UserError(f"train_until={self.train_until} is no date; write YYYY-MM-DD") from None
         return panel.split_by_time(int((panel.dates < until).sum()))
+
+
+def _unplayed(plan: Plan, known: Shop) -> list[str]:
+    """What is told where the shop's own minimum and maximum cannot be played beside."""
+    if known.min_max is not None or plan.stock["max_stock"].isna().all():
+        return []
+    return ["your own min_stock and max_stock are not played beside: they are needed of every SKU at every location that orders it"]
 
 
 def usual_frequency(plan: Plan) -> str | None:

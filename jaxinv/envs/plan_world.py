@@ -23,7 +23,7 @@ from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
 from jaxinv.envs.placed import Placed, by_series, by_sku
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.retail import trace_until
-from jaxinv.envs.shop import Shop, ordered_by_period
+from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
 from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError
 
@@ -206,12 +206,14 @@ class PlanWorld:
           begin: the period from which on orders are told, the first of the test.
         """
         series, plan = self.placed.series[: self.learned], self.plan
-        ends = (names[: self.learned] for names in self.ends)
+        ends = tuple(names[: self.learned] for names in self.ends)
+        skus = tuple(map(str, series["sku"]))
         starts = np.append(self.panel.dates, self.next_date)[begin : scored.stop + 1]
         return Shop(
-            tuple(map(str, series["sku"])), tuple(map(str, series["location"])) if "location" in series else (),
+            skus, tuple(map(str, series["location"])) if "location" in series else (),
             self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"][: self.learned],
-            ordered=ordered_by_period(plan.receipts, starts, tuple(series["sku"]), *ends),
+            ordered=ordered_by_period(plan.receipts, starts, skus, *ends),
+            min_max=own_min_max(plan.stock, skus, ends[1]),
         )  # fmt: skip
 
     # The world

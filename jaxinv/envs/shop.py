@@ -35,6 +35,31 @@ class Shop:
     min_max: tuple[np.ndarray, np.ndarray] | None = None
 
 
+def own_min_max(
+    stock: pd.DataFrame, skus: Sequence[str], destinations: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What a shop orders by itself, for `Shop.min_max`: `[E, 1, S]` each.
+
+    Where a place has several ways in, it orders on the first.
+
+    Args:
+      stock: a line an SKU and location, with `min_stock` and `max_stock`.
+      skus: of each instance; destinations: the end of each edge of each instance `[S, E]`, empty
+        where it has none.
+
+    Returns:
+      None where they are not known of all of these.
+    """
+    levels = stock.set_index(["sku", "location"])[["min_stock", "max_stock"]].dropna()
+    found = np.full((2, *destinations.T.shape), [[[-np.inf]], [[0.0]]])  # never an order
+    for s, ends in enumerate(destinations):
+        for end in set(ends) - {""}:
+            if (skus[s], end) not in levels.index:
+                return None
+            found[:, list(ends).index(end), s] = levels.loc[(skus[s], end)]
+    return found[0][:, None], found[1][:, None]
+
+
 def ordered_by_period(
     receipts: pd.DataFrame, starts: np.ndarray, skus: Sequence[str], sources: np.ndarray, destinations: np.ndarray
 ) -> np.ndarray | None:

@@ -188,6 +188,15 @@ def check_items(parts: Parts) -> None:
         )
 
 
+def check_min_max(parts: Parts) -> None:
+    """What the shop orders by itself."""
+    stock = parts["stock"]
+    one = (stock["min_stock"].isna() != stock["max_stock"].isna()).to_numpy()
+    parts.wrong("stock", "max_stock", one, "and 'min_stock' are not both given", "fill in both, or neither")
+    below = (stock["max_stock"] < stock["min_stock"]).to_numpy()
+    parts.wrong("stock", "max_stock", below, "is below 'min_stock'", "correct one of the two")
+
+
 def check_orders(parts: Parts) -> None:
     """Dates of stock, orders, receipts and the calendar against the date of the plan."""
     as_of, stock, orders, receipts = parts.as_of, parts["stock"], parts["open_orders"], parts["receipts"]

@@ -87,6 +87,14 @@ COLUMN_NAMES = {
             existencias inventario cantidad giacenza quantita"""
         ),
         "date": _words("counted stock_date as_of datum stand fecha data"),
+        "min_stock": _words(
+            """min minimum min_qty minimum_stock stock_min reorder_point order_point rop mindestbestand meldebestand stock_minimum
+            seuil_de_commande stock_minimo punto_de_pedido scorta_minima punto_di_riordino"""
+        ),
+        "max_stock": _words(
+            """max maximum max_qty maximum_stock stock_max order_up_to order_up_to_level par_level hochstbestand maximalbestand
+            stock_maximum stock_maximal stock_maximo scorta_massima"""
+        ),
     },
     "open_orders": {
         "sku": _SKU,

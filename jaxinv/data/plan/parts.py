@@ -61,7 +61,9 @@ class Parts:
         frame, problems = self.frames[table], self.problems[table]
         value = frame[column].iloc[int(np.argmax(rows))]
         shown = (
-            str(value)[:10]
+            ""
+            if pd.isna(value)
+            else str(value)[:10]
             if isinstance(value, pd.Timestamp)
             else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
         )

@@ -17,6 +17,7 @@ from jaxinv.data.plan.cross import (
     check_items,
     check_money,
     check_names,
+    check_min_max,
     check_orders,
     settle_dates,
     settle_places,
@@ -187,6 +188,7 @@ def _cross(parts: Parts) -> None:
     check_names(parts)
     check_items(parts)
     check_lanes(parts)
+    check_min_max(parts)
     check_orders(parts)
     check_money(parts)
 

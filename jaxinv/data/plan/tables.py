@@ -150,6 +150,8 @@ TABLES = {
             "location": Column("where", "text", otherwise="the one location"),
             "stock": Column("units on hand", needed=True),
             "date": Column("the day it was counted", "date", otherwise="as_of"),
+            "min_stock": Column("units on hand and on order at or below which you order by now", otherwise="unknown"),
+            "max_stock": Column("units that you order up to by now", otherwise="unknown"),
         },
         ("sku", "location"),
     ),
