@@ -170,7 +170,7 @@ def _range(today, acting, add):
         mine = acting.which == number
         for s in np.flatnonzero(mine):
             if known and (today.labels or today.problem.labels)[s] not in known:
-                add("never seen by the policy", today.skus[s], "", f"{decider.name} was made without it", str(today.date), np.nan,
+                add("never seen by the policy", today.skus[s], "", "what orders was made without it", str(today.date), np.nan,
                     "train anew; until then it acts as for SKUs like it")  # fmt: skip
             elif ratio[s] > FAR or (
                 ratio[s] < 1 / FAR and recent[s] == 0 and np.nansum(demand[s]) > 0 and ratio[s] > 0
