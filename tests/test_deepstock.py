@@ -130,7 +130,7 @@ def test_a_size_changes_no_trajectory():
 
 @pytest.mark.slow
 def test_a_tiny_study():
-    size = study.Size(trials=2, seeds=1, updates=0.005, settings=(2,), skus=(2, 3), days=(5,), grid=(1, 1))
+    size = study.Size(trials=2, seeds=1, updates=0.005, settings=(1, 2), skus=(2, 3), days=(5,), grid=(1, 1))
     rows = list(study.run(size=size))
     assert {"setting 2, DS base: gap, %", "setting 2, DDPG none: gap, %"} <= {row["claim"] for row in rows}
     assert all(np.isfinite(row["ours"]) for row in rows)

@@ -164,7 +164,7 @@ class Search:
         config, updates = dataclasses.replace(method.config, form=form), method.config.updates
         agent = stack_agents([method.agent.create(problem, _with(config, point)) for point in points], 1)
         validation = Validation.of(problem, key_of(root(0), Role.VALIDATION))
-        program = (config, len(points), problem.instances, problem.horizon)
+        program = (problem.env, config, len(points), problem.instances, problem.horizon)
         if program not in self._trainers:
             self._trainers[program] = Trainer(agent, len(points), validation)
         trainer = self._trainers[program].on(agent, validation)

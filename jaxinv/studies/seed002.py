@@ -9,6 +9,7 @@ costs are money a day. Parts:
     coordination   one decision by each way of coordinating, less that without any
     returns        deciding every day what becomes of returns, less putting back all that can be sold again
     yardstick      one planner by differentiable simulation, and the gap of all to a bound
+    frontier       fill rate against what it takes, of each where a lost sale weighs less or more
 
 Service is the fill rate: the share of units that are served on the day they are asked for.
 """
@@ -28,6 +29,7 @@ from jaxinv.agents.dqn import DQN, DQNConfig
 from jaxinv.agents.learner import Learner
 from jaxinv.agents.loop import Trainer, Training, select_run, stack_agents, stretch_length
 from jaxinv.agents.validation import Validation
+from jaxinv.envs.network import COSTS
 from jaxinv.envs.omnichannel import OmniChannel
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
@@ -183,9 +185,9 @@ def rules(size: Size) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def tuned_rules(size: Size) -> dict[str, Tuned]:
-    """The classical rules, each tuned on noise of its own."""
-    problem = world(size)
+def tuned_rules(size: Size, **instance: Any) -> dict[str, Tuned]:
+    """The classical rules, each tuned on noise of its own; `instance` as of `world`."""
+    problem = world(size, **instance)
     key = key_of(root(RESERVED_SEED), Role.STUDY)
     return {name: tune(problem, rule_for(problem, name), key, size.tuning) for name in RULES}
 
@@ -205,7 +207,7 @@ def coordination(size: Size) -> Iterator[dict[str, Any]]:
 
 def returns(size: Size) -> Iterator[dict[str, Any]]:
     for who, setting in (("agents", AGENTS), ("one planner by differentiable simulation", PLANNER)):
-        decided, constant = (learned_costs(size.of(setting), size, decide_returns) for decide_returns in (True, False))
+        decided, constant = (learned_costs(size.of(setting), size, **one) for one in ({}, {"decide_returns": False}))
         change = relative_difference(decided, constant).times(100)
         yield row(f"{who}: returns decided every day, less put back by constant shares: cost, %", change)
 
@@ -230,6 +232,35 @@ def yardstick(size: Size) -> Iterator[dict[str, Any]]:
         yield row(f"{name}, above the planner: cost, %", relative_difference(cost, planned).times(100))
 
 
+WEIGHTS = (0.3, 1.0, 3.0, 10.0)
+"""Of lost sales, times what they cost: each gives a point of the frontier."""
+
+
+def frontier(size: Size) -> Iterator[dict[str, Any]]:
+    for weight in WEIGHTS:
+        instance = {} if weight == 1.0 else {"shortage": weight}  # what was learned before is not again
+        problem, tuned = world(size, **instance), tuned_rules(size, **instance)
+        (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
+        points = {
+            f"{rule.name}, tuned": [rule],
+            "one planner by differentiable simulation": learn(size.of(PLANNER), size, **instance),
+            "agents, mean of proposals": learn(size.of(AGENTS), size, **instance),
+        }
+        for name, policies in points.items():
+            totals = [measure(problem, each, _key(), PATHS) for each in policies]
+            spent = np.stack([spent_of(problem, total) for total in totals])
+            service = 100 * np.asarray([fill_rate(total) for total in totals])
+            claim = f"lost sales at {weight:g} times their cost, {name}: cost without them"
+            told = {} if len(totals) == 1 else {"service_interval": list(mean_of(service, ("seeds",)).interval)}
+            yield row(claim, mean_of(spent if len(spent) > 1 else spent[0]), note=f"fill rate {service.mean():.1f}%") | {"service": service.mean(), **told}
+
+
+def spent_of(problem: Problem, total: Totals) -> np.ndarray:
+    """What a policy costs a day on each path but for lost sales `[B]`."""
+    parts = np.asarray(total.costs).sum(0) - np.asarray(total.costs)[COSTS.index("shortage")]
+    return parts / (problem.test_periods - problem.warm_up)
+
+
 def bound(problem: Problem, preset: OmniChannel) -> float:
     """No policy costs less a day in the long run: for each unit of demand the lower of what it costs to lose and to serve it.
 
@@ -251,8 +282,10 @@ def bound(problem: Problem, preset: OmniChannel) -> float:
 
 
 @cache
-def world(size: Size, decide_returns: bool = True) -> Problem:
-    return OmniChannel(**size.options, decide_returns=decide_returns).build()
+def world(size: Size, decide_returns: bool = True, shortage: float = 1.0) -> Problem:
+    """The instance; a lost sale weighs `shortage` times what it costs."""
+    options = dict(decide_returns=decide_returns, weights={"shortage": shortage})
+    return OmniChannel(**size.options, **options).build()
 
 
 def fill_rate(total: Totals) -> float:
@@ -260,19 +293,23 @@ def fill_rate(total: Totals) -> float:
 
 
 @cache
-def learn(setting: DQNConfig | DiffSimConfig, size: Size, decide_returns: bool = True) -> list[Contestant]:
-    """The policy of each seed: the best on noise that none of them learned on, or of a planner the last."""
-    agent, trainer, state = started(setting, size, decide_returns)
+def learn(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> list[Contestant]:
+    """The policy of each seed: the best on noise that none of them learned on, or of a planner the last.
+
+    Args:
+      instance: see `world`.
+    """
+    agent, trainer, state = started(setting, size, **instance)
     length = stretch_length(setting.updates, 10)
     for _ in range(setting.updates // length):
         state, _ = trainer.advance(state, length)
     return _policies(agent, state.params, trainer.runs)
 
 
-def started(setting: DQNConfig | DiffSimConfig, size: Size, decide_returns: bool = True) -> tuple[Learner, Trainer, Training]:
+def started(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> tuple[Learner, Trainer, Training]:
     """An agent, and the training of all its seeds before its first update; a planner has one seed."""
     kind, seeds = (DQN, size.seeds) if isinstance(setting, DQNConfig) else (DiffSim, 1)
-    problem = world(size, decide_returns)
+    problem = world(size, **instance)
     agent = kind.create(problem, setting)
     validation = Validation.of(problem, key_of(root(RESERVED_SEED), Role.VALIDATION), settles=agent.settles)
     trainer = Trainer(stack_agents([agent], seeds), seeds, validation)
@@ -283,11 +320,9 @@ def _policies(agent: Learner, params: Any, seeds: int) -> list[Contestant]:
     return [Contestant("learned", agent.policy, select_run(params, seed)) for seed in range(seeds)]
 
 
-def learned_costs(setting: DQNConfig | DiffSimConfig, size: Size, decide_returns: bool = True) -> np.ndarray:
-    """What learned policies cost a day `[seeds, paths]`."""
-    problem = world(size, decide_returns)
-    learned = learn(setting, size, decide_returns)
-    return costs_of_all(problem, learned, PATHS)
+def learned_costs(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> np.ndarray:
+    """What learned policies cost a day `[seeds, paths]`; `instance` as of `world`."""
+    return costs_of_all(world(size, **instance), learn(setting, size, **instance), PATHS)
 
 
 def _key() -> jax.Array:
@@ -295,4 +330,6 @@ def _key() -> jax.Array:
     return root(RESERVED_SEED)
 
 
-PARTS = dict(curve=curve, rules=rules, coordination=coordination, returns=returns, yardstick=yardstick)
+PARTS = dict(
+    curve=curve, rules=rules, coordination=coordination, returns=returns, yardstick=yardstick, frontier=frontier
+)  # fmt: skip
