@@ -172,7 +172,7 @@ def _own_step(days: np.ndarray, rows: np.ndarray) -> Frequency:
     if days.min() == days.max():
         raise UserError(f"the sales table has one date only, {days[0]}; a series needs two at least")
     gaps = _gaps(days, rows)
-    if not len(gaps):  # one date a series: only together do they show a step
+    if not gaps.any():  # one date a series: only together do they show a step
         days = np.unique(days)
         rows = np.zeros(len(days), int)
         gaps = _gaps(days, rows)
@@ -184,26 +184,31 @@ def _own_step(days: np.ndarray, rows: np.ndarray) -> Frequency:
     if max(_share_of_mode(rows, of_month, 31), ends.mean()) >= _MOST:
         own = Frequency(_multiple(_gaps(months, rows)), "month")
     elif _share_of_mode(rows, _weekday(days), 7) >= _MOST:
-        weeks = gaps[gaps % 7 == 0] // 7
-        own = Frequency(_multiple(weeks), "week")
+        own = Frequency(_multiple(gaps[::7]), "week")
     else:
         own = Frequency(1, "day")
     # Rare sales leave gaps of all lengths; dates that are all far apart, but not by one step, are some other period.
-    near, middle = np.quantile(gaps, 0.1, method="lower"), int(np.median(gaps))
+    near, middle = _quantile(gaps, 0.1), _quantile(gaps, 0.5)
     least = 5 if own.unit == "day" else own.count * (7 if own.unit == "week" else 31) + 3
     if near >= least and near >= 0.5 * middle:
         raise UserError(
-            f"dates of a series are mostly {near} to {np.quantile(gaps, 0.9, method='higher')} days apart, by no step of "
+            f"dates of a series are mostly {near} to {_quantile(gaps, 0.9)} days apart, by no step of "
             "days, weeks or months; give sales by day, week or month, with rows of 0 where nothing was sold"
         )
     return own
 
 
 def _gaps(dates: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Steps above 0 between the dates of each series, as whole numbers of the dates' own unit."""
+    """How often the dates of a series are 0, 1, 2 ... of their own unit apart; 0 is not counted."""
     order = np.lexsort([dates, rows])
-    gaps = np.diff(dates[order]).astype(int)[np.diff(rows[order]) == 0]
-    return gaps[gaps > 0]
+    gaps = np.bincount(np.diff(dates[order]).astype(int)[np.diff(rows[order]) == 0], minlength=1)
+    gaps[0] = 0
+    return gaps
+
+
+def _quantile(gaps: np.ndarray, share: float) -> int:
+    """The least gap that at least a share of all do not exceed."""
+    return int(np.searchsorted(gaps.cumsum(), share * gaps.sum()))
 
 
 def _share_of_mode(rows: np.ndarray, kind: np.ndarray, kinds: int) -> float:
@@ -218,7 +223,8 @@ def _counts(rows: np.ndarray, kind: np.ndarray, kinds: int) -> np.ndarray:
 
 def _multiple(gaps: np.ndarray) -> int:
     """The largest number that most gaps are multiples of."""
-    return next(n for n in range(max(int(np.median(gaps)), 1), 0, -1) if (gaps % n == 0).mean() >= 0.9)
+    most = max(_quantile(gaps, 0.5), 1)
+    return next(n for n in range(most, 0, -1) if gaps[::n].sum() >= 0.9 * gaps.sum())
 
 
 def _check_fit(own: Frequency, wanted: Frequency) -> None:

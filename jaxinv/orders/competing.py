@@ -25,6 +25,9 @@ FEW = 24
 EPISODES = 220
 """Of every instance, in the tuning of a rule."""
 
+ENOUGH = 4096
+"""Instances that these are played of, if there are more: a rule is tuned on a sample of them."""
+
 LEAST_PERIODS = 8
 """Held-out periods that are needed to choose for classes."""
 
@@ -64,7 +67,7 @@ def competitors(problem: Problem) -> list[str]:
 
 def budget(problem: Problem, least: int) -> int:
     """Simulated periods that a rule is tuned with: at least so many, and enough to tell many numbers apart."""
-    return max(least, EPISODES * problem.instances * problem.horizon)
+    return max(least, EPISODES * min(problem.instances, ENOUGH) * problem.horizon)
 
 
 def decider_of(problem: Problem, contestant: Contestant) -> Decider:

@@ -108,7 +108,7 @@ def unguard(parts: Parts) -> None:
         ("lanes", "source"),
         ("lanes", "destination"),
     ):
-        places |= set(parts.frames[table][column]) if column in parts.frames[table] else set()
+        places |= set(parts.frames[table][column].unique()) if column in parts.frames[table] else set()
     known = {"sku": parts.skus("sales", "items", "stock"), "source": places, "destination": places}
     for table in ("open_orders", "receipts"):
         for column, names in known.items():
