@@ -16,8 +16,8 @@ from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
+from jaxinv.envs.recorded import check_lengths, train_until
 from jaxinv.envs.shop import Shop
-from jaxinv.envs.retail import check_lengths, stores_of, train_until
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -136,7 +136,7 @@ class PlanNetwork(Preset):
             train=training,
             test=test(scored),
             instances=count,
-            shared=Shared.of(panel.frequency, items=placed.series["sku"], **stores_of(placed.series)),
+            shared=Shared.of_series(panel.frequency, placed.series),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,

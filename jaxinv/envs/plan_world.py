@@ -22,7 +22,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
 from jaxinv.envs.placed import Placed, by_series, by_sku
 from jaxinv.envs.problem import first_of
-from jaxinv.envs.retail import trace_until
+from jaxinv.envs.recorded import trace_until
 from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
 from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from jaxinv.data.fitted import Preparation
 from jaxinv.demand.clock import Clock
@@ -50,6 +51,12 @@ class Shared:
         grouping = [(name, own) for name, own in columns.items() if FEW_CLUSTERS <= count[name] < len(own)]
         same = [f"{count[name]} {name}" for name, own in columns.items() if 1 < count[name] < min(FEW_CLUSTERS, len(own))]
         return cls(period if period.isalpha() else "period", tuple(grouping), " and ".join(same))
+
+    @classmethod
+    def of_series(cls, period: str, series: pd.DataFrame) -> "Shared":
+        """The items of series of sales, one an instance, and their stores where the table names stores."""
+        stores = {"stores": series["location"]} if "location" in series else {}
+        return cls.of(period, items=series["sku"], **stores)
 
 
 @dataclass(frozen=True)
@@ -358,6 +365,12 @@ def probability(config: Any, *names: str) -> None:
     for name in names:
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"{name}={getattr(config, name)} is not a probability; it must lie in 0..1")
+
+
+def check_range(name: str, ends: tuple[float, ...]) -> None:
+    """Refuses what is not the two ends of a law that numbers are drawn from."""
+    if len(ends) != 2 or ends[0] > ends[1]:
+        raise UserError(f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower first")
 
 
 def mass_function(name: str, weights: tuple[float, ...]) -> np.ndarray:

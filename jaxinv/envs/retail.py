@@ -1,11 +1,9 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -17,14 +15,14 @@ from jaxinv.data.preparation import Prepared, mean_prices, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.data.schema import series_keys
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import Replay
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.held_out import check_validation, first_periods, set_aside, with_choice
+from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
+from jaxinv.envs.problem import Preset, Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.recorded import check_lengths, trace_until, train_until
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
@@ -241,7 +239,7 @@ class Retail(Preset):
             train=training,
             test=test(scored),
             instances=series,
-            shared=Shared.of(panel.frequency, items=panel.series["sku"], **stores_of(panel.series)),
+            shared=Shared.of_series(panel.frequency, panel.series),
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
@@ -333,68 +331,3 @@ def read_sales(preset: Preset, file: str = "") -> pd.DataFrame:
     names = ("columns", "known_ahead", "dates", "decimal", "returns", "lines")
     given = {name: getattr(preset, name) for name in names}
     return load(file or preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})
-
-
-def stores_of(series: pd.DataFrame) -> dict[str, Sequence[str]]:
-    """The store of each series, where the table names stores."""
-    return {"stores": series["location"]} if "location" in series else {}
-
-
-def check_range(name: str, ends: tuple[float, ...]) -> None:
-    """Refuses what is not the two ends of a law that numbers are drawn from."""
-    if len(ends) != 2 or ends[0] > ends[1]:
-        raise UserError(f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower first")
-
-
-def trace_until(demand, covariates, stop: int, first, last: int, spread: float) -> TraceParams:
-    """Sales up to period `stop`, of which an episode begins in `first` .. `last`.
-
-    Args:
-      demand: `[series, T, D, K]`; covariates: `[series, T, C]`; first: one period for all, or `[series]`.
-      spread: of levels, for augmentation.
-    """
-    series = len(demand)
-    return TraceParams(
-        demand=jnp.asarray(demand[:, :stop]),
-        covariates=jnp.asarray(covariates[:, :stop]),
-        first=jnp.asarray(np.broadcast_to(first, series), jnp.int32),
-        last=jnp.full(series, last, jnp.int32),
-        level_spread=jnp.full(series, spread, jnp.float32),
-    )
-
-
-def train_until(
-    preset: Preset, numbers: InstanceParams, trace: Callable[..., TraceParams], begins: np.ndarray, stop: int, horizon: int
-) -> InstanceParams:  # fmt: skip
-    """Instances in episodes of a horizon that end before period `stop`: what comes after cannot leak, because it is not there.
-
-    Args:
-      preset: with `history` and `level_spread`.
-      trace: `trace_until` of the sales.
-      begins: the period from which sales of each series are demand `[S]`.
-    """
-    first = first_periods(begins, preset.history)
-    return numbers.replace(
-        max_steps_in_episode=np.full(len(begins), horizon, np.int32),
-        demand=trace(stop, first, stop - preset.history - horizon - 1, preset.level_spread),
-    )
-
-
-def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) -> None:
-    """Refuses data too short for its split, or for the history and horizon that were asked for."""
-    periods = panel.sales.shape[1]
-    if split.test.stop > periods:
-        raise UserError(
-            f"published_split=true is of {split.test.stop} weeks, and this file has {periods} {panel.frequency}s; give "
-            "published_split=false, and train=0.7 or another share to train on"
-        )
-    if split.train.stop < preset.history + preset.horizon + 1:  # of one period more, what is known ahead
-        raise UserError(
-            f"{split.train.stop} training periods are fewer than the {preset.history + preset.horizon + 1} that "
-            f"history={preset.history} and horizon={preset.horizon} take; give more data or smaller numbers"
-        )
-    if split.scored("test").start < warm_up + preset.history:
-        raise UserError(
-            f"the test begins in period {split.scored('test').start}, before history={preset.history} and "
-            f"{warm_up} periods of warm-up; give more training data or a shorter history"
-        )

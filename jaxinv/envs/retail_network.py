@@ -13,8 +13,9 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.placed import Placed, by_sku
-from jaxinv.envs.problem import Preset, Problem, Shared, first_of, not_negative, positive
-from jaxinv.envs.retail import check_lengths, check_range, read_sales, trace_until, train_until
+from jaxinv.envs.problem import Preset, Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.recorded import check_lengths, trace_until, train_until
+from jaxinv.envs.retail import read_sales
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
