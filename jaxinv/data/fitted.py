@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data.censoring import Estimates, Law
-from jaxinv.data.panel import Panel
+from jaxinv.data.fingerprint import fingerprint
+from jaxinv.data.panel import Panel, TimeSplit
+from jaxinv.data.preparation import Prepared
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError
 
@@ -22,9 +25,12 @@ DENSE = 0.5
 without a sale."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Preparation:
     """S series and what was learned of them from the periods that train.
+
+    In a network a series is an SKU at a store, and an instance an SKU with a place for each store;
+    elsewhere a series is an instance.
 
     Attributes:
       fingerprint: of the table of sales (`jaxinv.data.fingerprint`).
@@ -34,19 +40,21 @@ class Preparation:
       periods: T, all that the table has.
       until: the last date of the table, `YYYY-MM-DD`.
       series: the kept series, one mapping of key columns (`sku`, `location`) each.
-      dropped: the name of each series that was left out, and the reason.
-      begins: the period from which sales of each series are demand `[S]`.
+      dropped: the name of each instance that was left out, and the reason.
+      begins: the period from which sales of each series are demand `[S]`; T where there are none.
       scale: mean demand a period of each, in units, float64 `[S]`.
       covariates: mean and standard deviation in training of each that policies are told, by name.
-      lead_time: mean of each series, in periods, float64 `[S]`.
+      by_place: names of those that are told of each place; of others there is one for all places.
+      places: names of the places of an instance, in order; empty where it has one.
+      lead_time: mean of each series, in periods, float64 `[S]`; None in a network.
       lead_time_mass: probability of each lead time 0, 1, … of each series `[S, L + 1]`; None where
         it is fixed.
       longest: L, the longest lead time.
-      price: of each series, money a unit, `[S]`; None where there is none.
+      price: of each series, money a unit, `[S]`; None where there is none, or a network draws it.
       laws: of demand in a part of a period, where stock was out (`jaxinv.data.censoring`); None for
         other series.
       estimates: for each series the parts of periods whose demand is an estimate, and their units.
-      held_out: numbers of the series that learners are not shown.
+      held_out: numbers of the instances that learners are not shown.
       notes: what people are told of it, one line each.
     """
 
@@ -60,14 +68,51 @@ class Preparation:
     begins: np.ndarray
     scale: np.ndarray
     covariates: dict[str, tuple[float, float]]
-    lead_time: np.ndarray
-    lead_time_mass: np.ndarray | None
-    longest: int
+    by_place: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    lead_time: np.ndarray | None = None
+    lead_time_mass: np.ndarray | None = None
+    longest: int = 0
     price: np.ndarray | None
     laws: tuple[Law | None, ...]
     estimates: tuple[tuple[np.ndarray, np.ndarray], ...]
     held_out: tuple[int, ...]
     notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        table: pd.DataFrame,
+        split: TimeSplit,
+        prepared: Prepared,
+        notes: Sequence[str] = (),
+        **more: Any,
+    ) -> "Preparation":
+        """What was learned of a table.
+
+        Args:
+          prepared: its series.
+          notes: what people are told beside the notes of these.
+          more: what a preset learned by itself: `held_out`, `price` and all that has a default.
+        """
+        panel, keys = prepared.panel, series_keys(prepared.panel.series)
+        names = panel.series[keys].astype(str).to_dict("records")
+        return cls(
+            fingerprint=fingerprint(table),
+            frequency=panel.frequency,
+            trained=split.train.stop,
+            periods=len(panel.dates),
+            until=str(table["date"].max().date()),
+            series=tuple(names),
+            dropped=prepared.dropped,
+            begins=prepared.begins,
+            scale=prepared.scale,
+            covariates=prepared.covariates,
+            by_place=prepared.by_place,
+            notes=(*prepared.notes, *notes),
+            **_fitted_demand(prepared.estimates, len(names)),
+            **more,
+        )
 
     @property
     def text(self) -> str:
@@ -87,9 +132,10 @@ class Preparation:
                 raise UserError(f"{path}: written by another version of jaxinv; train anew")
             return cls(
                 **found
-                | {name: np.asarray(found[name], kind) for name, kind in _ARRAYS.items()}
-                | {name: None if found[name] is None else np.asarray(found[name]) for name in ("lead_time_mass", "price")}
+                | {"begins": np.asarray(found["begins"], int)}
+                | {name: _numbers(found[name]) for name in ("scale", "lead_time", "lead_time_mass", "price")}
                 | {name: tuple(found[name]) for name in ("series", "held_out", "notes")}
+                | {name: tuple(found.get(name, ())) for name in ("by_place", "places")}
                 | {
                     "dropped": tuple(map(tuple, found["dropped"])),
                     "covariates": {name: tuple(moments) for name, moments in found["covariates"].items()},
@@ -162,7 +208,7 @@ class Preparation:
         return int(np.searchsorted(grid.own_dates, np.datetime64(self.until), "right"))
 
 
-def fitted_demand(estimates: Estimates | None, series: int) -> dict[str, Any]:
+def _fitted_demand(estimates: Estimates | None, series: int) -> dict[str, Any]:
     """`laws` and `estimates` of a `Preparation`."""
     if estimates is None:
         nothing = (np.zeros(0, int), np.zeros(0, np.float32))
@@ -179,7 +225,8 @@ def _dates_a_day(dates: pd.Series, after: pd.Timestamp) -> float:
     return dates.nunique() / (dates.max() - after).days
 
 
-_ARRAYS = {"begins": int, "scale": float, "lead_time": float}
+def _numbers(values: list | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, float)
 
 
 def _plain(value: Any) -> Any:

@@ -8,8 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from jaxinv.data.censoring import Estimates
+from jaxinv.data.covariates import moments
 from jaxinv.data.panel import Panel, TimeSplit
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, generator
@@ -32,6 +34,8 @@ class Prepared:
       scale: mean demand a period in training from then on, float64 `[S]`, at least `SCALE_FLOOR`.
       dropped: name of each series that was left out, and the reason.
       notes: what people are told of it, one line each.
+      covariates: mean and standard deviation in training of each that policies are told, by name.
+      by_place: names of those that are told of each place (`jaxinv.envs.placed`).
       estimates: the demand of the kept series where stock was out; None where it never was.
     """
 
@@ -41,12 +45,14 @@ class Prepared:
     scale: np.ndarray
     dropped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    covariates: dict[str, tuple[float, float]]
+    by_place: tuple[str, ...] = ()
     estimates: Estimates | None = None
 
 
-def names_of(panel: Panel) -> list[str]:
-    """What each series is called."""
-    return [" / ".join(str(part) for part in row) for row in panel.series.itertuples(index=False)]
+def names_of(series: pd.DataFrame) -> list[str]:
+    """What each series of a table of them is called."""
+    return [" / ".join(str(part) for part in row) for row in series.itertuples(index=False)]
 
 
 def prepare(
@@ -108,7 +114,7 @@ def prepare(
         chosen = np.sort(generator(Role.SERIES, seed).choice(kept, max_series, replace=False))
         drop(~np.isin(np.arange(len(sold)), [*chosen, *reasons]), lambda row: f"not drawn: max_series={max_series}")
         kept = chosen
-    names = names_of(panel)
+    names = names_of(panel.series)
     notes = [f"left out {len(reasons)} of {len(sold)} series: {_told(reasons, names)}"] if reasons else []
     if estimates is not None:
         estimates = estimates.rows(kept)
@@ -117,7 +123,16 @@ def prepare(
     scale = (demand[kept][:, :stop] * weights).sum(1) / np.maximum(weights.sum(1), 1)
     dropped = tuple((names[row], reasons[row]) for row in sorted(reasons))
     kept_panel = replace(panel, sales=demand.astype(np.float32)).rows(kept)
-    return Prepared(kept_panel, kept, begins[kept], np.maximum(scale, SCALE_FLOOR), dropped, tuple(notes), estimates)
+    return Prepared(
+        panel=kept_panel,
+        kept=kept,
+        begins=begins[kept],
+        scale=np.maximum(scale, SCALE_FLOOR),
+        dropped=dropped,
+        notes=tuple(notes),
+        covariates=moments(kept_panel, split.train),
+        estimates=estimates,
+    )
 
 
 def told_estimates(estimated: np.ndarray, stop: int, frequency: str) -> list[str]:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import Panel, TimeSplit
-from jaxinv.data.covariates import moments
 from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import Plan
 from jaxinv.demand.arrivals import Arrivals
@@ -20,7 +19,7 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
-from jaxinv.envs.placed import Placed, by_series, by_sku
+from jaxinv.envs.placed import Placed, by_series, by_sku, prepare_placed
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.recorded import trace_until
 from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
@@ -77,14 +76,14 @@ class PlanWorld:
         sold_at = sorted(panel.series["location"].unique()) if "location" in panel.series else list(places[:1])
         sellers = [place for place in places if place in sold_at]
         grouping = by_series if apart else partial(by_sku, places=sellers)
-        placed = Placed.of(panel, split, *grouping(panel), options, ahead)
+        prepared = prepare_placed(panel, split, grouping(panel), options, ahead)
+        kept, latest = prepared.panel, split.train.stop - options.horizon
+        placed = Placed.of(kept, grouping(kept), prepared, latest, ahead.rows(prepared.kept))
         learned = len(placed.series)
-        keys = [name for name in ("sku", "location") if name in placed.series]
-        kept = pd.MultiIndex.from_frame(panel.series[keys].astype(str)).isin(pd.MultiIndex.from_frame(placed.series[keys].astype(str)))
-        new = going_on(plan, panel, kept)
+        new = going_on(plan, panel, np.isin(np.arange(len(panel.series)), prepared.kept))
         if len(new):
             more = ahead.rows(new)
-            placed = placed.joined(more, spliced(plan, panel, new), moments(panel, split.train), *grouping(more))
+            placed = placed.joined(more, spliced(plan, panel, new), prepared.covariates, grouping(more))
         ways = Ways.of(plan.full_lanes, placed.series, places, apart)
         days = Frequency.parse(panel.frequency).days
         # A run keeps what it found, so that it fits whatever is on order by now; what is due later is the last to arrive.

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
-from jaxinv.data.covariates import known_covariates, moments
+from jaxinv.data.covariates import known_covariates
 from jaxinv.data.fingerprint import absolute, changed, fingerprint
-from jaxinv.data.fitted import Preparation, fitted_demand
+from jaxinv.data.fitted import Preparation
 from jaxinv.data.preparation import Prepared, mean_prices, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
-from jaxinv.data.schema import series_keys
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay
 from jaxinv.demand.quantiles import lognormal_mass
@@ -169,26 +168,10 @@ class Retail(Preset):
         lead, mass, longest, told = self._lead_times(panel, split.train, draw)
         held_out = set_aside(draw, len(lead), self.validation)
         price, priced = self._prices(panel, split.train, draw)
-        keys = series_keys(panel.series)
-        return Preparation(
-            fingerprint=fingerprint(table),
-            frequency=panel.frequency,
-            trained=split.train.stop,
-            periods=len(panel.dates),
-            until=str(table["date"].max().date()),
-            series=tuple(dict(zip(keys, map(str, row))) for row in panel.series[keys].itertuples(index=False)),
-            dropped=prepared.dropped,
-            begins=prepared.begins,
-            scale=prepared.scale,
-            covariates=moments(panel, split.train),
-            lead_time=lead,
-            lead_time_mass=mass,
-            longest=longest,
-            price=price,
-            held_out=held_out,
-            notes=(*prepared.notes, *told, *priced),
-            **fitted_demand(prepared.estimates, len(lead)),
-        )
+        return Preparation.of(
+            table, split, prepared, (*told, *priced),
+            lead_time=lead, lead_time_mass=mass, longest=longest, price=price, held_out=held_out,
+        )  # fmt: skip
 
     def _problem(self, panel: Panel, split: TimeSplit, fitted: Preparation) -> Problem:
         scale, lead, longest, price = fitted.scale, fitted.lead_time, fitted.longest, fitted.price
@@ -244,7 +227,7 @@ class Retail(Preset):
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
             notes=(*panel.notes, *fitted.notes),
-            labels=tuple(names_of(panel)),
+            labels=tuple(names_of(panel.series)),
             held_out=fitted.held_out,
             dropped=fitted.dropped,
             fingerprint=fitted.fingerprint,

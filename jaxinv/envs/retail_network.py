@@ -7,12 +7,13 @@ import numpy as np
 
 from jaxinv.data import FAVORITA_SPLIT, Panel
 from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data.preparation import mean_prices
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
-from jaxinv.envs.placed import Placed, by_sku
+from jaxinv.envs.placed import Placed, by_sku, prepare_placed
 from jaxinv.envs.problem import Preset, Problem, Shared, check_range, first_of, not_negative, positive
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
 from jaxinv.envs.retail import read_sales
@@ -123,12 +124,16 @@ class RetailNetwork(Preset):
         longest = max(self.warehouse_lead_time, *(self.lead_times[w][store] for w, store in pairs))
         warm_up = max(split.warm_up, longest + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
-        grid = Placed.of(panel, split, *by_sku(panel, stores), self)
+        prepared = prepare_placed(panel, split, by_sku(panel, stores), self)
+        kept, grouping = prepared.panel, by_sku(prepared.panel, stores)
+        grid = Placed.of(kept, grouping, prepared, split.train.stop - self.horizon)
         sales, skus = grid.demand, len(grid.demand)  # [S, stores, T]
         draw = instance_generator(self.instance_seed)
         holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, len(stores))])
         drawn = draw.uniform(*(self.price or FAVORITA_PRICES), sales.shape[:2])
-        price = drawn if self.price or grid.price is None else grid.price
+        price = drawn
+        if "price" in kept.quoted and not self.price:
+            price = mean_prices(grouping.spread(kept.quoted["price"], np.nan)[..., split.train])
         reach = np.eye(warehouses + len(stores))  # [N, N] what each node supplies, itself included
         reach[[w for w, _ in pairs], [warehouses + store for _, store in pairs]] = 1.0
         scale = np.pad(grid.scale, ((0, 0), (warehouses, 0))) @ reach.T  # [S, N]
