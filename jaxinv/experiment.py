@@ -102,7 +102,10 @@ class Experiment:
         if going_on:
             return cls(dataclasses.replace(config, instance=going_on))
         if later and not known:
-            raise UserError(f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for env=retail without a sweep")
+            raise UserError(
+                f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for env=retail and "
+                "env=retail_network without a sweep of their options"
+            )
         return cls(config, Preparation.read(run.preparation_path) if known else None, later)
 
     @property

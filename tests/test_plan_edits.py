@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxinv.data.plan import read_plan
 from jaxinv.data.plan.look import look
 from jaxinv.data.plan.written import plan_text
-from jaxinv.envs.retail import Retail, read_sales
+from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from test_plan_tables import GOOD, folder
 
@@ -83,8 +83,8 @@ def test_retail_takes_what_messages_say_to_type(tmp_path):
     path = tmp_path / "sales.csv"
     path.write_text("date;sku;sales\n03/04/2024;a;1.250\n04/04/2024;a;-1\n04/04/2024;a;2\n")
     with pytest.raises(UserError) as caught:
-        read_sales(Retail(data=str(path)))
+        Retail(data=str(path)).read()
     for word in ("dates=dmy", "decimal=,", "returns=net", "lines=sum"):
         assert word in str(caught.value)
-    table = read_sales(Retail(data=str(path), dates="dmy", decimal=",", returns="net", lines="sum"))
+    table = Retail(data=str(path), dates="dmy", decimal=",", returns="net", lines="sum").read()
     assert table["sales"].tolist() == [1250, 1]

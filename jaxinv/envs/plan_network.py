@@ -52,7 +52,7 @@ class PlanNetwork(Preset):
         found.
       horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
       history: periods that policies see; of few, fewer.
-      max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.retail.Retail`.
+      max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.sales_file.SalesFile`.
     """
 
     data: str = ""

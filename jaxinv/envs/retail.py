@@ -1,27 +1,28 @@
 """Real sales: every series of a sales table is an instance, replayed week by week or day by day."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
+from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.covariates import known_covariates
-from jaxinv.data.fingerprint import absolute, changed, fingerprint
-from jaxinv.data.fitted import Preparation
-from jaxinv.data.preparation import Prepared, mean_prices, names_of, prepare
 from jaxinv.data.fits import SCMS_LEAD_TIMES
+from jaxinv.data.fitted import Preparation
+from jaxinv.data.preparation import mean_prices, names_of, prepare
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import Replay
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.problem import Problem, Shared, check_range, first_of, not_negative, positive
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
+from jaxinv.envs.sales_file import SalesFile
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
@@ -37,7 +38,7 @@ DEFAULT_LEAD_TIME = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retail(Preset):
+class Retail(SalesFile):
     """A store that replenishes each series of a sales table from a supplier; lost sales.
 
     Sales are demand from the first on, but where a column `stock` says that there was none: there demand is estimated
@@ -46,14 +47,9 @@ class Retail(Preset):
     `holding_cost`. The policy is trained on the periods before the split and judged on those after it. The options of
     `FAVORITA` make it the one store with profits of Alvo et al. (2306.11246).
 
+    An instance is a series; options of the file are those of `jaxinv.envs.sales_file.SalesFile`.
+
     Attributes:
-      data: a file or directory of sales, see `jaxinv.data.load`.
-      reader: its reader by name, or empty to recognise it.
-      columns: schema name -> column of the file, such as `columns.sales=units`.
-      known_ahead: covariates known before their period begins although they move with its sales (see `jaxinv.data.validate`).
-      dates, decimal, returns, lines: how the file is written, where its cells do not tell (`jaxinv.data.schema.Reading`).
-      frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's own; shorter periods of the
-        file are summed. What is counted in periods is counted in these.
       lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where the column's change within a
         series, each of its orders takes one of them at random, as often as they stand in training.
         `lead_time_spread` adds 0 .. spread periods, another number for each series.
@@ -65,26 +61,9 @@ class Retail(Preset):
         mean in training of the file's column `price`.
       relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods, and costs
         are multiplied by the file's prices where it has them and nothing is earned.
-      train: share of the periods that train; "published" splits come with `published_split`.
-      published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up, of a file that has them.
       min_active: share of its training periods, from its first sale on, in which a series must have sold.
-      life_cycles: whether a series begins with its first sale (or stock) and may be discontinued, see `jaxinv.data.preparation`;
-        otherwise all are taken to be sold throughout, as benchmarks in print do.
-      max_series: most series to keep; 0 for all.
-      validation: share of the series that learners are not shown, to choose the best of their policies on; where these are too
-        few, of the training periods instead, the last of which are held out (`jaxinv.envs.held_out`). 0 for neither.
-      level_spread: augmentation of training episodes, the standard deviation of a series' log level.
     """
 
-    data: str = ""
-    reader: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    known_ahead: tuple[str, ...] = ()
-    dates: str = ""
-    decimal: str = ""
-    returns: str = ""
-    lines: str = ""
-    frequency: str = "week"
     lead_time: int | None = None
     lead_time_spread: int = 0
     lead_time_law: str = "fixed"
@@ -93,82 +72,35 @@ class Retail(Preset):
     profit: bool = False
     price: tuple[float, ...] = ()
     relative_costs: bool = True
-    train: float = 0.7
-    published_split: bool = False
     min_active: float = 0.5
-    life_cycles: bool = True
-    max_series: int = 0
-    instance_seed: int = 0
-    validation: float = 0.2
-    level_spread: float = 0.3
-    horizon: int = 40
-    history: int = 16
+
+    needs: ClassVar[str] = "retail needs data=FILE, a table of sales"
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, "data", absolute(self.data))
-        not_negative(self, "lead_time_spread", "max_series", "level_spread", "price")
+        not_negative(self, "lead_time_spread", "price")
         if self.lead_time is not None:
             not_negative(self, "lead_time")
         if self.price:
             check_range("price", self.price)
         positive(self, "holding_cost", "shortage_cost")
-        check_validation(self)
         if self.lead_time_law not in LEAD_TIME_LAWS:
             raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
         if self.lead_time_law != "fixed" and (self.lead_time_spread or self.lead_time == 0):
             raise UserError("a random lead_time_law needs lead_time of at least 1 and lead_time_spread=0")
 
-    def build(self) -> Problem:
-        if not self.data:
-            raise UserError("retail needs data=FILE, a table of sales; see the README for its columns")
-        table = read_sales(self)
-        panel = Panel.from_table(table, self.frequency or None)
-        split = self._split(panel)
-        check_lengths(self, panel, split, split.warm_up)
-        panel.check_sold(split)
+    def _fitted(
+        self, table: pd.DataFrame, panel: Panel, split: TimeSplit
+    ) -> tuple[Panel, Preparation]:
         prepared = prepare(
             panel, split, horizon=self.horizon, min_active=self.min_active, max_series=self.max_series or None,
             seed=self.instance_seed, life_cycles=self.life_cycles,
         )  # fmt: skip
-        return self._problem(prepared.panel, split, self._fitted(table, prepared, split))
-
-    def applied(self, preparation: Preparation, later: str = "") -> Problem:
-        """The problem of a run, with what was fitted to its sales.
-
-        Args:
-          later: a file of sales that go on after those; the problem is then judged on these.
-
-        Raises:
-          UserError: where the run's own sales have changed, or later ones do not go on where these end, or have other columns
-            or series.
-        """
-        table = read_sales(self)
-        if fingerprint(table) != preparation.fingerprint:
-            raise changed(self.data)
-        if later:
-            table = preparation.joined(table, read_sales(self, later), later)
-        panel = preparation.select(Panel.from_table(table, preparation.frequency))
-        split = self._split(panel)
-        if later:
-            periods = len(panel.dates)
-            if periods <= preparation.periods:
-                raise UserError(f"{later} has no whole {panel.frequency} after {preparation.until}, where the run's own sales end")
-            train = slice(0, preparation.trained)
-            test = slice(preparation.periods - split.warm_up, periods)
-            split = TimeSplit(train, slice(preparation.trained, preparation.trained), test, split.warm_up)
-        return self._problem(panel, split, preparation)
-
-    def _split(self, panel: Panel) -> TimeSplit:
-        return FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
-
-    def _fitted(self, table: pd.DataFrame, prepared: Prepared, split: TimeSplit) -> Preparation:
-        """What is learned of the sales from the periods that train."""
         panel, draw = prepared.panel, instance_generator(self.instance_seed)
         lead, mass, longest, told = self._lead_times(panel, split.train, draw)
         held_out = set_aside(draw, len(lead), self.validation)
         price, priced = self._prices(panel, split.train, draw)
-        return Preparation.of(
+        return panel, Preparation.of(
             table, split, prepared, (*told, *priced),
             lead_time=lead, lead_time_mass=mass, longest=longest, price=price, held_out=held_out,
         )  # fmt: skip
@@ -307,10 +239,3 @@ FAVORITA = dict(
 )
 """Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times of 4 to 6 weeks and prices
 drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
-
-
-def read_sales(preset: Preset, file: str = "") -> pd.DataFrame:
-    """The table of sales that a preset's options name, or another file that is read by them."""
-    names = ("columns", "known_ahead", "dates", "decimal", "returns", "lines")
-    given = {name: getattr(preset, name) for name in names}
-    return load(file or preset.data, preset.reader or None, **{name: value for name, value in given.items() if value})

@@ -1,22 +1,24 @@
 """Real sales in a network: several warehouses supply many stores, every SKU an instance of its own."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 
-from jaxinv.data import FAVORITA_SPLIT, Panel
-from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data import Panel, TimeSplit
+from jaxinv.data.fitted import Preparation
 from jaxinv.data.preparation import mean_prices
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import Replay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.placed import Placed, by_sku, prepare_placed
-from jaxinv.envs.problem import Preset, Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.problem import Problem, Shared, check_range, first_of, not_negative
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
-from jaxinv.envs.retail import read_sales
+from jaxinv.envs.sales_file import SalesFile
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -40,7 +42,7 @@ FAVORITA_LINKS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetailNetwork(Preset):
+class RetailNetwork(SalesFile):
     """Warehouses that supply the stores of a sales table; lost sales, profit as the goal.
 
     The defaults are the three warehouses and 21 Favorita stores of Alvo et al. (2306.11246): links, lead times, warehouse
@@ -48,28 +50,18 @@ class RetailNetwork(Preset):
     drawn uniformly from the published ranges with `instance_seed`, for the published draws are not public. What they call
     the edge cost of a warehouse is taken as what it pays its supplier for a unit.
 
+    An instance is an SKU, with all its stores; options of the file are those of `jaxinv.envs.sales_file.SalesFile`. With
+    `life_cycles` episodes begin once the stores of an SKU sell it. What a store never sold is no demand there.
+
     Attributes:
-      data, reader, columns, known_ahead, dates, decimal, returns, lines, frequency, train, published_split, max_series, validation, level_spread: see
-        `jaxinv.envs.retail.Retail`; a series here is an SKU, with all its stores.
       links: one word a warehouse, with a 1 for each store that it supplies, and a 0 for others.
       lead_times: periods from each warehouse to each store.
       warehouse_lead_time: periods from the supplier to each warehouse.
       warehouse_holding_costs, purchase_costs: money per unit and period held, and per unit bought, of each warehouse.
       store_holding_cost, price: ends of the laws that are drawn from, money per unit; without a price given, it is the mean in
         training of the file's column `price`, and drawn from `FAVORITA_PRICES` where there is none.
-      life_cycles: see `jaxinv.envs.retail.Retail`; episodes begin once the stores of an SKU sell it. What a store never sold is
-        no demand there.
     """
 
-    data: str = ""
-    reader: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    known_ahead: tuple[str, ...] = ()
-    dates: str = ""
-    decimal: str = ""
-    returns: str = ""
-    lines: str = ""
-    frequency: str = "week"
     links: tuple[str, ...] = FAVORITA_LINKS
     lead_times: tuple[tuple[int, ...], ...] = FAVORITA_LEAD_TIMES
     warehouse_lead_time: int = 3
@@ -77,24 +69,14 @@ class RetailNetwork(Preset):
     purchase_costs: tuple[float, ...] = (0.5, 1.5, 0.7)
     store_holding_cost: tuple[float, ...] = (0.7, 1.3)
     price: tuple[float, ...] = ()
-    train: float = 0.7
-    published_split: bool = False
-    max_series: int = 0
-    life_cycles: bool = True
-    instance_seed: int = 0
-    validation: float = 0.2
-    level_spread: float = 0.3
-    horizon: int = 40
-    history: int = 16
     integer_orders: bool = False
+
+    needs: ClassVar[str] = "retail_network needs data=FILE, a table of sales with locations"
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, "data", absolute(self.data))
-        not_negative(self, "warehouse_lead_time", "warehouse_holding_costs", "purchase_costs", "max_series", "level_spread")
+        not_negative(self, "warehouse_lead_time", "warehouse_holding_costs", "purchase_costs")
         not_negative(self, "store_holding_cost", "price")
-        positive(self, "horizon")
-        check_validation(self)
         if self.price:
             check_range("price", self.price)
         check_range("store_holding_cost", self.store_holding_cost)
@@ -111,33 +93,46 @@ class RetailNetwork(Preset):
             if all(row[store] == "0" for row in self.links):
                 raise UserError(f"no warehouse supplies store {store}; give one of the links a 1 there")
 
-    def build(self) -> Problem:
-        if not self.data:
-            raise UserError("retail_network needs data=FILE, a table of sales with locations; see the README for its columns")
-        table = read_sales(self)
-        panel = Panel.from_table(table, self.frequency or None)
-        split = FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)
-        panel.check_sold(split)
+    def _fitted(
+        self, table: pd.DataFrame, panel: Panel, split: TimeSplit
+    ) -> tuple[Panel, Preparation]:
         stores = self._stores(panel)
-        warehouses = len(self.links)
+        prepared = prepare_placed(panel, split, by_sku(panel, stores), self)
+        kept = prepared.panel
+        grouping, price = by_sku(kept, stores), None
+        if "price" in kept.quoted and not self.price:
+            quoted = grouping.spread(kept.quoted["price"], np.nan)
+            price = mean_prices(quoted[..., split.train])[grouping.instance, grouping.place]
+        _, _, held_out = self._drawn(len(grouping.series))
+        return kept, Preparation.of(
+            table, split, prepared, self._unused(panel),
+            places=tuple(stores), price=price, held_out=held_out,
+        )  # fmt: skip
+
+    def _drawn(self, skus: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
+        """What `instance_seed` draws, in its order: the holding cost of each store `[D]`, a price for
+        each SKU at each store `[S, D]`, and the numbers of held-out SKUs."""
+        draw, stores = instance_generator(self.instance_seed), len(self.links[0])
+        holding = draw.uniform(*self.store_holding_cost, stores)
+        price = draw.uniform(*(self.price or FAVORITA_PRICES), (skus, stores))
+        return holding, price, set_aside(draw, skus, self.validation)
+
+    def _problem(self, panel: Panel, split: TimeSplit, fitted: Preparation) -> Problem:
+        stores, warehouses = fitted.places, len(self.links)
         pairs = [(w, store) for w in range(warehouses) for store in range(len(stores)) if self.links[w][store] == "1"]
         longest = max(self.warehouse_lead_time, *(self.lead_times[w][store] for w, store in pairs))
         warm_up = max(split.warm_up, longest + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
-        prepared = prepare_placed(panel, split, by_sku(panel, stores), self)
-        kept, grouping = prepared.panel, by_sku(prepared.panel, stores)
-        grid = Placed.of(kept, grouping, prepared, split.train.stop - self.horizon)
-        sales, skus = grid.demand, len(grid.demand)  # [S, stores, T]
-        draw = instance_generator(self.instance_seed)
-        holding = np.concatenate([self.warehouse_holding_costs, draw.uniform(*self.store_holding_cost, len(stores))])
-        drawn = draw.uniform(*(self.price or FAVORITA_PRICES), sales.shape[:2])
-        price = drawn
-        if "price" in kept.quoted and not self.price:
-            price = mean_prices(grouping.spread(kept.quoted["price"], np.nan)[..., split.train])
+        grouping = by_sku(panel, stores)
+        placed = Placed.of(panel, grouping, fitted, split.train.stop - self.horizon)
+        skus = len(placed.demand)
+        store_holding, price, _ = self._drawn(skus)
+        holding = np.concatenate([self.warehouse_holding_costs, store_holding])
+        if fitted.price is not None:  # where a store lacks an SKU, that of the others
+            price = mean_prices(grouping.spread(fitted.price, np.nan)[..., None])
         reach = np.eye(warehouses + len(stores))  # [N, N] what each node supplies, itself included
         reach[[w for w, _ in pairs], [warehouses + store for _, store in pairs]] = 1.0
-        scale = np.pad(grid.scale, ((0, 0), (warehouses, 0))) @ reach.T  # [S, N]
-        held_out = set_aside(draw, skus, self.validation)
+        scale = np.pad(placed.scale, ((0, 0), (warehouses, 0))) @ reach.T  # [S, N]
         ends = [*range(warehouses), *(warehouses + store for _, store in pairs)]
         lead = np.array([self.warehouse_lead_time] * warehouses + [self.lead_times[w][store] for w, store in pairs], float)
         slowest = np.array([lead[np.asarray(ends) == node].max() for node in range(len(reach))])
@@ -165,16 +160,17 @@ class RetailNetwork(Preset):
             )  # fmt: skip
         topology = net.topology()
 
-        trace = partial(trace_until, np.moveaxis(sales, 2, 1)[..., None].astype(np.float32), grid.covariates)
+        demand = np.moveaxis(placed.demand, 2, 1)[..., None].astype(np.float32)
+        trace = partial(trace_until, demand, placed.covariates)
         numbers = net.params(self.horizon, self.weights)
 
-        train = partial(train_until, self, numbers, trace, grid.begins)
+        train = partial(train_until, self, numbers, trace, placed.begins)
 
         def test(scored):
             """One episode over some periods, from the stock that there was a warm-up before."""
             start = scored.start - warm_up
             at_stores = cover[:, warehouses:]
-            stock = at_stores if grid.stock is None else grid.stock[..., start]
+            stock = at_stores if placed.stock is None else placed.stock[..., start]
             stock = np.concatenate([cover[:, :warehouses], np.where(np.isnan(stock), at_stores, stock)], 1)
             stock, first = stock[..., None].astype(np.float32), start - self.history
             return numbers.replace(
@@ -182,7 +178,7 @@ class RetailNetwork(Preset):
             )
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
-        world = World(Replay(locations=len(stores), told=grid.told), clock=self.clock)
+        world = World(Replay(locations=len(stores), told=placed.told), clock=self.clock)
         problem = Problem(
             env=InventoryNetwork(topology, world, first_of(training), self.history, "retail_network"),
             train=training,
@@ -192,14 +188,15 @@ class RetailNetwork(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*panel.notes, *grid.notes, *self._unused(panel)),
-            labels=grid.labels,
-            dropped=grid.dropped,
-            fingerprint=fingerprint(table),
-            held_out=held_out,
-            shop=Shop(grid.labels, dates=panel.dates[scored].astype("datetime64[D]")),
+            notes=(*panel.notes, *placed.notes),
+            labels=placed.labels,
+            dropped=fitted.dropped,
+            fingerprint=fitted.fingerprint,
+            held_out=fitted.held_out,
+            preparation=fitted,
+            shop=Shop(placed.labels, dates=panel.dates[scored].astype("datetime64[D]")),
         )
-        return with_choice(problem, self, panel, split.train.stop, grid.begins, train, test)
+        return with_choice(problem, self, panel, split.train.stop, placed.begins, train, test)
 
     def _unused(self, panel: Panel) -> list[str]:
         """What is told of columns that options take the place of."""
