@@ -225,6 +225,21 @@ def test_covariates_keep_their_moments(case):
     assert mean == pytest.approx(np.mean(np.arange(TRAINED) % 14 == 0))
 
 
+def test_gaps_of_the_past_stay_filled_as_they_were(case, tmp_path):
+    """All series share their promotions, and gaps take those of others; later each has its own."""
+    gaps = load(case.preset.data)
+    gaps.loc[gaps["sku"] == "s3", "promotion"] = np.nan
+    gaps.to_csv(tmp_path / "first.csv", index=False)
+    later = case.later.assign(promotion=np.random.default_rng(0).integers(0, 2, len(case.later)))
+    later.to_csv(tmp_path / "later.csv", index=False)
+    preset = dataclasses.replace(case.preset, data=str(tmp_path / "first.csv"))
+    problem = preset.build()
+    same(preset.applied(problem.preparation, str(tmp_path / "later.csv")).train, problem.train)
+    (promotion,) = column_of(problem, "promotion")
+    shown = np.asarray(problem.train.demand.covariates)[:, :, promotion]
+    np.testing.assert_array_equal(shown[3], shown[4])
+
+
 def test_an_sku_that_ends_sells_nothing_more(case):
     """One that has no row later stays what it was until then; of the others nothing changes."""
     later = case.later

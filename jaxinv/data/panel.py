@@ -198,6 +198,17 @@ class Panel:
                     "delete the rows after the last sale"
                 )
 
+    def after(self, past: "Panel") -> "Panel":
+        """This panel with the covariates of one that has its first periods alone: gaps there stay
+        filled as they were, whatever came later."""
+        periods = len(past.dates)
+        covariates = {
+            name: np.concatenate([past.covariates[name], values[:, periods:]], axis=1)
+            for name, values in self.covariates.items()
+            if name in past.covariates
+        }
+        return replace(self, covariates=covariates)
+
     def rows(self, rows: np.ndarray) -> "Panel":
         """The series at these numbers."""
         return replace(

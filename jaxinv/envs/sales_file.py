@@ -101,7 +101,7 @@ class SalesFile(Preset):
         panel = Panel.from_table(table, preparation.frequency)
         if later:
             both = preparation.joined(table, self.read(later), later)
-            panel = Panel.from_table(both, preparation.frequency)
+            panel = Panel.from_table(both, preparation.frequency).after(panel)
         panel = preparation.select(panel)
         split = self._split(panel)
         if later:
