@@ -7,6 +7,10 @@ import numpy as np
 PLANNED = 0.01
 """Share of a covariate's variance that may be left within the groups of one plan: room for a few odd rows."""
 
+FEWEST = 8
+"""Values beside another one of their group and date that it takes to see a plan where they are not
+equal: a pair of prices is within 1% of their variance by chance in 8 of 100 cases."""
+
 SOLD_ONLY = 0.99
 """Share of rows with sales from which on a table is taken to have rows only where something was sold."""
 
@@ -71,7 +75,8 @@ def _plan(values: np.ndarray, known: np.ndarray, group: np.ndarray) -> np.ndarra
         return None
     shown = values[company].astype(np.float64)
     within = np.square(shown - mean[company]).sum() / freedom
-    return mean if within <= PLANNED * shown.var() else None
+    most = PLANNED * shown.var() if freedom >= FEWEST else 0.0
+    return mean if within <= most else None
 
 
 def _constant(values: np.ndarray, known: np.ndarray) -> bool:
