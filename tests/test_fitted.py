@@ -249,6 +249,18 @@ def test_an_sku_that_ends_sells_nothing_more(case):
     np.testing.assert_array_equal(replayed, usual)
 
 
+def test_series_that_are_new_or_have_no_row_are_told(case):
+    """One that was renamed would look like one that is asked for no more."""
+    later = case.later
+    notes = case.applied(later.assign(sku=later["sku"].replace("s3", "s9"))).notes
+    stores = len(case.stores) or 1
+    place = " / a" if case.stores else ""
+    assert any(f"{stores} series that the run knows have no row there" in note and f"(s3{place}" in note for note in notes)
+    new = 2 if not case.stores else 3 * 2 + 6  # s6 and s9 in three stores, and all others that are new there
+    assert any(f": {new} series are new since training" in note for note in notes), notes
+    assert not any("no row there" in note for note in case.applied(later).notes)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

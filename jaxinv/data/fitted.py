@@ -152,7 +152,8 @@ class Preparation:
         """The table that this was fitted to with the rows of a later one behind it.
 
         Rows of the later table up to the last date of the first are passed over, for the past stays
-        what it was, and so are series that this does not know.
+        what it was, and so are series that this does not know. Which are new, and which known ones
+        have no later row, is among its notes.
 
         Args:
           name: of the later file, for messages.
@@ -176,12 +177,22 @@ class Preparation:
                 f"the run's own sales end, and these on {usual:.0%} of theirs; give the sales of all days up to its last"
             )
         keys = series_keys(table)
-        known = pd.MultiIndex.from_frame(pd.DataFrame(list(self.series))[keys].astype(str))
-        is_known = pd.MultiIndex.from_frame(new[keys].astype(str)).isin(known)
+        known = _names(pd.DataFrame(list(self.series))[keys])
+        there = _names(new[keys])
+        is_known = there.isin(known)
         if not is_known.any():
             raise UserError(f"{name} has none of the {len(self.series)} series that the run was trained on")
         both = pd.concat([table, new[is_known][list(table.columns)]], ignore_index=True)
-        both.attrs = dict(table.attrs)
+        told = {
+            "series are new since training, and passed over": there.difference(_names(table[keys])),
+            "series that the run knows have no row there, and are read as not sold; look for a "
+            "name that has changed": known.difference(there),
+        }
+        notes = [f"{which.nunique()} {what} ({_few(which)})" for what, which in told.items() if len(which)]
+        both.attrs = dict(table.attrs) | {
+            "source": f"{table.attrs.get('source', 'the first sales')} with {name}",
+            "notes": (*table.attrs.get("notes", ()), *notes),
+        }
         return both
 
     def select(self, panel: Panel) -> Panel:
@@ -218,6 +229,16 @@ def _fitted_demand(estimates: Estimates | None, series: int) -> dict[str, Any]:
         "laws": estimates.laws,
         "estimates": tuple((parts, units[parts]) for parts, units in zip(found, estimates.units)),
     }
+
+
+def _names(series: pd.DataFrame) -> pd.MultiIndex:
+    """The names of series, each once for every row."""
+    return pd.MultiIndex.from_frame(series.astype(str))
+
+
+def _few(names: pd.MultiIndex) -> str:
+    shown = [" / ".join(name) for name in names.unique()[:3]]
+    return ", ".join(shown) + (" …" if names.nunique() > 3 else "")
 
 
 def _dates_a_day(dates: pd.Series, after: pd.Timestamp) -> float:
