@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mornings import rule, shop
 
 from jaxinv.errors import UserError
+from jaxinv.orders.exceptions import KINDS, exceptions_of
 from jaxinv.orders.files import csv_text, read_orders, sheet_names, write_list
 from jaxinv.orders.joint import Limits, settle, trim
 from jaxinv.orders.lines import Acting, Lines, lines_of
@@ -268,11 +269,11 @@ def test_exceptions():
     today = shop(demand, stock, lead=2, plan=plan)
     today = dataclasses.replace(today, late=(0,), beyond=((0, "no lane leads there"),))
     who = acting(today)
-    from jaxinv.orders.exceptions import exceptions_of
-
     lines = lines_of(today, who)
     judged = judge(today, lines, futures_of(dataclasses.replace(today, plan=None), 8), paths=PATHS)
     found = exceptions_of(today, who, lines, judged)
+    urgency = found["kind"].map(KINDS.index)
+    assert urgency.is_monotonic_increasing and urgency.iloc[0] == 0
     kinds = found.groupby("kind")["sku"].apply(set).to_dict()
     assert "SKU 0" in kinds["runs out before anything can arrive"]
     assert kinds["no sales for long"] == {"SKU 2"}
@@ -288,8 +289,6 @@ def test_an_order_for_what_sells_no_more_is_told():
     demand[1, 48:] = 1
     today = shop(demand, np.zeros(3), lead=1, days=31)
     who = acting(today, level=4.0)
-    from jaxinv.orders.exceptions import exceptions_of
-
     lines = lines_of(today, who)
     assert (lines.quantity > 0).all()
     judged = judge(today, lines, futures_of(today, 8), paths=PATHS)

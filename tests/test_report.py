@@ -189,6 +189,17 @@ def test_orders_and_exceptions(tmp_path):
     assert "Nothing has to be ordered." in text_of(render(find(folder)))
 
 
+def test_of_many_exceptions_some_of_each_kind_are_shown(tmp_path):
+    folder = order_folder(tmp_path / "2024-11-04")
+    odd = pd.read_csv(folder / "exceptions.csv", dtype=str).iloc[[0]]
+    many = [odd.assign(kind=kind) for kind, count in (("late order", 900), ("surplus", 3)) for _ in range(count)]
+    write_table(folder / "exceptions.csv", pd.concat(many))
+    page = render(find(folder))
+    kinds = [line[0] for line in table_of(page, "exceptions")]
+    assert kinds == ["late order"] * 50 + ["surplus"] * 3
+    assert "53 of 903 exceptions are shown (900 late order, 3 surplus); all of them are in" in text_of(page)
+
+
 def test_an_order_list_tells_the_evidence_of_its_run(tmp_path, folder):
     lists = order_folder(tmp_path / "orders")
     (lists / "about.json").write_text(json.dumps({"date": "2024-11-04", "run": str(folder)}), encoding="utf-8")

@@ -13,6 +13,13 @@ from jaxinv.orders.risk import Judged
 from jaxinv.orders.silence import last_sold, silent
 from jaxinv.orders.today import Today
 
+KINDS = (
+    "runs out before anything can arrive", "late order", "open order not counted", "no room", "lane limit", "budget",
+    "below the minimum order", "raised to the minimum order", "may spoil", "order beyond the forecast", "surplus",
+    "no sales for long", "out of the policy's range", "never seen by the policy", "not planned",
+)  # fmt: skip
+"""What there is, the most urgent first."""
+
 COLUMNS = ("kind", "sku", "location", "what", "when", "quantity", "advice")
 
 LIKELY = 0.5
@@ -29,7 +36,7 @@ range."""
 def exceptions_of(
     today: Today, acting: Acting, lines: Lines, judged: Judged, remarks: Sequence[Remark] = ()
 ) -> pd.DataFrame:
-    """All exceptions, a row each, sorted by kind, SKU and location."""
+    """All exceptions, a row each: the most urgent kind first, and of each the largest quantity."""
     rows: list[dict[str, Any]] = []
 
     def add(kind, sku, location, what, when, quantity, advice):
@@ -50,9 +57,10 @@ def exceptions_of(
             remark.advice,
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values(["kind", "sku", "location", "what"], kind="stable").reset_index(
-        drop=True
-    )
+    table["urgency"] = table["kind"].map(KINDS.index)
+    order = ["urgency", "quantity", "sku", "location", "what"]
+    table = table.sort_values(order, ascending=[True, False, True, True, True], kind="stable")
+    return table.drop(columns="urgency").reset_index(drop=True)
 
 
 def by_node(today: Today, values: np.ndarray) -> np.ndarray:
@@ -165,12 +173,14 @@ def _range(today, acting, add):
     recent = np.nan_to_num(demand[:, -8:]).mean(1).sum(1)
     scale = np.asarray(today.params.scale)[:, list(topology.demand_nodes)].sum((1, 2))
     ratio = recent / np.maximum(scale, 1e-9)
+    places = topology.demand_nodes if len(topology.demand_nodes) == 1 else ()
     for number, decider in enumerate(acting.deciders):
         known = set(decider.problem.labels)
         mine = acting.which == number
         for s in np.flatnonzero(mine):
+            place = "".join(today.nodes[s][node] for node in places)
             if known and (today.labels or today.problem.labels)[s] not in known:
-                add("never seen by the policy", today.skus[s], "", "what orders was made without it", str(today.date), np.nan,
+                add("never seen by the policy", today.skus[s], place, "what orders was made without it", str(today.date), np.nan,
                     "train anew; until then it acts as for SKUs like it")  # fmt: skip
             elif ratio[s] > FAR or (
                 ratio[s] < 1 / FAR and recent[s] == 0 and np.nansum(demand[s]) > 0 and ratio[s] > 0
@@ -179,7 +189,7 @@ def _range(today, acting, add):
                 add(
                     "out of the policy's range",
                     today.skus[s],
-                    "",
+                    place,
                     what,
                     str(today.date),
                     round(float(recent[s]), 2),

@@ -48,10 +48,15 @@ def tables(orders: pd.DataFrame) -> list[Table]:
 
 
 def exceptions(table: pd.DataFrame) -> list[Table]:
-    """What needs a planner's eye."""
+    """What needs a planner's eye; of many, some of each kind."""
     if table.empty:
         return []
-    shown, note = cut(table.to_dict("records"), MOST_EXCEPTIONS, "exceptions")
+    count = table["kind"].value_counts(sort=False)
+    some = table if len(table) <= MOST_EXCEPTIONS else table.groupby("kind", sort=False).head(MOST_EXCEPTIONS // len(count))
+    shown, note = some.to_dict("records"), ""
+    if len(some) < len(table):
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in count.items())
+        note = f"{len(some):,} of {len(table):,} exceptions are shown ({kinds}); all of them are in "
     columns = [
         ("kind", Column("Kind", False), lambda row: Cell(str(row["kind"]).replace("_", " "))),
         ("sku", Column("SKU", False), lambda row: Cell(str(row["sku"]), str(row.get("location") or ""))),
