@@ -18,6 +18,8 @@ from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import play_world, rollout
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def iterated(holding, shortage, demand, shares, cap=40, sweeps=4000):
     """Least average cost of lost sales with lead time 1, where a share of an order arrives: relative value iteration.

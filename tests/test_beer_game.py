@@ -14,6 +14,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.policies.rules import AnchorAndAdjust, BaseStock, make_rule
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 WEEKS = 36
 SETTLED = 5
 """Orders of the first weeks are four by the rules of the game: the one under way at the start, and those of weeks 1 to 4."""

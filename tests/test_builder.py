@@ -19,6 +19,8 @@ from jaxinv.evaluation.rollout import play_world
 from jaxinv.policies.rules import make_rule
 from slopes import slopes_of_levels
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def shop(**node):
     net = jaxinv.Network(whole_units=True)

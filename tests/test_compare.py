@@ -21,6 +21,7 @@ from jaxinv.evaluation.statistics import mean_of
 from jaxinv.evaluation.tuning import Tuned, rule_for
 from jaxinv.evidence import Contest, check_learned, evidence_table, verdict
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(11)
 KEYS = {
     "policy", "cost", "cost_interval", "interval_over", "difference", "difference_interval", "relative_difference",

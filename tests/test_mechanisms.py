@@ -15,6 +15,8 @@ from jaxinv.envs.network import Action, InstanceParams, NetworkState, transition
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def column(*values):
     return jnp.asarray(values, jnp.float32)[:, None]

@@ -13,6 +13,7 @@ from outside_networks import invmgmt
 from recorded.record_invmgmt import INVMGMT, orders_and_demand
 from recorded.record_invmgmt import invmgmt as played_by_invmgmt
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 RECORDED = Path(__file__).parent / "recorded"
 NAMES = ("on_hand", "unserved", "demand", "shipped", "profit")
 

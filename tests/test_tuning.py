@@ -24,6 +24,7 @@ from jaxinv.evaluation.tuning import tune, tune_many
 from jaxinv.experiment import EvaluationConfig
 from jaxinv.policies.rules import applicable_rules, rule_for
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(3)
 NORMAL_BACKLOG = dict(demand="normal", lead_time=1, shortage_cost=9.0, integer_orders=False)
 
