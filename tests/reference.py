@@ -140,6 +140,8 @@ class Reference:
             for node in range(net.nodes):
                 for product in range(net.products):
                     shelf = stock.goods[node, product]
+                    if net.has("shelf_lives") and numbers["shelf_life"][node, product] == 0:
+                        continue  # it keeps for ever
                     expired[node, product] = shelf[0]
                     shelf[:-1] = shelf[1:].copy()
                     shelf[-1] = 0.0
@@ -355,7 +357,7 @@ class Reference:
         return taken
 
     def receive(self, stock: Stock, now: int) -> np.ndarray:
-        """Puts what arrives now on the shelves, as the freshest goods, and says what does not `[E, K]`."""
+        """Puts what arrives now on the shelves, with its whole life before it, and says what does not `[E, K]`."""
         lost = np.zeros((self.net.edges, self.net.products))
         for shipment in stock.shipments:
             if shipment.arrives_at == now:
@@ -365,7 +367,7 @@ class Reference:
                     if abs(abs(units - np.floor(units)) - 0.5) > DUST:
                         self.near(abs(units - np.floor(units)) - 0.5)
                     units = min(nearest, shipment.quantity)
-                stock.goods[self.net.destinations[shipment.edge], shipment.product, -1] += units
+                self.put(stock, self.net.destinations[shipment.edge], shipment.product, units)
                 lost[shipment.edge, shipment.product] += shipment.quantity - units
         stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
         return lost
@@ -388,7 +390,16 @@ class Reference:
                 if net.return_to:
                     put_back[net.return_to[node], product] += on
                 liquidated[node, product] = back - here - on
-        stock.goods[:, :, -1] += put_back
+        for node in range(net.nodes):
+            for product in range(net.products):
+                self.put(stock, node, product, put_back[node, product])
+
+    def put(self, stock: Stock, node: int, product: int, units: float) -> None:
+        """Puts fresh goods on a shelf; what keeps for ever lies where the goods with the longest life do."""
+        life = self.net.ages
+        if self.net.has("shelf_lives"):
+            life = int(self.numbers["shelf_life"][node, product]) or self.net.ages
+        stock.goods[node, product, life - 1] += units
 
     def shares(self, node: int, product: int, dispositions) -> tuple[float, float]:
         """Which shares of what comes back are put on the shelf here, and sent on."""

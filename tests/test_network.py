@@ -62,6 +62,7 @@ def topologies(draw, most_nodes=4, channel=False):
     demand_nodes = draw(st.sets(st.integers(0, nodes - 1), min_size=1))
     mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
+    mechanisms -= set() if ages > 1 else {"shelf_lives"}
     return_lags = draw(st.sampled_from([1, 0, 1, 3, 0]))
     mechanisms |= {"resaleable"} if draw(st.sampled_from([True, True, False])) else set()
     mechanisms -= set() if return_lags else {"dispositions", "resaleable"}
@@ -163,6 +164,11 @@ class Episode:
         self.arriving = eighths(0, 1, edges, net.slots)
         self.price = eighths(1, 20, PERIODS, *per_node) if moving_price else None
         self.goods = eighths(0, 12, *per_node, net.ages) * ~net.among(net.storeless)[..., None]
+        numbers["shelf_life"] = random.integers(0, net.ages + 1, per_node).astype(float)
+        if net.has("shelf_lives"):  # none is older or younger than its kind can be
+            life = numbers["shelf_life"][..., None]
+            age = np.arange(net.ages)
+            self.goods *= np.where(life > 0, age < life, age == net.ages - 1)
         self.booked = eighths(0, 9, *per_node) * net.among(net.advance_nodes)
         self.owed = eighths(0, 5, *per_node) * np.isin(np.arange(nodes), net.demand_nodes)[:, None]
         self.sales = eighths(0, 9, *per_node, lags)
@@ -350,6 +356,9 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
         np.testing.assert_allclose(owed[:, 0] + demand, sold + owed[:, -1], rtol=1e-5)
     else:
         np.testing.assert_allclose(demand, sold + over_network(outcomes.short), rtol=1e-5)
+    if net.has("shelf_lives"):  # and nothing spoils that keeps for ever
+        keeps = np.stack([episode.numbers["shelf_life"] for episode in every]) == 0
+        assert not np.any(outcomes.expired * keeps[:, None])
     for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)):
         assert np.all(amount >= 0)
     assert not states.on_hand[:, :, list(net.storeless)].any()
@@ -455,6 +464,7 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
         (dict(rationing="fair"), "rationing"),
         (dict(issuing="newest"), "issuing"),
         (dict(ages=2), "one echelon"),
+        (dict(mechanisms=frozenset({"shelf_lives"})), "ages of 2"),
         (dict(order_delays=(1,)), "2 edges but 1 order_delays"),
         (dict(order_delays=(0, -1)), "0 or more"),
         (dict(sources=(SUPPLIER, SUPPLIER), destinations=(0, 0), order_delays=(1, 1)), "one supplier"),

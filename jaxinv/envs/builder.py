@@ -62,7 +62,8 @@ class Network:
       instances: number of instances, which differ in numbers alone; None for one.
       backlog, internal_backlog, rationing, issuing: see `jaxinv.envs.topology.Topology`.
       whole_units: orders are whole units, or whole packs.
-      shelf_life_periods: in which a unit can be sold, the one it arrives in included; 1 where nothing perishes.
+      shelf_life_periods: in which a unit can be sold, the one it arrives in included; 1 where nothing perishes. A node may say
+        its own instead, by product and instance, 0 for what keeps for ever.
       orders_first: orders are shipped from what was there before the arrivals of the period.
       decide_returns: what becomes of returns is decided in every period (`jaxinv.envs.network.Action`).
       returns_of: "sales" of earlier periods, or "demand" of the same one, with one share (`jaxinv.envs.topology.Topology`).
@@ -86,15 +87,17 @@ class Network:
         self._arrays = Arrays(self.products, instances)
         self.budget, self.longest = budget_per_period, longest_lead_time_periods
         self._static = dict(
-            backlog=backlog, internal_backlog=internal_backlog, rationing=rationing, ages=shelf_life_periods, issuing=issuing,
+            backlog=backlog, internal_backlog=internal_backlog, rationing=rationing, issuing=issuing,
             order_memory=order_memory_periods, returns_of=returns_of,
         )  # fmt: skip
+        self._shelf_life = shelf_life_periods
         self._mechanisms = {"packs": whole_units, "orders_first": orders_first, "dispositions": decide_returns}
         self._mechanisms["budget"] = budget_per_period is not None
         self._suppliers: list[str] = []
         self._nodes: dict[str, dict[str, Any]] = {}
         self._edges: dict[str, dict[str, Any]] = {}
-        for name, count in (("instances", instances), ("longest_lead_time_periods", longest_lead_time_periods)):
+        counts = dict(instances=instances, longest_lead_time_periods=self.longest, shelf_life_periods=shelf_life_periods)
+        for name, count in counts.items():
             if count is not None and not (isinstance(count, (int, np.integer)) and count >= 1):
                 raise UserError(f"{name}={count} must be a whole number of at least 1")
         if volume_per_unit is not None:
@@ -196,6 +199,7 @@ class Network:
             if name not in place:
                 raise unknown("node that returns go to", name, place)
         delays = tuple(int(spec.get("order_delay_periods", 0)) for spec in edges)
+        lives = [int(np.max(spec["shelf_life_periods"])) for spec in nodes if "shelf_life_periods" in spec]
         fixed, longest = self._lead_times(edges)
         return Topology(
             nodes=len(nodes),
@@ -209,6 +213,7 @@ class Network:
             max_lead_time=longest,
             lateral=tuple(number for number, spec in enumerate(edges) if spec["sideways"]),
             order_delays=delays if any("order_delay_periods" in spec for spec in edges) else (),
+            ages=max(self._shelf_life, 2, *lives) if lives else self._shelf_life,
             return_lags=lags,
             return_to=tuple(place[name] for name in to) if sent_on else (),
             tiers=max((np.shape(spec.get("freight_from_units", ()))[-1] for spec in edges), default=0),
@@ -246,6 +251,9 @@ class Network:
             "initial_pipeline": arrays.table(edges, EDGE, "initial_pipeline_units_per_period", per_edge),
             "max_order": arrays.table(edges, EDGE, "largest_order_units", most),
         }
+        if topology.has("shelf_lives"):  # of a node that says nothing, that of the network
+            usual = self._shelf_life if self._shelf_life > 1 else 0.0
+            fields["shelf_life"] = arrays.table(nodes, NODE, "shelf_life_periods", np.full(scale.shape, usual))
         for words, places in ((NODE, nodes), (EDGE, edges)):
             for name, number in words.items():
                 if number.field not in fields and self._has(topology, number):
@@ -348,7 +356,7 @@ class Network:
                 if not self._has(topology, number):
                     for place in (place for place, spec in places.items() if name in spec):
                         needs = {
-                            "expiry_cost": "shelf_life_periods of 2 or more",
+                            "expiry_cost": "shelf_life_periods of the node, or 2 or more of the network",
                             "forward_share": "return_shares and returns_to",
                         }
                         raise UserError(

@@ -48,6 +48,7 @@ class Facts:
     scale: jax.Array  # [N, K] typical demand a period
     critical_ratio: jax.Array  # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
     preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
+    shelf_life: jax.Array | None = None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
 
 
 @struct.dataclass
@@ -169,7 +170,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if topology.backlog:
             on_hand, backorder = jnp.maximum(on_hand, 0.0), jnp.maximum(-on_hand, 0.0)
         if topology.ages > 1:
-            on_hand = jnp.zeros((*on_hand.shape, topology.ages)).at[..., -1].set(on_hand)
+            on_hand = network.receive(topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params)
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
@@ -229,6 +230,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             scale=params.scale,
             critical_ratio=underage / jnp.where(at_stake > 0, at_stake, 1.0),
             preference=params.preference,
+            shelf_life=params.shelf_life if self.topology.has("shelf_lives") else None,
         )
 
     @property

@@ -41,6 +41,7 @@ INSTANCE = {
     "shipping_capacity": ("node",),
     "processing_yield": ("edge",),
     "capacity": ("node",),
+    "shelf_life": ("node", "product"),
     "freight_breaks": ("edge", "tier"),
 }
 """Numbers of an instance that are amounts, where it has them."""

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
+from jaxinv.envs.spoiling import spoils
 from jaxinv.envs.topology import SUPPLIER, Topology
 
 
@@ -41,24 +42,43 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
 def stock_value(topology: Topology, state: NetworkState, params: InstanceParams) -> jax.Array:
     """The landed cost `[]` of all goods on hand and under way, less that of what customers are owed.
 
-    Goods that age are worth nothing here: how much of them is ever sold is not known.
+    Goods that all age alike are worth nothing here: how much of them is ever sold is not known. Of goods with shelf lives of
+    their own, what is likely to spoil is worth nothing, and will cost what waste does.
     """
-    if topology.ages > 1:
+    if _ages_alike(topology):
         return jnp.zeros(())
-    return jnp.sum(landed_cost(topology, params) * (_net(state) + topology.into_nodes(state.pipeline.sum(-1))))
+    landed = landed_cost(topology, params)
+    worth = jnp.sum(landed * (_net(topology, state) + topology.into_nodes(state.pipeline.sum(-1))))
+    return worth - jnp.sum(_waste_to_come(topology, state, params, landed)) if topology.has("shelf_lives") else worth
 
 
 def stock_values(topology: Topology, state: NetworkState, params: InstanceParams) -> tuple[jax.Array, jax.Array]:
     """The same by place: at nodes `[N]`, and under way on edges `[E]`."""
-    if topology.ages > 1:
+    if _ages_alike(topology):
         return jnp.zeros(topology.nodes), jnp.zeros(topology.edges)
     landed = landed_cost(topology, params)
     under_way = topology.at_destination(landed) * state.pipeline.sum(-1)
-    return jnp.sum(landed * _net(state), -1), jnp.sum(under_way, -1)
+    there = landed * _net(topology, state)
+    if topology.has("shelf_lives"):
+        there = there - _waste_to_come(topology, state, params, landed)
+    return jnp.sum(there, -1), jnp.sum(under_way, -1)
 
 
-def _net(state):
-    return state.on_hand if state.backorder is None else state.on_hand - state.backorder
+def _ages_alike(topology):
+    return topology.ages > 1 and not topology.has("shelf_lives")
+
+
+def _net(topology, state):
+    stock = state.on_hand.sum(-1) if topology.ages > 1 else state.on_hand
+    return stock if state.backorder is None else stock - state.backorder
+
+
+def _waste_to_come(topology, state, params, landed):
+    """What it takes off the worth of stock `[N, K]` that a part of it is likely to spoil."""
+    waste = spoils(
+        state.on_hand, params.shelf_life, params.scale, jnp.full(topology.nodes, topology.ages), topology.ages
+    )
+    return waste * (landed + params.weights[COSTS.index("expiry")] * params.expiry_cost)
 
 
 def _longest_way(topology: Topology) -> int:

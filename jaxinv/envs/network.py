@@ -64,6 +64,8 @@ class InstanceParams(EnvParams):
     capacity: jax.Array | None = None  # [N] volume
     overflow_cost: jax.Array | None = None  # [N] money per unit of volume above capacity and period
     expiry_cost: jax.Array | None = None  # [N, K] money per unit expired
+    # [N, K] periods 1 .. A in which a unit can be sold, the one it arrives in included; 0: it keeps for ever
+    shelf_life: jax.Array | None = None
     price: jax.Array | None = None  # [N, K] money per unit sold
     # Goodwill moves with each period by a factor between growth, where all are served, and decay, where the share of
     # demand that waits or is lost is the tolerance or more; tolerance 0: one unit unserved is enough.
@@ -106,7 +108,8 @@ class NetworkState:
     """
 
     time: jax.Array  # [] int32
-    on_hand: jax.Array  # [N, K], or [N, K, A] where goods age; age class 0 expires first
+    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and what keeps for ever stays in the last
+    on_hand: jax.Array
     pipeline: jax.Array  # [E, K, L - 1]; L - 1 here is `Topology.slots`
     due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
     arriving: jax.Array | None = None  # [E, L - 1] share of the order in each slot that will arrive, where not all do
@@ -162,7 +165,7 @@ def transition(
         due_now = due_at_once(topology, ordered, exogenous)
         arriving_now = arrived(topology, due_now, exogenous.arrival)
         pipeline, due, arriving, due_next, arrivals = advance(topology, state, ordered - due_now, exogenous)
-    stock = receive(topology, stock, topology.into_nodes(arriving_now))
+    stock = receive(topology, stock, topology.into_nodes(arriving_now), params)
     demand = topology.at_demand_nodes(exogenous.demand)
     if topology.has("goodwill"):
         demand = demand * state.goodwill
@@ -176,7 +179,7 @@ def transition(
     if topology.has("processing_yield"):
         lost = lost + taken(topology, ordered, params) - ordered
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
-    stock, expired = _age(topology, stock)
+    stock, expired = _age(topology, stock, params)
     waiting = short if backorder is None else backorder
     goodwill = moved(topology, state.goodwill, demand, waiting, params)
     if owed is not None:
@@ -187,7 +190,7 @@ def transition(
     )  # fmt: skip
     next_state = NetworkState(
         time=state.time + 1,
-        on_hand=receive(topology, stock, topology.into_nodes(arrivals)),
+        on_hand=receive(topology, stock, topology.into_nodes(arrivals), params),
         pipeline=pipeline,
         due=due,
         arriving=arriving,
@@ -233,8 +236,11 @@ def arrived(topology, due, share):
     return part
 
 
-def receive(topology, stock, arrivals):
-    """Adds arrivals `[N, K]`; where goods age they are of the freshest class."""
+def receive(topology, stock, arrivals, params):
+    """Adds arrivals `[N, K]`; where goods age they are of the freshest class that there is of them."""
+    if topology.has("shelf_lives"):
+        freshest = (params.shelf_life[..., None] - 1) % topology.ages  # the last one of what keeps for ever, whose life is 0
+        return stock + jnp.where(jnp.arange(topology.ages) == freshest, arrivals[..., None], 0.0)
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 
 
@@ -328,7 +334,7 @@ def take_back(topology, stock, demand, sold, sales, dispositions, params):
         forwarded, put_back = nothing, restocked
     if topology.returns_of == "sales":
         sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
-    return receive(topology, stock, put_back), sales, returned, returned - restocked - forwarded
+    return receive(topology, stock, put_back, params), sales, returned, returned - restocked - forwarded
 
 
 def coming_back(topology, demand, sales, params):
@@ -391,8 +397,12 @@ def _due(topology, underway, lead):
     return due, underway[..., :-1] * still[:, None, :]
 
 
-def _age(topology, stock):
-    """Goods grow one period older; the oldest class expires."""
+def _age(topology, stock, params):
+    """Goods grow one period older; the oldest class expires. What keeps for ever does neither."""
     if topology.ages == 1:
         return stock, jnp.zeros_like(stock)
-    return jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1), stock[..., 0]
+    older, expired = jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1), stock[..., 0]
+    if not topology.has("shelf_lives"):
+        return older, expired
+    ages = params.shelf_life > 0
+    return jnp.where(ages[..., None], older, stock), jnp.where(ages, expired, 0.0)

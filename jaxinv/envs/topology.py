@@ -39,6 +39,7 @@ MECHANISMS = {
     "loss_cost": "units that are lost on an edge cost",
     "dispositions": "what is done with returns is decided in every period (`jaxinv.envs.network.Action`)",
     "resaleable": "only a share of what comes back can be sold again; the rest of it is liquidated",
+    "shelf_lives": "goods have shelf lives of their own, of at most `ages` periods, and some keep for ever",
 }
 """Optional mechanisms by name; lead times, backlog, ages and returns have fields of their own."""
 
@@ -71,7 +72,8 @@ class Topology:
       internal_backlog: what a source node cannot ship waits there and is shipped later (True) or is cut (False).
       order_delays: periods that an order on each edge travels before its source can ship it; empty where none does.
       order_memory: how many past orders of each edge the state keeps, M; at least the longest order delay.
-      ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on receipt.
+      ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on receipt, or as many as they say
+        themselves, with mechanism "shelf_lives".
       issuing: which ages serve demand first, "oldest" or "freshest".
       return_lags: longest lag, in periods, after which a sold unit may come back; 0 without returns.
       returns_of: what a share of comes back: units sold 1 .. R periods ago ("sales"), or, with one lag, what is asked for in the
@@ -255,6 +257,8 @@ def _check(topology: Topology) -> None:
         raise unknown("issuing", topology.issuing, ("oldest", "freshest"))
     if topology.ages > 1 and topology.internal:
         raise UserError("perishable goods are modelled in one echelon: an edge between nodes would lose their age")
+    if topology.has("shelf_lives") and topology.ages == 1:
+        raise UserError("mechanism 'shelf_lives' needs ages of 2 or more, so that what keeps for ever has a class of its own")
     if topology.has("freight") != (topology.tiers > 0):
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
     if topology.has("dispositions") and not topology.return_lags:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.spoiling import spoils
 from jaxinv.envs.topology import SUPPLIER, Topology
 
 
@@ -26,6 +27,11 @@ def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
 def inventory_position(topology: Topology, observation: Observation) -> jax.Array:
     """On hand plus on order minus backorders, of each node by itself `[N, K]`."""
     return net_inventory(topology, observation) + topology.into_nodes(on_order(topology, observation))
+
+
+def end_position(topology: Topology, observation: Observation) -> jax.Array:
+    """The inventory position `[E, K]` of the node that each edge leads to, without what spoils before an order could be there."""
+    return _without_spoiling(topology, observation, topology.at_destination(inventory_position(topology, observation)))
 
 
 def on_order(topology: Topology, observation: Observation) -> jax.Array:
@@ -76,7 +82,9 @@ def own_position(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def _seen_in_time(topology, observation, position):
-    """Positions `[E, K]` without what arrives later than an order on the edge does, where others enter its node."""
+    """Positions `[E, K]` without what arrives later than an order on the edge does, where others enter its node, and without
+    what spoils before it is there."""
+    position = _without_spoiling(topology, observation, position)
     if not shared_destinations(topology):
         return position
     lead, age = known_lead_times(topology, observation), np.arange(1, topology.slots + 1)
@@ -87,6 +95,27 @@ def _seen_in_time(topology, observation, position):
     else:
         hidden = jnp.sum(jnp.where(later[:, :, None], observation.pipeline, 0.0), (1, 3))
     return position - hidden
+
+
+def _without_spoiling(topology, observation, position):
+    """Positions `[E, K]` without what is likely to spoil before an order on the edge is there, where goods have shelf lives of
+    their own.
+
+    What will be gone serves nobody: a rule that counted it would order too little now, and too much once it is gone
+    (Broekmeulen & van Donselaar 2009).
+    """
+    if not topology.has("shelf_lives"):
+        return position
+    lead = jnp.round(known_lead_times(topology, observation))
+    slots = np.arange(1, topology.slots + 1)
+    wait = jnp.maximum(lead[:, None] - slots, 1.0)  # [E, L - 1]; what is overdue comes next
+    arriving = jnp.where(wait[:, None, :, None] == slots, observation.pipeline[..., None], 0.0).sum(2)
+    facts = observation.instance
+    life, rate = topology.at_destination(facts.shelf_life), topology.at_destination(facts.scale)
+    return position - spoils(
+        topology.at_destination(observation.on_hand), life, rate, lead, topology.max_lead_time,
+        topology.at_destination(topology.into_nodes(arriving)),
+    )  # fmt: skip
 
 
 def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Array | float:

@@ -81,6 +81,7 @@ NODE = {
     "shortage_cost_per_unit": Number("shortage"),
     "price_per_unit": Number("price", "revenue"),
     "expiry_cost_per_unit": Number("expiry_cost", low=ANY),
+    "shelf_life_periods": Number("shelf_life", "shelf_lives"),  # 0: it keeps for ever
     "storage_volume": _limit("capacity", "capacity"),
     "overflow_cost_per_volume_period": Number("overflow_cost", "capacity", per_product=False),
     "shipping_capacity_volume_per_period": _limit("shipping_capacity", "shipping_capacity"),
@@ -121,7 +122,7 @@ EDGE = {
 }
 """Numbers of an edge. Costs are per unit that is shipped; of what is lost in processing, more is taken from the source."""
 
-TIMES = ("lead_time", "order_delay", "review")
+TIMES = ("lead_time", "order_delay", "review", "shelf_life")
 """What is given in `_periods`, `_days` or `_weeks`."""
 
 VOLUMES = {
@@ -178,7 +179,7 @@ def _own(where, name, value, period, volumes):
     periods = np.asarray(value, float) * DAYS[unit.removesuffix("s")] / DAYS[period]
     if not np.all(np.abs(periods - np.round(periods)) < 1e-9):
         raise UserError(
-            f"{where}: {name}={value} is {periods} {period}s, and lead times, delays and reviews are whole periods"
+            f"{where}: {name}={value} is {periods} {period}s, and lead times, delays, reviews and shelf lives are whole periods"
         )
     return f"{stem}_periods", np.round(periods).astype(int)
 
@@ -210,6 +211,9 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
         raise UserError(
             f"{where}: a storage limit and its overflow cost go together; what is above the limit is only charged"
         )
+    life = spec.get("shelf_life_periods", 0)
+    if np.any(life != np.round(life)):
+        raise UserError(f"{where}: shelf_life_periods={life} must be whole periods; 0 for what keeps for ever")
     if spec.get("demand") is None and any(name.startswith("goodwill") for name in spec):
         raise UserError(
             f"{where}: goodwill moves demand, and the node has none; give it demand, or no goodwill"

@@ -334,7 +334,7 @@ def _offer(env, params, stock, order):
         action = order.astype(jnp.float32).reshape(topology.edges, topology.products)
         ordered, left, *_ = ship(topology, state, action, params)
         at_once = topology.into_nodes(due_at_once(topology, ordered, Exogenous(demand=None)))
-        state = state.replace(on_hand=receive(topology, left, at_once))
+        state = state.replace(on_hand=receive(topology, left, at_once, params))
         return vectors(topology, state)[0], jnp.all(jnp.abs(ordered - action) < 1e-3)
 
     return jax.vmap(single)(stock, order)

@@ -164,6 +164,9 @@ class LearnedPolicy(Policy):
             parts.append((ENDS, sight.edges((observation.time % facts.review_period) / facts.review_period)))
         if observation.returns is not None:
             parts.append((NODES, sight.nodes(observation.returns) / rate))
+        if facts.shelf_life is not None:  # 0 for what keeps for ever
+            shares = jnp.where(facts.shelf_life > 0, 1.0 / jnp.maximum(facts.shelf_life, 1.0), 0.0)
+            parts.append((NODES, sight.nodes(shares)))
         if self.preferences:
             parts.append((ALL, preference_features(topology, facts)))
         return sight.features(parts)

@@ -33,7 +33,7 @@ class BaseStock(Rule):
         return not views.several_suppliers(problem.env.topology)
 
     def position(self, observation: Observation) -> jax.Array:
-        return self.topology.at_destination(views.inventory_position(self.topology, observation))
+        return views.end_position(self.topology, observation)
 
     def act(self, params, observation, context):
         target = params["level"] * self.units(params, observation, context).level
