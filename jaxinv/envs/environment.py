@@ -49,6 +49,7 @@ class Facts:
     critical_ratio: jax.Array  # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
     preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
     shelf_life: jax.Array | None = None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
+    waste: jax.Array | None = None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
 
 
 @struct.dataclass
@@ -223,14 +224,16 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if self.topology.has("revenue") and not self.topology.backlog:
             underage = underage + params.price
         at_stake = underage + params.holding
-        delays = self.topology.order_delays
+        at_stake = jnp.where(at_stake > 0, at_stake, 1.0)
+        delays, spoils = self.topology.order_delays, self.topology.has("shelf_lives")
         return Facts(
             lead_time=params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time,
             review_period=params.review_period if self._reviewed else jnp.ones_like(params.lead_time),
             scale=params.scale,
-            critical_ratio=underage / jnp.where(at_stake > 0, at_stake, 1.0),
+            critical_ratio=underage / at_stake,
             preference=params.preference,
-            shelf_life=params.shelf_life if self.topology.has("shelf_lives") else None,
+            shelf_life=params.shelf_life if spoils else None,
+            waste=params.expiry_cost / at_stake if spoils else None,
         )
 
     @property

@@ -36,7 +36,8 @@ class PlanNetwork(Preset):
 
     An SKU is an instance, with all locations, where locations supply each other; an SKU at a location otherwise. Costs that any
     decision pays alike, such as the cheapest price of a unit, are left out. Minimum orders over several SKUs, budgets and the
-    capacity of a location couple SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not.
+    capacity of a location couple SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not. Goods spoil where
+    each instance is at one location.
 
     Attributes:
       data: a plan, a folder with its tables, or a file of sales alone.
@@ -48,6 +49,8 @@ class PlanNetwork(Preset):
       train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
         that it can be applied to sales that go on.
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
+      longest_shelf_life: periods of the longest shelf life of goods that spoil, by default that of the items; others count as no
+        longer. A run keeps what it found.
       service_factors: by wanted fill rate, what shortage costs are multiplied by (`jaxinv.evaluation.service`); a run keeps what it
         found.
       horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
@@ -65,6 +68,7 @@ class PlanNetwork(Preset):
     train: float | None = None
     train_until: str = ""
     longest_lead_time: int = 0
+    longest_shelf_life: int = 0
     service_factors: dict[str, float] = field(default_factory=dict)
     max_series: int = 0
     life_cycles: bool = True
@@ -77,7 +81,7 @@ class PlanNetwork(Preset):
     def __post_init__(self):
         super().__post_init__()
         object.__setattr__(self, "data", absolute(self.data))
-        not_negative(self, "max_series", "level_spread", "longest_lead_time")
+        not_negative(self, "max_series", "level_spread", "longest_lead_time", "longest_shelf_life")
         check_validation(self)
 
     def going_on(self, data: str) -> "PlanNetwork":
@@ -140,14 +144,15 @@ class PlanNetwork(Preset):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes, *_unplayed(shop.plan, known)),
+            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes, *shop.lives.notes, *_unplayed(shop.plan, known)),
             labels=placed.labels,
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
             shop=known,
             settled=dataclasses.replace(
-                options, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest
+                options, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest,
+                longest_shelf_life=shop.lives.longest,
             ),
         )
         problem = with_choice(problem, options, panel, split.train.stop, placed.begins, train, test)

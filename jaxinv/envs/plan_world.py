@@ -22,6 +22,7 @@ from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
 from jaxinv.envs.placed import Placed, by_series, by_sku, prepare_placed
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.recorded import trace_until
+from jaxinv.envs.shelf_lives import ShelfLives
 from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
 from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError
@@ -47,6 +48,7 @@ class PlanWorld:
       selling: numbers of the nodes that sell `[D]`.
       apart: whether each instance is an SKU at one location.
       wanted: fill rate of each instance `[S]`, NaN for none; None where none is wanted of any.
+      lives: how long goods keep.
       costs: by name, of each instance, money in the plan's currency `[S]`.
     """
 
@@ -62,6 +64,7 @@ class PlanWorld:
     selling: tuple[int, ...]
     apart: bool
     wanted: np.ndarray | None
+    lives: ShelfLives
     costs: dict[str, np.ndarray]
 
     @classmethod
@@ -91,7 +94,10 @@ class PlanWorld:
         cycles = order_cycles(ways, panel.dates[0], days)
         costs = costs_of(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
-        shop = cls(plan, panel, split, placed, learned, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), costs)
+        lives = ShelfLives.of(plan, placed.series["sku"], days, panel.frequency, apart, options.longest_shelf_life)
+        shop = cls(
+            plan, panel, split, placed, learned, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), lives, costs
+        )
         return replace(shop, network=shop._network(options))
 
     @property
@@ -152,7 +158,16 @@ class PlanWorld:
     def _network(self, options: Any) -> Network:
         plan, ways, placed, lead = self.plan, self.ways, self.placed, self.lead
         items = plan.full_items.loc[placed.series["sku"]]
-        net = Network(instances=len(placed.series), whole_units=options.integer_orders, longest_lead_time_periods=lead.longest)
+        net = Network(
+            instances=len(placed.series), whole_units=options.integer_orders, longest_lead_time_periods=lead.longest,
+            shelf_life_periods=max(self.lives.longest, 1),
+        )  # fmt: skip
+        bought, cheapest = self._bought()
+        spoils = {}
+        if self.lives.longest:
+            # What is paid for a unit in any case is left out, since it is sold once. One that is wasted has to be bought and
+            # brought once more, so that all of it counts; freight by tiers is never left out.
+            spoils = dict(shelf_life_periods=self.lives.periods, expiry_cost_per_unit=self.costs["cost"] + cheapest)
         scale = self.scale
         inward = np.array([[end == node for end in ways.destinations] for node in ways.nodes])  # [N, E]
         slowest = np.where(inward, lead.mean[:, None], 0.0).max(-1)
@@ -161,7 +176,7 @@ class PlanWorld:
             sells = dict(demand=True, shortage_cost_per_unit=self.costs["shortage"]) if node in self.selling else {}
             net.node(
                 name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=self.costs["holding"][:, node],
-                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells,
+                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells, **spoils,
             )  # fmt: skip
         if None in ways.sources:
             net.supplier("suppliers")
@@ -170,7 +185,7 @@ class PlanWorld:
             "pack_units": _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None,
             "minimum_order_units": _any(items["minimum"].to_numpy(float)),
         }
-        rate, bought, tiers = self.rate, self._bought(), _tiers(ways)
+        rate, tiers = self.rate, _tiers(ways)
         ordered = ways.numbers("fixed_cost") * rate / ways.lines
         for edge, (start, end) in enumerate(zip(ways.sources, ways.destinations)):
             node = ways.nodes.index(end)
@@ -189,14 +204,15 @@ class PlanWorld:
             )  # fmt: skip
         return net
 
-    def _bought(self) -> np.ndarray:
+    def _bought(self) -> tuple[np.ndarray, np.ndarray]:
         """What a unit costs on each way more than on the cheapest from outside `[S, E]`: what is paid in any case decides
-        nothing."""
+        nothing. And what it costs on that one, besides the cost of the item `[S]`."""
         there = self.ways.there
         outside = there & np.array([source is None for source in self.ways.sources])
         cost = self.ways.numbers("unit_cost") * self.rate
         least = np.where(outside, cost, np.inf).min(1, keepdims=True)
-        return np.where(outside, cost - np.where(np.isfinite(least), least, 0.0), np.where(there, cost, 0.0))
+        least = np.where(np.isfinite(least), least, 0.0)
+        return np.where(outside, cost - least, np.where(there, cost, 0.0)), least[:, 0]
 
     def known_by(self, begin: int, scored: slice) -> Shop:
         """What people know the instances by that are learned from, and what the shop ordered itself.

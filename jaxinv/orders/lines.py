@@ -71,7 +71,7 @@ class Lines:
       target: the position that the order aims at; with no order, what the policy would aim at if
         that is lower than the position, else the position.
       position: `target - asked`, on hand and on order at the end of the edge and all that it
-        supplies, less what is owed.
+        supplies, less what is owed and what will have spoiled before an order could be there.
       on_hand, on_order: at the destination of each edge, and on all edges to it.
       pack: units of a pack, 1 where there are none.
       lead, review: periods from order to arrival, as quoted, and until the edge may order next `[S,
@@ -199,8 +199,10 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
         if topology.order_memory or topology.internal_backlog:  # what is asked for is shipped later
             quantity = asked
         else:
-            left = jnp.maximum(state.on_hand - promised[:, None], 0.0)
-            quantity = shipping.ship(topology, state.replace(on_hand=left), asked, instance)[0]
+            if topology.internal:
+                left = jnp.maximum(state.on_hand - promised[:, None], 0.0)
+                state = state.replace(on_hand=left)
+            quantity = shipping.ship(topology, state, asked, instance)[0]
         stock, coming = (
             views.on_hand(topology, observation),
             topology.into_nodes(views.on_order(topology, observation)),

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import Plan
 from jaxinv.envs.environment import EnvState
-from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.network import InstanceParams, NetworkState, receive
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.envs.plan_world import AHEAD, PlanWorld
 from jaxinv.envs.problem import Problem
@@ -97,7 +97,7 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     params = params.replace(initial_low=on_hand[..., None], initial_high=on_hand[..., None])
     start = jax.vmap(lambda numbers: env.start({"stock": jnp.zeros((shop.nodes, 1))}, numbers))(jax.device_put(params))
     state = start.replace(
-        on_hand=jnp.asarray(on_hand + arrived, jnp.float32)[..., None],
+        on_hand=_shelves(env.topology, params, on_hand, arrived),
         pipeline=jnp.asarray(pipeline, jnp.float32)[:, :, None],
         due=jnp.asarray(due, jnp.float32),
     )
@@ -152,6 +152,24 @@ def _on_hand(shop: PlanWorld) -> np.ndarray:
         if (sku, location) in shop.spots:
             found[shop.spots[sku, location]] = units
     return found
+
+
+def _shelves(topology, params, on_hand: np.ndarray, arrived: np.ndarray) -> jax.Array:
+    """Stock `[S, N]`, and what arrives now, as the state holds it.
+
+    Where goods age no file says how old they are. They are spread over all the ages that they can have: taken as fresh, what is
+    about to spoil would be counted on. Where stock is sold within its life that makes no difference, for the oldest goes first.
+    Whole units stay whole, and odd ones are fresh.
+    """
+    if topology.ages == 1:
+        return jnp.asarray(on_hand + arrived, jnp.float32)[..., None]
+    stock, life = on_hand[..., None, None], np.asarray(params.shelf_life)[..., None]  # [S, N, 1, 1]
+    ages = np.arange(topology.ages + 1)
+    older = stock * ages / np.maximum(life, 1)
+    older = np.where(ages < life, np.floor(older) if topology.has("packs") else older, stock)
+    older = np.where((life == 0) & (ages < topology.ages), 0.0, older)  # for ever: all in the last class
+    shelves = jnp.asarray(np.diff(older, axis=-1), jnp.float32)
+    return receive(topology, shelves, jnp.asarray(arrived, jnp.float32)[..., None], params)
 
 
 def _under_way(shop: PlanWorld, date, days):

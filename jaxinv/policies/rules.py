@@ -15,6 +15,7 @@ from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.choice import best_forecasts
 from jaxinv.policies.following import Smoothing, following, lagged_sum
+from jaxinv.policies.fresh import kept_fresh
 from jaxinv.policies.fulfilment import fulfilling
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.rule import Rule, of_supply
@@ -289,6 +290,7 @@ def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, 
         raise unknown("rule", name, RULES)
     rule, known = RULES[name], {"history": history, "season": season, "covariates": covariates}
     rule = fulfilling(rule) if topology.storeless else rule
+    rule = kept_fresh(rule) if topology.has("shelf_lives") else rule
     return rule(topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known})
 
 

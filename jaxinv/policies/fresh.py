@@ -1,0 +1,97 @@
+"""How rules order what spoils: no further than it pays.
+
+A level that is shared by goods that spoil and goods that keep is wrong for one of them: stock of
+what keeps costs little, and of what spoils it is lost. So where goods have shelf lives of their own
+a rule orders what spoils up to a bound at most, which follows from the costs of each of them. One
+unit more avoids a shortage if demand over the coverage of an order uses it up, and is wasted if
+demand until the order spoils does not:
+
+    P(coverage < bound) + waste * P(until it spoils < bound) = critical ratio,
+
+`waste` being what a unit wasted costs, in what a unit short and a unit held cost together. That is
+the newsvendor where goods last a period, and bounds nothing where they last long. Demand is taken
+as normal.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import erf
+
+from jaxinv.envs import views
+from jaxinv.envs.environment import Observation
+from jaxinv.policies.rule import Rule
+
+HALVINGS = 8
+"""Of the interval in which the bound is sought, before a last step by its slope."""
+
+FAR = 5.0
+"""Standard deviations above the mean that the interval ends at."""
+
+
+@cache
+def kept_fresh(rule: type[Rule]) -> type[Rule]:
+    """The same rule for goods with shelf lives of their own, with one number more: `variation`, the
+    coefficient of variation of what is asked for in a period."""
+
+    def act(self, params, observation, context):
+        orders = rule.act(self, params, observation, context)
+        return jnp.minimum(orders, _most(self, params, observation, context))
+
+    body = {
+        "__doc__": rule.__doc__,
+        "act": act,
+        "ranges": rule.ranges | {"variation": (0.05, 2.0)},
+        "scalars": rule.scalars | {"variation"},
+    }
+    return dataclass(frozen=True)(type(f"Fresh{rule.__name__}", (rule,), body))
+
+
+def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
+    """Orders `[E, K]` that a rule may place of each, infinite of what keeps for ever."""
+    topology, facts = rule.topology, observation.instance
+    life, waste, ratio = (
+        topology.at_destination(values)
+        for values in (facts.shelf_life, facts.waste, facts.critical_ratio)
+    )
+    coverage = rule.coverage(facts)[:, None]
+    periods = bound(coverage, facts.lead_time[:, None] + life, ratio, waste, params["variation"])
+    target = periods * rule.units(params, observation, context).level / coverage
+    room = jnp.maximum(target - views.edge_position(topology, observation), 0.0)
+    return jnp.where(life > 0, room, jnp.inf)
+
+
+def bound(
+    coverage: jax.Array, spoils: jax.Array, ratio: jax.Array, waste: jax.Array, variation: jax.Array
+) -> jax.Array:
+    """The bound in periods of demand.
+
+    Args:
+      coverage, spoils: periods until the next order could be here, and until this one spoils.
+      ratio: critical ratio; waste: what a unit wasted costs, see above.
+      variation: coefficient of variation of demand of a period.
+    """
+
+    def wide(periods):
+        return variation * jnp.sqrt(periods)
+
+    def below(periods, stock):
+        return 0.5 * (1.0 + erf((stock - periods) / (wide(periods) * jnp.sqrt(2.0))))
+
+    def density(periods, stock):
+        scale = wide(periods)
+        return jnp.exp(-0.5 * ((stock - periods) / scale) ** 2) / (scale * jnp.sqrt(2.0 * jnp.pi))
+
+    def excess(stock):
+        return below(coverage, stock) + waste * below(spoils, stock) - ratio
+
+    longest = jnp.maximum(coverage, spoils)
+    low, high = jnp.zeros_like(longest), longest + FAR * wide(longest)
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = jnp.where(excess(middle) < 0, middle, low), jnp.where(excess(middle) < 0, high, middle)
+    low, middle, high = jax.lax.stop_gradient((low, 0.5 * (low + high), high))
+    slope = density(coverage, middle) + waste * density(spoils, middle)
+    return jnp.clip(middle - excess(middle) / jnp.maximum(slope, 1e-6), low, high)
