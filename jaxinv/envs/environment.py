@@ -18,6 +18,7 @@ from jaxinv.demand.signals import Signal, check_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
+from jaxinv.envs.shipping import least_order
 from jaxinv.envs.topology import RELAXABLE, Topology
 from jaxinv.errors import UserError
 
@@ -50,6 +51,7 @@ class Facts:
     preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
     shelf_life: jax.Array | None = None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
     waste: jax.Array | None = None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
+    least: jax.Array | None = None  # [E, K] the least that can be ordered, with "shelf_lives"
 
 
 @struct.dataclass
@@ -234,6 +236,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             preference=params.preference,
             shelf_life=params.shelf_life if spoils else None,
             waste=params.expiry_cost / at_stake if spoils else None,
+            least=least_order(self.topology, params) if spoils else None,
         )
 
     @property

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
-from jaxinv.envs.spoiling import spoils
+from jaxinv.envs.spoiling import fate
 from jaxinv.envs.topology import SUPPLIER, Topology
 
 
@@ -75,10 +75,9 @@ def _net(topology, state):
 
 def _waste_to_come(topology, state, params, landed):
     """What it takes off the worth of stock `[N, K]` that a part of it is likely to spoil."""
-    waste = spoils(
-        state.on_hand, params.shelf_life, params.scale, jnp.full(topology.nodes, topology.ages), topology.ages
-    )
-    return waste * (landed + params.weights[COSTS.index("expiry")] * params.expiry_cost)
+    all_of_it = jnp.full(topology.nodes, topology.ages)
+    to_come = fate(state.on_hand, params.shelf_life, params.scale, all_of_it, topology.ages)
+    return to_come.wasted * (landed + params.weights[COSTS.index("expiry")] * params.expiry_cost)
 
 
 def _longest_way(topology: Topology) -> int:

@@ -15,6 +15,7 @@ from jaxinv.demand.processes import Replay
 from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.shipping import least_order
 from jaxinv.envs.topology import Topology
 from jaxinv.keys import Role, key_of, root
 
@@ -42,12 +43,7 @@ class Flow:
         """Of demand `[C, T, D, K]`."""
         flow = jax.vmap(jax.vmap(lambda demand: topology.at_destination(
             views.downstream(topology, topology.at_demand_nodes(demand)))))(demand)  # fmt: skip
-        least = jnp.zeros((topology.edges, topology.products))
-        if topology.has("packs"):
-            least = jnp.maximum(least, instance.pack_size)
-        if topology.has("minimum_order"):
-            least = jnp.maximum(least, instance.minimum_order)
-        return cls(flow, least)
+        return cls(flow, least_order(topology, instance))
 
     def most(self, periods: jax.Array) -> jax.Array:
         """A high quantile of what passes in so many `periods` `[E]`, rounded up: `[E, K]`."""

@@ -98,6 +98,16 @@ def _round_to_packs(topology, order, params, rounding):
     return order + jax.lax.stop_gradient(rounded - order)
 
 
+def least_order(topology, params):
+    """What an order is at least `[E, K]`: a pack, or the minimum; 0 where it may be anything."""
+    least = jnp.zeros((topology.edges, topology.products))
+    if topology.has("packs"):
+        least = jnp.maximum(least, params.pack_size)
+    if topology.has("minimum_order"):
+        least = jnp.maximum(least, params.minimum_order)
+    return least
+
+
 def _least(topology, params):
     """The smallest order `[E, K]` that is a minimum order and whole packs too."""
     if not topology.has("packs"):

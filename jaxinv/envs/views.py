@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import Facts, Observation
-from jaxinv.envs.spoiling import spoils
+from jaxinv.envs.spoiling import Fate, fate
 from jaxinv.envs.topology import SUPPLIER, Topology
 
 
@@ -106,13 +106,19 @@ def _without_spoiling(topology, observation, position):
     """
     if not topology.has("shelf_lives"):
         return position
+    return position - until_arrival(topology, observation).wasted
+
+
+def until_arrival(topology: Topology, observation: Observation) -> Fate:
+    """What becomes of the goods at the end of each edge, and of those on their way there, before an order on it is there
+    `[E, K]`; where goods have shelf lives of their own."""
     lead = jnp.round(known_lead_times(topology, observation))
     slots = np.arange(1, topology.slots + 1)
     wait = jnp.maximum(lead[:, None] - slots, 1.0)  # [E, L - 1]; what is overdue comes next
     arriving = jnp.where(wait[:, None, :, None] == slots, observation.pipeline[..., None], 0.0).sum(2)
     facts = observation.instance
     life, rate = topology.at_destination(facts.shelf_life), topology.at_destination(facts.scale)
-    return position - spoils(
+    return fate(
         topology.at_destination(observation.on_hand), life, rate, lead, topology.max_lead_time,
         topology.at_destination(topology.into_nodes(arriving)),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from jaxinv.orders.lines import Acting, Lines
 from jaxinv.orders.risk import Judged
 from jaxinv.orders.silence import last_sold, silent
 from jaxinv.orders.today import Today
+from jaxinv.orders.waste import wasted
 
 KINDS = (
     "runs out before anything can arrive", "late order", "open order not counted", "no room", "lane limit", "budget",
@@ -27,6 +28,9 @@ LIKELY = 0.5
 
 SURPLUS_DAYS = 180.0
 """Days of expected demand; stock beyond them, and beyond twice the target, is surplus."""
+
+SPOILS = 0.1
+"""Share of what is there and ordered that is told where so much of it is expected to spoil."""
 
 FAR = 8.0
 """Demand that is so many times more, or less, than what a policy was trained on is out of its
@@ -116,6 +120,8 @@ def _stock(today, lines, judged, add):
     keeps = np.full(len(today.skus), np.inf)
     if today.plan is not None:
         keeps = today.plan.full_items["shelf_life"].reindex(today.skus).fillna(np.inf).to_numpy(float)
+    waste = wasted(today, lines, np.where(np.isfinite(rate), rate, 0.0) * today.period_days)
+    played = np.asarray(today.params.shelf_life) > 0 if topology.has("shelf_lives") else np.zeros(waste.shape, bool)
     for place in range(places):
         node = topology.demand_nodes[place]
         for product in range(topology.products):
@@ -141,10 +147,14 @@ def _stock(today, lines, judged, add):
                 add("surplus", today.skus[s], today.nodes[s][node], f"stock and orders for {days:.0f} days", _day(today.date, min(days, 36500.0)),
                     round(float(over[s]), 1), "cancel what is on order, transfer, or sell off")  # fmt: skip
             lasts = (held + way + placed) / np.maximum(speed, 1e-9)
-            for s in np.flatnonzero((placed > 0) & (lasts > keeps) & (speed > 0)):
-                what = f"stock and orders last {lasts[s]:,.0f} days, and it keeps for {keeps[s]:,.0f}"
-                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), float(placed[s]),
-                    "order less, or more often")  # fmt: skip
+            lost, total = waste[:, node, product], held + way + placed
+            unplayed = (placed > 0) & (lasts > keeps) & (speed > 0)
+            spoil = np.where(played[:, node, product], (lost >= 1) & (lost > SPOILS * total), unplayed)
+            for s in np.flatnonzero(spoil):
+                what = f"stock and orders last {min(lasts[s], 36500.0):,.0f} days, and it keeps for {keeps[s]:,.0f}"
+                what += f": {lost[s]:,.0f} of {total[s]:,.0f} are expected to spoil" if lost[s] else ""
+                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), float(lost[s] or placed[s]),
+                    "sell it off before, order less, or more often")  # fmt: skip
             dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
             for s in np.flatnonzero(dear & ~mute):
                 days = min(lasts[s], 36500.0)

@@ -9,8 +9,8 @@ demand until the order spoils does not:
     P(coverage < bound) + waste * P(until it spoils < bound) = critical ratio,
 
 `waste` being what a unit wasted costs, in what a unit short and a unit held cost together. That is
-the newsvendor where goods last a period, and bounds nothing where they last long. Demand is taken
-as normal.
+the newsvendor, with waste as well where goods last a period or two. Where an order costs something
+however small it is, what it brings may be for later, and only what would spoil is too much.
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ FAR = 5.0
 
 @cache
 def kept_fresh(rule: type[Rule]) -> type[Rule]:
-    """The same rule for goods with shelf lives of their own, with one number more: `variation`, the
-    coefficient of variation of what is asked for in a period."""
+    """The same rule for goods with shelf lives of their own, with one number more: `variation`, how
+    much more than Poisson demand varies, as a share of it."""
 
     def act(self, params, observation, context):
         orders = rule.act(self, params, observation, context)
@@ -50,45 +50,57 @@ def kept_fresh(rule: type[Rule]) -> type[Rule]:
 
 
 def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
-    """Orders `[E, K]` that a rule may place of each, infinite of what keeps for ever."""
+    """Orders `[E, K]` that a rule may place of each, infinite of what keeps for ever.
+
+    The least that can be ordered is not cut off where it pays: by all of it that is sold within its
+    life, beside what is wasted.
+    """
     topology, facts = rule.topology, observation.instance
     life, waste, ratio = (
         topology.at_destination(values)
         for values in (facts.shelf_life, facts.waste, facts.critical_ratio)
     )
-    coverage = rule.coverage(facts)[:, None]
-    periods = bound(coverage, facts.lead_time[:, None] + life, ratio, waste, params["variation"])
-    target = periods * rule.units(params, observation, context).level / coverage
-    room = jnp.maximum(target - views.edge_position(topology, observation), 0.0)
-    return jnp.where(life > 0, room, jnp.inf)
+    coverage, spoils = rule.coverage(facts)[:, None], facts.lead_time[:, None] + life
+    rate = rule.units(params, observation, context).level / coverage
+    for_later = any(map(topology.has, ("fixed_cost", "freight", "minimum_order")))
+    target = bound(rate, spoils if for_later else coverage, spoils, ratio, waste, params["variation"])
+    position = views.edge_position(topology, observation)
+    if not topology.backlog:  # what is asked for in vain until then, the order need not serve
+        position = position + views.until_arrival(topology, observation).missed
+    room = jnp.maximum(target - position, 0.0)
+    sold = jnp.minimum(rate * life, facts.least)
+    pays = (room >= 0.5) & (ratio * sold >= waste * (facts.least - sold))
+    return jnp.where(life > 0, jnp.where(pays, jnp.maximum(room, facts.least), room), jnp.inf)
 
 
 def bound(
-    coverage: jax.Array, spoils: jax.Array, ratio: jax.Array, waste: jax.Array, variation: jax.Array
+    rate: jax.Array, coverage: jax.Array, spoils: jax.Array, ratio: jax.Array, waste: jax.Array, variation: jax.Array
 ) -> jax.Array:
-    """The bound in periods of demand.
+    """The bound in units.
 
     Args:
+      rate: demand a period.
       coverage, spoils: periods until the next order could be here, and until this one spoils.
       ratio: critical ratio; waste: what a unit wasted costs, see above.
-      variation: coefficient of variation of demand of a period.
+      variation: of the rate of demand, which is Poisson otherwise; taken as normal.
     """
 
     def wide(periods):
-        return variation * jnp.sqrt(periods)
+        return jnp.sqrt(periods * (rate + (variation * rate) ** 2) + 1e-9)
 
     def below(periods, stock):
-        return 0.5 * (1.0 + erf((stock - periods) / (wide(periods) * jnp.sqrt(2.0))))
+        return 0.5 * (1.0 + erf((stock - rate * periods) / (wide(periods) * jnp.sqrt(2.0))))
 
     def density(periods, stock):
         scale = wide(periods)
-        return jnp.exp(-0.5 * ((stock - periods) / scale) ** 2) / (scale * jnp.sqrt(2.0 * jnp.pi))
+        return jnp.exp(-0.5 * ((stock - rate * periods) / scale) ** 2) / (scale * jnp.sqrt(2.0 * jnp.pi))
 
     def excess(stock):
         return below(coverage, stock) + waste * below(spoils, stock) - ratio
 
     longest = jnp.maximum(coverage, spoils)
-    low, high = jnp.zeros_like(longest), longest + FAR * wide(longest)
+    low = jnp.zeros_like(rate * longest)
+    high = low + rate * longest + FAR * wide(longest)
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
         low, high = jnp.where(excess(middle) < 0, middle, low), jnp.where(excess(middle) < 0, high, middle)
