@@ -348,12 +348,13 @@ def test_nothing_is_ordered_for_what_is_no_longer_sold(tmp_path):
 
 
 def test_what_may_spoil_is_told(tmp_path):
-    preset = weekly(tmp_path, items="sku,cost,shelf_life\na,1,10\nb,1,400\nc,1,\n")
+    stock = "sku,stock\na,40\nb,20\nc,90\n"
+    preset = weekly(tmp_path, items="sku,cost,shelf_life\na,1,10\nb,1,400\nc,1,\n", stock=stock)
     world = preset.shop()
     problem = preset.problem_of(world)
     today = today_of(preset, world, problem)
     rule = rule_for(problem, "base_stock")
-    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0)})
+    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.5)})
     found = make_list(today, Acting.of(decider, 3), paths=16).exceptions
     told = found[found["kind"] == "may spoil"]
-    assert told["sku"].tolist() == ["a"] and "it keeps for 10" in told["what"].iloc[0]  # six weeks of demand
+    assert told["sku"].tolist() == ["a"] and "it keeps for 10" in told["what"].iloc[0]  # eight weeks of demand

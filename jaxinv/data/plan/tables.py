@@ -89,7 +89,7 @@ TABLES = {
             "pack": Column("units of a pack; orders are whole packs", **_ABOVE, otherwise="1"),
             "minimum": Column("units of a SKU that an order has at least", otherwise="0"),
             "volume": Column("volume of a unit", **_ABOVE, otherwise="a unit fills 1 of a location's capacity"),
-            "shelf_life": Column("days from arrival to waste", **_ABOVE, otherwise="keeps for ever"),
+            "shelf_life": Column("days from arrival to waste, counted in whole periods", **_ABOVE, otherwise="keeps for ever"),
             "launch": Column("first day that it is sold", "date", otherwise="sold all along"),
             "end": Column("last day that it is ordered for", "date", otherwise="goes on"),
             "like": Column("the SKU whose sales a new one is expected to follow", "text"),
