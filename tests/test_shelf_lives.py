@@ -69,6 +69,25 @@ def test_periods_by_hand():
     assert COSTS[int(np.argmax(np.asarray(outcome.costs)))] == "holding"
 
 
+def test_a_life_that_all_goods_share_is_that_of_the_network():
+    def played(network, node):
+        net = jaxinv.Network(**network)
+        net.supplier("s")
+        net.node("n", demand="poisson(5)", holding_cost_per_unit_period=1.0, expiry_cost_per_unit=3.0, **node)
+        net.edge("s", "n", lead_time_periods=2)
+        env = net.problem().env
+        state, found = env.start({"stock": jnp.ones((1, 1))}, env.default_params), []
+        for order, demand in np.random.default_rng(0).integers(0, 12, (20, 2)).astype(np.float32):
+            exogenous = Exogenous(jnp.full((1, 1), demand))
+            state, outcome = env.transition(state, jnp.full((1, 1), order), exogenous, env.default_params)
+            found.append((float(outcome.reward), float(outcome.expired.sum()), float(outcome.sold.sum())))
+        return found
+
+    same = played(dict(shelf_life_periods=3), {})
+    assert same == played({}, dict(shelf_life_periods=3)) == played(dict(shelf_life_periods=4), dict(shelf_life_periods=3))
+    assert sum(expired for _, expired, _ in same) > 0
+
+
 def test_gradient_of_orders_equals_finite_differences():
     """Costs are piecewise linear in what is ordered, so away from kinks the two differ by rounding alone."""
     env = three_products().problem().env

@@ -10,7 +10,8 @@ demand until the order spoils does not:
 
 `waste` being what a unit wasted costs, in what a unit short and a unit held cost together. That is
 the newsvendor, with waste as well where goods last a period or two. Where an order costs something
-however small it is, what it brings may be for later, and only what would spoil is too much.
+however small it is, what it brings may be for later, and only what would spoil is too much. What a
+unit costs to buy is not looked at: it is paid in any case, or part of what a unit wasted costs.
 """
 
 from dataclasses import dataclass
