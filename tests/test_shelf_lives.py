@@ -1,4 +1,4 @@
-"""Goods with shelf lives of their own: periods by hand, what is told of them, and how rules order."""
+"""Goods with shelf lives of their own: periods by hand, what is told, and how rules order them."""
 
 import dataclasses
 
@@ -41,8 +41,8 @@ def three_products(**edge):
     net = jaxinv.Network(products=("day", "third", "ever"))
     net.supplier("supplier")
     net.node(
-        "shop", demand="normal(3, 1)", holding_cost_per_unit_period=1.0, shortage_cost_per_unit=10.0,
-        expiry_cost_per_unit=5.0, shelf_life_periods=(1, 3, 0),
+        "shop", demand="normal(3, 1)", holding_cost_per_unit_period=1.0,
+        shortage_cost_per_unit=10.0, expiry_cost_per_unit=5.0, shelf_life_periods=(1, 3, 0),
     )  # fmt: skip
     net.edge("supplier", "shop", lead_time_periods=1, **edge)
     return net
@@ -52,13 +52,17 @@ def test_periods_by_hand():
     env = three_products().problem().env
     params, topology = env.default_params, env.topology
     assert topology.ages == 3 and topology.has("shelf_lives")
-    state = env.start({"stock": jnp.zeros((1, 3))}, params.replace(initial_low=jnp.asarray([[4.0, 5.0, 5.0]])))
+    state = env.start(
+        {"stock": jnp.zeros((1, 3))}, params.replace(initial_low=jnp.asarray([[4.0, 5.0, 5.0]]))
+    )
     assert state.on_hand[0].tolist() == [[4, 0, 0], [0, 0, 5], [0, 0, 5]]
     played = []
     for order, demand in ((4, 3), (0, 3), (0, 0), (0, 1), (0, 0)):
         exogenous = Exogenous(jnp.full((1, 3), float(demand)))
         state, outcome = env.transition(state, jnp.full((1, 3), float(order)), exogenous, params)
-        played.append((outcome.expired[0].tolist(), state.on_hand[0].tolist(), -float(outcome.reward)))
+        played.append(
+            (outcome.expired[0].tolist(), state.on_hand[0].tolist(), -float(outcome.reward))
+        )
     assert played == [
         ([1, 0, 0], [[4, 0, 0], [0, 2, 4], [0, 0, 6]], 5 + 5),  # 1, 2 and 2 are held, 1 expires
         ([1, 0, 0], [[0, 0, 0], [0, 3, 0], [0, 0, 3]], 7 + 5),  # the oldest two are sold first
@@ -73,23 +77,37 @@ def test_a_life_that_all_goods_share_is_that_of_the_network():
     def played(network, node):
         net = jaxinv.Network(**network)
         net.supplier("s")
-        net.node("n", demand="poisson(5)", holding_cost_per_unit_period=1.0, expiry_cost_per_unit=3.0, **node)
+        net.node(
+            "n",
+            demand="poisson(5)",
+            holding_cost_per_unit_period=1.0,
+            expiry_cost_per_unit=3.0,
+            **node,
+        )
         net.edge("s", "n", lead_time_periods=2)
         env = net.problem().env
         state, found = env.start({"stock": jnp.ones((1, 1))}, env.default_params), []
         for order, demand in np.random.default_rng(0).integers(0, 12, (20, 2)).astype(np.float32):
             exogenous = Exogenous(jnp.full((1, 1), demand))
-            state, outcome = env.transition(state, jnp.full((1, 1), order), exogenous, env.default_params)
-            found.append((float(outcome.reward), float(outcome.expired.sum()), float(outcome.sold.sum())))
+            state, outcome = env.transition(
+                state, jnp.full((1, 1), order), exogenous, env.default_params
+            )
+            found.append(
+                (float(outcome.reward), float(outcome.expired.sum()), float(outcome.sold.sum()))
+            )
         return found
 
     same = played(dict(shelf_life_periods=3), {})
-    assert same == played({}, dict(shelf_life_periods=3)) == played(dict(shelf_life_periods=4), dict(shelf_life_periods=3))
+    assert (
+        same
+        == played({}, dict(shelf_life_periods=3))
+        == played(dict(shelf_life_periods=4), dict(shelf_life_periods=3))
+    )
     assert sum(expired for _, expired, _ in same) > 0
 
 
 def test_gradient_of_orders_equals_finite_differences():
-    """Costs are piecewise linear in what is ordered, so away from kinks the two differ by rounding alone."""
+    """Costs are piecewise linear in orders, so away from kinks the two differ by rounding alone."""
     env = three_products().problem().env
     params = env.default_params
     demand = jax.random.uniform(jax.random.key(0), (12, 1, 3), minval=1.0, maxval=6.0)
@@ -99,14 +117,18 @@ def test_gradient_of_orders_equals_finite_differences():
             state, outcome = env.transition(state, order, Exogenous(demand), params)
             return state, -outcome.reward
 
-        return jax.lax.scan(period, env.start({"stock": jnp.full((1, 3), 0.5)}, params), demand)[1].sum()
+        return jax.lax.scan(period, env.start({"stock": jnp.full((1, 3), 0.5)}, params), demand)[
+            1
+        ].sum()
 
     order, width = jnp.asarray([[3.1, 3.7, 3.3]]), 2.0**-9
     slope = jax.grad(cost)(order)[0]
     for product in range(3):
         step = jnp.zeros((1, 3)).at[0, product].set(width)
         difference = (cost(order + step) - cost(order - step)) / (2 * width)
-        assert abs(slope[product]) > 1e-2 and slope[product] == pytest.approx(float(difference), rel=0.01)
+        assert abs(slope[product]) > 1e-2 and slope[product] == pytest.approx(
+            float(difference), rel=0.01
+        )
 
 
 # Telling
@@ -123,8 +145,13 @@ def built(network=(), node=(), instances=None):
 def test_lives_are_told_by_product_and_instance():
     net = built(dict(period="week"), dict(shelf_life_weeks=np.array([[2, 0], [4, 1]])), instances=2)
     problem = net.problem()
-    assert problem.env.topology.ages == 4 and problem.train.shelf_life[:, 0].tolist() == [[2, 0], [4, 1]]
-    assert built(node=dict(shelf_life_periods=1)).topology().ages == 2  # what keeps for ever has a class of its own
+    assert problem.env.topology.ages == 4 and problem.train.shelf_life[:, 0].tolist() == [
+        [2, 0],
+        [4, 1],
+    ]
+    assert (
+        built(node=dict(shelf_life_periods=1)).topology().ages == 2
+    )  # what keeps for ever has a class of its own
     usual = built(dict(shelf_life_periods=5))
     assert usual.topology().ages == 5 and not usual.topology().has("shelf_lives")
     usual.node("m", demand="poisson(5)", shelf_life_periods=3)
@@ -140,7 +167,11 @@ def test_lives_are_told_by_product_and_instance():
         ({}, dict(shelf_life_periods="long"), "'long' is no number"),
         ({}, dict(shelf_life_periods=(1, 2, 3)), "shape"),
         (dict(period="week"), dict(shelf_life_days=10), "whole periods"),
-        (dict(shelf_life_periods=0), {}, "shelf_life_periods=0 must be a whole number of at least 1"),
+        (
+            dict(shelf_life_periods=0),
+            {},
+            "shelf_life_periods=0 must be a whole number of at least 1",
+        ),
         (dict(shelf_life_periods=2.5), {}, "shelf_life_periods=2.5 must be a whole number"),
         ({}, dict(expiry_cost_per_unit=1.0), "needs shelf_life_periods"),
     ],
@@ -155,7 +186,9 @@ def test_lives_that_mean_nothing_are_refused(network, node, message):
 
 def one_by_one(on_hand, life, rate, periods, arriving):
     """The fate of goods as a queue of whole units, the oldest at its head."""
-    queue = [(age + 1 if life else np.inf) for age, units in enumerate(on_hand) for _ in range(units)]
+    queue = [
+        (age + 1 if life else np.inf) for age, units in enumerate(on_hand) for _ in range(units)
+    ]
     wasted = missed = 0
     for period in range(1, periods + 1):
         if period > 1:
@@ -170,12 +203,17 @@ def one_by_one(on_hand, life, rate, periods, arriving):
 def test_the_fate_of_goods_is_that_of_a_queue():
     random = np.random.default_rng(0)
     for _ in range(60):
-        life, rate, periods = int(random.integers(0, 5)), int(random.integers(0, 5)), int(random.integers(0, 8))
+        life, rate, periods = (
+            int(random.integers(0, 5)),
+            int(random.integers(0, 5)),
+            int(random.integers(0, 8)),
+        )
         classes = np.arange(4) < life if life else np.arange(4) == 3
         on_hand, arriving = random.integers(0, 7, 4) * classes, random.integers(0, 7, 7)
         found = fate(
-            jnp.asarray(on_hand, jnp.float32)[None], jnp.full(1, float(life)), jnp.full(1, float(rate)),
-            jnp.asarray(float(periods)), 8, jnp.asarray(arriving, jnp.float32)[None],
+            jnp.asarray(on_hand, jnp.float32)[None], jnp.full(1, float(life)),
+            jnp.full(1, float(rate)), jnp.asarray(float(periods)), 8,
+            jnp.asarray(arriving, jnp.float32)[None],
         )  # fmt: skip
         expected = one_by_one(on_hand, life, rate, periods, arriving)
         assert (float(found.wasted[0]), float(found.missed[0])) == expected
@@ -184,7 +222,9 @@ def test_the_fate_of_goods_is_that_of_a_queue():
 def test_stock_is_worth_what_it_cost_to_bring_less_what_will_spoil():
     env = three_products(cost_per_unit=2.0).problem().env
     params = env.default_params.replace(scale=jnp.full((1, 3), 3.0))
-    state = env.start({"stock": jnp.zeros((1, 3))}, params.replace(initial_low=jnp.asarray([[4.0, 11.0, 99.0]])))
+    state = env.start(
+        {"stock": jnp.zeros((1, 3))}, params.replace(initial_low=jnp.asarray([[4.0, 11.0, 99.0]]))
+    )
     waste = (4 - 3) + (11 - 9)
     assert stock_value(env.topology, state, params) == 2 * (4 + 11 + 99) - waste * (2 + 5)
 
@@ -206,16 +246,24 @@ def test_positions_leave_out_what_spoils_before_an_order_is_there():
 def test_the_bound_is_the_newsvendor_with_waste():
     """Beside the smallest bound that a search over normal laws finds."""
     for rate, coverage, spoils, ratio, waste, variation in (
-        (20.0, 2.0, 2.0, 0.4, 0.6, 0.3), (5.0, 2.0, 6.0, 0.95, 0.5, 0.1), (0.3, 3.0, 30.0, 0.98, 2.0, 0.5),
+        (20.0, 2.0, 2.0, 0.4, 0.6, 0.3), (5.0, 2.0, 6.0, 0.95, 0.5, 0.1),
+        (0.3, 3.0, 30.0, 0.98, 2.0, 0.5),
     ):  # fmt: skip
-        laws = [stats.norm(rate * n, np.sqrt(n * (rate + (variation * rate) ** 2))) for n in (coverage, spoils)]
+        laws = [
+            stats.norm(rate * n, np.sqrt(n * (rate + (variation * rate) ** 2)))
+            for n in (coverage, spoils)
+        ]
         grid = np.linspace(0, 200, 400_001)
         best = grid[np.argmax(laws[0].cdf(grid) + waste * laws[1].cdf(grid) >= ratio)]
         numbers = map(jnp.float32, (rate, coverage, spoils, ratio, waste, variation))
         assert float(bound(*numbers)) == pytest.approx(best, abs=0.02 * max(best, 1))
-    slope = jax.grad(lambda variation: bound(*map(jnp.float32, (20.0, 2.0, 2.0, 0.9, 0.0)), variation))
+    slope = jax.grad(
+        lambda variation: bound(*map(jnp.float32, (20.0, 2.0, 2.0, 0.9, 0.0)), variation)
+    )
     scale = np.sqrt(2 * (20 + (0.3 * 20) ** 2))  # mean + z * scale, by the variation
-    assert float(slope(jnp.float32(0.3))) == pytest.approx(stats.norm.ppf(0.9) * 2 * 0.3 * 400 / scale, rel=0.02)
+    assert float(slope(jnp.float32(0.3))) == pytest.approx(
+        stats.norm.ppf(0.9) * 2 * 0.3 * 400 / scale, rel=0.02
+    )
 
 
 def test_a_rule_orders_what_keeps_as_ever():
@@ -223,8 +271,12 @@ def test_a_rule_orders_what_keeps_as_ever():
     params = env.default_params.replace(scale=jnp.full((1, 3), 3.0))
     state = env.start({"stock": jnp.zeros((1, 3))}, params.replace(initial_low=jnp.zeros((1, 3))))
     rule = make_rule("base_stock", env.topology)
-    asked = rule.act({"level": jnp.full((1, 3), 9.0), "variation": 0.1}, env.view(state, params), None)[0]
-    assert asked[2] == 9 * 2 * 3 and asked[0] < asked[1] < 12  # two periods of 3, and lives of 1 and 3
+    asked = rule.act(
+        {"level": jnp.full((1, 3), 9.0), "variation": 0.1}, env.view(state, params), None
+    )[0]
+    assert (
+        asked[2] == 9 * 2 * 3 and asked[0] < asked[1] < 12
+    )  # two periods of 3, and lives of 1 and 3
 
 
 # A shop's plan
@@ -237,8 +289,14 @@ def plan(folder, lives=("7", "14", ""), weeks=100, price=1.8, **tables):
     mondays = pd.date_range("2022-01-03", periods=weeks, freq="7D")
     rows = [(day.date(), sku, rng.poisson(mean)) for day in mondays for sku, mean in MEANS.items()]
     pd.DataFrame(rows, columns=["date", "sku", "sales"]).to_csv(folder / "sales.csv", index=False)
-    items = "sku,cost,price,shelf_life\n" + "".join(f"{sku},1,{price},{life}\n" for sku, life in zip(MEANS, lives))
-    for name, text in {"items": items, "stock": "sku,stock\nmilk,33\nsalad,15\nrice,25\n", **tables}.items():
+    items = "sku,cost,price,shelf_life\n" + "".join(
+        f"{sku},1,{price},{life}\n" for sku, life in zip(MEANS, lives)
+    )
+    for name, text in {
+        "items": items,
+        "stock": "sku,stock\nmilk,33\nsalad,15\nrice,25\n",
+        **tables,
+    }.items():
         (folder / f"{name}.csv").write_text(text)
     return PlanNetwork(data=str(folder), history=8, horizon=20)
 
@@ -255,13 +313,19 @@ def by_sku(problem, values):
 
 
 def test_a_week_of_life_is_a_newsvendor_week_by_week(tmp_path):
-    """Costs of the same order in every week, beside demand as it was recorded, and the best of them by brute force."""
+    """Costs of the same order in every week of recorded demand, and the best by brute force."""
     problem = plan(tmp_path).build()
     env, numbers = problem.env, problem.test
-    assert env.topology.ages == 2 and by_sku(problem, numbers.shelf_life) == {"milk": 1, "salad": 2, "rice": 0}
+    assert env.topology.ages == 2 and by_sku(problem, numbers.shelf_life) == {
+        "milk": 1,
+        "salad": 2,
+        "rice": 0,
+    }
     assert set(by_sku(problem, numbers.expiry_cost).values()) == {1}  # the cost of the item
     first = int(np.asarray(numbers.demand.first)[0]) + env.history
-    trace = np.asarray(numbers.demand.demand)[:, first : first + problem.test_periods, 0, 0].astype(float)
+    trace = np.asarray(numbers.demand.demand)[:, first : first + problem.test_periods, 0, 0].astype(
+        float
+    )
     milk, counted = trace[0], slice(problem.warm_up, None)
     held = 0.25 * 7 / 365.25
 
@@ -283,8 +347,12 @@ def test_a_week_of_life_is_a_newsvendor_week_by_week(tmp_path):
     assert orders[int(np.argmin(played))] == best
 
     tuned = tune(problem, rule_for(problem, "base_stock"), root(0), 200_000)
-    total = measure(problem, Contestant("base_stock", tuned.rule, tuned.params, tuned.policy_axis), root(0))
-    own = float(np.asarray(numbers.weights)[0] @ total.costs[:, 0]) / (problem.test_periods - problem.warm_up)
+    total = measure(
+        problem, Contestant("base_stock", tuned.rule, tuned.params, tuned.policy_axis), root(0)
+    )
+    own = float(np.asarray(numbers.weights)[0] @ total.costs[:, 0]) / (
+        problem.test_periods - problem.warm_up
+    )
     assert own < 1.15 * cost(best)
 
 
@@ -298,10 +366,28 @@ def test_without_shelf_lives_nothing_is_there(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, long.train, problem.train)
 
 
+@pytest.mark.parametrize("life", ["0", "-3", "soon"])
+def test_a_life_that_is_none_is_named(tmp_path, life):
+    with pytest.raises(UserError, match="items.csv: column 'shelf_life' is not .* in line 2"):
+        plan(tmp_path, lives=(life, "7", "")).build()
+
+
 def test_where_locations_supply_each_other_lives_are_only_watched(tmp_path):
     lanes = "source,destination,lead_time\nfactory,hub,7\nhub,shop,7\n"
-    sales = pd.DataFrame({"date": pd.date_range("2022-01-03", periods=60, freq="7D"), "sku": "milk", "location": "shop", "sales": 5})
-    preset = plan(tmp_path, lanes=lanes, sales=sales.to_csv(index=False), stock="sku,location,stock\nmilk,hub,500\nmilk,shop,9\n")
+    sales = pd.DataFrame(
+        {
+            "date": pd.date_range("2022-01-03", periods=60, freq="7D"),
+            "sku": "milk",
+            "location": "shop",
+            "sales": 5,
+        }
+    )
+    preset = plan(
+        tmp_path,
+        lanes=lanes,
+        sales=sales.to_csv(index=False),
+        stock="sku,location,stock\nmilk,hub,500\nmilk,shop,9\n",
+    )
     problem, today = standing(preset)
     assert problem.env.topology.ages == 1 and any("only watched" in note for note in problem.notes)
     rule = rule_for(problem, "echelon_base_stock")
@@ -338,42 +424,64 @@ def test_a_list_of_what_spoils(tmp_path):
     preset = plan(tmp_path, stock="sku,stock\nmilk,33\nsalad,60\nrice,25\n")
     problem, today = standing(preset)
     rule = rule_for(problem, "base_stock")
-    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.1)})
+    decider = Decider(
+        "base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.1)}
+    )
     found = make_list(today, Acting.of(decider, 3), paths=64)
     rows = found.all.set_index("sku")
     terms = rows[[f"term_{name}" for name in TERMS]].sum(axis=1)
-    assert np.allclose(terms[rows["quantity"] > 0], rows["quantity"][rows["quantity"] > 0], atol=1e-6)
+    assert np.allclose(
+        terms[rows["quantity"] > 0], rows["quantity"][rows["quantity"] > 0], atol=1e-6
+    )
     assert rows["on_hand"].to_dict() == {"milk": 33, "salad": 60, "rice": 25}
     usual = by_sku(problem, problem.train.scale)["milk"]
-    assert rows["net_position"]["milk"] == pytest.approx(usual, rel=1e-5)  # what is not sold this week spoils
+    assert rows["net_position"]["milk"] == pytest.approx(
+        usual, rel=1e-5
+    )  # what is not sold this week spoils
     assert 20 <= rows["quantity"]["milk"] <= 1.1 * 30 and rows["quantity"]["rice"] > 80
     told = found.exceptions[found.exceptions["kind"] == "may spoil"]
     assert told["sku"].tolist() == ["salad"] and "it keeps for 14" in told["what"].iloc[0]
     assert told["quantity"].iloc[0] == pytest.approx(60 - 2 * 8, abs=3)
-    many = dataclasses.replace(today, state=today.state.replace(on_hand=today.state.on_hand.at[0, 0, 0, 0].add(60.0)))
+    many = dataclasses.replace(
+        today, state=today.state.replace(on_hand=today.state.on_hand.at[0, 0, 0, 0].add(60.0))
+    )
     more = make_list(many, Acting.of(decider, 3), paths=64)
-    assert more.all.set_index("sku")["quantity"]["milk"] == rows["quantity"]["milk"]  # it will not be there
+    assert (
+        more.all.set_index("sku")["quantity"]["milk"] == rows["quantity"]["milk"]
+    )  # it will not be there
 
 
 def test_waste_is_counted_on_the_paths(tmp_path):
-    """A unit more of what lasts a week is sold where demand of the week that it arrives in takes it, and wasted elsewhere."""
+    """A unit more of what lasts a week is sold in the week that it arrives in, or wasted."""
     problem, today = standing(plan(tmp_path, price=5.0))
     rule = rule_for(problem, "base_stock")
-    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.1)})
+    decider = Decider(
+        "base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.1)}
+    )
     found = make_list(today, Acting.of(decider, 3), paths=64)
     row = found.all.set_index("sku").loc["milk"]
     demand = found.futures.paths(np.arange(3), 64)[:, 0, 1, 0]  # of the coming week but one
     sold = np.clip(demand - row["quantity"], 0.0, 1.0)
     held = float(np.asarray(problem.test.holding)[0, 0, 0])
-    assert problem.labels[0] == "milk" and row["quantity"] > by_sku(problem, problem.train.scale)["milk"]
-    assert row["cost_pack_more"] == pytest.approx((-4 * sold + (1 + held) * (1 - sold)).mean(), abs=1e-3)
+    assert (
+        problem.labels[0] == "milk"
+        and row["quantity"] > by_sku(problem, problem.train.scale)["milk"]
+    )
+    assert row["cost_pack_more"] == pytest.approx(
+        (-4 * sold + (1 + held) * (1 - sold)).mean(), abs=1e-3
+    )
 
 
 def test_a_user_gives_stock_by_age(tmp_path):
     problem = plan(tmp_path).build()
     rule = rule_for(problem, "base_stock")
-    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 1.5), "variation": jnp.float32(0.1)})
-    few, many = (decider.order(stock=[[[units, 0]]], pipeline=[0], series="milk").item() for units in (30, 90))
+    decider = Decider(
+        "base_stock", problem, rule, {"level": jnp.full((1, 1), 1.5), "variation": jnp.float32(0.1)}
+    )
+    few, many = (
+        decider.order(stock=[[[units, 0]]], pipeline=[0], series="milk").item()
+        for units in (30, 90)
+    )
     assert few == many > 0  # what is left tonight is gone
     assert decider.order(stock=[[[0, 90]]], pipeline=[0], series="rice").item() == 0
     with pytest.raises(UserError, match="wants.*1, 1, 2"):

@@ -55,9 +55,9 @@ class ShelfLives:
         few, most = int(own[spoil].min()), int(own[spoil].max())
         span = f"{few}" if few == most else f"{few} to {most}"
         said = [
-            f"{spoil.sum():,} of {len(own):,} series spoil: what is not sold within {span} {period}s"
-            " from its arrival is wasted, and costs what it takes to buy and to bring it; the"
-            " oldest is sold first",
+            f"{spoil.sum():,} of {len(own):,} series spoil: what is not sold within {span}"
+            f" {period}{'s' * (most > 1)} from its arrival is wasted, and costs what it takes to"
+            " buy and to bring it; the oldest is sold first",
             "no file says how old the stock of today is: it is taken to be of all ages alike",
         ]
         if (told.reindex(skus) < days * (1 - 1e-9)).any():

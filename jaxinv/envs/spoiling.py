@@ -1,4 +1,4 @@
-"""What becomes of goods that age, if demand goes on as usual and the oldest goods are sold first."""
+"""What becomes of goods that age, if demand goes on as usual and the oldest are sold first."""
 
 from typing import NamedTuple
 

@@ -153,7 +153,7 @@ def _stock(today, lines, judged, add):
             for s in np.flatnonzero(spoil):
                 what = f"stock and orders last {min(lasts[s], 36500.0):,.0f} days, and it keeps for {keeps[s]:,.0f}"
                 what += f": {lost[s]:,.0f} of {total[s]:,.0f} are expected to spoil" if lost[s] else ""
-                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), float(lost[s] or placed[s]),
+                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), round(float(lost[s] or placed[s]), 1),
                     "sell it off before, order less, or more often")  # fmt: skip
             dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
             for s in np.flatnonzero(dear & ~mute):

@@ -64,7 +64,9 @@ def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
     coverage, spoils = rule.coverage(facts)[:, None], facts.lead_time[:, None] + life
     rate = rule.units(params, observation, context).level / coverage
     for_later = any(map(topology.has, ("fixed_cost", "freight", "minimum_order")))
-    target = bound(rate, spoils if for_later else coverage, spoils, ratio, waste, params["variation"])
+    target = bound(
+        rate, spoils if for_later else coverage, spoils, ratio, waste, params["variation"]
+    )
     position = views.edge_position(topology, observation)
     if not topology.backlog:  # what is asked for in vain until then, the order need not serve
         position = position + views.until_arrival(topology, observation).missed
@@ -75,7 +77,12 @@ def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
 
 
 def bound(
-    rate: jax.Array, coverage: jax.Array, spoils: jax.Array, ratio: jax.Array, waste: jax.Array, variation: jax.Array
+    rate: jax.Array,
+    coverage: jax.Array,
+    spoils: jax.Array,
+    ratio: jax.Array,
+    waste: jax.Array,
+    variation: jax.Array,
 ) -> jax.Array:
     """The bound in units.
 
@@ -94,7 +101,9 @@ def bound(
 
     def density(periods, stock):
         scale = wide(periods)
-        return jnp.exp(-0.5 * ((stock - rate * periods) / scale) ** 2) / (scale * jnp.sqrt(2.0 * jnp.pi))
+        return jnp.exp(-0.5 * ((stock - rate * periods) / scale) ** 2) / (
+            scale * jnp.sqrt(2.0 * jnp.pi)
+        )
 
     def excess(stock):
         return below(coverage, stock) + waste * below(spoils, stock) - ratio
@@ -104,7 +113,10 @@ def bound(
     high = low + rate * longest + FAR * wide(longest)
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
-        low, high = jnp.where(excess(middle) < 0, middle, low), jnp.where(excess(middle) < 0, high, middle)
+        low, high = (
+            jnp.where(excess(middle) < 0, middle, low),
+            jnp.where(excess(middle) < 0, high, middle),
+        )
     low, middle, high = jax.lax.stop_gradient((low, 0.5 * (low + high), high))
     slope = density(coverage, middle) + waste * density(spoils, middle)
     return jnp.clip(middle - excess(middle) / jnp.maximum(slope, 1e-6), low, high)
