@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from jaxinv.data.plan import TABLES, lead_time_laws, read_plan
+from jaxinv.data.plan.names import FILE_NAMES
 from jaxinv.errors import UserError
 from shop import LIFT, LOST, PARTLY, QUOTED, SPREAD, make_shop
 
@@ -263,6 +264,14 @@ def test_a_yaml_names_tables_and_settings(tmp_path):
 def test_bad_yaml(tmp_path, text, message):
     (folder(tmp_path) / "plan.yaml").write_text(text + "\n")
     assert any(message in line for line in told(tmp_path)[1:]), told(tmp_path)
+
+
+def test_names_of_files_are_of_one_table_each(tmp_path):
+    words = [word for table, others in FILE_NAMES.items() for word in (table, *others)]
+    assert len(words) == len(set(words))
+    folder(tmp_path, sales=None)
+    (tmp_path / "Verkauf.csv").write_text(GOOD["sales"])
+    assert len(read_plan(tmp_path).sales) == len(GOOD["sales"].splitlines()) - 1
 
 
 def test_files_of_a_folder(tmp_path):

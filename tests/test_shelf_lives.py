@@ -472,6 +472,21 @@ def test_waste_is_counted_on_the_paths(tmp_path):
     )
 
 
+def test_a_review_later_loses_the_sales_of_a_period(tmp_path):
+    """Of what lasts a week and is out of stock: a week later nobody has waited for it."""
+    problem, today = standing(plan(tmp_path, price=5.0, stock="sku,stock\nmilk,0\n"))
+    rule = rule_for(problem, "base_stock")
+    params = {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.1)}
+    found = make_list(today, Acting.of(Decider("base_stock", problem, rule, params), 3), paths=64)
+    row = found.all.set_index("sku").loc["milk"]
+    demand = found.futures.paths(np.arange(3), 64)[:, 0, 1, 0]
+    lost = 4 * np.minimum(demand, row["quantity"])  # margin of what is not there
+    saved = np.maximum(row["quantity"] - demand, 0.0)  # and not wasted
+    assert row["quantity"] > 20
+    assert row["cost_nothing"] == pytest.approx((lost - saved).mean(), rel=0.05)
+    assert row["cost_review_later"] > 0.9 * row["cost_nothing"]
+
+
 def test_a_user_gives_stock_by_age(tmp_path):
     problem = plan(tmp_path).build()
     rule = rule_for(problem, "base_stock")

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs import shipping, views
+from jaxinv.envs import network, shipping, views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action
 from jaxinv.envs.topology import SUPPLIER
@@ -70,6 +70,8 @@ class Lines:
         seen to.
       target: the position that the order aims at; with no order, what the policy would aim at if
         that is lower than the position, else the position.
+      usual: what later orders aim at; where goods spoil, the target on a day that begins with stock
+        for the demand until an order is there, else that of today.
       position: `target - asked`, on hand and on order at the end of the edge and all that it
         supplies, less what is owed and what will have spoiled before an order could be there.
       on_hand, on_order: at the destination of each edge, and on all edges to it.
@@ -82,6 +84,7 @@ class Lines:
     asked: np.ndarray
     quantity: np.ndarray
     target: np.ndarray
+    usual: np.ndarray
     position: np.ndarray
     on_hand: np.ndarray
     on_order: np.ndarray
@@ -103,7 +106,7 @@ def lines_of(today: Today, acting: Acting) -> Lines:
     shape = (size, topology.edges, topology.products)
     found = {
         name: np.zeros(shape, np.float32)
-        for name in ("asked", "quantity", "target", "position", "on_hand", "on_order")
+        for name in ("asked", "quantity", "target", "usual", "position", "on_hand", "on_order")
     }
     for number, decider in enumerate(acting.deciders):
         for name, rows, values in ask(today, decider, np.flatnonzero(acting.which == number)):
@@ -209,6 +212,7 @@ def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, s
         )
         return {
             "asked": asked, "quantity": quantity, "target": aim, "position": target - asked,
+            "usual": _usual(topology, policy, params, observation, instance, aim),
             "on_hand": topology.at_destination(stock), "on_order": topology.at_destination(coming),
         }  # fmt: skip
 
@@ -229,6 +233,25 @@ def _wanted(topology, policy, params, observation, instance):
     asked = jnp.maximum(Action.of(policy(params, empty)).orders, 0.0)
     wanted = filled_to(topology, empty, asked, views.edge_position(topology, empty))
     return jnp.where(wanted > 0, wanted, jnp.inf)
+
+
+def _usual(topology, policy, params, observation, instance, aim):
+    """What a rule aims at where demand until an order is there is covered.
+
+    Of what spoils a rule orders less where stock is out until then, for that demand will not wait.
+    """
+    if not (isinstance(policy, Rule) and topology.has("shelf_lives")):
+        return aim
+    nothing = jnp.zeros_like(observation.on_hand)
+    coming = jnp.arange(1, topology.slots + 1) < jnp.round(instance.lead_time)[:, None]
+    rate = topology.at_destination(instance.scale)
+    covered = observation.replace(
+        on_hand=network.receive(topology, nothing, instance.scale, instance),
+        pipeline=jnp.where(coming[:, None, :], rate[..., None], 0.0),
+    )
+    asked = jnp.maximum(Action.of(policy(params, covered)).orders, 0.0)
+    usual = filled_to(topology, covered, asked, views.edge_position(topology, covered))
+    return jnp.where((topology.at_destination(instance.shelf_life) > 0) & (asked > 0), usual, aim)
 
 
 def refill(env: InventoryNetwork, observation, level, reorder):

@@ -107,6 +107,7 @@ def judge(
     level = np.where(
         lines.quantity > 0, np.maximum(lines.target, lines.position + lines.quantity), level
     ).astype(np.float32)
+    level = np.where(np.isfinite(lines.usual), np.maximum(level, lines.usual), level)
     reorder = level if reorder is None else np.minimum(np.asarray(reorder, np.float32), level)
     horizon = min(futures.horizon, np.asarray(today.open).shape[-1])
     names = (

@@ -133,18 +133,34 @@ COLUMN_NAMES = {
 """By table and column."""
 
 FILE_NAMES = {
-    "sales": _words("""order_lines transactions verkaufe absatz umsatz umsatze ventes ventas vendite sales_history orders"""),
-    "items": _words("products articles item_master artikel produkte articulos articoli produits"),
-    "locations": _words("stores warehouses sites standorte filialen lager magasins tiendas almacenes magazzini"),
-    "lanes": _words("suppliers supply routes lieferanten fournisseurs proveedores fornitori"),
-    "stock": _words("inventory on_hand bestand stocks existencias giacenze inventario"),
-    "open_orders": _words(
-        """orders_open purchase_orders on_order open_purchase_orders bestellungen offene_bestellungen commandes pedidos_abiertos
-        ordini_aperti"""
+    "sales": _words(
+        """sale order_lines transactions sales_history orders pos verkauf verkaufe verkaeufe abverkauf absatz umsatz umsatze umsaetze
+        ventes vente ventas venta vendite vendita"""
     ),
-    "calendar": _words("events promotions kalender calendrier calendario aktionen"),
+    "items": _words(
+        """item product products article articles item_master skus artikel artikelstamm produkt produkte articulo articulos articolo
+        articoli produit produits"""
+    ),
+    "locations": _words(
+        """location store stores warehouse warehouses site sites standort standorte filiale filialen lager magasin magasins tienda
+        tiendas almacen almacenes magazzino magazzini"""
+    ),
+    "lanes": _words(
+        """lane supplier suppliers vendor vendors supply routes lieferant lieferanten fournisseur fournisseurs proveedor proveedores
+        fornitore fornitori"""
+    ),
+    "stock": _words(
+        """stocks inventory on_hand bestand bestande bestaende lagerbestand lagerbestande inventaire existencias giacenza giacenze
+        inventario"""
+    ),
+    "open_orders": _words(
+        """open_order orders_open purchase_order purchase_orders on_order open_purchase_orders bestellung bestellungen
+        offene_bestellungen commande commandes pedidos_abiertos ordini_aperti"""
+    ),
+    "calendar": _words("event events promotion promotions kalender calendrier calendario aktion aktionen"),
     "receipts": _words(
-        """goods_receipts deliveries wareneingange lieferungen receptions recepciones ricezioni purchase_history"""
+        """receipt goods_receipt goods_receipts delivery deliveries wareneingang wareneingange wareneingaenge lieferung lieferungen
+        reception receptions recepcion recepciones ricezione ricezioni purchase_history"""
     ),
 }
 """Of files and sheets, by table."""
