@@ -41,7 +41,7 @@ from jaxinv.evaluation.trajectories import record
 from jaxinv.evaluation.tuning import Tuned, rule_for, tune
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.nets.council import COORDINATORS
-from jaxinv.report.figures import save_learning, save_stock_maps
+from jaxinv.report.figures import save_fronts, save_learning, save_stock_maps
 from jaxinv.studies.rows import RESERVED_SEED, row
 from jaxinv.studies.seeds import costs_of_all
 
@@ -160,12 +160,17 @@ def holders(problem: Problem) -> list[str]:
 
 
 def save(rows: list[dict[str, Any]], folder: Path) -> None:
-    """Writes the learning curve and, as heat maps, stock before and after training (the paper's figures 2, 3 and 4)."""
+    """Writes the learning curve, stock before and after training as heat maps (the paper's figures 2, 3 and 4), and the
+    frontier."""
     folder.mkdir(parents=True, exist_ok=True)
     for found in rows:
         if "curve" in found:
             save_learning(folder / "learning.png", found["curve"], found["service"], PRINTED)
             save_stock_maps(folder / "stock.png", found["maps"], found["nodes"])
+    points = [(found["of"], np.mean(found["service"]), found["ours"]) for found in rows if "of" in found]
+    if points:
+        fronts = {of: np.asarray([point[1:] for point in points if point[0] == of]) for of, *_ in reversed(points)}
+        save_fronts(folder / "frontier.png", ("fill rate, %", "cost a day without lost sales"), fronts, FRONTIER)
 
 
 # Beside rules
@@ -235,6 +240,8 @@ def yardstick(size: Size) -> Iterator[dict[str, Any]]:
 WEIGHTS = (0.3, 1.0, 3.0, 10.0)
 """Of lost sales, times what they cost: each gives a point of the frontier."""
 
+FRONTIER = "Where lost sales weigh 0.3, 1, 3 and 10 times what they cost"
+
 
 def frontier(size: Size) -> Iterator[dict[str, Any]]:
     for weight in WEIGHTS:
@@ -242,7 +249,7 @@ def frontier(size: Size) -> Iterator[dict[str, Any]]:
         problem, tuned = world(size, **instance), tuned_rules(size, **instance)
         (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
         points = {
-            f"{rule.name}, tuned": [rule],
+            "best tuned rule": [rule],
             "one planner by differentiable simulation": learn(size.of(PLANNER), size, **instance),
             "agents, mean of proposals": learn(size.of(AGENTS), size, **instance),
         }
@@ -251,8 +258,9 @@ def frontier(size: Size) -> Iterator[dict[str, Any]]:
             spent = np.stack([spent_of(problem, total) for total in totals])
             service = 100 * np.asarray([fill_rate(total) for total in totals])
             claim = f"lost sales at {weight:g} times their cost, {name}: cost without them"
-            told = {} if len(totals) == 1 else {"service_interval": list(mean_of(service, ("seeds",)).interval)}
-            yield row(claim, mean_of(spent if len(spent) > 1 else spent[0]), note=f"fill rate {service.mean():.1f}%") | {"service": service.mean(), **told}
+            note = f"fill rate {service.mean():.1f}%" + (f", {rule.name}" if name == "best tuned rule" else "")
+            found = row(claim, mean_of(spent if len(spent) > 1 else spent[0]), note=note)
+            yield found | {"of": name, "service": service.round(2).tolist()}
 
 
 def spent_of(problem: Problem, total: Totals) -> np.ndarray:
