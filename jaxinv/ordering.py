@@ -92,6 +92,11 @@ def recommend(
     for text in problem.notes:
         if not text.startswith("validation="):  # that is about trainings
             say(text)
+    if str(today.date) < str(today.plan.settings.as_of):
+        say(
+            f"the list is that of {today.date}, the last {problem.shared.period} that is not over "
+            f"before {today.plan.settings.as_of}: what was sold since then is not looked at"
+        )
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
     to_wanted = None

@@ -423,6 +423,7 @@ def test_unknown_reader_and_option(tmp_path):
         ),
     )
 )
+@example(b"date,sku,sales\ntotal")  # a row of totals alone
 def test_any_bytes_give_a_table_or_a_clear_error(tmp_path_factory, content):
     path = write(tmp_path_factory.getbasetemp(), content, "fuzz.csv")
     try:

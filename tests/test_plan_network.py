@@ -46,6 +46,32 @@ def weekly(folder, lanes="", weeks=100, items="", **more):
     return PlanNetwork(data=str(folder))
 
 
+# Periods
+
+
+def test_weeks_of_daily_sales_end_with_the_sales(tmp_path):
+    """Sold until a Thursday: weeks begin on Fridays, none of its days is left out, and the list is of that Friday."""
+    days = pd.date_range("2022-01-03", "2023-11-09")
+    sales = pd.DataFrame({"date": days.date, "sku": "a", "sales": np.arange(len(days)) % 9})
+    sales.to_csv(tmp_path / "sales.csv", index=False)
+    (tmp_path / "stock.csv").write_text("sku,stock\na,5\n")
+    preset = PlanNetwork(data=str(tmp_path), frequency="week")
+    world = preset.shop()
+    dates = world.panel.dates.astype("datetime64[D]")
+    assert dates[0] == np.datetime64("2022-01-07") and dates[-1] == np.datetime64("2023-11-03")
+    assert world.panel.sales[0, -1] == sales["sales"].iloc[-7:].sum()
+    problem = preset.problem_of(world)
+    assert problem.settled.week_begins == "Fri"
+    today = today_of(preset, world, problem)
+    assert str(today.date) == "2023-11-10" == str(world.plan.settings.as_of)
+    (tmp_path / "plan.yaml").write_text("sales: sales.csv\nstock: stock.csv\nfrequency: week\n")
+    assert str(PlanNetwork(data=str(tmp_path / "plan.yaml")).files.settings.as_of) == "2023-11-10"
+    mondays = dataclasses.replace(preset, week_begins="Mon").shop()
+    assert mondays.panel.dates[-1] == np.datetime64("2023-10-30") and mondays.next_date == np.datetime64("2023-11-06")
+    with pytest.raises(UserError, match="unknown week_begins 'Friday'; did you mean 'Fri'"):
+        PlanNetwork(data=str(tmp_path), week_begins="Friday")
+
+
 # What the shop does itself
 
 

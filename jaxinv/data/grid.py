@@ -110,16 +110,18 @@ class Grid:
         return values if self.starts is None else values[:, self.starts[:-1]]
 
 
-def lay_out(table: pd.DataFrame, keys: list[str], frequency: str | None = None) -> Grid:
+def lay_out(
+    table: pd.DataFrame, keys: list[str], frequency: str | None = None, week_begins: int = 0
+) -> Grid:
     """The periods of a table in the sales schema.
 
-    Periods that are summed from shorter ones are weeks from Monday on, or months of the calendar; the first and
-    the last are left out where their dates begin later, or end earlier, than is usual in this table. A table that
+    Periods that are summed from shorter ones are weeks, or months of the calendar; the first and the last are left out where their dates begin later, or end earlier, than is usual in this table. A table that
     is not summed keeps its own weekday.
 
     Args:
       keys: the columns that name a series.
       frequency: as `Frequency.parse` reads it, or None for the table's own step.
+      week_begins: the day that weeks of days begin on, 0 for Monday to 6 for Sunday.
 
     Raises:
       UserError: for dates that have no step, a step that the frequency does not fit, a lone date far from all
@@ -127,13 +129,15 @@ def lay_out(table: pd.DataFrame, keys: list[str], frequency: str | None = None) 
     """
     wanted = None if frequency is None else Frequency.parse(frequency)
     try:
-        return _lay_out(table, keys, wanted)
+        return _lay_out(table, keys, wanted, week_begins)
     except UserError as error:
         source = table.attrs.get("source")
         raise (UserError(f"{source}: {error}") if source else error) from None
 
 
-def _lay_out(table: pd.DataFrame, keys: list[str], wanted: Frequency | None) -> Grid:
+def _lay_out(
+    table: pd.DataFrame, keys: list[str], wanted: Frequency | None, week_begins: int
+) -> Grid:
     days = table["date"].to_numpy().astype("datetime64[D]")
     rows = table.groupby(keys, sort=True).ngroup().to_numpy()
     _refuse_lone_dates(table, keys, days)
@@ -147,7 +151,7 @@ def _lay_out(table: pd.DataFrame, keys: list[str], wanted: Frequency | None) -> 
         dates, starts = own.first_day(own_at), None
         own_dates = dates
     else:
-        own_dates, starts, more = _whole_periods(own, wanted, at)
+        own_dates, starts, more = _whole_periods(own, wanted, at, week_begins)
         first = own.at(own_dates[:1])[0]
         dates = own_dates[starts[:-1]]
         notes += more
@@ -183,7 +187,7 @@ def _own_step(days: np.ndarray, rows: np.ndarray) -> Frequency:
     ends = days + 1 == (months + 1).astype("datetime64[D]")
     if max(_share_of_mode(rows, of_month, 31), ends.mean()) >= _MOST:
         own = Frequency(_multiple(_gaps(months, rows)), "month")
-    elif _share_of_mode(rows, _weekday(days), 7) >= _MOST:
+    elif _share_of_mode(rows, weekday(days), 7) >= _MOST:
         own = Frequency(_multiple(gaps[::7]), "week")
     else:
         own = Frequency(1, "day")
@@ -283,12 +287,15 @@ def _refuse_two_in_one(table, keys, own: Frequency, at: np.ndarray, rows: np.nda
         )
 
 
-def _whole_periods(own: Frequency, wanted: Frequency, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _whole_periods(
+    own: Frequency, wanted: Frequency, at: np.ndarray, week_begins: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Own dates from the first to the last period wanted, the own periods at which whole periods begin, and notes."""
     days = np.unique(own.first_day(at))
     traded = wanted.at(days)
-    # Weeks of days begin on a Monday, months are of the calendar; longer weeks go on as the table does.
-    begin = 0 if wanted.unit == "month" else traded[0] - (_weekday(days[:1])[0] if own.unit == "day" else 0)
+    # Weeks of days begin on a given day, months are of the calendar; longer weeks go on as the table does.
+    into = (weekday(days[:1])[0] - week_begins) % 7 if own.unit == "day" else 0
+    begin = 0 if wanted.unit == "month" else traded[0] - into
     number = (traded - begin) // wanted.size
     first = np.unique(number, return_index=True)[1]
     last = np.append(first[1:], len(days)) - 1
@@ -304,7 +311,8 @@ def _whole_periods(own: Frequency, wanted: Frequency, at: np.ndarray) -> tuple[n
         stop -= 1
         notes.append(f"the last {wanted}, which ends on {days[-1]} already, is left out")
     if stop <= start:
-        span = ", Monday to Sunday," if wanted == Frequency(1, "week") else ""
+        monday = wanted == Frequency(1, "week") and not week_begins
+        span = ", Monday to Sunday," if monday else ""
         raise UserError(f"no whole {wanted}{span} between {days[0]} and {days[-1]}; give more days")
     bounds = wanted.first_day(begin + np.arange(number[0], number[-1] + 2) * wanted.size)
     ends = own.at(bounds)
@@ -341,6 +349,6 @@ def _empty_stretches(sold: np.ndarray, days: np.ndarray, own: Frequency) -> list
     return [f"no series sold anything between {shown}; read as no demand"] if len(long) else []
 
 
-def _weekday(dates: np.ndarray) -> np.ndarray:
+def weekday(dates: np.ndarray) -> np.ndarray:
     """0 for Monday to 6 for Sunday."""
     return (dates.astype("datetime64[D]").astype(int) + 3) % 7  # 1970-01-01 was a Thursday

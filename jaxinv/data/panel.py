@@ -60,7 +60,13 @@ class Panel:
         return f"Panel({series} series, {periods} {self.frequency}s from {self.dates[0]} to {self.dates[-1]})"
 
     @classmethod
-    def from_table(cls, table: pd.DataFrame, frequency: str | None = None, gaps: str = "zero") -> "Panel":
+    def from_table(
+        cls,
+        table: pd.DataFrame,
+        frequency: str | None = None,
+        gaps: str = "zero",
+        week_begins: int = 0,
+    ) -> "Panel":
         """The grid from the first to the last date of a table in the sales schema.
 
         - Sales of a date without a row are zero, also before a series' first row.
@@ -77,6 +83,7 @@ class Panel:
           table: columns as in `jaxinv.data.schema`.
           frequency: "day", "week", "month", several such as "2-week", or None for the table's own.
           gaps: "zero" as above, or "error" to refuse a table with dates missing.
+          week_begins: the day that weeks of days begin on, 0 for Monday to 6 for Sunday.
 
         Raises:
           UserError: naming the first gaps for `gaps="error"`; two rows with one date and series, and what `lay_out` refuses.
@@ -87,7 +94,7 @@ class Panel:
             raise UserError("the sales table has no rows")
         keys = series_keys(table)
         rows = table.groupby(keys, sort=True).ngroup().to_numpy()
-        grid = lay_out(table, keys, frequency)
+        grid = lay_out(table, keys, frequency, week_begins)
         columns = grid.columns
         shape = (rows.max() + 1, len(grid.own_dates))
         if shape[0] * shape[1] > 500_000_000:

@@ -176,6 +176,8 @@ def check(
         near = difflib.get_close_matches(name, found, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(list(found))}"
         problems.add(f"column {name!r}, given as known_ahead, is missing; {hint}")
+    if whole and not len(table) and not problems.found:
+        problems.add("no row of sales is left beside totals and returns; add one row for each date and SKU")
     if problems.found:
         return table, problems
     table = table.sort_values([*keys, "date"], kind="stable")

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data.grid import weekday
 from jaxinv.data.plan import Plan, read_plan
 from jaxinv.envs.held_out import check_validation, set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
@@ -19,9 +20,11 @@ from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
 from jaxinv.envs.recorded import check_lengths, train_until
 from jaxinv.envs.shop import Shop
 from jaxinv.envs.wanted import with_factors
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
+
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 LEAST_WARM_UP = 5
 """Periods before those of an episode that count."""
@@ -45,6 +48,8 @@ class PlanNetwork(Preset):
         (`jaxinv.data.schema.Reading`); names of columns that are called something else there.
       frequency: day, week, month …; by default weeks, but days where sales are daily and some lead time is no whole weeks or some
         lane has order days.
+      week_begins: the day that weeks of daily sales begin on, Mon to Sun; by default that of the day after the last sales, so that
+        none of these is left out and orders are those of that day. A run keeps it.
       train: share of the periods that train; by default that of the plan.
       train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
         that it can be applied to sales that go on.
@@ -65,6 +70,7 @@ class PlanNetwork(Preset):
     returns: str = ""
     lines: str = ""
     frequency: str = ""
+    week_begins: str = ""
     train: float | None = None
     train_until: str = ""
     longest_lead_time: int = 0
@@ -83,6 +89,8 @@ class PlanNetwork(Preset):
         object.__setattr__(self, "data", absolute(self.data))
         not_negative(self, "max_series", "level_spread", "longest_lead_time", "longest_shelf_life")
         check_validation(self)
+        if self.week_begins and self.week_begins not in WEEKDAYS:
+            raise unknown("week_begins", self.week_begins, WEEKDAYS)
 
     def going_on(self, data: str) -> "PlanNetwork":
         return dataclasses.replace(self, data=data)
@@ -102,10 +110,18 @@ class PlanNetwork(Preset):
     def shop(self, plan: Plan | None = None) -> PlanWorld:
         """What the files say."""
         plan = self.files if plan is None else plan
-        panel = Panel.from_table(plan.sales, self.frequency or plan.settings.frequency or usual_frequency(plan))
+        frequency = self.frequency or plan.settings.frequency or usual_frequency(plan)
+        week_begins = WEEKDAYS.index(self._week_begins(plan))
+        panel = Panel.from_table(plan.sales, frequency, week_begins=week_begins)
         split = self._split(panel, plan)
         panel.check_sold(split)
         return PlanWorld.of(plan, panel, split, self._within(split.train.stop, LEAST_WARM_UP))
+
+    def _week_begins(self, plan: Plan) -> str:
+        if self.week_begins:
+            return self.week_begins
+        after = plan.sales["date"].max().to_datetime64().astype("datetime64[D]") + 1
+        return WEEKDAYS[weekday(np.asarray(after))]
 
     def build(self) -> Problem:
         return self.problem_of(self.shop())
@@ -151,8 +167,8 @@ class PlanNetwork(Preset):
             fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
             shop=known,
             settled=dataclasses.replace(
-                options, frequency=panel.frequency, train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest,
-                longest_shelf_life=shop.lives.longest,
+                options, frequency=panel.frequency, week_begins=self._week_begins(shop.plan),
+                train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest, longest_shelf_life=shop.lives.longest,
             ),
         )
         problem = with_choice(problem, options, panel, split.train.stop, placed.begins, train, test)

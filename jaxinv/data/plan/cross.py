@@ -23,7 +23,9 @@ def settle_dates(parts: Parts) -> None:
     frequency = grid.frequency
     after = frequency.after(grid.dates[-1])
     end = sales["date"].max()
-    after = max(after, np.datetime64(end, "D") + 1) if frequency == Frequency(1, "day") else after
+    by_day = len(grid.own_dates) > 1 and np.diff(grid.own_dates[:2])[0] == np.timedelta64(1, "D")
+    if by_day and frequency.unit != "month":  # weeks are laid so that they end with the sales
+        after = np.datetime64(end, "D") + 1
     as_of = settings.as_of
     if as_of is None:
         as_of = after.item()
