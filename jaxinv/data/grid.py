@@ -115,8 +115,9 @@ def lay_out(
 ) -> Grid:
     """The periods of a table in the sales schema.
 
-    Periods that are summed from shorter ones are weeks, or months of the calendar; the first and the last are left out where their dates begin later, or end earlier, than is usual in this table. A table that
-    is not summed keeps its own weekday.
+    Periods that are summed from shorter ones are weeks, or months of the calendar; the first and
+    the last are left out where their dates begin later, or end earlier, than is usual in this
+    table. A table that is not summed keeps its own weekday.
 
     Args:
       keys: the columns that name a series.

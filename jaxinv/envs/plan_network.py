@@ -10,21 +10,22 @@ import jax
 import numpy as np
 
 from jaxinv.data import Panel, TimeSplit
-from jaxinv.data.fingerprint import absolute, fingerprint
+from jaxinv.data.fingerprint import fingerprint
 from jaxinv.data.grid import weekday
 from jaxinv.data.plan import Plan, read_plan
-from jaxinv.envs.held_out import check_validation, set_aside, with_choice
+from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.plan_world import PlanWorld
-from jaxinv.envs.problem import Preset, Problem, Shared, not_negative
-from jaxinv.envs.recorded import check_lengths, train_until
+from jaxinv.envs.problem import Problem, Shared, not_negative
+from jaxinv.envs.recorded import RecordedSales, check_lengths, train_until
 from jaxinv.envs.shop import Shop
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
 
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+"""What `week_begins` may be."""
 
 LEAST_WARM_UP = 5
 """Periods before those of an episode that count."""
@@ -34,18 +35,16 @@ LEAST_HISTORY = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanNetwork(Preset):
+class PlanNetwork(RecordedSales):
     """A shop's own network: what is lost is lost margin, what is held costs its share of what it is worth, in the plan's money.
 
     An SKU is an instance, with all locations, where locations supply each other; an SKU at a location otherwise. Costs that any
     decision pays alike, such as the cheapest price of a unit, are left out. Minimum orders over several SKUs, budgets and the
     capacity of a location couple SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not. Goods spoil where
-    each instance is at one location.
+    each instance is at one location. `data` is a plan, a folder with its tables, or a file of sales alone; options of the sales
+    are those of `jaxinv.envs.recorded.RecordedSales`.
 
     Attributes:
-      data: a plan, a folder with its tables, or a file of sales alone.
-      columns, dates, decimal, returns, lines: how the sales are written, where their cells do not tell
-        (`jaxinv.data.schema.Reading`); names of columns that are called something else there.
       frequency: day, week, month …; by default weeks, but days where sales are daily and some lead time is no whole weeks or some
         lane has order days.
       week_begins: the day that weeks of daily sales begin on, Mon to Sun; by default that of the day after the last sales, so that
@@ -60,15 +59,8 @@ class PlanNetwork(Preset):
         found.
       horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
       history: periods that policies see; of few, fewer.
-      max_series, validation, level_spread, life_cycles, instance_seed: see `jaxinv.envs.sales_file.SalesFile`.
     """
 
-    data: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    dates: str = ""
-    decimal: str = ""
-    returns: str = ""
-    lines: str = ""
     frequency: str = ""
     week_begins: str = ""
     train: float | None = None
@@ -76,21 +68,12 @@ class PlanNetwork(Preset):
     longest_lead_time: int = 0
     longest_shelf_life: int = 0
     service_factors: dict[str, float] = field(default_factory=dict)
-    max_series: int = 0
-    life_cycles: bool = True
-    instance_seed: int = 0
-    validation: float = 0.2
-    level_spread: float = 0.3
-    horizon: int = 40
-    history: int = 16
 
     def __post_init__(self):
         super().__post_init__()
-        object.__setattr__(self, "data", absolute(self.data))
-        not_negative(self, "max_series", "level_spread", "longest_lead_time", "longest_shelf_life")
-        check_validation(self)
-        if self.week_begins and self.week_begins not in WEEKDAYS:
-            raise unknown("week_begins", self.week_begins, WEEKDAYS)
+        not_negative(self, "longest_lead_time", "longest_shelf_life")
+        if self.week_begins and self.week_begins not in DAYS:
+            raise unknown("week_begins", self.week_begins, DAYS)
 
     def going_on(self, data: str) -> "PlanNetwork":
         return dataclasses.replace(self, data=data)
@@ -104,14 +87,13 @@ class PlanNetwork(Preset):
         """The files; `settings` go before what they say, such as `as_of`."""
         if not self.data:
             raise UserError("network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m jaxinv.inspect FILES)")
-        reading = {name: getattr(self, name) for name in ("dates", "decimal", "returns", "lines") if getattr(self, name)}
-        return read_plan(self.data, self.columns, **reading, **settings)
+        return read_plan(self.data, self.columns, **self.reading, **settings)
 
     def shop(self, plan: Plan | None = None) -> PlanWorld:
         """What the files say."""
         plan = self.files if plan is None else plan
         frequency = self.frequency or plan.settings.frequency or usual_frequency(plan)
-        week_begins = WEEKDAYS.index(self._week_begins(plan))
+        week_begins = DAYS.index(self._week_begins(plan))
         panel = Panel.from_table(plan.sales, frequency, week_begins=week_begins)
         split = self._split(panel, plan)
         panel.check_sold(split)
@@ -121,7 +103,7 @@ class PlanNetwork(Preset):
         if self.week_begins:
             return self.week_begins
         after = plan.sales["date"].max().to_datetime64().astype("datetime64[D]") + 1
-        return WEEKDAYS[weekday(np.asarray(after))]
+        return DAYS[weekday(np.asarray(after))]
 
     def build(self) -> Problem:
         return self.problem_of(self.shop())

@@ -1,78 +1,44 @@
 """A file of sales: how it is read, and a problem made of it anew or with what was fitted before."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
-from jaxinv.data.fingerprint import absolute, changed, fingerprint
+from jaxinv.data.fingerprint import changed, fingerprint
 from jaxinv.data.fitted import Preparation
-from jaxinv.envs.held_out import check_validation
-from jaxinv.envs.problem import Preset, Problem, not_negative
-from jaxinv.envs.recorded import check_lengths
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.recorded import RecordedSales, check_lengths
 from jaxinv.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SalesFile(Preset):
-    """What all presets of one file of sales share.
+class SalesFile(RecordedSales):
+    """What all presets of one file of sales share (`jaxinv.data.load`).
 
     What is learned of the sales from the periods that train is fitted by `build` alone; `applied`
     takes it as it is.
 
     Attributes:
-      data: a file or directory of sales, see `jaxinv.data.load`.
-      reader: its reader by name, or empty to recognise it.
-      columns: schema name -> column of the file, such as `columns.sales=units`.
+      reader: of the file by name, or empty to recognise it.
       known_ahead: covariates known before their period begins although they move with its sales
         (see `jaxinv.data.validate`).
-      dates, decimal, returns, lines: how the file is written, where its cells do not tell
-        (`jaxinv.data.schema.Reading`).
       frequency: "day", "week", "month", several of them such as "2-week", or empty for the file's
         own; shorter periods of the file are summed. What is counted in periods is counted in these.
       train: share of the periods that train; "published" splits come with `published_split`.
       published_split: Favorita's, train weeks 0-110 and test 118-170 with 16 weeks of warm-up, of a
         file that has them.
-      life_cycles: whether a series begins with its first sale (or stock) and may be discontinued,
-        see `jaxinv.data.preparation`; otherwise all are taken to be sold throughout, as benchmarks
-        in print do.
-      max_series: most instances to keep; 0 for all.
-      instance_seed: of what is drawn for the instances, and of which are kept and held out.
-      validation: share of the instances that learners are not shown, to choose the best of their
-        policies on; where these are too few, of the training periods instead, the last of which are
-        held out (`jaxinv.envs.held_out`). 0 for neither.
-      level_spread: augmentation of training episodes, the standard deviation of an instance's log
-        level.
     """
 
-    data: str = ""
     reader: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
     known_ahead: tuple[str, ...] = ()
-    dates: str = ""
-    decimal: str = ""
-    returns: str = ""
-    lines: str = ""
     frequency: str = "week"
     train: float = 0.7
     published_split: bool = False
-    life_cycles: bool = True
-    max_series: int = 0
-    instance_seed: int = 0
-    validation: float = 0.2
-    level_spread: float = 0.3
-    horizon: int = 40
-    history: int = 16
 
     needs: ClassVar[str]
     """What is said where no file is given."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, "data", absolute(self.data))
-        not_negative(self, "max_series", "level_spread")
-        check_validation(self)
 
     def build(self) -> Problem:
         if not self.data:
@@ -119,9 +85,9 @@ class SalesFile(Preset):
 
     def read(self, file: str = "") -> pd.DataFrame:
         """The table of sales that the options name, or another file that is read by them."""
-        names = ("columns", "known_ahead", "dates", "decimal", "returns", "lines")
-        given = {name: value for name in names if (value := getattr(self, name))}
-        return load(file or self.data, self.reader or None, **given)
+        more = {"columns": self.columns, "known_ahead": self.known_ahead}
+        given = {name: value for name, value in more.items() if value}
+        return load(file or self.data, self.reader or None, **given, **self.reading)
 
     def _split(self, panel: Panel) -> TimeSplit:
         return FAVORITA_SPLIT if self.published_split else panel.split_by_time(self.train)

@@ -50,13 +50,17 @@ def own_min_max(
     Returns:
       None where they are not known of all of these.
     """
-    levels = stock.set_index(["sku", "location"])[["min_stock", "max_stock"]].dropna()
+    known = stock.dropna(subset=["min_stock", "max_stock"])
+    levels = {
+        (sku, place): pair
+        for sku, place, *pair in known[["sku", "location", "min_stock", "max_stock"]].itertuples(index=False)
+    }
     found = np.full((2, *destinations.T.shape), [[[-np.inf]], [[0.0]]])  # never an order
     for s, ends in enumerate(destinations):
         for end in set(ends) - {""}:
-            if (skus[s], end) not in levels.index:
+            if (skus[s], end) not in levels:
                 return None
-            found[:, list(ends).index(end), s] = levels.loc[(skus[s], end)]
+            found[:, list(ends).index(end), s] = levels[skus[s], end]
     return found[0][:, None], found[1][:, None]
 
 
