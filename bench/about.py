@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,13 +24,18 @@ def about() -> dict:
     device = jax.devices()[0]
     listed = Path("/proc/cpuinfo")
     lines = listed.read_text().splitlines() if listed.exists() else []
-    processor = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
+    processor = next(
+        (line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine()
+    )
     return dict(
-        command="python " + " ".join([f"bench/{Path(sys.argv[0]).name}", *map(without_folder, sys.argv[1:])]),
-        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command="python "
+        + " ".join([f"bench/{Path(sys.argv[0]).name}", *map(without_folder, sys.argv[1:])]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=git(["git", "rev-parse", "HEAD"]).stdout.strip(),
         changed_files=git(["git", "status", "--porcelain", "-uno"]).stdout.split("\n")[:-1],
-        device=f"{device.platform}: {processor if device.platform == 'cpu' else device.device_kind}",
+        device=(
+            f"{device.platform}: {processor if device.platform == 'cpu' else device.device_kind}"
+        ),
         cores=os.cpu_count(),
         NPROC=os.environ.get("NPROC", "all"),
         load=os.getloadavg(),
@@ -42,5 +47,6 @@ def about() -> dict:
 def heading(facts: dict) -> str:
     """The facts that a reader of a table needs first."""
     return (
-        f"{facts['device']}, {facts['cores']} cores, NPROC={facts['NPROC']}, jax {facts['versions']['jax']}, load {facts['load']}"
+        f"{facts['device']}, {facts['cores']} cores, NPROC={facts['NPROC']}, jax"
+        f" {facts['versions']['jax']}, load {facts['load']}"
     )

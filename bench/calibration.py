@@ -1,11 +1,13 @@
-"""Whether stated stock-out risks come true: forecasts made at several dates, judged on the periods after each.
+"""Whether stated stock-out risks come true: forecasts made at several dates, judged on the periods
+after each.
 
     python bench/calibration.py [NAME ...]
 
-At each date every series gets the whole number of units whose stated risk over the cover is nearest to 10%. Those with a
-stated risk of 7 to 13% count; the table says what share of them ran out, beside what was stated on average. Series share what
-happens on a date, so intervals are over dates (Student's). The dates had no part in the making of the method, which was chosen
-on six others of the same files.
+At each date every series gets the whole number of units whose stated risk over the cover is nearest
+to 10%. Those with a stated risk of 7 to 13% count; the table says what share of them ran out,
+beside what was stated on average. Series share what happens on a date, so intervals are over dates
+(Student's). The dates had no part in the making of the method, which was chosen on six others of
+the same files.
 """
 
 import json
@@ -161,9 +163,19 @@ def judge(name, data, cover, period_days):
             entry[3].append((later > np.quantile(sums, 0.5, 0)).mean())
     rows = []
     for way, (stated, out, wape, half) in found.items():
-        rows.append(dict(data=name, way=way, windows=sum(map(len, out)), dates=len(out), stated=percent(np.concatenate(stated).mean()),
-                         ran_out=percent(np.concatenate(out).mean()), interval=interval(out),
-                         wape=percent(np.mean(wape)), above_median=percent(np.mean(half))))  # fmt: skip
+        rows.append(
+            dict(
+                data=name,
+                way=way,
+                windows=sum(map(len, out)),
+                dates=len(out),
+                stated=percent(np.concatenate(stated).mean()),
+                ran_out=percent(np.concatenate(out).mean()),
+                interval=interval(out),
+                wape=percent(np.mean(wape)),
+                above_median=percent(np.mean(half)),
+            )
+        )
     return rows
 
 
@@ -172,7 +184,9 @@ def percent(share):
 
 
 def interval(out):
-    """95% interval in per cent of the share of windows that ran out, over dates: `out` is bool `[n]` of each."""
+    """95% interval in per cent of the share of windows that ran out, over dates: `out` is bool
+    `[n]` of each.
+    """
     count, total = np.asarray([len(one) for one in out]), np.asarray([one.sum() for one in out])
     share, dates = total.sum() / count.sum(), len(out)
     error = np.sqrt(dates / (dates - 1) * np.square(total - share * count).sum()) / count.sum()
@@ -191,8 +205,12 @@ if __name__ == "__main__":
             data, cover, days = panel_of(name)
         for row in judge(name, data, cover, days):
             rows.append(row)
-            print(f"{row['data']:32} {row['way']:40} {row['windows']:6} stated {row['stated']:5} ran out {row['ran_out']:5} {row['interval']} "
-                  f"wape {row['wape']:6} above median {row['above_median']:5}", flush=True)  # fmt: skip
+            print(
+                f"{row['data']:32} {row['way']:40} {row['windows']:6} stated {row['stated']:5}"
+                f" ran out {row['ran_out']:5} {row['interval']}"
+                f" wape {row['wape']:6} above median {row['above_median']:5}",
+                flush=True,
+            )
         print(f"   {time.time() - began:.0f} s", flush=True)
     text = json.dumps({"about": about(), "rows": rows}, indent=1)
     (Path(__file__).parent / "results/calibration.json").write_text(text + "\n")

@@ -2,7 +2,8 @@
 
     pip install gym-invmgmt && python bench/invmgmt.py [--rounds 5] [--envs 1,1024]
 
-Both play the same orders, drawn before, on a base demand of Poisson(20); in ours many environments side by side.
+Both play the same orders, drawn before, on a base demand of Poisson(20); in ours many environments
+side by side.
 """
 
 import os
@@ -60,7 +61,9 @@ def ours(network, orders, batch):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--envs", default="1,1024", help="numbers of environments")
     options = parser.parse_args()

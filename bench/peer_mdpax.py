@@ -1,6 +1,6 @@
 """One perishable instance solved by mdpax, for `bench/solve.py`; prints a JSON document.
 
-    python bench/peer_mdpax.py SHELF_LIFE LEAD_TIME EPSILON
+python bench/peer_mdpax.py SHELF_LIFE LEAD_TIME EPSILON
 """
 
 import json
@@ -26,7 +26,8 @@ def main() -> None:
     seconds, result = solve(20_000)
     values = result.values
     print(json.dumps(dict(
-        first=seconds, again=max(seconds - start, 0.0), sweeps=int(result.info.iteration), states=len(values),
+        first=seconds, again=max(seconds - start, 0.0), sweeps=int(result.info.iteration),
+        states=len(values),
         answer=float(values.max() - values.min()), version=version("mdpax"),
     )))  # fmt: skip
 

@@ -1,4 +1,6 @@
-"""Inventory control learned in a differentiable simulator, thousands of supply networks at once on JAX."""
+"""Inventory control learned in a differentiable simulator, thousands of supply networks at once on
+JAX.
+"""
 
 import importlib
 from typing import Any
@@ -8,7 +10,8 @@ from jaxinv.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = [
-    "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make", "make_multi_agent",
+    "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make",
+    "make_multi_agent",
     "preset", "register", "register_preset", "tuned",
 ]  # fmt: skip
 

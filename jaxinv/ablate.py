@@ -1,17 +1,31 @@
 """`python -m jaxinv.ablate`: every ablation of D3S-CI as one vmapped program."""
 
-from jaxinv.cli import emit, enable_compilation_cache, many_runs, note, parser, run_command, split_arguments
+from jaxinv.cli import (
+    emit,
+    enable_compilation_cache,
+    many_runs,
+    note,
+    parser,
+    run_command,
+    split_arguments,
+)
 from jaxinv.errors import UserError
 
 
 def main(argv: list[str]) -> None:
     made = parser(
         "ablate",
-        "Trains D3S-CI without its state representation, its core decision, its adaptive module, each pair and all three, "
-        "all seeds and variants in one program, and sends them through the same stream of days in which the market changes. "
-        "Every difference from the whole system is printed with its interval beside the paper's.",
+        "Trains D3S-CI without its state representation, its core decision, its adaptive module,"
+        " each pair and all three, all seeds and variants in one program, and sends them through"
+        " the same stream of days in which the market changes. Every difference from the whole"
+        " system is printed with its interval beside the paper's.",
         arguments="[key=value ...]",
-        examples=("", "--quick", "seeds=5 updates=60 skus=64", "scenarios=demand_step,none segment=120 gradient=both"),
+        examples=(
+            "",
+            "--quick",
+            "seeds=5 updates=60 skus=64",
+            "scenarios=demand_step,none segment=120 gradient=both",
+        ),
     )
     made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
     args = made.parse_args(argv)
@@ -27,7 +41,9 @@ def main(argv: list[str]) -> None:
     config = ablation.configure([f"seed={args.seed}", *overrides], args.quick)
     runs = len(ablation.VARIANTS) * config.seeds
     if not args.json:
-        note(f"{runs} runs in one program: {len(ablation.VARIANTS)} variants x {config.seeds} seeds")
+        note(
+            f"{runs} runs in one program: {len(ablation.VARIANTS)} variants x {config.seeds} seeds"
+        )
     rows = list(timed(ablation.run(config=config)))
     emit(rows, args.json, lambda: _render(rows, config.stream.scenarios))
 
@@ -37,10 +53,17 @@ def _render(rows, scenarios):
 
     from jaxinv.cli import table
 
-    columns = {"claim": "claim", "paper": "in print", "ours": "ours", "interval": "95%", "verdict": "verdict"}
+    columns = {
+        "claim": "claim",
+        "paper": "in print",
+        "ours": "ours",
+        "interval": "95%",
+        "verdict": "verdict",
+    }
     held = sum(row["holds"] for row in rows)
     return Group(
-        table(rows, columns, title=f"ablation on a stream with {', '.join(scenarios)}"), f"{held} of {len(rows)} claims hold"
+        table(rows, columns, title=f"ablation on a stream with {', '.join(scenarios)}"),
+        f"{held} of {len(rows)} claims hold",
     )
 
 

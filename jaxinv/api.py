@@ -25,13 +25,21 @@ import pandas as pd
 from jaxinv import training
 from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import many_runs
+from jaxinv.ending import told
+from jaxinv.envs import flat
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, Judged
 from jaxinv.evaluation.tuning import Tuned, tune
-from jaxinv.envs import flat
-from jaxinv.envs.problem import Problem
-from jaxinv.ending import told
-from jaxinv.evidence import Contest, Watch, check_rules, judge_all, verdict, with_rows, with_wanted_points
+from jaxinv.evidence import (
+    Contest,
+    Watch,
+    check_rules,
+    judge_all,
+    verdict,
+    with_rows,
+    with_wanted_points,
+)
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
 from jaxinv.limits import LARGEST_SEED
@@ -100,11 +108,15 @@ class Fitted(Comparison):
         """As of every comparison, from the `by_sku.csv` of the run.
 
         Raises:
-          UserError: the run has none: its series have no names, or it was trained before there was one.
+          UserError: the run has none: its series have no names, or it was trained before there was
+            one.
         """
         path = self.run.path / BY_SKU
         if not path.exists():
-            raise UserError(f"{path}: no such file; make it with: python -m jaxinv.train --resume {self.run.name}")
+            raise UserError(
+                f"{path}: no such file; make it with: python -m jaxinv.train --resume"
+                f" {self.run.name}"
+            )
         return read_table(path, TEXT)
 
     @property
@@ -118,7 +130,10 @@ class Fitted(Comparison):
     def policy(self) -> Decider:
         """The learned policy; of several, that which costs least in the evaluation of the run."""
         order = [row["policy"] for row in sorted(self.rows, key=lambda row: row["cost"])]
-        names = [self.experiment.config.agent + name.removeprefix(self.run.name) for name in self.policies]
+        names = [
+            self.experiment.config.agent + name.removeprefix(self.run.name)
+            for name in self.policies
+        ]
         best = min(range(len(names)), key=lambda number: _place(order, names[number]))
         return list(self.policies.values())[best]
 
@@ -157,7 +172,8 @@ class TunedRules(Mapping[str, Tuned]):
             {
                 "rule": name,
                 "parameters": {
-                    key: np.asarray(value).tolist() for key, value in one.natural(self.problem).items()
+                    key: np.asarray(value).tolist()
+                    for key, value in one.natural(self.problem).items()
                 },
                 "cost": one.cost,
                 "cost_interval": list(one.cost_interval),
@@ -176,7 +192,12 @@ class TunedRules(Mapping[str, Tuned]):
         rows = []
         for document in self.documents:
             low, high = document["cost_interval"]
-            row = {"rule": document["rule"], "cost": document["cost"], "cost_low": low, "cost_high": high}
+            row = {
+                "rule": document["rule"],
+                "cost": document["cost"],
+                "cost_low": low,
+                "cost_high": high,
+            }
             for name, value in document["parameters"].items():
                 row |= _by_edge(name, np.asarray(value), document["edges"])
             rows.append(row)
@@ -232,7 +253,10 @@ def load_run(name: str | Path, runs: str | Path = "runs", data: str | Path = "")
     """
     run = Run.open(name, runs)
     if not run.summary_path.exists():
-        raise UserError(f"run {run.name!r} is not finished; go on with: python -m jaxinv.train --resume {run.name}")
+        raise UserError(
+            f"run {run.name!r} is not finished; go on with: python -m jaxinv.train --resume"
+            f" {run.name}"
+        )
     rows = json.loads(run.summary_path.read_text(encoding="utf-8"))["evaluation"]
     experiment, found = trained_policies(run, str(data))
     policies = {
@@ -271,14 +295,22 @@ def tuned(
     check_seed(seed)
     overrides = [*_overrides(options), f"env={env}"]
     check_choices(None, overrides, rules)
-    return tune_rules(Experiment.load(None, overrides).problem, rules, periods, method, per_instance, seed)
+    return tune_rules(
+        Experiment.load(None, overrides).problem, rules, periods, method, per_instance, seed
+    )
 
 
 def tune_rules(
-    problem: Problem, rules: Sequence[str], periods: int, method: str | None, per_instance: bool, seed: int
+    problem: Problem,
+    rules: Sequence[str],
+    periods: int,
+    method: str | None,
+    per_instance: bool,
+    seed: int,
 ) -> TunedRules:
     found = {
-        name: tune(problem, rule_for(problem, name), root(seed), periods, method, per_instance) for name in rules
+        name: tune(problem, rule_for(problem, name), root(seed), periods, method, per_instance)
+        for name in rules
     }
     return TunedRules(problem, found)
 
@@ -310,7 +342,9 @@ def compare(
     check_seed(seed)
     for one in policies:
         if not isinstance(one, Fitted | str | Path):
-            raise UserError(f"compare takes runs, their names, names of rules and 'optimal', not {one!r}")
+            raise UserError(
+                f"compare takes runs, their names, names of rules and 'optimal', not {one!r}"
+            )
     rules = [name for name in policies if isinstance(name, str) and name in RULES]
     others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, "optimal"))]
     later = options.pop("data", "") if others else ""
@@ -321,9 +355,13 @@ def compare(
             one = load_run(run.path, data=later)
         fitted.append(one)
     if fitted and (env or options):
-        raise UserError("a run is judged on the problem it was trained for; leave out env and options")
+        raise UserError(
+            "a run is judged on the problem it was trained for; leave out env and options"
+        )
     if not fitted and env is None:
-        raise UserError("rules need a problem: give env, as in compare('base_stock', env='lost_sales')")
+        raise UserError(
+            "rules need a problem: give env, as in compare('base_stock', env='lost_sales')"
+        )
     trained = [(one.experiment, _contestants(one)) for one in fitted]
     if not trained:
         overrides = [*_overrides(options), f"env={env}"]
@@ -332,7 +370,16 @@ def compare(
     else:
         experiment = trained[0][0]
     judged: list[Judged] = []
-    rows = judge(experiment, trained, rules, "optimal" in policies, preference, service, seed, watch=judged.append)
+    rows = judge(
+        experiment,
+        trained,
+        rules,
+        "optimal" in policies,
+        preference,
+        service,
+        seed,
+        watch=judged.append,
+    )
     return Comparison(rows, judged=tuple(with_rows(judged, rows)))
 
 
@@ -357,11 +404,14 @@ def judge(
     """
     if not trained and (preference or service is not None):
         raise UserError(
-            "a preference or a service level is for a run that was trained with preferences=true; name one"
+            "a preference or a service level is for a run that was trained with preferences=true;"
+            " name one"
         )
     for other, _ in trained:
         if other.config.instance != experiment.config.instance:
-            raise UserError("these runs were trained for different problems; evaluate them one by one")
+            raise UserError(
+                "these runs were trained for different problems; evaluate them one by one"
+            )
     periods = max([other.agent.simulated_periods for other, _ in trained], default=0)
     contests: dict[tuple, Contest] = {}
     for other, found in trained:
@@ -374,7 +424,9 @@ def judge(
     check_rules(experiment.problem, asked)
     everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     if preference or service is not None:
-        everything = [with_wanted_points(contest, preference or {}, service, seed) for contest in everything]
+        everything = [
+            with_wanted_points(contest, preference or {}, service, seed) for contest in everything
+        ]
     announce()
     return judge_all(everything, asked, periods, seed, optimum, watch)
 
@@ -389,9 +441,9 @@ def one_thread() -> None:
         return
     if any(all(array is not own for own in _OURS) for array in jax.live_arrays()):
         raise UserError(
-            "several runs at once can stand still for ever where XLA has several threads on a CPU, and it is "
-            "too late for one without losing the arrays that there are; set os.environ['NPROC'] = '1' "
-            "before jax is used"
+            "several runs at once can stand still for ever where XLA has several threads on a CPU,"
+            " and it is too late for one without losing the arrays that there are; set"
+            " os.environ['NPROC'] = '1' before jax is used"
         )
     many_runs()
 
@@ -403,7 +455,10 @@ def check_seed(seed: int) -> None:
 
 
 def _contestants(fitted: Fitted) -> list[Contestant]:
-    return [Contestant(name, one.policy, one.params, one.policy_axis) for name, one in fitted.policies.items()]
+    return [
+        Contestant(name, one.policy, one.params, one.policy_axis)
+        for name, one in fitted.policies.items()
+    ]
 
 
 def _overrides(options: Mapping[str, Any], within: str = "") -> list[str]:
@@ -431,7 +486,10 @@ def _columns(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if key.endswith("_interval"):
             low, high = value or (float("nan"), float("nan"))
-            yield from ((key.replace("_interval", "_low"), low), (key.replace("_interval", "_high"), high))
+            yield from (
+                (key.replace("_interval", "_low"), low),
+                (key.replace("_interval", "_high"), high),
+            )
         elif isinstance(value, Mapping):
             yield from ((f"{key}.{name}", entry) for name, entry in _columns(value))
         else:

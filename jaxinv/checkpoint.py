@@ -1,4 +1,5 @@
-"""A pytree on disk: its arrays as orbax writes them, and a list of all files with sizes and checksums, written last.
+"""A pytree on disk: its arrays as orbax writes them, and a list of all files with sizes and
+checksums, written last.
 
 jax and orbax are imported where they are used, so that a mistyped run name is answered at once.
 """
@@ -23,16 +24,27 @@ def write_tree(folder: Path, tree: Any) -> None:
     import orbax.checkpoint as ocp
 
     leaves = _leaves(tree)
-    arrays = {name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in leaves.items()}
-    stored = {name: array for name, array in arrays.items() if array.size}  # orbax refuses empty arrays
+    arrays = {
+        name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in leaves.items()
+    }
+    stored = {
+        name: array for name, array in arrays.items() if array.size
+    }  # orbax refuses empty arrays
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer, _disk_errors():
         # orbax also refuses a tree without arrays, hence the marker
-        checkpointer.save(folder.absolute() / "arrays", args=ocp.args.StandardSave({"leaves": stored, "marker": 0}))
+        checkpointer.save(
+            folder.absolute() / "arrays",
+            args=ocp.args.StandardSave({"leaves": stored, "marker": 0}),
+        )
     listing = {
         "leaves": {name: _kind(leaf) for name, leaf in leaves.items()},
-        "keys": {name: str(jax.random.key_impl(leaf)) for name, leaf in leaves.items() if _is_key(leaf)},
+        "keys": {
+            name: str(jax.random.key_impl(leaf)) for name, leaf in leaves.items() if _is_key(leaf)
+        },
         "files": {
-            str(path.relative_to(folder)): _fingerprint(path) for path in folder.rglob("*") if path.is_file()
+            str(path.relative_to(folder)): _fingerprint(path)
+            for path in folder.rglob("*")
+            if path.is_file()
         },
     }
     listing["checksum"] = _checksum(listing)
@@ -72,7 +84,9 @@ def read_tree(folder: Path, template: Any) -> Any:
             return np.zeros(leaf.shape, leaf.dtype)  # comes back as numpy, 64 bits wide where it is
         if _is_key(leaf):
             concrete = isinstance(leaf, jax.Array)
-            leaf = jax.random.key_data(leaf) if concrete else jax.eval_shape(jax.random.key_data, leaf)
+            leaf = (
+                jax.random.key_data(leaf) if concrete else jax.eval_shape(jax.random.key_data, leaf)
+            )
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or device)
 
     targets = {name: target(leaf) for name, leaf in wanted.items()}
@@ -97,7 +111,10 @@ def _leaves(tree: Any) -> dict[str, Any]:
     paths, _ = jax.tree_util.tree_flatten_with_path(tree)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
     # A number in front keeps names apart that read alike, such as those of {1: x} and {"1": x}.
-    return {f"{index} {name}": leaf for index, (name, (_, leaf)) in enumerate(zip(names, paths, strict=True))}
+    return {
+        f"{index} {name}": leaf
+        for index, (name, (_, leaf)) in enumerate(zip(names, paths, strict=True))
+    }
 
 
 def _is_key(leaf: Any) -> bool:
@@ -120,7 +137,8 @@ def _check_fit(folder: Path, stored: Mapping[str, str], wanted: Mapping[str, str
 
 def _misfit(folder: Path, what: str) -> UserError:
     return UserError(
-        f"{folder}: the checkpoint does not fit this configuration: {what}; resume with the run's own"
+        f"{folder}: the checkpoint does not fit this configuration: {what}; resume with the"
+        " run's own"
     )
 
 

@@ -28,8 +28,9 @@ def chosen_agent(file: Path | None = None, overrides: Sequence[str] = ()) -> str
 
 
 def of_plan(file: Path | None, overrides: Sequence[str] = ()) -> tuple[Path | None, list[str]]:
-    """A configuration and overrides, of which the one may be, and `env=` of the others may name, a shop's own files: a plan, a
-    folder of tables, or a table of sales. They become options of the preset `network`."""
+    """A configuration and overrides, of which the one may be, and `env=` of the others may name, a
+    shop's own files: a plan, a folder of tables, or a table of sales. They become options of the
+    preset `network`."""
     if file is not None and _is_plan(file):
         return None, ["env=network", f"data={file}", *overrides]
     env = chosen("env", "", overrides=overrides)

@@ -1,18 +1,19 @@
-"""What every command shares: arguments, how mistakes and interruptions end, what goes to which stream.
+"""What every command shares: arguments, how mistakes and interruptions end, what goes to which
+stream.
 
-Standard output carries the result alone: a table for people, or with `--json` one JSON document. Progress and
-notes go to standard error. A command is
+Standard output carries the result alone: a table for people, or with `--json` one JSON document.
+Progress and notes go to standard error. A command is
 
     def main(argv):
-        args = parser("train", "Trains a policy.", arguments="[CONFIG] [key=value ...]").parse_args(argv)
-        positional, overrides = split_arguments(args.arguments)
-        ...
+        args = parser("train", "Trains a policy.", arguments="[CONFIG] [key=value
+        ...]").parse_args(argv) positional, overrides = split_arguments(args.arguments) ...
         emit(document, args.json, lambda: table(rows, columns))
 
     if __name__ == "__main__":
         run_command(main)
 
-jax, rich and numpy are imported where they are used: `--help` and a mistyped name are answered at once.
+jax, rich and numpy are imported where they are used: `--help` and a mistyped name are answered at
+once.
 """
 
 import argparse
@@ -41,15 +42,17 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> NoReturn:
-    """Runs `main` and ends the process: code 0, 2 after a user's mistake, 130 after Ctrl-C or a SIGTERM.
+    """Runs `main` and ends the process: code 0, 2 after a user's mistake, 130 after Ctrl-C or a
+    SIGTERM.
 
-    A mistake, an interruption, or a disk that is full or cannot be written is one line on standard error. Any
-    other exception is a fault of ours and keeps its traceback.
+    A mistake, an interruption, or a disk that is full or cannot be written is one line on standard
+    error. Any other exception is a fault of ours and keeps its traceback.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(handlers=[_Notes()])
-    # XLA logs pages about its own speed; what goes wrong in it is raised. Whoever wants to read on sets the level.
+    # XLA logs pages about its own speed; what goes wrong in it is raised. Whoever wants to read on
+    # sets the level.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         try:
@@ -63,7 +66,8 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
         note(f"interrupted{': ' if str(error) else ''}{error}")
         sys.exit(130)
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted; the interpreter's own last flush would complain.
+        # The reader, such as `head`, has what it wanted; the interpreter's own last flush would
+        # complain.
         _drop_output()
         sys.exit(141)  # as a program that SIGPIPE ended
     except OSError as error:
@@ -99,8 +103,9 @@ def parser(
 ) -> argparse.ArgumentParser:
     """The parser of `python -m jaxinv.<command>`, to which a command adds its own flags.
 
-    It has `--json`, `--seed` and, as the list `arguments`, everything that is no flag; flags and arguments
-    may be mixed in any order. A mistake raises UserError; a mistyped flag is told with the nearest one.
+    It has `--json`, `--seed` and, as the list `arguments`, everything that is no flag; flags and
+    arguments may be mixed in any order. A mistake raises UserError; a mistyped flag is told with
+    the nearest one.
 
     Args:
       arguments: how the arguments are written, such as "[CONFIG] [key=value ...]".
@@ -118,7 +123,9 @@ def parser(
     )
     made.add_argument("arguments", nargs="*", metavar=arguments, help=argparse.SUPPRESS)
     made.add_argument("--seed", type=_seed, default=0, help="seed of every random draw (default 0)")
-    made.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    made.add_argument(
+        "--json", action="store_true", help="print one JSON document and nothing else"
+    )
     return made
 
 
@@ -133,14 +140,17 @@ _seed.__name__ = "int"  # as argparse calls what is no number
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The positional arguments and the `key=value` overrides. A path with '=' in it is written `./a=b`."""
+    """The positional arguments and the `key=value` overrides. A path with '=' in it is written
+    `./a=b`.
+    """
     overrides = [text for text in arguments if re.match(r"[A-Za-z_][\w.]*=", text)]
     return [text for text in arguments if text not in overrides], overrides
 
 
 class _Parser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
-        # The plain parser takes arguments in one block only: it refuses `CONFIG --env PRESET key=value`.
+        # The plain parser takes arguments in one block only: it refuses
+        # `CONFIG --env PRESET key=value`.
         parsed, rest = self.parse_known_intermixed_args(args, namespace)
         if rest:
             flag = rest[0].partition("=")[0]
@@ -155,7 +165,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def emit(document: Any, as_json: bool, render: Callable[[], Any]) -> None:
-    """Prints the result: the document as JSON, or what `render` returns, text or a rich renderable."""
+    """Prints the result: the document as JSON, or what `render` returns, text or a rich
+    renderable.
+    """
     if as_json:
         from jaxinv.runs import json_text
 
@@ -209,7 +221,8 @@ def table(
 ) -> Any:
     """A rich table of the rows, for `emit`.
 
-    Numbers are shown to four digits, `[low, high]` as an interval, and what is absent or None as a dash.
+    Numbers are shown to four digits, `[low, high]` as an interval, and what is absent or None as a
+    dash.
 
     Args:
       rows: one mapping a row; keys that are no column are left out.
@@ -253,7 +266,9 @@ def _cell(value: Any) -> str:
 class Progress:
     """What has been done of a total, told through `show`; made by `progress`."""
 
-    def __init__(self, total: int, done: int, show: Callable[["Progress"], None], clock: Callable[[], float]):
+    def __init__(
+        self, total: int, done: int, show: Callable[["Progress"], None], clock: Callable[[], float]
+    ):
         self.total, self.done, self.text = total, done, ""
         self._show, self._clock = show, clock
         self._started: tuple[int, float] | None = None
@@ -286,12 +301,18 @@ class Progress:
 
 @contextlib.contextmanager
 def progress(
-    total: int, label: str, *, done: int = 0, quiet: bool = False, clock: Callable[[], float] = time.monotonic
+    total: int,
+    label: str,
+    *,
+    done: int = 0,
+    quiet: bool = False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
-    """Shows how far a long piece of work is: call `advance(steps)` on what this gives, after each chunk.
+    """Shows how far a long piece of work is: call `advance(steps)` on what this gives, after each
+    chunk.
 
-    On a terminal it is a bar; elsewhere a line on standard error every ten seconds; nothing if `quiet`, which
-    a command sets from `--json`.
+    On a terminal it is a bar; elsewhere a line on standard error every ten seconds; nothing if
+    `quiet`, which a command sets from `--json`.
 
     Args:
       total: environment steps of the whole work.
@@ -313,7 +334,10 @@ def _bar(total: int, label: str, done: int) -> Iterator[Callable[[Progress], Non
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    texts = [TextColumn("{task.fields[pace]}", markup=False), TextColumn("{task.fields[text]}", markup=False)]
+    texts = [
+        TextColumn("{task.fields[pace]}", markup=False),
+        TextColumn("{task.fields[text]}", markup=False),
+    ]
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), *texts)
     with Bars(*columns, console=Console(file=sys.stderr), redirect_stdout=False) as bars:
         task = bars.add_task(label, total=total, completed=done, pace="compiling", text="")
@@ -359,7 +383,8 @@ class Interruption:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Turns the first Ctrl-C, or a SIGTERM, into a flag that a loop polls; the second stops at once.
+    """Turns the first Ctrl-C, or a SIGTERM, into a flag that a loop polls; the second stops at
+    once.
 
         with interruptible() as stop:
             for chunk in chunks:
@@ -396,9 +421,9 @@ def interruptible() -> Iterator[Interruption]:
 def enable_compilation_cache() -> None:
     """Keeps compiled programs on disk, so that the second run of a command starts at once.
 
-    The folder is JAX_COMPILATION_CACHE_DIR, or `jaxinv` in the user's cache folder; nothing is kept where
-    that cannot be written. jax's key covers the program, its own version and the processor, and a damaged
-    entry is compiled anew. Call it before anything is compiled.
+    The folder is JAX_COMPILATION_CACHE_DIR, or `jaxinv` in the user's cache folder; nothing is kept
+    where that cannot be written. jax's key covers the program, its own version and the processor,
+    and a damaged entry is compiled anew. Call it before anything is compiled.
     """
     import jax
 
@@ -414,10 +439,12 @@ def enable_compilation_cache() -> None:
 
 
 def many_runs() -> None:
-    """Lets XLA use one thread on a CPU, unless NPROC says otherwise; call it before anything is computed.
+    """Lets XLA use one thread on a CPU, unless NPROC says otherwise; call it before anything is
+    computed.
 
-    On two cores, large programs that map many runs side by side can otherwise stand still for ever, every thread of XLA's pool
-    waiting for another (seen with jaxlib 0.10.2, and also where `--xla_cpu_multi_thread_eigen=false` is set).
+    On two cores, large programs that map many runs side by side can otherwise stand still for ever,
+    every thread of XLA's pool waiting for another (seen with jaxlib 0.10.2, and also where
+    `--xla_cpu_multi_thread_eigen=false` is set).
     """
     import jax
     from jax.extend.backend import clear_backends

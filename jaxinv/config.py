@@ -1,9 +1,10 @@
-"""Configurations: typed frozen dataclasses filled from defaults, a YAML file and `key=value` overrides.
+"""Configurations: typed frozen dataclasses filled from defaults, a YAML file and `key=value`
+overrides.
 
-The dataclasses live beside what they configure; this module knows none of them. A field is an int, float,
-bool, str, Literal, Optional or tuple of these, another such dataclass (a section), or a `dict[str, Any]` of
-free-form keyword arguments that whoever takes them checks. Every mistake is one `UserError` that begins with
-its place: the file and line, or the override as it was typed.
+The dataclasses live beside what they configure; this module knows none of them. A field is an int,
+float, bool, str, Literal, Optional or tuple of these, another such dataclass (a section), or a
+`dict[str, Any]` of free-form keyword arguments that whoever takes them checks. Every mistake is one
+`UserError` that begins with its place: the file and line, or the override as it was typed.
 """
 
 import dataclasses
@@ -36,21 +37,25 @@ def resolve(
     names: Mapping[str, Iterable[str]] | None = None,
     written_for: type | None = None,
 ) -> Schema:
-    """An instance of `schema`: its defaults, overlaid by the file's values, overlaid by the overrides.
+    """An instance of `schema`: its defaults, overlaid by the file's values, overlaid by the
+    overrides.
 
-    The key of an override, or of the file's top level, is a full dotted place (`agent.learning_rate`) or the
-    end of exactly one such place (`learning_rate`). A whole number may be written `1e6`; in an override a
-    tuple may be `64,64` as well as `[64, 64]`, and text needs no quotes.
+    The key of an override, or of the file's top level, is a full dotted place
+    (`agent.learning_rate`) or the end of exactly one such place (`learning_rate`). A whole number
+    may be written `1e6`; in an override a tuple may be `64,64` as well as `[64, 64]`, and text
+    needs no quotes.
 
     Args:
-      schema: a dataclass. A `__post_init__` that raises UserError rejects impossible values; its message gets
-        the place of the first field that it names.
+      schema: a dataclass. A `__post_init__` that raises UserError rejects impossible values; its
+        message gets the place of the first field that it names.
       file: a YAML file, its nesting that of the sections.
       overrides: `key=value` texts; a later one wins.
-      names: for the dotted place of a free-form dict, the keys that it takes. They can then be given by their
-        own names (`lead_time=4`), and others are errors. A dict that is not listed takes any key.
-      written_for: the schema that the file's own choices make, where overrides choose otherwise. A section that
-        is of another type there has nothing to say here: what the file gives in it is left out with a warning.
+      names: for the dotted place of a free-form dict, the keys that it takes. They can then be
+        given by their own names (`lead_time=4`), and others are errors. A dict that is not listed
+        takes any key.
+      written_for: the schema that the file's own choices make, where overrides choose otherwise. A
+        section that is of another type there has nothing to say here: what the file gives in it is
+        left out with a warning.
 
     Raises:
       UserError: the file cannot be read, or a key or value is wrong.
@@ -84,11 +89,13 @@ def to_yaml(config: Any) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def chosen(key: str, default: str, *, file: Path | None = None, overrides: Sequence[str] = ()) -> str:
+def chosen(
+    key: str, default: str, *, file: Path | None = None, overrides: Sequence[str] = ()
+) -> str:
     """What the overrides, else the file, give for one key, read before the schema is known.
 
-    A choice such as the preset or the agent decides which dataclasses make up the schema, so a command reads
-    it first and calls `resolve` with the schema that follows from it.
+    A choice such as the preset or the agent decides which dataclasses make up the schema, so a
+    command reads it first and calls `resolve` with the schema that follows from it.
     """
     for override in reversed(overrides):
         name, value = _split(override)
@@ -103,8 +110,8 @@ def chosen(key: str, default: str, *, file: Path | None = None, overrides: Seque
 def parse_sweep(sweeps: Sequence[str]) -> list[dict[str, str]]:
     """Every combination of `key=a,b,c` sweeps, the last key varying fastest.
 
-    Values stay as they were typed, so that `f"{key}={value}"` is an override for `resolve`. A comma inside
-    brackets does not separate: `hidden=[64,64],[128]` has two values.
+    Values stay as they were typed, so that `f"{key}={value}"` is an override for `resolve`. A comma
+    inside brackets does not separate: `hidden=[64,64],[128]` has two values.
 
     Raises:
       UserError: a sweep is not `key=a,b,c`, has an empty value, or repeats a key.
@@ -114,7 +121,9 @@ def parse_sweep(sweeps: Sequence[str]) -> list[dict[str, str]]:
         key, _, text = sweep.partition("=")
         values = _pieces(text)
         if not key or not all(values):
-            raise UserError(f"{sweep}: a sweep is written key=a,b,c with at least one value and none empty")
+            raise UserError(
+                f"{sweep}: a sweep is written key=a,b,c with at least one value and none empty"
+            )
         if key in axes:
             raise UserError(f"{sweep}: {key!r} is swept twice; give all its values in one sweep")
         axes[key] = values
@@ -131,45 +140,58 @@ class _Assignment:
     origin: str  # where the user wrote it, as messages begin
 
 
-def _from_file(schema: type, file: Path, names: Mapping[str, tuple[str, ...]]) -> Iterator[_Assignment]:
+def _from_file(
+    schema: type, file: Path, names: Mapping[str, tuple[str, ...]]
+) -> Iterator[_Assignment]:
     values, lines = load_yaml(file)
     kinds = _kinds(schema, names)
     seen = set()
     for key, value in values.items():
         start = f"{file}, line {lines[(str(key),)]}" if (str(key),) in lines else str(file)
         place = tuple(_locate(str(key), kinds, names, start).split("."))
+        depth = len(place)
 
-        def origin(path: tuple[str, ...], key=str(key), depth=len(place), start=start) -> str:
+        def origin(path: tuple[str, ...], key=str(key), depth=depth, start=start) -> str:
             line = lines.get((key, *path[depth:]))
             return f"{file}, line {line}" if line else start
 
         for assignment in _assign(_kind_at(".".join(place), kinds), value, place, names, origin):
             if assignment.path in seen:
-                raise UserError(f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file")
+                raise UserError(
+                    f"{assignment.origin}: {'.'.join(assignment.path)} is given twice in this file"
+                )
             seen.add(assignment.path)
             yield assignment
 
 
-def _of_this_choice(given: list[_Assignment], theirs: type, ours: type, file: Path) -> list[_Assignment]:
+def _of_this_choice(
+    given: list[_Assignment], theirs: type, ours: type, file: Path
+) -> list[_Assignment]:
     """The assignments but those of sections that the file's own choices give another type."""
     there, here = typing.get_type_hints(theirs), typing.get_type_hints(ours)
     foreign = [each for each in given if there[each.path[0]] is not here.get(each.path[0])]
     if foreign:
         keys = ", ".join(dict.fromkeys(".".join(each.path) for each in foreign))
         logging.getLogger(__name__).warning(
-            "%s: not used, because these are for the choices that the file itself makes: %s", file, keys
+            "%s: not used, because these are for the choices that the file itself makes: %s",
+            file,
+            keys,
         )
     return [each for each in given if each not in foreign]
 
 
-def _from_override(schema: type, override: str, names: Mapping[str, tuple[str, ...]]) -> list[_Assignment]:
+def _from_override(
+    schema: type, override: str, names: Mapping[str, tuple[str, ...]]
+) -> list[_Assignment]:
     key, text = _split(override)
     kinds = _kinds(schema, names)
     place = _locate(key, kinds, names, override)
     try:
         value = _read(_kind_at(place, kinds), text)
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError):
-        raise UserError(f"{override}: cannot read the value {text!r}; check its brackets and quotes") from None
+        raise UserError(
+            f"{override}: cannot read the value {text!r}; check its brackets and quotes"
+        ) from None
     path = tuple(place.split("."))
     return [*_assign(_kind_at(place, kinds), value, path, names, lambda _: override)]
 
@@ -180,7 +202,9 @@ def _flatten(section: type, values: Mapping, path, names, origin) -> Iterator[_A
     for key, value in values.items():
         here = (*path, str(key))
         if key not in fields:
-            raise _at(origin(here), UserError(f"{unknown('key', str(key), fields)} (in {'.'.join(path)})"))
+            raise _at(
+                origin(here), UserError(f"{unknown('key', str(key), fields)} (in {'.'.join(path)})")
+            )
         yield from _assign(kinds[key], value, here, names, origin)
 
 
@@ -192,7 +216,9 @@ def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]
             yield from _flatten(inner, value, path, names, origin)
         elif value is not None:
             keys = ", ".join(field.name for field in dataclasses.fields(inner))
-            raise UserError(f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself")
+            raise UserError(
+                f"{where}: {place} is a section with the keys {keys}; it cannot be {value!r} itself"
+            )
         elif optional:
             yield _Assignment(path, None, where)
         # A section with nothing under it, as when all its lines are commented out, gives nothing.
@@ -224,7 +250,9 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
     for name, value in values.items():
         inner, _ = _optional(kinds[name])
         nested = dataclasses.is_dataclass(inner) and value is not None
-        arguments[name] = _build(inner, value, (*path, name), origins) if nested else _frozen(inner, value)
+        arguments[name] = (
+            _build(inner, value, (*path, name), origins) if nested else _frozen(inner, value)
+        )
     try:
         return section(**arguments)
     except UserError as error:
@@ -238,7 +266,9 @@ def _frozen(kind: Any, value: Any) -> Any:
     """Lists as the tuples that a field of tuples holds, however deep."""
     if not _is_tuple(kind) or value is None:
         return value
-    return tuple(_frozen(item, each) for item, each in zip(_items(kind, len(value)), value, strict=True))
+    return tuple(
+        _frozen(item, each) for item, each in zip(_items(kind, len(value)), value, strict=True)
+    )
 
 
 # --- texts -------------------------------------------------------------------------------------
@@ -264,7 +294,9 @@ def _read(kind: Any, text: str) -> Any:
         pieces = _pieces(text[1:-1] if bracketed else text)
         pieces = [] if pieces == [""] else pieces
         items = _items(inner, len(pieces))
-        items = items if len(items) == len(pieces) else [Any] * len(pieces)  # `_fit` says what is wrong
+        items = (
+            items if len(items) == len(pieces) else [Any] * len(pieces)
+        )  # `_fit` says what is wrong
         return [_read(item, piece) for item, piece in zip(items, pieces, strict=True)]
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
 
@@ -284,7 +316,9 @@ def _pieces(text: str) -> list[str]:
 # --- keys -----------------------------------------------------------------------------------------
 
 
-def _kinds(section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str, ...] = ()) -> dict[str, Any]:
+def _kinds(
+    section: type, names: Mapping[str, tuple[str, ...]], path: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The type at every dotted place of the schema, sections and named free-form keys included."""
     kinds = {}
     hints = typing.get_type_hints(section)
@@ -307,8 +341,12 @@ def _kind_at(place: str, kinds: Mapping[str, Any]) -> Any:
     return kinds.get(place, values)
 
 
-def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], origin: str) -> str:
-    """The one dotted place that `key`, full or shortened, means; `kinds` lacks it inside a free-form dict."""
+def _locate(
+    key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, ...]], origin: str
+) -> str:
+    """The one dotted place that `key`, full or shortened, means; `kinds` lacks it inside a
+    free-form dict.
+    """
     if key in kinds:
         return key
     for place, kind in kinds.items():
@@ -317,14 +355,22 @@ def _locate(key: str, kinds: Mapping[str, Any], names: Mapping[str, tuple[str, .
             if place in names and name not in names[place]:
                 raise _at(origin, unknown("key", name, names[place]))
             return key
-        if _is_dict(_optional(kind)[0]) and place not in names and key.startswith(f"{place.rpartition('.')[2]}."):
+        if (
+            _is_dict(_optional(kind)[0])
+            and place not in names
+            and key.startswith(f"{place.rpartition('.')[2]}.")
+        ):
             return f"{place.rpartition('.')[0]}.{key}"  # `columns.sku` for `instance.columns.sku`
     places = [place for place in kinds if place.endswith(f".{key}")]
     if len(places) == 1:
         return places[0]
     if places:
-        raise UserError(f"{origin}: {key!r} could be {' or '.join(places)}; write one of them in full")
-    leaves = [place for place, kind in kinds.items() if not dataclasses.is_dataclass(_optional(kind)[0])]
+        raise UserError(
+            f"{origin}: {key!r} could be {' or '.join(places)}; write one of them in full"
+        )
+    leaves = [
+        place for place, kind in kinds.items() if not dataclasses.is_dataclass(_optional(kind)[0])
+    ]
     every = {*kinds, *(place.rpartition(".")[2] for place in kinds)}
     near = difflib.get_close_matches(key, every, n=1, cutoff=0.5)
     raise _at(origin, unknown("key", key, near or leaves))
@@ -399,7 +445,7 @@ def _optional(kind: Any) -> tuple[Any, bool]:
         return kind, False
     items = typing.get_args(kind)
     rest = tuple(item for item in items if item is not type(None))
-    return typing.Union[rest], len(rest) < len(items)
+    return typing.Union[rest], len(rest) < len(items)  # noqa: UP007 -- of as many as there are
 
 
 def _is_literal(kind: Any) -> bool:
@@ -415,6 +461,8 @@ def _is_dict(kind: Any) -> bool:
 
 
 def _items(kind: Any, length: int) -> list[Any]:
-    """The type of each item of a tuple of `length` items; of another length if the tuple type fixes it."""
+    """The type of each item of a tuple of `length` items; of another length if the tuple type fixes
+    it.
+    """
     items = typing.get_args(kind)
     return [items[0]] * length if len(items) == 2 and items[1] is Ellipsis else list(items)

@@ -1,6 +1,7 @@
 """Mistakes a user can make, told in one message.
 
-Commands catch `UserError`, print its text and end with exit code 2; library callers see an ordinary `ValueError`.
+Commands catch `UserError`, print its text and end with exit code 2; library callers see an ordinary
+`ValueError`.
 """
 
 import difflib
@@ -27,7 +28,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif len(known) > MANY:
-        hint = f"of {len(known)} the nearest are {', '.join(difflib.get_close_matches(name, known, n=FEW, cutoff=0.0))}"
+        hint = (
+            f"of {len(known)} the nearest are"
+            f" {', '.join(difflib.get_close_matches(name, known, n=FEW, cutoff=0.0))}"
+        )
     else:
         hint = f"known: {', '.join(known)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from jaxinv.choices import check_choices, of_plan, run_among_rules
-from jaxinv.cli import emit, enable_compilation_cache, note, parser, run_command, split_arguments, table
+from jaxinv.cli import (
+    emit,
+    enable_compilation_cache,
+    note,
+    parser,
+    run_command,
+    split_arguments,
+    table,
+)
 from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
 
@@ -14,10 +22,12 @@ from jaxinv.policies.registry import RULES
 def main(argv: list[str]) -> None:
     made = parser(
         "evaluate",
-        "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out demand. Rules are tuned on "
-        "training demand first; without any named, all that apply are. A run that was trained with preferences=true is also "
-        "evaluated at the preference, or at the service level, that is asked for; costs are at the instance's own weights. A run "
-        "of sales is also evaluated on later ones, data=FILE, with what was fitted to the first; rules are tuned on those.",
+        "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out"
+        " demand. Rules are tuned on training demand first; without any named, all that apply are."
+        " A run that was trained with preferences=true is also evaluated at the preference, or at"
+        " the service level, that is asked for; costs are at the instance's own weights. A run of"
+        " sales is also evaluated on later ones, data=FILE, with what was fitted to the first;"
+        " rules are tuned on those.",
         arguments="WHAT ... [key=value ...]",
         examples=(
             "my-run",
@@ -30,15 +40,26 @@ def main(argv: list[str]) -> None:
         ),
     )
     made.add_argument("--env", help="preset, or a plan, where no run among WHAT says it")
-    made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
-    made.add_argument("--service", type=float, metavar="LEVEL", help="fill rate to evaluate a run at, such as 0.95")
     made.add_argument(
-        "--monitor", metavar="FOLDER", help="also writes key figures of every period there: monitor.csv and monitor.png"
+        "--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)"
     )
     made.add_argument(
-        "--out", metavar="FOLDER",
-        help="writes report.html, by_sku.csv and evaluation.json there (default: that of --monitor, or evaluated/ in the first run)",
-    )  # fmt: skip
+        "--service",
+        type=float,
+        metavar="LEVEL",
+        help="fill rate to evaluate a run at, such as 0.95",
+    )
+    made.add_argument(
+        "--monitor",
+        metavar="FOLDER",
+        help="also writes key figures of every period there: monitor.csv and monitor.png",
+    )
+    made.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="writes report.html, by_sku.csv and evaluation.json there (default: that of --monitor,"
+        " or evaluated/ in the first run)",
+    )
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     preference, overrides = _preference(overrides)
@@ -55,9 +76,14 @@ def main(argv: list[str]) -> None:
     if runs:
         later, overrides = _later(overrides)
         if args.env or overrides:
-            raise UserError("a run is evaluated on the problem it was trained for; leave out --env and key=value but data=LATER")
+            raise UserError(
+                "a run is evaluated on the problem it was trained for; leave out --env and"
+                " key=value but data=LATER"
+            )
     if not runs:
-        _, overrides = of_plan(None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides])
+        _, overrides = of_plan(
+            None, [f"seed={args.seed}", f"env={args.env or _missing(what)}", *overrides]
+        )
         check_choices(None, overrides)
 
     from jaxinv.api import judge
@@ -68,7 +94,9 @@ def main(argv: list[str]) -> None:
     enable_compilation_cache()
     trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
-    endings = [notes_of(run.name, other.problem, run.ending()) for run, (other, _) in zip(runs, trained)]
+    endings = [
+        notes_of(run.name, other.problem, run.ending()) for run, (other, _) in zip(runs, trained)
+    ]
 
     def announce():
         for text in (*experiment.problem.notes, *itertools.chain(*endings)):
@@ -77,20 +105,40 @@ def main(argv: list[str]) -> None:
             note("tuning rules on training demand, evaluating on held-out demand")
 
     judged: list[Any] = []
-    rows = judge(experiment, trained, rules, "optimal" in what, preference, args.service, args.seed, announce, judged.append)
+    rows = judge(
+        experiment,
+        trained,
+        rules,
+        "optimal" in what,
+        preference,
+        args.service,
+        args.seed,
+        announce,
+        judged.append,
+    )
     monitored: list[Any] = []
     if args.monitor:
         from jaxinv.evaluation.monitor import monitor
 
         for one in judged:
-            monitored += monitor(one.problem, one.contestants, one.key, experiment.config.evaluation.paths)
+            monitored += monitor(
+                one.problem, one.contestants, one.key, experiment.config.evaluation.paths
+            )
         first, *others = monitored
         monitored = [first, *sorted(others, key=lambda one: one.row["cost"])]
         _write(Path(args.monitor), monitored, experiment.problem.season, experiment.config.env)
     out = args.out or args.monitor or (runs[0].path / "evaluated" if runs else None)
     if out:
-        _write_results(Path(out), with_rows(judged, rows), experiment, bool(args.out or args.monitor))
-    emit(rows, args.json, lambda: _render(rows, experiment.config.env, monitored, evidence_table, verdict, tuning_notes))
+        _write_results(
+            Path(out), with_rows(judged, rows), experiment, bool(args.out or args.monitor)
+        )
+    emit(
+        rows,
+        args.json,
+        lambda: _render(
+            rows, experiment.config.env, monitored, evidence_table, verdict, tuning_notes
+        ),
+    )
 
 
 def _preference(overrides) -> tuple[dict[str, float], list[str]]:
@@ -108,12 +156,18 @@ def _preference(overrides) -> tuple[dict[str, float], list[str]]:
 
 def _later(overrides) -> tuple[str, list[str]]:
     """The file of later sales among overrides, and the others."""
-    files = [text.partition("=")[2] for text in overrides if text.startswith(("data=", "instance.data="))]
-    return (files[-1] if files else ""), [text for text in overrides if not text.startswith(("data=", "instance.data="))]
+    files = [
+        text.partition("=")[2] for text in overrides if text.startswith(("data=", "instance.data="))
+    ]
+    return (files[-1] if files else ""), [
+        text for text in overrides if not text.startswith(("data=", "instance.data="))
+    ]
 
 
 def _missing(what):
-    raise UserError(f"rules need a problem: add --env PRESET, as in `{' '.join(what)} --env lost_sales`")
+    raise UserError(
+        f"rules need a problem: add --env PRESET, as in `{' '.join(what)} --env lost_sales`"
+    )
 
 
 def _write(folder: Path, monitored: Sequence[Any], season: int, env: str) -> None:
@@ -126,18 +180,24 @@ def _write(folder: Path, monitored: Sequence[Any], season: int, env: str) -> Non
         save_monitor(folder / "monitor.png", monitored, season, f"{env}: held-out demand")
     except OSError as error:
         raise UserError(f"--monitor {folder}: cannot be written: {error.strerror}") from None
-    note(f"key figures of {monitored[0].periods} periods in {folder / 'monitor.csv'}, drawn in {folder / 'monitor.png'}")
+    note(
+        f"key figures of {monitored[0].periods} periods in {folder / 'monitor.csv'}, drawn in"
+        f" {folder / 'monitor.png'}"
+    )
 
 
 def _write_results(folder: Path, judged: Sequence[Any], experiment: Any, asked: bool) -> None:
-    """Writes what people read; where nobody asked for it, a folder that cannot be written is only told of."""
+    """Writes what people read; where nobody asked for it, a folder that cannot be written is only
+    told of.
+    """
     from jaxinv.report.results import about, write_results
     from jaxinv.runs import json_text
     from jaxinv.whole import write_text
 
     rows = [row for one in judged for row in one.rows]
     document = {
-        "env": experiment.config.env, "notes": list(experiment.problem.notes), "held_out": about(judged), "evaluation": rows,
+        "env": experiment.config.env, "notes": list(experiment.problem.notes),
+        "held_out": about(judged), "evaluation": rows,
     }  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +220,11 @@ def _render(rows, env, monitored, evidence_table, verdict, notes):
         from jaxinv.evaluation.monitor import COLUMNS
 
         shown = [one.row for one in monitored]
-        columns = {key: heading for key, heading in COLUMNS.items() if any(row[key] is not None for row in shown if key in row)}
+        columns = {
+            key: heading
+            for key, heading in COLUMNS.items()
+            if any(row[key] is not None for row in shown if key in row)
+        }
         parts.append(table(shown, columns, title="key figures of a period"))
     return Group(*parts)
 

@@ -1,4 +1,6 @@
-"""The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen demand."""
+"""The evidence at the end of a training or evaluation: policies and tuned rules on the same unseen
+demand.
+"""
 
 import dataclasses
 import math
@@ -10,7 +12,15 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import COLUMNS, Contestant, Judged, contestants_of, evaluate, just_in_time, measure
+from jaxinv.evaluation.compare import (
+    COLUMNS,
+    Contestant,
+    Judged,
+    contestants_of,
+    evaluate,
+    just_in_time,
+    measure,
+)
 from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
 from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.evaluation.rollout import BATCH
@@ -22,7 +32,9 @@ from jaxinv.policies.rules import RULES, applicable_rules, default_rules
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS, OwnMinMax, OwnOrders
 
 LEAST_PERIODS = 4_000_000
-"""Rules are tuned on as many simulated periods where a training was shorter, unless the user says how many."""
+"""Rules are tuned on as many simulated periods where a training was shorter, unless the user says
+how many.
+"""
 
 PER_INSTANCE_EPISODES = 300
 """Episodes of every instance that a tuning of each instance by itself needs to find its way."""
@@ -53,9 +65,16 @@ class Contest(NamedTuple):
 
 
 def judge_all(
-    contests: Sequence[Contest], config: Any, trained_periods: int, seed: int, optimum: bool = False, watch: Watch | None = None
+    contests: Sequence[Contest],
+    config: Any,
+    trained_periods: int,
+    seed: int,
+    optimum: bool = False,
+    watch: Watch | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too, as policies do."""
+    """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too,
+    as policies do.
+    """
     rows = []
     for label, problem, policies, rules in contests:
         own = (lambda judged, label=label: watch(judged._replace(label=label))) if watch else None
@@ -69,7 +88,9 @@ def judge_all(
 
 
 def with_rows(judged: Sequence[Judged], rows: list[dict[str, Any]]) -> list[Judged]:
-    """What `judge_all` told its watch, with the rows that it returned: of all problems one after the other."""
+    """What `judge_all` told its watch, with the rows that it returned: of all problems one after
+    the other.
+    """
     found, start = [], 0
     for one in judged:
         found.append(one._replace(rows=rows[start : start + len(one.rows)]))
@@ -78,7 +99,8 @@ def with_rows(judged: Sequence[Judged], rows: list[dict[str, Any]]) -> list[Judg
 
 
 def judge(
-    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int, optimum: bool = False,
+    problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int,
+    optimum: bool = False,
     rules: dict[str, Tuned] | None = None, watch: Watch | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Evaluation rows of policies and of rules tuned with as many simulated periods.
@@ -88,23 +110,29 @@ def judge(
       config: an `EvaluationConfig`.
       trained_periods: simulated periods that the policies were trained with.
       seed: of tuning and of the held-out noise (both streams are apart from training's).
-      optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to find.
+      optimum: whether the optimal policy has to be there; otherwise it is where it takes seconds to
+        find.
       rules: those of `tune_rules`, where it was asked already.
       watch: called with all that were judged.
 
-    A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower bound.
+    A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower
+    bound.
 
-    The rule that all are compared with is the one that turns out cheapest on the held-out demand, which leans against
-    the learned policy: on real sales the cheapest in training can be far from it later.
+    The rule that all are compared with is the one that turns out cheapest on the held-out demand,
+    which leans against the learned policy: on real sales the cheapest in training can be far from
+    it later.
     """
     key = root(seed)
-    optimal = optimal_policy(problem, optimum)  # first, so that one too large is refused before rules are tuned
+    optimal = optimal_policy(
+        problem, optimum
+    )  # first, so that one too large is refused before rules are tuned
     rules = rules or tune_rules(problem, config, trained_periods, key)
     theirs = theirs_of(problem)
     contestants = policies + contestants_of(rules) + optimal + theirs
     totals = {one.name: measure(problem, one, key, config.paths) for one in contestants}
     rows = evaluate(
-        problem, contestants, key, paths=config.paths, baseline=list(rules), totals=totals, theirs=[one.name for one in theirs],
+        problem, contestants, key, paths=config.paths, baseline=list(rules), totals=totals,
+        theirs=[one.name for one in theirs],
         reference=optimal[0].name if optimal else best_bound(problem, key, config.paths),
     )  # fmt: skip
     learned = {one.name for one in policies}
@@ -112,8 +140,12 @@ def judge(
         row["preference"] = preference_of(contestant)
         tuned = rules.get(row["policy"])
         kinds = {"policy": learned, "rule": rules, "theirs": {one.name for one in theirs}}
-        row["kind"] = next((kind for kind, names in kinds.items() if row["policy"] in names), "optimum")
-        row["simulated_periods"] = tuned.simulated_periods if tuned else trained_periods if row["policy"] in learned else 0
+        row["kind"] = next(
+            (kind for kind, names in kinds.items() if row["policy"] in names), "optimum"
+        )
+        row["simulated_periods"] = (
+            tuned.simulated_periods if tuned else trained_periods if row["policy"] in learned else 0
+        )
         row["at_end"] = tuned.at_end if tuned else None
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     if watch:
@@ -122,7 +154,9 @@ def judge(
 
 
 def theirs_of(problem: Problem) -> list[Contestant]:
-    """What the shop did itself, as far as it is known: its own orders, and its own minimum and maximum."""
+    """What the shop did itself, as far as it is known: its own orders, and its own minimum and
+    maximum.
+    """
     shop, found = problem.shop, []
     if shop and shop.ordered is not None:
         orders = {"orders": jax.numpy.asarray(shop.ordered, jax.numpy.float32)}
@@ -133,11 +167,14 @@ def theirs_of(problem: Problem) -> list[Contestant]:
     return found
 
 
-def with_wanted_points(contest: Contest, preference: Mapping[str, float], service: float | None, seed: int) -> Contest:
-    """A contest in which every policy also acts at a wanted preference or, where one is given, at a service level.
+def with_wanted_points(
+    contest: Contest, preference: Mapping[str, float], service: float | None, seed: int
+) -> Contest:
+    """A contest in which every policy also acts at a wanted preference or, where one is given, at a
+    service level.
 
-    The level is sought on training demand, with `preference` as the proportions of the other objectives, so what is reached
-    on held-out demand is a forecast come true or not.
+    The level is sought on training demand, with `preference` as the proportions of the other
+    objectives, so what is reached on held-out demand is a forecast come true or not.
     """
     problem, policies = contest.problem, list(contest.policies)
     for policy in contest.policies:
@@ -145,7 +182,9 @@ def with_wanted_points(contest: Contest, preference: Mapping[str, float], servic
             policies.append(at_preference(policy, preference))
             continue
         known = dataclasses.replace(
-            problem, test=as_recorded(problem), test_periods=problem.warm_up + counted_periods(problem)
+            problem,
+            test=as_recorded(problem),
+            test_periods=problem.warm_up + counted_periods(problem),
         )
         key = key_of(root(seed), Role.SERVICE)
         policies.append(at_service(known, policy, service, key, others=preference).contestant)
@@ -166,7 +205,8 @@ def optimal_policy(problem: Problem, required: bool) -> list[Contestant]:
 def best_bound(problem: Problem, key: jax.Array, paths: int):
     """A lower bound on the cost a period, one number or one a path; None where none is known.
 
-    Of episodes that end for good none is: those known are of the long run, and a policy may live on its first stock.
+    Of episodes that end for good none is: those known are of the long run, and a policy may live on
+    its first stock.
     """
     if problem.ends:
         return None
@@ -178,52 +218,73 @@ def best_bound(problem: Problem, key: jax.Array, paths: int):
 
 
 def tune_rules(problem: Problem, config: Any, periods: int, key: jax.Array) -> dict[str, Tuned]:
-    """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has its own numbers.
+    """All rules of an evaluation, tuned on the training demand; `NAME per instance` where each has
+    its own numbers.
 
     Args:
-      periods: that the policies were trained with. Rules get `config.tune_periods`, or where that is 0 as many as the
-        policies, but `LEAST_PERIODS`, and `PER_INSTANCE_EPISODES` where each instance is tuned by itself, if these are more.
+      periods: that the policies were trained with. Rules get `config.tune_periods`, or where that
+        is 0 as many as the policies, but `LEAST_PERIODS`, and `PER_INSTANCE_EPISODES` where each
+        instance is tuned by itself, if these are more.
     """
     names = rules_of(problem, config)
     given = config.tune_periods
     try:
         rules = tune_many(problem, key, names, given or max(periods, LEAST_PERIODS))
-        if problem.instances > 1 and not problem.test_instances:  # numbers of an instance's own are of no use to others
+        if (
+            problem.instances > 1 and not problem.test_instances
+        ):  # numbers of an instance's own are of no use to others
             apart = [name for name in config.per_instance if name in names]
-            least = PER_INSTANCE_EPISODES * problem.instances * int(jax.numpy.max(problem.train.max_steps_in_episode))
-            own = tune_many(problem, key, apart, given or max(periods, LEAST_PERIODS, least), per_instance=True)
+            least = (
+                PER_INSTANCE_EPISODES
+                * problem.instances
+                * int(jax.numpy.max(problem.train.max_steps_in_episode))
+            )
+            own = tune_many(
+                problem, key, apart, given or max(periods, LEAST_PERIODS, least), per_instance=True
+            )
             rules |= {name + OWN: rule for name, rule in own.items()}
     except UserError as error:
-        raise UserError(f"evaluation.tune_periods={given}: {error}" if given else str(error)) from None
+        raise UserError(
+            f"evaluation.tune_periods={given}: {error}" if given else str(error)
+        ) from None
     return rules
 
 
 def rules_of(problem: Problem, config: Any) -> list[str]:
-    """Names of the rules of an evaluation, checked: those that are asked for, or those that are tried unasked."""
+    """Names of the rules of an evaluation, checked: those that are asked for, or those that are
+    tried unasked.
+    """
     check_rules(problem, config)
     return list(config.rules) or default_rules(problem)
 
 
 def check_rules(problem: Problem, config: Any) -> None:
-    """Refuses rules that there are not or that do not apply. Which are tried unasked takes forecasts to tell, so it is
-    asked once, when they are tuned."""
+    """Refuses rules that there are not or that do not apply. Which are tried unasked takes
+    forecasts to tell, so it is asked once, when they are tuned."""
     known = applicable_rules(problem)
     for name in (*config.rules, *config.per_instance):
         if name not in RULES:
             raise unknown("rule", name, RULES)
     for name in config.rules:
         if name not in known:
-            raise UserError(f"rule {name} does not apply to this network or history; these do: {', '.join(known)}")
+            raise UserError(
+                f"rule {name} does not apply to this network or history; these do:"
+                f" {', '.join(known)}"
+            )
 
 
 HOPELESS = 2.0
-"""A learned policy that costs this many times what the cheapest tuned rule does, or earns so many times less, has not learned."""
+"""A learned policy that costs this many times what the cheapest tuned rule does, or earns so many
+times less, has not learned.
+"""
 
 
 def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> None:
-    """Raises where a training ends without a result, with the likely cause and the setting to change.
+    """Raises where a training ends without a result, with the likely cause and the setting to
+    change.
 
-    Of several policies for a problem, such as those of a sweep of learning rates, one has to have learned.
+    Of several policies for a problem, such as those of a sweep of learning rates, one has to have
+    learned.
 
     Args:
       rows: of all contests, of `judge_all`.
@@ -231,7 +292,13 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
     for label, _, policies, _ in contests:
         names = {policy.name for policy in policies}
         mine = min((row for row in rows if row["policy"] in names), key=lambda row: row["cost"])
-        others = [row for row in rows if row["instance"] == label and row["policy"] not in names and row.get("kind") != "theirs"]
+        others = [
+            row
+            for row in rows
+            if row["instance"] == label
+            and row["policy"] not in names
+            and row.get("kind") != "theirs"
+        ]
         best = min(others, key=lambda row: row["cost"])
         earns = best["cost"] < 0
         if mine["cost"] <= (best["cost"] / HOPELESS if earns else HOPELESS * best["cost"]):
@@ -241,19 +308,39 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
             f"{mine['policy']} did not learn: it {money(mine['cost'])} a period, "
             f"{'less than half of what' if earns else f'over {HOPELESS:g} times the'} "
             f"{abs(best['cost']):.4g}{' is' if earns else ''} of {best['policy']}. "
-            + ("It never orders; a smaller learning_rate, another seed or, if it has another form, form=base usually helps" if silent else
-               "It diverged or was trained too briefly; a smaller learning_rate or more updates usually help")
-        )  # fmt: skip
+            + (
+                "It never orders; a smaller learning_rate, another seed or, if it has another form,"
+                " form=base usually helps"
+                if silent
+                else "It diverged or was trained too briefly; a smaller learning_rate or more"
+                " updates usually help"
+            )
+        )
 
 
 def evidence_table(rows: list[dict[str, Any]], title: str):
     """Rows as a table for people, cheapest first below the learned policies."""
-    shown = [{key: _in_percent(value) if "%" in _heading(key) else value for key, value in row.items()} for row in rows]
-    columns = {key: heading for key, heading in COLUMNS.items() if any(row.get(key) is not None for row in rows)}
-    if all(row["relative_difference"] is not None or row["difference"] is None for row in rows):  # shares say it all
-        columns = {key: heading for key, heading in columns.items() if key not in ("difference", "difference_interval")}
+    shown = [
+        {key: _in_percent(value) if "%" in _heading(key) else value for key, value in row.items()}
+        for row in rows
+    ]
+    columns = {
+        key: heading
+        for key, heading in COLUMNS.items()
+        if any(row.get(key) is not None for row in rows)
+    }
+    if all(
+        row["relative_difference"] is not None or row["difference"] is None for row in rows
+    ):  # shares say it all
+        columns = {
+            key: heading
+            for key, heading in columns.items()
+            if key not in ("difference", "difference_interval")
+        }
     over = list(dict.fromkeys(row["interval_over"] for row in rows if row.get("interval_over")))
-    return table(shown, columns, title="; ".join([title, *(f"95% intervals over {units}" for units in over)]))
+    return table(
+        shown, columns, title="; ".join([title, *(f"95% intervals over {units}" for units in over)])
+    )
 
 
 def _heading(key: str) -> str:
@@ -269,25 +356,37 @@ def _in_percent(share):
 
 
 def tuning_notes(rows: list[dict[str, Any]]) -> str:
-    """How many periods the rules were tuned with, and which of them may be better beyond what was searched."""
+    """How many periods the rules were tuned with, and which of them may be better beyond what was
+    searched.
+    """
     tuned = [row for row in rows if row["at_end"] is not None]
     if not tuned:
         return ""
     spent = sorted(row["simulated_periods"] for row in tuned)
     span = f"{spent[0]:,}" if spent[0] == spent[-1] else f"{spent[0]:,} to {spent[-1]:,}"
     trained = max((row["simulated_periods"] for row in rows if row["at_end"] is None), default=0)
-    said = [f"rules were tuned with {span} simulated periods each" + (f", the policy with {trained:,}" if trained else "")]
+    said = [
+        f"rules were tuned with {span} simulated periods each"
+        + (f", the policy with {trained:,}" if trained else "")
+    ]
     for row in tuned:
         if row["at_end"]:
-            found = ", ".join(f"{name} ({_in_percent(share):.0f}%)" for name, share in row["at_end"].items())
-            said.append(f"{row['policy']} may be better beyond the range that was searched: at an end of it lies {found}")
+            found = ", ".join(
+                f"{name} ({_in_percent(share):.0f}%)" for name, share in row["at_end"].items()
+            )
+            said.append(
+                f"{row['policy']} may be better beyond the range that was searched: at an end of it"
+                f" lies {found}"
+            )
     return "\n".join(said)
 
 
 def verdict(rows: list[dict[str, Any]]) -> str:
-    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence each.
+    """What the first row's comparison with the best tuned rule says, and its gap, in a sentence
+    each.
 
-    In per cent of what the rule costs; in money where the rule earns, for a share of a profit is none of a cost.
+    In per cent of what the rule costs; in money where the rule earns, for a share of a profit is
+    none of a cost.
     """
     first = rows[0]
     if first["difference"] is None:
@@ -311,12 +410,18 @@ def verdict(rows: list[dict[str, Any]]) -> str:
             said = f"earns {size} {'more' if high < 0 else 'less'} than the best tuned rule"
         else:
             said = f"is {'cheaper' if high < 0 else 'dearer'} than the best tuned rule by {size}"
-        said = f"{first['policy']} {said}; 95% interval of the paired difference{' in cost' if in_money else ''}"
+        said = (
+            f"{first['policy']} {said}; 95% interval of the paired"
+            f" difference{' in cost' if in_money else ''}"
+        )
         said = f"{said} {written(low)} to {written(high)}{unit}"
     if first["reference"] != "optimum":
         return said
     low, high = _in_percent(first["gap_interval"])
-    return f"{said}. It is {_in_percent(first['gap']):.2f}% above the optimum ({low:.2f} to {high:.2f}%)"
+    return (
+        f"{said}. It is {_in_percent(first['gap']):.2f}% above the optimum ({low:.2f} to"
+        f" {high:.2f}%)"
+    )
 
 
 def money(cost: float) -> str:

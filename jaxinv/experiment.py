@@ -1,4 +1,6 @@
-"""An experiment as the commands see it: one typed configuration, the problem and agent it makes, and its saved runs."""
+"""An experiment as the commands see it: one typed configuration, the problem and agent it makes,
+and its saved runs.
+"""
 
 import dataclasses
 import typing
@@ -37,10 +39,13 @@ class EvaluationConfig:
     """How policies are judged.
 
     Attributes:
-      paths: independent test episodes of a problem with one instance; with several, each instance is one.
-      rules: rules to compare with; empty for all that apply, of those that follow a forecast those of the best.
-      tune_periods: simulated periods that each rule is tuned with, taken as they are given; 0 for as many as the agent
-        trained with, at least 4,000,000, and for numbers of each instance's own at least 300 episodes of each.
+      paths: independent test episodes of a problem with one instance; with several, each instance
+        is one.
+      rules: rules to compare with; empty for all that apply, of those that follow a forecast those
+        of the best.
+      tune_periods: simulated periods that each rule is tuned with, taken as they are given; 0 for
+        as many as the agent trained with, at least 4,000,000, and for numbers of each instance's
+        own at least 300 episodes of each.
       per_instance: rules that are also tuned for every instance by itself, where there are several.
     """
 
@@ -61,7 +66,8 @@ class EvaluationConfig:
 class Experiment:
     """A resolved configuration and what it makes.
 
-    A `--sweep` over traced numbers of the learner or over instances of one network, and `--seeds`, are runs of one program.
+    A `--sweep` over traced numbers of the learner or over instances of one network, and `--seeds`,
+    are runs of one program.
 
     Attributes:
       config: the dataclass that `yaml` writes and `load` reads back.
@@ -75,7 +81,9 @@ class Experiment:
 
     @classmethod
     def load(cls, file: Path | None = None, overrides: Sequence[str] = ()) -> "Experiment":
-        """Resolves defaults, file and overrides; the preset and the agent decide which keys there are."""
+        """Resolves defaults, file and overrides; the preset and the agent decide which keys there
+        are.
+        """
         env = preset_address(chosen_env(file, overrides))
         agent = learner_address(chosen_agent(file, overrides))
         overrides = [*overrides, f"env={env}", f"agent={agent}"]
@@ -84,7 +92,9 @@ class Experiment:
         if files_agent != agent:  # one learner's settings are no advice for another
             written_for = _schema(env, preset(env), files_agent)
         names = {"instance.weights": COSTS}
-        return cls(resolve(schema, file=file, overrides=overrides, names=names, written_for=written_for))
+        return cls(
+            resolve(schema, file=file, overrides=overrides, names=names, written_for=written_for)
+        )
 
     @classmethod
     def of_run(cls, run: Run, later: str = "") -> "Experiment":
@@ -103,8 +113,8 @@ class Experiment:
             return cls(dataclasses.replace(config, instance=going_on))
         if later and not known:
             raise UserError(
-                f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for env=retail and "
-                "env=retail_network without a sweep of their options"
+                f"data={later}: run {run.name!r} has nothing to apply to later sales; that is for"
+                " env=retail and env=retail_network without a sweep of their options"
             )
         return cls(config, Preparation.read(run.preparation_path) if known else None, later)
 
@@ -112,7 +122,9 @@ class Experiment:
     def yaml(self) -> str:
         """The configuration as a run keeps it, with what it left open to files."""
         settled = self.problem.settled
-        return to_yaml(dataclasses.replace(self.config, instance=settled) if settled else self.config)
+        return to_yaml(
+            dataclasses.replace(self.config, instance=settled) if settled else self.config
+        )
 
     @cached_property
     def problem(self) -> Problem:
@@ -121,7 +133,9 @@ class Experiment:
         return self.config.instance.applied(self.preparation, self.later)
 
     def remember_data(self, run: Run) -> None:
-        """Writes beside the configuration which sales the run is made of, if any, and what was fitted to them."""
+        """Writes beside the configuration which sales the run is made of, if any, and what was
+        fitted to them.
+        """
         if self.problem.fingerprint:
             run.write_data(self.config.instance.data, self.problem.fingerprint)
         if self.problem.preparation and self.problems[0] is self.problem:
@@ -139,7 +153,9 @@ class Experiment:
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
-        """What is swept at each point, as the configuration's own types; one empty point without a sweep."""
+        """What is swept at each point, as the configuration's own types; one empty point without a
+        sweep.
+        """
         return [
             {key: _typed(self.config, key, value) for key, value in point.items()}
             for point in parse_sweep(self.config.sweep)
@@ -147,11 +163,19 @@ class Experiment:
 
     @cached_property
     def problems(self) -> list[Problem]:
-        """The problem of each point, all on one network; one and the same where no instance is swept."""
-        options = [{key: point[key] for key in point if _of_instance(self.config, key)} for point in self.points]
+        """The problem of each point, all on one network; one and the same where no instance is
+        swept.
+        """
+        options = [
+            {key: point[key] for key in point if _of_instance(self.config, key)}
+            for point in self.points
+        ]
         if not any(options):
             return [self.problem] * len(options)
-        distinct = {tuple(option.items()): dataclasses.replace(self.config.instance, **option) for option in options}
+        distinct = {
+            tuple(option.items()): dataclasses.replace(self.config.instance, **option)
+            for option in options
+        }
         built = on_one_network([instance.build() for instance in distinct.values()])
         by_options = dict(zip(distinct, built))
         return [by_options[tuple(option.items())] for option in options]
@@ -160,12 +184,16 @@ class Experiment:
     def labels(self) -> list[str]:
         """What tells the runs apart, points first, then seeds; one empty label for a single run."""
         points = [_label(point) for point in self.points]
-        seeds = [f"seed {seed}" for seed in range(self.config.seeds)] if self.config.seeds > 1 else [""]
+        seeds = (
+            [f"seed {seed}" for seed in range(self.config.seeds)] if self.config.seeds > 1 else [""]
+        )
         return [" ".join(filter(None, (point, seed))) for point in points for seed in seeds]
 
     @property
     def runs(self) -> int | None:
-        """How many runs are trained side by side; None for a single one, whose arrays have no axis for it."""
+        """How many runs are trained side by side; None for a single one, whose arrays have no axis
+        for it.
+        """
         return None if len(self.labels) == 1 else len(self.labels)
 
     @cached_property
@@ -176,24 +204,34 @@ class Experiment:
         for problem, point in zip(self.problems, self.points):
             numbers = {key: point[key] for key in point if not _of_instance(self.config, key)}
             agents.append(create(problem, dataclasses.replace(self.config.learner, **numbers)))
-        return agents[0] if self.runs is None else stack_agents(agents, self.config.seeds, self._own_worlds)
+        return (
+            agents[0]
+            if self.runs is None
+            else stack_agents(agents, self.config.seeds, self._own_worlds)
+        )
 
     @property
     def keys(self) -> jax.Array:
         """The key of the run, or `[runs]`; the points of a sweep share their seeds."""
         if self.runs is None:
             return key_of(root(self.config.seed), Role.TRAINING, 0)
-        return jnp.tile(keys_of(root(self.config.seed), Role.TRAINING, self.config.seeds), len(self.points))
+        return jnp.tile(
+            keys_of(root(self.config.seed), Role.TRAINING, self.config.seeds), len(self.points)
+        )
 
     @cached_property
     def trainer(self) -> Trainer:
-        Trainer(self.agent, self.runs, worlds_axis=0 if self._own_worlds else None).check_memory(self.keys)
+        Trainer(self.agent, self.runs, worlds_axis=0 if self._own_worlds else None).check_memory(
+            self.keys
+        )
         key = key_of(root(self.config.seed), Role.VALIDATION)
         options = dict(preferences=self.config.learner.preferences, settles=self.agent.settles)
         if not self._own_worlds:
             return Trainer(self.agent, self.runs, Validation.of(self.problems[0], key, **options))
         validations = [Validation.of(problem, key, **options) for problem in self.problems]
-        return Trainer(self.agent, self.runs, stack_runs(validations, self.config.seeds), worlds_axis=0)
+        return Trainer(
+            self.agent, self.runs, stack_runs(validations, self.config.seeds), worlds_axis=0
+        )
 
     @property
     def _own_worlds(self) -> bool:
@@ -218,7 +256,9 @@ class Experiment:
 
 
 def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) -> list[Experiment]:
-    """The experiments of a sweep: traced numbers stay together in one program, other keys make one experiment each."""
+    """The experiments of a sweep: traced numbers stay together in one program, other keys make one
+    experiment each.
+    """
     together, apart = [], []
     parse_sweep(sweep)
     plain = Experiment.load(file, overrides)
@@ -226,19 +266,30 @@ def expand(file: Path | None, overrides: Sequence[str], sweep: Sequence[str]) ->
         text = text.removeprefix("learner.").removeprefix("instance.")
         key = text.partition("=")[0]
         known = [kind.Config for kind in AGENTS.values()]
-        numbers = {name for config in (*known, plain.config.learner) for name in traced_fields(config)}
+        numbers = {
+            name for config in (*known, plain.config.learner) for name in traced_fields(config)
+        }
         (together if key in numbers or _in_one_program(plain, text) else apart).append(text)
     experiments = [
-        Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())]) if point else plain
+        (
+            Experiment.load(file, [*overrides, *(f"{key}={value}" for key, value in point.items())])
+            if point
+            else plain
+        )
         for point in parse_sweep(apart)
     ]
     if not together:
         return experiments
-    return [Experiment(dataclasses.replace(experiment.config, sweep=tuple(together))) for experiment in experiments]
+    return [
+        Experiment(dataclasses.replace(experiment.config, sweep=tuple(together)))
+        for experiment in experiments
+    ]
 
 
 def _in_one_program(plain: Experiment, sweep: str) -> bool:
-    """Whether a sweep runs over instances of one network. With held-out series or periods each is a training of its own."""
+    """Whether a sweep runs over instances of one network. With held-out series or periods each is a
+    training of its own.
+    """
     held_out = plain.problem.held_out or plain.problem.choice
     if not _of_instance(plain.config, sweep.partition("=")[0]) or held_out:
         return False
@@ -250,8 +301,8 @@ def _in_one_program(plain: Experiment, sweep: str) -> bool:
 
 
 def trained_policies(run: Run, later: str = "") -> tuple[Experiment, list[Contestant]]:
-    """The experiment of a saved run, and what it ended with: its learned policies, or what was chosen among them and the
-    rules (`jaxinv.ending`). `later` as in `Experiment.of_run`."""
+    """The experiment of a saved run, and what it ended with: its learned policies, or what was
+    chosen among them and the rules (`jaxinv.ending`). `later` as in `Experiment.of_run`."""
     experiment = Experiment.of_run(run, later)
     experiment.check_data(run)
     _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))
@@ -301,7 +352,9 @@ def _of_instance(config: Any, key: str) -> bool:
 
 
 def _kind(config: Any, key: str) -> Any:
-    """The type of an option of the instance, of its value where it may also be null; None where there is no such option."""
+    """The type of an option of the instance, of its value where it may also be null; None where
+    there is no such option.
+    """
     kind = typing.get_type_hints(type(config.instance)).get(key)
     given = [other for other in typing.get_args(kind) if other is not type(None)]
     return given[0] if len(given) == 1 and type(None) in typing.get_args(kind) else kind
@@ -318,4 +371,6 @@ def _typed(config: Any, key: str, value: str) -> Any:
 
 
 def _label(point: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in point.items())
+    return " ".join(
+        f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in point.items()
+    )

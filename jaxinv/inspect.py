@@ -1,4 +1,6 @@
-"""`python -m jaxinv.inspect`: what a shop's files hold, what would be assumed, and a plan ready to run."""
+"""`python -m jaxinv.inspect`: what a shop's files hold, what would be assumed, and a plan ready to
+run.
+"""
 
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from jaxinv.errors import UserError
 def main(argv: list[str]) -> None:
     made = parser(
         "inspect",
-        "Reads the files of a shop (sales, and what there is of items, locations, lanes, stock, open orders, calendar, receipts), "
-        "says what was understood and what is assumed, and writes plan.yaml.",
+        "Reads the files of a shop (sales, and what there is of items, locations, lanes, stock,"
+        " open orders, calendar, receipts), says what was understood and what is assumed, and"
+        " writes plan.yaml.",
         arguments="FILE... | FOLDER | PLAN [key=value ...]",
         examples=(
             "sales.csv",
@@ -19,12 +22,17 @@ def main(argv: list[str]) -> None:
             "plan.yaml --json",
         ),
     )
-    made.add_argument("--out", type=Path, help="where the plan is written (default: plan.yaml, in FOLDER or here)")
+    made.add_argument(
+        "--out", type=Path, help="where the plan is written (default: plan.yaml, in FOLDER or here)"
+    )
     made.add_argument("--force", action="store_true", help="write the plan over one that is there")
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if not what:
-        raise UserError("give the files of a shop, the folder that holds them, or a plan; see python -m jaxinv.inspect --help")
+        raise UserError(
+            "give the files of a shop, the folder that holds them, or a plan; see python -m"
+            " jaxinv.inspect --help"
+        )
 
     from jaxinv.data.plan.look import look
     from jaxinv.data.plan.plan import read_plan
@@ -54,7 +62,9 @@ def main(argv: list[str]) -> None:
     if written:
         note(f"written: {out}; look through it, then give it to train, evaluate, tune or recommend")
     else:
-        note(f"{out} is there and stays as it is; --force writes it anew, --out FILE writes another")
+        note(
+            f"{out} is there and stays as it is; --force writes it anew, --out FILE writes another"
+        )
 
 
 def _render(document):
@@ -66,18 +76,33 @@ def _render(document):
         return f"{title}\n" + "".join(f"  {line}\n" for line in lines) if lines else ""
 
     sales = document["sales"]
-    counts = f"{sales['skus']:,} SKUs at {sales['locations']:,} location{'s' * (sales['locations'] != 1)}, {sales['series']:,} series"
+    counts = (
+        f"{sales['skus']:,} SKUs at {sales['locations']:,}"
+        f" location{'s' * (sales['locations'] != 1)}, {sales['series']:,} series"
+    )
     parts = [
         section("What was read", document["read"]),
         section("Odd, and what was made of it", document["notes"]),
         section("What is assumed", document["assumptions"]),
         section(
-            "Sales", [f"{counts}, by {sales['frequency']} from {sales['first']} to {sales['last']}", *_sentences(document)]
+            "Sales",
+            [
+                f"{counts}, by {sales['frequency']} from {sales['first']} to {sales['last']}",
+                *_sentences(document),
+            ],
         ),
     ]
     by_class = table(
         document["abc_xyz"],
-        {"class": "class", "skus": "SKUs", "share": "of money sold", "X": "X even", "Y": "Y", "Z": "Z uneven", "-": "no sales"},
+        {
+            "class": "class",
+            "skus": "SKUs",
+            "share": "of money sold",
+            "X": "X even",
+            "Y": "Y",
+            "Z": "Z uneven",
+            "-": "no sales",
+        },
         title="Products by money sold (ABC) and by how even their weeks are (XYZ)",
         formats={"share": _percent},
     )
@@ -94,11 +119,14 @@ def _render(document):
     shown = table(
         lanes[:20],
         columns,
-        title="Lead times" + (f" (20 of {len(lanes)} lanes; all with --json)" if len(lanes) > 20 else ""),
+        title="Lead times"
+        + (f" (20 of {len(lanes)} lanes; all with --json)" if len(lanes) > 20 else ""),
         formats={"partly": _percent, "lost": _percent},
     )
     return Group(
-        "\n".join(part for part in parts if part), by_class, *([shown] if any(lane["orders"] for lane in lanes) else [])
+        "\n".join(part for part in parts if part),
+        by_class,
+        *([shown] if any(lane["orders"] for lane in lanes) else []),
     )
 
 
@@ -110,41 +138,52 @@ def _sentences(document) -> list[str]:
     """What the figures say, one line each."""
     kinds = document["kinds"]
     said = [
-        f"demand by {document['sales']['frequency']}, SKUs: {kinds['smooth']} smooth, {kinds['erratic']} erratic, "
-        f"{kinds['intermittent']} intermittent, {kinds['lumpy']} lumpy"
+        f"demand by {document['sales']['frequency']}, SKUs: {kinds['smooth']} smooth,"
+        f" {kinds['erratic']} erratic, {kinds['intermittent']} intermittent, {kinds['lumpy']} lumpy"
         + (f", {kinds['no sales']} without sales" if kinds["no sales"] else "")
     ]
     season = document["season"]
     if season["weekdays"]:
-        said.append("weekdays, of the mean: " + ", ".join(f"{name} {value:.2f}" for name, value in season["weekdays"].items()))
+        said.append(
+            "weekdays, of the mean: "
+            + ", ".join(f"{name} {value:.2f}" for name, value in season["weekdays"].items())
+        )
     if season["months"]:
         high, low = (pick(season["months"], key=season["months"].get) for pick in (max, min))
         repeats = (
-            f"; one year is like the next with correlation {season['repeats']:.2f}" if season["repeats"] is not None else ""
+            f"; one year is like the next with correlation {season['repeats']:.2f}"
+            if season["repeats"] is not None
+            else ""
         )
         said.append(
-            f"months, of the mean: highest {high} ({season['months'][high]:.2f}), lowest {low} ({season['months'][low]:.2f}){repeats}"
+            f"months, of the mean: highest {high} ({season['months'][high]:.2f}), lowest {low}"
+            f" ({season['months'][low]:.2f}){repeats}"
         )
     else:
         said.append("season: less than two years of sales, which do not tell it")
     promotions = document["promotions"]
     if promotions and promotions["lift"] is not None:
         said.append(
-            f"promotions: sales times {promotions['lift']:.2f} ({promotions['skus']} SKUs, {promotions['periods']:,} "
-            f"{document['sales']['frequency']}s); {promotions['to_come']:,} rows to come"
+            f"promotions: sales times {promotions['lift']:.2f} ({promotions['skus']} SKUs,"
+            f" {promotions['periods']:,} {document['sales']['frequency']}s);"
+            f" {promotions['to_come']:,} rows to come"
         )
     elif document["promotions_left_out"]:
-        said.append("promotions: the column of sales is left out, as told above, and the calendar has none")
+        said.append(
+            "promotions: the column of sales is left out, as told above, and the calendar has none"
+        )
     else:
         said.append("promotions: none in sales or calendar")
     out = document["stock_outs"]
     if out:
         said.append(
-            f"stock-outs: {_percent(out['share'])} of periods began without stock or sold all of it ({out['series']} series); demand "
-            "there is estimated"
+            f"stock-outs: {_percent(out['share'])} of periods began without stock or sold all of it"
+            f" ({out['series']} series); demand there is estimated"
         )
     else:
-        said.append("stock-outs: not known; a column stock in sales (units as the period begins) tells them")
+        said.append(
+            "stock-outs: not known; a column stock in sales (units as the period begins) tells them"
+        )
     return said
 
 

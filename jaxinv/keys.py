@@ -1,9 +1,11 @@
 """Where every random stream comes from: the role that it plays, by name.
 
-A key of jax is a point from which others are derived by numbers, and the i-th of `jax.random.split(key, n)` is the very key
-`jax.random.fold_in(key, i)`. So two users of one key that each count from 0 meet: the training of the second seed was played
-on the noise that judged it. Here a role is first folded in by a tag of its own, a number too large to be counted up to, and
-only then what is counted: seeds, groups, days. Roles nest: a study folds its own, and what it calls folds theirs below it.
+A key of jax is a point from which others are derived by numbers, and the i-th of
+`jax.random.split(key, n)` is the very key `jax.random.fold_in(key, i)`. So two users of one key
+that each count from 0 meet: the training of the second seed was played on the noise that judged it.
+Here a role is first folded in by a tag of its own, a number too large to be counted up to, and only
+then what is counted: seeds, groups, days. Roles nest: a study folds its own, and what it calls
+folds theirs below it.
 """
 
 import zlib
@@ -15,7 +17,9 @@ import numpy as np
 
 
 class Role(Enum):
-    """What randomness is used for. The value tells a reader; the name makes the tag, so a new name is a new stream."""
+    """What randomness is used for. The value tells a reader; the name makes the tag, so a new name
+    is a new stream.
+    """
 
     TRAINING = "a training: its first weights, its worlds and its exploration; by run"
     VALIDATION = "the worlds that a training chooses its policy on"
@@ -59,8 +63,8 @@ def key_of(key: jax.Array, role: Role, *indices: jax.Array | int) -> jax.Array:
 
     Args:
       key: a root, or a key of another role.
-      indices: numbers below 2^31, such as a run or a day, one below the other. Whoever counts does not draw from the key
-        without the count.
+      indices: numbers below 2^31, such as a run or a day, one below the other. Whoever counts does
+        not draw from the key without the count.
     """
     key = jax.random.fold_in(key, jnp.uint32(role.tag))
     for index in indices:
@@ -79,6 +83,7 @@ def generator(role: Role, *numbers: int) -> np.random.Generator:
 
 
 def instance_generator(seed: int) -> np.random.Generator:
-    """The generator of numbers that belong to a world itself, such as prices of SKUs or a fitted constant: NumPy's plain
-    stream of the seed, which published generators use, and which no role can meet."""
+    """The generator of numbers that belong to a world itself, such as prices of SKUs or a fitted
+    constant: NumPy's plain stream of the seed, which published generators use, and which no role
+    can meet."""
     return np.random.default_rng(seed)

@@ -1,4 +1,5 @@
-"""What numbers an option can hold, and how much memory there is: checked before anything is computed.
+"""What numbers an option can hold, and how much memory there is: checked before anything is
+computed.
 
 jax computes in 32 bits: a larger number would become infinite, or be another one, without a word.
 """
@@ -22,7 +23,8 @@ MOST_MONEY = 1e15
 
 
 def check_numbers(config: Any) -> None:
-    """Refuses numbers of a dataclass that 32 bits cannot hold: infinite, overflowing or vanishing ones.
+    """Refuses numbers of a dataclass that 32 bits cannot hold: infinite, overflowing or vanishing
+    ones.
 
     Fields whose name ends in "seed" are 0 .. `LARGEST_SEED`.
 
@@ -67,11 +69,15 @@ def check_memory(needed: float, what: str, lower: str) -> None:
     """
     free = free_memory()
     if free is not None and needed > free:
-        raise UserError(f"{what} would take {_size(needed)} of memory and {_size(free)} are free; lower {lower}")
+        raise UserError(
+            f"{what} would take {_size(needed)} of memory and {_size(free)} are free; lower {lower}"
+        )
 
 
 def free_memory() -> int | None:
-    """Bytes that a process can still take, under the limit of its control group; None where nothing says so."""
+    """Bytes that a process can still take, under the limit of its control group; None where nothing
+    says so.
+    """
     found = []
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -81,7 +87,10 @@ def free_memory() -> int | None:
         if all(name in os.sysconf_names for name in names):
             found += [math.prod(os.sysconf(name) for name in names)]
     group = Path("/sys/fs/cgroup")
-    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
         try:
             found += [int((group / limit).read_text()) - int((group / used).read_text())]
         except (OSError, ValueError):  # ValueError: the limit is "max"

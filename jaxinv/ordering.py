@@ -61,8 +61,10 @@ class Recommended(NamedTuple):
 
 
 def recommend(
-    plan: str | Path, overrides: Sequence[str] = (), *, policy: str = "", run: Run | None = None, runs: str | Path = "runs",
-    date: datetime.date | None = None, seed: int = 0, say: Callable[[str], None] = lambda text: None,
+    plan: str | Path, overrides: Sequence[str] = (), *, policy: str = "", run: Run | None = None,
+    runs: str | Path = "runs",
+    date: datetime.date | None = None, seed: int = 0, say: Callable[[str],
+    None] = lambda text: None,
 ) -> Recommended:  # fmt: skip
     """The order list of a plan.
 
@@ -79,7 +81,8 @@ def recommend(
         experiment, learned = trained_policies(run, str(plan))
         if experiment.config.env != "network":
             raise UserError(
-                f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a plan: python -m jaxinv.train {plan}"
+                f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a"
+                f" plan: python -m jaxinv.train {plan}"
             )
         learned = learned[:1]
     else:
@@ -177,12 +180,13 @@ def _to_service(
     return whole, Acting(deciders, which, (why,))
 
 
-def _as_asked(
-    problem: Problem, learned: Contestant, outcome: Outcome, instances: int
-) -> Acting:
+def _as_asked(problem: Problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:
     """A run that acts since it was named."""
     mine, best = outcome.costs[learned.name].value, next(iter(outcome.costs))
-    why = f"{learned.name} acts, as asked: it costs {mine:.4g} a period and series on periods that nothing was learned from"
+    why = (
+        f"{learned.name} acts, as asked: it costs {mine:.4g} a period and series on periods that"
+        " nothing was learned from"
+    )
     if best != learned.name:
         why += f"; {best} would cost {outcome.costs[best].value:.4g}"
     return dataclasses.replace(Acting.of(decider_of(problem, learned), instances), why=(why,))

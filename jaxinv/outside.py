@@ -9,7 +9,8 @@ from jaxinv.errors import UserError, unknown
 
 
 class Known(UserDict):
-    """Classes by name, each imported when it is first asked for: names are checked and told without jax.
+    """Classes by name, each imported when it is first asked for: names are checked and told without
+    jax.
 
     Values are given as classes, as `module:Class`, or as functions that give the class.
     """
@@ -22,7 +23,8 @@ class Known(UserDict):
 
 
 def check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
-    """Refuses a name that neither is known nor can be the address of a class, without importing anything.
+    """Refuses a name that neither is known nor can be the address of a class, without importing
+    anything.
 
     Raises:
       UserError: with the nearest name.
@@ -32,7 +34,8 @@ def check_name(kind: str, name: str, known: Mapping[str, Any]) -> None:
 
 
 def named(kind: str, name: str, known: Mapping[str, type], base: str | type) -> type:
-    """The class of a name: one of `known`, or `module:Class` of a module that Python can import from here.
+    """The class of a name: one of `known`, or `module:Class` of a module that Python can import
+    from here.
 
     Args:
       kind: what the name stands for, such as "preset".
@@ -52,15 +55,21 @@ def named(kind: str, name: str, known: Mapping[str, type], base: str | type) -> 
         if getattr(error, "name", None) not in (None, *_packages(module)):
             raise  # the module is there, and what it imports is not
         raise UserError(
-            f"{kind} {name!r}: no module {module!r} here; run the command in the folder of {module.split('.')[0]}.py"
+            f"{kind} {name!r}: no module {module!r} here; run the command in the folder of"
+            f" {module.split('.')[0]}.py"
         ) from None
     if not isinstance(found, type) or not issubclass(found, base):
-        raise UserError(f"{kind} {name!r}: {module} has no class {label!r} that extends {base.__module__}.{base.__name__}")
+        raise UserError(
+            f"{kind} {name!r}: {module} has no class {label!r} that extends"
+            f" {base.__module__}.{base.__name__}"
+        )
     return found
 
 
 def address(name: str, found: type, builtin: Mapping[str, type]) -> str:
-    """The name that finds a class again in another process: its own where it is built in, else `module:Class`."""
+    """The name that finds a class again in another process: its own where it is built in, else
+    `module:Class`.
+    """
     if builtin.get(name) is found and found.__module__.split(".")[0] == "jaxinv":
         return name
     importable = found.__module__ != "__main__" and "." not in found.__qualname__

@@ -19,7 +19,8 @@ from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
 
 SHOWN = {
-    "sku": "SKU", "source": "from", "destination": "to", "quantity": "order", "arrival_likely": "arrives", "risk_with": "risk with, %",
+    "sku": "SKU", "source": "from", "destination": "to", "quantity": "order",
+    "arrival_likely": "arrives", "risk_with": "risk with, %",
     "risk_without": "without, %", "cost_review_later": "a review later costs", "reason": "why",
 }  # fmt: skip
 MOST_SHOWN = 20
@@ -28,9 +29,10 @@ MOST_SHOWN = 20
 def main(argv: list[str]) -> None:
     made = parser(
         "recommend",
-        "The order list of a date from a plan: orders.csv with the risks, costs and reason of every line, a sheet for each "
-        "supplier, exceptions.csv, why.csv (what would be ordered otherwise), and the report. Without --policy all rules are "
-        "tuned and compete with finished runs of this plan on held-out periods, and what is proven cheapest acts.",
+        "The order list of a date from a plan: orders.csv with the risks, costs and reason of every"
+        " line, a sheet for each supplier, exceptions.csv, why.csv (what would be ordered"
+        " otherwise), and the report. Without --policy all rules are tuned and compete with"
+        " finished runs of this plan on held-out periods, and what is proven cheapest acts.",
         arguments="PLAN [key=value ...]",
         examples=(
             "plan.yaml",
@@ -58,15 +60,18 @@ def main(argv: list[str]) -> None:
     what, overrides = split_arguments(args.arguments)
     if len(what) != 1:
         raise UserError(
-            "name one plan: a plan.yaml, a folder of tables, or a file of sales, as in: python -m jaxinv.recommend plan.yaml"
+            "name one plan: a plan.yaml, a folder of tables, or a file of sales, as in: python -m"
+            " jaxinv.recommend plan.yaml"
         )
     if args.policy == "ready":
         raise UserError(
-            "--policy ready: there is no policy yet that is ready for any plan; leave --policy out, or name a run or a rule"
+            "--policy ready: there is no policy yet that is ready for any plan; leave --policy out,"
+            " or name a run or a rule"
         )
     if not Path(what[0]).expanduser().exists():
         raise UserError(
-            f"{what[0]}: there is no such plan; give a plan.yaml, a folder of tables, or a file of sales"
+            f"{what[0]}: there is no such plan; give a plan.yaml, a folder of tables, or a file of"
+            " sales"
         )
     run = (
         run_among_rules(args.policy, args.runs)

@@ -2,23 +2,54 @@
 
 from pathlib import Path
 
-from jaxinv.cli import emit, enable_compilation_cache, many_runs, note, parser, run_command, split_arguments
+from jaxinv.cli import (
+    emit,
+    enable_compilation_cache,
+    many_runs,
+    note,
+    parser,
+    run_command,
+    split_arguments,
+)
 from jaxinv.errors import UserError, unknown
 
-STUDIES = ("instances", "learners", "learned_networks", "deepstock", "causal", "pareto", "ablation", "adaptation", "seed001", "seed002", "beer_game")
+STUDIES = (
+    "instances",
+    "learners",
+    "learned_networks",
+    "deepstock",
+    "causal",
+    "pareto",
+    "ablation",
+    "adaptation",
+    "seed001",
+    "seed002",
+    "beer_game",
+)
 """Modules of `jaxinv.studies`."""
 
 
 def main(argv: list[str]) -> None:
     made = parser(
         "reproduce",
-        "Runs a study: every number in print beside ours, with its interval, and whether the claim holds. "
-        f"Studies: {', '.join(STUDIES)}. What follows the study restricts it, such as to families of instances or to learners.",
+        "Runs a study: every number in print beside ours, with its interval, and whether the claim"
+        f" holds. Studies: {', '.join(STUDIES)}. What follows the study restricts it, such as to"
+        " families of instances or to learners.",
         arguments="STUDY [PART ...]",
-        examples=("instances", "instances lost_sales dual_sourcing", "instances --quick", "learners diffsim base", "learners --quick"),
+        examples=(
+            "instances",
+            "instances lost_sales dual_sourcing",
+            "instances --quick",
+            "learners diffsim base",
+            "learners --quick",
+        ),
     )
     made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
-    made.add_argument("--out", metavar="FOLDER", help="folder of a study's pictures and tables (default: runs/STUDY)")
+    made.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="folder of a study's pictures and tables (default: runs/STUDY)",
+    )
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if overrides:
@@ -35,14 +66,19 @@ def main(argv: list[str]) -> None:
     many_runs()
     study = importlib.import_module(f"jaxinv.studies.{what[0]}")
     if args.out and not hasattr(study, "save"):
-        raise UserError(f"the study {what[0]} has no pictures or tables of its own; leave out --out")
+        raise UserError(
+            f"the study {what[0]} has no pictures or tables of its own; leave out --out"
+        )
     enable_compilation_cache()
     rows = []
     for row in timed(study.run(quick=args.quick, parts=what[1:])):
         rows.append(row)
         where = "in print" if row["source"] else "to compare with"
         printed = "" if row["paper"] is None else f"{row['paper']:.6g} {where}, "
-        note(f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']} ({row['seconds']:.1f} s)")
+        note(
+            f"{row['claim']}: {printed}ours {row['ours']:.6g}, {row['verdict']}"
+            f" ({row['seconds']:.1f} s)"
+        )
     if hasattr(study, "save"):
         folder = Path(args.out or f"runs/{what[0]}")
         study.save(rows, folder)
@@ -55,11 +91,23 @@ def _render(study, rows):
 
     from jaxinv.cli import table
 
-    columns = {"claim": "claim", "paper": "to compare with", "ours": "ours", "interval": "95%", "verdict": "verdict"}
+    columns = {
+        "claim": "claim",
+        "paper": "to compare with",
+        "ours": "ours",
+        "interval": "95%",
+        "verdict": "verdict",
+    }
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
     claims = [row["holds"] for row in rows if row["holds"] is not None]
-    notes = dict.fromkeys(f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"])
-    return Group(table(rows, columns, title=study, formats=six), *notes, f"{sum(claims)} of {len(claims)} claims hold")
+    notes = dict.fromkeys(
+        f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"]
+    )
+    return Group(
+        table(rows, columns, title=study, formats=six),
+        *notes,
+        f"{sum(claims)} of {len(claims)} claims hold",
+    )
 
 
 if __name__ == "__main__":

@@ -7,22 +7,23 @@
       preparation.json  what was fitted to the sales, for those to come
       metrics.csv       one row a chunk of updates
       checkpoints/      the last two states of training
-      ending.json       what the run ends with, where that is chosen between its policy and the rules
-      by_sku.csv        what every policy and rule did for every series of sales (`jaxinv.report.by_sku`)
-      worst.csv         the series that the policy does worst on, period by period (`jaxinv.report.worst`)
+      ending.json       the policy or rule that the run ends with, where one is chosen
+      by_sku.csv        policies and rules by series of sales (`jaxinv.report.by_sku`)
+      worst.csv         the worst series of the policy, by period (`jaxinv.report.worst`)
       report.html       all of it for people
       summary.json      what the command printed at its end
 
-A checkpoint is whole or it does not exist, at whatever moment the process is killed or the power fails. It is
-written under a hidden name; a list of its files with their sizes and checksums is written last; all is
-flushed to disk; then one rename gives it its name. Older checkpoints are removed after that. Reading begins
-by comparing every file with the list, since orbax itself notices neither a flipped byte nor, quietly, a
-missing file; a damaged checkpoint is passed over for the one before it. What a killed process left under a
-hidden name is ignored and is removed by the next writer.
+A checkpoint is whole or it does not exist, at whatever moment the process is killed or the power
+fails. It is written under a hidden name; a list of its files with their sizes and checksums is
+written last; all is flushed to disk; then one rename gives it its name. Older checkpoints are
+removed after that. Reading begins by comparing every file with the list, since orbax itself notices
+neither a flipped byte nor, quietly, a missing file; a damaged checkpoint is passed over for the one
+before it. What a killed process left under a hidden name is ignored and is removed by the next
+writer.
 
-Who writes in a run holds a lock that the operating system drops when the process ends, however it ends. A run
-that nobody holds and that has no checkpoint is as good as not begun: it can be resumed from its first update, and a
-new run of its name takes its place.
+Who writes in a run holds a lock that the operating system drops when the process ends, however it
+ends. A run that nobody holds and that has no checkpoint is as good as not begun: it can be resumed
+from its first update, and a new run of its name takes its place.
 
 jax and orbax are imported where they are used, so that a mistyped run name is answered at once.
 """
@@ -71,13 +72,16 @@ class Run:
 
     @classmethod
     def create(cls, root: str | Path, name: str | None = None, *, config_text: str) -> "Run":
-        """A new run folder under `root`, with its configuration in it, held by this process (`hold`).
+        """A new run folder under `root`, with its configuration in it, held by this process
+        (`hold`).
 
-        It takes the place of a run of that name that nobody holds and that never came to a checkpoint.
+        It takes the place of a run of that name that nobody holds and that never came to a
+        checkpoint.
 
         Args:
           root: the folder of runs; made if absent.
-          name: the run's name; by default the time and three letters, such as `2025-01-31-164502-kqz`.
+          name: the run's name; by default the time and three letters, such as
+            `2025-01-31-164502-kqz`.
           config_text: the resolved configuration as YAML.
 
         Raises:
@@ -86,7 +90,8 @@ class Run:
         root = Path(root)
         if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
             raise UserError(
-                f"run name {name!r}: must be letters, digits, '_', '-' and '.', beginning with none of '-.'"
+                f"run name {name!r}: must be letters, digits, '_', '-' and '.', beginning with none"
+                " of '-.'"
             )
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -122,7 +127,8 @@ class Run:
         """An existing run, by its path or by its name under `root`. Changes nothing on disk.
 
         Raises:
-          UserError: there is no such run (the message names the nearest), or the folder is not a run.
+          UserError: there is no such run (the message names the nearest), or the folder is not a
+            run.
         """
         path = cls.place(path_or_name, root)
         if path is None:
@@ -142,12 +148,15 @@ class Run:
 
     @staticmethod
     def place(path_or_name: str | Path, root: str | Path = "runs") -> Path | None:
-        """Where there is something of that name in the folder, or else of that path; None where there is nothing."""
+        """Where there is something of that name in the folder, or else of that path; None where
+        there is nothing.
+        """
         places = Path(root) / path_or_name, Path(path_or_name)
         return next((path for path in places if path.exists()), None)
 
     def hold(self) -> None:
-        """Keeps other processes from writing in this run, until `release` or the end of this process.
+        """Keeps other processes from writing in this run, until `release` or the end of this
+        process.
 
         Raises:
           UserError: another process holds it.
@@ -167,13 +176,16 @@ class Run:
             holder = file.read().strip()
             file.close()
             raise UserError(
-                f"run {self.name!r} is being written by process {holder or 'unknown'}; wait for it or stop it first"
+                f"run {self.name!r} is being written by process {holder or 'unknown'}; wait for it"
+                " or stop it first"
             ) from None
         except OSError:  # a file system without locks
             file.close()
             return
         self._held = file
-        with contextlib.suppress(OSError):  # the number is for people; a full disk is told where it matters
+        with contextlib.suppress(
+            OSError
+        ):  # the number is for people; a full disk is told where it matters
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
@@ -192,18 +204,29 @@ class Run:
         self.release()
 
     def _never_began(self) -> bool:
-        """Whether the folder holds nothing but what a run leaves that was killed before its first checkpoint."""
-        early = (self.config_path, self.data_path, self.dropped_path, self.metrics_path, self.checkpoints_path)
+        """Whether the folder holds nothing but what a run leaves that was killed before its first
+        checkpoint.
+        """
+        early = (
+            self.config_path,
+            self.data_path,
+            self.dropped_path,
+            self.metrics_path,
+            self.checkpoints_path,
+        )
         ours = {_LOCK, *(path.name for path in early)}
         names = {path.name for path in self.path.iterdir()}
-        return not self.updates() and all(name in ours or name.endswith(".partial") for name in names)
+        return not self.updates() and all(
+            name in ours or name.endswith(".partial") for name in names
+        )
 
     def log(self, update: int, metrics: Mapping[str, Any]) -> None:
         """Appends one row to metrics.csv.
 
-        The first row fixes the columns; later rows leave out what they do not have. A value is a number, an
-        array of one, or a line of text, and is written with the digits of its own precision. Several rows may
-        share an update, such as one for each seed. Log the rows of an update before saving its checkpoint.
+        The first row fixes the columns; later rows leave out what they do not have. A value is a
+        number, an array of one, or a line of text, and is written with the digits of its own
+        precision. Several rows may share an update, such as one for each seed. Log the rows of an
+        update before saving its checkpoint.
 
         Raises:
           ValueError: a column that the first row did not have.
@@ -213,9 +236,12 @@ class Run:
         new = sorted(set(row) - set(columns or row))
         if new:
             raise ValueError(
-                f"the columns of {self.metrics_path} are fixed by its first row; new: {', '.join(new)}"
+                f"the columns of {self.metrics_path} are fixed by its first row; new:"
+                f" {', '.join(new)}"
             )
-        lines = _csv_line([_text(row[column]) if column in row else "" for column in columns or row])
+        lines = _csv_line(
+            [_text(row[column]) if column in row else "" for column in columns or row]
+        )
         if not columns:
             lines = _csv_line(row) + lines
         try:
@@ -225,10 +251,12 @@ class Run:
             raise UserError(f"{self.metrics_path}: cannot be written: {error.strerror}") from None
 
     def save_checkpoint(self, update: int, tree: Any) -> None:
-        """Saves a pytree of arrays and typed random keys as the state after `update`, whole or not at all.
+        """Saves a pytree of arrays and typed random keys as the state after `update`, whole or not
+        at all.
 
-        An update that is saved already stays as it is. Takes 0.2 s for 1 MB and 0.3 s for 12 MB on a plain
-        disk, most of it waiting for the disk, so save every some seconds and not after every update.
+        An update that is saved already stays as it is. Takes 0.2 s for 1 MB and 0.3 s for 12 MB on
+        a plain disk, most of it waiting for the disk, so save every some seconds and not after
+        every update.
 
         Raises:
           UserError: the disk is full or cannot be written. Earlier checkpoints are untouched.
@@ -261,13 +289,15 @@ class Run:
         return sorted(int(name) for name in names if re.fullmatch(r"[0-9]{8,}", name))
 
     def restore(self, template: Any) -> tuple[int, Any]:
-        """The newest whole checkpoint: its update, and its pytree bit for bit. Changes nothing on disk.
+        """The newest whole checkpoint: its update, and its pytree bit for bit. Changes nothing on
+        disk.
 
         A newer checkpoint that is damaged is passed over with a warning.
 
         Args:
-          template: a pytree of the same structure, shapes and dtypes: arrays, or what `jax.eval_shape` gives.
-            Where its arrays have a sharding, the restored ones get it; otherwise they go to the first device.
+          template: a pytree of the same structure, shapes and dtypes: arrays, or what
+            `jax.eval_shape` gives. Where its arrays have a sharding, the restored ones get it;
+            otherwise they go to the first device.
 
         Raises:
           UserError: no checkpoint is whole, or it belongs to another configuration.
@@ -275,7 +305,8 @@ class Run:
         updates = self.updates()
         if not updates:
             raise UserError(
-                f"run {self.name!r} stopped before its first checkpoint; begin with --resume {self.name}"
+                f"run {self.name!r} stopped before its first checkpoint; begin with --resume"
+                f" {self.name}"
             )
         for update in reversed(updates):
             path = self._checkpoint(update)
@@ -284,15 +315,16 @@ class Run:
                 return update, read_tree(path, template)
             log.warning("%s is damaged (%s); looking for an earlier one", path, damage)
         raise UserError(
-            f"{self.checkpoints_path}: every checkpoint is damaged (the last: {damage}); train anew under "
-            "another name, or remove this folder to train under this one"
+            f"{self.checkpoints_path}: every checkpoint is damaged (the last: {damage}); train anew"
+            " under another name, or remove this folder to train under this one"
         )
 
     def rewind(self, update: int) -> None:
-        """Makes the folder what it was right after `update` was saved, for a run that goes on from there.
+        """Makes the folder what it was right after `update` was saved, for a run that goes on from
+        there.
 
-        Rows of metrics.csv after `update` go, so that a resumed run ends with the file of an uninterrupted
-        one; so do later checkpoints and whatever a killed process left.
+        Rows of metrics.csv after `update` go, so that a resumed run ends with the file of an
+        uninterrupted one; so do later checkpoints and whatever a killed process left.
         """
         if not self.checkpoints_path.is_dir():
             _remove(self.checkpoints_path)
@@ -307,11 +339,21 @@ class Run:
         whole = text.split("\n")[:-1]  # a kill may have cut the last one
         header, rows = whole[:1], whole[1:]
         if header and header[0].split(",")[0] != "update":
-            log.warning("%s is damaged: it has no heading, and its rows are dropped", self.metrics_path)
+            log.warning(
+                "%s is damaged: it has no heading, and its rows are dropped", self.metrics_path
+            )
             header, rows = [], []
-        read = [row for row in rows if re.fullmatch("[0-9]{1,9}", row.split(",")[0]) and _cells(row) == _cells(header[0])]
+        read = [
+            row
+            for row in rows
+            if re.fullmatch("[0-9]{1,9}", row.split(",")[0]) and _cells(row) == _cells(header[0])
+        ]
         if len(read) < len(rows):
-            log.warning("%s is damaged: %d of its rows are dropped", self.metrics_path, len(rows) - len(read))
+            log.warning(
+                "%s is damaged: %d of its rows are dropped",
+                self.metrics_path,
+                len(rows) - len(read),
+            )
         kept = [row for row in read if int(row.split(",")[0]) <= update]
         if kept:
             write_text(self.metrics_path, "\n".join([*header, *kept]) + "\n")
@@ -319,7 +361,9 @@ class Run:
             self.metrics_path.unlink()
 
     def write_data(self, file: str, fingerprint: str) -> None:
-        """Writes data.csv, whole or not at all: the file of sales, and the fingerprint of what was read."""
+        """Writes data.csv, whole or not at all: the file of sales, and the fingerprint of what was
+        read.
+        """
         self._write_rows(self.data_path, ("data", "fingerprint"), [(file, fingerprint)])
 
     def write_preparation(self, text: str) -> None:
@@ -327,14 +371,24 @@ class Run:
         write_text(self.preparation_path, text)
 
     def write_dropped(self, dropped: Iterable[tuple[str, str]]) -> None:
-        """Writes dropped.csv, whole or not at all: each series that was left out, and the reason."""
-        self._write_rows(self.dropped_path, ("series", "reason"), ([guarded(series), reason] for series, reason in dropped))
+        """Writes dropped.csv, whole or not at all: each series that was left out, and the
+        reason.
+        """
+        self._write_rows(
+            self.dropped_path,
+            ("series", "reason"),
+            ([guarded(series), reason] for series, reason in dropped),
+        )
 
-    def _write_rows(self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    def _write_rows(
+        self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]
+    ) -> None:
         write_text(path, "".join(_csv_line(line) for line in (columns, *rows)))
 
     def write_ending(self, ending: Any) -> None:
-        """Writes ending.json, whole or not at all: what was chosen to end the run with (`jaxinv.ending`)."""
+        """Writes ending.json, whole or not at all: what was chosen to end the run with
+        (`jaxinv.ending`).
+        """
         write_text(self.ending_path, json_text(ending) + "\n")
 
     def ending(self) -> Any:
@@ -348,7 +402,9 @@ class Run:
         try:
             return json.loads(self.ending_path.read_text(encoding="utf-8"))
         except ValueError:
-            raise UserError(f"{self.ending_path} is damaged; choose again with --resume {self.name}") from None
+            raise UserError(
+                f"{self.ending_path} is damaged; choose again with --resume {self.name}"
+            ) from None
 
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""
@@ -372,7 +428,11 @@ def json_text(document: Any) -> str:
     """The document as JSON that every reader takes: arrays as lists, NaN and infinity as null."""
     text = json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
     # Inside its strings alone can there be what acts on a terminal; JSON has it escaped as well.
-    return re.sub("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", lambda found: f"\\u{ord(found[0]):04x}", text)
+    return re.sub(
+        "[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]",
+        lambda found: f"\\u{ord(found[0]):04x}",
+        text,
+    )
 
 
 # --- small files ----------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Tables as CSV that a spreadsheet can open: whole or not at all, and text stays text.
 
-A spreadsheet takes a cell that begins with =, +, - or @ for a formula, and runs it. Cells of text that begin so are written with
-an apostrophe before them, which a spreadsheet does not show; `read_table` takes it away again.
+A spreadsheet takes a cell that begins with =, +, - or @ for a formula, and runs it. Cells of text
+that begin so are written with an apostrophe before them, which a spreadsheet does not show;
+`read_table` takes it away again.
 """
 
 import re
@@ -33,16 +34,25 @@ def write_table(path: Path, frame: "pd.DataFrame") -> None:
     Raises:
       OSError: it cannot be written; what was there stays.
     """
-    write_text(path, frame.apply(_each, of=guarded).to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(
+        path,
+        frame.apply(_each, of=guarded).to_csv(
+            index=False, lineterminator="\n", float_format="%.6g"
+        ),
+    )
 
 
 def read_table(path: Path, text: tuple[str, ...] = ()) -> "pd.DataFrame":
-    """A table of `write_table`; `text` are columns that are text whatever they look like, such as an SKU 007."""
+    """A table of `write_table`; `text` are columns that are text whatever they look like, such as
+    an SKU 007.
+    """
     import pandas as pd
 
     columns = pd.read_csv(path, nrows=0).columns
     absent = {name: [""] for name in columns if name not in text}
-    frame = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=absent)
+    frame = pd.read_csv(
+        path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=absent
+    )
     return frame.apply(_each, of=plain)
 
 
@@ -53,4 +63,8 @@ def _each(column: "pd.Series", of) -> "pd.Series":
     if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return column
     texts = {value: of(value) for value in column.unique() if isinstance(value, str)}
-    return column.map(lambda value: texts.get(value, value)) if any(key != value for key, value in texts.items()) else column
+    return (
+        column.map(lambda value: texts.get(value, value))
+        if any(key != value for key, value in texts.items())
+        else column
+    )

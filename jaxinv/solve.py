@@ -14,8 +14,9 @@ SHOWN = 18
 def main(argv: list[str]) -> None:
     made = parser(
         "solve",
-        "Solves an instance to optimality and shows the best policy: a chain or a store with backlog in closed form, others "
-        "by value iteration on whole units, known demand laws and fixed lead times, as far as the states fit into memory.",
+        "Solves an instance to optimality and shows the best policy: a chain or a store with"
+        " backlog in closed form, others by value iteration on whole units, known demand laws and"
+        " fixed lead times, as far as the states fit into memory.",
         arguments="PRESET [key=value ...]",
         examples=(
             "lost_sales lead_time=4 shortage_cost=9",
@@ -23,14 +24,36 @@ def main(argv: list[str]) -> None:
             "perishable shelf_life=3 lead_time=2 --discount 0.99 --out solved",
         ),
     )
-    made.add_argument("--discount", type=float, default=1.0, help="discount factor a period (default 1: average cost)")
-    made.add_argument("--tolerance", type=float, default=1e-7, help="relative width of the bounds on the cost (default 1e-7)")
-    made.add_argument("--memory", type=float, default=6.0, metavar="GB", help="memory that may be used (default 6)")
-    made.add_argument("--out", metavar="FOLDER", help="write policy.csv (every visited state) and policy.png there")
+    made.add_argument(
+        "--discount",
+        type=float,
+        default=1.0,
+        help="discount factor a period (default 1: average cost)",
+    )
+    made.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-7,
+        help="relative width of the bounds on the cost (default 1e-7)",
+    )
+    made.add_argument(
+        "--memory",
+        type=float,
+        default=6.0,
+        metavar="GB",
+        help="memory that may be used (default 6)",
+    )
+    made.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="write policy.csv (every visited state) and policy.png there",
+    )
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if len(what) != 1:
-        raise UserError(f"give one PRESET, as in `lost_sales lead_time=4`, not {' '.join(what) or 'nothing'}")
+        raise UserError(
+            f"give one PRESET, as in `lost_sales lead_time=4`, not {' '.join(what) or 'nothing'}"
+        )
     if not 0 < args.discount <= 1:
         raise UserError(f"--discount {args.discount} must lie above 0 and at most at 1")
     if not args.tolerance > 0:
@@ -47,7 +70,10 @@ def main(argv: list[str]) -> None:
     enable_compilation_cache()
     problem = Experiment.load(None, overrides).problem
     if not problem.single:
-        raise UserError(f"{what[0]} has {problem.instances} instances, each a problem of its own; solve works on a single one")
+        raise UserError(
+            f"{what[0]} has {problem.instances} instances, each a problem of its own; solve works"
+            " on a single one"
+        )
     solution = solve_problem(
         problem, discount=args.discount, tolerance=args.tolerance, memory=1e9 * args.memory
     )
@@ -67,7 +93,10 @@ def main(argv: list[str]) -> None:
     }
     if args.out:
         if problem.ends:
-            raise UserError("--out: the orders of an episode that ends differ from period to period; leave --out away")
+            raise UserError(
+                "--out: the orders of an episode that ends differ from period to period; leave"
+                " --out away"
+            )
         _write(Path(args.out), what[0], table, args.json)
     emit(document, args.json, lambda: _render(document, table))
 
@@ -80,7 +109,10 @@ def _natural(solution, problem) -> dict:
 
 def _write(folder: Path, name: str, table, quiet: bool) -> None:
     if table is None:
-        raise UserError("--out: the optimal policy of this instance is a rule with a few numbers; there is no table to write")
+        raise UserError(
+            "--out: the optimal policy of this instance is a rule with a few numbers; there is no"
+            " table to write"
+        )
     from jaxinv.exact.policy_table import policy_rows
     from jaxinv.report.figures import save_policy
 
@@ -95,25 +127,39 @@ def _write(folder: Path, name: str, table, quiet: bool) -> None:
     except OSError as error:
         raise UserError(f"--out {folder}: cannot be written: {error.strerror}") from None
     if not quiet:
-        note(f"{len(rows):,} visited states in {folder / 'policy.csv'}, drawn in {folder / 'policy.png'}")
+        note(
+            f"{len(rows):,} visited states in {folder / 'policy.csv'}, drawn in"
+            f" {folder / 'policy.png'}"
+        )
 
 
 def _render(document, table):
     from rich.console import Group
 
     low, high = document["interval"]
-    what = "optimal average cost" if document["periods"] is None else f"optimal cost of {document['periods']} periods:"
-    lines = [f"{what} {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g} ({document['method']})"]
+    what = (
+        "optimal average cost"
+        if document["periods"] is None
+        else f"optimal cost of {document['periods']} periods:"
+    )
+    lines = [
+        f"{what} {document['average_cost']:.6g} a period, +-{(high - low) / 2:.1g}"
+        f" ({document['method']})"
+    ]
     if document["discount"] < 1:
-        lines.append("  which is (1 - discount) times the discounted cost from a state in the middle of the grid")
+        lines.append(
+            "  which is (1 - discount) times the discounted cost from a state in the middle of the"
+            " grid"
+        )
     if document["parameters"] is not None:
         for name, values in document["parameters"].items():
             lines.append(f"  {name}: {', '.join(f'{value:.5g}' for value in values)}")
     if table is None:
         return Group(*lines)
     lines.append(
-        f"{document['states']:,} states x {table.grid.orders.size:,} orders, {document['iterations']} sweeps, "
-        f"{document['seconds']:.1f} s; demand cut off with probability {document['truncated_probability']:.1g} a period"
+        f"{document['states']:,} states x {table.grid.orders.size:,} orders,"
+        f" {document['iterations']} sweeps, {document['seconds']:.1f} s; demand cut off with"
+        f" probability {document['truncated_probability']:.1g} a period"
     )
     return Group(*lines, _orders(table))
 
@@ -128,11 +174,21 @@ def _orders(table):
     levels, amounts, orders = order_map(table)
     columns = _spread(len(amounts))
     rows = [
-        {"stock": int(levels[row]), **{str(amounts[column]): f"{orders[row, column]:.3g}" for column in columns if orders[row, column] >= 0}}
+        {
+            "stock": int(levels[row]),
+            **{
+                str(amounts[column]): f"{orders[row, column]:.3g}"
+                for column in columns
+                if orders[row, column] >= 0
+            },
+        }
         for row in _spread(len(levels))
         if not np.isnan(orders[row, columns]).all()
     ]
-    headings = {"stock": "stock", **{str(amounts[column]): str(amounts[column]) for column in columns}}
+    headings = {
+        "stock": "stock",
+        **{str(amounts[column]): str(amounts[column]) for column in columns},
+    }
     return draw(rows, headings, title="mean order, by stock (down) and units on their way (across)")
 
 

@@ -1,10 +1,19 @@
-"""`python -m jaxinv.train`: trains a policy and ends with evidence of how it does against tuned rules."""
+"""`python -m jaxinv.train`: trains a policy and ends with evidence of how it does against tuned
+rules.
+"""
 
 from pathlib import Path
 from typing import Any
 
 from jaxinv.choices import check_choices, of_plan
-from jaxinv.cli import emit, enable_compilation_cache, many_runs, parser, run_command, split_arguments
+from jaxinv.cli import (
+    emit,
+    enable_compilation_cache,
+    many_runs,
+    parser,
+    run_command,
+    split_arguments,
+)
 from jaxinv.errors import UserError
 from jaxinv.runs import Run
 
@@ -12,7 +21,8 @@ from jaxinv.runs import Run
 def main(argv: list[str]) -> None:
     made = parser(
         "train",
-        "Trains a policy, then compares it with every classical rule, tuned, on demand that none of them saw.",
+        "Trains a policy, then compares it with every classical rule, tuned, on demand that none of"
+        " them saw.",
         arguments="[CONFIG|PLAN] [key=value ...]",
         examples=(
             "",
@@ -26,9 +36,17 @@ def main(argv: list[str]) -> None:
     made.set_defaults(seed=None)  # so that it does not override the configuration's
     made.add_argument("--env", help="preset to train on, instead of the configuration's")
     made.add_argument("--name", help="name of the run (default: the time)")
-    made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
+    made.add_argument(
+        "--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)"
+    )
     made.add_argument("--seeds", type=int, help="train this many seeds side by side")
-    made.add_argument("--sweep", action="append", default=[], metavar="KEY=A,B,C", help="train once for each value")
+    made.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="KEY=A,B,C",
+        help="train once for each value",
+    )
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
     args = made.parse_args(argv)
     files, overrides = split_arguments(args.arguments)
@@ -36,8 +54,18 @@ def main(argv: list[str]) -> None:
         raise UserError(f"one CONFIG at most, not {len(files)}: {' '.join(files)}")
 
     if args.resume:
-        if files or overrides or args.env or args.sweep or args.seeds or args.name or args.seed is not None:
-            raise UserError("--resume goes on with the run's own configuration; give no other option beside it")
+        if (
+            files
+            or overrides
+            or args.env
+            or args.sweep
+            or args.seeds
+            or args.name
+            or args.seed is not None
+        ):
+            raise UserError(
+                "--resume goes on with the run's own configuration; give no other option beside it"
+            )
         run = Run.open(args.resume, args.runs)
 
         from jaxinv import training
@@ -70,12 +98,18 @@ def render(documents: list[dict[str, Any]]):
     parts = []
     for document in documents:
         parts += [
-            evidence_table(document["evaluation"], f"{document['env']}: held-out demand, run {document['run']}"),
+            evidence_table(
+                document["evaluation"], f"{document['env']}: held-out demand, run {document['run']}"
+            ),
             verdict(document["evaluation"]),
             *([told(document["ends_with"])] if document["ends_with"] else []),
             tuning_notes(document["evaluation"]),
             f"{document['seconds']:.0f} s, of which {document['compile_seconds']:.0f} s compiled; "
-            + (f"{document['steps_per_second']:,.0f} environment steps a second" if document["steps_per_second"] else ""),
+            + (
+                f"{document['steps_per_second']:,.0f} environment steps a second"
+                if document["steps_per_second"]
+                else ""
+            ),
         ]
     return Group(*parts)
 

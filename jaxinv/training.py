@@ -1,4 +1,6 @@
-"""Trains experiments in their run folders and judges what comes of them: for the command, and for `jaxinv.fit`."""
+"""Trains experiments in their run folders and judges what comes of them: for the command, and for
+`jaxinv.fit`.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +25,11 @@ CHECKPOINT_SECONDS = 20.0
 
 
 def begin(
-    experiments: Sequence[Experiment], name: str | None, folder: str | Path, quiet: bool, guard: Callable[[], None]
+    experiments: Sequence[Experiment],
+    name: str | None,
+    folder: str | Path,
+    quiet: bool,
+    guard: Callable[[], None],
 ) -> list[dict[str, Any]]:
     """Trains each experiment in a new run folder: the documents of `train --json`.
 
@@ -35,7 +41,7 @@ def begin(
         guard()
     for experiment in experiments:
         # every mistake is found before the first run folder is made
-        experiment.trainer
+        _ = experiment.trainer
         check_rules(experiment.problem, experiment.config.evaluation)
     documents = []
     for number, experiment in enumerate(experiments, 1):
@@ -63,8 +69,12 @@ def resume(run: Run, quiet: bool, guard: Callable[[], None]) -> dict[str, Any]:
         run.release()
 
 
-def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = False) -> dict[str, Any]:
-    """Trains an experiment in its run folder and judges the outcome: the document of `train --json`."""
+def train(
+    experiment: Experiment, run: Run, quiet: bool = False, resume: bool = False
+) -> dict[str, Any]:
+    """Trains an experiment in its run folder and judges the outcome: the document of
+    `train --json`.
+    """
     started = time.monotonic()
     config, trainer, agent = experiment.config, experiment.trainer, experiment.agent
     if resume:
@@ -79,8 +89,9 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
         done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
         if done > config.learner.updates:
             raise UserError(
-                f"run {run.name!r} has done {done} updates, more than updates={config.learner.updates} of its "
-                f"{run.config_path.name}; give it at least {done}"
+                f"run {run.name!r} has done {done} updates, more than"
+                f" updates={config.learner.updates} of its {run.config_path.name}; give it at least"
+                f" {done}"
             )
     else:
         state = trainer.init(experiment.keys)
@@ -95,13 +106,19 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
         if experiment.problem.choice:
-            contest, ending = choose(contests[0], config.evaluation, agent.simulated_periods, config.seed)
+            contest, ending = choose(
+                contests[0], config.evaluation, agent.simulated_periods, config.seed
+            )
             contests = [contest]
             run.write_ending(ending)
         judged: list[Judged] = []
-        evidence = judge_all(contests, config.evaluation, agent.simulated_periods, config.seed, watch=judged.append)
+        evidence = judge_all(
+            contests, config.evaluation, agent.simulated_periods, config.seed, watch=judged.append
+        )
     except KeyboardInterrupt:
-        raise Interrupted(f"the trained policy is saved; judge it with: {_resume_command(run)}") from None
+        raise Interrupted(
+            f"the trained policy is saved; judge it with: {_resume_command(run)}"
+        ) from None
     for row in evidence if ending else ():
         row["choice_cost"] = ending["costs"].get(row["policy"])
         row["chosen"] = row["policy"] == ending["policy"] or None
@@ -133,7 +150,9 @@ def train(experiment: Experiment, run: Run, quiet: bool = False, resume: bool = 
 
 
 def _fit(experiment, run, state, done: int, quiet: bool):
-    """Updates up to the last one; returns the state, seconds of training, and seconds of compilation."""
+    """Updates up to the last one; returns the state, seconds of training, and seconds of
+    compilation.
+    """
     trainer, updates = experiment.trainer, experiment.config.learner.updates
     length = stretch_length(updates)
     if (updates - done) % length:  # updates were changed since
@@ -145,14 +164,19 @@ def _fit(experiment, run, state, done: int, quiet: bool):
     trainer.compile(state, length)
     compiled = time.monotonic()
     saved = compiled
-    with interruptible() as stop, progress(updates * steps, "training", done=done * steps, quiet=quiet) as bar:
+    with (
+        interruptible() as stop,
+        progress(updates * steps, "training", done=done * steps, quiet=quiet) as bar,
+    ):
         while done < updates:
             after, metrics = trainer.advance(state, length)
             try:
                 check_finite(metrics, done)
             except UserError as error:
                 run.save_checkpoint(done, state)
-                raise UserError(f"{error}. The state after update {done} is kept in {run.path}") from None
+                raise UserError(
+                    f"{error}. The state after update {done} is kept in {run.path}"
+                ) from None
             state, done = after, done + length
             _log(experiment, run, done, metrics)
             bar.advance(length * steps, f"cost {metrics['cost'][-1].mean():.4g}")
@@ -163,7 +187,9 @@ def _fit(experiment, run, state, done: int, quiet: bool):
                 check_moving(metrics)
                 check_critics(metrics, experiment.agent)
             if stop:
-                raise Interrupted(f"saved at update {done} of {updates}; go on with: {_resume_command(run)}")
+                raise Interrupted(
+                    f"saved at update {done} of {updates}; go on with: {_resume_command(run)}"
+                )
     return state, time.monotonic() - compiled, compiled - began
 
 
@@ -175,8 +201,10 @@ def _resume_command(run) -> str:
 def _log(experiment, run, done, metrics) -> None:
     """One row a stretch and run: the means over its updates."""
     for index, label in enumerate(experiment.labels):
-        row = {name: values.mean(0) if experiment.runs is None else values.mean(0)[index]
-               for name, values in metrics.items()}  # fmt: skip
+        row = {
+            name: values.mean(0) if experiment.runs is None else values.mean(0)[index]
+            for name, values in metrics.items()
+        }
         run.log(done, row if experiment.runs is None else {"run": label, **row})
 
 

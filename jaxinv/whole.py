@@ -1,4 +1,6 @@
-"""Files that are written whole or not at all: a reader, at whatever moment, sees the old file or the new one."""
+"""Files that are written whole or not at all: a reader, at whatever moment, sees the old file or
+the new one.
+"""
 
 import contextlib
 import os

@@ -24,10 +24,13 @@ def load_yaml(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
         if root is None:
             return {}, {}
         if not isinstance(root, yaml.MappingNode):
-            raise UserError(f"{file}: a configuration is lines of `key: value`; this file is something else")
+            raise UserError(
+                f"{file}: a configuration is lines of `key: value`; this file is something else"
+            )
         if _written_out(root, {}) > MOST_VALUES:
             raise UserError(
-                f"{file}: its aliases (*name) stand for more than {MOST_VALUES:,} values; write them out"
+                f"{file}: its aliases (*name) stand for more than {MOST_VALUES:,} values; write"
+                " them out"
             )
         lines = {}
         _note_lines(root, (), lines)
@@ -45,7 +48,9 @@ def load_yaml(file: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{line}: is not valid YAML: {error.problem or error.context}") from None
+        raise UserError(
+            f"{file}{line}: is not valid YAML: {error.problem or error.context}"
+        ) from None
     except OmegaConfBaseException as error:
         raise UserError(f"{file}: {str(error).splitlines()[0]}") from None
     except RecursionError:
@@ -66,7 +71,9 @@ def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def _note_lines(node: yaml.MappingNode, path: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+def _note_lines(
+    node: yaml.MappingNode, path: tuple[str, ...], lines: dict[tuple[str, ...], int]
+) -> None:
     for key, value in node.value:
         here = (*path, str(key.value))
         lines[here] = key.start_mark.line + 1
@@ -76,7 +83,9 @@ def _note_lines(node: yaml.MappingNode, path: tuple[str, ...], lines: dict[tuple
 
 def _nearest_file(file: Path) -> str:
     try:
-        siblings = sorted(path.name for path in file.parent.iterdir() if path.suffix in (".yaml", ".yml"))
+        siblings = sorted(
+            path.name for path in file.parent.iterdir() if path.suffix in (".yaml", ".yml")
+        )
     except OSError:
         return ""
     near = difflib.get_close_matches(file.name, siblings, n=1, cutoff=0.5)

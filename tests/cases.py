@@ -1,4 +1,6 @@
-"""The small sales files that went wrong once (`make_cases.py`, which lies beside the data), by name."""
+"""The small sales files that went wrong once (`make_cases.py`, which lies beside the data), by
+name.
+"""
 
 import importlib.util
 from pathlib import Path
@@ -10,10 +12,12 @@ MAKER = Path(__file__).parents[2] / "shared/cases/make_cases.py"
 
 
 def case(name: str, folder: Path, seed: int | None = None) -> Path:
-    """The path of the file of that name, written into a folder; skips the test where the maker is not there.
+    """The path of the file of that name, written into a folder; skips the test where the maker is
+    not there.
 
     Args:
-      seed: of another draw of the same kind; None for the file as the maker's own command writes it.
+      seed: of another draw of the same kind; None for the file as the maker's own command writes
+        it.
     """
     if not MAKER.exists():
         pytest.skip(f"{MAKER.name} is not here")

@@ -1,4 +1,6 @@
-"""What all tests share: compiled programs are kept on disk, in the user's cache folder, for the next test and the next run."""
+"""What all tests share: compiled programs are kept on disk, in the user's cache folder, for the
+next test and the next run.
+"""
 
 import gc
 import os
@@ -14,7 +16,9 @@ os.environ.setdefault("NPROC", "1")  # threads of XLA; tests run side by side
 
 
 MEMORY_MAPS = 20_000
-"""Each compiled program maps memory, and Linux gives a process 65,530 maps: beyond them XLA crashes."""
+"""Each compiled program maps memory, and Linux gives a process 65,530 maps: beyond them XLA
+crashes.
+"""
 
 
 def pytest_runtest_teardown():
@@ -28,7 +32,9 @@ def pytest_runtest_teardown():
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """Compiles without most optimisations: in half the time, for tests that run a program once or twice."""
+    """Compiles without most optimisations: in half the time, for tests that run a program once or
+    twice.
+    """
     import jax
 
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # for commands

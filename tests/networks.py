@@ -17,7 +17,8 @@ NETWORKS = {
 }
 
 each_network = pytest.mark.parametrize(
-    "network, levels", [*((network, None) for network in NETWORKS), ("one warehouse", 3), ("omnichannel", 3)]
+    "network, levels",
+    [*((network, None) for network in NETWORKS), ("one warehouse", 3), ("omnichannel", 3)],
 )
 """With orders as quantities, and with a few levels: one order an agent, and several."""
 

@@ -1,9 +1,9 @@
-"""An independent simulator in plain Python and NumPy: one period of DESIGN section 4, written as loops over nodes, edges
-and products in float64.
+"""An independent simulator in plain Python and NumPy: one period of DESIGN section 4, written as
+loops over nodes, edges and products in float64.
 
-It shares nothing with `jaxinv.envs.network` but the names of a `Topology` and of the numbers. Orders under way are kept
-as a list of shipments with the period in which they arrive, not as pipeline slots, so that the two cannot share a
-mistake about time.
+It shares nothing with `jaxinv.envs.network` but the names of a `Topology` and of the numbers.
+Orders under way are kept as a list of shipments with the period in which they arrive, not as
+pipeline slots, so that the two cannot share a mistake about time.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,18 @@ import numpy as np
 DUST = 1e-9
 """Stock below this is rounding, not goods."""
 
-COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue", "loss")
+COSTS = (
+    "holding",
+    "shortage",
+    "ordering",
+    "transport",
+    "duty",
+    "returns",
+    "expiry",
+    "overflow",
+    "revenue",
+    "loss",
+)
 
 
 @dataclass
@@ -28,7 +39,9 @@ class Shipment:
 
 @dataclass
 class Stock:
-    """The whole physical state: goods by node, product and periods of life left; shipments; debts; past sales."""
+    """The whole physical state: goods by node, product and periods of life left; shipments; debts;
+    past sales.
+    """
 
     time: int
     goods: np.ndarray  # [N, K, A]; entry a has a + 1 periods to live, this one included
@@ -36,9 +49,13 @@ class Stock:
     owed: np.ndarray | None = None  # [N, K]
     past_sales: list[np.ndarray] = field(default_factory=list)  # [N, K] each, latest first
     unshipped: np.ndarray | None = None  # [E, K] what source nodes owe each other
-    slips: list[np.ndarray] = field(default_factory=list)  # [E, K] each, orders placed, the latest last
+    slips: list[np.ndarray] = field(
+        default_factory=list
+    )  # [E, K] each, orders placed, the latest last
     goodwill: np.ndarray | None = None  # [N, K]
-    order_book: dict[tuple[int, int], float] = field(default_factory=dict)  # (node, product) -> ordered a period ahead
+    order_book: dict[tuple[int, int], float] = field(
+        default_factory=dict
+    )  # (node, product) -> ordered a period ahead
 
 
 @dataclass
@@ -61,7 +78,10 @@ class Period:
     @property
     def costs(self) -> dict[str, float]:
         """Costs by name."""
-        return {name: float(self.by_node[name].sum() + self.by_edge[name].sum()) for name in self.by_node}
+        return {
+            name: float(self.by_node[name].sum() + self.by_edge[name].sum())
+            for name in self.by_node
+        }
 
 
 class Reference:
@@ -77,11 +97,21 @@ class Reference:
         self.numbers = numbers
         self.margin = np.inf
 
-    def play(self, stock: Stock, action, demand, lead_time=None, price=None, dispositions=None, arrival=None) -> Period:
+    def play(
+        self,
+        stock: Stock,
+        action,
+        demand,
+        lead_time=None,
+        price=None,
+        dispositions=None,
+        arrival=None,
+    ) -> Period:
         """One period; changes `stock` in place.
 
         Args:
-          action: `[E, K]`. demand: `[D, K]`. lead_time: `[E]` where random. price: `[N, K]` where it moves.
+          action: `[E, K]`. demand: `[D, K]`. lead_time: `[E]` where random. price: `[N, K]` where
+            it moves.
           dispositions: `[N, K, 3]` where they are decided. arrival: `[E]` where not all arrives.
         """
         net, numbers = self.net, self.numbers
@@ -111,9 +141,14 @@ class Reference:
                 if net.has("goodwill"):
                     wanted *= stock.goodwill[node, product]
                 if node in net.advance_nodes:  # today's orders are tomorrow's demand
-                    wanted, stock.order_book[node, product] = stock.order_book[node, product], wanted
+                    wanted, stock.order_book[node, product] = (
+                        stock.order_book[node, product],
+                        wanted,
+                    )
                 if net.has("goodwill"):
-                    self.near(shelf.sum() - wanted - (stock.owed[node, product] if net.backlog else 0.0))
+                    self.near(
+                        shelf.sum() - wanted - (stock.owed[node, product] if net.backlog else 0.0)
+                    )
                 asked[node, product] = wanted
                 if net.backlog:  # who waits is served first
                     paid_back = self.take(shelf, stock.owed[node, product], net.issuing)
@@ -151,21 +186,41 @@ class Reference:
             lost = lost + self.receive(stock, stock.time)
         if net.has("loss_cost"):
             on["loss"] = (numbers["loss_cost"] * lost).sum(1)
-        return Period(at, on, ordered, asked, sold, short, on_hand, expired, returned, liquidated, lost, self.margin)
+        return Period(
+            at,
+            on,
+            ordered,
+            asked,
+            sold,
+            short,
+            on_hand,
+            expired,
+            returned,
+            liquidated,
+            lost,
+            self.margin,
+        )
 
     # Orders
 
     def place(self, stock: Stock, wish: np.ndarray) -> np.ndarray:
-        """The orders `[E, K]` that reach their source now, after post-processing of those that are placed now."""
+        """The orders `[E, K]` that reach their source now, after post-processing of those that are
+        placed now.
+        """
         net, numbers = self.net, self.numbers
         order = np.maximum(wish, 0.0)
         for edge in range(net.edges):
             if net.has("review") and stock.time % int(numbers["review_period"][edge]) != 0:
                 order[edge] = 0.0
-            if net.has("calendar") and not numbers["order_days"][stock.time % len(numbers["order_days"]), edge]:
+            if (
+                net.has("calendar")
+                and not numbers["order_days"][stock.time % len(numbers["order_days"]), edge]
+            ):
                 order[edge] = 0.0
             for product in range(net.products):
-                order[edge, product] = self.whole_packs(edge, product, order[edge, product], nearest=True)
+                order[edge, product] = self.whole_packs(
+                    edge, product, order[edge, product], nearest=True
+                )
                 if net.has("minimum_order"):
                     least = self.least(edge, product)
                     if order[edge, product] < 0.5 * least:
@@ -179,7 +234,9 @@ class Reference:
         return np.stack([stock.slips[-1 - delay][edge] for edge, delay in enumerate(delays)])
 
     def ship(self, stock: Stock, order: np.ndarray) -> np.ndarray:
-        """What is really shipped `[E, K]`; what source nodes owe comes first and stays where it cannot be shipped."""
+        """What is really shipped `[E, K]`; what source nodes owe comes first and stays where it
+        cannot be shipped.
+        """
         net, numbers = self.net, self.numbers
         order = order.copy()
         if net.internal_backlog:
@@ -189,7 +246,9 @@ class Reference:
         for node in net.storeless:
             cut = True
             for product in range(net.products):
-                waiting = stock.order_book[node, product] + (stock.owed[node, product] if net.backlog else 0.0)
+                waiting = stock.order_book[node, product] + (
+                    stock.owed[node, product] if net.backlog else 0.0
+                )
                 into = [edge for edge in range(net.edges) if net.destinations[edge] == node]
                 sent = sum(order[edge, product] for edge in into)
                 for edge in into:
@@ -221,7 +280,9 @@ class Reference:
             leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
             cut = cut or bool(leaving)
             for product in range(net.products):
-                need = np.array([[order[edge, product] / self.yield_of(edge)] for edge in range(net.edges)])
+                need = np.array(
+                    [[order[edge, product] / self.yield_of(edge)] for edge in range(net.edges)]
+                )
                 granted = need.copy()
                 self.ration(granted, leaving, 0, stock.goods[node, product].sum())
                 for edge in leaving:
@@ -230,7 +291,9 @@ class Reference:
         if any(source >= 0 for source in net.sources) or cut:
             for edge in range(net.edges):
                 for product in range(net.products):
-                    order[edge, product] = self.whole_packs(edge, product, order[edge, product], nearest=False)
+                    order[edge, product] = self.whole_packs(
+                        edge, product, order[edge, product], nearest=False
+                    )
             if net.has("packs"):
                 self.last_packs(stock, order, allowed)
             for edge in range(net.edges):
@@ -246,11 +309,15 @@ class Reference:
             for edge in range(net.edges):
                 for product in range(net.products):
                     missing = asked[edge, product] - order[edge, product]
-                    stock.unshipped[edge, product] = missing if net.sources[edge] >= 0 and missing > DUST else 0.0
+                    stock.unshipped[edge, product] = (
+                        missing if net.sources[edge] >= 0 and missing > DUST else 0.0
+                    )
         return order
 
     def last_packs(self, stock: Stock, order: np.ndarray, allowed: np.ndarray) -> None:
-        """Hands out whole packs that rounding left at a node, one at most to each edge, to the one that lacks most first."""
+        """Hands out whole packs that rounding left at a node, one at most to each edge, to the one
+        that lacks most first.
+        """
         net = self.net
         for node in range(net.nodes):
             leaving = [edge for edge in range(net.edges) if net.sources[edge] == node]
@@ -263,7 +330,9 @@ class Reference:
                     for other in leaving:
                         if abs(gaps[one] - gaps[other]) > DUST:
                             self.near(gaps[one] - gaps[other])
-                for edge in sorted(leaving, key=lambda edge: -round(gaps[edge], 9)):  # a stable sort: first edges first
+                for edge in sorted(
+                    leaving, key=lambda edge: -round(gaps[edge], 9)
+                ):  # a stable sort: first edges first
                     pack = self.numbers["pack_size"][edge, product]
                     if abs(gaps[edge] - pack) > DUST:
                         self.near(gaps[edge] - pack)
@@ -278,7 +347,11 @@ class Reference:
 
     def yield_of(self, edge: int) -> float:
         """Units shipped for each that is taken from the source."""
-        return float(self.numbers["processing_yield"][edge]) if self.net.has("processing_yield") else 1.0
+        return (
+            float(self.numbers["processing_yield"][edge])
+            if self.net.has("processing_yield")
+            else 1.0
+        )
 
     def move_goodwill(self, stock: Stock, asked: np.ndarray, waiting: np.ndarray) -> None:
         """Those who are served come back with more, the others with less."""
@@ -289,7 +362,9 @@ class Reference:
                 unhappy = float(waiting[node, product] > 0)
                 if enough > 0:
                     unhappy = min(waiting[node, product] / enough, 1.0)
-                growth, decay = (numbers[f"goodwill_{name}"][node, product] for name in ("growth", "decay"))
+                growth, decay = (
+                    numbers[f"goodwill_{name}"][node, product] for name in ("growth", "decay")
+                )
                 level = stock.goodwill[node, product] * ((1 - unhappy) * growth + unhappy * decay)
                 level = max(level, numbers["goodwill_low"][node, product])
                 stock.goodwill[node, product] = min(level, numbers["goodwill_high"][node, product])
@@ -308,7 +383,9 @@ class Reference:
         pack = self.numbers["pack_size"][edge, product]
         packs = quantity / pack
         if nearest:
-            return pack * float(np.round(packs))  # action data are exact in binary, so halves are halves
+            return pack * float(
+                np.round(packs)
+            )  # action data are exact in binary, so halves are halves
         if abs(packs - round(packs)) > DUST:
             self.near(abs(packs - round(packs)))
         return pack * float(np.floor(packs + DUST))
@@ -323,7 +400,9 @@ class Reference:
         if self.net.rationing == "proportional":
             for edge in leaving:
                 order[edge, product] *= available / wanted
-        elif self.net.rationing == "equal_shortage":  # all lack the same, but none more than it asked for
+        elif (
+            self.net.rationing == "equal_shortage"
+        ):  # all lack the same, but none more than it asked for
             missing = wanted - available
             while missing > DUST:
                 asking = [edge for edge in leaving if order[edge, product] > DUST]
@@ -357,7 +436,9 @@ class Reference:
         return taken
 
     def receive(self, stock: Stock, now: int) -> np.ndarray:
-        """Puts what arrives now on the shelves, with its whole life before it, and says what does not `[E, K]`."""
+        """Puts what arrives now on the shelves, with its whole life before it, and says what does
+        not `[E, K]`.
+        """
         lost = np.zeros((self.net.edges, self.net.products))
         for shipment in stock.shipments:
             if shipment.arrives_at == now:
@@ -372,16 +453,22 @@ class Reference:
         stock.shipments = [shipment for shipment in stock.shipments if shipment.arrives_at > now]
         return lost
 
-    def take_back(self, stock: Stock, asked, returned: np.ndarray, liquidated: np.ndarray, dispositions) -> None:
+    def take_back(
+        self, stock: Stock, asked, returned: np.ndarray, liquidated: np.ndarray, dispositions
+    ) -> None:
         net, numbers = self.net, self.numbers
         put_back = np.zeros_like(returned)
         for node in range(net.nodes):
             for product in range(net.products):
                 past = [asked] if net.returns_of == "demand" else stock.past_sales
                 for lag, units in enumerate(past):
-                    returned[node, product] += numbers["return_share"][node, product, lag] * units[node, product]
+                    returned[node, product] += (
+                        numbers["return_share"][node, product, lag] * units[node, product]
+                    )
                 back = returned[node, product]
-                good = back * (numbers["resaleable_share"][node, product] if net.has("resaleable") else 1.0)
+                good = back * (
+                    numbers["resaleable_share"][node, product] if net.has("resaleable") else 1.0
+                )
                 here, on = self.shares(node, product, dispositions)
                 if node in net.storeless:
                     here, on = 0.0, here + on
@@ -395,7 +482,9 @@ class Reference:
                 self.put(stock, node, product, put_back[node, product])
 
     def put(self, stock: Stock, node: int, product: int, units: float) -> None:
-        """Puts fresh goods on a shelf; what keeps for ever lies where the goods with the longest life do."""
+        """Puts fresh goods on a shelf; what keeps for ever lies where the goods with the longest
+        life do.
+        """
         life = self.net.ages
         if self.net.has("shelf_lives"):
             life = int(self.numbers["shelf_life"][node, product]) or self.net.ages
@@ -414,7 +503,9 @@ class Reference:
     # Money
 
     def cost(self, stock, ordered, sold, short, on_hand, returned, liquidated, price):
-        """Costs by name, of each node and of each edge; expiry is added by the caller, after goods have aged."""
+        """Costs by name, of each node and of each edge; expiry is added by the caller, after goods
+        have aged.
+        """
         net, numbers = self.net, self.numbers
         at = {name: np.zeros(net.nodes) for name in COSTS}
         on = {name: np.zeros(net.edges) for name in COSTS}
@@ -424,17 +515,25 @@ class Reference:
                 at["holding"][node] += numbers["holding"][node, k] * on_hand[node, k]
                 waiting = stock.owed[node, k] if net.backlog else short[node, k]
                 if net.internal_backlog:
-                    waiting += sum(stock.unshipped[e, k] for e in range(net.edges) if net.sources[e] == node)
+                    waiting += sum(
+                        stock.unshipped[e, k] for e in range(net.edges) if net.sources[e] == node
+                    )
                 at["shortage"][node] += numbers["shortage"][node, k] * waiting
                 if net.has("revenue"):
-                    at["revenue"][node] -= (numbers["price"] if price is None else price)[node, k] * sold[node, k]
+                    at["revenue"][node] -= (numbers["price"] if price is None else price)[
+                        node, k
+                    ] * sold[node, k]
                 if net.has("capacity"):
                     load += on_hand[node, k] * numbers["volume"][k]
                 if net.return_lags:
                     at["returns"][node] += numbers["return_cost"][node, k] * returned[node, k]
-                    at["returns"][node] -= numbers["liquidation_value"][node, k] * liquidated[node, k]
+                    at["returns"][node] -= (
+                        numbers["liquidation_value"][node, k] * liquidated[node, k]
+                    )
             if net.has("capacity") and load > numbers["capacity"][node]:
-                at["overflow"][node] += numbers["overflow_cost"][node] * (load - numbers["capacity"][node])
+                at["overflow"][node] += numbers["overflow_cost"][node] * (
+                    load - numbers["capacity"][node]
+                )
             if net.return_lags and returned[node].sum() > 0:
                 at["returns"][node] += numbers["return_fixed_cost"][node]
         for edge in range(net.edges):
@@ -450,7 +549,9 @@ class Reference:
                 on["transport"][edge] += self.freight(edge, ordered[edge].sum())
         if net.has("transit_holding"):
             for shipment in stock.shipments:  # what arrives next period is still on its way
-                on["holding"][shipment.edge] += numbers["transit_holding"][shipment.edge, shipment.product] * shipment.quantity
+                on["holding"][shipment.edge] += (
+                    numbers["transit_holding"][shipment.edge, shipment.product] * shipment.quantity
+                )
         return at, on
 
     def freight(self, edge: int, quantity: float) -> float:

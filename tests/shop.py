@@ -1,11 +1,14 @@
-"""A synthetic shop as the folder of files that its planner has: `python tests/shop.py FOLDER` writes it.
+"""A synthetic shop as the folder of files that its planner has: `python tests/shop.py FOLDER`
+writes it.
 
-Two warehouses are supplied by a supplier each, and supply five stores each. Every store sells every SKU; stores and warehouses
-order by levels of their own, so that stock runs out now and then, orders are late, arrive in part or never, and what is in stock
-and on order today follows from the past. All numbers are made up here.
+Two warehouses are supplied by a supplier each, and supply five stores each. Every store sells every
+SKU; stores and warehouses order by levels of their own, so that stock runs out now and then, orders
+are late, arrive in part or never, and what is in stock and on order today follows from the past.
+All numbers are made up here.
 
-The tables look as a German Excel writes them: semicolons, decimal commas, dd.mm.yyyy, sales as order lines with times of day.
-With `style="plain"` they are CSVs in the package's own columns, sales one row a day, SKU and store, with the stock of each day.
+The tables look as a German Excel writes them: semicolons, decimal commas, dd.mm.yyyy, sales as
+order lines with times of day. With `style="plain"` they are CSVs in the package's own columns,
+sales one row a day, SKU and store, with the stock of each day.
 """
 
 import sys
@@ -25,7 +28,9 @@ LIFT = 1.8
 QUOTED = {"Nordwerk": 7, "Südimport": 18, "own": 2}
 SPREAD = {"Nordwerk": 2.0, "Südimport": 5.0, "own": 0.0}
 PARTLY, LOST = 0.06, 0.02
-"""Shares of suppliers' orders that arrive with four fifths of their units, and that never arrive."""
+"""Shares of suppliers' orders that arrive with four fifths of their units, and that never
+arrive.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,8 @@ class Shop:
     Attributes:
       folder: where they lie.
       as_of: the day after the last sale, datetime64[D]; a Monday.
-      skus, stores, warehouses: names; the last SKU is new and sells nothing yet, the one before it was discontinued.
+      skus, stores, warehouses: names; the last SKU is new and sells nothing yet, the one before it
+        was discontinued.
       demand: units asked for, also where stock was out `[days, stores, skus]`.
       sales: units sold `[days, stores, skus]`.
       tables: the frames in the package's own columns, by name.
@@ -104,7 +110,9 @@ def make_shop(
         if style == "plain":
             _plain(tables[name]).to_csv(folder / f"{name}.csv", index=False)
         elif name == "sales":
-            _write_excel(_order_lines(rng, tables[name], returns), folder / "sales.csv", "utf-8-sig")
+            _write_excel(
+                _order_lines(rng, tables[name], returns), folder / "sales.csv", "utf-8-sig"
+            )
         else:
             _write_excel(tables[name], folder / f"{name}.csv", "cp1252")
     return made
@@ -138,7 +146,9 @@ def _items(rng: np.random.Generator, codes: tuple[str, ...], as_of: np.datetime6
 
 
 def _demand(rng, items: pd.DataFrame, promoted: np.ndarray, stores: int) -> np.ndarray:
-    """Units asked for `[days, stores, skus]`: negative binomial, with weekday, season, promotions; a third is rare."""
+    """Units asked for `[days, stores, skus]`: negative binomial, with weekday, season, promotions;
+    a third is rare.
+    """
     count, days = len(items), 7 * len(promoted)
     rate = np.exp(rng.normal(0.0, 0.7, count))
     rate[2::3] *= 0.1
@@ -163,7 +173,9 @@ class _Past:
         self.skus, self.stores, self.warehouses = skus, stores, warehouses
         self.sales = np.zeros_like(demand)
         self.begin = np.zeros_like(demand)  # stock of the stores as days begin
-        self.orders: list[tuple] = []  # source, destination, day, units [skus], day of arrival, share that arrives
+        self.orders: list[
+            tuple
+        ] = []  # source, destination, day, units [skus], day of arrival, share that arrives
         self._rng, self._pack = rng, items["pack"].to_numpy(float)
         self._coming: dict[int, list] = {}
         mean = demand.mean(0) * 1.05
@@ -178,18 +190,37 @@ class _Past:
             for w, supplier in enumerate(("Nordwerk", "Südimport")):
                 if t % 7 in MONDAY_THURSDAY if w == 0 else t % 14 == 0:
                     cover = QUOTED[supplier] + (3.5, 14)[w]
-                    self._order(t, supplier, "house", w, both[w] * cover + 1.5 * np.sqrt(2 * both[w] * cover))
+                    self._order(
+                        t,
+                        supplier,
+                        "house",
+                        w,
+                        both[w] * cover + 1.5 * np.sqrt(2 * both[w] * cover),
+                    )
             for s in np.flatnonzero(np.full(shops, t % 7 in MONDAY_THURSDAY)):
-                self._order(t, "own", "store", s, mean[s] * 5.5 + 1.4 * np.sqrt(2 * mean[s] * 5.5), of[s])
+                self._order(
+                    t, "own", "store", s, mean[s] * 5.5 + 1.4 * np.sqrt(2 * mean[s] * 5.5), of[s]
+                )
             self.begin[t] = self._at["store"]
             self.sales[t] = np.minimum(demand[t], self._at["store"])
             self._at["store"] -= self.sales[t]
 
-    def _order(self, t: int, supplier: str, kind: str, place: int, level: np.ndarray, house: int | None = None) -> None:
+    def _order(
+        self,
+        t: int,
+        supplier: str,
+        kind: str,
+        place: int,
+        level: np.ndarray,
+        house: int | None = None,
+    ) -> None:
         want = np.maximum(level - self._at[kind][place] - self._on[kind][place], 0)
         units = np.ceil(want / self._pack) * self._pack
         days, share = QUOTED[supplier], 1.0
-        source, destination = supplier, self.warehouses[place] if kind == "house" else self.stores[place]
+        source, destination = (
+            supplier,
+            (self.warehouses[place] if kind == "house" else self.stores[place]),
+        )
         if house is not None:
             units = np.minimum(units, self._at["house"][house])
             self._at["house"][house] -= units
@@ -216,7 +247,9 @@ class _Past:
                 if there >= end:
                     open_rows.append((self.skus[k], source, destination, units[k], due, ordered))
                 elif lands[k] > 0:
-                    done.append((self.skus[k], source, destination, ordered, units[k], arrived, lands[k]))
+                    done.append(
+                        (self.skus[k], source, destination, ordered, units[k], arrived, lands[k])
+                    )
                 else:
                     done.append((self.skus[k], source, destination, ordered, units[k], pd.NaT, 0.0))
         stock = [
@@ -227,9 +260,20 @@ class _Past:
         ]
         return {
             "stock": pd.DataFrame(stock, columns=["sku", "location", "stock", "date"]),
-            "open_orders": pd.DataFrame(open_rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"]),
+            "open_orders": pd.DataFrame(
+                open_rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"]
+            ),
             "receipts": pd.DataFrame(
-                done, columns=["sku", "source", "destination", "ordered", "quantity", "received", "received_quantity"]
+                done,
+                columns=[
+                    "sku",
+                    "source",
+                    "destination",
+                    "ordered",
+                    "quantity",
+                    "received",
+                    "received_quantity",
+                ],
             ),
         }
 
@@ -237,15 +281,48 @@ class _Past:
 def _locations(stores: tuple[str, ...], warehouses: tuple[str, ...]) -> pd.DataFrame:
     places = (*warehouses, *stores)
     capacity = [np.nan] * len(warehouses) + [60_000.0] * len(stores)
-    return pd.DataFrame({"location": places, "name": places, "capacity": capacity, "holding_rate": np.nan})
+    return pd.DataFrame(
+        {"location": places, "name": places, "capacity": capacity, "holding_rate": np.nan}
+    )
 
 
 def _lanes(stores: tuple[str, ...], warehouses: tuple[str, ...]) -> pd.DataFrame:
-    columns = ["source", "destination", "lead_time", "lead_time_spread", "order_days", "every", "anchor", "unit_cost"]
-    columns += ["fixed_cost", "freight_from", "freight_rate", "minimum_units", "minimum_money", "limit"]
+    columns = [
+        "source",
+        "destination",
+        "lead_time",
+        "lead_time_spread",
+        "order_days",
+        "every",
+        "anchor",
+        "unit_cost",
+    ]
+    columns += [
+        "fixed_cost",
+        "freight_from",
+        "freight_rate",
+        "minimum_units",
+        "minimum_money",
+        "limit",
+    ]
     none = np.nan
     rows = [
-        ("Nordwerk", warehouses[0], 7, 2, "Mon, Thu", 1, pd.NaT, 0.0, 12.5, "", "", none, 250.0, none),
+        (
+            "Nordwerk",
+            warehouses[0],
+            7,
+            2,
+            "Mon, Thu",
+            1,
+            pd.NaT,
+            0.0,
+            12.5,
+            "",
+            "",
+            none,
+            250.0,
+            none,
+        ),
         (
             "Südimport",
             warehouses[1],
@@ -264,22 +341,46 @@ def _lanes(stores: tuple[str, ...], warehouses: tuple[str, ...]) -> pd.DataFrame
         ),
     ]
     for s, store in enumerate(stores):
-        rows.append((warehouses[s % 2], store, 2, 0, "Mon, Thu", 1, pd.NaT, 0.1, 0.0, "", "", none, none, none))
+        rows.append(
+            (
+                warehouses[s % 2],
+                store,
+                2,
+                0,
+                "Mon, Thu",
+                1,
+                pd.NaT,
+                0.1,
+                0.0,
+                "",
+                "",
+                none,
+                none,
+                none,
+            )
+        )
     return pd.DataFrame(rows, columns=columns)
 
 
-def _calendar(promoted: np.ndarray, skus: tuple[str, ...], weeks: int, as_of: np.datetime64) -> pd.DataFrame:
+def _calendar(
+    promoted: np.ndarray, skus: tuple[str, ...], weeks: int, as_of: np.datetime64
+) -> pd.DataFrame:
     """Promotions of the past and of eight weeks to come; they hold from Monday to Sunday."""
     week, k = np.nonzero(promoted)
     rows = pd.DataFrame({"date": FIRST + 7 * week, "sku": np.array(skus)[k], "promotion": 1})
     rows = rows.loc[rows.index.repeat(7)]
-    rows["date"] = pd.to_datetime(rows["date"].to_numpy() + np.tile(np.arange(7), len(week)).astype("timedelta64[D]"))
+    rows["date"] = pd.to_datetime(
+        rows["date"].to_numpy() + np.tile(np.arange(7), len(week)).astype("timedelta64[D]")
+    )
     return rows.reset_index(drop=True)
 
 
 def _sales(past: _Past, items: pd.DataFrame, promoted: np.ndarray, stores, skus) -> pd.DataFrame:
     days, shops, count = past.sales.shape
-    t, s, k = (grid.ravel() for grid in np.meshgrid(np.arange(days), np.arange(shops), np.arange(count), indexing="ij"))
+    t, s, k = (
+        grid.ravel()
+        for grid in np.meshgrid(np.arange(days), np.arange(shops), np.arange(count), indexing="ij")
+    )
     promotion = promoted[: days // 7].repeat(7, 0)[t, k].astype(int)
     price = items["price"].to_numpy()[k] * np.where(promotion, 0.8, 1.0)
     return pd.DataFrame(
@@ -296,13 +397,17 @@ def _sales(past: _Past, items: pd.DataFrame, promoted: np.ndarray, stores, skus)
 
 
 def _order_lines(rng: np.random.Generator, sales: pd.DataFrame, returns: float) -> pd.DataFrame:
-    """Sales as a till exports them: one line an order, one to three orders a day, SKU and store, with the time of day."""
+    """Sales as a till exports them: one line an order, one to three orders a day, SKU and store,
+    with the time of day.
+    """
     sold = sales[sales["sales"] > 0]
     parts = np.minimum(rng.integers(1, 4, len(sold)), sold["sales"].to_numpy(int))
     lines = sold.loc[sold.index.repeat(parts)]
     number = np.arange(len(lines)) - np.repeat(np.cumsum(parts) - parts, parts)
     units = lines["sales"].to_numpy(int) // parts.repeat(parts)
-    units = np.where(number == 0, lines["sales"].to_numpy(int) - units * (parts.repeat(parts) - 1), units)
+    units = np.where(
+        number == 0, lines["sales"].to_numpy(int) - units * (parts.repeat(parts) - 1), units
+    )
     minutes = rng.integers(8 * 60, 20 * 60, len(lines))
     when = lines["date"] + pd.to_timedelta(minutes, unit="min")
     made = pd.DataFrame(
@@ -336,7 +441,9 @@ def _write_excel(frame: pd.DataFrame, path: Path, encoding: str) -> None:
         if pd.api.types.is_datetime64_any_dtype(frame[name]):
             frame[name] = frame[name].dt.strftime("%d.%m.%Y").fillna("")
         elif pd.api.types.is_float_dtype(frame[name]):
-            frame[name] = frame[name].map(lambda value: "" if value != value else f"{value:.10g}".replace(".", ","))
+            frame[name] = frame[name].map(
+                lambda value: "" if value != value else f"{value:.10g}".replace(".", ",")
+            )
         elif name == "freight_rate":
             frame[name] = frame[name].str.replace(".", ",")
     frame.to_csv(path, sep=";", index=False, encoding=encoding, lineterminator="\r\n")

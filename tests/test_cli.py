@@ -15,7 +15,8 @@ import pytest
 from jaxinv import cli
 from jaxinv.errors import UserError
 
-# The package's own import takes seconds and is not what is tried here: this stands in for `import jaxinv`.
+# The package's own import takes seconds and is not what is tried here: this stands in for
+# `import jaxinv`.
 BARE = f"""
 import sys, types
 package = sys.modules["jaxinv"] = types.ModuleType("jaxinv")
@@ -84,12 +85,23 @@ def command(*arguments):
 
 
 def run(folder, *arguments):
-    return subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, timeout=30)
+    return subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=30
+    )
 
 
 def test_json_is_one_document_and_nothing_else(folder):
     done = run(
-        folder, "a.yaml", "--env", "serial", "lead_time=4", "--json", "--seed", "3", "agent.x=1", "./a=b"
+        folder,
+        "a.yaml",
+        "--env",
+        "serial",
+        "lead_time=4",
+        "--json",
+        "--seed",
+        "3",
+        "agent.x=1",
+        "./a=b",
     )
     assert done.returncode == 0
     assert json.loads(done.stdout) == {
@@ -107,7 +119,9 @@ def test_without_json_the_result_is_a_table_and_the_rest_goes_to_standard_error(
     assert done.returncode == 0
     assert "[learned]" in done.stdout and "1.235" in done.stdout and "note" not in done.stdout
     training, said = done.stderr.splitlines()
-    assert training.startswith("training 100%, ") and training.endswith(" steps/s, 0:00 left, cost 3")
+    assert training.startswith("training 100%, ") and training.endswith(
+        " steps/s, 0:00 left, cost 3"
+    )
     assert said == "a note"
 
 
@@ -118,9 +132,21 @@ def test_without_json_the_result_is_a_table_and_the_rest_goes_to_standard_error(
         (["--sede", "3"], "error: unknown option '--sede'; did you mean '--seed'?"),
         (["x=1", "--evn=serial", "y=2"], "error: unknown option '--evn'; did you mean '--env'?"),
         (["--see", "3"], "error: unknown option '--see'; did you mean '--seed'?"),
-        (["--seed", "x"], "error: argument --seed: invalid int value: 'x'; see python -m jaxinv.demo --help"),
-        (["--seed", "-1"], "error: argument --seed: -1 must be a whole number of 0 .. 4294967295; see python -m jaxinv.demo --help"),
-        (["--env"], "error: argument --env: expected one argument; see python -m jaxinv.demo --help"),
+        (
+            ["--seed", "x"],
+            "error: argument --seed: invalid int value: 'x'; see python -m jaxinv.demo --help",
+        ),
+        (
+            ["--seed", "-1"],
+            (
+                "error: argument --seed: -1 must be a whole number of 0 .. 4294967295; see python"
+                " -m jaxinv.demo --help"
+            ),
+        ),
+        (
+            ["--env"],
+            "error: argument --env: expected one argument; see python -m jaxinv.demo --help",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(folder, arguments, message):
@@ -130,7 +156,9 @@ def test_a_mistake_is_one_line_and_code_2(folder, arguments, message):
 
 def test_a_fault_of_ours_keeps_its_traceback(folder):
     done = run(folder, "--do", "fault")
-    assert done.returncode == 1 and "Traceback" in done.stderr and "RuntimeError: ours" in done.stderr
+    assert (
+        done.returncode == 1 and "Traceback" in done.stderr and "RuntimeError: ours" in done.stderr
+    )
 
 
 def test_help_has_usage_flags_and_examples(folder):
@@ -145,7 +173,9 @@ def test_help_has_usage_flags_and_examples(folder):
 def test_a_reader_that_has_gone_is_quiet(folder, arguments):
     read, write = os.pipe()
     os.close(read)
-    child = subprocess.Popen(command(*arguments), cwd=folder, stdout=write, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command(*arguments), cwd=folder, stdout=write, stderr=subprocess.PIPE, text=True
+    )
     os.close(write)
     assert child.communicate(timeout=30)[1] == "" and child.returncode in (0, 141)
 
@@ -165,7 +195,9 @@ def test_the_first_signal_lets_the_loop_save(folder, number):
 
 
 def test_the_second_signal_stops_at_once(folder):
-    child = subprocess.Popen(command("--do", "stuck"), cwd=folder, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command("--do", "stuck"), cwd=folder, stderr=subprocess.PIPE, text=True
+    )
     child.stderr.readline()
     child.send_signal(signal.SIGINT)
     assert child.stderr.readline() == "\n" and "stopping" in child.stderr.readline()
@@ -174,7 +206,9 @@ def test_the_second_signal_stops_at_once(folder):
 
 
 def test_a_sigterm_anywhere_ends_with_one_line(folder):
-    child = subprocess.Popen(command("--do", "sleep"), cwd=folder, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        command("--do", "sleep"), cwd=folder, stderr=subprocess.PIPE, text=True
+    )
     assert child.stderr.readline() == "ready\n"
     child.send_signal(signal.SIGTERM)
     assert child.communicate(timeout=10)[1] == "interrupted\n" and child.returncode == 130
@@ -182,11 +216,18 @@ def test_a_sigterm_anywhere_ends_with_one_line(folder):
 
 def test_a_full_disk_is_one_line(folder):
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command(), cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+        done = subprocess.run(
+            command(), cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30
+        )
     assert done.returncode == 2
-    assert done.stderr.splitlines()[2:] == ["error: the result: cannot be written: No space left on device"]
+    assert done.stderr.splitlines()[2:] == [
+        "error: the result: cannot be written: No space left on device"
+    ]
     done = run(folder, "--do", "full")
-    assert (done.returncode, done.stderr) == (2, "error: a/file: cannot be written: No space left on device\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: a/file: cannot be written: No space left on device\n",
+    )
 
 
 HOSTILE = "sku\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202eevil\x08"
@@ -196,7 +237,11 @@ def test_what_acts_on_a_terminal_never_reaches_it(capsys):
     from rich.text import Text
 
     rows = [{"name": HOSTILE}]
-    for show in (lambda: cli.table(rows, {"name": "name"}, title=HOSTILE), lambda: HOSTILE, lambda: Text(HOSTILE)):
+    for show in (
+        lambda: cli.table(rows, {"name": "name"}, title=HOSTILE),
+        lambda: HOSTILE,
+        lambda: Text(HOSTILE),
+    ):
         cli.emit(None, False, show)
     cli.emit(rows, True, None)
     cli.note(f"error: {HOSTILE}")
@@ -232,18 +277,26 @@ def test_a_terminal_gets_a_bar(folder):
     pty = pytest.importorskip("pty")
     main, terminal = pty.openpty()
     child = subprocess.Popen(
-        command(), cwd=folder, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "TERM": "xterm"}
+        command(),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm"},
     )
     os.close(terminal)
     child.communicate(timeout=30)
     drawn = os.read(main, 100_000).decode()
     os.close(main)
-    assert "training" in drawn and "100%" in drawn and "steps/s, 0:00 left" in drawn and "━" in drawn
+    assert (
+        "training" in drawn and "100%" in drawn and "steps/s, 0:00 left" in drawn and "━" in drawn
+    )
 
 
 def test_rate_and_time_left_leave_out_the_first_chunk_which_compiles():
     now = [0.0]
-    with cli.progress(4_000_000, "training", done=1_000_000, quiet=True, clock=lambda: now[0]) as bar:
+    with cli.progress(
+        4_000_000, "training", done=1_000_000, quiet=True, clock=lambda: now[0]
+    ) as bar:
         assert bar.pace() == ""
         now[0] = 60.0
         bar.advance(500_000)
@@ -268,7 +321,13 @@ def test_lines_are_sparse_where_there_is_no_terminal(capsys):
 
 def test_cells_of_a_table(capsys):
     rows = [
-        {"policy": "learned", "cost": np.float32(12.3456), "interval": (1.0, 2.5), "n": 1234567, "ok": True},
+        {
+            "policy": "learned",
+            "cost": np.float32(12.3456),
+            "interval": (1.0, 2.5),
+            "n": 1234567,
+            "ok": True,
+        },
         {"policy": "s_S", "cost": math.nan, "interval": None, "share": 0.123, "big": 12345.6},
     ]
     columns = {
@@ -303,7 +362,10 @@ def test_arguments_that_parse_raise_no_exit():
 def test_importing_is_light():
     heavy = "{'jax', 'numpy', 'pandas', 'rich', 'omegaconf'}"
     code = BARE + f"import jaxinv.cli; print({heavy} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+        == "set()\n"
+    )
 
 
 def test_many_runs_get_one_thread_although_jax_has_started_by_then():
@@ -314,14 +376,18 @@ def test_many_runs_get_one_thread_although_jax_has_started_by_then():
         "before = jax.devices()[0].client; many_runs()\n"
         "print(jax.devices()[0].client is before, os.environ['NPROC'], int(jnp.arange(3).sum()))"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "NPROC"} | {"JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    environment = {key: value for key, value in os.environ.items() if key != "NPROC"} | {
+        "JAX_PLATFORMS": "cpu"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
     assert (done.stdout, done.stderr) == ("False 1 3\n", "")
 
 
 def test_the_compilation_cache_is_filled_in_the_users_folder(tmp_path):
-    code = BARE + (
-        "from jaxinv.cli import enable_compilation_cache; enable_compilation_cache()\n"
+    code = (
+        BARE + "from jaxinv.cli import enable_compilation_cache; enable_compilation_cache()\n"
         "import jax, jax.numpy as jnp\n"
         "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
         "jax.jit(lambda x: jnp.sin(x) + 1)(1.0)"
@@ -329,7 +395,9 @@ def test_the_compilation_cache_is_filled_in_the_users_folder(tmp_path):
     home, chosen, file = tmp_path / "home", tmp_path / "chosen", tmp_path / "file"
     file.write_text("")
     base = {
-        key: value for key, value in os.environ.items() if not key.startswith(("JAX_COMPILATION", "XDG_"))
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("JAX_COMPILATION", "XDG_"))
     }
     places = [
         ({"HOME": str(home)}, home / ".cache" / "jaxinv"),

@@ -1,4 +1,6 @@
-"""`train`, `evaluate` and `tune` as a user types them: results, run folders, interruption, resume and every mistake."""
+"""`train`, `evaluate` and `tune` as a user types them: results, run folders, interruption, resume
+and every mistake.
+"""
 
 import contextlib
 import csv
@@ -16,8 +18,8 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-
 from cases import case
+
 from jaxinv import evaluate, train, training, tune
 from jaxinv.agents.loop import Trainer
 from jaxinv.cli import Interrupted, run_command
@@ -27,10 +29,20 @@ from jaxinv.runs import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-SIZES = ["envs=8", "rollout=8", "minibatches=2", "epochs=1", "hidden=8", "paths=8", "rules=base_stock", "horizon=16"]
+SIZES = [
+    "envs=8",
+    "rollout=8",
+    "minibatches=2",
+    "epochs=1",
+    "hidden=8",
+    "paths=8",
+    "rules=base_stock",
+    "horizon=16",
+]
 TINY = ["--env", "lost_sales", "lead_time=1", "updates=4", *SIZES]
 ROW = {
-    "policy", "cost", "cost_interval", "difference", "difference_interval", "gap", "gap_interval", "fill_rate",
+    "policy", "cost", "cost_interval", "difference", "difference_interval", "gap", "gap_interval",
+    "fill_rate",
     "stockout_rate", "turnover", "parts",
 }  # fmt: skip
 
@@ -81,7 +93,9 @@ def assert_same_outcome(left, right):
         key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         return np.asarray(jax.random.key_data(leaf) if key else leaf).tobytes()
 
-    assert [bits(leaf) for leaf in jax.tree.leaves(ours)] == [bits(leaf) for leaf in jax.tree.leaves(theirs)]
+    assert [bits(leaf) for leaf in jax.tree.leaves(ours)] == [
+        bits(leaf) for leaf in jax.tree.leaves(theirs)
+    ]
     evaluations = [json.loads(run.summary_path.read_text())["evaluation"] for run in (left, right)]
     assert evaluations[0] == evaluations[1]
 
@@ -92,7 +106,16 @@ def assert_same_outcome(left, right):
 def test_train_prints_one_document_and_leaves_a_run_folder(capsys):
     train.main([*TINY, "--json", "--name", "first", "learning_rate=0.01"])
     document = document_of(capsys)
-    assert {"run", "env", "agent", "seconds", "compile_seconds", "steps", "steps_per_second", "evaluation"} <= document.keys()
+    assert {
+        "run",
+        "env",
+        "agent",
+        "seconds",
+        "compile_seconds",
+        "steps",
+        "steps_per_second",
+        "evaluation",
+    } <= document.keys()
     assert (document["run"], document["env"], document["agent"]) == ("first", "lost_sales", "ppo")
     assert document["steps"] == 4 * 8 * 8
     assert [row["policy"] for row in document["evaluation"]] == ["ppo", "base_stock", "optimal"]
@@ -132,17 +155,25 @@ def test_a_seed_in_the_configuration_counts_unless_one_is_given(tmp_path):
 
 
 def test_seeds_and_a_sweep_are_labelled_runs_of_one_program(capsys):
-    train.main([*TINY, "--seeds", "2", "--sweep", "learning_rate=1e-3,1e-2", "--json", "--name", "swept"])
+    train.main(
+        [*TINY, "--seeds", "2", "--sweep", "learning_rate=1e-3,1e-2", "--json", "--name", "swept"]
+    )
     document = document_of(capsys)
     labels = [f"learning_rate={rate} seed {seed}" for rate in ("0.001", "0.01") for seed in (0, 1)]
-    assert [row["policy"] for row in document["evaluation"]] == [*(f"ppo {label}" for label in labels), "base_stock", "optimal"]
+    assert [row["policy"] for row in document["evaluation"]] == [
+        *(f"ppo {label}" for label in labels),
+        "base_stock",
+        "optimal",
+    ]
     assert document["steps"] == 4 * (4 * 8 * 8)
     rows = list(csv.DictReader(Run.open("swept").metrics_path.open()))
     assert [row["run"] for row in rows] == 4 * labels
     assert len({row["cost"] for row in rows[-4:]}) == 4
 
     evaluate.main(["swept", "--json"])
-    assert [row["policy"] for row in document_of(capsys)][:4] == [f"swept {label}" for label in labels]
+    assert [row["policy"] for row in document_of(capsys)][:4] == [
+        f"swept {label}" for label in labels
+    ]
 
 
 def test_a_sweep_of_sizes_is_one_run_each(capsys):
@@ -156,12 +187,15 @@ def test_training_on_a_table_of_sales(capsys, tmp_path):
     week = np.array([1.0, 1, 1, 1, 2, 3, 0.5])
     mean = 3 * week[np.arange(120) % 7]
     table = pd.concat(
-        pd.DataFrame({"date": days, "sku": f"item {sku}", "sales": random.poisson((sku + 1) * mean)})
+        pd.DataFrame(
+            {"date": days, "sku": f"item {sku}", "sales": random.poisson((sku + 1) * mean)}
+        )
         for sku in range(6)
     )
     table.to_csv(tmp_path / "sales.csv", index=False)
     train.main(
-        ["--env", "retail", "data=sales.csv", "frequency=day", "lead_time=2", "history=7", "validation=0", "features=8", "heads=2",
+        ["--env", "retail", "data=sales.csv", "frequency=day", "lead_time=2", "history=7",
+        "validation=0", "features=8", "heads=2",
          "layers=1", "updates=2", *SIZES, "--json", "--name", "shop"]
     )  # fmt: skip
     rows = {row["policy"]: row for row in document_of(capsys)["evaluation"]}
@@ -178,16 +212,38 @@ AGENT_SIZES = {"ppo": ["minibatches=2", "epochs=1"], "diffsim": []} | dict.fromk
 PLAYED = [size for size in SIZES if not size.startswith(("minibatches", "epochs"))]
 
 
-@pytest.mark.parametrize("agent", ["diffsim", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ddpg", "dqn", "sac"))])
+@pytest.mark.parametrize(
+    "agent",
+    ["diffsim", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ddpg", "dqn", "sac"))],
+)
 def test_seeds_and_a_sweep_of_every_agent_resume_to_the_same_result(capsys, monkeypatch, agent):
     """With a penalty that has something to carry on, where there is one."""
     penalty = [] if agent == "diffsim" else ["penalty=potential"]
-    arguments = ["--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=4", *PLAYED, *AGENT_SIZES[agent], *penalty,
-                 "--seeds", "2", "--sweep", "learning_rate=1e-3,1e-2", "--json"]  # fmt: skip
+    arguments = [
+        "--env",
+        "lost_sales",
+        "lead_time=1",
+        f"agent={agent}",
+        "updates=4",
+        *PLAYED,
+        *AGENT_SIZES[agent],
+        *penalty,
+        "--seeds",
+        "2",
+        "--sweep",
+        "learning_rate=1e-3,1e-2",
+        "--json",
+    ]
     monkeypatch.setattr("jaxinv.evidence.HOPELESS", 100.0)  # four updates teach nothing
     train.main([*arguments, "--name", "through"])
-    labels = [f"{agent} learning_rate={rate} seed {seed}" for rate in ("0.001", "0.01") for seed in (0, 1)]
-    assert [row["policy"] for row in document_of(capsys)["evaluation"]] == [*labels, "base_stock", "optimal"]
+    labels = [
+        f"{agent} learning_rate={rate} seed {seed}" for rate in ("0.001", "0.01") for seed in (0, 1)
+    ]
+    assert [row["policy"] for row in document_of(capsys)["evaluation"]] == [
+        *labels,
+        "base_stock",
+        "optimal",
+    ]
 
     class AfterTwo:
         def __bool__(self):
@@ -211,7 +267,10 @@ def test_an_interrupted_and_resumed_run_ends_as_an_uninterrupted_one(finished, m
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "interruptible", lambda: contextlib.nullcontext(AfterTwo()))
-        with pytest.raises(Interrupted, match="saved at update 2 of 4; go on with: python -m jaxinv.train --resume halves$"):
+        with pytest.raises(
+            Interrupted,
+            match="saved at update 2 of 4; go on with: python -m jaxinv.train --resume halves$",
+        ):
             train.main([*TINY, "--name", "halves", "--json"])
     run = Run.open("halves")
     assert run.updates() == [2] and not run.summary_path.exists()
@@ -253,7 +312,9 @@ def test_ctrl_c_while_rules_are_tuned_says_that_the_policy_is_saved(finished, mo
         raise KeyboardInterrupt
 
     monkeypatch.setattr("jaxinv.evidence.tune_rules", interrupt)
-    with pytest.raises(Interrupted, match="the trained policy is saved; judge it with: .* --resume whole --runs /"):
+    with pytest.raises(
+        Interrupted, match="the trained policy is saved; judge it with: .* --resume whole --runs /"
+    ):
         train.main(["--resume", str(finished.path), "--json"])
 
 
@@ -293,8 +354,13 @@ def test_fewer_updates_than_are_done_are_refused_and_more_go_on(capsys, finished
     config = run.config_path.read_text()
     run.config_path.write_text(config.replace("updates: 4", "updates: 3"))
     said = mistake(capsys, train, "--resume", "shorter", "--json")
-    assert "run 'shorter' has done 4 updates, more than updates=3 of its config.yaml; give it at least 4" in said
-    run.config_path.write_text(config.replace("updates: 4", "updates: 90"))  # stretches of 2, which 86 is a multiple of
+    assert (
+        "run 'shorter' has done 4 updates, more than updates=3 of its config.yaml; give it at"
+        " least 4" in said
+    )
+    run.config_path.write_text(
+        config.replace("updates: 4", "updates: 90")
+    )  # stretches of 2, which 86 is a multiple of
     train.main(["--resume", "shorter", "--json"])
     assert document_of(capsys)["steps"] == 86 * 8 * 8 and run.updates()[-1] == 90
 
@@ -325,18 +391,40 @@ CAUSES = {
 }
 
 
-@pytest.mark.parametrize("agent", ["diffsim", "dqn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "ddpg", "sac"))])
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "diffsim",
+        "dqn",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "ddpg", "sac")),
+    ],
+)
 def test_every_agent_that_runs_away_names_the_cause_and_the_setting(capsys, agent):
     said = mistake(
-        capsys, train, "--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=60", *PLAYED, *AGENT_SIZES[agent],
+        capsys, train, "--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=60",
+        *PLAYED, *AGENT_SIZES[agent],
         "learning_rate=1e3", "--json",
     )  # fmt: skip
     assert re.search(CAUSES[agent], said), said
 
 
 def test_a_policy_that_never_orders_says_so_and_names_the_form(capsys):
-    said = mistake(capsys, train, *TINY, "updates=20", "form=none", "learning_rate=100", "seed=2", "--name", "silent", "--json")
-    assert "It never orders; a smaller learning_rate, another seed or, if it has another form, form=base" in said
+    said = mistake(
+        capsys,
+        train,
+        *TINY,
+        "updates=20",
+        "form=none",
+        "learning_rate=100",
+        "seed=2",
+        "--name",
+        "silent",
+        "--json",
+    )
+    assert (
+        "It never orders; a smaller learning_rate, another seed or, if it has another form,"
+        " form=base" in said
+    )
     assert Run.open("silent").summary_path.exists()
 
 
@@ -346,7 +434,13 @@ def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, 
     def broken(self, state, updates):
         after, metrics = advance(self, state, updates)
         if int(state.learner.update) == 2:
-            after, metrics = jax.tree.map(lambda leaf: leaf * np.nan, after.params), {**metrics, "kl": np.array([np.nan])}
+            after, metrics = (
+                jax.tree.map(lambda leaf: leaf * np.nan, after.params),
+                {
+                    **metrics,
+                    "kl": np.array([np.nan]),
+                },
+            )
         return after, metrics
 
     with monkeypatch.context() as patch:
@@ -367,7 +461,9 @@ def test_a_later_break_down_keeps_what_was_learned_until_then(capsys, finished, 
 def test_evaluate_rules_and_runs_on_the_same_demand(capsys, finished):
     evaluate.main(["whole", "base_stock", "--runs", str(finished.path.parent), "--json"])
     rows = document_of(capsys)
-    assert [row["policy"] for row in rows] == ["whole", "base_stock", "optimal"] and all(row.keys() >= ROW for row in rows)
+    assert [row["policy"] for row in rows] == ["whole", "base_stock", "optimal"] and all(
+        row.keys() >= ROW for row in rows
+    )
     assert rows[1]["difference"] == 0.0
     summary = json.loads(finished.summary_path.read_text())["evaluation"]
     assert rows[0]["cost"] == pytest.approx(summary[0]["cost"], rel=1e-6)
@@ -394,30 +490,60 @@ def test_tune_prints_parameters_in_units(capsys):
     [
         (["--env", "lost_sale"], "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
         (["agent=pppo"], "unknown agent 'pppo'; did you mean 'ppo'"),
-        (["--env", "lost_sales", "lead_tme=2"], "lead_tme=2: unknown key 'lead_tme'; did you mean 'lead_time'"),
+        (
+            ["--env", "lost_sales", "lead_tme=2"],
+            "lead_tme=2: unknown key 'lead_tme'; did you mean 'lead_time'",
+        ),
         (["--evn", "lost_sales"], "unknown option '--evn'; did you mean '--env'"),
-        (["--env", "lost_sales", "rules=base_stok"], "unknown rule 'base_stok'; did you mean 'base_stock'"),
+        (
+            ["--env", "lost_sales", "rules=base_stok"],
+            "unknown rule 'base_stok'; did you mean 'base_stock'",
+        ),
         (["--env", "lost_sales", "rules=dual_index"], "rule dual_index does not apply"),
         (["--env", "lost_sales", "lead_time=-1"], "lead_time=-1 must be at least 0"),
         (["--env", "lost_sales", "lead_time=two"], "lead_time must be a whole number, not 'two'"),
-        (["--env", "lost_sales", "lead_time_pmf=0.5,0.6"], "lead_time_pmf.*probabilities must sum to 1"),
+        (
+            ["--env", "lost_sales", "lead_time_pmf=0.5,0.6"],
+            "lead_time_pmf.*probabilities must sum to 1",
+        ),
         (["--env", "lost_sales", "lead_time_pmf=0.5,-0.5"], "lead_time_pmf.*probability in 0..1"),
         (["--env", "lost_sales", "lead_time_pmf=0,0"], "lead_time_pmf.*all zero"),
-        (["--env", "lost_sales", "weights.holding=0", "weights.shortage=0"], "weights are all zero"),
-        (["--env", "lost_sales", "weights.holdng=2"], "'weights.holdng'; did you mean 'instance.weights.holding'"),
-        (["--env", "lost_sales", "demand=poison"], "unknown demand law 'poison'; did you mean 'poisson'"),
+        (
+            ["--env", "lost_sales", "weights.holding=0", "weights.shortage=0"],
+            "weights are all zero",
+        ),
+        (
+            ["--env", "lost_sales", "weights.holdng=2"],
+            "'weights.holdng'; did you mean 'instance.weights.holding'",
+        ),
+        (
+            ["--env", "lost_sales", "demand=poison"],
+            "unknown demand law 'poison'; did you mean 'poisson'",
+        ),
         (["--env", "lost_sales", "mean=-5"], "mean.*above 0"),
         (["--env", "lost_sales", "horizon=0"], "horizon=0 must be above 0"),
-        (["--env", "lost_sales", "envs=10", "minibatches=4"], "envs=10 must be a multiple of minibatches=4"),
+        (
+            ["--env", "lost_sales", "envs=10", "minibatches=4"],
+            "envs=10 must be a multiple of minibatches=4",
+        ),
         (["--env", "lost_sales", "form=bse"], "unknown decode form 'bse'; did you mean 'base'"),
         (["--env", "lost_sales", "discount=1.2"], "discount=1.2 must lie in 0..1"),
         (["--env", "lost_sales", "paths=0"], "paths=0 must be at least 1"),
         (["--env", "lost_sales", "--seeds", "0"], "seeds=0 must be at least 1"),
         (["--env", "lost_sales", "--seeds", "two"], "argument --seeds: invalid int value: 'two'"),
-        (["--env", "lost_sales", "--sweep", "lerning_rate=1,2"], "unknown key 'lerning_rate'; did you mean 'learning_rate'"),
-        (["--env", "lost_sales", "--sweep", "learning_rate=fast"], "learning_rate: 'fast' is not a number"),
+        (
+            ["--env", "lost_sales", "--sweep", "lerning_rate=1,2"],
+            "unknown key 'lerning_rate'; did you mean 'learning_rate'",
+        ),
+        (
+            ["--env", "lost_sales", "--sweep", "learning_rate=fast"],
+            "learning_rate: 'fast' is not a number",
+        ),
         (["--env", "lost_sales", "--sweep", "learning_rate"], "a sweep is written key=a,b,c"),
-        (["--env", "one_warehouse_many_stores", "correlation=1.5"], "correlation=1.5 must lie in 0..1"),
+        (
+            ["--env", "one_warehouse_many_stores", "correlation=1.5"],
+            "correlation=1.5 must lie in 0..1",
+        ),
         (["--env", "lost_sales", "--name", "../x"], "run name '../x'"),
         (["nowhere.yaml"], "no configuration file 'nowhere.yaml'"),
         (["a.yaml", "b.yaml"], "one CONFIG at most, not 2"),
@@ -436,7 +562,11 @@ def test_a_mistake_is_one_message_and_leaves_no_run(capsys, tmp_path, arguments,
 def table_of(**changes) -> str:
     """A sales file of two SKUs and 100 days; a change replaces the text of a line."""
     lines = ["date,sku,sales"]
-    lines += [f"{day:%Y-%m-%d},{sku},{3 + day.day % 4}" for sku in "ab" for day in pd.date_range("2024-01-01", periods=100)]
+    lines += [
+        f"{day:%Y-%m-%d},{sku},{3 + day.day % 4}"
+        for sku in "ab"
+        for day in pd.date_range("2024-01-01", periods=100)
+    ]
     for line, text in changes.items():
         lines[int(line.removeprefix("line"))] = text
     return "\n".join(lines) + "\n"
@@ -459,9 +589,14 @@ def table_of(**changes) -> str:
 )
 def test_a_bad_sales_file_is_one_message_and_leaves_no_run(capsys, tmp_path, content, message):
     if content is not None:
-        (tmp_path / "sales.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        (tmp_path / "sales.csv").write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
     with pytest.raises(SystemExit) as end:
-        run_command(train.main, ["--env", "retail", "data=sales.csv", "frequency=day", "history=7", "horizon=14"])
+        run_command(
+            train.main,
+            ["--env", "retail", "data=sales.csv", "frequency=day", "history=7", "horizon=14"],
+        )
     said = capsys.readouterr()
     assert end.value.code == 2 and said.out == "" and "Traceback" not in said.err
     assert re.search(message, said.err, re.S), said.err
@@ -472,7 +607,16 @@ def test_a_directory_and_too_short_data_are_told(capsys, tmp_path):
     (tmp_path / "folder").mkdir()
     assert "folder" in mistake(capsys, train, "--env", "retail", "data=folder")
     (tmp_path / "sales.csv").write_text(table_of())
-    said = mistake(capsys, train, "--env", "retail", "data=sales.csv", "frequency=day", "history=60", "horizon=40")
+    said = mistake(
+        capsys,
+        train,
+        "--env",
+        "retail",
+        "data=sales.csv",
+        "frequency=day",
+        "history=60",
+        "horizon=40",
+    )
     assert "fewer than the 101 that history=60 and horizon=40 take" in said
 
 
@@ -481,15 +625,35 @@ def test_a_directory_and_too_short_data_are_told(capsys, tmp_path):
     [
         (evaluate, [], "name a run or rules to evaluate, or an --env"),
         (evaluate, ["base_stock"], "rules need a problem: add --env PRESET"),
-        (evaluate, ["base_stok", "--env", "lost_sales"], "unknown run or rule 'base_stok'; did you mean 'base_stock'\\?$"),
-        (evaluate, ["zzz", "--env", "lost_sales"], r"unknown run or rule 'zzz'; of \d+ the nearest are \w+(, \w+){4}$"),
+        (
+            evaluate,
+            ["base_stok", "--env", "lost_sales"],
+            "unknown run or rule 'base_stok'; did you mean 'base_stock'\\?$",
+        ),
+        (
+            evaluate,
+            ["zzz", "--env", "lost_sales"],
+            r"unknown run or rule 'zzz'; of \d+ the nearest are \w+(, \w+){4}$",
+        ),
         (evaluate, ["dual_index", "--env", "lost_sales"], "rule dual_index does not apply"),
-        (evaluate, ["base_stock", "--env", "lost_sales", "lead_time=-1"], "lead_time=-1 must be at least 0"),
+        (
+            evaluate,
+            ["base_stock", "--env", "lost_sales", "lead_time=-1"],
+            "lead_time=-1 must be at least 0",
+        ),
         (tune, [], "give a RULE and a PRESET"),
         (tune, ["base_stok", "lost_sales"], "unknown rule 'base_stok'; did you mean 'base_stock'"),
-        (tune, ["base_stock", "lost_sale"], "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
+        (
+            tune,
+            ["base_stock", "lost_sale"],
+            "unknown preset 'lost_sale'; did you mean 'lost_sales'",
+        ),
         (tune, ["dual_index", "lost_sales"], "dual_index needs a node with two suppliers"),
-        (tune, ["base_stock", "lost_sales", "--method", "serch"], "unknown .*'serch'; did you mean 'search'"),
+        (
+            tune,
+            ["base_stock", "lost_sales", "--method", "serch"],
+            "unknown .*'serch'; did you mean 'search'",
+        ),
         (tune, ["base_stock", "lost_sales", "--periods", "0"], "periods"),
         (tune, ["base_stock", "lost_sales", "--periods", "-5"], "periods"),
         (tune, ["base_stock", "lost_sales", "--per-instance"], "instance"),
@@ -514,7 +678,10 @@ def test_a_run_is_evaluated_on_its_own_problem(capsys, finished):
 
 def test_a_mistake_in_a_process_of_its_own():
     done = subprocess.run(
-        [sys.executable, "-m", "jaxinv.train", "--env", "lost_sale"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "jaxinv.train", "--env", "lost_sale"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: unknown preset 'lost_sale'; did you mean 'lost_sales'?\n"

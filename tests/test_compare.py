@@ -1,4 +1,6 @@
-"""Comparisons on held-out noise: rows, exact pairing, groups of instances, and the just-in-time bound."""
+"""Comparisons on held-out noise: rows, exact pairing, groups of instances, and the just-in-time
+bound.
+"""
 
 import dataclasses
 
@@ -14,7 +16,14 @@ from jaxinv.envs.problem import Problem, Shared
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation import compare
-from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, evaluate, just_in_time, measure
+from jaxinv.evaluation.compare import (
+    Contestant,
+    best_of,
+    contestants_of,
+    evaluate,
+    just_in_time,
+    measure,
+)
 from jaxinv.evaluation.rollout import BATCH, play_world
 from jaxinv.evaluation.simulate import simulate, simulate_in
 from jaxinv.evaluation.statistics import mean_of
@@ -24,9 +33,12 @@ from jaxinv.evidence import Contest, check_learned, evidence_table, verdict
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(11)
 KEYS = {
-    "policy", "cost", "cost_interval", "interval_over", "difference", "difference_interval", "relative_difference",
-    "relative_difference_interval", "gap", "gap_interval", "fill_rate", "stockout_rate", "turnover", "parts",
-    "forecast_error", "best_rule", "fill_rate_interval", "stock", "stock_interval", "stock_value", "stock_value_interval",
+    "policy", "cost", "cost_interval", "interval_over", "difference", "difference_interval",
+    "relative_difference",
+    "relative_difference_interval", "gap", "gap_interval", "fill_rate", "stockout_rate", "turnover",
+    "parts",
+    "forecast_error", "best_rule", "fill_rate_interval", "stock", "stock_interval", "stock_value",
+    "stock_value_interval",
 }  # fmt: skip
 
 
@@ -37,7 +49,8 @@ def rule(problem, level, name="base_stock", **more):
 
 def several(means) -> Problem:
     problems = [
-        Backlog(demand="normal", mean=mean, deviation=mean / 4, lead_time=1).build() for mean in means
+        Backlog(demand="normal", mean=mean, deviation=mean / 4, lead_time=1).build()
+        for mean in means
     ]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.first for p in problems])
     return dataclasses.replace(
@@ -47,7 +60,9 @@ def several(means) -> Problem:
 
 @pytest.fixture(scope="module")
 def lost_sales():
-    return dataclasses.replace(LostSales(lead_time=2, unit_cost=0.5).build(), warm_up=64, test_periods=320)
+    return dataclasses.replace(
+        LostSales(lead_time=2, unit_cost=0.5).build(), warm_up=64, test_periods=320
+    )
 
 
 def test_rows_hold_what_the_commands_promise(lost_sales):
@@ -60,18 +75,27 @@ def test_rows_hold_what_the_commands_promise(lost_sales):
         assert sum(row["parts"].values()) == pytest.approx(row["cost"], rel=1e-4)
         assert set(row["parts"]) == {"holding", "shortage", "ordering"}
         assert row["gap"] == pytest.approx(row["cost"] / 4.0 - 1)
-        assert 0 < row["stockout_rate"] < 1 and 0 < row["fill_rate"] < 1 and row["forecast_error"] is None
+        assert (
+            0 < row["stockout_rate"] < 1
+            and 0 < row["fill_rate"] < 1
+            and row["forecast_error"] is None
+        )
     assert rows[1]["fill_rate"] > rows[0]["fill_rate"] and rows[1]["turnover"] < rows[0]["turnover"]
     assert rows[1]["difference"] == pytest.approx(rows[1]["cost"] - rows[0]["cost"], rel=1e-4)
-    assert rows[1]["relative_difference"] == pytest.approx(rows[1]["difference"] / rows[0]["cost"], rel=1e-4)
+    assert rows[1]["relative_difference"] == pytest.approx(
+        rows[1]["difference"] / rows[0]["cost"], rel=1e-4
+    )
 
 
 def test_documents_hold_shares_and_people_read_percent():
-    """One unit in rows: whatever is a share there stands in percent in tables and sentences, its interval too."""
+    """One unit in rows: whatever is a share there stands in percent in tables and sentences, its
+    interval too.
+    """
     row = {
         "policy": "ppo", "cost": 9.0, "cost_interval": [8.0, 10.0], "relative_difference": -0.1,
             "difference": -1.0, "difference_interval": [-1.5, -0.5],
-        "relative_difference_interval": [-0.15, -0.05], "gap": 0.02, "gap_interval": [0.01, 0.03], "fill_rate": 0.953,
+        "relative_difference_interval": [-0.15, -0.05], "gap": 0.02, "gap_interval": [0.01, 0.03],
+        "fill_rate": 0.953,
         "stockout_rate": 0.031, "turnover": 12.0, "forecast_error": 0.25, "reference": "optimum",
     }  # fmt: skip
     cells = [str(list(column.cells)[0]) for column in evidence_table([row], "").columns]
@@ -83,7 +107,9 @@ def test_documents_hold_shares_and_people_read_percent():
 
 def test_a_policy_compared_with_itself_differs_by_exactly_nothing(lost_sales):
     base = rule(lost_sales, 1.0)
-    rows = evaluate(lost_sales, [base, base._replace(name="again")], KEY, paths=32, baseline=base.name)
+    rows = evaluate(
+        lost_sales, [base, base._replace(name="again")], KEY, paths=32, baseline=base.name
+    )
     for row in rows:
         assert row["difference"] == 0.0 and row["difference_interval"] == [0.0, 0.0]
         assert row["relative_difference"] == 0.0
@@ -115,7 +141,9 @@ def test_groups_of_instances_give_each_instance_its_own_numbers(monkeypatch):
     totals = measure(problem, own, KEY)
     assert totals.reward.shape == (7,) and totals.costs.shape == (len(COSTS), 7)
     np.testing.assert_allclose(totals.demand / 64, np.linspace(2, 8, 7), rtol=0.25)
-    np.testing.assert_array_equal(totals.demand, measure(problem, shared, KEY).demand)  # the same noise
+    np.testing.assert_array_equal(
+        totals.demand, measure(problem, shared, KEY).demand
+    )  # the same noise
     stock = totals.on_hand / totals.demand
     assert stock[-1] > stock[0]
     rows = evaluate(problem, [own, shared], KEY, baseline="own")
@@ -123,11 +151,15 @@ def test_groups_of_instances_give_each_instance_its_own_numbers(monkeypatch):
 
 
 def test_a_world_played_ahead_is_the_one_that_a_simulation_plays():
-    """101 periods are two chunks with one to spare, and the rule reads a window of history across them."""
+    """101 periods are two chunks with one to spare, and the rule reads a window of history across
+    them.
+    """
     problem = LostSales(lead_time=2, history=5).build()
     smoothing = rule_for(problem, "newsvendor_smoothing")
     params = {"smoothing": jnp.float32(0.2), "safety": jnp.float32(1.0)}
-    one = simulate(problem.env, problem.first, smoothing, params, KEY, batch=8, periods=91, warm_up=10)
+    one = simulate(
+        problem.env, problem.first, smoothing, params, KEY, batch=8, periods=91, warm_up=10
+    )
     world = play_world(problem.env, KEY, problem.first, 8, 101)
     other = simulate_in(problem.env, problem.first, smoothing, params, *world, warm_up=10)
     np.testing.assert_array_equal(one.demand, other.demand)
@@ -138,7 +170,10 @@ def test_best_rule_is_chosen_in_training(lost_sales):
     def tuned(name, cost):
         return Tuned(rule_for(lost_sales, name), {}, None, cost, (cost, cost), 0, [], {})
 
-    rules = {"base_stock": tuned("base_stock", 4.6), "capped_base_stock": tuned("capped_base_stock", 4.4)}
+    rules = {
+        "base_stock": tuned("base_stock", 4.6),
+        "capped_base_stock": tuned("capped_base_stock", 4.4),
+    }
     assert best_of(rules) == "capped_base_stock"
     assert [contestant.name for contestant in contestants_of(rules)] == list(rules)
 
@@ -158,12 +193,16 @@ def test_just_in_time_takes_the_cheapest_supplier():
 
 def test_just_in_time_adds_up_the_way_through_a_network():
     problem = OneWarehouseManyStores(stores=2).build()
-    topology = dataclasses.replace(problem.env.topology, mechanisms=frozenset({"unit_cost", "duty"}))
+    topology = dataclasses.replace(
+        problem.env.topology, mechanisms=frozenset({"unit_cost", "duty"})
+    )
     cost = jnp.asarray([[1.0], [0.5], [50.0]])
     params = problem.first.replace(unit_cost=cost, duty=0.1 * jnp.ones((3, 1)))
     least = compare.least_unit_cost(topology, params)
     np.testing.assert_allclose(least[:2, 0], [min(1.1, 0.0), 1.7], rtol=1e-6)
-    assert float(least[2, 0]) == pytest.approx(float(params.shortage[2, 0]))  # not worth bringing in
+    assert float(least[2, 0]) == pytest.approx(
+        float(params.shortage[2, 0])
+    )  # not worth bringing in
 
 
 def test_just_in_time_says_nothing_where_foresight_is_free():
@@ -172,7 +211,9 @@ def test_just_in_time_says_nothing_where_foresight_is_free():
 
 def test_of_several_baselines_the_cheapest_counts(lost_sales):
     rules = [rule(lost_sales, level) for level in (0.6, 1.0, 1.5)]
-    rows = evaluate(lost_sales, rules, KEY, paths=32, baseline=[contestant.name for contestant in rules])
+    rows = evaluate(
+        lost_sales, rules, KEY, paths=32, baseline=[contestant.name for contestant in rules]
+    )
     assert min(row["difference"] for row in rows) == 0.0
     assert min(rows, key=lambda row: row["cost"])["difference_interval"] == [0.0, 0.0]
 
@@ -205,10 +246,16 @@ def test_series_that_replay_the_same_weeks_are_judged_by_blocks_and_clusters(sal
     np.testing.assert_allclose(totals.by_period.cost.sum(0), -totals.reward, rtol=1e-4)
     rows = evaluate(problem, [low, high], KEY, baseline=low.name)
     assert {row["interval_over"] for row in rows} == {"7 blocks of 6 weeks, 24 items and 5 stores"}
-    wide, narrow = rows[1]["cost_interval"], mean_of(compare.costs_of(problem, totals).mean(0)).interval
+    wide, narrow = (
+        rows[1]["cost_interval"],
+        mean_of(compare.costs_of(problem, totals).mean(0)).interval,
+    )
     assert np.diff(wide)[0] > 3 * np.diff(narrow)[0]
     alone = evaluate(dataclasses.replace(problem, shared=None), [low, high], KEY, baseline=low.name)
-    assert alone[1]["cost"] == pytest.approx(rows[1]["cost"], rel=1e-5) and alone[0]["interval_over"] == "120 series"
+    assert (
+        alone[1]["cost"] == pytest.approx(rows[1]["cost"], rel=1e-5)
+        and alone[0]["interval_over"] == "120 series"
+    )
 
 
 def test_what_few_stores_have_in_common_is_said_of_them_alone():
@@ -218,8 +265,12 @@ def test_what_few_stores_have_in_common_is_said_of_them_alone():
 
 
 def test_a_policy_that_earns_less_than_the_rules_is_told_so_in_money(lost_sales):
-    """Costs below zero: no share of them is taken, and half of what the rules earn is not learned."""
-    params = lost_sales.test.replace(unit_cost=lost_sales.test.unit_cost - 10.0)  # paid for each unit that is bought
+    """Costs below zero: no share of them is taken, and half of what the rules earn is not
+    learned.
+    """
+    params = lost_sales.test.replace(
+        unit_cost=lost_sales.test.unit_cost - 10.0
+    )  # paid for each unit that is bought
     problem = dataclasses.replace(lost_sales, test=params)
     poor, good = rule(problem, 0.1), rule(problem, 1.2)
     rows = evaluate(problem, [poor, good], KEY, paths=64, baseline=good.name)
@@ -229,7 +280,10 @@ def test_a_policy_that_earns_less_than_the_rules_is_told_so_in_money(lost_sales)
     low, high = rows[0]["difference_interval"]
     assert 0 < low < rows[0]["difference"] < high
     said = verdict(rows)
-    assert f"earns {rows[0]['difference']:.4g} a period less than the best tuned rule" in said and "%" not in said[-20:]
+    assert (
+        f"earns {rows[0]['difference']:.4g} a period less than the best tuned rule" in said
+        and "%" not in said[-20:]
+    )
     assert "vs best rule" in [str(column.header) for column in evidence_table(rows, "").columns]
     with pytest.raises(UserError, match="less than half"):
         check_learned([Contest("", problem, [poor])], rows)

@@ -75,7 +75,8 @@ def fails(*overrides, file=None, schema=Config, names=None):
 
 def test_defaults_then_file_then_overrides(tmp_path):
     file = write(
-        tmp_path, "env: serial\nagent:\n  learning_rate: 1e-3\n  encoder:\n    heads: 8\nevaluation:\n"
+        tmp_path,
+        "env: serial\nagent:\n  learning_rate: 1e-3\n  encoder:\n    heads: 8\nevaluation:\n",
     )
     config = resolve(Config, file=file, overrides=["heads=2", "agent.clip=0.2"])
     expected = Agent(learning_rate=1e-3, clip=0.2, encoder=Encoder(heads=2))
@@ -125,7 +126,8 @@ def test_the_later_override_wins():
 
 def test_the_files_top_level_takes_the_names_of_overrides(tmp_path):
     file = write(
-        tmp_path, "learning_rate: 0.01\nagent.encoder.heads: 1\nlead_time: 3\ninstance: {price: 2}\n"
+        tmp_path,
+        "learning_rate: 0.01\nagent.encoder.heads: 1\nlead_time: 3\ninstance: {price: 2}\n",
     )
     config = resolve(Config, file=file, names={"instance": ["lead_time", "price"]})
     assert config.agent == Agent(learning_rate=0.01, encoder=Encoder(heads=1))
@@ -163,11 +165,15 @@ def test_named_keys_of_a_free_form_dict():
 
 def test_unknown_keys_name_the_nearest_and_the_place(tmp_path):
     assert (
-        fails("learing_rate=1") == "learing_rate=1: unknown key 'learing_rate'; did you mean 'learning_rate'?"
+        fails("learing_rate=1")
+        == "learing_rate=1: unknown key 'learing_rate'; did you mean 'learning_rate'?"
     )
     assert "did you mean 'agent.encoder.heads'" in fails("agent.encoder.head=1")
     file = write(tmp_path, "env: serial\nagent:\n  # comment\n  encoder: {heds: 3}\n")
-    assert fails(file=file) == f"{file}, line 4: unknown key 'heds'; did you mean 'heads'? (in agent.encoder)"
+    assert (
+        fails(file=file)
+        == f"{file}, line 4: unknown key 'heds'; did you mean 'heads'? (in agent.encoder)"
+    )
     file = write(tmp_path, "agnt:\n  form: base\n")
     assert fails(file=file) == f"{file}, line 1: unknown key 'agnt'; did you mean 'agent'?"
     assert "unknown key '1'" in fails(file=write(tmp_path, "1: 2\n"))
@@ -194,7 +200,10 @@ def test_an_ambiguous_name_lists_its_places():
         ("form=bas", "unknown value of agent.form 'bas'; did you mean 'base'?"),
         ("agent.encoder.layers=a", "must be a whole number, not 'a'"),
         ("bounds=1", "must be a list of 2 values, not [1]"),
-        ("agent=ppo", "agent is a section with the keys learning_rate, form, clip, encoder, critic"),
+        (
+            "agent=ppo",
+            "agent is a section with the keys learning_rate, form, clip, encoder, critic",
+        ),
         ("instance=3", "instance must be keys with values, not 3"),
         ("heads=[1", "cannot read the value '[1'"),
         ("heads=${nothing}", "Interpolation key 'nothing' not found"),
@@ -245,15 +254,24 @@ def test_files_that_cannot_be_read(tmp_path):
     binary = tmp_path / "binary.yaml"
     for content in (b"\xff\xfe\x00\x01", b"a: \x00"):
         binary.write_bytes(content)
-        assert fails(file=binary) == f"{binary}: is not a text file; a configuration is YAML in UTF-8"
+        assert (
+            fails(file=binary) == f"{binary}: is not a text file; a configuration is YAML in UTF-8"
+        )
     assert "nested too deeply" in fails(file=write(tmp_path, "a: " + "[" * 5000 + "]" * 5000))
     assert "nested too deeply" in fails(file=write(tmp_path, "agent: &a\n  encoder: *a\n"))
-    assert fails(file=write(tmp_path, "env: ${nothing}\n")).endswith("Interpolation key 'nothing' not found")
+    assert fails(file=write(tmp_path, "env: ${nothing}\n")).endswith(
+        "Interpolation key 'nothing' not found"
+    )
 
 
-def test_a_few_lines_of_aliases_that_stand_for_millions_are_refused_before_they_are_written_out(tmp_path):
+def test_a_few_lines_of_aliases_that_stand_for_millions_are_refused_before_they_are_written_out(
+    tmp_path,
+):
     lines = ["a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
-    lines += [f"{new}: &{new} [{', '.join(9 * [f'*{old}'])}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
+    lines += [
+        f"{new}: &{new} [{', '.join(9 * [f'*{old}'])}]"
+        for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
     file = write(tmp_path, "\n".join(lines))
     assert "aliases (*name) stand for more than 100,000 values" in fails(file=file)
     few = write(tmp_path, "agent: {encoder: {layers: &a [8, 8]}}\nskus: [x]\n")
@@ -276,7 +294,11 @@ def test_the_configuration_of_every_preset_reads_back_equal(tmp_path, name):
 
 
 @pytest.mark.parametrize("agent", sorted(AGENTS))
-@pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")),
+    ids=lambda file: file.stem,
+)
 def test_every_configuration_that_comes_with_the_package_takes_every_agent(caplog, file, agent):
     own = Experiment.load(file).config
     config = Experiment.load(file, [f"agent={agent}"]).config
@@ -298,14 +320,20 @@ NUMBERS = [
     ("lost_sales shortage_cost=1e38", "shortage_cost=1e.38 must be a number of at most"),
     ("lost_sales weights.holding=1e39", "weights.holding=1e.39 must be a number of at most"),
     ("lost_sales mean=1e30", "mean=1e.30 must be a number of at most"),
-    ("lost_sales demand=negative_binomial dispersion=inf", "dispersion=inf must be a number of at most"),
+    (
+        "lost_sales demand=negative_binomial dispersion=inf",
+        "dispersion=inf must be a number of at most",
+    ),
     ("lost_sales holding_cost=1e-40", "holding_cost=1e-40 must be 0, or a number of at least"),
     ("serial holding_costs=1,2,3,1e38", "holding_costs=1e.38 must be a number"),
     ("lost_sales learning_rate=1e-50", "learning_rate=1e-50 must be 0, or"),
     ("lost_sales learning_rate=-inf", "learning_rate=-inf must be a number"),
     ("lost_sales lead_time=1e10", "lead_time=10000000000 must be at most 2147483647"),
     ("lost_sales agent=sac capacity=1e12", "capacity=1000000000000 must be at most 2147483647"),
-    ("lost_sales seed=99999999999999999999999", "seed=9+ must be a whole number of 0 .. 4294967295"),
+    (
+        "lost_sales seed=99999999999999999999999",
+        "seed=9+ must be a whole number of 0 .. 4294967295",
+    ),
     ("lost_sales seed=-1", "seed=-1 must be a whole number of 0"),
     ("lost_sales tune_periods=1e300", "tune_periods=100000... .301 digits. must be at most"),
     ("cross_border instance_seed=-1", "instance_seed=-1 must be a whole number of 0"),
@@ -321,17 +349,47 @@ def test_a_number_that_32_bits_cannot_hold_is_refused_with_its_name_and_range(te
 
 WORLDS = [
     ("lost_sales lead_time=1e6", "a lead time of 1000000 periods is too long"),
-    ("lost_sales learner.envs=1e9 minibatches=1", r"mostly its episodes, would take .* TB|GB .* free; lower envs"),
-    ("lost_sales hidden=1000000,1000000", "the state of a training, mostly its optimiser, would take 24 TB .*; lower hidden"),
-    ("lost_sales agent=sac envs=1 rollout=1 capacity=2e9", "mostly its replay, would take .* GB .*; lower capacity"),
-    ("lost_sales history=1e9", "a history of 1,000,000,000 periods in 256 environments would take 1.02 TB .* free; lower history"),
-    ("lost_sales mean=1e10", r"a table of demand up to 10,000,\d+,\d+ units would take 400 GB .*; lower the mean"),
+    (
+        "lost_sales learner.envs=1e9 minibatches=1",
+        r"mostly its episodes, would take .* TB|GB .* free; lower envs",
+    ),
+    (
+        "lost_sales hidden=1000000,1000000",
+        "the state of a training, mostly its optimiser, would take 24 TB .*; lower hidden",
+    ),
+    (
+        "lost_sales agent=sac envs=1 rollout=1 capacity=2e9",
+        "mostly its replay, would take .* GB .*; lower capacity",
+    ),
+    (
+        "lost_sales history=1e9",
+        (
+            "a history of 1,000,000,000 periods in 256 environments would take 1.02 TB .* free;"
+            " lower history"
+        ),
+    ),
+    (
+        "lost_sales mean=1e10",
+        r"a table of demand up to 10,000,\d+,\d+ units would take 400 GB .*; lower the mean",
+    ),
     ("lost_sales demand=gamma mean=1e11", "a table of demand up to .* lower the mean"),
-    ("cross_border skus=1e9", "1,000,000,000 SKUs would take 10 TB of memory and .* free; lower skus"),
-    ("one_warehouse_many_stores stores=1e7", "a network of 10,000,000 stores would take .*; lower stores"),
-    ("deepstock testing=2e9", "2,000,000,000 trajectories of 29 days would take .*; lower training"),
+    (
+        "cross_border skus=1e9",
+        "1,000,000,000 SKUs would take 10 TB of memory and .* free; lower skus",
+    ),
+    (
+        "one_warehouse_many_stores stores=1e7",
+        "a network of 10,000,000 stores would take .*; lower stores",
+    ),
+    (
+        "deepstock testing=2e9",
+        "2,000,000,000 trajectories of 29 days would take .*; lower training",
+    ),
     ("causal_store room=2e9", "lead times of up to .*; lower room"),
-    ("lost_sales demand=normal mean=1e8 shortage_cost=1e11 weights.shortage=10", "shortage of 1e.11, times quantities and weights"),
+    (
+        "lost_sales demand=normal mean=1e8 shortage_cost=1e11 weights.shortage=10",
+        "shortage of 1e.11, times quantities and weights",
+    ),
 ]
 
 
@@ -339,7 +397,7 @@ WORLDS = [
 def test_a_world_that_cannot_fit_is_refused_before_it_is_made(text, message):
     env, *overrides = text.split()
     with pytest.raises(UserError, match=message):
-        Experiment.load(None, [f"env={env}", *overrides]).trainer
+        _ = Experiment.load(None, [f"env={env}", *overrides]).trainer
 
 
 def test_numbers_are_checked_for_library_callers_too():
@@ -430,7 +488,13 @@ def test_keys_of_a_free_form_section_by_its_own_name(tmp_path):
     given = {"sales": "Units Sold", "sku": "007", "date": "no"}
     shop = resolve(Shop, overrides=[f"columns.{name}={column}" for name, column in given.items()])
     assert shop.table.columns == given
-    assert resolve(Shop, overrides=["table.columns.sku=product"]).table.columns == {"sku": "product"}
+    assert resolve(Shop, overrides=["table.columns.sku=product"]).table.columns == {
+        "sku": "product"
+    }
     assert resolve(Shop, file=write(tmp_path, to_yaml(shop))) == shop
-    assert resolve(Shop, file=write(tmp_path, "columns:\n  sku: product\n")).table.columns == {"sku": "product"}
-    assert "table.columns.sku must be text, not 7" in fails(file=write(tmp_path, "columns:\n  sku: 7\n"), schema=Shop)
+    assert resolve(Shop, file=write(tmp_path, "columns:\n  sku: product\n")).table.columns == {
+        "sku": "product"
+    }
+    assert "table.columns.sku must be text, not 7" in fails(
+        file=write(tmp_path, "columns:\n  sku: 7\n"), schema=Shop
+    )

@@ -1,4 +1,6 @@
-"""The cross-border preset: its demand, its lead times, its costs and where their numbers come from."""
+"""The cross-border preset: its demand, its lead times, its costs and where their numbers come
+from.
+"""
 
 import builtins
 
@@ -13,11 +15,18 @@ from jaxinv.data.fits import ONLINE_RETAIL_DEMAND, SCMS_FREIGHT, SCMS_LEAD_TIMES
 from jaxinv.demand import market, quantiles
 from jaxinv.demand.exogenous import draw_uniforms
 from jaxinv.demand.market import MarketDemand, Promotions, market_params
-from jaxinv.envs.cross_border import CrossBorder, median_lead_time, week_freight
 from jaxinv.envs.costs import COSTS, freight
+from jaxinv.envs.cross_border import CrossBorder, median_lead_time, week_freight
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world
+from jaxinv.evaluation.rollout import (
+    BATCH,
+    batch_last,
+    begin,
+    rollout,
+    take_instances,
+    unroll_world,
+)
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.policies.rules import make_rule
 
@@ -36,15 +45,22 @@ PROCESS = MarketDemand(locations=3)
 
 
 def play(params):
-    """States `[DAYS, ..., PATHS]` before each day, demand `[DAYS, 3, PATHS]` and what was known `[DAYS, C, PATHS]`."""
+    """States `[DAYS, ..., PATHS]` before each day, demand `[DAYS, 3, PATHS]` and what was known
+    `[DAYS, C, PATHS]`.
+    """
     return jax.tree.map(np.asarray, _play(params))
 
 
 @jax.jit
 def _play(params):
     key = jax.random.key(0)
-    state = jax.vmap(PROCESS.init, (-1, None), -1)(draw_uniforms(key, 0, PROCESS.start_noise, (PATHS,)), params)
-    step, known = jax.vmap(PROCESS.step, (-1, -1, None), -1), jax.vmap(PROCESS.known, (-1, None), -1)
+    state = jax.vmap(PROCESS.init, (-1, None), -1)(
+        draw_uniforms(key, 0, PROCESS.start_noise, (PATHS,)), params
+    )
+    step, known = (
+        jax.vmap(PROCESS.step, (-1, -1, None), -1),
+        jax.vmap(PROCESS.known, (-1, None), -1),
+    )
 
     def day(state, time):
         after, demand = step(state, draw_uniforms(key, time, PROCESS.noise, (PATHS,)), params)
@@ -56,18 +72,25 @@ def _play(params):
 def calm(**changes):
     """Parameters without season, shocks or promotions unless given."""
     options = dict(
-        mean=[15.0, 6.0, 0.5], dispersion=2.0, week=np.ones(7), year=np.ones(12), shock_variance=0.0,
+        mean=[15.0, 6.0, 0.5], dispersion=2.0, week=np.ones(7), year=np.ones(12),
+        shock_variance=0.0,
         shock_persistence=0.8, correlation=0.0, promotions=Promotions(0),
     )  # fmt: skip
     return market_params(**{**options, **changes})
 
 
 def simulator(problem, batch, periods):
-    """Echelon base-stock with given levels `[5, 1]` on the SKUs in turn, always on the same noise."""
+    """Echelon base-stock with given levels `[5, 1]` on the SKUs in turn, always on the same
+    noise.
+    """
     params = batch_last(take_instances(problem.train, jnp.arange(batch) % problem.instances))
     rule = make_rule("echelon_base_stock", problem.env.topology)
     size = dict(batch=batch, periods=periods, warm_up=64, axis=BATCH)
-    return jax.jit(lambda level: simulate(problem.env, params, rule, {"level": level}, jax.random.key(3), **size))
+    return jax.jit(
+        lambda level: simulate(
+            problem.env, params, rule, {"level": level}, jax.random.key(3), **size
+        )
+    )
 
 
 # Demand
@@ -79,14 +102,18 @@ def test_mean_demand_is_the_configured_one():
     _, demand, _ = play(params)
     expected = params.base * Promotions().average
     found = demand[market.YEAR :].mean((0, 2))  # whole years, promotions under way
-    assert found == pytest.approx(np.asarray(expected), rel=0.02)  # three standard errors, shocks being slow
+    assert found == pytest.approx(
+        np.asarray(expected), rel=0.02
+    )  # three standard errors, shocks being slow
 
 
 @pytest.mark.parametrize("dispersion", [0.0963, 0.15, 0.261, 1.0, 2.0])
 def test_counts_are_negative_binomial(dispersion):
     table = market.mixing_quantiles(dispersion)
     u = (np.arange(1 << 20) + 0.5) / (1 << 20)
-    gamma = np.asarray(quantiles.from_gamma_quantiles(jnp.asarray(u, jnp.float32), jnp.asarray(table)), float)
+    gamma = np.asarray(
+        quantiles.from_gamma_quantiles(jnp.asarray(u, jnp.float32), jnp.asarray(table)), float
+    )
     assert gamma.mean() == pytest.approx(1, abs=2e-3)
     assert gamma.var() * dispersion == pytest.approx(1, abs=0.03)
     for mean in (0.5, 3.0, 15.0):
@@ -110,7 +137,9 @@ def test_season_is_the_fitted_one():
     level = demand.mean(1) / 500
     week = [level[states.weekday == day].mean() for day in range(7)]
     assert week == pytest.approx(fit.week, abs=0.03)
-    middle = [level[np.abs(states.yearday - (month + 0.5) * 365 / 12) < 3].mean() for month in range(12)]
+    middle = [
+        level[np.abs(states.yearday - (month + 0.5) * 365 / 12) < 3].mean() for month in range(12)
+    ]
     assert middle == pytest.approx(fit.year, abs=0.06)
 
 
@@ -123,7 +152,9 @@ def test_shocks_have_the_given_size_persistence_and_correlation():
     week = [np.corrcoef(shock[100, place], shock[107, place])[0, 1] for place in range(3)]
     assert week == pytest.approx([0.882] * 3, abs=0.02)
     for days in (shock[:1], shock[1::50]):  # from the first day on
-        between = [np.mean([np.corrcoef(day)[pair] for day in days]) for pair in ((0, 1), (0, 2), (1, 2))]
+        between = [
+            np.mean([np.corrcoef(day)[pair] for day in days]) for pair in ((0, 1), (0, 2), (1, 2))
+        ]
         assert between == pytest.approx([0.3] * 3, abs=0.13 if len(days) == 1 else 0.05)
     assert demand.mean((0, 2)) == pytest.approx([15.0, 6.0, 0.5], rel=0.03)
 
@@ -138,9 +169,14 @@ def test_promotions_come_as_planned():
     assert np.array_equal(running > 0, states.since < promotions.days)
     base = float(params.base[0])
     assert demand[running > 0].mean() / base == pytest.approx(2, rel=0.01)
-    eve, wake = countdown * market.HORIZON <= promotions.before_days, (states.since >= 7) & (states.since < 14)
+    eve, wake = (
+        countdown * market.HORIZON <= promotions.before_days,
+        (states.since >= 7) & (states.since < 14),
+    )
     assert demand[eve].mean() / base == pytest.approx(promotions.before, rel=0.01)
-    assert demand[wake & (states.uplift > 1)].mean() / base == pytest.approx(promotions.after, rel=0.01)
+    assert demand[wake & (states.uplift > 1)].mean() / base == pytest.approx(
+        promotions.after, rel=0.01
+    )
     # what is announced comes true: the countdown on its day, and the share of the coming week
     for ahead in (1, 10, 27):
         told = np.isclose(countdown[:-ahead] * market.HORIZON, ahead)
@@ -150,7 +186,9 @@ def test_promotions_come_as_planned():
 
 
 def test_what_is_known_does_not_tell_demand():
-    """Uplift, shock and counts may not move what is known ahead; other draws of them leave it as it was."""
+    """Uplift, shock and counts may not move what is known ahead; other draws of them leave it as it
+    was.
+    """
     params = CrossBorder(**SMALL).build().train.demand
     params = jax.tree.map(lambda leaf: leaf[0], params)
     process = MarketDemand(locations=3)
@@ -160,7 +198,10 @@ def test_what_is_known_does_not_tell_demand():
         state = process.init(draw_uniforms(key, 0, process.start_noise), params)
 
         def day(state, time):
-            u, v = draw_uniforms(key, time, process.noise), draw_uniforms(other, time, process.noise)
+            u, v = (
+                draw_uniforms(key, time, process.noise),
+                draw_uniforms(other, time, process.noise),
+            )
             u = {**v, "promotion": u["promotion"].at[0].set(v["promotion"][0])}
             state, demand = process.step(state, u, params)
             return state, (demand, process.known(state, params))
@@ -206,7 +247,9 @@ def lead_times(problem, periods=2000, batch=64):
         return regime, (days, regime)
 
     assert env.topology.random_lead_time
-    return jax.tree.map(np.asarray, jax.lax.scan(day, jnp.zeros(batch, jnp.int32), jnp.arange(periods))[1])
+    return jax.tree.map(
+        np.asarray, jax.lax.scan(day, jnp.zeros(batch, jnp.int32), jnp.arange(periods))[1]
+    )
 
 
 def test_lead_times_have_the_quoted_means_and_the_fitted_spread(problem):
@@ -225,7 +268,9 @@ def test_lead_times_have_the_quoted_means_and_the_fitted_spread(problem):
 def test_customs_regime(problem):
     days, regime = lead_times(problem)
     assert regime[200:].mean() == pytest.approx(0.01 / (0.01 + 1 / 14), rel=0.15)
-    later = [days[:, edge][regime == 1].mean() - days[:, edge][regime == 0].mean() for edge in range(5)]
+    later = [
+        days[:, edge][regime == 1].mean() - days[:, edge][regime == 0].mean() for edge in range(5)
+    ]
     assert later[0] == pytest.approx(0, abs=0.1)  # the supplier is at home
     assert later[1] == pytest.approx(8.5, abs=0.3)
     assert later[3] == pytest.approx(8.5, abs=0.3)
@@ -243,7 +288,11 @@ def test_disruption_lasts_as_long_as_said():
 def test_median_gives_the_mean(mean, sigma):
     median = median_lead_time(mean, sigma, 45)
     u = (np.arange(200_000) + 0.5) / 200_000
-    days = np.clip(np.round(median * np.exp(sigma * np.asarray(quantiles.standard_normal(jnp.asarray(u))))), 1, 45)
+    days = np.clip(
+        np.round(median * np.exp(sigma * np.asarray(quantiles.standard_normal(jnp.asarray(u))))),
+        1,
+        45,
+    )
     assert days.mean() == pytest.approx(mean, rel=2e-3)
 
 
@@ -254,7 +303,10 @@ def test_every_sku_is_an_instance_of_its_own():
     problem = CrossBorder(skus=32).build()
     assert problem.instances == 32 == len(problem.labels)
     assert all(leaf.shape[0] == 32 for leaf in jax.tree.leaves(problem.train))
-    assert [sum(label.startswith(kind) for label in problem.labels) for kind in ("fast", "medium", "slow")] == [
+    assert [
+        sum(label.startswith(kind) for label in problem.labels)
+        for kind in ("fast", "medium", "slow")
+    ] == [
         6,
         10,
         16,
@@ -276,14 +328,17 @@ def test_volumes_are_the_fitted_classes():
         problem = CrossBorder(velocity=name, skus=400).build()
         home = np.asarray(problem.train.scale[:, 0] - problem.train.scale[:, 1:].sum(1))[:, 0]
         floor = 0.05 if name == "slow" else 0.0
-        expected = np.maximum(np.random.default_rng(9).lognormal(fit.log_mean, fit.log_sd, 20000), floor)
+        expected = np.maximum(
+            np.random.default_rng(9).lognormal(fit.log_mean, fit.log_sd, 20000), floor
+        )
         assert np.median(home) == pytest.approx(np.median(expected), rel=0.25)
 
 
 def test_wholesale_takes_the_fitted_dispersion_and_week():
     fit = ONLINE_RETAIL_DEMAND
     consumers, wholesale = (
-        CrossBorder(velocity="fast", skus=1, buyers=kind).build() for kind in ("consumers", "wholesale")
+        CrossBorder(velocity="fast", skus=1, buyers=kind).build()
+        for kind in ("consumers", "wholesale")
     )
     assert wholesale.train.demand.mixing[0] == pytest.approx(
         market.mixing_quantiles(fit.classes[0].dispersion), rel=1e-5
@@ -292,8 +347,12 @@ def test_wholesale_takes_the_fitted_dispersion_and_week():
     assert consumers.train.demand.mixing[0] == pytest.approx(market.mixing_quantiles(2.0), rel=1e-5)
     week = consumers.train.demand.week[0]
     assert week[5] == week[6] > 0 and week.mean() == pytest.approx(1)
-    assert consumers.train.demand.year[0] == pytest.approx(np.array(fit.year) / np.mean(fit.year), rel=1e-5)
-    assert consumers.train.demand.shock_deviation[0] == pytest.approx(np.sqrt(np.log1p(fit.shock_variance)))
+    assert consumers.train.demand.year[0] == pytest.approx(
+        np.array(fit.year) / np.mean(fit.year), rel=1e-5
+    )
+    assert consumers.train.demand.shock_deviation[0] == pytest.approx(
+        np.sqrt(np.log1p(fit.shock_variance))
+    )
 
 
 def test_freight_is_the_fitted_tariff(problem):
@@ -305,9 +364,13 @@ def test_freight_is_the_fitted_tariff(problem):
     assert share[0] == 0  # in the supplier's price
     assert share[1:] == pytest.approx([week_freight(air), week_freight(sea)] * 2, rel=1e-4)
     assert share[1:3] == pytest.approx([0.0909, 0.0372], abs=2e-3)  # what the docstring says
-    assert np.asarray(freight(week / 7, params) / (week / 7 * value))[1] == pytest.approx(air[0], rel=1e-4)
+    assert np.asarray(freight(week / 7, params) / (week / 7 * value))[1] == pytest.approx(
+        air[0], rel=1e-4
+    )
     light = CrossBorder(**SMALL, value_per_kg=2 * SCMS_FREIGHT.usd_value_per_kg).build()
-    assert light.train.freight_rates == pytest.approx(np.asarray(problem.train.freight_rates) / 2, rel=1e-5)
+    assert light.train.freight_rates == pytest.approx(
+        np.asarray(problem.train.freight_rates) / 2, rel=1e-5
+    )
 
 
 def test_cost_is_a_constant_less_profit():
@@ -329,11 +392,14 @@ def test_cost_is_a_constant_less_profit():
         end, kept, _ = rollout(
             env, batched, lambda p, o, c, rule=rule, level=level: (rule.act(p, o, c), None),
             {"level": jnp.full((5, 1), level)}, episodes.network, trace.exogenous, axis=BATCH,
-            record=lambda o, outcome, note: (outcome.costs, outcome.sold[:, 0], outcome.ordered[0, 0]),
+            record=lambda o, outcome, note: (outcome.costs, outcome.sold[:, 0], outcome.ordered[0,
+            0]),
         )  # fmt: skip
         costs, sold, bought = (np.asarray(x, float).sum(0) for x in kept)
         left = np.asarray(end.on_hand.sum((0, 1)) + end.pipeline.sum((0, 1, 2)), float)
-        holding, transport, duty = (costs[COSTS.index(name)] for name in ("holding", "transport", "duty"))
+        holding, transport, duty = (
+            costs[COSTS.index(name)] for name in ("holding", "transport", "duty")
+        )
         profit = (price.T * sold).sum(0) + value * (left - bought) - holding - transport - duty
         ledgers.append(profit + costs.sum(0))
     assert ledgers[0] == pytest.approx(ledgers[1], rel=1e-4)
@@ -349,15 +415,21 @@ def test_a_sensible_rule_serves_most_demand_and_each_mode_has_its_reason():
     assert 0.9 < 1 - both.short.sum() / both.demand.sum() < 0.99
     assert both.reward.sum() > sea.reward.sum() and both.reward.sum() > air.reward.sum()
     share = both.costs.sum(1) / both.costs.sum()
-    assert all(share[COSTS.index(part)] > 0.05 for part in ("holding", "shortage", "transport", "duty"))
+    assert all(
+        share[COSTS.index(part)] > 0.05 for part in ("holding", "shortage", "transport", "duty")
+    )
     assert share[COSTS.index("transport")] < 0.4
 
 
 def test_equal_weights_make_skus_alike():
-    equal, dollars = (CrossBorder(**SMALL, equal_weights=flag).build().train for flag in (True, False))
+    equal, dollars = (
+        CrossBorder(**SMALL, equal_weights=flag).build().train for flag in (True, False)
+    )
     value = np.asarray(dollars.holding[:, 0, 0]) / 0.002
     sales = value * np.asarray(dollars.scale[:, 0, 0])
-    assert np.asarray(equal.weights) == pytest.approx(np.asarray(dollars.weights) * 100 / sales[:, None], rel=1e-4)
+    assert np.asarray(equal.weights) == pytest.approx(
+        np.asarray(dollars.weights) * 100 / sales[:, None], rel=1e-4
+    )
 
 
 # How it is asked for
@@ -372,7 +444,9 @@ def test_no_file_is_opened(monkeypatch):
 
 
 def test_options_shape_the_network():
-    problem = CrossBorder(**SMALL, integer_orders=False, minimum_order_days=0, promotions=0, max_lead_time=60).build()
+    problem = CrossBorder(
+        **SMALL, integer_orders=False, minimum_order_days=0, promotions=0, max_lead_time=60
+    ).build()
     assert not problem.env.topology.mechanisms & {"packs", "minimum_order"}
     assert problem.env.topology.slots == 59
     assert problem.train.pack_size is None and problem.train.minimum_order is None

@@ -1,4 +1,6 @@
-"""Sales files: every mistake told clearly and at once, known totals of every source, no look into the test."""
+"""Sales files: every mistake told clearly and at once, known totals of every source, no look into
+the test.
+"""
 
 import gzip
 import re
@@ -9,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from cases import case
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cases import case
 from jaxinv.data import FAVORITA_SPLIT, READERS, Panel, TimeSplit, calendar_features, load, validate
 from jaxinv.errors import UserError
 
@@ -56,7 +58,8 @@ def toy(skus=("a", "b"), locations=("x", "y"), days=60, seed=0, start="2024-01-0
     )
 
 
-# Tables in the schema ---------------------------------------------------------------------------------------
+# Tables in the schema
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["sales.csv", "sales.csv.gz", "sales.parquet"])
@@ -70,7 +73,9 @@ def test_round_trip(tmp_path, name):
     back = load(path)
     assert list(back.columns[:4]) == ["date", "sku", "sales", "location"]
     assert (back["promotion"] == 1).all() and (back["temperature"] == 21.5).all()
-    assert back.index.name in ("line", "row") and set(back.index - back.index.min()) == set(range(len(table)))
+    assert back.index.name in ("line", "row") and set(back.index - back.index.min()) == set(
+        range(len(table))
+    )
     back = back.reset_index(drop=True)
     pd.testing.assert_frame_equal(back[table.columns], validate(table, "toy")[table.columns])
     pd.testing.assert_series_equal(back["sales"], table["sales"])
@@ -79,7 +84,8 @@ def test_round_trip(tmp_path, name):
 def test_codes_stay_text(tmp_path):
     path = write(
         tmp_path,
-        "\ufeffdate,sku,location,sales\r\n2024-01-01, 007,NA,1\r\n2024-01-02,007,NA,2\r\n\r\n,,,\r\n",
+        "\ufeffdate,sku,location,sales\r\n2024-01-01,"
+        " 007,NA,1\r\n2024-01-02,007,NA,2\r\n\r\n,,,\r\n",
     )
     table = load(path)
     assert list(table["sku"]) == ["007", "007"] and list(table["location"]) == ["NA", "NA"]
@@ -101,7 +107,11 @@ def test_columns_by_other_names(tmp_path):
 def test_text_outside_the_schema_is_left_out_aloud(tmp_path):
     path = write(tmp_path, "date,sku,sales,weather\n2024-01-01,a,3,rainy\n")
     table = load(path)
-    assert "weather" not in table and "left out" in table.attrs["notes"][0] and "weather" in table.attrs["notes"][0]
+    assert (
+        "weather" not in table
+        and "left out" in table.attrs["notes"][0]
+        and "weather" in table.attrs["notes"][0]
+    )
 
 
 GOOD = ["2024-01-01,a,1", "2024-01-02,a,2", "2024-01-03,a,3"]
@@ -171,7 +181,9 @@ def test_many_rows_are_counted(tmp_path):
 
 
 def test_lines_are_those_of_an_editor(tmp_path):
-    path = write(tmp_path, 'date,sku,sales\n2024-01-01,a,1\n\n2024-01-02,"b\nlong",1\n2024-01-03,a,-1\n')
+    path = write(
+        tmp_path, 'date,sku,sales\n2024-01-01,a,1\n\n2024-01-02,"b\nlong",1\n2024-01-03,a,-1\n'
+    )
     assert path.read_text().splitlines()[5] == "2024-01-03,a,-1"
     assert "line 6 " in refusal(path)
 
@@ -207,7 +219,8 @@ def test_stores_told_apart(tmp_path):
     assert len(load(path)) == 2
 
 
-# Guesses that nobody would notice ---------------------------------------------------------------------------
+# Guesses that nobody would notice
+# ---------------------------------------------------------------------------
 
 
 def notes(path, **options) -> str:
@@ -217,24 +230,36 @@ def notes(path, **options) -> str:
 def test_columns_known_only_afterwards_are_left_out(tmp_path):
     path = case("known_afterwards", tmp_path)
     table = load(path)
-    assert "revenue" not in table and "'revenue' is left out" in notes(path) and "known_ahead=[revenue]" in notes(path)
-    assert "revenue" in load(path, known_ahead=["revenue"]) and not notes(path, known_ahead=["revenue"])
+    assert (
+        "revenue" not in table
+        and "'revenue' is left out" in notes(path)
+        and "known_ahead=[revenue]" in notes(path)
+    )
+    assert "revenue" in load(path, known_ahead=["revenue"]) and not notes(
+        path, known_ahead=["revenue"]
+    )
     assert "did you mean 'revenue'" in refusal(path, known_ahead=["revenu"])
 
 
 @pytest.mark.parametrize("series", [1, 12])
 @pytest.mark.parametrize("mean", [0.3, 3, 30])
 def test_plans_weather_and_seasons_stay(tmp_path, series, mean):
-    """Orders of one to three units: revenue and orders are known afterwards; what moves demand is not."""
+    """Orders of one to three units: revenue and orders are known afterwards; what moves demand is
+    not.
+    """
     rng = np.random.default_rng(series)
     table = toy([f"s{s}" for s in range(series)], ["x"], days=300)[["date", "sku"]]
-    day, year = table["date"].dt.day_of_week.to_numpy(), table["date"].dt.day_of_year.to_numpy() / 365
+    day, year = (
+        table["date"].dt.day_of_week.to_numpy(),
+        table["date"].dt.day_of_year.to_numpy() / 365,
+    )
     discount, temperature = 0.3 * (rng.random(len(table)) < 0.2), 15 + 10 * np.sin(2 * np.pi * year)
     week = np.array([1, 1, 1, 1, 1.5, 2, 0.5])[day]
     orders = rng.poisson(mean * week * (1 + discount) * (1 + (temperature - 15) / 30))
     sales = np.array([rng.integers(1, 4, count).sum() for count in orders])
     table = table.assign(
-        sales=sales, price=5 * (1 - discount), weekend=day > 4, temperature=temperature, counter=np.arange(len(table)) % 300,
+        sales=sales, price=5 * (1 - discount), weekend=day > 4, temperature=temperature,
+        counter=np.arange(len(table)) % 300,
         before=pd.Series(sales).groupby(table["sku"].to_numpy()).shift(1), orders=orders,
         revenue=sales * (1 - discount) * rng.uniform(4.5, 5.5, len(table)),
     )  # fmt: skip
@@ -244,7 +269,10 @@ def test_plans_weather_and_seasons_stay(tmp_path, series, mean):
 
 
 def test_names_that_differ_in_case_are_said(tmp_path):
-    path = write(tmp_path, "date,sku,sales\n2024-01-01,a,1\n2024-01-01,A,1\n2024-01-02,b c,1\n2024-01-02,b  c,1\n")
+    path = write(
+        tmp_path,
+        "date,sku,sales\n2024-01-01,a,1\n2024-01-01,A,1\n2024-01-02,b c,1\n2024-01-02,b  c,1\n",
+    )
     assert load(path)["sku"].nunique() == 4
     assert "'A' and 'a'" in notes(path) and "4 such names" in notes(path)
 
@@ -276,12 +304,19 @@ def test_total_rows_are_refused(tmp_path, key):
 def test_duplicates_and_negatives_show_beside_unreadable_dates(tmp_path):
     rows = ["1st May,a,-1", "2nd May,a,2", "2nd May,a,3"]
     message = refusal(write(tmp_path, "\n".join(["date,sku,sales", *rows])))
-    assert "3 problems" in message and "negative in line 2" in message and "2nd May, 'a' in lines 3, 4" in message
+    assert (
+        "3 problems" in message
+        and "negative in line 2" in message
+        and "2nd May, 'a' in lines 3, 4" in message
+    )
 
 
 def test_extra_cells_in_every_row_are_named(tmp_path):
     message = refusal(case("extra_cell_in_every_row", tmp_path))
-    assert "line 2 has 4 cells where the header has 3 (and 59 more lines like it): '2022-01-03,a,1,500'" in message
+    assert (
+        "line 2 has 4 cells where the header has 3 (and 59 more lines like it):"
+        " '2022-01-03,a,1,500'" in message
+    )
     assert "not quoted" in message and "\n" not in message
     message = refusal(write(tmp_path, "date,sku,sales\n2024-01-01,a,1,\n2024-01-02,a,1,\n"))
     assert "line 2" in message and "end of lines" in message
@@ -290,7 +325,9 @@ def test_extra_cells_in_every_row_are_named(tmp_path):
 def test_very_wide_tables_are_refused(tmp_path):
     wide = "date,sku,sales," + ",".join(f"c{n}" for n in range(100_000))
     assert "100003 columns" in refusal(write(tmp_path, wide + "\n2024-01-01,a,1" + ",1" * 100_000))
-    assert "'c0', 'c1', 'c10', 'c100', 'c1000' …" in refusal(write(tmp_path, wide + wide[14:] + "\n"))
+    assert "'c0', 'c1', 'c10', 'c100', 'c1000' …" in refusal(
+        write(tmp_path, wide + wide[14:] + "\n")
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,7 +337,13 @@ def test_very_wide_tables_are_refused(tmp_path):
             "date,stock_code,country,units,cancelled_units\n2020-01-06,85123A,United Kingdom,3,x\n",
             "'cancelled_units' is not a number in line 2",
         ),
-        ("InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,Country\n1,85123A,3,12/1/2010 8:26,2,UK\n", "line 2"),
+        (
+            (
+                "InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,Country\n1,85123A,3,12/1/2010"
+                " 8:26,2,UK\n"
+            ),
+            "line 2",
+        ),
         ("InvoiceNo,StockCode,Quantity,InvoiceDate,UnitPrice,Country\n", "no rows"),
         ("item_id,dept_id,store_id,state_id,d_1,d_2\n", "no rows"),
         ("item_id,dept_id,store_id,state_id,d_1,d_2\na,b,c,CA,1,1e39\n", "'1e39' in line 2"),
@@ -315,10 +358,16 @@ def test_sources_end_with_one_message(tmp_path, text, told):
     assert told in (message := refusal(path)) and str(tmp_path) in message
 
 
-@pytest.mark.parametrize("text", ["0022-01-05", "05.01.2024", "1/5/2024", "45296", "2024-01-05T00:00:00+02:00", "date"])
+@pytest.mark.parametrize(
+    "text", ["0022-01-05", "05.01.2024", "1/5/2024", "45296", "2024-01-05T00:00:00+02:00", "date"]
+)
 def test_dates_of_other_forms_are_refused(tmp_path, text):
     path = write(tmp_path, f"date,sku,sales\n2024-01-04,a,1\n{text},a,1\n")
-    assert "'date'" in (message := refusal(path)) and "in line 3" in message and "YYYY-MM-DD" in message
+    assert (
+        "'date'" in (message := refusal(path))
+        and "in line 3" in message
+        and "YYYY-MM-DD" in message
+    )
 
 
 @pytest.mark.parametrize("text", ["3.5.1", "1_000", "0x10", "(3)", "3 pcs", "True", "٣", "--"])
@@ -330,15 +379,25 @@ def test_numbers_of_other_forms_are_refused(tmp_path, text):
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.data())
 def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
-    """Characters and lines of a good file changed, repeated or taken out: a panel, or one message with the file's name."""
+    """Characters and lines of a good file changed, repeated or taken out: a panel, or one message
+    with the file's name.
+    """
     days = pd.date_range("2024-01-01", periods=24)
-    rows = [f"{day:%Y-%m-%d},{sku},{n % 4},{n % 3},{n % 2}" for sku in ("a", "b") for n, day in enumerate(days)]
+    rows = [
+        f"{day:%Y-%m-%d},{sku},{n % 4},{n % 3},{n % 2}"
+        for sku in ("a", "b")
+        for n, day in enumerate(days)
+    ]
     lines = ["date,sku,sales,price,promotion", *rows]
     for _ in range(data.draw(st.integers(1, 4))):
         at, kind = data.draw(st.integers(0, len(lines) - 1)), data.draw(st.integers(0, 4))
         if kind == 0:
             cut = data.draw(st.integers(0, len(lines[at])))
-            lines[at] = lines[at][:cut] + data.draw(st.text('0129-.,;"\t eaT:\u00a0', max_size=3)) + lines[at][cut + 1 :]
+            lines[at] = (
+                lines[at][:cut]
+                + data.draw(st.text('0129-.,;"\t eaT:\u00a0', max_size=3))
+                + lines[at][cut + 1 :]
+            )
         elif kind == 1:
             lines.insert(at, lines[data.draw(st.integers(0, len(lines) - 1))])
         elif kind == 2 and len(lines) > 1:
@@ -346,7 +405,21 @@ def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
         elif kind == 3:
             cells = lines[at].split(",")
             cells[data.draw(st.integers(0, len(cells) - 1))] = data.draw(
-                st.sampled_from(["", "NaN", "1e39", "-1", "2199-12-31", "1900-01-01", "nan", "inf", "x", "0022-01-01", "9" * 400])
+                st.sampled_from(
+                    [
+                        "",
+                        "NaN",
+                        "1e39",
+                        "-1",
+                        "2199-12-31",
+                        "1900-01-01",
+                        "nan",
+                        "inf",
+                        "x",
+                        "0022-01-01",
+                        "9" * 400,
+                    ]
+                )
             )
             lines[at] = ",".join(cells)
         else:
@@ -358,10 +431,13 @@ def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
     except UserError as error:
         assert str(path) in str(error)
     else:
-        assert np.isfinite(panel.sales).all() and all(np.isfinite(grid).all() for grid in panel.covariates.values())
+        assert np.isfinite(panel.sales).all() and all(
+            np.isfinite(grid).all() for grid in panel.covariates.values()
+        )
 
 
-# Files that cannot be read ----------------------------------------------------------------------------------
+# Files that cannot be read
+# ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -385,7 +461,11 @@ def test_random_edits_of_a_good_file_never_crash(tmp_path_factory, data):
             b"date,sku,sales\n2024-01-01,a,1\n2024-01-02,a,1,5\n",
             "line 3 has 4 cells where the header has 3",
         ),
-        ("shifted.csv", b"date,sku,sales\n2024-01-01,a,1,5\n2024-01-02,a,1,5\n", "line 2 has 4 cells where the header has 3"),
+        (
+            "shifted.csv",
+            b"date,sku,sales\n2024-01-01,a,1,5\n2024-01-02,a,1,5\n",
+            "line 2 has 4 cells where the header has 3",
+        ),
         ("quote.csv", b'date,sku,sales\n2024-01-01,"a,1\n', "do not fit the header"),
     ],
 )
@@ -434,7 +514,8 @@ def test_any_bytes_give_a_table_or_a_clear_error(tmp_path_factory, content):
         assert len(table) and (table["sales"] >= 0).all()
 
 
-# Sources ----------------------------------------------------------------------------------------------------
+# Sources
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_retail_store_inventory():
@@ -453,7 +534,11 @@ def test_retail_store_inventory():
     }
     assert (table["sales"] <= table["stock"]).all()
     panel = Panel.from_table(table, gaps="error")
-    assert panel.sales.shape == (100, 731) and panel.stock.shape == (100, 731) and panel.frequency == "day"
+    assert (
+        panel.sales.shape == (100, 731)
+        and panel.stock.shape == (100, 731)
+        and panel.frequency == "day"
+    )
 
 
 def test_source_problems_in_the_source_s_own_words(tmp_path):
@@ -479,7 +564,9 @@ def test_online_retail():
         and list(table.columns) == ["date", "sku", "sales"]
     )
     assert table["sales"].max() < 12_000  # without the two cancelled outliers
-    assert table["date"].min() == pd.Timestamp("2010-01-04") and not table["date"].duplicated().all()
+    assert (
+        table["date"].min() == pd.Timestamp("2010-01-04") and not table["date"].duplicated().all()
+    )
     assert not table.duplicated(["sku", "date"]).any()
     before = table["date"] < "2010-12-01"
     assert (
@@ -496,7 +583,9 @@ def test_online_retail_countries(tmp_path):
     assert everywhere["date"].min() == pd.Timestamp("2010-12-01")
     with gzip.open(shared("online_retail/online_retail_daily.csv.gz"), "rt") as file:
         path = write(tmp_path, "".join(file.readline() for _ in range(3000)))
-    countries = {name: load(path, country=name)["sales"].sum() for name in ("France", "United Kingdom", None)}
+    countries = {
+        name: load(path, country=name)["sales"].sum() for name in ("France", "United Kingdom", None)
+    }
     assert 0 < countries["France"] < countries["United Kingdom"] < countries[None]
     assert "did you mean 'Germany'" in refusal(path, country="Germny")
 
@@ -520,11 +609,20 @@ def test_m5(tmp_path):
     table = source("m5")
     panel = Panel.from_table(table, gaps="error")
     assert panel.sales.shape == (432, 1941) and panel.sales.sum(dtype=float) == 1_309_849
-    assert panel.dates[0] == np.datetime64("2011-01-29") and panel.dates[-1] == np.datetime64("2016-05-22")
-    assert set(panel.series["location"]) == {"CA_1", "CA_2"} and set(panel.covariates) == {"snap", "event"}
+    assert panel.dates[0] == np.datetime64("2011-01-29") and panel.dates[-1] == np.datetime64(
+        "2016-05-22"
+    )
+    assert set(panel.series["location"]) == {"CA_1", "CA_2"} and set(panel.covariates) == {
+        "snap",
+        "event",
+    }
     assert panel.sales[0, :5].tolist() == [3, 0, 0, 1, 4]
     assert set(np.unique(panel.covariates["snap"])) == {0, 1}
-    wide = gzip.decompress(shared("m5/m5_items_2_stores_daily.csv.gz").read_bytes()).decode().split("\n")[:3]
+    wide = (
+        gzip.decompress(shared("m5/m5_items_2_stores_daily.csv.gz").read_bytes())
+        .decode()
+        .split("\n")[:3]
+    )
     path = write(tmp_path, "\n".join(wide), "m5.csv")
     assert "calendar" in refusal(path)
     shutil.copy(shared("m5/calendar.csv.gz"), tmp_path)
@@ -537,7 +635,9 @@ def test_favorita():
     table = source("favorita_weekly_21_stores")
     panel = Panel.from_table(table, gaps="error")
     assert panel.sales.shape == (288 * 21, 171) and panel.frequency == "week"
-    assert panel.sales.sum(dtype=float) == 87_451_597 + 1_851  # the ten negative values add up to -1,851
+    assert (
+        panel.sales.sum(dtype=float) == 87_451_597 + 1_851
+    )  # the ten negative values add up to -1,851
     raw = np.load(shared("favorita_weekly_21_stores/weekly_sales.npz"))["weekly_sales"]
     np.testing.assert_array_equal(panel.sales[21 * 5 + 3], np.maximum(raw[5, 3], 0))
     assert panel.series.loc[21 * 5 + 3].tolist() == ["item_005", "store_03"]
@@ -557,12 +657,17 @@ def test_favorita_without_pickle(tmp_path):
 def test_retailrocket():
     table = source("retailrocket_partial")
     assert len(table) == 139 and table["sales"].sum() == 22_427 and table["sku"].nunique() == 1
-    assert list(table.columns) == ["date", "sku", "sales"]  # views and carts are not known in advance
+    assert list(table.columns) == [
+        "date",
+        "sku",
+        "sales",
+    ]  # views and carts are not known in advance
     items = source("retailrocket_partial/interactions_2174_users.csv.gz")
     assert items["sales"].sum() == 9_551 and items["sku"].nunique() == 6_860
 
 
-# Panels -----------------------------------------------------------------------------------------------------
+# Panels
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_panel_is_the_pivot_of_the_table():
@@ -579,7 +684,9 @@ def test_panel_is_the_pivot_of_the_table():
 def test_gaps_are_refused_with_their_place():
     table = toy(days=5)
     table = table.drop(index=[2, 8])
-    with pytest.raises(UserError, match=r"2 dates .*2024-01-03, 'a' at 'x'; 2024-01-04, 'a' at 'y'"):
+    with pytest.raises(
+        UserError, match=r"2 dates .*2024-01-03, 'a' at 'x'; 2024-01-04, 'a' at 'y'"
+    ):
         Panel.from_table(table, gaps="error")
     assert Panel.from_table(table, gaps="zero").sales[0, 2] == 0
 
@@ -593,7 +700,9 @@ def test_weeks_are_whole():
     ]
     assert panel.frequency == "week" and panel.sales.sum() == whole["sales"].sum()
     np.testing.assert_allclose(
-        panel.covariates["price"].mean(axis=1), whole.groupby(["sku", "location"])["price"].mean(), rtol=1e-6
+        panel.covariates["price"].mean(axis=1),
+        whole.groupby(["sku", "location"])["price"].mean(),
+        rtol=1e-6,
     )
     with pytest.raises(UserError, match="no whole week"):
         Panel.from_table(table[table["date"] < "2024-01-10"], "week")
@@ -637,14 +746,23 @@ def test_mistyped_date_does_not_fill_the_memory():
 
 def test_covariates_are_filled_from_the_past_only():
     dates = pd.date_range("2024-01-01", periods=5)
-    rows = [("a", 1, 10, 0, 1), ("a", 3, 30, 0, 1), ("b", 0, 2, 1, 0), ("b", 1, 4, 1, 1), ("b", 2, 6, 0, 0)]
+    rows = [
+        ("a", 1, 10, 0, 1),
+        ("a", 3, 30, 0, 1),
+        ("b", 0, 2, 1, 0),
+        ("b", 1, 4, 1, 1),
+        ("b", 2, 6, 0, 0),
+    ]
     rows.append(("b", 4, 8, 0, 1))
     table = pd.DataFrame(rows, columns=["sku", "t", "price", "promotion", "holiday"])
     table = table.assign(date=dates[table.pop("t")], sales=[1.0, 0, 1, 1, 1, 1])
     panel = Panel.from_table(table)
     assert panel.covariates["price"].tolist() == [[2, 10, 10, 30, 30], [2, 4, 6, 6, 8]]
     assert panel.covariates["promotion"].tolist() == [[0, 0, 0, 0, 0], [1, 1, 0, 0, 0]]
-    assert panel.covariates["holiday"].tolist() == [[0, 1, 0, 1, 1], [0, 1, 0, 1, 1]]  # one calendar for all
+    assert panel.covariates["holiday"].tolist() == [
+        [0, 1, 0, 1, 1],
+        [0, 1, 0, 1, 1],
+    ]  # one calendar for all
 
 
 @settings(max_examples=30, deadline=None)
@@ -653,9 +771,9 @@ def test_covariates_are_filled_from_the_past_only():
 def test_the_future_never_reaches_the_past(seed, cut):
     """Rows after a cut change nothing in the panel before it."""
     table = toy(days=40, seed=seed).sample(frac=0.6, random_state=seed).sort_values("date")
-    keep = table.groupby(["sku", "location"])["date"].transform("min") < table["date"].min() + pd.Timedelta(
-        days=5
-    )
+    keep = table.groupby(["sku", "location"])["date"].transform("min") < table[
+        "date"
+    ].min() + pd.Timedelta(days=5)
     table = table[keep]
     day = table["date"].min() + pd.Timedelta(days=cut)
     early = table[table["date"] < day]
@@ -673,7 +791,11 @@ def test_the_future_never_reaches_the_past(seed, cut):
 def test_time_splits():
     panel = Panel.from_table(toy(days=100))
     split = panel.split_by_time(train=0.7, validation=0.1)
-    assert (split.train, split.validation, split.test) == (slice(0, 70), slice(70, 80), slice(80, 100))
+    assert (split.train, split.validation, split.test) == (
+        slice(0, 70),
+        slice(70, 80),
+        slice(80, 100),
+    )
     assert panel.split_by_time(train=50) == TimeSplit(slice(0, 50), slice(50, 50), slice(50, 100))
     for wrong in [
         {"train": 1.0},
@@ -690,7 +812,10 @@ def test_time_splits():
         TimeSplit(slice(0, 50), slice(50, 50), slice(90, 100), warm_up=10)
 
 
-@pytest.mark.parametrize("part, told", [(slice(0, 70), "train periods, 2024-01-01"), (slice(70, 100), "test periods, 2024-03-11")])
+@pytest.mark.parametrize(
+    "part, told",
+    [(slice(0, 70), "train periods, 2024-01-01"), (slice(70, 100), "test periods, 2024-03-11")],
+)
 def test_a_split_without_a_sale_is_refused(part, told):
     panel = Panel.from_table(toy(days=100))
     split = panel.split_by_time(0.7)
@@ -704,7 +829,9 @@ def test_favorita_split_is_the_published_one():
     parts = FAVORITA_SPLIT
     weeks = [(part.start, part.stop - 1) for part in (parts.train, parts.validation, parts.test)]
     assert weeks == [(0, 110), (88, 140), (118, 170)] and parts.warm_up == 16
-    assert parts.scored("test") == slice(134, 171) and parts.scored("test").start >= parts.train.stop
+    assert (
+        parts.scored("test") == slice(134, 171) and parts.scored("test").start >= parts.train.stop
+    )
 
 
 def test_sku_split_is_disjoint_and_complete():
@@ -732,7 +859,11 @@ def test_stock_is_that_of_the_first_day():
 def test_calendar_features():
     dates = np.arange("2023-12-20", "2025-01-05", dtype="datetime64[D]")
     features, names = calendar_features(dates, "day")
-    assert features.shape == (len(dates), 5) and features.dtype == np.float32 and np.abs(features).max() <= 1
+    assert (
+        features.shape == (len(dates), 5)
+        and features.dtype == np.float32
+        and np.abs(features).max() <= 1
+    )
     to_christmas = features[:, names.index("to_christmas")]
     at = {str(day): value for day, value in zip(dates, to_christmas, strict=True)}
     assert at["2023-12-25"] == at["2024-12-25"] == 0 and at["2023-12-26"] == np.float32(365 / 366)

@@ -11,16 +11,17 @@ from jaxinv.demand import deepstock as published
 from jaxinv.envs.deepstock import UNITS, DeepStock
 from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
+from jaxinv.evaluation.compare import Contestant
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.studies import deepstock as study
 from jaxinv.studies import deepstock_levels
-from jaxinv.studies.deepstock_search import of_one_size, costs_on_test, training_alone
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.studies.deepstock_search import costs_on_test, of_one_size, training_alone
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 CONFIG = PPOConfig(
-    updates=1, envs=6, rollout=28, epochs=1, minibatches=2, encoder="known", forecast=0, pathwise=False, hidden=(8,),
+    updates=1, envs=6, rollout=28, epochs=1, minibatches=2, encoder="known", forecast=0,
+    pathwise=False, hidden=(8,),
     aligned_rewards=True,
 )  # fmt: skip
 
@@ -29,20 +30,32 @@ def linear_cost(preset, level, slope):
     """Test costs of the base-stock level + slope * feature, in units."""
     problem = preset.build()
     unit = 3 * float(problem.train.scale[0, 0, 0])
-    params = {"level": jnp.full((1, 1), level / unit), "slope": jnp.full((1, 1, 1), slope * UNITS[preset.setting] / unit)}
-    return costs_on_test(problem, Contestant("linear", FeatureBaseStock(problem.env.topology), params))
+    params = {
+        "level": jnp.full((1, 1), level / unit),
+        "slope": jnp.full((1, 1, 1), slope * UNITS[preset.setting] / unit),
+    }
+    return costs_on_test(
+        problem, Contestant("linear", FeatureBaseStock(problem.env.topology), params)
+    )
 
 
 @pytest.mark.parametrize(
     "setting, level, slope, printed, error",
-    [(1, 40, 0, 1.6270, 1e-4), (2, 24, 1.4, 2.4152, 0.08), (3, 25, 1.4, 2.3974, 1e-4), (4, 100, 1.282, 2.3580, 0.08)],
+    [
+        (1, 40, 0, 1.6270, 1e-4),
+        (2, 24, 1.4, 2.4152, 0.08),
+        (3, 25, 1.4, 2.3974, 1e-4),
+        (4, 100, 1.282, 2.3580, 0.08),
+    ],
 )
 def test_a_rule_costs_what_an_independent_programme_says(setting, level, slope, printed, error):
     assert abs(linear_cost(DeepStock(setting=setting), level, slope).mean() - printed) < error
 
 
 def test_the_numbers_of_setting_4_are_the_published_ones():
-    np.testing.assert_allclose(published.sigmas(5), (10.618, 19.261, 15.980, 13.980, 7.340), atol=1e-3)
+    np.testing.assert_allclose(
+        published.sigmas(5), (10.618, 19.261, 15.980, 13.980, 7.340), atol=1e-3
+    )
     demand = published.every_second_day(published.sigmas(5), 31).demand
     assert not demand[:, ::2].any() and not demand[:, 1].any() and (demand[:, 3::2] > 0).all()
 
@@ -61,7 +74,9 @@ def test_levels_of_setting_1_are_the_optimum():
 
 
 def played(config, key=0):
-    """Rewards of a rollout of PPO's own exploration, aligned or not, and those of its periods by simulation."""
+    """Rewards of a rollout of PPO's own exploration, aligned or not, and those of its periods by
+    simulation.
+    """
     problem = DeepStock(setting=2).build()
     agent = PPO.create(problem, config)
     state = agent.init(jax.random.key(key))
@@ -78,7 +93,11 @@ def test_window_rewards_add_up_to_the_counted_loss():
 
     agent, windows = played(CONFIG)
     _, days = played(dataclasses.replace(CONFIG, aligned_rewards=False, rollout=29))
-    assert windows.reward.shape == (14, 6) and windows.stock.shape[0] == 15 and windows.kept.shape[0] == 14
+    assert (
+        windows.reward.shape == (14, 6)
+        and windows.stock.shape[0] == 15
+        and windows.kept.shape[0] == 14
+    )
     np.testing.assert_allclose(windows.reward.mean(0), days.reward[1:].mean(0), rtol=1e-4)
     np.testing.assert_allclose(windows.reward[0], days.reward[1:3].mean(0), rtol=1e-4)
 
@@ -130,9 +149,13 @@ def test_a_size_changes_no_trajectory():
 
 @pytest.mark.slow
 def test_a_tiny_study():
-    size = study.Size(trials=2, seeds=1, updates=0.005, settings=(1, 2), skus=(2, 3), days=(5,), grid=(1, 1))
+    size = study.Size(
+        trials=2, seeds=1, updates=0.005, settings=(1, 2), skus=(2, 3), days=(5,), grid=(1, 1)
+    )
     rows = list(study.run(size=size))
-    assert {"setting 2, DS base: gap, %", "setting 2, DDPG none: gap, %"} <= {row["claim"] for row in rows}
+    assert {"setting 2, DS base: gap, %", "setting 2, DDPG none: gap, %"} <= {
+        row["claim"] for row in rows
+    }
     assert all(np.isfinite(row["ours"]) for row in rows)
 
 

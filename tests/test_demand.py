@@ -1,4 +1,6 @@
-"""Demand and lead times: the laws they claim, monotone in their noise, and traces that give nothing away."""
+"""Demand and lead times: the laws they claim, monotone in their noise, and traces that give nothing
+away.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,9 @@ from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 
 DRAWS = 400_000
 SIGMAS = 4.5
-"""Of a standard error, allowed in any of the comparisons here (the draws are the same in every run)."""
+"""Of a standard error, allowed in any of the comparisons here (the draws are the same in every
+run).
+"""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -41,7 +45,9 @@ def draws(process, params, periods=1, batch=DRAWS, seed=0):
             return jax.vmap(process.step, (-1, -1, None), -1)(state, uniforms, params)
 
         return jax.lax.scan(
-            period, start(draw_uniforms(key, 0, process.start_noise, (batch,)), params), jnp.arange(periods)
+            period,
+            start(draw_uniforms(key, 0, process.start_noise, (batch,)), params),
+            jnp.arange(periods),
         )
 
     return np.asarray(play(params)[1], np.float64)
@@ -72,7 +78,10 @@ DISCRETE = {
     "poisson": (Law("poisson", mean=5.0), stats.poisson(5)),
     "poisson, large": (Law("poisson", mean=60.0), stats.poisson(60)),
     "geometric": (Law("geometric", mean=5.0), stats.nbinom(1, 1 / 6)),
-    "negative binomial": (Law("negative_binomial", mean=3.0, dispersion=0.5), stats.nbinom(0.5, 0.5 / 3.5)),
+    "negative binomial": (
+        Law("negative_binomial", mean=3.0, dispersion=0.5),
+        stats.nbinom(0.5, 0.5 / 3.5),
+    ),
     "uniform": (Law("uniform", low=0, high=4), stats.randint(0, 5)),
     "uniform, not from 0": (Law("uniform", low=2, high=6), stats.randint(2, 7)),
 }
@@ -100,7 +109,9 @@ def test_tables_invert_the_law_exactly():
     ]:
         ours = quantiles.from_table(jnp.asarray(u, jnp.float32), jnp.asarray(table)[:, None])
         np.testing.assert_array_equal(ours, law.ppf(u))
-        assert quantiles.from_table(jnp.float32(1 - 2**-23), jnp.asarray(table)) <= law.ppf(1 - 2**-24)
+        assert quantiles.from_table(jnp.float32(1 - 2**-23), jnp.asarray(table)) <= law.ppf(
+            1 - 2**-24
+        )
 
 
 def test_poisson_with_a_mean_that_moves():
@@ -141,7 +152,9 @@ def test_correlated_normal_demand():
     sample = draws(processes.Normal(**size, correlated=True), params, batch=100_000)[0]
     between = np.corrcoef(sample.reshape(6, -1))
     places, products = np.divmod(np.arange(6), 2)
-    expected = np.where(products[:, None] == products, np.where(places[:, None] == places, 1.0, 0.5), 0.0)
+    expected = np.where(
+        products[:, None] == products, np.where(places[:, None] == places, 1.0, 0.5), 0.0
+    )
     close(between, expected, 1 / 100_000**0.5)
     close(sample.std(-1), 4.0, 4.0 / np.sqrt(2 * 100_000))
 
@@ -174,13 +187,17 @@ def test_demand_is_monotone_in_its_uniform(name):
     process, params = Law(name).process()
     state = process.init({"start": jnp.float32(0.3)}, params)
     u = jnp.sort(jax.random.uniform(jax.random.key(4), (5000,))).at[0].set(0.0)
-    step = jax.vmap(lambda u: process.step(state, {name: u[None, None] for name in process.noise}, params)[1][0, 0])
+    step = jax.vmap(
+        lambda u: process.step(state, dict.fromkeys(process.noise, u[None, None]), params)[1][0, 0]
+    )
     demand = np.asarray(step(u))
     assert np.all(np.isfinite(demand)) and np.all(demand >= 0) and np.all(np.diff(demand) >= 0)
     assert demand[-1] > demand[0]
 
 
-@pytest.mark.parametrize("change", [dict(name="poison"), dict(mean=0.0), dict(low=4, high=4), dict(persistence=1.0)])
+@pytest.mark.parametrize(
+    "change", [dict(name="poison"), dict(mean=0.0), dict(low=4, high=4), dict(persistence=1.0)]
+)
 def test_a_law_that_cannot_be_is_refused(change):
     with pytest.raises(UserError):
         Law(**{"name": "uniform", **change})
@@ -191,7 +208,7 @@ def test_a_law_that_cannot_be_is_refused(change):
 
 def test_streams_differ_by_mechanism_and_period_and_only_by_these():
     key = jax.random.key(0)
-    shapes = {name: (2,) for name in MECHANISMS}
+    shapes = dict.fromkeys(MECHANISMS, (2,))
     noise = [draw_uniforms(key, period, shapes, (3,)) for period in range(3)]
     seen = np.concatenate([np.ravel(u) for drawn in noise for u in drawn.values()])
     assert len(np.unique(seen)) == len(seen)
@@ -204,8 +221,12 @@ def test_a_world_played_in_chunks_is_the_world_played_at_once():
     episodes, whole = played(env, params, 20, 5)
     middle, first = jax.jit(lambda start: unroll_world(env, start, params, 13))(episodes)
     _, second = jax.jit(lambda start: unroll_world(env, start, params, 7))(middle)
-    for at_once, one, two in zip(*map(jax.tree.leaves, (whole.exogenous, first.exogenous, second.exogenous))):
-        np.testing.assert_allclose(at_once, np.concatenate([one, two]), rtol=1e-5)  # three programs: not bit for bit
+    for at_once, one, two in zip(
+        *map(jax.tree.leaves, (whole.exogenous, first.exogenous, second.exogenous))
+    ):
+        np.testing.assert_allclose(
+            at_once, np.concatenate([one, two]), rtol=1e-5
+        )  # three programs: not bit for bit
     joined = np.concatenate([first.signals, second.signals[env.history - 1 :]])
     np.testing.assert_allclose(whole.signals, joined, rtol=1e-5)
 
@@ -216,10 +237,13 @@ def test_a_world_played_in_chunks_is_the_world_played_at_once():
 def replay_world(trace, covariates, history=3, first=0, last=0, **numbers):
     """A store whose demand replays `trace` `[T]` with `covariates` `[T, C]`."""
     store, params = jaxinv.make("lost_sales", lead_time=2)
-    process = processes.Replay(told=tuple(Signal(f"signal {column}") for column in range(covariates.shape[1])))
+    process = processes.Replay(
+        told=tuple(Signal(f"signal {column}") for column in range(covariates.shape[1]))
+    )
     params = params.replace(
         demand=processes.TraceParams(
-            jnp.asarray(trace, jnp.float32)[:, None, None], jnp.asarray(covariates, jnp.float32), jnp.int32(first),
+            jnp.asarray(trace, jnp.float32)[:, None, None], jnp.asarray(covariates, jnp.float32),
+            jnp.int32(first),
             jnp.int32(last), **numbers,
         )
     )  # fmt: skip
@@ -235,7 +259,9 @@ def test_replay_returns_the_rows_and_knows_no_demand_ahead():
     demand = np.asarray(world.exogenous.demand)[:, 0, 0]  # [T, B]
     rows = demand[0] - 1 + np.arange(periods)[:, None]
     np.testing.assert_array_equal(demand, trace[rows.astype(int)])
-    assert set(demand[0]) == set(np.arange(7.0) + 1 + history)  # every start comes up, history comes before
+    assert set(demand[0]) == set(
+        np.arange(7.0) + 1 + history
+    )  # every start comes up, history comes before
     latest = np.asarray(world.signals)[history - 1 :]  # [T, S, B], what decision t sees last
     np.testing.assert_array_equal(latest[:, 0], demand - 1)  # the demand of the period before
     np.testing.assert_array_equal(latest[:, 1], 1000 + demand)  # covariates of the period to come
@@ -264,18 +290,29 @@ def test_replay_invents_nothing_past_the_end_and_spreads_levels_only_when_asked(
     np.testing.assert_array_equal(demand, [4, 5, 6, 7, 8, 9, 10, *[np.nan] * 5])
     known = np.asarray(world.signals)[env.history - 1 :, 1, 0]  # with the decision of each period
     np.testing.assert_array_equal(known, [1] * 7 + [0] * 5)
-    rule = InventoryNetwork(env.topology, World(processes.Replay(told=(Signal("signal"),), goes_on=True)), params, env.history)
+    rule = InventoryNetwork(
+        env.topology,
+        World(processes.Replay(told=(Signal("signal"),), goes_on=True)),
+        params,
+        env.history,
+    )
     _, world = played(rule, params, 12, 2)
-    np.testing.assert_array_equal(world.exogenous.demand[:, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10, 10, 10, 10, 10, 10])
+    np.testing.assert_array_equal(
+        world.exogenous.demand[:, 0, 0, 0], [4, 5, 6, 7, 8, 9, 10, 10, 10, 10, 10, 10]
+    )
     env, params = replay_world(trace, covariates, level_spread=jnp.float32(0.3))
     _, spread = played(env, params, 7, 4000)
     level = np.log(np.asarray(spread.exogenous.demand)[:, 0, 0] / np.arange(4.0, 11.0)[:, None])
-    np.testing.assert_allclose(level, np.broadcast_to(level[0], level.shape), atol=1e-5)  # one level an episode
+    np.testing.assert_allclose(
+        level, np.broadcast_to(level[0], level.shape), atol=1e-5
+    )  # one level an episode
     close(level[0].std(), 0.3, 0.3 / np.sqrt(2 * 4000))
 
 
 def test_the_rollout_window_is_the_gymnax_observation_window():
-    """Two paths that share no code: `unroll_world` slices, and the window that `step_env` carries along."""
+    """Two paths that share no code: `unroll_world` slices, and the window that `step_env` carries
+    along.
+    """
     trace = np.random.default_rng(0).integers(0, 20, 40)
     covariates = np.random.default_rng(1).random((40, 2))
     history = 5
@@ -304,7 +341,9 @@ def test_the_gymnax_window_holds_the_demand_that_was():
     observation, state = env.reset(jax.random.key(0), params)
     width = env.history * env.world.signals
     for t in range(6):
-        observation, state, _, _, _, info = env.step(jax.random.key(t), state, jnp.zeros((1, 1)), params)
+        observation, state, _, _, _, info = env.step(
+            jax.random.key(t), state, jnp.zeros((1, 1)), params
+        )
         window = observation[-width:].reshape(env.history, -1)
         assert window[-1, 0] == pytest.approx(float((info["sold"] + info["short"])[0, 0]), rel=1e-6)
 
@@ -324,7 +363,9 @@ def test_random_lead_times_follow_their_probabilities():
 
 def test_a_chain_of_two_regimes_has_its_stationary_share_and_lead_times():
     enter, leave = 0.05, 0.2
-    cdf = np.array([[[0.7, 0.2], [1.0, 0.5]], [[0.0, 0.0], [0.1, 0.0]]])  # [R, L, E], lead times 0, 1, 2
+    cdf = np.array(
+        [[[0.7, 0.2], [1.0, 0.5]], [[0.0, 0.0], [0.1, 0.0]]]
+    )  # [R, L, E], lead times 0, 1, 2
     process = RandomLeadTimes(edges=2, regimes=2)
     law = LeadTimeLaw(jnp.asarray(cdf, jnp.float32), jnp.float32(enter), jnp.float32(leave))
     params = jaxinv.make("lost_sales")[1].replace(lead_time_law=law)
@@ -344,7 +385,9 @@ def test_a_chain_of_two_regimes_has_its_stationary_share_and_lead_times():
         here = np.asarray(regime[-1]) == state
         for edge in (0, 1):
             mass = np.diff(np.concatenate([[0.0], cdf[state, :, edge], [1.0]]))
-            share = np.bincount(np.asarray(lead)[-1, edge, here].astype(int), minlength=3) / here.sum()
+            share = (
+                np.bincount(np.asarray(lead)[-1, edge, here].astype(int), minlength=3) / here.sum()
+            )
             close(share, mass, np.sqrt(mass * (1 - mass) / here.sum()))
 
 

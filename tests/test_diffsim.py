@@ -1,4 +1,6 @@
-"""Differentiable simulation: its loss is the evaluation's cost, its gradient true, and it finds known optima."""
+"""Differentiable simulation: its loss is the evaluation's cost, its gradient true, and it finds
+known optima.
+"""
 
 import dataclasses
 
@@ -29,16 +31,21 @@ def agent_of(preset, **options) -> DiffSim:
     return DiffSim.create(preset.build(), dataclasses.replace(TINY, **options))
 
 
-@pytest.mark.parametrize("name, encoder", [("single store", "transformer"), ("one warehouse", "none")])
+@pytest.mark.parametrize(
+    "name, encoder", [("single store", "transformer"), ("one warehouse", "none")]
+)
 def test_the_loss_is_the_cost_of_an_evaluation_on_the_same_noise(quick_compilation, name, encoder):
-    """One rollout serves learning and judging: the same policy on the same noise costs the same in both."""
+    """One rollout serves learning and judging: the same policy on the same noise costs the same in
+    both.
+    """
     agent = agent_of(NETWORKS[name], encoder=encoder, rounding=0.0)
     state = agent.init(jax.random.key(0))
     _, (_, cost) = jax.jit(agent.loss)(state.params, jax.random.key(1), state.episodes, state.index)
     worlds = agent.worlds
     # an evaluation begins its episodes from the same key, and so lives through the same demand
     total = simulate(
-        worlds.env, first_of(worlds.params), agent.policy, state.params, state.episodes.key, batch=worlds.batch,
+        worlds.env, first_of(worlds.params), agent.policy, state.params, state.episodes.key,
+        batch=worlds.batch,
         periods=worlds.periods,
     )  # fmt: skip
     assert float(cost) > 0
@@ -47,17 +54,26 @@ def test_the_loss_is_the_cost_of_an_evaluation_on_the_same_noise(quick_compilati
 
 @pytest.mark.parametrize("form", ["none", "base"])
 def test_the_gradient_equals_finite_differences(quick_compilation, form):
-    agent = agent_of(Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=512, form=form)
+    agent = agent_of(
+        Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=512, form=form
+    )
     state = agent.init(jax.random.key(1))
     # in money: the loss divides by a spread that is held fixed
-    cost = jax.jit(lambda params: agent.loss(params, jax.random.key(2), state.episodes, state.index)[1][1])
+    cost = jax.jit(
+        lambda params: agent.loss(params, jax.random.key(2), state.episodes, state.index)[1][1]
+    )
     slope = jax.jit(jax.grad(cost))(state.params)
     for seed in range(2):
-        keys = jax.tree.unflatten(jax.tree.structure(slope), jax.random.split(jax.random.key(seed), len(jax.tree.leaves(slope))))
+        keys = jax.tree.unflatten(
+            jax.tree.structure(slope),
+            jax.random.split(jax.random.key(seed), len(jax.tree.leaves(slope))),
+        )
         direction = jax.tree.map(lambda leaf, key: jax.random.normal(key, leaf.shape), slope, keys)
 
         def moved(step):
-            return float(cost(jax.tree.map(lambda leaf, way: leaf + step * way, state.params, direction)))
+            return float(
+                cost(jax.tree.map(lambda leaf, way: leaf + step * way, state.params, direction))
+            )
 
         along = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, slope, direction)))
         assert (moved(0.002) - moved(-0.002)) / 0.004 == pytest.approx(float(along), rel=0.06)
@@ -67,7 +83,10 @@ def test_no_learning_rate_depends_on_the_currency(quick_compilation):
     """All costs a thousand times as high: the same steps."""
     ends = []
     for currency in (1.0, 1000.0):
-        agent = agent_of(LostSales(lead_time=1, holding_cost=currency, shortage_cost=4 * currency), encoder="none")
+        agent = agent_of(
+            LostSales(lead_time=1, holding_cost=currency, shortage_cost=4 * currency),
+            encoder="none",
+        )
         trainer = Trainer(agent)
         ends.append(trainer.advance(trainer.init(jax.random.key(0)), 10)[0].params)
     for left, right in zip(*map(jax.tree.leaves, ends), strict=True):
@@ -99,29 +118,40 @@ def test_window_by_window_is_the_same_descent(quick_compilation):
 
 
 def trained(preset, **options):
-    """The mean cost a period of a trained policy on long held-out episodes, and its standard error."""
+    """The mean cost a period of a trained policy on long held-out episodes, and its standard
+    error.
+    """
     problem = preset.build()
     agent = DiffSim.create(problem, DiffSimConfig(**{**DiffSimConfig.stock_only, **options}))
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), options["updates"])
-    total = measure(problem, Contestant("diffsim", agent.policy, state.params), jax.random.key(1), 1024)
+    total = measure(
+        problem, Contestant("diffsim", agent.policy, state.params), jax.random.key(1), 1024
+    )
     cost = -total.reward / (problem.test_periods - problem.warm_up)
     return cost.mean(), cost.std() / np.sqrt(cost.size)
 
 
 @pytest.mark.parametrize("form", ["none", "base"])
 def test_whole_orders_come_within_half_a_percent_of_the_lost_sales_optimum(form):
-    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 19 costs 6.67574 a period at best, in whole orders."""
-    cost, error = trained(LostSales(lead_time=1, shortage_cost=19.0), updates=200, envs=128, form=form)
+    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 19 costs 6.67574 a period at best,
+    in whole orders.
+    """
+    cost, error = trained(
+        LostSales(lead_time=1, shortage_cost=19.0), updates=200, envs=128, form=form
+    )
     assert 6.67574 - 3 * error < cost < 1.005 * 6.67574 + 2 * error
 
 
 def test_normal_backlog_comes_within_half_a_percent_of_the_newsvendor():
     cost, error = trained(
-        Backlog(lead_time=1, shortage_cost=9.0, demand="normal", mean=5.0, deviation=1.0, integer_orders=False),
+        Backlog(lead_time=1, shortage_cost=9.0, demand="normal", mean=5.0, deviation=1.0,
+        integer_orders=False),
         updates=150, envs=128,
     )  # fmt: skip
     law = stats.norm(10.0, np.sqrt(2.0))
     level = law.ppf(0.9)
-    optimum = (level - law.mean()) + 10 * ((law.mean() - level) * law.sf(level) + law.var() * law.pdf(level))
+    optimum = (level - law.mean()) + 10 * (
+        (law.mean() - level) * law.sf(level) + law.var() * law.pdf(level)
+    )
     assert optimum - 3 * error < cost < 1.005 * optimum + 2 * error

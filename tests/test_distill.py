@@ -6,9 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_online import BATCH_SIZE, DAYS, TINY, setting
 
 from jaxinv.adapt import distill
-from jaxinv.adapt.distill import SHARE, Distiller, Lesson, StudentConfig, check_pair, example, teach_fleet, value_at
+from jaxinv.adapt.distill import (
+    SHARE,
+    Distiller,
+    Lesson,
+    StudentConfig,
+    check_pair,
+    example,
+    teach_fleet,
+    value_at,
+)
 from jaxinv.adapt.gate import MARGIN, judge
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent
 from jaxinv.agents.ppo import LEVELS, PPO, nearest_level
@@ -16,7 +26,6 @@ from jaxinv.envs.presets import DualSourcing
 from jaxinv.errors import UserError
 from jaxinv.nets.actor_critic import Decision
 from jaxinv.policies.decode import factor
-from test_online import DAYS, BATCH_SIZE, TINY, setting
 
 SMALL = StudentConfig(features=4, hidden=(4,), learning_rate=0.02)
 
@@ -29,13 +38,24 @@ def test_equation_9_by_hand(quick_compilation, monkeypatch):
         Decision(mean=jnp.zeros(1), log_deviation=jnp.zeros(1), q=jnp.array([[0.0, 1.0]])),
         Decision(mean=jnp.zeros(1), log_deviation=jnp.zeros(1), q=jnp.array([[1.0, 3.0]])),
     ]
-    monkeypatch.setattr(distill, "_decide", lambda policy, params, lesson: (told if policy is distiller.teacher else said, None))
-    read = iter([jnp.float32(5.0), jnp.float32(2.0)])  # of the teacher's values, the student's action and its own
+    monkeypatch.setattr(
+        distill,
+        "_decide",
+        lambda policy, params, lesson: (told if policy is distiller.teacher else said, None),
+    )
+    read = iter(
+        [jnp.float32(5.0), jnp.float32(2.0)]
+    )  # of the teacher's values, the student's action and its own
     monkeypatch.setattr(distill, "value_at", lambda q, raw: next(read))
     numbers = {"temperature": jnp.float32(2.0), "kl_weight": jnp.float32(0.0)}
-    for reading, expected in ((0.0, (np.exp(0) * 1 + np.exp(1 / (0.501 * 2)) * 4) / (1 + np.exp(1 / (0.501 * 2)))), (1.0, 9.0)):
+    for reading, expected in (
+        (0.0, (np.exp(0) * 1 + np.exp(1 / (0.501 * 2)) * 4) / (1 + np.exp(1 / (0.501 * 2)))),
+        (1.0, 9.0),
+    ):
         read = iter([jnp.float32(5.0), jnp.float32(2.0)])
-        own = distiller.replace(numbers=distiller.numbers | numbers | {"reading": jnp.float32(reading)})
+        own = distiller.replace(
+            numbers=distiller.numbers | numbers | {"reading": jnp.float32(reading)}
+        )
         loss, metrics = own.loss(None, None, None)
         assert float(loss) == pytest.approx(expected, rel=1e-3) == float(metrics["equation_9"])
 
@@ -49,9 +69,20 @@ def test_a_fleet_of_students_learns_in_one_program(quick_compilation):
     recent = Recent.before(world, DAYS, DAYS, problem.env.history, None)
     lesson = Lesson.of(tuner.agent, params, network, recent, instance)
     keys = jax.random.split(jax.random.key(0), 4)
-    numbers = {"reading": jnp.array([0.0, 0.0, 1.0, 1.0]), "temperature": jnp.array([0.5, 2.0, 1.0, 1.0])}
-    teach = jax.jit(lambda _: teach_fleet(distiller, numbers, keys, params, lambda key: lesson, example(agent), 6)[1])
-    first = jax.vmap(lambda key: distiller.loss(distiller.init(key, example(agent)).params, params, lesson)[1]["kl"])(keys)
+    numbers = {
+        "reading": jnp.array([0.0, 0.0, 1.0, 1.0]),
+        "temperature": jnp.array([0.5, 2.0, 1.0, 1.0]),
+    }
+    teach = jax.jit(
+        lambda _: teach_fleet(
+            distiller, numbers, keys, params, lambda key: lesson, example(agent), 6
+        )[1]
+    )
+    first = jax.vmap(
+        lambda key: distiller.loss(distiller.init(key, example(agent)).params, params, lesson)[1][
+            "kl"
+        ]
+    )(keys)
     metrics = teach(0)
     assert metrics["kl"].shape == (4,) and np.all(metrics["kl"] < 0.5 * first)
 
@@ -60,7 +91,9 @@ def test_the_value_of_an_action_is_read_between_levels():
     q = jnp.asarray(np.random.default_rng(0).normal(size=(1, len(LEVELS))), jnp.float32)
     raw = jnp.array([jnp.log(jnp.expm1(0.6)) - jnp.log(jnp.expm1(1.0))])
     assert float(factor(raw)[0]) == pytest.approx(0.6, rel=1e-4)
-    assert float(value_at(q, raw)[0]) == pytest.approx(float(0.6 * q[0, 2] + 0.4 * q[0, 3]), rel=1e-3)
+    assert float(value_at(q, raw)[0]) == pytest.approx(
+        float(0.6 * q[0, 2] + 0.4 * q[0, 3]), rel=1e-3
+    )
     assert int(nearest_level(raw)[0]) == 2
     assert float(value_at(q, jnp.array([9.0]))[0]) == float(q[0, -1])
 
@@ -68,9 +101,17 @@ def test_the_value_of_an_action_is_read_between_levels():
 def test_the_gate_accepts_an_equal_student_and_refuses_a_worse_one():
     cost = jnp.asarray(np.random.default_rng(1).gamma(2.0, 5.0, 200), jnp.float32)
     equal = judge(cost, cost)
-    assert bool(equal.promoted) and float(equal.bound) == pytest.approx(0, abs=1e-6) and "promoted" in equal.reason()
+    assert (
+        bool(equal.promoted)
+        and float(equal.bound) == pytest.approx(0, abs=1e-6)
+        and "promoted" in equal.reason()
+    )
     worse = judge(1.02 * cost, cost)
-    assert not bool(worse.promoted) and float(worse.ratio) == pytest.approx(0.02, rel=1e-3) and "not promoted" in worse.reason()
+    assert (
+        not bool(worse.promoted)
+        and float(worse.ratio) == pytest.approx(0.02, rel=1e-3)
+        and "not promoted" in worse.reason()
+    )
     noise = jnp.asarray(np.random.default_rng(2).normal(0, 10.0, 200), jnp.float32)
     uncertain = judge(cost + noise - noise.mean(), cost)  # as good on average, but who knows
     assert float(uncertain.ratio) < MARGIN and not bool(uncertain.promoted)

@@ -1,4 +1,6 @@
-"""Learners with roles: one planner as before, no agent acts on what it does not see, and each learns from what it is rewarded with."""
+"""Learners with roles: one planner as before, no agent acts on what it does not see, and each
+learns from what it is rewarded with.
+"""
 
 import dataclasses
 import json
@@ -28,12 +30,23 @@ from jaxinv.policies.rules import rule_for
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-SIZES = dict(updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), encoder="none")
+SIZES = dict(
+    updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), encoder="none"
+)
 OWN = {"ppo": dict(minibatches=2, epochs=1), "diffsim": {}} | dict.fromkeys(
     ("dqn", "ddpg", "sac"), dict(capacity=48, batch=16, steps=2)
 )
 STORES = OneWarehouseManyStores(stores=2, history=4, horizon=12)
-GAME = Serial(**{**BEER_GAME, "demand_path": (), "initial_stock": (), "history": 4, "horizon": 12, "integer_orders": False})
+GAME = Serial(
+    **{
+        **BEER_GAME,
+        "demand_path": (),
+        "initial_stock": (),
+        "history": 4,
+        "horizon": 12,
+        "integer_orders": False,
+    }
+)
 PRESETS = {
     "stores": (STORES, "nodes"),
     "beer game": (GAME, "nodes"),
@@ -44,14 +57,18 @@ PRESETS = {
 
 def agent_of(name, preset=STORES, **options):
     agent = AGENTS[name]
-    return agent.create(preset.build(), agent.Config(**{**SIZES, "roles": "nodes", **OWN[name], **options}))
+    return agent.create(
+        preset.build(), agent.Config(**{**SIZES, "roles": "nodes", **OWN[name], **options})
+    )
 
 
 def moved(params, by=0.3):
     """Parameters far enough from their first values that every part of a network speaks."""
     leaves, tree = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(7), len(leaves))
-    return jax.tree.unflatten(tree, [leaf + by * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys)])
+    return jax.tree.unflatten(
+        tree, [leaf + by * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys)]
+    )
 
 
 # --- one planner is what it was -------------------------------------------------------------------
@@ -65,7 +82,8 @@ def test_one_role_of_everything_is_one_planner_to_the_bit(name):
     for roles, known in (("one", {}), ("mine", {"mine": everyone})):
         agent = AGENTS[name]
         made = agent.create(
-            dataclasses.replace(problem, roles=known), agent.Config(**{**SIZES, **OWN[name], "hidden": (4,), "roles": roles})
+            dataclasses.replace(problem, roles=known),
+            agent.Config(**{**SIZES, **OWN[name], "hidden": (4,), "roles": roles}),
         )
         assert made.roles is None
         trainer = Trainer(made)
@@ -93,7 +111,11 @@ NODE_PARTS = ("on_hand", "backorder", "returns", "goodwill", "booked")
 @pytest.mark.parametrize(
     "name, where, options",
     [
-        ("ppo", "stores", dict(encoder="transformer", form="both", forecast=2, parameters="shared")),
+        (
+            "ppo",
+            "stores",
+            dict(encoder="transformer", form="both", forecast=2, parameters="shared"),
+        ),
         ("dqn", "stores", {}),
         ("diffsim", "beer game", dict(encoder="last")),
         ("ppo", "warehouses", dict(encoder="last")),
@@ -101,8 +123,8 @@ NODE_PARTS = ("on_hand", "backorder", "returns", "goodwill", "booked")
     ],
 )
 def test_no_order_depends_on_what_its_agent_does_not_see(name, where, options):
-    """Stock and demand of each node, and orders under way on each edge, are changed in turn: who sees none of it decides as before,
-    and of those who do somebody decides otherwise."""
+    """Stock and demand of each node, and orders under way on each edge, are changed in turn: who
+    sees none of it decides as before, and of those who do somebody decides otherwise."""
     kind, roles = PRESETS[where]
     agent = agent_of(name, kind, **options, roles=roles)
     policy, env, topology = agent.policy, agent.worlds.env, agent.worlds.env.topology
@@ -120,7 +142,10 @@ def test_no_order_depends_on_what_its_agent_does_not_see(name, where, options):
         moves = [np.any(after.orders != before.orders)]
         if before.dispositions is not None:
             nodes = [node for number in blind for node in agent.roles.agents[number].returns]
-            np.testing.assert_array_equal(after.dispositions[np.asarray(nodes, int)], before.dispositions[np.asarray(nodes, int)])
+            np.testing.assert_array_equal(
+                after.dispositions[np.asarray(nodes, int)],
+                before.dispositions[np.asarray(nodes, int)],
+            )
             moves.append(np.any(after.dispositions != before.dispositions))
         told += any(moves)
     assert told >= topology.nodes
@@ -132,16 +157,29 @@ def changes_of(observation, env, sees):
 
     def other(part, place):
         values = getattr(observation, part)
-        return None if values is None else values.at[place].add(jnp.asarray(draw.uniform(1, 9, values.shape[1:]), jnp.float32))
+        return (
+            None
+            if values is None
+            else values.at[place].add(
+                jnp.asarray(draw.uniform(1, 9, values.shape[1:]), jnp.float32)
+            )
+        )
 
     for node in range(topology.nodes):
         owned = np.asarray([signal.owner == topology.node_names[node] for signal in env.signals])
         parts = {part: other(part, node) for part in NODE_PARTS}
-        yield observation.replace(**parts, signals=jnp.where(owned, observation.signals + 5.0, observation.signals)), sees[:, node]
+        yield (
+            observation.replace(
+                **parts, signals=jnp.where(owned, observation.signals + 5.0, observation.signals)
+            ),
+            sees[:, node],
+        )
     for edge, (source, end) in enumerate(zip(topology.sources, topology.destinations)):
         parts = {part: other(part, edge) for part in ("pipeline", "owed")}
         yield observation.replace(**parts), sees[:, source] | sees[:, end]
-        if observation.orders is not None:  # on their way to the source, which does not know of them yet
+        if (
+            observation.orders is not None
+        ):  # on their way to the source, which does not know of them yet
             yield observation.replace(orders=other("orders", edge)), sees[:, end]
 
 
@@ -160,7 +198,9 @@ def test_what_agents_are_rewarded_with_adds_up_to_the_network():
     def play(state):
         instance = agent.worlds.instance_params(state.index, state.episodes.key)
         _, trace, signals = agent.worlds.play_ahead(state.episodes, instance)
-        return agent.play(state.params, jax.random.key(1), state.episodes, trace, signals, instance)[0]
+        return agent.play(
+            state.params, jax.random.key(1), state.episodes, trace, signals, instance
+        )[0]
 
     played = jax.jit(lambda key: play(agent.init(key)))(jax.random.key(0))
     assert played.reward.shape == (3, 3, 4)  # periods, agents, environments
@@ -169,7 +209,9 @@ def test_what_agents_are_rewarded_with_adds_up_to_the_network():
 
 
 def own_costs(agent, params, state):
-    """Mean cost a period of the network, and what each agent pays of it, by the record of an evaluation."""
+    """Mean cost a period of the network, and what each agent pays of it, by the record of an
+    evaluation.
+    """
     worlds = agent.worlds
     instance = first_of(worlds.params)
     episodes = begin(worlds.env, state.episodes.key, instance, worlds.batch)
@@ -179,7 +221,8 @@ def own_costs(agent, params, state):
     edges = jnp.einsum("tncb,c->nb", log.costs.edges, weights) / worlds.periods
     nodes, edges = nodes.mean(-1), edges.mean(-1)
     own = [
-        sum((nodes[node] for node in role.pays_nodes), 0.0) + sum((edges[edge] for edge in role.pays_edges), 0.0)
+        sum((nodes[node] for node in role.pays_nodes), 0.0)
+        + sum((edges[edge] for edge in role.pays_edges), 0.0)
         for role in agent.roles.agents
     ]
     return jnp.stack([nodes.sum() + edges.sum(), *own])
@@ -187,9 +230,16 @@ def own_costs(agent, params, state):
 
 @pytest.mark.parametrize("share", [1.0, 0.25])
 def test_each_agent_descends_what_it_is_rewarded_with(share):
-    """The gradient of diffsim against finite differences of costs as an evaluation records them, each agent moved alone. As a
-    team all descend the mean cost of the network."""
-    agent = agent_of("diffsim", OneWarehouseManyStores(stores=2, horizon=12), envs=64, rollout=6, team_share=share, rounding=0.0)
+    """The gradient of diffsim against finite differences of costs as an evaluation records them,
+    each agent moved alone. As a team all descend the mean cost of the network."""
+    agent = agent_of(
+        "diffsim",
+        OneWarehouseManyStores(stores=2, horizon=12),
+        envs=64,
+        rollout=6,
+        team_share=share,
+        rounding=0.0,
+    )
     state = agent.init(jax.random.key(0))
     params, agents, step = moved(state.params, 0.1), len(agent.roles), 0.02
     given = (jax.random.key(1), state.episodes, state.index, 0)
@@ -204,9 +254,17 @@ def test_each_agent_descends_what_it_is_rewarded_with(share):
     spread = wanted(params) / losses  # no goods were bought, so nothing but costs is in a loss
     direction = moved(jax.tree.map(jnp.zeros_like, params), 1.0)
     for number in range(agents):
-        push = [jax.tree.map(lambda leaf, way: leaf.at[number].add(size * way[number]), params, direction) for size in (step, -step)]
+        push = [
+            jax.tree.map(
+                lambda leaf, way: leaf.at[number].add(size * way[number]), params, direction
+            )
+            for size in (step, -step)
+        ]
         slope = (wanted(push[0]) - wanted(push[1]))[number] / (2 * step) / spread[number]
-        along = sum(float(jnp.vdot(grad[number], way[number])) for grad, way in zip(*map(jax.tree.leaves, (grads, direction))))
+        along = sum(
+            float(jnp.vdot(grad[number], way[number]))
+            for grad, way in zip(*map(jax.tree.leaves, (grads, direction)))
+        )
         assert float(slope) == pytest.approx(along, rel=0.06, abs=2e-3)
     if share == 1.0:
         whole = jax.jit(jax.grad(lambda params: agent.loss(params, *given)[0].mean()))(params)
@@ -215,19 +273,27 @@ def test_each_agent_descends_what_it_is_rewarded_with(share):
 
 
 def test_shared_parameters_gather_what_each_agent_wants_of_its_own_copy():
-    agent = agent_of("diffsim", OneWarehouseManyStores(stores=2, horizon=12), team_share=0.0, parameters="shared")
+    agent = agent_of(
+        "diffsim", OneWarehouseManyStores(stores=2, horizon=12), team_share=0.0, parameters="shared"
+    )
     state = agent.init(jax.random.key(0))
     params, given = moved(state.params, 0.1), (jax.random.key(1), state.episodes, state.index, 0)
-    apart = agent.replace(policy=dataclasses.replace(agent.policy, network=agent.policy.network.clone(shared=False)))
+    apart = agent.replace(
+        policy=dataclasses.replace(agent.policy, network=agent.policy.network.clone(shared=False))
+    )
     copies = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), params)
-    shared, own = jax.jit(lambda: (agent._gradient(params, *given)[0], apart._gradient(copies, *given)[0]))()
+    shared, own = jax.jit(
+        lambda: (agent._gradient(params, *given)[0], apart._gradient(copies, *given)[0])
+    )()
     assert jax.tree.map(jnp.shape, shared) == jax.tree.map(jnp.shape, params)
     for one, other in zip(*map(jax.tree.leaves, (shared, own)), strict=True):
         np.testing.assert_allclose(one, other.sum(0), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(OWN))
-@pytest.mark.parametrize("options", [dict(encoder="transformer"), dict(parameters="shared", information="shared")])
+@pytest.mark.parametrize(
+    "options", [dict(encoder="transformer"), dict(parameters="shared", information="shared")]
+)
 @pytest.mark.parametrize("where", ["stores", "omnichannel"])
 def test_every_learner_keeps_every_shape(name, where, options):
     kind, roles = PRESETS[where]
@@ -243,7 +309,10 @@ def test_every_learner_keeps_every_shape(name, where, options):
     assert axes == {(len(agent.roles),)} or options.get("parameters") == "shared"
 
 
-@pytest.mark.parametrize("name, options", [("dqn", dict(team_share=0.0)), ("sac", {}), ("ppo", dict(encoder="last", forecast=2))])
+@pytest.mark.parametrize(
+    "name, options",
+    [("dqn", dict(team_share=0.0)), ("sac", {}), ("ppo", dict(encoder="last", forecast=2))],
+)
 def test_an_update_moves_every_number(name, options):
     trainer = Trainer(agent_of(name, **options))
     before = trainer.init(jax.random.key(0))
@@ -254,19 +323,29 @@ def test_an_update_moves_every_number(name, options):
 
 
 def test_the_target_of_an_order_is_of_its_own_agent():
-    """DQN by hand: rewards of one agent that are higher raise the targets of its own orders alone."""
+    """DQN by hand: rewards of one agent that are higher raise the targets of its own orders
+    alone.
+    """
     agent = agent_of("dqn", team_share=0.0)
 
     def errors(reward):
         state = agent.init(jax.random.key(0))
         replay = jax.tree.map(lambda leaf: leaf[:2], state.replay.items)
-        seen = agent._see(state.params, state.params, replay.replace(reward=jnp.asarray(reward), follows=jnp.zeros(2)))
+        seen = agent._see(
+            state.params,
+            state.params,
+            replay.replace(reward=jnp.asarray(reward), follows=jnp.zeros(2)),
+        )
         loss, metrics = agent.loss(state.params, state.params, seen, jax.random.key(0))
-        q = agent.apply(state.params, "decide", seen.state, seen.stock).mean.reshape(2, 3, -1)[..., 0]
+        q = agent.apply(state.params, "decide", seen.state, seen.stock).mean.reshape(2, 3, -1)[
+            ..., 0
+        ]
         return loss, q
 
     loss, q = jax.jit(errors)(np.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], np.float32))
-    wanted = np.asarray([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])  # the action in an empty buffer is the first level
+    wanted = np.asarray(
+        [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    )  # the action in an empty buffer is the first level
     assert float(loss) == pytest.approx(0.5 * np.mean((np.asarray(q) - wanted) ** 2), rel=1e-4)
 
 
@@ -274,15 +353,27 @@ def test_the_target_of_an_order_is_of_its_own_agent():
 
 
 def test_agents_apart_find_the_optimum_of_a_chain():
-    """Each stage has a network of its own and decides its own order, on shared information: the optimum is Clark and Scarf's. (On
-    its own stock alone a stage hears of demand a period late, which costs 8% here.)"""
+    """Each stage has a network of its own and decides its own order, on shared information: the
+    optimum is Clark and Scarf's. (On its own stock alone a stage hears of demand a period late,
+    which costs 8% here.)"""
     kind = Serial(lead_times=(1, 1), holding_costs=(0.3, 1.0), shortage_cost=9.0)
     problem = kind.build()
     optimum = solve_serial(problem.env, problem.first).average_cost
-    agent = agent_of("diffsim", kind, information="shared", updates=120, envs=64, rollout=40, learning_rate=1e-2, final_learning_rate=0.0)
+    agent = agent_of(
+        "diffsim",
+        kind,
+        information="shared",
+        updates=120,
+        envs=64,
+        rollout=40,
+        learning_rate=1e-2,
+        final_learning_rate=0.0,
+    )
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), 120)
-    total = measure(problem, Contestant("agents", agent.policy, state.params), jax.random.key(1), 256)
+    total = measure(
+        problem, Contestant("agents", agent.policy, state.params), jax.random.key(1), 256
+    )
     cost = -total.reward / (problem.test_periods - problem.warm_up)
     gap, error = cost.mean() / optimum - 1.0, cost.std() / np.sqrt(cost.size) / optimum
     assert -3 * error < gap < 0.02 + 2 * error
@@ -292,12 +383,24 @@ def test_a_run_is_saved_and_judged_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 100_000)
     sizes = ["updates=2", "envs=4", "rollout=4", "hidden=4", "paths=8", "rules=base_stock"]
-    setting = ["--env", "one_warehouse_many_stores", "stores=2", "horizon=12", "agent=diffsim", "roles=nodes", "learns=[store 1]"]
-    train.main([*setting, "partners=base_stock(level=[45, 27, 19])", *sizes, "--name", "mine", "--json"])
+    setting = [
+        "--env",
+        "one_warehouse_many_stores",
+        "stores=2",
+        "horizon=12",
+        "agent=diffsim",
+        "roles=nodes",
+        "learns=[store 1]",
+    ]
+    train.main(
+        [*setting, "partners=base_stock(level=[45, 27, 19])", *sizes, "--name", "mine", "--json"]
+    )
     trained = json.loads(capsys.readouterr().out)["evaluation"][0]
     evaluate.main(["mine", "--json"])
     again = json.loads(capsys.readouterr().out)
-    assert [row["cost"] for row in again if row["policy"] == "mine"] == [pytest.approx(trained["cost"], rel=1e-6)]
+    assert [row["cost"] for row in again if row["policy"] == "mine"] == [
+        pytest.approx(trained["cost"], rel=1e-6)
+    ]
 
 
 # --- partners -------------------------------------------------------------------------------------
@@ -308,7 +411,8 @@ def test_a_run_is_saved_and_judged_again(tmp_path, capsys, monkeypatch):
     [
         ("base_stock(level=[30, 31, 32, 33])", "base_stock", dict(level=[30, 31, 32, 33])),
         (
-            "anchor_and_adjust(level=17, adjustment=0.4, supply_line=0.3, smoothing=0.5)", "anchor_and_adjust",
+            "anchor_and_adjust(level=17, adjustment=0.4, supply_line=0.3, smoothing=0.5)",
+            "anchor_and_adjust",
             dict(level=[17] * 4, adjustment=[0.4] * 4, supply_line=[0.3] * 4, smoothing=[0.5] * 4),
         ),
     ],
@@ -328,7 +432,9 @@ def test_partners_order_by_their_rule_and_the_learner_does_not(text, rule, numbe
         return params, agent.policy(params, observation)
 
     params, orders = decided(jax.random.key(0))
-    np.testing.assert_allclose(orders[np.asarray([0, 1, 3])], theirs[np.asarray([0, 1, 3])], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        orders[np.asarray([0, 1, 3])], theirs[np.asarray([0, 1, 3])], rtol=1e-4, atol=1e-4
+    )
     assert abs(float(orders[2, 0] - theirs[2, 0])) > 1e-2
     assert {leaf.shape[0] for leaf in jax.tree.leaves(params)} == {1}
 
@@ -344,11 +450,17 @@ def test_partners_order_by_their_rule_and_the_learner_does_not(text, rule, numbe
         (dict(team_share=2.0), "team_share=2.0 must lie in 0..1"),
         (dict(learns=("store 0",)), "leaves partners open"),
         (dict(learns=("shop",), partners="base_stock(level=9)"), "role that learns"),
-        (dict(learns=("warehouse", "store 0", "store 1"), partners="base_stock(level=9)"), "names all roles"),
+        (
+            dict(learns=("warehouse", "store 0", "store 1"), partners="base_stock(level=9)"),
+            "names all roles",
+        ),
         (dict(learns=("store 0",), partners="base_stok(level=9)"), "rule of partners"),
         (dict(learns=("store 0",), partners="base_stock(levels=9)"), "number of base_stock"),
         (dict(learns=("store 0",), partners="base_stock"), "lacks level"),
-        (dict(learns=("store 0",), partners="base_stock(level=[1, 2])"), "has 2 values; give 1 or 3"),
+        (
+            dict(learns=("store 0",), partners="base_stock(level=[1, 2])"),
+            "has 2 values; give 1 or 3",
+        ),
         (dict(learns=("store 0",), partners="base_stock(level=9"), "is no rule with its numbers"),
         (dict(name="ppo", pathwise=True, team_share=0.5), "descends the cost of the team"),
         (dict(name="ddpg", team_share=0.5), "give team_share=1"),
@@ -363,7 +475,9 @@ def test_mistakes_are_named(options, message):
 
 def test_a_mistake_ends_the_command_with_2(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["train", "--env", "one_warehouse_many_stores", "agent=diffsim", "roles=stors"])
+    monkeypatch.setattr(
+        "sys.argv", ["train", "--env", "one_warehouse_many_stores", "agent=diffsim", "roles=stors"]
+    )
     with pytest.raises(SystemExit) as end:
         run_command(train.main)
     assert end.value.code == 2 and "unknown roles" in capsys.readouterr().err
@@ -376,7 +490,9 @@ def test_a_grid_reads_dispositions_in_order():
     agent = agent_of("dqn", PRESETS["omnichannel"][0], roles="functions", actions=5)
     decode = agent.policy.decode
     shares = decode._dispositions(jax.nn.one_hot(jnp.arange(5), 5))
-    np.testing.assert_allclose(shares, [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]])
+    np.testing.assert_allclose(
+        shares, [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
+    )
     topology = agent.worlds.env.topology
     assert decode.returning == topology.demand_nodes
     assert decode.outputs == 5 * topology.products * (topology.edges + len(topology.demand_nodes))
@@ -385,7 +501,16 @@ def test_a_grid_reads_dispositions_in_order():
 def test_continuous_dispositions_are_shares_where_something_comes_back():
     agent = agent_of("diffsim", PRESETS["omnichannel"][0], roles="one")
     observation, topology = first_observation(agent), agent.worlds.env.topology
-    action = jax.jit(lambda: agent.policy(moved(agent.policy.init(jax.random.key(0), observation)), observation))()
+    action = jax.jit(
+        lambda: agent.policy(moved(agent.policy.init(jax.random.key(0), observation)), observation)
+    )()
     asked = np.isin(np.arange(topology.nodes), topology.demand_nodes)
-    np.testing.assert_allclose(action.dispositions.sum(-1), np.broadcast_to(asked[:, None], action.dispositions.shape[:2]), atol=1e-6)
-    assert action.orders.shape == (topology.edges, topology.products) and float(action.dispositions[asked].std()) > 0.01
+    np.testing.assert_allclose(
+        action.dispositions.sum(-1),
+        np.broadcast_to(asked[:, None], action.dispositions.shape[:2]),
+        atol=1e-6,
+    )
+    assert (
+        action.orders.shape == (topology.edges, topology.products)
+        and float(action.dispositions[asked].std()) > 0.01
+    )

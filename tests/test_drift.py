@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from jaxinv.adapt.drift import (
-    DAYS, DETECTORS, Cusum, PageHinkley, alarms, arrival_residual, calibrate, check_stream, delay, expectation, expected_from,
+    DAYS,
+    DETECTORS,
+    Cusum,
+    PageHinkley,
+    alarms,
+    arrival_residual,
+    calibrate,
+    check_stream,
+    delay,
+    expectation,
+    expected_from,
     hazards,
 )  # fmt: skip
 from jaxinv.errors import UserError
@@ -26,7 +36,9 @@ def heard(detector, residuals, threshold):
 
 
 def test_cusum_has_its_known_run_length():
-    """Two-sided with slack 1/2 and threshold 5 the mean run length on independent normals is 465 (Montgomery, table 9.4)."""
+    """Two-sided with slack 1/2 and threshold 5 the mean run length on independent normals is 465
+    (Montgomery, table 9.4).
+    """
     found = heard(Cusum(), noise(60, 20_000), 5.0)
     assert found.shape[1] / found.sum(1).mean() == pytest.approx(465, rel=0.06)
 
@@ -68,7 +80,13 @@ def test_no_threshold_is_enough_for_what_is_no_residual():
 
 
 def test_so_few_series_that_none_alarming_proves_nothing_are_refused():
-    with pytest.raises(UserError, match="3 series of 730 days are too few to prove at most 0.5 false alarms in 730 days; simulate 6"):
+    with pytest.raises(
+        UserError,
+        match=(
+            "3 series of 730 days are too few to prove at most 0.5 false alarms in 730 days;"
+            " simulate 6"
+        ),
+    ):
         calibrate(Cusum(), noise(3, 730), most=0.5)
     assert calibrate(Cusum(), 0 * noise(6, 730), most=0.5) < 1
 
@@ -79,7 +97,9 @@ def test_expectation_reads_what_is_known():
     demand = np.array([3.0, 1.0, 7.0, 2.0, 9.0]) * (1 + 0.2 * known[:, :1] - 0.1 * known[:, 1:])
     coefficients = expectation(jnp.asarray(demand), jnp.asarray(known))
     np.testing.assert_allclose(coefficients[:, 0], [1, 0.2, -0.1], atol=0.02)
-    np.testing.assert_allclose(expected_from(coefficients, jnp.asarray(known))[:, 0, 2], demand[:, 0, 2] / 7, atol=0.1)
+    np.testing.assert_allclose(
+        expected_from(coefficients, jnp.asarray(known))[:, 0, 2], demand[:, 0, 2] / 7, atol=0.1
+    )
 
 
 def test_arrivals_follow_their_law_until_they_are_late():
@@ -89,14 +109,20 @@ def test_arrivals_follow_their_law_until_they_are_late():
     np.testing.assert_allclose(hazard[:5, 0], [0, 1 / 4, 1 / 3, 1 / 2, 1], atol=0.04)
 
     def residuals(lead_time):
-        of_day = jax.jit(lambda day: arrival_residual(jax.lax.dynamic_slice_in_dim(lead_time, day, 15), hazard))
-        return np.asarray(jax.lax.map(of_day, jnp.arange(len(lead_time) - 15)))  # of days 15, 16, ...
+        of_day = jax.jit(
+            lambda day: arrival_residual(jax.lax.dynamic_slice_in_dim(lead_time, day, 15), hazard)
+        )
+        return np.asarray(
+            jax.lax.map(of_day, jnp.arange(len(lead_time) - 15))
+        )  # of days 15, 16, ...
 
     own = residuals(jnp.asarray(lead_time))
     assert abs(own.mean()) < 0.05 and 0.9 < own.std() < 1.1
     late = lead_time + 4 * (np.arange(2000) >= 1000)[:, None, None]
     moved = residuals(jnp.asarray(late))
-    np.testing.assert_array_equal(own[: 1002 - 15], moved[: 1002 - 15])  # nothing shows before it can be seen
+    np.testing.assert_array_equal(
+        own[: 1002 - 15], moved[: 1002 - 15]
+    )  # nothing shows before it can be seen
     assert moved[1010 - 15 : 1100 - 15].mean() < -0.5
     seldom = np.where(np.arange(2000)[:, None, None] % 7, 0.0, lead_time)  # an order a week
     assert abs(residuals(jnp.asarray(seldom)).mean()) < 0.05

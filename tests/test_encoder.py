@@ -1,4 +1,6 @@
-"""The encoders: finite causal memory, "encode once" equal to "window by window", and their attention."""
+"""The encoders: finite causal memory, "encode once" equal to "window by window", and their
+attention.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,9 @@ ENCODERS = [
 
 
 def build(kind, sizes, batch=(2,)):
-    """An encoder compiled, random parameters (none left at 0) and signals `[*batch, 23, SIGNALS]`."""
+    """An encoder compiled, random parameters (none left at 0) and signals
+    `[*batch, 23, SIGNALS]`.
+    """
     encoder = make_encoder(kind, features=8, heads=2, **sizes)
     random = np.random.default_rng(0)
     signals = random.normal(size=(*batch, 23, SIGNALS)).astype(np.float32)
@@ -37,7 +41,9 @@ def test_encode_once_equals_window_by_window_and_a_short_prefix(kind, sizes):
     steps, memory = signals.shape[-2], encoder.memory
     once = encode(params, signals)
     windows = signals[:, np.arange(steps - memory + 1)[:, None] + np.arange(memory)]
-    np.testing.assert_allclose(once[:, memory - 1 :], encode(params, windows)[..., -1, :], atol=1e-5)
+    np.testing.assert_allclose(
+        once[:, memory - 1 :], encode(params, windows)[..., -1, :], atol=1e-5
+    )
     np.testing.assert_allclose(once[:, :3], encode(params, signals[:, :3]), atol=1e-5)
 
 
@@ -62,16 +68,25 @@ def test_the_latest_rows_of_a_recurrence_are_less_work():
     encoder, _, params, signals = build("gru", dict(window=8, layers=1))
 
     def work(rows):
-        compiled = jax.jit(encoder.apply, static_argnames="rows").lower(params, signals, rows=rows).compile()
+        compiled = (
+            jax.jit(encoder.apply, static_argnames="rows")
+            .lower(params, signals, rows=rows)
+            .compile()
+        )
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert work(1) < work(20) / 4
 
 
 def test_the_recurrence_is_that_of_cho_2014():
-    """Every window from a blank state, by hand; a longer past changes nothing, an earlier token is not made up."""
+    """Every window from a blank state, by hand; a longer past changes nothing, an earlier token is
+    not made up.
+    """
     _, encode, params, signals = build("gru", dict(window=6, layers=1), batch=())
-    cell, refine = params["params"]["Scan_Cells_0"]["GRUCell_0"], params["params"]["_Refine_0"]["Dense_0"]
+    cell, refine = (
+        params["params"]["Scan_Cells_0"]["GRUCell_0"],
+        params["params"]["_Refine_0"]["Dense_0"],
+    )
 
     def dense(name, x):
         return x @ cell[name]["kernel"] + cell[name].get("bias", 0.0)
@@ -112,11 +127,15 @@ def test_attention_equals_dense_attention(steps, reach):
     query, key, value = random.normal(size=(3, 2, steps, 3, 5)).astype(np.float32)
     lag_bias = random.normal(size=(3, reach + 1)).astype(np.float32)
     lag = np.arange(steps)[:, None] - np.arange(steps)
-    scores = np.einsum("bthd,bshd->bhts", query, key) / np.sqrt(5) + lag_bias[:, np.clip(lag, 0, reach)]
+    scores = (
+        np.einsum("bthd,bshd->bhts", query, key) / np.sqrt(5) + lag_bias[:, np.clip(lag, 0, reach)]
+    )
     weights = np.where((lag >= 0) & (lag <= reach), np.exp(scores), 0)
     weights /= weights.sum(-1, keepdims=True)
     expected = np.einsum("bhts,bshd->bthd", weights, value)
-    np.testing.assert_allclose(jax.jit(banded_attention)(query, key, value, lag_bias), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        jax.jit(banded_attention)(query, key, value, lag_bias), expected, atol=1e-5
+    )
 
 
 def test_attention_gradients_equal_finite_differences():
@@ -166,7 +185,10 @@ def test_bfloat16_activations_give_nearly_the_same_float32_states(kind):
     "arguments, message",
     [
         (dict(kind="transfromer"), "unknown encoder 'transfromer'; did you mean 'transformer'"),
-        (dict(kind="transformer", features=10, heads=4), "features=10 must be a multiple of heads=4"),
+        (
+            dict(kind="transformer", features=10, heads=4),
+            "features=10 must be a multiple of heads=4",
+        ),
         (dict(kind="eq3", window=0), "window=0 must be at least 1"),
     ],
 )
@@ -176,7 +198,10 @@ def test_mistakes_are_named(arguments, message):
 
 
 def test_mlp_starts_near_zero_whatever_the_input():
-    net, signals = MLP((16, 16), 3), np.random.default_rng(0).normal(size=(4, 50, 6)).astype(np.float32)
+    net, signals = (
+        MLP((16, 16), 3),
+        np.random.default_rng(0).normal(size=(4, 50, 6)).astype(np.float32),
+    )
     out, _ = jax.jit(net.init_with_output)(jax.random.key(1), signals)
     assert out.shape == (4, 50, 3)
     assert 0 < np.abs(out).max() < 0.5
@@ -185,7 +210,9 @@ def test_mlp_starts_near_zero_whatever_the_input():
 def test_mlp_without_hidden_layers_is_linear():
     net, signals = MLP((), 2), np.ones((5, 3), np.float32)
     params = jax.jit(net.init)(jax.random.key(0), signals)
-    np.testing.assert_allclose(net.apply(params, 2 * signals), 2 * net.apply(params, signals), rtol=1e-6)
+    np.testing.assert_allclose(
+        net.apply(params, 2 * signals), 2 * net.apply(params, signals), rtol=1e-6
+    )
 
 
 def test_mlp_names_an_unknown_activation():

@@ -31,8 +31,8 @@ SEASON = LostSales(lead_time=1, unit_cost=8.0, shortage_cost=10.0, horizon=8, en
 def enumerated(store):
     """Least expected cost of an episode, by trying every order in every state that can be reached.
 
-    Stock begins at 1 or 2, a half each: uniform on 0.5 to 2.5 times the mean demand of 1, in whole units; one period's mean
-    demand is on its way in every open slot.
+    Stock begins at 1 or 2, a half each: uniform on 0.5 to 2.5 times the mean demand of 1, in whole
+    units; one period's mean demand is on its way in every open slot.
     """
     lead = store.lead_time
 
@@ -40,7 +40,10 @@ def enumerated(store):
     def cost(period, stock, coming):
         if period == store.horizon:
             return 0.0
-        return min(store.unit_cost * order + after(period, stock, coming, order) for order in range(MOST + 1))
+        return min(
+            store.unit_cost * order + after(period, stock, coming, order)
+            for order in range(MOST + 1)
+        )
 
     def after(period, stock, coming, order):
         total = 0.0
@@ -64,7 +67,9 @@ def enumerated(store):
         LostSales(lead_time=2, unit_cost=1.0, shortage_cost=9.0, horizon=4, **TINY),
         LostSales(lead_time=0, shortage_cost=4.0, horizon=3, **TINY),
         Backlog(lead_time=1, unit_cost=2.0, shortage_cost=9.0, horizon=5, **TINY),
-        Backlog(lead_time=1, unit_cost=50.0, shortage_cost=1.0, horizon=6, **TINY),  # orders nothing, owes ever more
+        Backlog(
+            lead_time=1, unit_cost=50.0, shortage_cost=1.0, horizon=6, **TINY
+        ),  # orders nothing, owes ever more
     ],
     ids=lambda store: f"{store.name}, L={store.lead_time}, p={store.shortage_cost:g}",
 )
@@ -78,7 +83,9 @@ def test_the_optimum_of_an_episode_is_the_enumerated_one(store):
 
 
 def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
-    """The policy of the long run, which stood there before, keeps stock for a future that does not come."""
+    """The policy of the long run, which stood there before, keeps stock for a future that does not
+    come.
+    """
     problem = SEASON.build()
     assert problem.test_periods == 8 and problem.warm_up == 0 and counted_periods(problem) == 8
     best, long_run = solve_problem(problem), solve(problem.env, problem.first)
@@ -88,7 +95,10 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
     rows = [
         Contestant("optimal", best.policy, best.params),
         Contestant("long run", long_run.policy, long_run.params),
-        *[Contestant(f"constant {share}", rule, {name: jnp.full((1, 1), share)}) for share in (0.0, 0.4, 0.6, 0.8, 1.0)],
+        *[
+            Contestant(f"constant {share}", rule, {name: jnp.full((1, 1), share)})
+            for share in (0.0, 0.4, 0.6, 0.8, 1.0)
+        ],
     ]
     found = evaluate(problem, rows, root(0), paths=4096, reference="optimal")[1:]
     for row in found:
@@ -112,9 +122,14 @@ def test_a_season_is_not_discounted():
 
 @pytest.mark.parametrize("ends", [True, False])
 def test_what_is_left_at_the_end_is_worth_nothing_to_pathwise_learners(quick_compilation, ends):
-    """The loss is the cost alone where the episode ends with the rollout, and less what goods are worth where it goes on."""
+    """The loss is the cost alone where the episode ends with the rollout, and less what goods are
+    worth where it goes on.
+    """
     store = LostSales(lead_time=1, unit_cost=8.0, shortage_cost=10.0, horizon=8, ends=ends)
-    agent = DiffSim.create(store.build(), DiffSimConfig(envs=16, rollout=8 if not ends else 50, encoder="none", hidden=(4,)))
+    agent = DiffSim.create(
+        store.build(),
+        DiffSimConfig(envs=16, rollout=8 if not ends else 50, encoder="none", hidden=(4,)),
+    )
     assert agent.config.rollout == 8  # of an episode that ends; nothing is learned beyond it
     state = agent.init(jax.random.key(0))
     loss, (after, cost) = agent.loss(state.params, jax.random.key(1), state.episodes, state.index)
@@ -132,15 +147,22 @@ def test_the_pathwise_loss_of_ppo_values_goods_only_where_the_episode_goes_on(qu
     _, trace, _ = agent.worlds.play_ahead(state.episodes, first_of(agent.worlds.params))
     contexts = agent.encode(state.params, trace.signals, first_of(agent.worlds.params))
     replay = (state.episodes.network, trace, contexts, first_of(agent.worlds.params))
-    network, reward, _ = agent.play_mode(state.params, state.episodes.network, trace, contexts, first_of(agent.worlds.params))
+    network, reward, _ = agent.play_mode(
+        state.params, state.episodes.network, trace, contexts, first_of(agent.worlds.params)
+    )
     goods = agent.worth(network, first_of(agent.worlds.params)).mean() / 8
     over, on = (agent._mode_cost(state.params, None, (*replay, follows)) for follows in (0.0, 1.0))
     assert np.isclose(over, -reward.mean()) and np.isclose(on, over - goods) and goods > 0.5
 
 
 def test_learners_of_a_season_play_whole_episodes():
-    """Rewards that stand beside their orders look one period ahead, which has to be within the season."""
+    """Rewards that stand beside their orders look one period ahead, which has to be within the
+    season.
+    """
     season = LostSales(lead_time=1, horizon=8, ends=True).build()
     aligned = PPO.create(season, PPOConfig(encoder="none", aligned_rewards=None, rollout=32))
-    for agent, periods in ((aligned, 7), (DiffSim.create(season, DiffSimConfig(encoder="none")), 8)):
+    for agent, periods in (
+        (aligned, 7),
+        (DiffSim.create(season, DiffSimConfig(encoder="none")), 8),
+    ):
         assert agent.worlds.ends and agent.worlds.rollouts == 1 and agent.config.rollout == periods

@@ -1,4 +1,6 @@
-"""The gymnax contract, for every preset that needs no file; and the one rollout under any policy."""
+"""The gymnax contract, for every preset that needs no file; and the one rollout under any
+policy.
+"""
 
 from functools import partial
 
@@ -7,16 +9,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import case
 from gymnax import wrappers
 from gymnax.environments import environment
 
 import jaxinv
-from cases import case
 from jaxinv.envs import network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.flat import MONEY
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH, batch_last, begin, rollout, take_instances, unroll_world
+from jaxinv.evaluation.rollout import (
+    BATCH,
+    batch_last,
+    begin,
+    rollout,
+    take_instances,
+    unroll_world,
+)
 from jaxinv.evaluation.simulate import CHUNK, simulate
 from jaxinv.policies.rules import make_rule
 
@@ -39,7 +48,9 @@ def compile_fast():
 
 @each_preset
 def test_episodes_of_random_actions(name):
-    """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and terminated there only where it ends."""
+    """jit, vmap and scan; spaces contain what is observed; truncated exactly at the limit, and
+    terminated there only where it ends.
+    """
     env, params = gymnax.make(f"jaxinv/{name}")
     limit, batch, periods = 7, 8, 18
     params = params.replace(max_steps_in_episode=limit)
@@ -60,20 +71,26 @@ def test_episodes_of_random_actions(name):
 
         return observation, jax.lax.scan(period, state, jax.random.split(key, periods))[1]
 
-    first, (observed, time, action, reward, terminated, truncated, info) = jax.device_get(play(jax.random.key(0)))
+    first, (observed, time, action, reward, terminated, truncated, info) = jax.device_get(
+        play(jax.random.key(0))
+    )
     final = info["final_observation"]
     contains = jax.vmap(space.contains)
     for seen in (first, observed.reshape(-1, *space.shape), final.reshape(-1, *space.shape)):
         assert seen.shape[1:] == space.shape and seen.dtype == space.dtype == np.float32
         assert np.all(np.isfinite(seen)) and np.all(contains(seen))
     actions = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), action)
-    actions = network.Action(**actions) if env.topology.has("dispositions") else actions  # gymnax reads parts as attributes
+    actions = (
+        network.Action(**actions) if env.topology.has("dispositions") else actions
+    )  # gymnax reads parts as attributes
     assert np.all(jax.vmap(env.action_space(params).contains)(actions))
     ends = (np.arange(1, periods + 1) % limit == 0)[:, None]
     over, other = (terminated, truncated) if env.ends else (truncated, terminated)
     assert env.ends == (name == "deepstock") and not other.any()
     np.testing.assert_array_equal(over, np.broadcast_to(ends, over.shape))
-    np.testing.assert_array_equal(time, np.broadcast_to(np.arange(1, periods + 1)[:, None] % limit, time.shape))
+    np.testing.assert_array_equal(
+        time, np.broadcast_to(np.arange(1, periods + 1)[:, None] % limit, time.shape)
+    )
     assert reward.shape == (periods, batch) and np.all(np.isfinite(reward)) and reward.std() > 0
     moved = np.any(observed != final, -1)
     np.testing.assert_array_equal(moved, over)  # the reset observation shows only at the end
@@ -85,7 +102,9 @@ def preset_start(name, **options):
     return env, params, state, env.action_space(params).sample(jax.random.key(1))
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "deepstock"])  # its history is always 1
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if name != "deepstock"]
+)  # its history is always 1
 def test_equal_environments_share_programs_and_keep_their_own_parameters(name, monkeypatch):
     traces = []
     transition = network.transition
@@ -94,7 +113,10 @@ def test_equal_environments_share_programs_and_keep_their_own_parameters(name, m
     env, params, state, action = preset_start(name, history=longer)
     twin = jaxinv.make(name, history=longer)[0]
     dearer = InventoryNetwork(
-        twin.topology, twin.world, twin.default_params.replace(weights=3.0 * twin.default_params.weights), twin.history
+        twin.topology,
+        twin.world,
+        twin.default_params.replace(weights=3.0 * twin.default_params.weights),
+        twin.history,
     )
     assert env is not twin and env == twin != dearer and len({env, twin, dearer}) == 2
     assert env.within(False) == dearer.within(False) and dearer.within(False).alone() == dearer
@@ -108,8 +130,12 @@ def test_equal_environments_share_programs_and_keep_their_own_parameters(name, m
 
 
 def test_a_compiled_program_never_serves_another_environments_numbers():
-    """Where the environment is a static argument, its default parameters are part of the program."""
-    reward = jax.jit(lambda env, key, state, action: env.step(key, state, action)[2], static_argnums=0)
+    """Where the environment is a static argument, its default parameters are part of the
+    program.
+    """
+    reward = jax.jit(
+        lambda env, key, state, action: env.step(key, state, action)[2], static_argnums=0
+    )
     env, _, state, action = preset_start("lost_sales")
     dearer = jaxinv.make("lost_sales", holding_cost=3.0, shortage_cost=12.0)[0]
     key = jax.random.key(2)
@@ -119,7 +145,9 @@ def test_a_compiled_program_never_serves_another_environments_numbers():
 
 
 def test_only_ended_episodes_are_reset_and_as_gymnax_resets_them():
-    """Beside gymnax's own step, which resets everything: batches in which none, some and all end, one by one, and nested."""
+    """Beside gymnax's own step, which resets everything: batches in which none, some and all end,
+    one by one, and nested.
+    """
     env, params, state, action = preset_start("lost_sales", history=4)
     size = 37  # no multiple of a share
     keys = jax.random.split(jax.random.key(3), size)
@@ -132,54 +160,95 @@ def test_only_ended_episodes_are_reset_and_as_gymnax_resets_them():
         return jax.jit(jax.vmap(call, (0, None, None, axes)))(keys, state, action, params_)
 
     for limit, axis in ((limits, 0), (1, None), (9, None)):
-        jax.tree.map(np.testing.assert_array_equal, step(env.step, limit, axis), step(reference, limit, axis))
+        jax.tree.map(
+            np.testing.assert_array_equal, step(env.step, limit, axis), step(reference, limit, axis)
+        )
     alone = env.step(keys[0], state, action, params.replace(max_steps_in_episode=1))
-    jax.tree.map(np.testing.assert_array_equal, alone, reference(keys[0], state, action, params.replace(max_steps_in_episode=1)))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        alone,
+        reference(keys[0], state, action, params.replace(max_steps_in_episode=1)),
+    )
     nested = jax.vmap(jax.vmap(env.step, (0, None, None, None)), (0, None, None, None))
-    twice = nested(keys[:36].reshape(4, 9), state, action, params.replace(max_steps_in_episode=1))[0]
+    twice = nested(keys[:36].reshape(4, 9), state, action, params.replace(max_steps_in_episode=1))[
+        0
+    ]
     np.testing.assert_array_equal(twice.reshape(36, -1)[0], alone[0])
     first = step(env.step, 1)[0]
-    assert len(np.unique(np.asarray(first), axis=0)) > size // 2, "episodes begin with the same noise"
+    assert len(np.unique(np.asarray(first), axis=0)) > size // 2, (
+        "episodes begin with the same noise"
+    )
 
 
 @pytest.mark.parametrize(
     "name, options, optimal",
     [
-        ("backlog", dict(demand="negative_binomial", mean=5.0, dispersion=0.05, lead_time=0, shortage_cost=99.0), 109),
+        (
+            "backlog",
+            dict(
+                demand="negative_binomial",
+                mean=5.0,
+                dispersion=0.05,
+                lead_time=0,
+                shortage_cost=99.0,
+            ),
+            109,
+        ),
         ("lost_sales", dict(mean=0.05, lead_time=0, shortage_cost=99.0), 1),
         ("lost_sales", dict(mean=5.0), 30),  # as before: more than six periods of demand
     ],
 )
 def test_an_agent_can_order_what_the_best_rule_does(name, options, optimal):
-    """The base-stock levels that are optimal (newsvendor; of issue 15), where a multiple of mean demand is 10 and 0.1."""
+    """The base-stock levels that are optimal (newsvendor; of issue 15), where a multiple of mean
+    demand is 10 and 0.1.
+    """
     env, params = jaxinv.make(name, **options)
-    assert env.action_space(params).high >= optimal and env.default_params.max_order == params.max_order
+    assert (
+        env.action_space(params).high >= optimal
+        and env.default_params.max_order == params.max_order
+    )
 
 
 def test_the_action_space_follows_lumps_in_a_file(tmp_path):
-    """One day in twenty sells 250: an agent can order a lump and more, not only four times the mean of what is covered."""
-    env, params = jaxinv.make("retail", data=str(case("lumpy", tmp_path)), frequency="day", min_active=0.0, lead_time=2)
+    """One day in twenty sells 250: an agent can order a lump and more, not only four times the mean
+    of what is covered.
+    """
+    env, params = jaxinv.make(
+        "retail", data=str(case("lumpy", tmp_path)), frequency="day", min_active=0.0, lead_time=2
+    )
     assert 500 <= float(env.action_space(params).high) <= 1000
 
 
 def test_what_belongs_to_a_model_stays():
-    assert jaxinv.make("perishable", mean=40.0)[1].max_order == 10 and jaxinv.make("deepstock")[1].max_order == 100
+    assert (
+        jaxinv.make("perishable", mean=40.0)[1].max_order == 10
+        and jaxinv.make("deepstock")[1].max_order == 100
+    )
 
 
 def test_rewards_of_the_step_differentiate():
     env, params, state, action = preset_start("lost_sales", unit_cost=2.0, integer_orders=False)
-    reward = lambda env, action: env.step(jax.random.key(3), state, action, params)[2].sum()
+
+    def reward(env, action):
+        return env.step(jax.random.key(3), state, action, params)[2].sum()
+
     np.testing.assert_allclose(jax.grad(lambda action: reward(env, action))(action), -2.0)
     batch = jax.vmap(lambda key, action: env.step(key, state, action, params)[2], (0, None))
-    total = jax.grad(lambda action: batch(jax.random.split(jax.random.key(0), 5), action).sum())(action)
+    total = jax.grad(lambda action: batch(jax.random.split(jax.random.key(0), 5), action).sum())(
+        action
+    )
     np.testing.assert_allclose(total, -10.0)
     on = env.with_transition_gradients()
-    seen = jax.grad(lambda action: on.step(jax.random.key(3), state, action, params)[0].sum())(action)
+    seen = jax.grad(lambda action: on.step(jax.random.key(3), state, action, params)[0].sum())(
+        action
+    )
     assert np.any(seen != 0)
 
 
 def test_an_action_is_read_at_the_gate():
-    """NaN and what is below 0 order nothing, what is too much is cut, `[E]` will do for one product, the rest is refused."""
+    """NaN and what is below 0 order nothing, what is too much is cut, `[E]` will do for one
+    product, the rest is refused.
+    """
     env, params = jaxinv.make("dual_sourcing", integer_orders=False)
     _, state = env.reset(jax.random.key(0), params)
 
@@ -192,7 +261,10 @@ def test_an_action_is_read_at_the_gate():
     assert ordered(jnp.array([[jnp.inf], [-jnp.inf]])) == [most[0], 0.0]
     assert ordered(jnp.array([1.0, 2.0])) == ordered(np.array([1, 2])) == [1.0, 2.0]
     for wrong in (jnp.zeros(3), jnp.zeros(()), jnp.zeros((1, 2)), jnp.zeros((8, 2, 1))):
-        with pytest.raises(UserError, match=r"an action of dual_sourcing is an array \(2, 1\), 2 edges by 1 products, not"):
+        with pytest.raises(
+            UserError,
+            match=r"an action of dual_sourcing is an array \(2, 1\), 2 edges by 1 products, not",
+        ):
             ordered(wrong)
 
 
@@ -206,9 +278,14 @@ def test_the_wildest_orders_stay_in_the_observation_space(name):
 
     @jax.jit
     def play(key):
-        period = lambda state, key: env.step(key, state, action, params)[1::-1]
+
+        def period(state, key):
+            return env.step(key, state, action, params)[1::-1]
+
         state = env.reset(key, params)[1]
-        return jax.lax.scan(period, state, jax.random.split(key, int(params.max_steps_in_episode) - 1))[1]
+        return jax.lax.scan(
+            period, state, jax.random.split(key, int(params.max_steps_in_episode) - 1)
+        )[1]
 
     seen = play(jax.random.key(0))
     assert np.all(np.isfinite(seen)) and np.all(jax.vmap(space.contains)(seen))
@@ -219,7 +296,9 @@ def test_every_entry_of_an_observation_has_a_name(name):
     env, params = jaxinv.make(name)
     names = env.observation_names(params)
     observation, state = env.reset(jax.random.key(0), params)
-    assert len(names) == len(set(names)) == observation.size == env.observation_space(params).low.size
+    assert (
+        len(names) == len(set(names)) == observation.size == env.observation_space(params).low.size
+    )
     seen = dict(zip(names, np.asarray(observation)))
     topology = env.topology
     node, edge = (topology.node_names or ["node 0"])[0], (topology.edge_names or ["edge 0"])[0]
@@ -228,8 +307,14 @@ def test_every_entry_of_an_observation_has_a_name(name):
     np.testing.assert_allclose(seen[f"holding[{node}{product}]"], holding)
     np.testing.assert_allclose(seen[f"lead_time[{edge}]"], env.facts(params).lead_time[0])
     age = ", age 0" if topology.ages > 1 else ""
-    np.testing.assert_allclose(seen[f"on_hand[{node}{product}{age}]"], state.network.on_hand.reshape(-1)[0])
-    latest = [value for name, value in seen.items() if name.startswith("demand[") and name.endswith(", 1 ago]")]
+    np.testing.assert_allclose(
+        seen[f"on_hand[{node}{product}{age}]"], state.network.on_hand.reshape(-1)[0]
+    )
+    latest = [
+        value
+        for name, value in seen.items()
+        if name.startswith("demand[") and name.endswith(", 1 ago]")
+    ]
     demands = topology.products * len(topology.demand_nodes)
     np.testing.assert_array_equal(latest, state.signals[-1, :demands])
 
@@ -244,8 +329,13 @@ def test_an_observation_tells_the_review_and_what_differs_between_instances():
         phases.append(float(observation[name]))
     assert phases == [1.0, 0.0, 1.0, 0.0]
     one, other = (
-        dict(zip(env.observation_names(params), np.asarray(env.reset(jax.random.key(0), params)[0])))
-        for env, params in (jaxinv.make("backlog", **options) for options in (dict(weights=dict(shortage=2.0)), dict(lead_time=3)))
+        dict(
+            zip(env.observation_names(params), np.asarray(env.reset(jax.random.key(0), params)[0]))
+        )
+        for env, params in (
+            jaxinv.make("backlog", **options)
+            for options in (dict(weights=dict(shortage=2.0)), dict(lead_time=3))
+        )
     )
     assert one["shortage[store]"] == 8.0 and other["shortage[store]"] == 4.0
     assert one["lead_time[supplier-store]"] == 4.0 and other["lead_time[supplier-store]"] == 3.0
@@ -263,7 +353,10 @@ def test_transition_gradients_are_off_until_asked_for(name):
     none, slope = (jax.tree.leaves(jax.grad(future(way))(action)) for way in (env, on))
     assert all(np.all(leaf == 0) for leaf in none) and any(np.any(leaf > 0) for leaf in slope)
     loose = on.relaxed()
-    assert loose.transition_gradients_enabled and not loose.topology.mechanisms & {"packs", "minimum_order"}
+    assert loose.transition_gradients_enabled and not loose.topology.mechanisms & {
+        "packs",
+        "minimum_order",
+    }
     assert loose == env.relaxed().with_transition_gradients()
     assert not env.transition_gradients_enabled
 
@@ -274,11 +367,14 @@ def test_batches_of_instances(name):
     env, params, state, action = preset_start(name)
     batch = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 3), params)
     batch = batch.replace(
-        weights=batch.weights * jnp.array([[1.0], [2.0], [0.5]]), max_steps_in_episode=jnp.array([1, 5, 9])
+        weights=batch.weights * jnp.array([[1.0], [2.0], [0.5]]),
+        max_steps_in_episode=jnp.array([1, 5, 9]),
     )
     one, zero = None, 0
     key = jax.random.key(4)
-    _, _, reward, terminated, truncated, _ = jax.vmap(env.step, (one, one, one, zero))(key, state, action, batch)
+    _, _, reward, terminated, truncated, _ = jax.vmap(env.step, (one, one, one, zero))(
+        key, state, action, batch
+    )
     alone = env.step(key, state, action, params)[2]
     np.testing.assert_allclose(reward, alone * np.array([1.0, 2.0, 0.5]), rtol=1e-5)
     assert (terminated | truncated).tolist() == [True, False, False]
@@ -286,7 +382,9 @@ def test_batches_of_instances(name):
     names = env.observation_names()  # a price that is told of a period is a signal, and no cost
     weighed = np.array([entry.split("[")[0] in MONEY and "ago]" not in entry for entry in names])
     assert weighed.any()  # costs are shown at their weights, everything else is the same
-    np.testing.assert_allclose(observation[2], np.where(weighed, 0.5, 1.0) * observation[0], rtol=1e-6)
+    np.testing.assert_allclose(
+        observation[2], np.where(weighed, 0.5, 1.0) * observation[0], rtol=1e-6
+    )
 
 
 def test_gymnax_wrappers_take_it():
@@ -298,7 +396,12 @@ def test_gymnax_wrappers_take_it():
         observation, state, reward, terminated, truncated, info = logged.step(
             jax.random.key(t), state, jnp.full((1, 1), 5.0), params
         )
-    assert info["returned_episode"] and info["returned_episode_lengths"] == 3 and truncated and not terminated
+    assert (
+        info["returned_episode"]
+        and info["returned_episode_lengths"] == 3
+        and truncated
+        and not terminated
+    )
 
 
 def test_keys_decide_everything():
@@ -336,20 +439,29 @@ def outcomes(env, params, rule, rule_params, periods=40, batch=16):
     def record(observation, outcome, note):
         return outcome.demand, outcome.ordered, outcome.reward
 
-    _, kept, _ = rollout(env, params, act, rule_params, episodes.network, world.exogenous, record=record)
+    _, kept, _ = rollout(
+        env, params, act, rule_params, episodes.network, world.exogenous, record=record
+    )
     return world, kept
 
 
 def simulated(env, params, name, numbers, key, **options):
     rule = make_rule(name, env.topology)
-    return jax.jit(lambda params, numbers: simulate(env, params, rule, numbers, key, **options))(params, numbers)
+    return jax.jit(lambda params, numbers: simulate(env, params, rule, numbers, key, **options))(
+        params, numbers
+    )
 
 
 def test_two_policies_meet_the_same_world_bit_for_bit():
     env, params = jaxinv.make("lost_sales", **RANDOM_WORLD)
     rules = [("base_stock", {"level": 1.3}), ("constant_order", {"quantity": 0.5})]
     (world, one), (world2, two) = (
-        outcomes(env, params, make_rule(name, env.topology), jax.tree.map(lambda v: jnp.full((1, 1), v), numbers))
+        outcomes(
+            env,
+            params,
+            make_rule(name, env.topology),
+            jax.tree.map(lambda v: jnp.full((1, 1), v), numbers),
+        )
         for name, numbers in rules
     )
     for a, b in zip(jax.tree.leaves(world), jax.tree.leaves(world2)):
@@ -366,14 +478,26 @@ def test_simulate_meets_the_same_world_under_any_policy_and_adds_up():
     key = jax.random.key(3)
     totals = [
         simulated(
-            env, params, name, {parameter: jnp.full((1, 1), value)}, key, batch=batch, periods=periods, warm_up=warm_up
+            env,
+            params,
+            name,
+            {parameter: jnp.full((1, 1), value)},
+            key,
+            batch=batch,
+            periods=periods,
+            warm_up=warm_up,
         )
-        for name, parameter, value in (("base_stock", "level", 1.3), ("constant_order", "quantity", 0.5))
+        for name, parameter, value in (
+            ("base_stock", "level", 1.3),
+            ("constant_order", "quantity", 0.5),
+        )
     ]
     np.testing.assert_array_equal(totals[0].demand, totals[1].demand)
     start = begin(env, key, params, batch)
     _, world = unroll_world(env, start, params, warm_up + periods)
-    np.testing.assert_allclose(totals[0].demand, world.exogenous.demand[warm_up:].sum((0, 1, 2)), rtol=1e-6)
+    np.testing.assert_allclose(
+        totals[0].demand, world.exogenous.demand[warm_up:].sum((0, 1, 2)), rtol=1e-6
+    )
     for total in totals:
         np.testing.assert_allclose(total.sold + total.short, total.demand, rtol=1e-5)
         np.testing.assert_allclose(total.reward, -(params.weights @ total.costs), rtol=1e-5)
@@ -395,4 +519,6 @@ def test_a_batch_of_instances_rolls_out_as_each_alone():
         one = jax.tree.map(lambda leaf: leaf[instance], both)
         alone = simulated(env, one, "base_stock", {"level": levels["level"][..., instance]}, **run)
         for a, b in zip(jax.tree.leaves(mixed), jax.tree.leaves(alone)):
-            np.testing.assert_allclose(a[..., index == instance], b[..., index == instance], rtol=1e-5)
+            np.testing.assert_allclose(
+                a[..., index == instance], b[..., index == instance], rtol=1e-5
+            )

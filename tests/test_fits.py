@@ -1,4 +1,6 @@
-"""The fits recover what made synthetic files, refuse wrong files, and their constants equal a fresh fit."""
+"""The fits recover what made synthetic files, refuse wrong files, and their constants equal a fresh
+fit.
+"""
 
 import dataclasses
 import math
@@ -27,7 +29,7 @@ def test_constants_equal_a_fresh_fit(constant, fit, path):
     if not path.exists():
         pytest.skip(f"{path} is not here; the constants are checked where the raw data is")
     committed, fresh = dict(numbers(constant)), dict(numbers(fit(path)))
-    assert committed == pytest.approx(fresh, rel=6e-3, abs=1e-9)     # three digits are kept
+    assert committed == pytest.approx(fresh, rel=6e-3, abs=1e-9)  # three digits are kept
 
 
 def test_constants_are_coherent():
@@ -45,10 +47,10 @@ def test_constants_are_coherent():
 
 def test_lead_time_spread_is_recovered_within_lanes(tmp_path):
     found = fits.fit_lead_times(deliveries(tmp_path))
-    assert found.air.lognormal_cv == pytest.approx(0.5, abs=0.045)      # three standard errors
+    assert found.air.lognormal_cv == pytest.approx(0.5, abs=0.045)  # three standard errors
     assert found.ocean.lognormal_cv == pytest.approx(0.25, abs=0.03)
     assert found.air.lognormal_error < 0.02
-    assert found.air.pooled_cv > found.air.lognormal_cv         # lanes differ in their means
+    assert found.air.pooled_cv > found.air.lognormal_cv  # lanes differ in their means
     assert found.ocean_to_air_same_lane == pytest.approx(2 * math.sqrt(1.25 / 1.0625), rel=0.1)
 
 
@@ -61,7 +63,9 @@ def test_gamma_is_told_from_lognormal(tmp_path):
 def test_freight_rates_are_recovered(tmp_path):
     found = fits.fit_freight(deliveries(tmp_path))
     assert (found.air.scale, found.air.exponent) == pytest.approx((60, 0.7), rel=0.1)
-    assert (found.ocean.scale, found.ocean.exponent) == pytest.approx((100, 0.5), rel=0.25, abs=0.03)
+    assert (found.ocean.scale, found.ocean.exponent) == pytest.approx(
+        (100, 0.5), rel=0.25, abs=0.03
+    )
     assert found.usd_value_per_kg == pytest.approx(50, rel=0.05)
     first = 60 * 500**0.7 / 500
     assert found.air.tier_usd_per_kg[0] == pytest.approx(first, rel=0.1)
@@ -71,9 +75,13 @@ def test_freight_rates_are_recovered(tmp_path):
 def test_lines_that_refer_to_another_add_to_its_value(tmp_path):
     path = deliveries(tmp_path)
     table = pd.read_csv(path)
-    lines = table.assign(**{
-        "ID": table["ID"] + 10**6, "Freight Cost (USD)": [f"See ASN-1 (ID#:{line})" for line in table["ID"]],
-        "Weight (Kilograms)": [f"See ASN-1 (ID#:{line})" for line in table["ID"]]})
+    lines = table.assign(
+        **{
+            "ID": table["ID"] + 10**6,
+            "Freight Cost (USD)": [f"See ASN-1 (ID#:{line})" for line in table["ID"]],
+            "Weight (Kilograms)": [f"See ASN-1 (ID#:{line})" for line in table["ID"]],
+        }
+    )
     pd.concat([table, lines]).to_csv(path, index=False)
     assert fits.fit_freight(path).usd_value_per_kg == pytest.approx(100, rel=0.05)
 
@@ -166,7 +174,9 @@ def numbers(value, name=""):
 
 
 def deliveries(folder, shape="lognormal"):
-    """3,000 shipments in ten lanes: lead-time CV .5 by air and .25 by ocean, freight 60 w^.7 and 100 w^.5."""
+    """3,000 shipments in ten lanes: lead-time CV .5 by air and .25 by ocean, freight 60 w^.7 and
+    100 w^.5.
+    """
     random = np.random.default_rng(1)
     n = 3000
     ocean, lane = random.random(n) < 0.4, random.integers(0, 10, n)
@@ -181,15 +191,23 @@ def deliveries(folder, shape="lognormal"):
     kg = np.exp(random.uniform(np.log(100), np.log(20000), n))
     usd = np.where(ocean, 100 * kg**0.5, 60 * kg**0.7) * np.exp(0.3 * random.standard_normal(n))
     path = folder / "deliveries.csv"
-    pd.DataFrame({
-        "ID": np.arange(n), "ASN/DN #": [f"ASN-{k}" for k in range(n)],
-        "Country": [f"country {k % 5}" for k in lane], "Manufacturing Site": [f"site {k}" for k in lane],
-        "Shipment Mode": np.where(ocean, "Ocean", "Air"), "Fulfill Via": "Direct Drop",
-        "PO Sent to Vendor Date": sent.strftime("%Y-%m-%d"),
-        "Delivered to Client Date": (sent + pd.to_timedelta(days, unit="D")).strftime("%Y-%m-%d"),
-        "Line Item Value": kg * 50 * np.exp(0.3 * random.standard_normal(n)),
-        "Weight (Kilograms)": kg, "Freight Cost (USD)": usd,
-    }).to_csv(path, index=False)
+    pd.DataFrame(
+        {
+            "ID": np.arange(n),
+            "ASN/DN #": [f"ASN-{k}" for k in range(n)],
+            "Country": [f"country {k % 5}" for k in lane],
+            "Manufacturing Site": [f"site {k}" for k in lane],
+            "Shipment Mode": np.where(ocean, "Ocean", "Air"),
+            "Fulfill Via": "Direct Drop",
+            "PO Sent to Vendor Date": sent.strftime("%Y-%m-%d"),
+            "Delivered to Client Date": (
+                (sent + pd.to_timedelta(days, unit="D")).strftime("%Y-%m-%d")
+            ),
+            "Line Item Value": kg * 50 * np.exp(0.3 * random.standard_normal(n)),
+            "Weight (Kilograms)": kg,
+            "Freight Cost (USD)": usd,
+        }
+    ).to_csv(path, index=False)
     return path
 
 
@@ -216,9 +234,18 @@ def sales(folder, dispersion=2.0, shock=0.0, spikes=False):
         units = random.poisson(random.gamma(dispersion, mean * share * season / dispersion))
         orders = random.poisson(2 * share * season * rate[week] * np.ones(skus))
         day, sku = np.nonzero(units + orders)
-        frames.append(pd.DataFrame({
-            "date": days[day].strftime("%Y-%m-%d"), "stock_code": 10000 + sku, "country": country,
-            "units": units[day, sku], "orders": orders[day, sku], "cancelled_units": 0}))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "date": days[day].strftime("%Y-%m-%d"),
+                    "stock_code": 10000 + sku,
+                    "country": country,
+                    "units": units[day, sku],
+                    "orders": orders[day, sku],
+                    "cancelled_units": 0,
+                }
+            )
+        )
     path = folder / "sales.csv"
     pd.concat(frames).to_csv(path, index=False)
     return path

@@ -26,7 +26,11 @@ TWO_STORES = dict(
 )  # fmt: skip
 PRESETS = {"retail": Retail, "retail_network": RetailNetwork}
 OWN = {"retail": {}, "retail_network": TWO_STORES}
-FIRST, SPLIT, LAST = pd.Timestamp("2020-01-06"), pd.Timestamp("2020-04-20"), pd.Timestamp("2020-05-24")
+FIRST, SPLIT, LAST = (
+    pd.Timestamp("2020-01-06"),
+    pd.Timestamp("2020-04-20"),
+    pd.Timestamp("2020-05-24"),
+)
 BEFORE, TRAINED = 105, 74
 """Days of the first file, and those of them that train: 0.7, rounded."""
 SKUS = tuple(f"s{sku}" for sku in range(6))
@@ -255,8 +259,13 @@ def test_series_that_are_new_or_have_no_row_are_told(case):
     notes = case.applied(later.assign(sku=later["sku"].replace("s3", "s9"))).notes
     stores = len(case.stores) or 1
     place = " / a" if case.stores else ""
-    assert any(f"{stores} series that the run knows have no row there" in note and f"(s3{place}" in note for note in notes)
-    new = 2 if not case.stores else 3 * 2 + 6  # s6 and s9 in three stores, and all others that are new there
+    assert any(
+        f"{stores} series that the run knows have no row there" in note and f"(s3{place}" in note
+        for note in notes
+    )
+    new = (
+        2 if not case.stores else 3 * 2 + 6
+    )  # s6 and s9 in three stores, and all others that are new there
     assert any(f": {new} series are new since training" in note for note in notes), notes
     assert not any("no row there" in note for note in case.applied(later).notes)
 
@@ -264,10 +273,16 @@ def test_series_that_are_new_or_have_no_row_are_told(case):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda table: table[table["date"] < SPLIT], "ends on 2020-04-19 and the run's own sales on 2020-04-19"),
+        (
+            lambda table: table[table["date"] < SPLIT],
+            "ends on 2020-04-19 and the run's own sales on 2020-04-19",
+        ),
         (lambda table: table.drop(columns="promotion"), "has no column 'promotion'"),
         (lambda table: table.assign(sku="x" + table["sku"]), r"has none of the \d+ series"),
-        (lambda table: table.assign(date=table["date"] + pd.Timedelta(364, "D")), "rows on 42 of the 399 days after 2020-04-19"),
+        (
+            lambda table: table.assign(date=table["date"] + pd.Timedelta(364, "D")),
+            "rows on 42 of the 399 days after 2020-04-19",
+        ),
         (lambda table: table[table["date"].dt.day_of_week == 0], "rows on 5 of the 29 days"),
     ],
 )
@@ -303,7 +318,9 @@ def test_where_a_store_lacks_an_sku_it_would_cost_what_it_costs_elsewhere(networ
 
 
 def test_what_stores_had_in_common_is_told_as_their_mean_once_they_differ(network):
-    """Policies have one column: they are told of half a promotion where one of two stores has it."""
+    """Policies have one column: they are told of half a promotion where one of two stores has
+    it.
+    """
     later = network.later
     problem = network.applied(later.assign(promotion=(later["location"] == "b").astype(float)))
     (promotion,) = column_of(problem, "promotion")
@@ -326,7 +343,10 @@ def test_a_run_from_before_networks_had_a_preparation_is_read(cases, tmp_path):
     assert Preparation.read(path).text == saved.text
 
 
-@pytest.mark.parametrize("text, message", [("{}", "cannot be read"), ('{"schema": 9}', "another version"), ("[", "cannot be read")])
+@pytest.mark.parametrize(
+    "text, message",
+    [("{}", "cannot be read"), ('{"schema": 9}', "another version"), ("[", "cannot be read")],
+)
 def test_a_damaged_preparation_is_named(tmp_path, text, message):
     path = tmp_path / "preparation.json"
     path.write_text(text)
@@ -337,7 +357,8 @@ def test_a_damaged_preparation_is_named(tmp_path, text, message):
 def test_a_run_is_judged_on_later_sales(quick_compilation, case, tmp_path, capsys):
     tiny = dict(
         updates=1, envs=8, minibatches=2, epochs=1, rollout=10, encoder="none", hidden=(8,),
-        evaluation={"rules": ["base_stock"], "tune_periods": 40_000, "per_instance": []}, runs=tmp_path, name="shop",
+        evaluation={"rules": ["base_stock"], "tune_periods": 40_000, "per_instance": []},
+        runs=tmp_path, name="shop",
     )  # fmt: skip
     run = jaxinv.fit(case.name, data=case.preset.data, **OPTIONS, **OWN[case.name], **tiny)
     data = case.folder / "later.csv"

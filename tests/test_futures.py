@@ -1,4 +1,6 @@
-"""Demand to come: beside laws that are known, and on real sales with dates after which nothing was looked at."""
+"""Demand to come: beside laws that are known, and on real sales with dates after which nothing was
+looked at.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -27,7 +29,9 @@ def made(sales, horizon, days=7, announced=None, **options):
 
 
 def level_of_risk(sums, risk=0.1):
-    """The whole number of units `[S]` whose stated risk is nearest to one, and what is stated `[S]`."""
+    """The whole number of units `[S]` whose stated risk is nearest to one, and what is stated
+    `[S]`.
+    """
     levels = np.arange(int(sums.max()) + 1)
     stated = np.stack([(sums > level).mean(0) for level in levels])
     best = np.abs(stated - risk).argmin(0)
@@ -168,7 +172,9 @@ FILES = {
 SLOW = {"m5 in days", "m5 in weeks"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in FILES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in FILES]
+)
 def test_risks_come_true_on_real_sales(name):
     """Of series with a stated risk nearest to 10%, 7 to 13% run out in periods never looked at.
 
@@ -188,7 +194,10 @@ def test_risks_come_true_on_real_sales(name):
     for now in np.linspace(0.7 * keep, keep - cover, 6).astype(int):
         past = np.where((sales[:, :now] > 0).cumsum(1) > 0, sales[:, :now], np.nan)
         active = (np.isfinite(past).sum(1) > 12) & (np.nan_to_num(past[:, -26:]).sum(1) > 0)
-        dates, nothing = panel.dates[-keep:][: now + cover], np.zeros((active.sum(), now + cover, 0))
+        dates, nothing = (
+            panel.dates[-keep:][: now + cover],
+            np.zeros((active.sum(), now + cover, 0)),
+        )
         found = futures(past[active, :, None], dates, nothing, days)
         sums = found.paths(np.arange(active.sum()), 200)[..., 0].sum(-1)
         order = np.ceil(np.sort(sums, 0)[150:196])  # levels whose risk is about 2 to 25%

@@ -1,12 +1,14 @@
-"""Dates to periods: every step is found, odd dates are named, and no period of zeros comes from a way of dating."""
+"""Dates to periods: every step is found, odd dates are named, and no period of zeros comes from a
+way of dating.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-
 from cases import case
+
 from jaxinv.data import Panel, load
 from jaxinv.data.grid import Frequency
 from jaxinv.envs.retail import Retail
@@ -26,7 +28,9 @@ def every(step: str, count=40, start="2023-01-02"):
 def test_two_weekly_file(tmp_path):
     table = load(case("every_two_weeks", tmp_path))
     panel = Panel.from_table(table)
-    assert panel.frequency == "2-week" and panel.sales.shape == (12, 200) and (panel.sales > 0).all()
+    assert (
+        panel.frequency == "2-week" and panel.sales.shape == (12, 200) and (panel.sales > 0).all()
+    )
     assert panel.periods_per_year == pytest.approx(365 / 14)
     with pytest.raises(UserError, match='2 weeks apart.*frequency="2-week"'):
         Panel.from_table(table, "week")
@@ -35,7 +39,11 @@ def test_two_weekly_file(tmp_path):
 def test_monthly_file(tmp_path):
     table = load(case("monthly", tmp_path))
     panel = Panel.from_table(table)
-    assert panel.frequency == "month" and panel.periods_per_year == 12 and panel.sales.shape == (12, 84)
+    assert (
+        panel.frequency == "month"
+        and panel.periods_per_year == 12
+        and panel.sales.shape == (12, 84)
+    )
     assert panel.dates[13] == np.datetime64("2018-02-01")
     assert (panel.sales == table["sales"].to_numpy().reshape(12, 84)).all()
     with pytest.raises(UserError, match='a month apart.*frequency="month"') as caught:
@@ -64,11 +72,15 @@ def test_mistyped_year_is_named(tmp_path):
 
 
 def test_a_sunday_sale_loses_no_finished_week():
-    """A shop open from Monday to Saturday, with one sale on a Sunday: its last week ends on a Saturday."""
+    """A shop open from Monday to Saturday, with one sale on a Sunday: its last week ends on a
+    Saturday.
+    """
     days = every("D", 7 * 20 - 1)
     table = dated(days[(days.day_of_week < 6) | (days == "2023-01-15")])
     panel = Panel.from_table(table, "week")
-    assert panel.sales.shape == (2, 20) and panel.sales[:, -1].tolist() == [30, 30] and not panel.notes
+    assert (
+        panel.sales.shape == (2, 20) and panel.sales[:, -1].tolist() == [30, 30] and not panel.notes
+    )
     unfinished = Panel.from_table(table[table["date"] < "2023-05-19"], "week")  # to a Thursday
     assert unfinished.sales.shape == (2, 19) and "ends on 2023-05-18" in unfinished.notes[0]
 
@@ -97,7 +109,11 @@ def test_two_weekly_series_in_turn_have_no_empty_periods():
     """One is counted in even weeks, one in odd weeks."""
     table = pd.concat([dated(every("14D"), "a"), dated(every("14D", start="2023-01-09"), "b")])
     panel = Panel.from_table(table)
-    assert panel.frequency == "2-week" and (panel.sales[:, 1:-1] == 5).all() and panel.sales.sum() == 2 * 40 * 5
+    assert (
+        panel.frequency == "2-week"
+        and (panel.sales[:, 1:-1] == 5).all()
+        and panel.sales.sum() == 2 * 40 * 5
+    )
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.5])
@@ -115,7 +131,9 @@ def test_odd_dates_anywhere_stay_in_their_week():
     """Every tenth date up to three days early or late."""
     rng = np.random.default_rng(1)
     dates = every("7D", 100)
-    moved = dates + pd.to_timedelta(np.where(np.arange(100) % 10 == 5, rng.integers(-3, 4, 100), 0), "D")
+    moved = dates + pd.to_timedelta(
+        np.where(np.arange(100) % 10 == 5, rng.integers(-3, 4, 100), 0), "D"
+    )
     panel = Panel.from_table(dated(moved, ["a"], sales=np.arange(100.0)))
     assert panel.sales[0].tolist() == list(range(100))
 
@@ -128,13 +146,19 @@ def test_two_rows_in_one_week_are_refused():
 
 def test_months_are_summed_from_days_and_quarters_from_months():
     days = every("D", 365 + 14, start="2022-12-25")
-    table = dated(days, price=days.month.to_numpy().astype(float).repeat(2).reshape(-1, 2).T.ravel())
+    table = dated(
+        days, price=days.month.to_numpy().astype(float).repeat(2).reshape(-1, 2).T.ravel()
+    )
     panel = Panel.from_table(table, "month")
-    assert panel.sales[0].tolist() == [5 * n for n in (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)]
+    assert panel.sales[0].tolist() == [
+        5 * n for n in (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+    ]
     np.testing.assert_allclose(panel.covariates["price"][0], np.arange(1, 13), rtol=1e-6)
     assert len(panel.notes) == 2  # December 2022 and January 2024 are cut
     quarters = Panel.from_table(dated(every("MS", 14, "2023-03-01"), stock=1.0), "3-month")
-    assert quarters.sales[0].tolist() == [15] * 4 and quarters.dates[0] == np.datetime64("2023-04-01")
+    assert quarters.sales[0].tolist() == [15] * 4 and quarters.dates[0] == np.datetime64(
+        "2023-04-01"
+    )
 
 
 def test_long_time_without_sales_is_named():
@@ -146,10 +170,14 @@ def test_long_time_without_sales_is_named():
 def test_a_shop_by_months_under_other_column_names(tmp_path):
     """What the options say reaches the panel, and what was odd reaches the commands."""
     rng = np.random.default_rng(0)
-    table = dated(every("MS", 84), [f"s{n}" for n in range(6)]).assign(sales=rng.poisson(30, 6 * 84))
+    table = dated(every("MS", 84), [f"s{n}" for n in range(6)]).assign(
+        sales=rng.poisson(30, 6 * 84)
+    )
     table["turnover"] = table["sales"] * rng.uniform(4.5, 5.5, len(table))
     path = tmp_path / "sales.csv"
-    table.rename(columns={"date": "day", "sku": "product", "sales": "units"}).to_csv(path, index=False)
+    table.rename(columns={"date": "day", "sku": "product", "sales": "units"}).to_csv(
+        path, index=False
+    )
     names = {"date": "day", "sku": "product", "sales": "units"}
     shop = Retail(data=str(path), frequency="month", columns=names, history=6, horizon=20)
     problem = shop.build()
@@ -167,7 +195,9 @@ def test_frequency_reads_back(text):
     assert str(Frequency.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "days of rest", "2-day", "0-week", "fortnight", "-1-week", "1e9-month"])
+@pytest.mark.parametrize(
+    "text", ["", "days of rest", "2-day", "0-week", "fortnight", "-1-week", "1e9-month"]
+)
 def test_unknown_frequency(text):
     with pytest.raises(UserError, match="unknown frequency"):
         Frequency.parse(text)

@@ -19,7 +19,9 @@ def test_names_are_unique_and_families_are_whole():
     assert len(set(names)) == len(names)
     assert sum(len(instances_of(family)) for family in FAMILIES) == len(INSTANCES)
     assert all(instance.source and instance.published for instance in INSTANCES)
-    with pytest.raises(UserError, match="unknown family of instances 'lost_sale'; did you mean 'lost_sales'"):
+    with pytest.raises(
+        UserError, match="unknown family of instances 'lost_sale'; did you mean 'lost_sales'"
+    ):
         instances_of("lost_sale")
 
 
@@ -30,7 +32,9 @@ def test_every_claim_has_a_measure(instance):
         assert rule in study.MEASURES and (rule == claim or claim == f"gap of {rule}, %")
 
 
-@pytest.mark.parametrize("instance", [one for one in INSTANCES if one.preset], ids=lambda instance: instance.name)
+@pytest.mark.parametrize(
+    "instance", [one for one in INSTANCES if one.preset], ids=lambda instance: instance.name
+)
 def test_every_instance_builds(instance):
     problem = instance.problem()
     assert problem.single and problem.env.name == instance.preset
@@ -51,14 +55,25 @@ def test_all_claims_of_a_lost_sales_cell_hold(monkeypatch):
     cell = named("lost sales, poisson, p=4, L=2")
     monkeypatch.setattr(study, "INSTANCES", (cell,))
     rows = list(study.run())
-    assert [row["claim"].split(": ")[1] for row in rows] == ["optimal", "capped_base_stock", "base_stock"]
+    assert [row["claim"].split(": ")[1] for row in rows] == [
+        "optimal",
+        "capped_base_stock",
+        "base_stock",
+    ]
     assert all(row["holds"] and row["interval"] == [row["ours"], row["ours"]] for row in rows)
 
 
 def test_a_number_that_is_not_ours_differs(monkeypatch):
     cell = named("lost sales, poisson, p=4, L=1")
     for excuse, verdict in (("", "differs"), ("misprint", "not reproducible")):
-        wrong = Instance(cell.name, cell.family, cell.source, cell.preset, cell.options, {"optimal": Published(4.1, 0.01, excuse)})
+        wrong = Instance(
+            cell.name,
+            cell.family,
+            cell.source,
+            cell.preset,
+            cell.options,
+            {"optimal": Published(4.1, 0.01, excuse)},
+        )
         monkeypatch.setattr(study, "INSTANCES", (wrong,))
         (row,) = study.run()
         assert not row["holds"] and row["verdict"] == verdict and row["note"] == excuse

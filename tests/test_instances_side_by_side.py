@@ -1,4 +1,6 @@
-"""Instances of one network trained in one program, a policy each: what each learns is what it would learn alone."""
+"""Instances of one network trained in one program, a policy each: what each learns is what it would
+learn alone.
+"""
 
 import dataclasses
 
@@ -35,7 +37,9 @@ def test_an_instance_is_the_same_on_the_common_network():
 
     def cost(problem):
         problem = dataclasses.replace(problem, test_periods=60, warm_up=0)
-        rule = Contestant("base_stock", BaseStock(problem.env.topology), {"level": jnp.full((1, 1), 1.2)})
+        rule = Contestant(
+            "base_stock", BaseStock(problem.env.topology), {"level": jnp.full((1, 1), 1.2)}
+        )
         return measure(problem, rule, jax.random.key(0), 4).reward
 
     for before, after in zip(alone, together):
@@ -48,14 +52,18 @@ def test_problems_that_differ_in_more_than_numbers_are_refused():
     with pytest.raises(DifferentNetworks):
         on_one_network([LostSales().build(), LostSales(horizon=50).build()])
     with pytest.raises(DifferentNetworks):
-        on_one_network([Serial(lead_times=(1, 2), holding_costs=(0.1, 1.0)).build(), Serial().build()])
+        on_one_network(
+            [Serial(lead_times=(1, 2), holding_costs=(0.1, 1.0)).build(), Serial().build()]
+        )
 
 
 def test_a_sweep_over_instances_is_one_program_and_each_is_judged_on_its_own():
     sweep = ["lead_time=1,2", "instance.shortage_cost=4,9", "learning_rate=0.01"]
     (experiment,) = expand(None, ["env=lost_sales", "agent=diffsim", "seeds=2"], sweep)
     assert experiment.runs == 8
-    assert experiment.labels[:2] == [f"lead_time=1 shortage_cost=4 learning_rate=0.01 seed {seed}" for seed in (0, 1)]
+    assert experiment.labels[:2] == [
+        f"lead_time=1 shortage_cost=4 learning_rate=0.01 seed {seed}" for seed in (0, 1)
+    ]
     assert experiment.agent.worlds.params.lead_time[:, 0, 0].tolist() == [1, 1, 1, 1, 2, 2, 2, 2]
     contests = experiment.contests([*range(8)])
     assert [(contest.label, contest.policies) for contest in contests] == [
@@ -88,6 +96,8 @@ def test_runs_with_worlds_of_their_own_equal_single_runs():
         state = agent.init(key)
         for _ in range(3):
             state, _ = update(agent, state)
-        for left, right in zip(jax.tree.leaves(select_run(together, run).params), jax.tree.leaves(state.params)):
+        for left, right in zip(
+            jax.tree.leaves(select_run(together, run).params), jax.tree.leaves(state.params)
+        ):
             np.testing.assert_allclose(left, right, atol=1e-4)
     assert update._cache_size() == 1  # instances are numbers: another one is the same program

@@ -11,10 +11,10 @@ from jaxinv.demand import quantiles
 from jaxinv.demand.interventions import Intervention
 from jaxinv.demand.laws import LAWS
 from jaxinv.demand.market import HORIZON
+from jaxinv.envs.problem import first_of
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change, scenario, suite
 from jaxinv.errors import UserError
-from jaxinv.envs.problem import first_of
 from jaxinv.evaluation.rollout import BATCH, batch_last, instances_at, play_world, take_instances
 from jaxinv.exact import solve
 
@@ -26,7 +26,9 @@ def play(problem, periods=PERIODS, batch=BATCH_SIZE, params=None):
     """The world of a problem's test as NumPy arrays."""
     params = problem.test if params is None else params
     params, axis = instances_at(params, jnp.arange(batch))
-    return jax.device_get(play_world(problem.env, jax.random.key(3), params, batch, periods, axis)[1])
+    return jax.device_get(
+        play_world(problem.env, jax.random.key(3), params, batch, periods, axis)[1]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,9 @@ def test_nothing_changes_before_its_day(name, market, factual):
     """Except that customers wait for a promotion that is announced."""
     world = play(scenario(market, name, START))
     quiet = START - 5 if name == "promotion_burst" else START
-    all_same(*(jax.tree.map(lambda leaf: leaf[:quiet], played.exogenous) for played in (world, factual)))
+    all_same(
+        *(jax.tree.map(lambda leaf: leaf[:quiet], played.exogenous) for played in (world, factual))
+    )
     assert any(
         (new[START:] != old[START:]).any()
         for new, old in zip(jax.tree.leaves(world.exogenous), jax.tree.leaves(factual.exogenous))
@@ -83,7 +87,11 @@ def test_scaled_table_is_monotone_and_whole():
     own = quantiles.from_table(uniform, cdf[:, None])
     for factor in (0.2, 0.7, 0.99, 1.0, 1.3, 2.0):
         scaled = np.asarray(quantiles.scaled_from_table(uniform, cdf[:, None], factor))
-        assert (np.diff(scaled, axis=0) >= 0).all() and (scaled == np.round(scaled)).all() and (scaled >= 0).all()
+        assert (
+            (np.diff(scaled, axis=0) >= 0).all()
+            and (scaled == np.round(scaled)).all()
+            and (scaled >= 0).all()
+        )
         assert scaled.mean() == pytest.approx(factor * float(own.mean()), rel=0.06)
     np.testing.assert_array_equal(quantiles.scaled_from_table(uniform, cdf[:, None], 1.0), own)
 
@@ -93,8 +101,12 @@ def test_a_promotion_shows_in_demand_and_in_what_is_known(market, factual):
     history, days = market.env.history, slice(START, START + 21)
     demand, own = world.exogenous.demand, factual.exogenous.demand
     assert (demand[days] >= own[days]).mean() > 0.9 and demand[days].sum() > 2 * own[days].sum()
-    assert demand[START + 21 : START + 28].sum() < own[START + 21 : START + 28].sum()  # they have stocked up
-    known = world.signals[history - 1 :, 3 + 4 :]  # running, soon, until, of three markets; row t is of decision t
+    assert (
+        demand[START + 21 : START + 28].sum() < own[START + 21 : START + 28].sum()
+    )  # they have stocked up
+    known = world.signals[
+        history - 1 :, 3 + 4 :
+    ]  # running, soon, until, of three markets; row t is of decision t
     running, soon, until = known[:, :3], known[:, 3:6], known[:, 6:]
     assert (running[days] == 1).all()
     np.testing.assert_allclose(soon[START], 1.0)
@@ -106,10 +118,14 @@ def test_a_promotion_shows_in_demand_and_in_what_is_known(market, factual):
 def test_lead_times_grow_and_wait(market, factual):
     longer = play(scenario(market, "lead_time", START)).exogenous.lead_time
     own = factual.exogenous.lead_time
-    np.testing.assert_array_equal(longer[START:], np.minimum(own[START:] + 4, market.env.topology.max_lead_time))
+    np.testing.assert_array_equal(
+        longer[START:], np.minimum(own[START:] + 4, market.env.topology.max_lead_time)
+    )
     outage = play(scenario(market, "outage", START)).exogenous.lead_time
     np.testing.assert_array_equal(outage[:, 1:], own[:, 1:])  # from outside the network only
-    assert (outage[START : START + 14, 0] + np.arange(14)[:, None] >= 15).all()  # all arrive when it is over
+    assert (
+        outage[START : START + 14, 0] + np.arange(14)[:, None] >= 15
+    ).all()  # all arrive when it is over
     np.testing.assert_array_equal(outage[START + 14 :], own[START + 14 :])
 
 
@@ -130,7 +146,9 @@ def test_scenarios_are_numbers_of_one_program(market, factual):
 
     def one(change):
         params = batch_last(intervene(instances, change, BATCH_SIZE))
-        return play_world(market.env, jax.random.key(3), params, BATCH_SIZE, PERIODS, BATCH)[1].exogenous
+        return play_world(market.env, jax.random.key(3), params, BATCH_SIZE, PERIODS, BATCH)[
+            1
+        ].exogenous
 
     together = jax.jit(jax.vmap(one))(stack)
     for number, name in enumerate(names):
@@ -145,9 +163,13 @@ def test_recorded_demand_changes_too(tmp_path):
     table = tmp_path / "sales.csv"
     lines = [f"2024-{1 + day // 28:02d}-{1 + day % 28:02d},a,{day % 7 + 1}" for day in range(280)]
     table.write_text("date,sku,sales\n" + "\n".join(lines))
-    problem = preset("retail")(data=str(table), frequency="day", horizon=30, history=7, lead_time=2, min_active=0.0).build()
+    problem = preset("retail")(
+        data=str(table), frequency="day", horizon=30, history=7, lead_time=2, min_active=0.0
+    ).build()
     own = play(problem, 60, 1).exogenous.demand
-    np.testing.assert_allclose(play(scenario(problem, "demand_step", 30), 60, 1).exogenous.demand[30:], 1.5 * own[30:])
+    np.testing.assert_allclose(
+        play(scenario(problem, "demand_step", 30), 60, 1).exogenous.demand[30:], 1.5 * own[30:]
+    )
 
 
 def test_mistakes():

@@ -1,4 +1,6 @@
-"""What JaxMARL asks of an environment, on every network preset. Skipped where jaxmarl is not installed."""
+"""What JaxMARL asks of an environment, on every network preset. Skipped where jaxmarl is not
+installed.
+"""
 
 from typing import NamedTuple
 
@@ -7,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from networks import each_network, made
 
 import jaxinv
-from networks import each_network, made
 
 pytest.importorskip("jaxmarl", reason="jaxmarl is not installed: pip install 'jaxinv[marl]'")
 
@@ -22,11 +24,16 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 @each_network
 def test_jaxmarl_takes_every_network(network, levels):
-    """The base API: a subclass, spaces of its own, observations within them, and five results of a step."""
+    """The base API: a subclass, spaces of its own, observations within them, and five results of a
+    step.
+    """
     env = made(network, levels=levels)
     assert isinstance(env, MultiAgentEnv) and len(env.agents) == env.num_agents
     assert sorted(agent for of in env.agent_classes.values() for agent in of) == sorted(env.agents)
-    for spaces, space in ((env.observation_spaces, env.observation_space), (env.action_spaces, env.action_space)):
+    for spaces, space in (
+        (env.observation_spaces, env.observation_space),
+        (env.action_spaces, env.action_space),
+    ):
         assert list(spaces) == env.agents
         for agent in env.agents:
             assert isinstance(space(agent), Space) and space(agent) is spaces[agent]
@@ -65,8 +72,14 @@ def test_a_batch_of_keys_in_one_program():
 
     many = play(keys)
     _, state = env.reset(keys[3])
-    one = env.step(keys[3], state, {agent: env.action_space(agent).sample(keys[3]) for agent in env.agents})
-    jax.tree.map(lambda batch, alone: np.testing.assert_allclose(batch[3], alone, rtol=1e-5, atol=1e-5), many[2:], one[2:])
+    one = env.step(
+        keys[3], state, {agent: env.action_space(agent).sample(keys[3]) for agent in env.agents}
+    )
+    jax.tree.map(
+        lambda batch, alone: np.testing.assert_allclose(batch[3], alone, rtol=1e-5, atol=1e-5),
+        many[2:],
+        one[2:],
+    )
 
 
 class Seen(NamedTuple):
@@ -80,16 +93,20 @@ class Seen(NamedTuple):
 
 
 def test_independent_learners_of_jaxmarl_learn():
-    """Policy gradient with clipped ratios, its parameters shared by all agents, on `LogWrapper`: what a baseline of JaxMARL does
-    with an environment. It learns to order less than random where stock costs nearly all."""
+    """Policy gradient with clipped ratios, its parameters shared by all agents, on `LogWrapper`:
+    what a baseline of JaxMARL does with an environment. It learns to order less than random where
+    stock costs nearly all."""
     env = LogWrapper(jaxinv.make_multi_agent(
-        "serial", levels=4, pad=True, lead_times=(1, 1), holding_costs=(1.0, 1.0), shortage_cost=0.1, horizon=8
+        "serial", levels=4, pad=True, lead_times=(1, 1), holding_costs=(1.0, 1.0),
+        shortage_cost=0.1, horizon=8
     ))  # fmt: skip
     envs, periods, updates = 16, 8, 25
     choices, size = env.action_space(env.agents[0]).n, env.observation_space(env.agents[0]).shape[0]
 
     def together(by_agent):
-        return jnp.stack([by_agent[agent] for agent in env.agents]).reshape(envs * env.num_agents, -1)
+        return jnp.stack([by_agent[agent] for agent in env.agents]).reshape(
+            envs * env.num_agents, -1
+        )
 
     def logits(weights, observation):
         return jnp.tanh(observation / 20.0) @ weights
@@ -106,24 +123,32 @@ def test_independent_learners_of_jaxmarl_learn():
             scores = logits(weights, seen)
             action = jax.random.categorical(choose, scores)
             by_agent = dict(zip(env.agents, action.reshape(env.num_agents, envs, 1)))
-            observations, state, rewards, dones, infos = jax.vmap(env.step)(jax.random.split(play, envs), state, by_agent)
+            observations, state, rewards, dones, infos = jax.vmap(env.step)(
+                jax.random.split(play, envs), state, by_agent
+            )
             infos = jax.tree.map(lambda of: of.reshape(envs * env.num_agents), infos)
             chance = jnp.take_along_axis(jax.nn.log_softmax(scores), action[:, None], -1)[:, 0]
             kept = Seen(seen, action, chance, together(rewards)[:, 0], together(dones)[:, 0])
             return (observations, state), (kept, infos["returned_episode_returns"].mean())
 
-        (observations, state), (kept, returned) = jax.lax.scan(period, (observations, state), jax.random.split(key, periods))
+        (observations, state), (kept, returned) = jax.lax.scan(
+            period, (observations, state), jax.random.split(key, periods)
+        )
 
         def add(later, now):
             reward, done = now
             later = reward + 0.9 * later * (1 - done)
             return later, later
 
-        _, gain = jax.lax.scan(add, jnp.zeros(envs * env.num_agents), (kept.reward, kept.done), reverse=True)
+        _, gain = jax.lax.scan(
+            add, jnp.zeros(envs * env.num_agents), (kept.reward, kept.done), reverse=True
+        )
         gain = (gain - gain.mean()) / (gain.std() + 1e-8)
 
         def loss(weights):
-            now = jnp.take_along_axis(jax.nn.log_softmax(logits(weights, kept.observation)), kept.action[..., None], -1)[..., 0]
+            now = jnp.take_along_axis(
+                jax.nn.log_softmax(logits(weights, kept.observation)), kept.action[..., None], -1
+            )[..., 0]
             ratio = jnp.exp(now - kept.chance)
             return -jnp.minimum(ratio * gain, jnp.clip(ratio, 0.8, 1.2) * gain).mean()
 

@@ -1,4 +1,6 @@
-"""No two users of randomness share a key: roles have tags of their own, and nobody counts up to them."""
+"""No two users of randomness share a key: roles have tags of their own, and nobody counts up to
+them.
+"""
 
 import ast
 
@@ -6,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_architecture import MODULES, name_of
 
 from jaxinv.keys import Role, generator, instance_generator, key_of, keys_of, root
-from test_architecture import MODULES, name_of
 
 COUNT = 3000
 """Runs, groups, days or lessons; none of them counts further."""
@@ -23,12 +25,15 @@ def bits(keys):
 def test_split_and_fold_meet_where_tags_are_small():
     """Why tags are large: were this to change, roles would still be apart."""
     key = root(0)
-    assert (bits(jax.random.split(key, 4)) == bits(jnp.stack([jax.random.fold_in(key, i) for i in range(4)]))).all()
+    assert (
+        bits(jax.random.split(key, 4))
+        == bits(jnp.stack([jax.random.fold_in(key, i) for i in range(4)]))
+    ).all()
 
 
 def test_no_two_roles_meet_at_any_depth():
-    """Roots of several seeds, their splits, every role below them, what it counts, and every role nested in it with what
-    that counts: all different."""
+    """Roots of several seeds, their splits, every role below them, what it counts, and every role
+    nested in it with what that counts: all different."""
     found = []
     for seed in range(3):
         found += [bits(root(seed)), bits(jax.random.split(root(seed), COUNT))]
@@ -52,14 +57,20 @@ def test_tags_are_large_and_apart():
 
 def test_several_keys_are_the_key_by_number():
     several = keys_of(root(3), Role.TRAINING, 4)
-    assert (bits(several) == np.concatenate([bits(key_of(root(3), Role.TRAINING, i)) for i in range(4)])).all()
+    assert (
+        bits(several) == np.concatenate([bits(key_of(root(3), Role.TRAINING, i)) for i in range(4)])
+    ).all()
 
 
 def test_generators_are_apart():
     first = [generator(role, seed).integers(2**62) for role in Role for seed in (0, 1, 2)]
-    first += [instance_generator(seed).integers(2**62) for seed in [0, 1, 2, *(role.tag for role in Role)]]
+    first += [
+        instance_generator(seed).integers(2**62) for seed in [0, 1, 2, *(role.tag for role in Role)]
+    ]
     assert len(set(first)) == len(first)
-    assert generator(Role.BOOTSTRAP, 5).integers(2**62) == generator(Role.BOOTSTRAP, 5).integers(2**62)
+    assert generator(Role.BOOTSTRAP, 5).integers(2**62) == generator(Role.BOOTSTRAP, 5).integers(
+        2**62
+    )
 
 
 PUBLISHED = {"demand/deepstock.py"}
@@ -67,7 +78,9 @@ PUBLISHED = {"demand/deepstock.py"}
 
 
 def calls(path):
-    """Every call in a module: its dotted name, its node, and whether it stands within `jax.eval_shape`."""
+    """Every call in a module: its dotted name, its node, and whether it stands within
+    `jax.eval_shape`.
+    """
     shapes, tree = set(), ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "jax.eval_shape":
@@ -87,7 +100,9 @@ def constants(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_makes_keys_of_its_own(path):
-    """What is folded in or split off to tell roles apart is a role's; what is counted may be folded."""
+    """What is folded in or split off to tell roles apart is a role's; what is counted may be
+    folded.
+    """
     if name_of(path) == "keys.py":
         return
     own = set(constants(path))
@@ -100,7 +115,9 @@ def test_no_module_makes_keys_of_its_own(path):
         if name.endswith(("random.key", "random.PRNGKey")):
             assert for_shapes, f"{where} makes a key; use jaxinv.keys.root and a role"
         if name.endswith("default_rng"):
-            assert name_of(path) in PUBLISHED, f"{where} makes a generator; use jaxinv.keys.generator and a role"
+            assert name_of(path) in PUBLISHED, (
+                f"{where} makes a generator; use jaxinv.keys.generator and a role"
+            )
         if "RandomState" in name:
             assert name_of(path) in PUBLISHED, where
 

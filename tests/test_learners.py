@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxinv.agents.loop import Trainer, check_finite
-from jaxinv.envs.presets import LostSales
 from jaxinv.agents.registry import AGENTS
+from jaxinv.envs.presets import LostSales
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -30,7 +30,11 @@ def agent_of(name, **options):
     [
         ("diffsim", "gru"),
         ("dqn", "transformer"),
-        *(pytest.param(name, kind, marks=pytest.mark.slow) for name in ("ddpg", "sac") for kind in ("gru", "transformer")),
+        *(
+            pytest.param(name, kind, marks=pytest.mark.slow)
+            for name in ("ddpg", "sac")
+            for kind in ("gru", "transformer")
+        ),
         pytest.param("diffsim", "transformer", marks=pytest.mark.slow),
         pytest.param("dqn", "gru", marks=pytest.mark.slow),
     ],
@@ -46,7 +50,9 @@ def test_an_encoded_state_learns_with_every_learner(name, encoder):
 
 @pytest.mark.slow
 def test_a_recurrent_state_is_the_same_window_by_window():
-    """Training reads the trace once, or every decision its own window: the same orders, costs and gradients."""
+    """Training reads the trace once, or every decision its own window: the same orders, costs and
+    gradients.
+    """
     once = agent_of("diffsim", encoder="gru", layers=2)
     windows = once.replace(policy=dataclasses.replace(once.policy, window_by_window=True))
     ends = []

@@ -1,4 +1,6 @@
-"""Policies that remember and policies that draw: the one scan carries the memory, and every decision has a key of its own."""
+"""Policies that remember and policies that draw: the one scan carries the memory, and every
+decision has a key of its own.
+"""
 
 from dataclasses import dataclass
 
@@ -31,7 +33,9 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Running(following(BaseStock, Smoothing)):
-    """Base-stock on exponential smoothing that is remembered: sums of the weights, of demand and of its square."""
+    """Base-stock on exponential smoothing that is remembered: sums of the weights, of demand and of
+    its square.
+    """
 
     def encode(self, params, signals, facts):
         return signals[:, :1, None]
@@ -74,7 +78,9 @@ def running(problem, kind=Running):
 
 
 def test_smoothing_that_is_remembered_is_smoothing_over_the_window_that_holds_the_past():
-    """0.7^48 is nothing in float32; 130 periods are three chunks, over which the memory is handed on."""
+    """0.7^48 is nothing in float32; 130 periods are three chunks, over which the memory is handed
+    on.
+    """
     problem = problem_of()
     options = dict(batch=6, periods=110, warm_up=20)
     window = simulate(
@@ -133,7 +139,10 @@ def test_decisions_one_by_one_are_those_of_the_scan():
 
 def test_a_memory_of_another_shape_is_named_before_anything_runs():
     problem = problem_of(history=4)
-    message = r"a policy's memory\[0\] is float32\[\] before a decision and float32\[1\] after it; let start and step"
+    message = (
+        r"a policy's memory\[0\] is float32\[\] before a decision and float32\[1\] after it; let"
+        r" start and step"
+    )
     for play in (
         lambda policy: simulate(
             problem.env, problem.first, policy, NUMBERS, KEY, batch=2, periods=4
@@ -145,7 +154,9 @@ def test_a_memory_of_another_shape_is_named_before_anything_runs():
 
 
 def test_a_log_goes_on_from_what_was_remembered():
-    """A counterfactual that changes nothing is the log itself, whatever the policy had seen by then."""
+    """A counterfactual that changes nothing is the log itself, whatever the policy had seen by
+    then.
+    """
     problem = open_to_change(problem_of(history=2))
     policy, options = running(problem), dict(batch=3, periods=6)
     logged = log(problem.env, problem.first, policy, NUMBERS, KEY, warm_up=5, **options)

@@ -35,7 +35,9 @@ def demand_of(problem, periods, batch):
     [("moving_poisson(5, {})", 0.0), ("moving_negative_binomial(5, 2.5, {})", 1 / 2.5)],
 )
 def test_moments_are_those_of_the_law_in_every_period(law, variance):
-    """With a history of 3 the first decision is still in period 0: trend, season and shock count from it."""
+    """With a history of 3 the first decision is still in period 0: trend, season and shock count
+    from it.
+    """
     demand = demand_of(
         preset("lost_sales")(demand=law.format(MOVES), history=3).build(), 12, 20_000
     )[:, 0]

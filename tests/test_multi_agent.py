@@ -1,4 +1,6 @@
-"""Networks as multi-agent environments: the play of the undivided network, dealt out. No package of others is needed."""
+"""Networks as multi-agent environments: the play of the undivided network, dealt out. No package of
+others is needed.
+"""
 
 import re
 import sys
@@ -45,7 +47,9 @@ def orders_of(env, params, seed):
 
 def dealt(multi, action):
     """The same action as each agent gives its part of it."""
-    orders, fates = (action["orders"], action["dispositions"]) if isinstance(action, dict) else (action, None)
+    orders, fates = (
+        (action["orders"], action["dispositions"]) if isinstance(action, dict) else (action, None)
+    )
     parts = {}
     for role in multi.division.roles.agents:
         own = [orders[np.asarray(role.decides, int)].reshape(-1)]
@@ -77,11 +81,19 @@ def test_the_play_is_that_of_the_undivided_network_to_the_bit(name, options, who
             np.testing.assert_array_equal(observations[agent], whole[np.asarray(entries)])
         key, action = jax.random.key(period), orders_of(env, params, 10 + period)
         whole, state, reward, terminated, truncated, _ = env.step(key, state, action, params)
-        observations, divided, rewards, dones, infos = multi.step(key, divided, dealt(multi, action))
+        observations, divided, rewards, dones, infos = multi.step(
+            key, divided, dealt(multi, action)
+        )
         if who != "functions":  # of which two pay for returns
             assert sum(map(float, rewards.values())) == pytest.approx(float(reward), rel=1e-5)
-        assert bool(dones["__all__"]) == bool(terminated | truncated) == all(bool(dones[agent]) for agent in multi.agents)
-        assert infos["terminated"].shape == (multi.num_agents,) and bool(infos["truncated"][0]) == bool(truncated)
+        assert (
+            bool(dones["__all__"])
+            == bool(terminated | truncated)
+            == all(bool(dones[agent]) for agent in multi.agents)
+        )
+        assert infos["terminated"].shape == (multi.num_agents,) and bool(
+            infos["truncated"][0]
+        ) == bool(truncated)
         ended |= bool(truncated)
         jax.tree.map(np.testing.assert_array_equal, divided, state)
     assert ended  # one episode went over into the next
@@ -104,7 +116,9 @@ def test_nothing_of_other_nodes_moves_what_an_agent_sees():
     _, _, multi = made("one_warehouse_many_stores", STORES)
     _, state = multi.reset(jax.random.key(0))
     before = multi.get_obs(state)
-    moved = multi.get_obs(state.replace(network=state.network.replace(on_hand=state.network.on_hand.at[2].add(5.0))))
+    moved = multi.get_obs(
+        state.replace(network=state.network.replace(on_hand=state.network.on_hand.at[2].add(5.0)))
+    )
     for agent in multi.agents:
         assert bool(jnp.any(moved[agent] != before[agent])) == (agent == "store 1")
 
@@ -112,7 +126,9 @@ def test_nothing_of_other_nodes_moves_what_an_agent_sees():
 def test_what_is_told_to_all_is_seen_by_all():
     multi = jaxinv.make_multi_agent("serial", tell=("season(7)",))
     for agent in multi.agents:
-        assert len([entry for entry in multi.observation_names(agent) if "known[time" in entry]) == 2
+        assert (
+            len([entry for entry in multi.observation_names(agent) if "known[time" in entry]) == 2
+        )
         assert ("demand[stage 3, 1 ago]" in multi.observation_names(agent)) == (agent == "stage 3")
 
 
@@ -124,24 +140,37 @@ def test_rewards_are_mixed_with_the_teams(few, monkeypatch):
     at_nodes, at_edges = draw.random(3, np.float32), draw.random(3, np.float32)
     own = at_nodes + at_edges  # each pays for its node and the one edge into it
     for share in (0.0, 0.25, 1.0, jnp.float32(1.0)):
-        mixed = Roles.by_node(topology).mixed(topology, jnp.asarray(at_nodes), jnp.asarray(at_edges), share)
+        mixed = Roles.by_node(topology).mixed(
+            topology, jnp.asarray(at_nodes), jnp.asarray(at_edges), share
+        )
         np.testing.assert_allclose(mixed, share * own.mean() + (1 - share) * own, rtol=1e-5)
 
 
 def test_levels_are_multiples_of_typical_demand():
     env, params, multi = made("serial", dict(horizon=3), levels=(0.0, 0.5, 2.0))
     typical = np.asarray(params.scale)[:, 0]
-    chosen = dict(zip(multi.agents, map(jnp.int32, (0, 1, 2, 7))))  # what is beyond the last is the last
-    np.testing.assert_allclose(multi.division.join(chosen, params)[:, 0], typical * [0.0, 0.5, 2.0, 2.0], rtol=1e-6)
+    chosen = dict(
+        zip(multi.agents, map(jnp.int32, (0, 1, 2, 7)))
+    )  # what is beyond the last is the last
+    np.testing.assert_allclose(
+        multi.division.join(chosen, params)[:, 0], typical * [0.0, 0.5, 2.0, 2.0], rtol=1e-6
+    )
     assert all(multi.action_space(agent).n == 3 for agent in multi.agents)
-    assert jaxinv.make_multi_agent("serial", levels=11).division.levels[::10] == (0.0, multi_agent.LARGEST)
+    assert jaxinv.make_multi_agent("serial", levels=11).division.levels[::10] == (
+        0.0,
+        multi_agent.LARGEST,
+    )
 
 
 def test_several_orders_are_combined_into_one_choice_the_last_counting_fastest():
     _, params, multi = made("two_warehouses", {}, roles="warehouses", levels=(0.0, 1.0, 2.0))
     assert multi.action_names("A") == ("order[supplier-A]", "order[A-B]")
-    assert multi.action_space("A").n == 9 and multi.get_avail_actions(None)["A"].tolist() == [True] * 9
-    orders = multi.division.join({"A": jnp.int32(5), "B": jnp.int32(0)}, params)  # 5 is levels 1 and 2
+    assert (
+        multi.action_space("A").n == 9 and multi.get_avail_actions(None)["A"].tolist() == [True] * 9
+    )
+    orders = multi.division.join(
+        {"A": jnp.int32(5), "B": jnp.int32(0)}, params
+    )  # 5 is levels 1 and 2
     names = multi.division.env.topology.edge_names
     scale = np.asarray(params.scale)[:, 0]
     assert float(orders[names.index("supplier-A"), 0]) == pytest.approx(1.0 * scale[0])
@@ -151,10 +180,14 @@ def test_several_orders_are_combined_into_one_choice_the_last_counting_fastest()
 def test_too_many_combinations_are_chosen_one_by_one_and_padding_says_what_is_there():
     _, params, multi = made("omnichannel", SHOP, levels=12, pad=True, roles="functions")
     lengths = {multi.observation_space(agent).shape for agent in multi.agents}
-    assert len(lengths) == 1 and len({multi.action_space(agent).shape for agent in multi.agents}) == 1
+    assert (
+        len(lengths) == 1 and len({multi.action_space(agent).shape for agent in multi.agents}) == 1
+    )
     observations, _ = multi.reset(jax.random.key(0))
     for agent, names in ((agent, multi.observation_names(agent)) for agent in multi.agents):
-        assert observations[agent].shape in lengths and not np.any(observations[agent][len(names) :])
+        assert observations[agent].shape in lengths and not np.any(
+            observations[agent][len(names) :]
+        )
     available = multi.get_avail_actions(None)
     for number, agent in enumerate(multi.agents):
         space, counts = multi.action_space(agent), multi.division.counts[number]
@@ -163,7 +196,9 @@ def test_too_many_combinations_are_chosen_one_by_one_and_padding_says_what_is_th
     returns = [role.name for role in multi.division.roles.agents if role.returns]
     sampled = {agent: multi.action_space(agent).sample(jax.random.key(1)) for agent in multi.agents}
     action = multi.division.join(sampled, params)
-    assert returns and np.all(np.asarray(action.dispositions).sum(-1) == 1.0)  # each is one of three fates
+    assert returns and np.all(
+        np.asarray(action.dispositions).sum(-1) == 1.0
+    )  # each is one of three fates
     np.testing.assert_array_equal(np.asarray(action.dispositions).max(-1), 1.0)
 
 
@@ -186,17 +221,23 @@ def test_vmap_and_a_state_to_reset_to():
 
 
 def test_rewards_can_be_differentiated_to_actions():
-    _, _, multi = made("serial", dict(lead_times=(0, 1), holding_costs=(0.5, 1.0), horizon=3), share=0.0)
+    _, _, multi = made(
+        "serial", dict(lead_times=(0, 1), holding_costs=(0.5, 1.0), horizon=3), share=0.0
+    )
     _, state = multi.reset(jax.random.key(0))
 
     def reward(order):
-        return multi.step_env(jax.random.key(1), state, {"stage 0": order, "stage 1": jnp.ones(1)})[2]["stage 0"]
+        return multi.step_env(jax.random.key(1), state, {"stage 0": order, "stage 1": jnp.ones(1)})[
+            2
+        ]["stage 0"]
 
     assert float(jax.grad(reward)(jnp.full(1, 2.0))[0]) == pytest.approx(-0.5, abs=1e-3)
 
 
 def test_an_equal_division_is_not_compiled_again():
-    first, second = (jaxinv.make_multi_agent("serial", horizon=3, shortage_cost=cost) for cost in (9.0, 19.0))
+    first, second = (
+        jaxinv.make_multi_agent("serial", horizon=3, shortage_cost=cost) for cost in (9.0, 19.0)
+    )
     assert first.division == second.division and hash(first.division) == hash(second.division)
     first.reset(jax.random.key(0))
     before = Division.reset._cache_size()
@@ -229,8 +270,14 @@ def test_what_is_asked_for_wrongly_is_refused_by_name(name, given, said):
     "wrong, said",
     [
         (lambda actions: actions.pop("stage 1"), "no action for stage 1"),
-        (lambda actions: actions.update({"stage 9": 0}), "unknown agent among the actions 'stage 9'"),
-        (lambda actions: actions.update({"stage 1": jnp.zeros(2)}), r"stage 1 is an array of shape \(1,\), not \(2,\)"),
+        (
+            lambda actions: actions.update({"stage 9": 0}),
+            "unknown agent among the actions 'stage 9'",
+        ),
+        (
+            lambda actions: actions.update({"stage 1": jnp.zeros(2)}),
+            r"stage 1 is an array of shape \(1,\), not \(2,\)",
+        ),
     ],
 )
 def test_wrong_actions_are_refused_by_name(wrong, said):
@@ -248,14 +295,18 @@ def test_a_level_is_a_whole_number():
     multi = jaxinv.make_multi_agent("serial", levels=3)
     state = jax.eval_shape(multi.reset, jax.random.key(0))[1]
     with pytest.raises(UserError, match="by whole numbers"):
-        jax.eval_shape(multi.step, jax.random.key(0), state, {agent: jnp.float32(1) for agent in multi.agents})
+        jax.eval_shape(
+            multi.step, jax.random.key(0), state, {agent: jnp.float32(1) for agent in multi.agents}
+        )
     with pytest.raises(UserError, match="unknown agent"):
         multi.action_names("stage 7")
 
 
 def test_a_package_that_is_missing_is_named():
     assert type(jaxinv.make_multi_agent("serial")) is MultiAgentNetwork
-    with pytest.raises(UserError, match=r"api=pettingzoo needs pettingzoo; pip install 'jaxinv\[marl\]'"):
+    with pytest.raises(
+        UserError, match=r"api=pettingzoo needs pettingzoo; pip install 'jaxinv\[marl\]'"
+    ):
         jaxinv.make_multi_agent("serial", api="pettingzoo")
 
 

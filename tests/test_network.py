@@ -1,4 +1,6 @@
-"""The one transition: equal to an independent NumPy simulator, conserving units, with the gradients of finite differences."""
+"""The one transition: equal to an independent NumPy simulator, conserving units, with the gradients
+of finite differences.
+"""
 
 from dataclasses import replace
 
@@ -8,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from reference import Period, Reference, Shipment, Stock
+from slopes import slopes_of_levels
 
 import jaxinv
 from jaxinv.demand.exogenous import Exogenous
@@ -15,12 +19,12 @@ from jaxinv.envs.costs import COSTS, freight
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, transition
 from jaxinv.envs.topology import MECHANISMS, SUPPLIER, Topology
 from jaxinv.errors import UserError
-from reference import Period, Reference, Shipment, Stock
-from slopes import slopes_of_levels
 
 EPISODES, PERIODS = 6, 9
 KNIFE_EDGE = 1e-3
-"""Where a rounding decision is closer than this to going the other way, float32 may take the other side."""
+"""Where a rounding decision is closer than this to going the other way, float32 may take the other
+side.
+"""
 
 bounded = settings(
     deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck),
@@ -70,13 +74,25 @@ def topologies(draw, most_nodes=4, channel=False):
     one_supplier = len({node for _, node in edges}) == len(edges)
     delays = st.lists(st.integers(0, 2), min_size=len(edges), max_size=len(edges)).map(tuple)
     forwarded = bool(return_lags) and draw(st.booleans())
-    lead_times, order_delays = draw(lead_time), draw(delays) if draw(st.sampled_from([True, True, False])) and one_supplier else ()
-    shelves, bare, ahead = range(nodes), set(), {node for node in demand_nodes if draw(st.booleans())}
+    lead_times, order_delays = (
+        draw(lead_time),
+        (draw(delays) if draw(st.sampled_from([True, True, False])) and one_supplier else ()),
+    )
+    shelves, bare, ahead = (
+        range(nodes),
+        set(),
+        {node for node in demand_nodes if draw(st.booleans())},
+    )
     if channel:
         senders = draw(st.lists(st.sampled_from([*shelves, SUPPLIER]), min_size=1, max_size=3))
         edges += [(sender, nodes) for sender in senders]
         lead_times += (0,) * len(senders)
-        nodes, bare, ahead, demand_nodes = nodes + 1, {nodes}, ahead | {nodes}, demand_nodes | {nodes}
+        nodes, bare, ahead, demand_nodes = (
+            nodes + 1,
+            {nodes},
+            ahead | {nodes},
+            demand_nodes | {nodes},
+        )
         order_delays += (0,) * len(senders) if order_delays and len(senders) == 1 else ()
         order_delays *= len(order_delays) == len(edges)
         internal, forwarded = False, bool(return_lags)
@@ -157,7 +173,9 @@ class Episode:
         numbers["forward_share"] = eighths(0, 1, *per_node) / 2
         self.dispositions = eighths(-1, 2, PERIODS, *per_node, 3)
         self.numbers = numbers
-        self.actions = eighths(-2, 12, PERIODS, *per_edge) * (random.random((PERIODS, *per_edge)) < 0.8)
+        self.actions = eighths(-2, 12, PERIODS, *per_edge) * (
+            random.random((PERIODS, *per_edge)) < 0.8
+        )
         self.demand = eighths(0, 10, PERIODS, len(net.demand_nodes), products)
         self.lead_time = random.integers(0, net.max_lead_time + 1, (PERIODS, edges)).astype(float)
         self.arrival = eighths(0, 1, PERIODS, edges) * (random.random((PERIODS, edges)) < 0.8)
@@ -177,7 +195,9 @@ class Episode:
         self.orders = eighths(0, 9, *per_edge, net.order_memory)
         self.goodwill = eighths(0, 2, *per_node)
         leads = random.integers(0, net.max_lead_time + 1, (edges, net.slots))
-        self.due = leads if net.random_lead_time else np.tile(np.array(net.lead_times)[:, None], net.slots)
+        self.due = (
+            leads if net.random_lead_time else np.tile(np.array(net.lead_times)[:, None], net.slots)
+        )
         open_slots = np.arange(1, net.slots + 1) + (not net.has("orders_first")) <= self.due
         self.pipeline = eighths(0, 9, *per_edge, net.slots) * open_slots[:, None, :]
         numbers["order_days"] = random.integers(0, 2, (PERIODS, edges)).astype(float)
@@ -199,7 +219,8 @@ class Episode:
             booked=self.booked if net.advance_nodes else None,
         )
         exogenous = Exogenous(
-            demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None, price=self.price,
+            demand=self.demand, lead_time=self.lead_time if net.random_lead_time else None,
+            price=self.price,
             arrival=self.arrival if net.has("arrivals") else None,
             open=self.numbers["order_days"] if net.has("calendar") else None,
         )  # fmt: skip
@@ -210,7 +231,11 @@ class Episode:
         """The same as the reference takes it."""
         shipments = [
             Shipment(
-                edge, product, self.pipeline[edge, product, slot], -slot - 1, int(self.due[edge, slot]) - slot - 1,
+                edge,
+                product,
+                self.pipeline[edge, product, slot],
+                -slot - 1,
+                int(self.due[edge, slot]) - slot - 1,
                 self.arriving[edge, slot] if self.net.has("arrivals") else 1.0,
             )
             for edge in range(self.net.edges)
@@ -220,8 +245,22 @@ class Episode:
         past = [self.sales[..., lag].copy() for lag in range(self.net.return_lags)]
         slips = [self.orders[..., slot].copy() for slot in reversed(range(self.net.order_memory))]
         owed = self.owed.copy() if self.net.backlog else None
-        book = {(node, k): self.booked[node, k] for node in self.net.advance_nodes for k in range(self.net.products)}
-        return Stock(0, self.goods.copy(), shipments, owed, past, self.unshipped.copy(), slips, self.goodwill.copy(), book)
+        book = {
+            (node, k): self.booked[node, k]
+            for node in self.net.advance_nodes
+            for k in range(self.net.products)
+        }
+        return Stock(
+            0,
+            self.goods.copy(),
+            shipments,
+            owed,
+            past,
+            self.unshipped.copy(),
+            slips,
+            self.goodwill.copy(),
+            book,
+        )
 
 
 def episodes(net: Topology, seed: int) -> list[Episode]:
@@ -230,7 +269,9 @@ def episodes(net: Topology, seed: int) -> list[Episode]:
 
 
 def simulated(net: Topology, every: list[Episode]):
-    """States before each period and outcomes, `[EPISODES, PERIODS, ...]`, in one compiled program."""
+    """States before each period and outcomes, `[EPISODES, PERIODS, ...]`, in one compiled
+    program.
+    """
 
     def play(state, actions, exogenous, params):
         def period(state, x):
@@ -241,8 +282,12 @@ def simulated(net: Topology, every: list[Episode]):
         every = jax.tree.map(lambda path, end: jnp.concatenate([path, end[None]]), states, last)
         return every, outcomes
 
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[episode.arrays() for episode in every])
-    stacked = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.int32 if leaf.dtype == int else jnp.float32), stacked)
+    stacked = jax.tree.map(
+        lambda *leaves: np.stack(leaves), *[episode.arrays() for episode in every]
+    )
+    stacked = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.int32 if leaf.dtype == int else jnp.float32), stacked
+    )
     return jax.device_get(jax.jit(jax.vmap(play))(*stacked))
 
 
@@ -273,7 +318,13 @@ def equals_the_reference(net, seed):
             dispositions = episode.dispositions[t] if net.has("dispositions") else None
             arrival = episode.arrival[t] if net.has("arrivals") else None
             period = reference.play(
-                stock, episode.actions[t], episode.demand[t], lead_time, price, dispositions, arrival
+                stock,
+                episode.actions[t],
+                episode.demand[t],
+                lead_time,
+                price,
+                dispositions,
+                arrival,
             )
             if period.margin < KNIFE_EDGE:
                 break
@@ -283,14 +334,32 @@ def equals_the_reference(net, seed):
 
 def same_outcome(net, ours, theirs: Period, episode, t):
     close = dict(rtol=1e-5, atol=1e-4)
-    for name in ("ordered", "demand", "sold", "short", "on_hand", "expired", "returned", "liquidated", "lost"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), **close, err_msg=f"{name}, period {t}")
+    for name in (
+        "ordered",
+        "demand",
+        "sold",
+        "short",
+        "on_hand",
+        "expired",
+        "returned",
+        "liquidated",
+        "lost",
+    ):
+        np.testing.assert_allclose(
+            getattr(ours, name), getattr(theirs, name), **close, err_msg=f"{name}, period {t}"
+        )
     costs = [theirs.costs[name] for name in COSTS]
-    np.testing.assert_allclose(ours.costs, costs, rtol=1e-5, atol=2e-3, err_msg=f"costs, period {t}")
+    np.testing.assert_allclose(
+        ours.costs, costs, rtol=1e-5, atol=2e-3, err_msg=f"costs, period {t}"
+    )
     nodes = np.stack([theirs.by_node[name] for name in COSTS], -1)
     edges = np.stack([theirs.by_edge[name] for name in COSTS], -1)
-    np.testing.assert_allclose(ours.places.nodes, nodes, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}")
-    np.testing.assert_allclose(ours.places.edges, edges, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}")
+    np.testing.assert_allclose(
+        ours.places.nodes, nodes, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}"
+    )
+    np.testing.assert_allclose(
+        ours.places.edges, edges, rtol=1e-5, atol=2e-3, err_msg=f"places, period {t}"
+    )
     reward = -float(np.dot(costs, episode.numbers["weights"]))
     assert ours.reward == pytest.approx(reward, rel=1e-5, abs=5e-3)
     if not net.has("goodwill"):
@@ -307,7 +376,9 @@ def same_state(net, ours, stock: Stock):
     goods = stock.goods if net.ages > 1 else stock.goods[..., 0]
     pipeline = np.zeros((net.edges, net.products, net.slots))
     for shipment in stock.shipments:
-        pipeline[shipment.edge, shipment.product, stock.time - shipment.ordered_at - 1] += shipment.quantity
+        pipeline[shipment.edge, shipment.product, stock.time - shipment.ordered_at - 1] += (
+            shipment.quantity
+        )
     assert ours.time == stock.time
     np.testing.assert_allclose(ours.on_hand, goods, **close)
     np.testing.assert_allclose(ours.pipeline, pipeline, **close)
@@ -316,7 +387,9 @@ def same_state(net, ours, stock: Stock):
     if net.internal_backlog:
         np.testing.assert_allclose(ours.owed, stock.unshipped, **close)
     if net.order_memory:
-        np.testing.assert_allclose(ours.orders, np.stack(stock.slips[: -net.order_memory - 1 : -1], -1), **close)
+        np.testing.assert_allclose(
+            ours.orders, np.stack(stock.slips[: -net.order_memory - 1 : -1], -1), **close
+        )
     if net.return_lags and net.returns_of == "sales":
         np.testing.assert_allclose(ours.sales, np.stack(stock.past_sales, -1), **close)
     if net.has("goodwill"):
@@ -333,7 +406,10 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     states, outcomes = simulated(net, every)
     needed = np.ones((EPISODES, 1, net.edges, 1))  # units that are taken for each that is shipped
     if net.has("processing_yield"):
-        needed = 1 / np.stack([episode.numbers["processing_yield"] for episode in every])[:, None, :, None]
+        needed = (
+            1
+            / np.stack([episode.numbers["processing_yield"] for episode in every])[:, None, :, None]
+        )
 
     def over_network(per_place):  # [EPISODES, PERIODS, places, K] -> [EPISODES, K]
         return per_place.astype(float).sum((1, 2))
@@ -359,7 +435,9 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     if net.has("shelf_lives"):  # and nothing spoils that keeps for ever
         keeps = np.stack([episode.numbers["shelf_life"] for episode in every]) == 0
         assert not np.any(outcomes.expired * keeps[:, None])
-    for amount in jax.tree.leaves((states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)):
+    for amount in jax.tree.leaves(
+        (states, outcomes.ordered, outcomes.sold, outcomes.short, outcomes.expired, outcomes.lost)
+    ):
         assert np.all(amount >= 0)
     assert not states.on_hand[:, :, list(net.storeless)].any()
     for node in range(net.nodes):  # and no node ships more than it held
@@ -369,18 +447,30 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
 
 
 def test_rationing_leaves_no_dust_that_pays_a_fixed_cost():
-    """Thirds of a stock do not add up to it in float32; the remainder must not be shipped as an order of its own."""
+    """Thirds of a stock do not add up to it in float32; the remainder must not be shipped as an
+    order of its own.
+    """
     net = Topology(
-        nodes=4, sources=(0, 0, 0), destinations=(1, 2, 3), demand_nodes=(1, 2, 3), lead_times=(1, 1, 1),
+        nodes=4, sources=(0, 0, 0), destinations=(1, 2, 3), demand_nodes=(1, 2, 3), lead_times=(1,
+        1, 1),
         mechanisms=frozenset({"fixed_cost"}),
     )  # fmt: skip
     params = InstanceParams(
-        holding=jnp.zeros((4, 1)), shortage=jnp.zeros((4, 1)), weights=jnp.ones(len(COSTS)), fixed_cost=jnp.ones((3, 1))
+        holding=jnp.zeros((4, 1)),
+        shortage=jnp.zeros((4, 1)),
+        weights=jnp.ones(len(COSTS)),
+        fixed_cost=jnp.ones((3, 1)),
     )
     stocks = jnp.linspace(0.1, 50.0, 500)
-    start = jax.vmap(lambda stock: NetworkState(jnp.int32(0), jnp.zeros((4, 1)).at[0].set(stock), jnp.zeros((3, 1, 0))))
+    start = jax.vmap(
+        lambda stock: NetworkState(
+            jnp.int32(0), jnp.zeros((4, 1)).at[0].set(stock), jnp.zeros((3, 1, 0))
+        )
+    )
     wish = jnp.array([[51.0], [52.0], [57.0]])
-    step = jax.vmap(lambda state: transition(net, state, wish, Exogenous(jnp.zeros((3, 1))), params))
+    step = jax.vmap(
+        lambda state: transition(net, state, wish, Exogenous(jnp.zeros((3, 1))), params)
+    )
     state, outcome = step(start(stocks))
     np.testing.assert_allclose(outcome.ordered.sum((1, 2)), stocks, rtol=1e-5)
     assert np.all(step(state)[1].costs[:, COSTS.index("ordering")] == 0)
@@ -388,23 +478,32 @@ def test_rationing_leaves_no_dust_that_pays_a_fixed_cost():
 
 def test_a_minimum_order_is_whole_packs_and_survives_an_exact_cut():
     net = Topology(
-        nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(0,), products=2, lead_times=(1,),
+        nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(0,), products=2,
+        lead_times=(1,),
         mechanisms=frozenset({"packs", "minimum_order", "order_limit"}),
     )  # fmt: skip
     params = InstanceParams(
-        holding=jnp.zeros((1, 2)), shortage=jnp.zeros((1, 2)), weights=jnp.ones(len(COSTS)), volume=jnp.ones(2),
-        pack_size=jnp.array([[6.0, 1.0]]), minimum_order=jnp.array([[10.0, 7.0]]), order_limit=jnp.array([60.0]),
+        holding=jnp.zeros((1, 2)), shortage=jnp.zeros((1, 2)), weights=jnp.ones(len(COSTS)),
+        volume=jnp.ones(2),
+        pack_size=jnp.array([[6.0, 1.0]]), minimum_order=jnp.array([[10.0, 7.0]]),
+        order_limit=jnp.array([60.0]),
     )  # fmt: skip
     state = NetworkState(jnp.int32(0), jnp.zeros((1, 2)), jnp.zeros((1, 2, 0)))
 
     def ordered(*wish, limit=60.0):
         instance = params.replace(order_limit=jnp.array([limit]))
-        return transition(net, state, jnp.array([wish]), Exogenous(jnp.zeros((1, 2))), instance)[1].ordered[0].tolist()
+        return (
+            transition(net, state, jnp.array([wish]), Exogenous(jnp.zeros((1, 2))), instance)[1]
+            .ordered[0]
+            .tolist()
+        )
 
     assert ordered(7.0, 0.0) == [12.0, 0.0]  # one pack is half of the least two
     assert ordered(2.9, 3.0) == [0.0, 0.0]
     assert ordered(14.0, 3.6) == [12.0, 7.0]
-    for ordinary in range(8, 60):  # cut back to exactly the minimum of 7, whatever the rounding of the quotient
+    for ordinary in range(
+        8, 60
+    ):  # cut back to exactly the minimum of 7, whatever the rounding of the quotient
         assert ordered(0.0, float(ordinary), limit=7.0) == [0.0, 7.0]
 
 
@@ -418,7 +517,10 @@ CONTINUOUS = {
     "one_warehouse_many_stores": dict(stores=3),
     "one_warehouse_many_stores, equal shortage": dict(stores=3, rationing="equal_shortage"),
     "serial, orders owed and delayed": dict(
-        lead_times=(2, 1, 2), holding_costs=(0.25, 0.5, 1.0), internal_backlog=True, order_delays=(1, 0, 2),
+        lead_times=(2, 1, 2),
+        holding_costs=(0.25, 0.5, 1.0),
+        internal_backlog=True,
+        order_delays=(1, 0, 2),
         internal_shortage_cost=0.7,
     ),
 }
@@ -426,7 +528,9 @@ CONTINUOUS = {
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_gradient_of_a_level_equals_finite_differences(name):
-    """Costs are piecewise linear in the levels, so away from kinks a central difference is exact but for rounding."""
+    """Costs are piecewise linear in the levels, so away from kinks a central difference is exact
+    but for rounding.
+    """
     env, params = jaxinv.make(name.split(",")[0], **CONTINUOUS[name])
     levels = jnp.full((env.topology.edges, 1), 1.1) + 0.03 * jnp.arange(env.topology.edges)[:, None]
     slope, along, difference = slopes_of_levels(env, params, levels)
@@ -441,7 +545,9 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
     exogenous = Exogenous(jnp.ones((1, 1)))
 
     def next_stock(env):
-        return lambda order: env.transition(state, jnp.full((1, 1), order), exogenous, params)[0].on_hand[0, 0]
+        return lambda order: env.transition(state, jnp.full((1, 1), order), exogenous, params)[
+            0
+        ].on_hand[0, 0]
 
     assert next_stock(env)(2.4) == 4.0 and next_stock(loose)(2.4) == pytest.approx(4.4)
     assert jax.grad(next_stock(env))(2.4) == jax.grad(next_stock(loose))(2.4) == 1.0
@@ -467,7 +573,10 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
         (dict(mechanisms=frozenset({"shelf_lives"})), "ages of 2"),
         (dict(order_delays=(1,)), "2 edges but 1 order_delays"),
         (dict(order_delays=(0, -1)), "0 or more"),
-        (dict(sources=(SUPPLIER, SUPPLIER), destinations=(0, 0), order_delays=(1, 1)), "one supplier"),
+        (
+            dict(sources=(SUPPLIER, SUPPLIER), destinations=(0, 0), order_delays=(1, 1)),
+            "one supplier",
+        ),
         (dict(sources=(SUPPLIER,) * 2, internal_backlog=True), "between two nodes"),
         (dict(tiers=2), "freight"),
         (dict(return_lags=1, return_to=(0,)), "one node per node"),
@@ -478,16 +587,42 @@ def test_gradient_passes_through_packs_as_if_they_were_divisible():
         (dict(advance_nodes=(0,)), "among demand_nodes"),
         (dict(storeless=(1,)), "among advance_nodes"),
         (dict(advance_nodes=(1,), storeless=(1,)), "lead time must be 0"),
-        (dict(advance_nodes=(1,), storeless=(1,), lead_times=None, max_lead_time=2), "lead time must be 0"),
-        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), order_delays=(0, 1)), "no order_delays"),
-        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), internal_backlog=True), "internal_backlog"),
-        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), return_lags=1), "holds no stock"),
-        (dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), return_lags=1, return_to=(1, 0)), "holds no stock"),
-        (dict(demand_nodes=(0, 1), advance_nodes=(0, 1), storeless=(0,), lead_times=(0, 0)), "leaves a node"),
+        (
+            dict(advance_nodes=(1,), storeless=(1,), lead_times=None, max_lead_time=2),
+            "lead time must be 0",
+        ),
+        (
+            dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), order_delays=(0, 1)),
+            "no order_delays",
+        ),
+        (
+            dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), internal_backlog=True),
+            "internal_backlog",
+        ),
+        (
+            dict(advance_nodes=(1,), storeless=(1,), lead_times=(2, 0), return_lags=1),
+            "holds no stock",
+        ),
+        (
+            dict(
+                advance_nodes=(1,),
+                storeless=(1,),
+                lead_times=(2, 0),
+                return_lags=1,
+                return_to=(1, 0),
+            ),
+            "holds no stock",
+        ),
+        (
+            dict(demand_nodes=(0, 1), advance_nodes=(0, 1), storeless=(0,), lead_times=(0, 0)),
+            "leaves a node",
+        ),
     ],
 )
 def test_a_topology_that_means_nothing_is_refused(change, message):
-    good = Topology(nodes=2, sources=(SUPPLIER, 0), destinations=(0, 1), demand_nodes=(1,), lead_times=(2, 1))
+    good = Topology(
+        nodes=2, sources=(SUPPLIER, 0), destinations=(0, 1), demand_nodes=(1,), lead_times=(2, 1)
+    )
     with pytest.raises(UserError, match=message):
         replace(good, **change)
 
@@ -502,7 +637,11 @@ def test_the_echelon_of_a_node_is_what_it_supplies():
 
 def test_a_freight_tier_that_starts_at_infinity_is_not_there():
     def cost(quantity, breaks, rates):
-        tariff = InstanceParams(freight_fixed=jnp.zeros(1), freight_breaks=jnp.array([breaks]), freight_rates=jnp.array([rates]))
+        tariff = InstanceParams(
+            freight_fixed=jnp.zeros(1),
+            freight_breaks=jnp.array([breaks]),
+            freight_rates=jnp.array([rates]),
+        )
         return freight(quantity, tariff)[0]
 
     for quantity, expected in ((0.0, 0.0), (5.0, 15.0), (12.0, 34.0)):

@@ -1,4 +1,6 @@
-"""Learners from a replay buffer: what they remember, their losses by hand, and what they learn where the optimum is known."""
+"""Learners from a replay buffer: what they remember, their losses by hand, and what they learn
+where the optimum is known.
+"""
 
 from functools import cache
 
@@ -9,18 +11,34 @@ import pytest
 
 from jaxinv.agents.actor_q import DDPGConfig, SACConfig, quantile_huber
 from jaxinv.agents.dqn import DQNConfig
-from jaxinv.agents.loop import Trainer, check_critics, check_finite, check_moving, select_run, stack_agents
+from jaxinv.agents.loop import (
+    Trainer,
+    check_critics,
+    check_finite,
+    check_moving,
+    select_run,
+    stack_agents,
+)
+from jaxinv.agents.registry import AGENTS
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.evidence import Contest, check_learned
-from jaxinv.agents.registry import AGENTS
 from jaxinv.experiment import Experiment
 from jaxinv.nets.critics import SPAN, cubic_splines
 
 SIZES = dict(
-    updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), capacity=48, batch=16, steps=2
+    updates=10,
+    envs=4,
+    rollout=3,
+    features=8,
+    heads=2,
+    layers=1,
+    hidden=(8,),
+    capacity=48,
+    batch=16,
+    steps=2,
 )
 SINGLE = LostSales(lead_time=2, demand="seasonal", history=4, horizon=12)
 NETWORK = OneWarehouseManyStores(stores=2, history=4, horizon=12)
@@ -58,17 +76,25 @@ def test_the_target_follows_slowly(quick_compilation, name):
     _, before, after, _ = updated(name, target_rate=0.05)
     moves = [
         (float(jnp.abs(new - old).max()), float(jnp.abs(target - old).max()))
-        for new, target, old in zip(*map(jax.tree.leaves, (after.params, after.target, before.params)))
+        for new, target, old in zip(
+            *map(jax.tree.leaves, (after.params, after.target, before.params))
+        )
     ]
     assert all(0 < target < move for move, target in moves)
 
 
 def test_transitions_in_the_buffer_are_those_that_were_played(quick_compilation):
-    """Each one's next stock and window are the next one's own, and rewards add up to the cost of the rollout."""
+    """Each one's next stock and window are the next one's own, and rewards add up to the cost of
+    the rollout.
+    """
     agent, _, after, metrics = updated("ddpg")
-    held = jax.tree.map(lambda leaf: np.asarray(leaf).reshape(4, 4, 3, *leaf.shape[1:])[:2], after.replay.items)
+    held = jax.tree.map(
+        lambda leaf: np.asarray(leaf).reshape(4, 4, 3, *leaf.shape[1:])[:2], after.replay.items
+    )
     assert int(after.replay.size) == 24 and int(after.replay.place) == 24
-    np.testing.assert_array_equal(held.stock[:, :, :-1, 1], held.stock[:, :, 1:, 0])  # [update, env, period]
+    np.testing.assert_array_equal(
+        held.stock[:, :, :-1, 1], held.stock[:, :, 1:, 0]
+    )  # [update, env, period]
     np.testing.assert_array_equal(held.signals[:, :, :-1, 1:], held.signals[:, :, 1:, :-1])
     np.testing.assert_allclose(-held.reward.mean((1, 2)), metrics["cost"], rtol=1e-5)
 
@@ -102,7 +128,9 @@ def test_runs_side_by_side_equal_single_runs(quick_compilation):
     for run, (agent, key) in enumerate(zip(agents, keys)):
         alone = Trainer(agent)
         state, _ = alone.advance(alone.init(key), 2)
-        for left, right in zip(*map(jax.tree.leaves, (select_run(together, run).params, state.params)), strict=True):
+        for left, right in zip(
+            *map(jax.tree.leaves, (select_run(together, run).params, state.params)), strict=True
+        ):
             np.testing.assert_allclose(left, right, atol=1e-4)
 
 
@@ -128,7 +156,11 @@ def test_the_double_target_of_dqn_by_hand(quick_compilation):
     for stock, after, action, reward in zip(seen.stock, seen.next_stock, seen.action, seen.reward):
         chosen = int(jnp.argmax(agent.apply(state.params, "decide", None, after).mean))
         value = float(agent.apply(state.target, "decide", None, after).mean[chosen])
-        error = float(agent.apply(state.params, "decide", None, stock).mean[int(action[0])]) - float(reward) - 0.98 * value
+        error = (
+            float(agent.apply(state.params, "decide", None, stock).mean[int(action[0])])
+            - float(reward)
+            - 0.98 * value
+        )
         total += 0.5 * error**2
     assert float(loss) == pytest.approx(total / 8, rel=1e-4)
 
@@ -138,7 +170,9 @@ def test_the_actor_climbs_and_leaves_the_critics_as_they_are(quick_compilation):
     stock = state.replay.items.stock[:8, 0]
 
     def climbed(params):
-        return agent.climb(params, None, stock, agent.apply(params, "decide", None, stock).mean).mean()
+        return agent.climb(
+            params, None, stock, agent.apply(params, "decide", None, stock).mean
+        ).mean()
 
     slope = jax.grad(climbed)(state.params)["params"]
     assert all(float(jnp.abs(leaf).max()) == 0 for leaf in jax.tree.leaves(slope["q"]))
@@ -147,11 +181,15 @@ def test_the_actor_climbs_and_leaves_the_critics_as_they_are(quick_compilation):
 
 def test_dqn_decides_by_its_best_level_and_explores_less_and_less(quick_compilation):
     agent, _, state, _ = updated("dqn", encoder="none")
-    decide = agent.policy.network.apply(state.params, None, state.replay.items.stock[0, 0], method="decide")
+    decide = agent.policy.network.apply(
+        state.params, None, state.replay.items.stock[0, 0], method="decide"
+    )
     index = jnp.argmax(decide.mean)
     np.testing.assert_array_equal(agent.policy.decode.one_hot(index[None]).argmax(), index)
     agent = agent.replace(numbers=agent.numbers | {"exploration": 0.05})
-    (first, far), (later, near) = (agent.noise(jax.random.key(0), jnp.int32(update)) for update in (0, 10))
+    (first, far), (later, near) = (
+        agent.noise(jax.random.key(0), jnp.int32(update)) for update in (0, 10)
+    )
     assert first.all() and later.mean() < 0.5
     np.testing.assert_allclose(far / near, 38 / 2)  # half the grid, then `reach`
 
@@ -177,10 +215,14 @@ def test_raw_outputs_of_an_actor_stay_in_their_span(quick_compilation):
 
 @pytest.mark.parametrize("name", BUFFERED)
 def test_each_comes_near_the_lost_sales_optimum(name):
-    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 9 costs 5.43822 a period at best, in whole orders."""
+    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 9 costs 5.43822 a period at best, in
+    whole orders.
+    """
     problem = LostSales(lead_time=1, shortage_cost=9.0).build()
     kind = AGENTS[name]
-    agent = kind.create(problem, kind.Config(**{**kind.Config.stock_only, "updates": 300, "hidden": (32, 32)}))
+    agent = kind.create(
+        problem, kind.Config(**{**kind.Config.stock_only, "updates": 300, "hidden": (32, 32)})
+    )
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), 300)
     total = measure(problem, Contestant(name, agent.policy, state.params), jax.random.key(1), 512)
@@ -192,13 +234,18 @@ def test_each_comes_near_the_lost_sales_optimum(name):
 def contest_of(costs, fill_rate=0.9):
     """A contest of one policy and one rule that turned out to cost so much."""
     contest = Contest("", None, [Contestant("sac", None, None)])
-    rows = [dict(policy=name, cost=cost, fill_rate=fill_rate, instance="") for name, cost in zip(("sac", "base_stock"), costs)]
+    rows = [
+        dict(policy=name, cost=cost, fill_rate=fill_rate, instance="")
+        for name, cost in zip(("sac", "base_stock"), costs)
+    ]
     return [contest], rows
 
 
 def test_a_training_without_a_result_says_so():
     check_learned(*contest_of((1.9, 1.0)))
-    with pytest.raises(UserError, match="sac did not learn: .* over 2 times the 1 of base_stock. It diverged"):
+    with pytest.raises(
+        UserError, match="sac did not learn: .* over 2 times the 1 of base_stock. It diverged"
+    ):
         check_learned(*contest_of((2.1, 1.0)))
     with pytest.raises(UserError, match="It never orders; a smaller learning_rate, .* form=base"):
         check_learned(*contest_of((2.1, 1.0), fill_rate=0.0))
@@ -221,7 +268,10 @@ def test_a_critic_that_runs_away_says_so_unless_another_run_learned():
     check_critics({"value_loss": np.array([900.0, 0.5])}, agent)
     check_critics({"value_loss": np.array([[900.0, 0.5]])}, agent)
     check_critics({"cost": np.array([900.0])}, agent)
-    with pytest.raises(UserError, match="training diverged: the error of the critic is 900.* A smaller learning_rate"):
+    with pytest.raises(
+        UserError,
+        match="training diverged: the error of the critic is 900.* A smaller learning_rate",
+    ):
         check_critics({"value_loss": np.array([[0.5, 0.5], [950.0, 900.0]])}, agent)
 
 
@@ -241,20 +291,28 @@ def test_rewards_are_aligned_where_they_can_be():
 
 @pytest.mark.parametrize("form", ["coeff", "both"])
 def test_a_grid_of_coefficients_is_refused_by_name(form):
-    with pytest.raises(UserError, match=f"form={form} weighs several rates .* give form=none or form=base"):
-        Experiment.load(None, ["env=lost_sales", "agent=dqn", "history=8", f"form={form}"]).agent
+    with pytest.raises(
+        UserError, match=f"form={form} weighs several rates .* give form=none or form=base"
+    ):
+        _ = Experiment.load(
+            None, ["env=lost_sales", "agent=dqn", "history=8", f"form={form}"]
+        ).agent
 
 
 @pytest.mark.parametrize("name", ["ppo", "diffsim", "ddpg"])
 def test_coefficients_without_features_are_refused_by_name(name):
     with pytest.raises(UserError, match="form=coeff weighs rates of demand .* history=1"):
-        Experiment.load(None, ["env=lost_sales", f"agent={name}", "form=coeff"]).agent
+        _ = Experiment.load(None, ["env=lost_sales", f"agent={name}", "form=coeff"]).agent
 
 
 @pytest.mark.parametrize(
     "config, options, message",
     [
-        (DQNConfig, dict(capacity=100), "capacity=100 must be a multiple of envs \\* rollout = 256"),
+        (
+            DQNConfig,
+            dict(capacity=100),
+            "capacity=100 must be a multiple of envs \\* rollout = 256",
+        ),
         (DQNConfig, dict(actions=1), "actions=1 up to largest=3.0 leaves nothing to choose"),
         (DDPGConfig, dict(critics=0), "critics=0 must be at least 1"),
         (SACConfig, dict(target_rate=1.5), "target_rate=1.5 must lie in 0..1"),

@@ -1,4 +1,6 @@
-"""One warehouse and many stores: the published instances, how the warehouse rations, and laws that differ between stores."""
+"""One warehouse and many stores: the published instances, how the warehouse rations, and laws that
+differ between stores.
+"""
 
 from functools import cache
 
@@ -30,8 +32,16 @@ def total_cost(problem, levels, seed=2):
     """Cost of 100 periods with echelon base-stock levels in units, and its error."""
     env, params = problem.env, problem.first
     rule = rule_for(problem, "echelon_base_stock")
-    levels = {"level": jnp.asarray(levels, jnp.float32)[:, None] / rule.level_unit(env.facts(params))}
-    run = jax.jit(lambda key: simulate(env, params, rule, levels, key, batch=PATHS, periods=problem.test_periods).reward)
+    levels = {
+        "level": jnp.asarray(levels, jnp.float32)[:, None] / rule.level_unit(env.facts(params))
+    }
+    run = jax.jit(
+        lambda key: (
+            simulate(
+                env, params, rule, levels, key, batch=PATHS, periods=problem.test_periods
+            ).reward
+        )
+    )
     costs = -np.asarray(run(jax.random.key(seed)), float)
     assert problem.test_periods == 100 and problem.warm_up == 0
     return costs.mean(), costs.std() / PATHS**0.5
@@ -50,8 +60,8 @@ def total_cost(problem, levels, seed=2):
     ],
 )
 def test_tuned_echelon_base_stock_costs_what_others_find(row, levels, rationing, cost, published):
-    """`cost` is that of the public reproduction whose start is used here, tuned and evaluated on 1000 to 4096 paths; the
-    heuristics in the paper are dearer."""
+    """`cost` is that of the public reproduction whose start is used here, tuned and evaluated on
+    1000 to 4096 paths; the heuristics in the paper are dearer."""
     ours, error = total_cost(problem_of(row, rationing=rationing), levels)
     assert abs(ours - cost) < 3 * np.hypot(error, 2.5)
     assert ours + 3 * error < published
@@ -59,7 +69,9 @@ def test_tuned_echelon_base_stock_costs_what_others_find(row, levels, rationing,
 
 def test_search_finds_what_costs_as_little():
     problem = problem_of(6)
-    tuned = tune(problem, rule_for(problem, "echelon_base_stock"), jax.random.key(0), 1_000_000, "search")
+    tuned = tune(
+        problem, rule_for(problem, "echelon_base_stock"), jax.random.key(0), 1_000_000, "search"
+    )
     best, _ = total_cost(problem, (35, 10, 10, 10))
     cost, _ = total_cost(problem, tuned.natural(problem)["level"][:, 0])
     assert cost < 1.01 * best
@@ -71,9 +83,16 @@ def test_rows_are_what_the_table_says(row):
     env, params = problem.env, problem.first
     topology = env.topology
     assert topology.backlog == (row <= 5) and topology.nodes == 4
-    assert params.holding[:, 0].tolist() == [0.5, 1, 1, 1] and params.shortage[:, 0].tolist() == [0, 9, 9, 9]
+    assert params.holding[:, 0].tolist() == [0.5, 1, 1, 1] and params.shortage[:, 0].tolist() == [
+        0,
+        9,
+        9,
+        9,
+    ]
     assert topology.lead_times[0] == {5: 5, 6: 1, 8: 5, 10: 5}.get(row, 2)
-    assert topology.lead_times[1:] == {4: (1, 2, 3), 5: (3, 3, 3), 9: (1, 2, 3), 10: (3, 3, 3)}.get(row, (1, 1, 1))
+    assert topology.lead_times[1:] == {4: (1, 2, 3), 5: (3, 3, 3), 9: (1, 2, 3), 10: (3, 3, 3)}.get(
+        row, (1, 1, 1)
+    )
     start = env.start({"stock": jnp.full((4, 1), 0.7)}, params)
     period = np.round(params.scale[:, 0])
     np.testing.assert_array_equal(start.on_hand[:, 0], 2 * period)
@@ -88,7 +107,9 @@ def test_each_store_has_its_own_law():
     env, params = jaxinv.make(NAME, **KAYNOV[3])
     draws = 200_000
     uniforms = draw_uniforms(jax.random.key(4), 0, env.world.noise, (draws,))
-    step = jax.vmap(lambda uniforms: env.world.demand.step(None, uniforms, params.demand)[1], -1, -1)
+    step = jax.vmap(
+        lambda uniforms: env.world.demand.step(None, uniforms, params.demand)[1], -1, -1
+    )
     demand = np.asarray(step(uniforms))[:, 0]
     wide, narrow = stats.norm(1, 5), stats.norm(5, 1)
     masses = [
@@ -122,18 +143,26 @@ def test_laws_are_read_from_their_names_and_numbers():
 
 @cache
 def stores(edges, rationing, packs):
-    """One period of a warehouse without inflow: a compiled function of its stock, requests `[E]` and pack sizes `[E]`."""
+    """One period of a warehouse without inflow: a compiled function of its stock, requests `[E]`
+    and pack sizes `[E]`.
+    """
     net = Topology(
-        nodes=1 + edges, sources=(0,) * edges, destinations=tuple(range(1, 1 + edges)), demand_nodes=(1,),
-        lead_times=(1,) * edges, rationing=rationing, mechanisms=frozenset({"packs"} if packs else ()),
+        nodes=1 + edges, sources=(0,) * edges, destinations=tuple(range(1, 1 + edges)),
+        demand_nodes=(1,),
+        lead_times=(1,) * edges, rationing=rationing,
+        mechanisms=frozenset({"packs"} if packs else ()),
     )  # fmt: skip
     nothing = jnp.zeros((1 + edges, 1))
 
     @jax.jit
     def period(stock, requests, pack):
-        params = InstanceParams(holding=nothing, shortage=nothing, weights=jnp.ones(len(COSTS)), pack_size=pack[:, None])
+        params = InstanceParams(
+            holding=nothing, shortage=nothing, weights=jnp.ones(len(COSTS)), pack_size=pack[:, None]
+        )
         state = NetworkState(jnp.int32(0), nothing.at[0].set(stock), jnp.zeros((edges, 1, 0)))
-        after, outcome = transition(net, state, requests[:, None], Exogenous(jnp.zeros((1, 1))), params)
+        after, outcome = transition(
+            net, state, requests[:, None], Exogenous(jnp.zeros((1, 1))), params
+        )
         return after.on_hand[0, 0], outcome.ordered[:, 0]
 
     return period
@@ -143,14 +172,20 @@ def shipped(stock, requests, rationing, pack=None):
     """What each store gets."""
     edges = len(requests)
     period = stores(edges, rationing, pack is not None)
-    left, given = period(stock, np.asarray(requests, np.float32), np.full(edges, pack or 1.0, np.float32))
+    left, given = period(
+        stock, np.asarray(requests, np.float32), np.full(edges, pack or 1.0, np.float32)
+    )
     assert float(left) == pytest.approx(stock - float(given.sum()), abs=1e-4)
     return given.tolist()
 
 
 def test_equal_shortage_leaves_all_stores_lacking_the_same():
     assert shipped(10.0, [8, 6, 2], "equal_shortage") == [6, 4, 0]  # two short each
-    assert shipped(10.0, [8, 6, 1], "equal_shortage") == [6, 4, 0]  # the third lacks all it asked for, which is less
+    assert shipped(10.0, [8, 6, 1], "equal_shortage") == [
+        6,
+        4,
+        0,
+    ]  # the third lacks all it asked for, which is less
     assert shipped(20.0, [8, 6, 1], "equal_shortage") == [8, 6, 1]
     assert shipped(0.0, [8, 6, 1], "equal_shortage") == [0, 0, 0]
 
@@ -183,16 +218,29 @@ def test_whole_packs_do_not_stay_behind(rationing):
 
 def test_one_entry_stands_for_every_store():
     env, params = jaxinv.make(
-        NAME, stores=4, demand=("poisson(2)",), store_lead_times=(2,), store_holding_costs=(1.5,), backlog=True,
+        NAME, stores=4, demand=("poisson(2)",), store_lead_times=(2,), store_holding_costs=(1.5,),
+        backlog=True,
         store_shortage_costs=(4.0, 5.0, 6.0, 7.0), rationing="priority",
     )  # fmt: skip
-    assert env.topology.lead_times == (3, 2, 2, 2, 2) and env.topology.backlog and env.topology.rationing == "priority"
-    assert params.holding[1:, 0].tolist() == [1.5] * 4 and params.shortage[1:, 0].tolist() == [4, 5, 6, 7]
+    assert (
+        env.topology.lead_times == (3, 2, 2, 2, 2)
+        and env.topology.backlog
+        and env.topology.rationing == "priority"
+    )
+    assert params.holding[1:, 0].tolist() == [1.5] * 4 and params.shortage[1:, 0].tolist() == [
+        4,
+        5,
+        6,
+        7,
+    ]
     assert params.scale[:, 0].tolist() == [8, 2, 2, 2, 2]
 
 
 def test_what_is_given_does_not_change_what_is_drawn():
-    drawn, given = (jaxinv.make(NAME, stores=3, **options)[1] for options in ({}, dict(store_holding_costs=(1.0,))))
+    drawn, given = (
+        jaxinv.make(NAME, stores=3, **options)[1]
+        for options in ({}, dict(store_holding_costs=(1.0,)))
+    )
     np.testing.assert_array_equal(drawn.shortage, given.shortage)
     np.testing.assert_array_equal(drawn.lead_time, given.lead_time)
     np.testing.assert_array_equal(drawn.demand.mean, given.demand.mean)

@@ -25,7 +25,9 @@ def network(**given):
     net = jaxinv.Network(period="day", whole_units=True)
     net.supplier("factory")
     net.node("depot", holding_cost_per_unit_period=0.5)
-    net.node("shop", demand="poisson(5)", holding_cost_per_unit_period=1.0, shortage_cost_per_unit=9.0)
+    net.node(
+        "shop", demand="poisson(5)", holding_cost_per_unit_period=1.0, shortage_cost_per_unit=9.0
+    )
     net.edge("factory", "depot", lead_time_days=3, order_cycle=MONDAY_AND_THURSDAY)
     net.edge("depot", "shop", lead_time_days=1, **given)
     return net
@@ -43,16 +45,23 @@ def test_orders_go_out_on_order_days_alone_and_the_rest_is_as_ever():
         return wanted, None
 
     start = episodes.network
+
     def record(observation, outcome, note):
         return outcome.ordered, outcome.on_hand
 
     wanted = jnp.asarray(asked)
-    _, (ordered, held), _ = rollout(env, params, act, None, start, trace.exogenous, wanted, record=record)
+    _, (ordered, held), _ = rollout(
+        env, params, act, None, start, trace.exogenous, wanted, record=record
+    )
     open = np.asarray(params.order_days)[(np.arange(60) + env.history) % 14]
     assert np.array_equal(np.asarray(ordered)[:, 0, 0, 0] > 0, open[:, 0] > 0)
     assert not np.asarray(ordered)[:, 1, 0, 0][open[:, 1] == 0].any()
 
-    numbers = {name: np.asarray(value) for name, value in vars(params).items() if value is not None and name != "demand"}
+    numbers = {
+        name: np.asarray(value)
+        for name, value in vars(params).items()
+        if value is not None and name != "demand"
+    }
     numbers["order_days"] = np.roll(numbers["order_days"], -env.history, 0)
     pipeline = np.asarray(start.pipeline)[:, 0, :, 0]
     leads = env.topology.lead_times
@@ -60,9 +69,14 @@ def test_orders_go_out_on_order_days_alone_and_the_rest_is_as_ever():
         Shipment(edge, 0, pipeline[edge, slot], -1 - slot, leads[edge] - 1 - slot)
         for edge in range(2) for slot in range(pipeline.shape[1]) if pipeline[edge, slot]
     ]  # fmt: skip
-    stock, simulator = Stock(0, np.array(start.on_hand), under_way), Reference(env.topology, numbers)
+    stock, simulator = (
+        Stock(0, np.array(start.on_hand), under_way),
+        Reference(env.topology, numbers),
+    )
     for t in range(60):
-        period = simulator.play(stock, asked[t, :, :, 0], np.asarray(trace.exogenous.demand)[t, :, :, 0])
+        period = simulator.play(
+            stock, asked[t, :, :, 0], np.asarray(trace.exogenous.demand)[t, :, :, 0]
+        )
         assert np.allclose(period.ordered, np.asarray(ordered)[t, :, :, 0], atol=1e-4)
         assert np.allclose(period.on_hand, np.asarray(held)[t, :, :, 0], atol=1e-3)
 

@@ -219,7 +219,9 @@ def test_a_budget_is_in_the_money_of_the_plan_and_of_what_there_is():
     left = float((found.lines.quantity[..., 0] * worth).sum())
     assert 0.8 * wanted - 4 * worth.max() < left <= 0.8 * wanted
     assert f"came to {wanted:,.2f}, the budget is {0.8 * wanted:,.10g}" in found.remarks[0].advice
-    today = morning(stock=np.array([0.0] * 6 + [40.0] * 6))  # these order nothing, and have no price
+    today = morning(
+        stock=np.array([0.0] * 6 + [40.0] * 6)
+    )  # these order nothing, and have no price
     ordered = lines_of(today, acting(today)).quantity[..., 0] > 0
     _, _, found = settled(today, worth=np.where(ordered, price, np.nan), budget=80.0)
     assert found.remarks[0].kind == "budget" and (found.lines.quantity * 2).sum() <= 80
@@ -282,8 +284,8 @@ def test_exceptions():
 
 
 def test_an_order_for_what_sells_no_more_is_told():
-    """Twelve a month until three months ago, and nothing since; and a year at one a month: a level of the past
-    orders for both, and it is told; not where twelve go on."""
+    """Twelve a month until three months ago, and nothing since; and a year at one a month: a level
+    of the past orders for both, and it is told; not where twelve go on."""
     demand = np.full((3, 60), 12.0)
     demand[0, 57:] = 0
     demand[1, 48:] = 1
@@ -296,14 +298,23 @@ def test_an_order_for_what_sells_no_more_is_told():
     assert "are ordered all the same" in found.loc[("no sales for long", "SKU 0"), "what"]
     row = found.loc[("order beyond the forecast", "SKU 1")]
     assert row["quantity"] == lines.quantity[1].sum()
-    assert ("no sales for long", "SKU 2") not in found.index and ("order beyond the forecast", "SKU 2") not in found.index
+    assert ("no sales for long", "SKU 2") not in found.index and (
+        "order beyond the forecast",
+        "SKU 2",
+    ) not in found.index
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     for name in ("one", "other"):
         listed(morning(size=5)).write(tmp_path / name)
-    one, other = ({str(path.relative_to(tmp_path / name)): path.read_bytes() for path in sorted((tmp_path / name).rglob("*")) if path.is_file()}
-                  for name in ("one", "other"))  # fmt: skip
+    one, other = (
+        {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in sorted((tmp_path / name).rglob("*"))
+            if path.is_file()
+        }
+        for name in ("one", "other")
+    )
     assert one == other and {
         "orders.csv",
         "all.csv",

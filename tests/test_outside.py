@@ -1,4 +1,6 @@
-"""What users bring from outside: a preset and an agent of their own, by README's recipes, in every command."""
+"""What users bring from outside: a preset and an agent of their own, by README's recipes, in every
+command.
+"""
 
 import json
 import subprocess
@@ -91,19 +93,35 @@ def command(name, *arguments):
 
 
 def test_a_preset_and_an_agent_of_ones_own_work_in_every_command(folder):
-    """Trained in one process, found again by the next; the optimum is that of lead time 1 and penalty 9 (5.43822)."""
+    """Trained in one process, found again by the next; the optimum is that of lead time 1 and
+    penalty 9 (5.43822).
+    """
     sizes = ["evaluation.tune_periods=40000", "evaluation.paths=16", "evaluation.rules=base_stock"]
     trained = command(
-        "train", "--env", "mykiosk:Kiosk", "agent=mykiosk:Step", "step=0.02", "horizon=12", "--name", "mine", *sizes
+        "train",
+        "--env",
+        "mykiosk:Kiosk",
+        "agent=mykiosk:Step",
+        "step=0.02",
+        "horizon=12",
+        "--name",
+        "mine",
+        *sizes,
     )
-    assert trained["env"] == "mykiosk:Kiosk" and trained["agent"] == "mykiosk:Step" and trained["steps"] == 4 * 8 * 6
+    assert (
+        trained["env"] == "mykiosk:Kiosk"
+        and trained["agent"] == "mykiosk:Step"
+        and trained["steps"] == 4 * 8 * 6
+    )
     assert "env: mykiosk:Kiosk" in (folder / "runs" / "mine" / "config.yaml").read_text()
     rows = command("evaluate", "mine", "base_stock")
     assert [row["policy"] for row in rows][:2] == ["mine", "base_stock"]
     assert rows[0]["cost"] == pytest.approx(trained["evaluation"][0]["cost"])
     assert command("solve", "mykiosk:Kiosk")["average_cost"] == pytest.approx(5.43822, abs=1e-4)
     assert command("solve", "mykiosk:Kiosk", "shortage_cost=4")["average_cost"] < 5.0
-    assert command("tune", "base_stock", "mykiosk:Kiosk", "--periods", "40000")["rule"] == "base_stock"
+    assert (
+        command("tune", "base_stock", "mykiosk:Kiosk", "--periods", "40000")["rule"] == "base_stock"
+    )
 
 
 def test_settings_of_an_agent_of_ones_own_suit_the_preset(folder):
@@ -119,15 +137,27 @@ def test_settings_of_an_agent_of_ones_own_suit_the_preset(folder):
 @pytest.mark.parametrize(
     "key, name, message",
     [
-        ("env", "nowhere:Kiosk", "no module 'nowhere' here; run the command in the folder of nowhere.py"),
+        (
+            "env",
+            "nowhere:Kiosk",
+            "no module 'nowhere' here; run the command in the folder of nowhere.py",
+        ),
         ("env", "my kiosk:Kiosk", "no module 'my kiosk' here"),
         ("env", ":Kiosk", "no module '' here"),
-        ("env", "mykiosk:Kiosque", "mykiosk has no class 'Kiosque' that extends jaxinv.envs.problem.Preset"),
+        (
+            "env",
+            "mykiosk:Kiosque",
+            "mykiosk has no class 'Kiosque' that extends jaxinv.envs.problem.Preset",
+        ),
         ("env", "mykiosk:NoPreset", "mykiosk has no class 'NoPreset' that extends"),
         ("env", "mykiosk:Step", "mykiosk has no class 'Step' that extends"),
         ("env", "mykiosk:", "mykiosk has no class '' that extends"),
         ("env", "lost_sale", "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
-        ("agent", "mykiosk:Kiosk", "mykiosk has no class 'Kiosk' that extends jaxinv.agents.learner.Learner"),
+        (
+            "agent",
+            "mykiosk:Kiosk",
+            "mykiosk has no class 'Kiosk' that extends jaxinv.agents.learner.Learner",
+        ),
         ("agent", "pp0", "unknown agent 'pp0'; did you mean 'ppo'"),
     ],
 )
@@ -143,11 +173,17 @@ def test_a_registered_preset_has_a_name_everywhere(folder, monkeypatch):
     jaxinv.register_preset("kiosk", mykiosk.Kiosk)
     jaxinv.register_preset("kiosk", mykiosk.Kiosk)  # a module that is imported twice
     env, params = jaxinv.make("kiosk", shortage_cost=7.0)
-    assert float(params.shortage[0, 0]) == 7.0 and gymnax.make("jaxinv/kiosk")[0] == jaxinv.make("kiosk")[0]
+    assert (
+        float(params.shortage[0, 0]) == 7.0
+        and gymnax.make("jaxinv/kiosk")[0] == jaxinv.make("kiosk")[0]
+    )
     # a run is read by a process in which nobody registers it
     assert Experiment.load(None, ["env=kiosk"]).config.env == "mykiosk:Kiosk"
     with pytest.raises(UserError, match="preset 'lost_sales' is there already"):
         jaxinv.register_preset("lost_sales", mykiosk.Kiosk)
     with pytest.raises(UserError, match="must be a class that extends jaxinv.envs.problem.Preset"):
         jaxinv.register_preset("none", mykiosk.NoPreset)
-    assert Experiment.load(None, ["env=lost_sales"]).config.env == "lost_sales" and LostSales is jaxinv.PRESETS["lost_sales"]
+    assert (
+        Experiment.load(None, ["env=lost_sales"]).config.env == "lost_sales"
+        and LostSales is jaxinv.PRESETS["lost_sales"]
+    )

@@ -1,4 +1,6 @@
-"""Fronts and hypervolumes by hand, the point at a service level, and the way there from the command line."""
+"""Fronts and hypervolumes by hand, the point at a service level, and the way there from the command
+line.
+"""
 
 import contextlib
 import io
@@ -35,7 +37,8 @@ from jaxinv.studies import pareto as study
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-# --- points -----------------------------------------------------------------------------------------
+# --- points
+# -----------------------------------------------------------------------------------------
 
 
 def test_what_is_dominated_goes():
@@ -47,13 +50,16 @@ def test_hypervolume_of_a_staircase_by_hand():
     points = np.array([[1, 4], [2, 2], [4, 1], [3, 3]])
     # below (5, 5): columns 1..2, 2..4 and 4..5 are 1, 3 and 4 high
     assert hypervolume(points, [5, 5]) == pytest.approx(1 * 1 + 2 * 3 + 1 * 4)
-    assert hypervolume(points, [2, 5]) == pytest.approx(1.0)  # what is not below the reference counts for nothing
+    assert hypervolume(points, [2, 5]) == pytest.approx(
+        1.0
+    )  # what is not below the reference counts for nothing
     assert hypervolume(points, [0.5, 0.5]) == 0.0
 
 
 def test_hypervolume_of_boxes_by_hand():
     assert hypervolume([[0, 0, 0]], [1, 2, 3]) == pytest.approx(6)
-    # two boxes of volume 4 and 3 below (2, 2, 2) and (3, ...): their union is the sum less what they share
+    # two boxes of volume 4 and 3 below (2, 2, 2) and (3, ...): their union is the sum less what
+    # they share
     points = np.array([[0, 1, 0], [1, 0, 1]])  # below (2, 2, 2): 2*1*2 + 1*2*1 - 1*1*1
     assert hypervolume(points, [2, 2, 2]) == pytest.approx(4 + 2 - 1)
     assert hypervolume([[1.0], [3.0]], [4.0]) == pytest.approx(3.0)
@@ -76,7 +82,9 @@ def test_ratio_of_a_front_to_itself_and_to_a_shifted_one():
     random = np.random.default_rng(0)
     costs = np.array([[1, 4], [2, 2], [4, 1]])[..., None] + random.normal(0, 0.1, (3, 2, 50))
     reference = nadir(costs.mean(-1))
-    np.testing.assert_allclose(reference, costs.mean(-1).max(0) + 0.1 * np.ptp(costs.mean(-1), axis=0))
+    np.testing.assert_allclose(
+        reference, costs.mean(-1).max(0) + 0.1 * np.ptp(costs.mean(-1), axis=0)
+    )
     same = hypervolume_ratio(costs, costs, reference)
     assert same[:3] == (1.0, 1.0, 1.0)
     worse = hypervolume_ratio(costs + 0.2, costs, reference)
@@ -90,7 +98,8 @@ def test_the_lattice_lies_inside_the_simplex():
     np.testing.assert_allclose(lattice(2, 2), [[0.5 / 3, 2.5 / 3], [0.5, 0.5], [2.5 / 3, 0.5 / 3]])
 
 
-# --- policies at preferences ------------------------------------------------------------------------
+# --- policies at preferences
+# ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +107,13 @@ def learned():
     """A store, and a policy trained on preferences for a moment."""
     problem = LostSales(lead_time=1, horizon=40).build()
     config = DiffSimConfig(
-        updates=150, envs=32, rollout=20, encoder="none", hidden=(16,), learning_rate=1e-2, preferences=True
+        updates=150,
+        envs=32,
+        rollout=20,
+        encoder="none",
+        hidden=(16,),
+        learning_rate=1e-2,
+        preferences=True,
     )
     agent = DiffSim.create(problem, config)
     trainer = Trainer(agent)
@@ -109,7 +124,12 @@ def learned():
 def test_one_policy_has_nearly_the_true_front(learned):
     problem, one = learned
     wanted = lattice(2, 4)
-    ours = measured(problem, [at_preference(one, dict(zip(("stock", "service"), row))) for row in wanted], jax.random.key(1), 32)
+    ours = measured(
+        problem,
+        [at_preference(one, dict(zip(("stock", "service"), row))) for row in wanted],
+        jax.random.key(1),
+        32,
+    )
     assert nondominated(ours.points).all()
     assert (np.diff(ours.fill_rates) < 0).all()  # the lattice goes from service to stock
     best = measured(problem, study.solve_apart(problem, wanted), jax.random.key(1), 32)
@@ -138,7 +158,10 @@ def test_a_level_that_is_no_fill_rate(learned, level):
 
 
 def test_a_level_out_of_reach_is_told_with_what_is_in_reach(learned):
-    with pytest.raises(UserError, match=r"out of reach of one; its preferences lead to fill rates from 0\.\d+ to 0\.99"):
+    with pytest.raises(
+        UserError,
+        match=r"out of reach of one; its preferences lead to fill rates from 0\.\d+ to 0\.99",
+    ):
         at_service(*learned, 0.9999999, jax.random.key(2), paths=8)
 
 
@@ -147,7 +170,9 @@ def test_mistakes_about_preferences(learned):
     with pytest.raises(UserError, match="preference.service is what a service level is sought by"):
         at_service(problem, one, 0.9, jax.random.key(0), others={"service": 2})
     rule = Contestant("base_stock", make_rule("base_stock", problem.env.topology), {})
-    with pytest.raises(UserError, match="base_stock knows no preferences; train it with preferences=true"):
+    with pytest.raises(
+        UserError, match="base_stock knows no preferences; train it with preferences=true"
+    ):
         at_preference(rule, {})
     assert preference_of(rule) is None
 
@@ -155,19 +180,26 @@ def test_mistakes_about_preferences(learned):
 def test_the_optimum_of_a_preference_is_that_of_weighed_costs():
     problem = LostSales(lead_time=1).build()
     topology = problem.env.topology
-    weighed = prefer(problem.first, factors(topology, shares(topology, {"service": 9, "stock": 4}))).replace(preference=None)
+    weighed = prefer(
+        problem.first, factors(topology, shares(topology, {"service": 9, "stock": 4}))
+    ).replace(preference=None)
     ours = solve(problem.env, weighed).average_cost
-    plain = LostSales(lead_time=1, shortage_cost=9.0).build()  # 4 * 18/13 and 8/13: shortage is 9 times holding
+    plain = LostSales(
+        lead_time=1, shortage_cost=9.0
+    ).build()  # 4 * 18/13 and 8/13: shortage is 9 times holding
     assert ours == pytest.approx(solve(plain.env, plain.first).average_cost * 8 / 13, rel=1e-5)
 
 
-# --- the study and the commands ---------------------------------------------------------------------
+# --- the study and the commands
+# ---------------------------------------------------------------------
 
 
 def test_a_figure_for_two_and_three_objectives(tmp_path):
     for names in (("stock", "service"), ("stock", "service", "flow")):
         path = tmp_path / "figures" / f"{len(names)}.png"
-        save_fronts(path, names, {"one": lattice(len(names), 3), "other": lattice(len(names), 2)}, "fronts")
+        save_fronts(
+            path, names, {"one": lattice(len(names), 3), "other": lattice(len(names), 2)}, "fronts"
+        )
         assert path.stat().st_size > 5000
 
 
@@ -178,15 +210,30 @@ def test_an_unknown_part_of_the_study():
 
 @pytest.mark.slow
 def test_the_study_on_a_small_store(tmp_path):
-    config = DiffSimConfig(updates=150, envs=32, rollout=20, encoder="none", hidden=(16,), learning_rate=1e-2)
-    case = study.Case(lambda: LostSales(lead_time=1, horizon=40).build(), config, divisions=2, optimal=True)
+    config = DiffSimConfig(
+        updates=150, envs=32, rollout=20, encoder="none", hidden=(16,), learning_rate=1e-2
+    )
+    case = study.Case(
+        lambda: LostSales(lead_time=1, horizon=40).build(), config, divisions=2, optimal=True
+    )
     rows = list(study.compare("store", case, tmp_path))
     assert [row["paper"] for row in rows] == [0.97, 0.97, 0.97, 0.95]
-    assert all(0.9 < row["ours"] < 1.1 and row["holds"] == (row["interval"][0] >= 0.97) for row in rows[:3])
+    assert all(
+        0.9 < row["ours"] < 1.1 and row["holds"] == (row["interval"][0] >= 0.97) for row in rows[:3]
+    )
     assert (tmp_path / "store.png").exists()
 
 
-TINY = ["updates=40", "envs=16", "rollout=10", "hidden=8", "horizon=20", "paths=8", "rules=base_stock", "lead_time=1"]
+TINY = [
+    "updates=40",
+    "envs=16",
+    "rollout=10",
+    "hidden=8",
+    "horizon=20",
+    "paths=8",
+    "rules=base_stock",
+    "lead_time=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +243,19 @@ def runs(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.setattr("jaxinv.evidence.LEAST_PERIODS", 100_000)
         for name, more in (("told", ["preferences=true"]), ("plain", [])):
-            train.main(["--env", "lost_sales", "agent=diffsim", *TINY, *more, "--runs", str(folder), "--name", name])
+            train.main(
+                [
+                    "--env",
+                    "lost_sales",
+                    "agent=diffsim",
+                    *TINY,
+                    *more,
+                    "--runs",
+                    str(folder),
+                    "--name",
+                    name,
+                ]
+            )
     return str(folder)
 
 
@@ -220,20 +279,31 @@ def test_a_run_is_evaluated_at_a_preference_and_at_a_service_level(evaluated):
     assert asked["fill_rate"] > own["fill_rate"] and rule["preference"] is None
     level = asked["fill_rate"]
     own, asked, *_ = evaluated("told", "--service", f"{level:.3f}")
-    assert asked["policy"].startswith("told at service") and asked["fill_rate"] == pytest.approx(level, abs=0.03)
+    assert asked["policy"].startswith("told at service") and asked["fill_rate"] == pytest.approx(
+        level, abs=0.03
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["told", "preference.service=-1"], "preference.service=-1.0 must be a number of at least 0"),
+        (
+            ["told", "preference.service=-1"],
+            "preference.service=-1.0 must be a number of at least 0",
+        ),
         (["told", "preference.service=0", "preference.stock=0"], "the preference is all zero"),
         (["told", "preference.shortage=2"], "unknown objective in preference 'shortage'"),
         (["told", "preference.service=high"], "preference.service=high: 'high' is not a number"),
         (["told", "--service", "95"], "service=95 must be a fill rate between 0 and 1"),
         (["told", "--service", "0.99999999"], "out of reach"),
-        (["plain", "--service", "0.9"], "plain knows no preferences; train it with preferences=true"),
-        (["base_stock", "--env", "lost_sales", "--service", "0.9"], "is for a run that was trained with preferences=true"),
+        (
+            ["plain", "--service", "0.9"],
+            "plain knows no preferences; train it with preferences=true",
+        ),
+        (
+            ["base_stock", "--env", "lost_sales", "--service", "0.9"],
+            "is for a run that was trained with preferences=true",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(runs, capsys, arguments, said):

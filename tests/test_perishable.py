@@ -1,4 +1,6 @@
-"""The perishable store: published returns of base-stock, a period worked out by hand, and the law of its demand."""
+"""The perishable store: published returns of base-stock, a period worked out by hand, and the law
+of its demand.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +22,9 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 PERIODS, WARM_UP = 365, 100
 DISCOUNTED = (1 - 0.99**PERIODS) / (1 - 0.99)
-"""The published return is discounted over a year that starts in the steady state: that many mean rewards."""
+"""The published return is discounted over a year that starts in the steady state: that many mean
+rewards.
+"""
 
 PATHS = 1024
 
@@ -33,7 +37,11 @@ PATHS = 1024
         (dict(issuing="oldest"), 7, -1474),
         (dict(issuing="oldest", expiry_cost=10.0), 6, -1485),
         (dict(shelf_life=3, lead_time=2, expiry_cost=10.0), 8, -1544),
-        (dict(shelf_life=4, lead_time=2, issuing="oldest"), 10, -1453),  # 11 is better by 3, and was not looked at
+        (
+            dict(shelf_life=4, lead_time=2, issuing="oldest"),
+            10,
+            -1453,
+        ),  # 11 is better by 3, and was not looked at
     ],
 )
 def test_the_best_base_stock_returns_what_was_published(options, level, published):
@@ -46,24 +54,38 @@ def test_the_best_base_stock_returns_what_was_published(options, level, publishe
     @jax.jit
     def rewards(params, key):
         run = lambda level: simulate(  # noqa: E731
-            env, params, rule, {"level": level / unit}, key, batch=PATHS, periods=PERIODS, warm_up=WARM_UP
+            env,
+            params,
+            rule,
+            {"level": level / unit},
+            key,
+            batch=PATHS,
+            periods=PERIODS,
+            warm_up=WARM_UP,
         )
         return jax.vmap(run)(levels).reward
 
     returns = np.asarray(rewards(params, jax.random.key(5)), float) / PERIODS * DISCOUNTED
     best = returns.mean(1).argmax()
-    error = returns[best].std() * np.hypot(PATHS**-0.5, 10_000**-0.5)  # ours, and that of the published 10,000 paths
+    error = returns[best].std() * np.hypot(
+        PATHS**-0.5, 10_000**-0.5
+    )  # ours, and that of the published 10,000 paths
     assert levels[best] == level
     assert abs(returns[best].mean() - published) < 0.5 + 3 * error
 
 
 def test_a_period_by_hand():
-    """On hand are three units that expire tonight and four that expire tomorrow; five are ordered."""
+    """On hand are three units that expire tonight and four that expire tomorrow; five are
+    ordered.
+    """
     after, outcome = one_period("oldest", demand=2.0)
     assert outcome.costs[COSTS.index("ordering")] == 3 * 5
     assert outcome.expired == 1 and outcome.sold == 2 and outcome.short == 0
     assert -outcome.reward == 3 * 5 + 1 * 4 + 7 * 1  # four units are held into the next period
-    assert after.on_hand[0, 0].tolist() == [4, 5]  # the order is there, fresh, when the next period begins
+    assert after.on_hand[0, 0].tolist() == [
+        4,
+        5,
+    ]  # the order is there, fresh, when the next period begins
 
     after, outcome = one_period("freshest", demand=6.0)
     assert outcome.expired == 1 and outcome.sold == 6
@@ -85,10 +107,14 @@ def test_demand_is_the_gamma_law_rounded_to_whole_units():
     law = stats.gamma(4.0, scale=1.0)  # mean 4, coefficient of variation 0.5
     table = quantiles.gamma_cdf(4.0, 0.5).astype(float)
     units = np.arange(len(table))
-    np.testing.assert_allclose(np.diff(table, prepend=0.0), law.cdf(units + 0.5) - law.cdf(units - 0.5), atol=2e-7)
+    np.testing.assert_allclose(
+        np.diff(table, prepend=0.0), law.cdf(units + 0.5) - law.cdf(units - 0.5), atol=2e-7
+    )
     assert law.sf(len(table) + 0.5) < quantiles.TAIL
     u = (np.arange(4096) + 0.5) / 4096
-    drawn = quantiles.from_table(jnp.asarray(u, jnp.float32), jnp.asarray(table, jnp.float32)[:, None])
+    drawn = quantiles.from_table(
+        jnp.asarray(u, jnp.float32), jnp.asarray(table, jnp.float32)[:, None]
+    )
     assert np.mean(np.asarray(drawn) == np.floor(law.ppf(u) + 0.5)) > 0.999
 
 
@@ -103,17 +129,24 @@ def test_rules_count_every_age():
     assert rule({"level": 15 / rule.level_unit(observation.instance)}, observation) == 15 - 10
     for name in applicable_rules(problem):
         rule = rule_for(problem, name)
-        middle = {name: jnp.full(shape, sum(rule.ranges[name]) / 2) for name, shape in rule.shapes().items()}
+        middle = {
+            name: jnp.full(shape, sum(rule.ranges[name]) / 2)
+            for name, shape in rule.shapes().items()
+        }
         assert np.all(np.isfinite(rule(middle, observation)))
 
 
 def test_a_learned_policy_sees_every_age():
     problem = jaxinv.preset("perishable")().build()
-    policy = make_policy(problem.env, PPOConfig(features=8, heads=2, layers=1, hidden=(8,), forecast=0))
+    policy = make_policy(
+        problem.env, PPOConfig(features=8, heads=2, layers=1, hidden=(8,), forecast=0)
+    )
     _, state = problem.env.reset(jax.random.key(0))
 
     def features(on_hand):
-        seen = problem.env.view(state.network.replace(on_hand=jnp.array([[on_hand]])), problem.first, state.signals)
+        seen = problem.env.view(
+            state.network.replace(on_hand=jnp.array([[on_hand]])), problem.first, state.signals
+        )
         context = policy._context(None, None, seen.signals, seen.instance)
         return policy.stock_features(seen, jax.tree.map(lambda leaf: leaf[-1], context))
 

@@ -1,12 +1,14 @@
-"""What PettingZoo asks of a parallel environment, on every network preset. Skipped where pettingzoo is not installed."""
+"""What PettingZoo asks of a parallel environment, on every network preset. Skipped where pettingzoo
+is not installed.
+"""
 
 import numpy as np
 import pytest
+from networks import NETWORKS, each_network, made
 
 import jaxinv
 from jaxinv.envs.gym import GymEnv
 from jaxinv.errors import UserError
-from networks import NETWORKS, each_network, made
 
 pytest.importorskip("pettingzoo", reason="pettingzoo is not installed: pip install 'jaxinv[marl]'")
 
@@ -23,20 +25,27 @@ def test_pettingzoo_takes_every_network(network, levels):
     observations, _ = env.reset(seed=1)
     for agent in env.possible_agents:
         assert observations[agent] in env.observation_space(agent)
-        assert observations[agent].dtype == np.float32 and isinstance(observations[agent], np.ndarray)
+        assert observations[agent].dtype == np.float32 and isinstance(
+            observations[agent], np.ndarray
+        )
     assert env.state().ndim == 1
 
 
 def test_a_seed_plays_what_it_plays_in_gymnasium():
     name, options = NETWORKS["one warehouse"]
-    whole, env = GymEnv(*jaxinv.make(name, **options)), jaxinv.make_multi_agent(name, api="pettingzoo", share=0.0, **options)
+    whole, env = (
+        GymEnv(*jaxinv.make(name, **options)),
+        jaxinv.make_multi_agent(name, api="pettingzoo", share=0.0, **options),
+    )
     observation, _ = whole.reset(seed=5)
     env.reset(seed=5)
-    for period in range(4):
+    for _ in range(4):
         np.testing.assert_array_equal(env.state(), observation)
         orders = np.asarray([[5.0], [1.0], [2.0]], np.float32)
         observation, reward, terminated, truncated, _ = whole.step(orders)
-        _, rewards, ended, cut, infos = env.step({agent: list(own) for agent, own in zip(env.possible_agents, orders)})
+        _, rewards, ended, cut, infos = env.step(
+            {agent: list(own) for agent, own in zip(env.possible_agents, orders)}
+        )
         assert sum(rewards.values()) == pytest.approx(reward, rel=1e-5)
         assert all(ended[agent] == terminated and cut[agent] == truncated for agent in rewards)
         assert infos == {agent: {} for agent in env.possible_agents}
@@ -61,5 +70,7 @@ def test_wrong_actions_are_refused_by_name_in_pettingzoo():
     env.reset()
     with pytest.raises(UserError, match="no action for stage 0, stage 1"):
         env.step({"stage 2": np.zeros(1), "stage 3": np.zeros(1)})
-    with pytest.raises(UserError, match=r"the action of stage 3 is an array of shape \(1,\), not \(3,\)"):
+    with pytest.raises(
+        UserError, match=r"the action of stage 3 is an array of shape \(1,\), not \(3,\)"
+    ):
         env.step({agent: np.zeros(3 if agent == "stage 3" else 1) for agent in env.agents})

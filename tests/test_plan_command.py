@@ -17,12 +17,27 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small shop by week: its lanes have no order days."""
-    made = make_shop(tmp_path_factory.mktemp("shop"), stores=2, skus=5, weeks=70, style="plain", leave_out=("lanes", "receipts"))
+    made = make_shop(
+        tmp_path_factory.mktemp("shop"),
+        stores=2,
+        skus=5,
+        weeks=70,
+        style="plain",
+        leave_out=("lanes", "receipts"),
+    )
     sales = pd.read_csv(made.folder / "sales.csv", dtype={"sku": str})
-    week = pd.to_datetime(sales["date"]) - pd.to_timedelta(pd.to_datetime(sales["date"]).dt.day_of_week, unit="D")
-    weekly = sales.assign(date=week.dt.date).groupby(["date", "sku", "location"], as_index=False)["sales"].sum()
+    week = pd.to_datetime(sales["date"]) - pd.to_timedelta(
+        pd.to_datetime(sales["date"]).dt.day_of_week, unit="D"
+    )
+    weekly = (
+        sales.assign(date=week.dt.date)
+        .groupby(["date", "sku", "location"], as_index=False)["sales"]
+        .sum()
+    )
     weekly.to_csv(made.folder / "sales.csv", index=False)
-    items = pd.read_csv(made.folder / "items.csv", dtype={"sku": str, "like": str}).drop(columns="service")
+    items = pd.read_csv(made.folder / "items.csv", dtype={"sku": str, "like": str}).drop(
+        columns="service"
+    )
     items.to_csv(made.folder / "items.csv", index=False)
     (made.folder / "open_orders.csv").unlink()
     return made.folder
@@ -36,16 +51,26 @@ def test_what_is_a_plan_and_what_is_not(tmp_path, folder):
     assert of_plan(plan, ["a=1"]) == (None, ["env=network", f"data={plan}", "a=1"])
     assert of_plan(folder) == (None, ["env=network", f"data={folder}"])
     assert of_plan(config, ["a=1"]) == (config, ["a=1"]) and of_plan(empty) == (empty, [])
-    assert of_plan(None, [f"env={folder}", "a=1"]) == (None, ["env=network", f"data={folder}", "a=1"])
+    assert of_plan(None, [f"env={folder}", "a=1"]) == (
+        None,
+        ["env=network", f"data={folder}", "a=1"],
+    )
     assert of_plan(None, ["env=lost_sales"]) == (None, ["env=lost_sales"])
 
 
 def test_a_plan_is_trained_on_judged_and_tuned_for(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    few = ["evaluation.rules=[newsvendor_smoothing]", "evaluation.tune_periods=60000", "evaluation.per_instance=[]"]
+    few = [
+        "evaluation.rules=[newsvendor_smoothing]",
+        "evaluation.tune_periods=60000",
+        "evaluation.per_instance=[]",
+    ]
     train([str(folder), "agent=diffsim", "updates=3", "envs=16", *few, "--name", "mine", "--json"])
     document = json.loads(capsys.readouterr().out)
-    assert document["env"] == "network" and {row["policy"] for row in document["evaluation"]} >= {"diffsim", "newsvendor_smoothing"}
+    assert document["env"] == "network" and {row["policy"] for row in document["evaluation"]} >= {
+        "diffsim",
+        "newsvendor_smoothing",
+    }
     config = (tmp_path / "runs/mine/config.yaml").read_text()
     assert "train_until: '2024-03-11'" in config and "frequency: week" in config  # 49 weeks of 70
     evaluate(["mine", "newsvendor_smoothing", "--json"])

@@ -1,4 +1,6 @@
-"""Whatever is done to a good plan's files: a plan, or one message with the file; never a crash, never half a result."""
+"""Whatever is done to a good plan's files: a plan, or one message with the file; never a crash,
+never half a result.
+"""
 
 import subprocess
 import sys
@@ -7,15 +9,37 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_plan_tables import GOOD, folder
 
 from jaxinv.data.plan import read_plan
 from jaxinv.data.plan.look import look
 from jaxinv.data.plan.written import plan_text
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from test_plan_tables import GOOD, folder
 
-CELLS = ["", "-1", "0", "1e9", "NaN", "inf", "x", "=1+1", "2024-03-01", "01/02/2024", "31.12.2023", "1,5", '"1,5"', "1.234", "w", "y", "007", "Mon", "0|5", "$3", "9" * 400]
+CELLS = [
+    "",
+    "-1",
+    "0",
+    "1e9",
+    "NaN",
+    "inf",
+    "x",
+    "=1+1",
+    "2024-03-01",
+    "01/02/2024",
+    "31.12.2023",
+    "1,5",
+    '"1,5"',
+    "1.234",
+    "w",
+    "y",
+    "007",
+    "Mon",
+    "0|5",
+    "$3",
+    "9" * 400,
+]
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -48,13 +72,28 @@ def test_random_edits_never_crash(tmp_path_factory, data):
     assert np.isfinite(plan.sales["sales"]).all() and plan.settings.as_of and plan.fingerprint
     full = plan.full_items
     assert (full[["cost", "price", "shortage_cost", "pack", "minimum"]].notna()).all(axis=None)
-    assert plan.full_lanes[["lead_time", "lead_time_spread", "every", "unit_cost", "fixed_cost"]].notna().all(axis=None)
+    assert (
+        plan.full_lanes[["lead_time", "lead_time_spread", "every", "unit_cost", "fixed_cost"]]
+        .notna()
+        .all(axis=None)
+    )
     look(plan)
     (path / "plan.yaml").write_text(plan_text(plan, path))
     assert read_plan(path).fingerprint == plan.fingerprint
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\1\2" * 50, b"PK\x03\x04", b"\x1f\x8b0", "a;b\n1;2\n".encode("utf-16"), b"sku\n", b"\xff" * 40])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0\1\2" * 50,
+        b"PK\x03\x04",
+        b"\x1f\x8b0",
+        "a;b\n1;2\n".encode("utf-16"),
+        b"sku\n",
+        b"\xff" * 40,
+    ],
+)
 @pytest.mark.parametrize("name", ["items", "lanes", "sales"])
 def test_files_that_are_no_tables(tmp_path, name, content):
     folder(tmp_path)
@@ -67,14 +106,24 @@ def test_files_that_are_no_tables(tmp_path, name, content):
 
 
 def test_the_process_ends_with_code_2_and_writes_nothing(tmp_path):
-    folder(tmp_path, items=GOOD["items"].replace("3,4", "-3,4"), lanes=GOOD["lanes"] + "x,w,1,,,,\n")
+    folder(
+        tmp_path, items=GOOD["items"].replace("3,4", "-3,4"), lanes=GOOD["lanes"] + "x,w,1,,,,\n"
+    )
     before = sorted(tmp_path.iterdir())
-    done = subprocess.run([sys.executable, "-m", "jaxinv.inspect", "."], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxinv.inspect", "."],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2 and not done.stdout and sorted(tmp_path.iterdir()) == before
     assert done.stderr.splitlines() == [
         "error: .: 2 problems",
-        "  - items.csv: column 'cost' is negative in line 3 (first: '-3'); write at least 0, or leave it empty (price times (1 - margin); "
-        "1 where no price is known)",
+        (
+            "  - items.csv: column 'cost' is negative in line 3 (first: '-3'); write at least 0, or"
+            " leave it empty (price times (1 - margin); 1 where no price is known)"
+        ),
         "  - lanes.csv: lanes go in a circle, w -> x -> w, in lines 3, 5; take out one of them",
     ]
 

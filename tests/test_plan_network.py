@@ -1,4 +1,6 @@
-"""The world of a shop's own files: `network`, its ways, costs, calendars, and where it stands today."""
+"""The world of a shop's own files: `network`, its ways, costs, calendars, and where it stands
+today.
+"""
 
 import dataclasses
 
@@ -38,7 +40,11 @@ def weekly(folder, lanes="", weeks=100, items="", **more):
     """Sales of three SKUs by week, and tables beside them."""
     rng = np.random.default_rng(0)
     mondays = pd.date_range("2022-01-03", periods=weeks, freq="7D")
-    rows = [(day.date(), sku, rng.poisson(mean)) for day in mondays for sku, mean in (("a", 5), ("b", 20), ("c", 2))]
+    rows = [
+        (day.date(), sku, rng.poisson(mean))
+        for day in mondays
+        for sku, mean in (("a", 5), ("b", 20), ("c", 2))
+    ]
     pd.DataFrame(rows, columns=["date", "sku", "sales"]).to_csv(folder / "sales.csv", index=False)
     for name, text in {"lanes": lanes, "items": items, **more}.items():
         if text:
@@ -50,7 +56,9 @@ def weekly(folder, lanes="", weeks=100, items="", **more):
 
 
 def test_weeks_of_daily_sales_end_with_the_sales(tmp_path):
-    """Sold until a Thursday: weeks begin on Fridays, none of its days is left out, and the list is of that Friday."""
+    """Sold until a Thursday: weeks begin on Fridays, none of its days is left out, and the list is
+    of that Friday.
+    """
     days = pd.date_range("2022-01-03", "2023-11-09")
     sales = pd.DataFrame({"date": days.date, "sku": "a", "sales": np.arange(len(days)) % 9})
     sales.to_csv(tmp_path / "sales.csv", index=False)
@@ -67,7 +75,9 @@ def test_weeks_of_daily_sales_end_with_the_sales(tmp_path):
     (tmp_path / "plan.yaml").write_text("sales: sales.csv\nstock: stock.csv\nfrequency: week\n")
     assert str(PlanNetwork(data=str(tmp_path / "plan.yaml")).files.settings.as_of) == "2023-11-10"
     mondays = dataclasses.replace(preset, week_begins="Mon").shop()
-    assert mondays.panel.dates[-1] == np.datetime64("2023-10-30") and mondays.next_date == np.datetime64("2023-11-06")
+    assert mondays.panel.dates[-1] == np.datetime64(
+        "2023-10-30"
+    ) and mondays.next_date == np.datetime64("2023-11-06")
     with pytest.raises(UserError, match="unknown week_begins 'Friday'; did you mean 'Fri'"):
         PlanNetwork(data=str(tmp_path), week_begins="Friday")
 
@@ -76,7 +86,9 @@ def test_weeks_of_daily_sales_end_with_the_sales(tmp_path):
 
 
 def test_a_shops_own_minimum_and_maximum_are_played_beside(tmp_path):
-    """Periods of an order point by hand: what arrives is sold from, and a week later it is ordered up to the maximum."""
+    """Periods of an order point by hand: what arrives is sold from, and a week later it is ordered
+    up to the maximum.
+    """
     stock = "sku,on hand,Reorder Point,Par Level\na,9,6,20\nb,30,25,60\nc,2,2,8\n"
     problem = weekly(tmp_path, stock=stock).build()
     low, high = problem.shop.min_max
@@ -105,9 +117,21 @@ def test_a_shops_own_minimum_and_maximum_are_played_beside(tmp_path):
 
 
 def test_on_several_ways_the_first_takes_the_order():
-    stock = pd.DataFrame({"sku": ["a", "a"], "location": ["hub", "shop"], "min_stock": [1.0, 2], "max_stock": [5.0, 6]})
+    stock = pd.DataFrame(
+        {
+            "sku": ["a", "a"],
+            "location": ["hub", "shop"],
+            "min_stock": [1.0, 2],
+            "max_stock": [5.0, 6],
+        }
+    )
     low, high = own_min_max(stock, ("a",), np.array([["hub", "hub", "shop", ""]], object))
-    assert low[:, 0, 0].tolist() == [1, -np.inf, 2, -np.inf] and high[:, 0, 0].tolist() == [5, 0, 6, 0]
+    assert low[:, 0, 0].tolist() == [1, -np.inf, 2, -np.inf] and high[:, 0, 0].tolist() == [
+        5,
+        0,
+        6,
+        0,
+    ]
     assert own_min_max(stock, ("b",), np.array([["hub"]], object)) is None
 
 
@@ -122,7 +146,12 @@ def test_a_network_has_a_place_a_node_and_a_lane_an_edge(shop):
     assert topology.demand_nodes == (2, 3) and problem.env.world.order_days
     assert problem.labels == ("00101", "00108", "00115", "00122", "00129")  # the last one is new
     lanes = world.plan.lanes
-    assert [lanes["source"][row] for row in world.ways.lane[0]] == ["Nordwerk", "Südimport", "Lager Nord", "Lager Süd"]
+    assert [lanes["source"][row] for row in world.ways.lane[0]] == [
+        "Nordwerk",
+        "Südimport",
+        "Lager Nord",
+        "Lager Süd",
+    ]
 
 
 def test_a_unit_of_each_passes_the_warehouse_that_supplies_its_store(shop):
@@ -139,7 +168,9 @@ def test_order_days_are_those_of_the_calendar(shop):
     assert first == np.datetime64("2023-04-03")  # a Monday
     days = np.asarray(problem.train.order_days)[0]  # [W, E]
     assert days.shape == (14, 4)
-    assert np.flatnonzero(days[:, 0]).tolist() == [0, 3, 7, 10] and np.flatnonzero(days[:, 2]).tolist() == [0, 3, 7, 10]
+    assert np.flatnonzero(days[:, 0]).tolist() == [0, 3, 7, 10] and np.flatnonzero(
+        days[:, 2]
+    ).tolist() == [0, 3, 7, 10]
     assert np.flatnonzero(days[:, 1]).tolist() == [0]  # every second Monday
     assert np.asarray(problem.train.review_period)[0].tolist() == [3.5, 14, 3.5, 3.5]
 
@@ -152,13 +183,20 @@ def test_lead_times_and_what_arrives_are_those_of_lanes_and_receipts(shop):
     part = own["received_quantity"][came] / own["quantity"][came] < 1
     law = problem.train.arrival_law
     shares, cdf = np.asarray(law.shares)[0, :, 0], np.asarray(law.cdf)[0, :, 0]
-    # orders of the last weeks may still come, so the share of lost ones is at most that of those that have not come
+    # orders of the last weeks may still come, so the share of lost ones is at most that of those
+    # that have not come
     assert shares[0] == 0 and shares[-1] == 1 and cdf[0] <= (~came).mean() + 1e-6
     assert cdf[1] - cdf[0] == pytest.approx(part.mean() * (1 - cdf[0]), rel=1e-3)
-    assert shares[1] == pytest.approx((own["received_quantity"][came] / own["quantity"][came])[part].mean(), abs=2e-3)
+    assert shares[1] == pytest.approx(
+        (own["received_quantity"][came] / own["quantity"][came])[part].mean(), abs=2e-3
+    )
     assert world.lead.mean[0, 2:].tolist() == [2, 2]
-    assert world.lead.mean[0, 0] == pytest.approx(7, abs=0.1) and world.lead.mean[0, 1] == pytest.approx(18, abs=0.2)
-    spread = np.sqrt(world.lead.mass[0, 0] @ (np.arange(world.lead.longest + 1) - world.lead.mean[0, 0]) ** 2)
+    assert world.lead.mean[0, 0] == pytest.approx(7, abs=0.1) and world.lead.mean[
+        0, 1
+    ] == pytest.approx(18, abs=0.2)
+    spread = np.sqrt(
+        world.lead.mass[0, 0] @ (np.arange(world.lead.longest + 1) - world.lead.mean[0, 0]) ** 2
+    )
     assert spread == pytest.approx(2, abs=0.15)
 
 
@@ -167,9 +205,16 @@ def test_costs_are_money_of_the_plan(shop):
     items = made.tables["items"].set_index("sku").loc[list(problem.labels)]
     train = problem.train
     assert np.allclose(np.asarray(train.holding)[:, 0, 0], items["cost"] * 0.25 / 365, rtol=1e-5)
-    assert np.allclose(np.asarray(train.shortage)[:, 2, 0], items["price"] - items["cost"], rtol=1e-4)
-    assert np.allclose(np.asarray(train.fixed_cost)[:, 0, 0], 12.5 / 6)  # an order has a line of each SKU
-    assert np.asarray(train.pack_size)[:, 0, 0].tolist() == items["pack"].tolist() and (np.asarray(train.pack_size)[:, 2] == 1).all()
+    assert np.allclose(
+        np.asarray(train.shortage)[:, 2, 0], items["price"] - items["cost"], rtol=1e-4
+    )
+    assert np.allclose(
+        np.asarray(train.fixed_cost)[:, 0, 0], 12.5 / 6
+    )  # an order has a line of each SKU
+    assert (
+        np.asarray(train.pack_size)[:, 0, 0].tolist() == items["pack"].tolist()
+        and (np.asarray(train.pack_size)[:, 2] == 1).all()
+    )
     assert np.allclose(np.asarray(train.unit_cost)[0, :, 0], [0, 0, 0.1, 0.1])
 
 
@@ -198,10 +243,15 @@ def test_a_lane_of_one_product_takes_the_place_of_that_for_all(tmp_path):
 def test_currencies_are_counted_in_that_of_the_plan(tmp_path):
     lanes = "source,destination,lead_time,unit_cost,fixed_cost,currency\nhome,shop,7,1,0,EUR\nabroad,shop,14,1,30,USD\n"
     preset = weekly(tmp_path, lanes)
-    (tmp_path / "plan.yaml").write_text("sales: sales.csv\nlanes: lanes.csv\ncurrency: EUR\nrates: {USD: 0.5}\n")
+    (tmp_path / "plan.yaml").write_text(
+        "sales: sales.csv\nlanes: lanes.csv\ncurrency: EUR\nrates: {USD: 0.5}\n"
+    )
     problem = dataclasses.replace(preset, data=str(tmp_path / "plan.yaml")).build()
     assert np.asarray(problem.train.unit_cost)[0, :, 0].tolist() == [0.5, 0]  # beyond the cheapest
-    assert np.asarray(problem.train.fixed_cost)[0, :, 0].tolist() == [0, 5]  # half of 30, shared by three SKUs
+    assert np.asarray(problem.train.fixed_cost)[0, :, 0].tolist() == [
+        0,
+        5,
+    ]  # half of 30, shared by three SKUs
 
 
 def test_a_plan_that_is_no_plan_is_refused(tmp_path):
@@ -232,7 +282,11 @@ def test_a_run_keeps_its_training_periods_where_sales_go_on(tmp_path):
 def test_today_has_the_stock_and_the_open_orders_of_the_files(shop):
     made, preset, world, problem = shop
     today = today_of(preset, world, problem)
-    assert today.date == made.as_of and today.state.on_hand.shape == (6, 4, 1)  # five and the new one
+    assert today.date == made.as_of and today.state.on_hand.shape == (
+        6,
+        4,
+        1,
+    )  # five and the new one
     stock = made.tables["stock"].set_index(["sku", "location"])["stock"]
     orders = made.tables["open_orders"]
     now = orders[pd.to_datetime(orders["due"]) <= pd.Timestamp(made.as_of)]
@@ -249,10 +303,15 @@ def test_open_orders_arrive_on_the_day_they_are_due(tmp_path):
     made = make_shop(tmp_path, stores=2, skus=6, weeks=60, style="plain")
     days = [1, 2, 5, 6, 13, 17, 30]
     rows = [
-        ("00101", "Nordwerk", "Lager Nord", 10 + day, str(made.as_of + day), str(made.as_of - 2)) for day in days
+        ("00101", "Nordwerk", "Lager Nord", 10 + day, str(made.as_of + day), str(made.as_of - 2))
+        for day in days
     ]
-    rows.append(("00101", "Nordwerk", "Lager Nord", 100, str(made.as_of - 3), str(made.as_of - 20)))  # late
-    frame = pd.DataFrame(rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"])
+    rows.append(
+        ("00101", "Nordwerk", "Lager Nord", 100, str(made.as_of - 3), str(made.as_of - 20))
+    )  # late
+    frame = pd.DataFrame(
+        rows, columns=["sku", "source", "destination", "quantity", "due", "ordered"]
+    )
     frame.to_csv(tmp_path / "open_orders.csv", index=False)
     preset = PlanNetwork(data=str(tmp_path))
     world = preset.shop()
@@ -262,7 +321,9 @@ def test_open_orders_arrive_on_the_day_they_are_due(tmp_path):
     state, params = jax.tree.map(lambda leaf: leaf[0], (today.state, today.params))
     step, stock = jax.jit(problem.env.transition), [float(today.state.on_hand[0, 0, 0])]
     for _ in range(33):
-        exogenous = Exogenous(jnp.zeros((2, 1)), jnp.full(4, 2.0), arrival=jnp.ones(4), open=jnp.zeros(4))
+        exogenous = Exogenous(
+            jnp.zeros((2, 1)), jnp.full(4, 2.0), arrival=jnp.ones(4), open=jnp.zeros(4)
+        )
         state, _ = step(state, jnp.zeros((4, 1)), exogenous, params)
         stock.append(float(state.on_hand[0, 0]))
     expected = {day: 10.0 + day for day in days}
@@ -273,7 +334,9 @@ def test_open_orders_arrive_on_the_day_they_are_due(tmp_path):
 def test_a_run_fits_whatever_is_on_order_and_nothing_is_sent_twice(tmp_path):
     orders = "sku,source,destination,quantity,due,ordered\na,w,x,7,2023-12-11,2023-12-04\nb,S,w,9,2024-01-29,2023-12-04\nb,w,x,5,2023-12-11,2023-11-27\n"
     lanes = "source,destination,lead_time\nS,w,7\nw,x,7\n"
-    preset = weekly(tmp_path, lanes, open_orders=orders, stock="sku,location,stock\na,w,10\nb,w,10\n")
+    preset = weekly(
+        tmp_path, lanes, open_orders=orders, stock="sku,location,stock\na,w,10\nb,w,10\n"
+    )
     table = pd.read_csv(tmp_path / "sales.csv").assign(location="x")
     table.to_csv(tmp_path / "sales.csv", index=False)
     assert preset.shop().lead.longest == 9  # due in 8 weeks
@@ -309,7 +372,9 @@ def test_open_tells_when_orders_may_go_out(shop):
     dates, ended = today.date + np.arange(28), today.skus == made.skus[-2]
     assert not today.open[ended].any() and today.open[~ended, 0].any()
     weekday = (dates.astype(int) + 3) % 7
-    assert np.array_equal(np.flatnonzero(today.open[0, 0, :28]), np.flatnonzero(np.isin(weekday, (0, 3))))
+    assert np.array_equal(
+        np.flatnonzero(today.open[0, 0, :28]), np.flatnonzero(np.isin(weekday, (0, 3)))
+    )
     fortnight = ((dates - np.datetime64("2023-04-03")).astype(int) % 14) == 0
     assert np.array_equal(today.open[0, 1, :28], fortnight)
 
@@ -324,13 +389,17 @@ def test_a_new_product_has_the_past_of_the_one_that_it_is_like(shop):
     made, preset, world, problem = shop
     today = today_of(preset, world, problem)
     new, like = made.skus[-1], made.tables["items"]["like"].iloc[-1]
-    assert problem.labels == tuple(sku for sku in today.skus if sku != new) and today.labels[-1] == new
+    assert (
+        problem.labels == tuple(sku for sku in today.skus if sku != new) and today.labels[-1] == new
+    )
     mine, other = (int(np.flatnonzero(today.skus == sku)[0]) for sku in (new, like))
     assert np.allclose(today.demand[mine], today.demand[other], atol=1)  # estimates are drawn
     same = today.demand[mine] == today.demand[other]
     assert same.mean() > 0.95
     cost = made.tables["items"].set_index("sku")["cost"]
-    assert np.asarray(today.params.holding)[mine, 0, 0] == pytest.approx(cost[new] * 0.25 / 365, rel=1e-5)
+    assert np.asarray(today.params.holding)[mine, 0, 0] == pytest.approx(
+        cost[new] * 0.25 / 365, rel=1e-5
+    )
     assert today.open[mine, 0].any()
 
 
@@ -348,13 +417,17 @@ def test_one_with_some_sales_of_its_own_is_as_large_as_they_say(tmp_path):
     demand = {sku: today.demand[s, :, 0] for s, sku in enumerate(today.skus)}
     assert np.allclose(demand["new"], 2 * demand["b"]) and np.isnan(demand["alone"][:-10]).all()
     scale = dict(zip(today.skus, np.asarray(today.params.scale)[:, 0, 0]))
-    assert scale["new"] == pytest.approx(2 * demand["b"].mean(), rel=1e-5) and scale["alone"] == pytest.approx(7)
+    assert scale["new"] == pytest.approx(2 * demand["b"].mean(), rel=1e-5) and scale[
+        "alone"
+    ] == pytest.approx(7)
 
 
 def test_a_unit_costs_what_the_item_and_the_lane_say_in_the_currency_of_the_lane(tmp_path):
     lanes = "source,destination,lead_time,unit_cost,currency\nhome,shop,7,1,EUR\nabroad,shop,14,0.25,USD\n"
     preset = weekly(tmp_path, lanes, items="sku,cost\na,3\nb,8\nc,5\n")
-    (tmp_path / "plan.yaml").write_text("sales: sales.csv\nlanes: lanes.csv\nitems: items.csv\ncurrency: EUR\nrates: {USD: 0.5}\n")
+    (tmp_path / "plan.yaml").write_text(
+        "sales: sales.csv\nlanes: lanes.csv\nitems: items.csv\ncurrency: EUR\nrates: {USD: 0.5}\n"
+    )
     preset = dataclasses.replace(preset, data=str(tmp_path / "plan.yaml"))
     world = preset.shop()
     price, currency = prices(today_of(preset, world, preset.problem_of(world)))
@@ -380,7 +453,11 @@ def test_what_may_spoil_is_told(tmp_path):
     problem = preset.problem_of(world)
     today = today_of(preset, world, problem)
     rule = rule_for(problem, "base_stock")
-    decider = Decider("base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.5)})
+    decider = Decider(
+        "base_stock", problem, rule, {"level": jnp.full((1, 1), 3.0), "variation": jnp.float32(0.5)}
+    )
     found = make_list(today, Acting.of(decider, 3), paths=16).exceptions
     told = found[found["kind"] == "may spoil"]
-    assert told["sku"].tolist() == ["a"] and "it keeps for 10" in told["what"].iloc[0]  # eight weeks of demand
+    assert (
+        told["sku"].tolist() == ["a"] and "it keeps for 10" in told["what"].iloc[0]
+    )  # eight weeks of demand

@@ -1,4 +1,6 @@
-"""PPO: its losses by hand, its gradients, its contract as an agent, and what it learns where the optimum is known."""
+"""PPO: its losses by hand, its gradients, its contract as an agent, and what it learns where the
+optimum is known.
+"""
 
 import dataclasses
 from functools import cache
@@ -19,7 +21,16 @@ from jaxinv.evaluation.compare import Contestant, measure
 from jaxinv.policies.decode import FORMS
 
 TINY = PPOConfig(
-    updates=10, envs=8, rollout=6, epochs=2, minibatches=2, features=8, heads=2, layers=1, hidden=(8,), forecast=3
+    updates=10,
+    envs=8,
+    rollout=6,
+    epochs=2,
+    minibatches=2,
+    features=8,
+    heads=2,
+    layers=1,
+    hidden=(8,),
+    forecast=3,
 )
 NETWORKS = {
     "single store": LostSales(lead_time=2, demand="seasonal", history=4, horizon=12),
@@ -68,16 +79,21 @@ def test_advantages_equal_a_slow_loop():
 
 
 def test_a_cut_off_episode_bootstraps():
-    """A constant reward r is worth r / (1 - discount) for ever: no advantage anywhere, the last period included."""
+    """A constant reward r is worth r / (1 - discount) for ever: no advantage anywhere, the last
+    period included.
+    """
     worth = jnp.full((5, 2), 2.0 / (1 - 0.9))
     advantage, _ = generalised_advantage(jnp.full((5, 2), 2.0), worth, worth[0], 0.9, 0.95)
     np.testing.assert_allclose(advantage, 0.0, atol=1e-5)
 
 
 def test_pinball_loss_by_hand():
-    forecast = jnp.array([[[[0.5, 1.0, 1.5], [1.0, 2.0, 3.0]], [[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]]]])[:, :, :, None]
+    forecast = jnp.array(
+        [[[[0.5, 1.0, 1.5], [1.0, 2.0, 3.0]], [[1.0, 1.0, 1.0], [9.0, 9.0, 9.0]]]]
+    )[:, :, :, None]
     demand, recent = jnp.array([[[4.0], [8.0]]]), jnp.array([[[4.0], [2.0]]])
-    # Period 0: one unit of recent demand now, two next period. Period 1: four now; the next is past the end.
+    # Period 0: one unit of recent demand now, two next period. Period 1: four now; the next is past
+    # the end.
     now = 0.1 * 0.5 + 0.0 + 0.1 * 0.5
     ahead = 0.1 * 1.0 + 0.0 + 0.1 * 1.0
     later = (0.1 + 0.5 + 0.9) * 3.0
@@ -88,7 +104,9 @@ def test_pinball_loss_is_least_at_the_quantiles():
     demand = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (1, 4000, 1)), jnp.float32)
 
     def loss(quantiles):
-        return pinball(jnp.broadcast_to(quantiles, (1, 4000, 1, 1, 3)), demand, jnp.ones_like(demand))
+        return pinball(
+            jnp.broadcast_to(quantiles, (1, 4000, 1, 1, 3)), demand, jnp.ones_like(demand)
+        )
 
     np.testing.assert_allclose(jax.grad(loss)(jnp.array([0.1, 0.5, 0.9])), 0.0, atol=0.01)
 
@@ -96,7 +114,10 @@ def test_pinball_loss_is_least_at_the_quantiles():
 def test_what_comes_after_a_rollout_is_no_label():
     """Where a label is known, no future changes it; elsewhere some future does."""
     flag = jnp.zeros((1, 7))
-    futures = [soon(jnp.pad(flag, ((0, 0), (0, 3)), constant_values=value), 3)[0, :7] for value in (0.0, 1.0)]
+    futures = [
+        soon(jnp.pad(flag, ((0, 0), (0, 3)), constant_values=value), 3)[0, :7]
+        for value in (0.0, 1.0)
+    ]
     np.testing.assert_array_equal(seen_ahead(7, 3), futures[0] == futures[1])
     assert not seen_ahead(2, 3).any() and seen_ahead(4, 1).all()
 
@@ -108,7 +129,9 @@ def test_soon_looks_ahead_and_sees_nothing_past_the_end():
 
 
 def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
-    agent = agent_of(Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=64, rollout=10)
+    agent = agent_of(
+        Backlog(lead_time=1, demand="normal", horizon=12), encoder="none", envs=64, rollout=10
+    )
     state = agent.init(jax.random.key(1))
     _, trace, _ = agent.worlds.play_ahead(state.episodes, first_of(agent.worlds.params))
     contexts = agent.encode(state.params, trace.signals, first_of(agent.worlds.params))
@@ -121,7 +144,9 @@ def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
         direction = jax.tree.map(lambda leaf, key: jax.random.normal(key, leaf.shape), slope, keys)
 
         def moved(step):
-            return float(cost(jax.tree.map(lambda leaf, way: leaf + step * way, state.params, direction)))
+            return float(
+                cost(jax.tree.map(lambda leaf, way: leaf + step * way, state.params, direction))
+            )
 
         along = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, slope, direction)))
         assert (moved(0.003) - moved(-0.003)) / 0.006 == pytest.approx(float(along), rel=0.03)
@@ -133,25 +158,42 @@ def test_the_pathwise_gradient_equals_finite_differences(quick_compilation):
 def test_an_update_learns_and_keeps_every_shape_and_type(quick_compilation):
     before, after, metrics = one_update()
     moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), before.params, after.params)
-    assert all(jax.tree.leaves(moved)), moved  # every array of the network is learned, forecast and stock-out too
+    assert all(jax.tree.leaves(moved)), (
+        moved
+    )  # every array of the network is learned, forecast and stock-out too
     assert int(after.update) == 1 and not jnp.array_equal(after.key, before.key)
     types = jax.tree.map(jax.typeof, (before, after))
     assert types[0] == types[1] and not any(leaf.weak_type for leaf in jax.tree.leaves(types))
     check_finite({name: np.asarray(value)[None] for name, value in metrics.items()}, 0)
-    assert {"cost", "mode_cost", "kl", "entropy", "forecast_loss", "stockout_loss"} <= metrics.keys()
+    assert {
+        "cost",
+        "mode_cost",
+        "kl",
+        "entropy",
+        "forecast_loss",
+        "stockout_loss",
+    } <= metrics.keys()
     assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
 
 
 def test_runs_side_by_side_equal_single_runs_in_one_program(quick_compilation):
-    agents = [agent_of(encoder="none", learning_rate=rate, clip=clip) for rate, clip in ((1e-3, 0.2), (1e-2, 0.1))]
+    agents = [
+        agent_of(encoder="none", learning_rate=rate, clip=clip)
+        for rate, clip in ((1e-3, 0.2), (1e-2, 0.1))
+    ]
     keys = jax.random.split(jax.random.key(5), 2)
     trainer = Trainer(stack_agents(agents, seeds=2), runs=4)
     together, metrics = trainer.advance(trainer.init(jnp.concatenate([keys, keys])), 1)
     assert metrics["cost"].shape == (1, 4)
 
-    init, update = jax.jit(lambda agent, key: agent.init(key)), jax.jit(lambda agent, state: agent.update(state))
+    init, update = (
+        jax.jit(lambda agent, key: agent.init(key)),
+        jax.jit(lambda agent, state: agent.update(state)),
+    )
     singles = [update(agent, init(agent, key))[0] for agent in agents for key in keys]
-    assert update._cache_size() == 1  # numbers are traced: another learning rate is the same program
+    assert (
+        update._cache_size() == 1
+    )  # numbers are traced: another learning rate is the same program
     for run, single in enumerate(singles):
         same(select_run(together.params, run), single.params, atol=2e-5)
     rates = [jax.tree.leaves(single.params)[0] for single in singles]
@@ -215,9 +257,13 @@ def test_an_episode_begins_anew_when_its_time_is_over(quick_compilation):
 
 
 def trained(preset, updates, **options):
-    """The cost a period of a trained policy on long held-out episodes, its standard error, and policy and parameters."""
+    """The cost a period of a trained policy on long held-out episodes, its standard error, and
+    policy and parameters.
+    """
     problem = preset.build()
-    agent = PPO.create(problem, PPOConfig(**{**PPOConfig.stock_only, "updates": updates, **options}))
+    agent = PPO.create(
+        problem, PPOConfig(**{**PPOConfig.stock_only, "updates": updates, **options})
+    )
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(jax.random.key(0)), updates)
     total = measure(problem, Contestant("ppo", agent.policy, state.params), jax.random.key(1), 1024)
@@ -226,23 +272,36 @@ def trained(preset, updates, **options):
 
 
 def test_ppo_comes_within_one_percent_of_the_lost_sales_optimum():
-    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 4 costs 4.04071 a period at best, in whole orders."""
+    """inventory.md table 1.1: Poisson(5), lead time 1, penalty 4 costs 4.04071 a period at best, in
+    whole orders.
+    """
     cost, error, *_ = trained(LostSales(lead_time=1, shortage_cost=4.0), updates=100, envs=256)
     assert 4.04071 - 3 * error < cost < 1.01 * 4.04071 + 2 * error
 
 
 def test_ppo_with_the_pathwise_loss_recovers_the_newsvendor_level():
-    preset = Backlog(lead_time=1, shortage_cost=9.0, demand="normal", mean=5.0, deviation=1.0, integer_orders=False)
+    preset = Backlog(
+        lead_time=1,
+        shortage_cost=9.0,
+        demand="normal",
+        mean=5.0,
+        deviation=1.0,
+        integer_orders=False,
+    )
     cost, error, agent, params = trained(preset, updates=60, envs=256, pathwise=True)
     law = stats.norm(10.0, np.sqrt(2.0))
     level = law.ppf(0.9)
-    optimum = (level - law.mean()) + 10 * ((law.mean() - level) * law.sf(level) + law.var() * law.pdf(level))
+    optimum = (level - law.mean()) + 10 * (
+        (law.mean() - level) * law.sf(level) + law.var() * law.pdf(level)
+    )
     assert optimum - 3 * error < cost < 1.01 * optimum + 2 * error
 
     problem = preset.build()
     env = problem.env
     _, state = env.reset(jax.random.key(0))
-    stock = state.network.replace(on_hand=jnp.full((1, 1), 6.0), pipeline=jnp.full_like(state.network.pipeline, 0.0))
+    stock = state.network.replace(
+        on_hand=jnp.full((1, 1), 6.0), pipeline=jnp.full_like(state.network.pipeline, 0.0)
+    )
     order = agent.policy(params, env.view(stock, problem.first, state.signals))
     assert 6.0 + float(order[0, 0]) == pytest.approx(level, rel=0.03)
 
@@ -250,7 +309,9 @@ def test_ppo_with_the_pathwise_loss_recovers_the_newsvendor_level():
 # --- the loop -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("updates, length", [(1, 1), (4, 1), (40, 1), (300, 6), (400, 10), (211, 1)])
+@pytest.mark.parametrize(
+    "updates, length", [(1, 1), (4, 1), (40, 1), (300, 6), (400, 10), (211, 1)]
+)
 def test_stretches_divide_the_updates(updates, length):
     assert stretch_length(updates) == length
 

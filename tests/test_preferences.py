@@ -1,4 +1,6 @@
-"""Preferences among objectives: what is drawn, what it does to costs, what a policy sees, and every mistake."""
+"""Preferences among objectives: what is drawn, what it does to costs, what a policy sees, and every
+mistake.
+"""
 
 import dataclasses
 
@@ -55,7 +57,11 @@ def test_objectives_are_those_that_a_network_charges(store, network):
     assert objectives_of(network.env.topology) == ("stock", "service", "flow")
     perishable = Perishable().build().env.topology
     groups = dict(zip(objectives_of(perishable), membership(perishable)))
-    assert [COSTS[part] for part in np.flatnonzero(groups["stock"])] == ["holding", "expiry", "overflow"]
+    assert [COSTS[part] for part in np.flatnonzero(groups["stock"])] == [
+        "holding",
+        "expiry",
+        "overflow",
+    ]
     assert membership(network.env.topology).sum(0).max() == 1  # no part counts twice
 
 
@@ -72,7 +78,9 @@ def test_equal_shares_are_the_instance_as_it_is(network):
 
 def test_shares_do_not_depend_on_the_scale(store):
     topology = store.env.topology
-    np.testing.assert_allclose(shares(topology, {"stock": 2, "service": 6}), shares(topology, {"service": 3}))
+    np.testing.assert_allclose(
+        shares(topology, {"stock": 2, "service": 6}), shares(topology, {"service": 3})
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,10 @@ def test_shares_do_not_depend_on_the_scale(store):
     [
         ({"service": -1.0}, r"preference\.service=-1\.0 must be a number of at least 0"),
         ({"service": float("nan")}, "must be a number"),
-        ({"stock": 0.0, "service": 0.0}, "the preference is all zero; make one of stock, service positive"),
+        (
+            {"stock": 0.0, "service": 0.0},
+            "the preference is all zero; make one of stock, service positive",
+        ),
         ({"servise": 1.0}, "unknown objective in preference 'servise'; did you mean 'service'?"),
         ({"flow": 1.0}, "unknown objective in preference 'flow'"),
     ],
@@ -153,7 +164,9 @@ def test_a_policy_learns_from_preferences_and_acts_at_any(store, name):
     assert np.isfinite(metrics["cost"]).all()
     learned = Contestant(name, agent.policy, state.params)
     own, equal = measure(store, learned, jax.random.key(1), 4), at_preference(learned, {})
-    np.testing.assert_allclose(measure(store, equal, jax.random.key(1), 4).reward, own.reward, rtol=1e-6)
+    np.testing.assert_allclose(
+        measure(store, equal, jax.random.key(1), 4).reward, own.reward, rtol=1e-6
+    )
     plain = algorithm.create(store, dataclasses.replace(config, preferences=False))
     widths = []
     for learner in (agent, plain):
@@ -163,7 +176,9 @@ def test_a_policy_learns_from_preferences_and_acts_at_any(store, name):
 
 
 def test_the_reward_of_training_is_weighed(store):
-    """What an update reports as cost is the mean of costs at drawn preferences, not at the instance's own weights."""
+    """What an update reports as cost is the mean of costs at drawn preferences, not at the
+    instance's own weights.
+    """
     agent = DiffSim.create(store, AGENTS["diffsim"][1])
     state = agent.init(jax.random.key(0))
     params = agent.worlds.instance_params(state.index, state.episodes.key)
@@ -175,7 +190,11 @@ def test_the_reward_of_training_is_weighed(store):
     for part in ("holding", "shortage"):
         alone = jnp.zeros(len(COSTS)).at[COSTS.index(part)].set(1.0)[:, None]
         _, cost, _ = agent.play_mode(
-            state.params, state.episodes.network, trace, contexts, own.replace(weights=own.weights * alone)
+            state.params,
+            state.episodes.network,
+            trace,
+            contexts,
+            own.replace(weights=own.weights * alone),
         )
         parts.append(params.preference[COSTS.index(part)] * cost)
     np.testing.assert_allclose(sum(parts), reward, rtol=1e-4, atol=1e-4)
@@ -200,7 +219,9 @@ def test_instances_and_preferences_together(network):
 def test_validation_weighs_its_paths(store):
     problem = LostSales(lead_time=1, horizon=12).build()
     several = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 4), problem.first)
-    problem = dataclasses.replace(problem, train=several, test=several, instances=4, held_out=(1, 3))
+    problem = dataclasses.replace(
+        problem, train=several, test=several, instances=4, held_out=(1, 3)
+    )
     found = Validation.of(problem, jax.random.key(0), preferences=True).instances
     assert len(np.unique(found.weights[0])) == found.weights.shape[-1]
     np.testing.assert_allclose(found.weights, found.preference, rtol=1e-6)

@@ -67,7 +67,8 @@ def test_a_plan_becomes_orders_and_these_are_not_ordered_again(plan, tmp_path):
     assert document["cost"] == {"": pytest.approx(orders["cost"].sum(), abs=0.05)}  # by currency
     assert (orders["quantity"] % 4 == 0).all() and (orders["order_date"] == document["date"]).all()
     assert {path.name for path in (tmp_path / "list").iterdir()} >= {
-        "orders.csv", "all.csv", "why.csv", "exceptions.csv", "about.json", "suppliers", "evaluation.json", "report.html"
+        "orders.csv", "all.csv", "why.csv", "exceptions.csv", "about.json", "suppliers",
+        "evaluation.json", "report.html"
     }  # fmt: skip
     # the same command again: the same bytes, all of them
     run(str(plan), "--policy", "base_stock", "--out", "again", "--json", *QUICK, folder=tmp_path)

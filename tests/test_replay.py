@@ -16,7 +16,9 @@ def filled(added, count=2, capacity=8):
     replay = Replay.empty({"number": jnp.int32(0), "vector": jnp.zeros(3)}, capacity)
     for start in range(0, added, count):
         number = jnp.arange(start, start + count)
-        replay = replay.add({"number": number, "vector": jnp.tile(number[:, None], (1, 3)).astype(jnp.float32)})
+        replay = replay.add(
+            {"number": number, "vector": jnp.tile(number[:, None], (1, 3)).astype(jnp.float32)}
+        )
     return replay
 
 

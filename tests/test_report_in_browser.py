@@ -1,17 +1,21 @@
-"""The report as a browser shows it: what is seen, sorting and search, phone width, print, and a silent console."""
+"""The report as a browser shows it: what is seen, sorting and search, phone width, print, and a
+silent console.
+"""
 
 import base64
 import re
 import shutil
 
 import pytest
+from pages import ODD, by_sku, order_folder, run_folder
 
 from jaxinv.report.page import write_report
-from pages import ODD, by_sku, order_folder, run_folder
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="chromium and chromedriver are not installed"
+)
 
 WIDE, PHONE = 1280, 390
 
@@ -20,7 +24,13 @@ WIDE, PHONE = 1280, 390
 def browser():
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--window-size={WIDE},900"):
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--window-size={WIDE},900",
+    ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -58,7 +68,10 @@ def column(page, table, place):
 
 
 def narrow(page):
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=PHONE, height=844, deviceScaleFactor=1, mobile=True))
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        dict(width=PHONE, height=844, deviceScaleFactor=1, mobile=True),
+    )
 
 
 def wider_than(page, width):
@@ -73,14 +86,21 @@ def test_numbers_are_seen_and_nothing_runs_that_is_not_ours(page):
     assert "8.2% less than the best rule" in said and "95% interval" in said
     assert all(name in said for name in ODD)
     assert ask(page, "document.scripts.length") == 1
-    assert ask(page, "[...document.querySelectorAll('svg')].every(one => one.getBoundingClientRect().height > 100)")
+    assert ask(
+        page,
+        "[...document.querySelectorAll('svg')].every(one => one.getBoundingClientRect().height >"
+        " 100)",
+    )
     assert page.get_log("browser") == []
     page.execute_script("location.hash = 'caveats'")
     assert ask(page, "document.querySelector('#caveats').getBoundingClientRect().top") < 900
 
 
 def test_a_script_from_elsewhere_does_not_run(page):
-    page.execute_script("const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s)")
+    page.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+        " document.body.append(s)"
+    )
     assert ask(page, "window.ran") is None
     page.get_log("browser")  # it complains, rightly
 
@@ -89,7 +109,9 @@ def test_a_click_on_a_heading_sorts(page):
     skus = by_sku(60).query("policy == 'diffsim'")
     page.execute_script("document.querySelector('#skus-rows th button').click()")
     by_name = column(page, "skus", 0)
-    assert sorted(by_name) == sorted(skus["sku"]) and by_name.index("SKU-00009") < by_name.index("SKU-00010")
+    assert sorted(by_name) == sorted(skus["sku"]) and by_name.index("SKU-00009") < by_name.index(
+        "SKU-00010"
+    )
     fill = "document.querySelectorAll('#skus-rows th')[3]"
     page.execute_script(f"{fill}.querySelector('button').click()")
     assert ask(page, f"{fill}.getAttribute('aria-sort')") == "ascending"
@@ -103,7 +125,9 @@ def test_a_click_on_a_heading_sorts(page):
 def test_search_finds_by_any_part_of_a_row(page):
     box = page.find_element("css selector", "input[data-table='skus-rows']")
     box.send_keys("sku-0001")
-    assert column(page, "skus", 0) and all(name.startswith("SKU-0001") for name in column(page, "skus", 0))
+    assert column(page, "skus", 0) and all(
+        name.startswith("SKU-0001") for name in column(page, "skus", 0)
+    )
     assert ask(page, "document.querySelector('#skus output').textContent") == "10 of 60 rows"
     box.clear()
     box.send_keys("<script")
@@ -118,8 +142,13 @@ def test_search_finds_by_any_part_of_a_row(page):
 
 def test_a_phone_scrolls_the_page_in_one_direction_only(page):
     narrow(page)
-    assert ask(page, "document.documentElement.scrollWidth") <= PHONE and wider_than(page, PHONE) == []
-    assert ask(page, "parseFloat(getComputedStyle(document.querySelector('.verdict p')).fontSize)") >= 16
+    assert (
+        ask(page, "document.documentElement.scrollWidth") <= PHONE and wider_than(page, PHONE) == []
+    )
+    assert (
+        ask(page, "parseFloat(getComputedStyle(document.querySelector('.verdict p')).fontSize)")
+        >= 16
+    )
 
 
 def test_without_scripts_all_is_there_but_sort_and_search(page):
@@ -135,21 +164,37 @@ def test_print(page):
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert ask(page, "getComputedStyle(document.querySelector('nav')).display") == "none"
     assert ask(page, "getComputedStyle(document.querySelector('.search')).display") == "none"
-    printed = page.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+    printed = page.execute_cdp_cmd(
+        "Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True}
+    )
     pdf = base64.b64decode(printed["data"])
     pages = len(re.findall(rb"/Type\s*/Page\b", pdf))
     assert pdf.startswith(b"%PDF") and 3 <= pages <= 12
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", dict(width=703, height=1000, deviceScaleFactor=1, mobile=False))
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        dict(width=703, height=1000, deviceScaleFactor=1, mobile=False),
+    )
     assert wider_than(page, 703) == []  # A4 less its margins
     assert page.get_log("browser") == []
 
 
 def test_for_those_who_cannot_see_it(page):
     assert ask(page, "document.documentElement.lang") == "en" and ask(page, "document.title")
-    assert ask(page, "[...document.querySelectorAll('svg')].every(one => one.getAttribute('aria-label').length > 20)")
+    assert ask(
+        page,
+        "[...document.querySelectorAll('svg')].every(one => one.getAttribute('aria-label').length"
+        " > 20)",
+    )
     assert ask(page, "[...document.querySelectorAll('th')].every(one => one.scope)")
     assert ask(page, "[...document.querySelectorAll('input')].every(one => one.labels.length)")
     assert ask(page, "document.querySelectorAll('h1').length") == 1
-    levels = ask(page, "[...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))")
-    assert all(after <= before + 1 or (before, after) == (1, 3) for before, after in zip(levels, levels[1:]))
-    assert ask(page, "new Set([...document.querySelectorAll('[id]')].map(one => one.id)).size") == ask(page, "document.querySelectorAll('[id]').length")
+    levels = ask(
+        page, "[...document.querySelectorAll('h1, h2, h3')].map(one => Number(one.tagName[1]))"
+    )
+    assert all(
+        after <= before + 1 or (before, after) == (1, 3)
+        for before, after in zip(levels, levels[1:])
+    )
+    assert ask(
+        page, "new Set([...document.querySelectorAll('[id]')].map(one => one.id)).size"
+    ) == ask(page, "document.querySelectorAll('[id]').length")

@@ -40,7 +40,9 @@ def orders_of(today, **numbers):
 
 
 def test_risks_are_the_newsvendors():
-    """Without an order the risk until the next could be here is that demand of lead time and review exceeds the stock."""
+    """Without an order the risk until the next could be here is that demand of lead time and review
+    exceeds the stock.
+    """
     stock = np.array([8.0, 12.0, 16.0, 20.0])
     today = shop(np.full((4, 80), 5.0), stock, lead=2)
     _, lines = orders_of(today, level=1.2)
@@ -64,7 +66,9 @@ def test_risks_are_the_newsvendors():
 def by_hand(
     demand, stock, coming, lead, pack, holding, shortage, price, first, level, lowered, until
 ):
-    """Costs of one path of the single shop with lost sales: `coming` is the pipeline, the latest order first."""
+    """Costs of one path of the single shop with lost sales: `coming` is the pipeline, the latest
+    order first.
+    """
     pipeline, cost = list(coming), 0.0
     for time, wanted in enumerate(demand):
         target = level - (lowered if time < until else 0.0)
@@ -131,7 +135,9 @@ def test_costs_of_other_orders_are_those_of_a_simulation_by_hand():
 
 
 def test_orders_under_way_take_what_is_left_of_their_law():
-    """An order placed two periods ago that is not here takes 3 or 4 periods, as often as the law says of what is left."""
+    """An order placed two periods ago that is not here takes 3 or 4 periods, as often as the law
+    says of what is left.
+    """
     pmf = (0.0, 0.2, 0.2, 0.45, 0.15)
     pipeline = np.zeros((1, 1, 1, 3))
     pipeline[..., 1] = 50.0  # ordered two periods ago
@@ -145,7 +151,9 @@ def test_orders_under_way_take_what_is_left_of_their_law():
 
 
 def test_lines_of_a_network():
-    """Of a warehouse and two stores: transfers are cut to what is there, and a missing delivery makes the warehouse short."""
+    """Of a warehouse and two stores: transfers are cut to what is there, and a missing delivery
+    makes the warehouse short.
+    """
     net = jaxinv.Network(instances=2, whole_units=True)
     net.supplier("mill")
     costs = dict(holding_cost_per_unit_period=1.0)
@@ -193,7 +201,9 @@ def test_lines_of_a_network():
 
 
 def test_closed_days_are_kept():
-    """With orders every third period the cover is longer, and a review later is three periods later."""
+    """With orders every third period the cover is longer, and a review later is three periods
+    later.
+    """
     calendar = np.zeros((2, 1, 16), bool)
     calendar[:, :, ::3] = True
     today = shop(np.full((2, 80), 5.0), [5.0, 18.0], lead=2, calendar=calendar)

@@ -25,15 +25,23 @@ def test_every_edge_has_one_owner(topology):
 
 def test_all_for_one_is_the_reward_of_one_planner(topology):
     draw = np.random.default_rng(0)
-    places = Places(jnp.asarray(draw.random((3, len(COSTS)))), jnp.asarray(draw.random((3, len(COSTS)))))
+    places = Places(
+        jnp.asarray(draw.random((3, len(COSTS)))), jnp.asarray(draw.random((3, len(COSTS))))
+    )
     weights = jnp.asarray(draw.random(len(COSTS)))
     total = -float((places.nodes @ weights).sum() + (places.edges @ weights).sum())
     roles = Roles.by_node(topology)
     for share in (0.0, 0.3, 1.0):
-        assert float(roles.rewards(topology, weights, places, share).sum()) == pytest.approx(total, rel=1e-6)
+        assert float(roles.rewards(topology, weights, places, share).sum()) == pytest.approx(
+            total, rel=1e-6
+        )
     selfish = roles.rewards(topology, weights, places, 0.0)
-    np.testing.assert_allclose(selfish[1], -(places.nodes[1] @ weights + places.edges[1] @ weights), rtol=1e-6)
-    np.testing.assert_allclose(Roles.one(topology).rewards(topology, weights, places, 0.0), [total], rtol=1e-6)
+    np.testing.assert_allclose(
+        selfish[1], -(places.nodes[1] @ weights + places.edges[1] @ weights), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        Roles.one(topology).rewards(topology, weights, places, 0.0), [total], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,8 +62,13 @@ def test_what_does_not_share_out_a_network_is_refused_by_name(topology, agents, 
 
 
 def test_roles_in_words(topology):
-    edges = [f"edge {edge}" for edge in range(3)] if not topology.edge_names else topology.edge_names
-    roles = Roles.told(topology, {"buyer": {"decides": edges[:1]}, "shipper": {"sees": ["warehouse"], "decides": edges[1:]}})
+    edges = (
+        [f"edge {edge}" for edge in range(3)] if not topology.edge_names else topology.edge_names
+    )
+    roles = Roles.told(
+        topology,
+        {"buyer": {"decides": edges[:1]}, "shipper": {"sees": ["warehouse"], "decides": edges[1:]}},
+    )
     assert roles.checked(topology).agents[1] == Role("shipper", (0,), (1, 2), (), (1, 2), (1, 2))
     with pytest.raises(UserError, match="did you mean|unknown"):
         Roles.told(topology, {"buyer": {"decides": ["edge 9"]}})

@@ -20,21 +20,36 @@ from jaxinv.policies.past import past_of
 from jaxinv.policies.policy import fill_to
 from jaxinv.policies.rules import RULES, BaseStock, Rule, applicable_rules, make_rule, rule_for
 
-STORE = Topology(nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(0,), lead_times=(4,))
+STORE = Topology(
+    nodes=1, sources=(SUPPLIER,), destinations=(0,), demand_nodes=(0,), lead_times=(4,)
+)
 TWO_SUPPLIERS = Topology(
-    nodes=1, sources=(SUPPLIER, SUPPLIER), destinations=(0, 0), demand_nodes=(0,), lead_times=(1, 4), backlog=True
+    nodes=1,
+    sources=(SUPPLIER, SUPPLIER),
+    destinations=(0, 0),
+    demand_nodes=(0,),
+    lead_times=(1, 4),
+    backlog=True,
 )
 WITH_TRANSFERS = Topology(
-    nodes=2, sources=(SUPPLIER, SUPPLIER, 0), destinations=(0, 1, 1), demand_nodes=(1,), lead_times=(4, 4, 1), lateral=(2,),
+    nodes=2, sources=(SUPPLIER, SUPPLIER, 0), destinations=(0, 1, 1), demand_nodes=(1,),
+    lead_times=(4, 4, 1), lateral=(2,),
     backlog=True,
 )  # fmt: skip
 CHAIN = Topology(
-    nodes=3, sources=(SUPPLIER, 0, 0), destinations=(0, 1, 2), demand_nodes=(1, 2), lead_times=(2, 1, 3), backlog=True
+    nodes=3,
+    sources=(SUPPLIER, 0, 0),
+    destinations=(0, 1, 2),
+    demand_nodes=(1, 2),
+    lead_times=(2, 1, 3),
+    backlog=True,
 )
 
 
 def seen(net, on_hand, pipeline, backorder=None, signals=None, scale=1.0, review=1.0):
-    """An observation with one product; the pipeline is a list of slots for each edge, latest order first."""
+    """An observation with one product; the pipeline is a list of slots for each edge, latest order
+    first.
+    """
     facts = Facts(
         lead_time=jnp.array(net.lead_times, float),
         review_period=jnp.full(net.edges, review),
@@ -43,18 +58,24 @@ def seen(net, on_hand, pipeline, backorder=None, signals=None, scale=1.0, review
     )
     owed = None if not net.backlog else jnp.array(backorder or [0.0] * net.nodes, float)[:, None]
     return Observation(
-        time=jnp.int32(0), on_hand=jnp.array(on_hand, float)[:, None], backorder=owed, instance=facts, signals=signals,
+        time=jnp.int32(0), on_hand=jnp.array(on_hand, float)[:, None], backorder=owed,
+        instance=facts, signals=signals,
         pipeline=jnp.array(pipeline, float)[:, None, :],
     )  # fmt: skip
 
 
 def in_units(rule, observation, **numbers):
     """Parameters of a rule from numbers in product units, one per edge or one for all."""
-    one = rule.natural({name: jnp.ones(shape) for name, shape in rule.shapes().items()}, observation.instance)
+    one = rule.natural(
+        {name: jnp.ones(shape) for name, shape in rule.shapes().items()}, observation.instance
+    )
     return {
-        name: jnp.broadcast_to(jnp.asarray(value, float).reshape(-1, 1), (rule.topology.edges, 1)) / one[name]
-        if rule.shapes()[name]
-        else jnp.float32(value)
+        name: (
+            jnp.broadcast_to(jnp.asarray(value, float).reshape(-1, 1), (rule.topology.edges, 1))
+            / one[name]
+            if rule.shapes()[name]
+            else jnp.float32(value)
+        )
         for name, value in numbers.items()
     }
 
@@ -71,7 +92,12 @@ def orders(name, net, observation, season=7, **numbers):
 @pytest.mark.parametrize(
     "name, numbers, exact, error",
     [
-        ("base_stock", dict(level=25), 5.197, 0.003),  # shared/reference/inventory.md 1.3, simulated there
+        (
+            "base_stock",
+            dict(level=25),
+            5.197,
+            0.003,
+        ),  # shared/reference/inventory.md 1.3, simulated there
         ("capped_base_stock", dict(level=26, cap=5), 4.7978, 0.0),  # there exact
         ("constant_order", dict(quantity=4), 5.275, 0.0005),  # the best constant, there exact
         ("s_S", dict(reorder=24, gap=1), 5.197, 0.003),  # (S - 1, S) is base-stock
@@ -82,9 +108,15 @@ def test_costs_on_lost_sales_are_the_published_ones(name, numbers, exact, error)
     """Poisson(5), h = 1, p = 4, L = 4."""
     env, params = jaxinv.make("lost_sales", lead_time=4, shortage_cost=4.0)
     rule = make_rule(name, env.topology)
-    numbers = in_units(rule, env.view(env.start({"stock": jnp.zeros((1, 1))}, params), params), **numbers)
+    numbers = in_units(
+        rule, env.view(env.start({"stock": jnp.zeros((1, 1))}, params), params), **numbers
+    )
     batch, periods = 4096, 1000
-    run = jax.jit(lambda key: simulate(env, params, rule, numbers, key, batch=batch, periods=periods, warm_up=100))
+    run = jax.jit(
+        lambda key: simulate(
+            env, params, rule, numbers, key, batch=batch, periods=periods, warm_up=100
+        )
+    )
     cost = -np.asarray(run(jax.random.key(11)).reward, np.float64) / periods
     assert abs(cost.mean() - exact) < 3 * np.hypot(cost.std() / batch**0.5, error)
 
@@ -138,20 +170,30 @@ def test_positions_of_two_suppliers():
 @pytest.mark.parametrize(
     "levels, expected",
     [
-        ((8, 20), [1.0, 9.0]),  # fast position 7, slow position 10; the slow order sees the fast one
+        (
+            (8, 20),
+            [1.0, 9.0],
+        ),  # fast position 7, slow position 10; the slow order sees the fast one
         ((5, 20), [0.0, 10.0]),
-        ((18, 20), [11.0, 0.0]),  # what was expedited already lifts the slow position above its level
+        (
+            (18, 20),
+            [11.0, 0.0],
+        ),  # what was expedited already lifts the slow position above its level
         ((7, 9), [0.0, 0.0]),
     ],
 )
 def test_dual_index_by_hand(name, levels, expected):
     observation = seen(TWO_SUPPLIERS, [5], [[0, 0, 0], [1, 2, 3]], backorder=[1])
-    assert orders(name, TWO_SUPPLIERS, observation, level=levels) == pytest.approx(expected, abs=1e-4)
+    assert orders(name, TWO_SUPPLIERS, observation, level=levels) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 def test_capped_dual_index_caps_the_slow_order():
     observation = seen(TWO_SUPPLIERS, [5], [[0, 0, 0], [1, 2, 3]], backorder=[1])
-    assert orders("capped_base_stock", TWO_SUPPLIERS, observation, level=(8, 20), cap=(100, 4)) == pytest.approx([1, 4])
+    assert orders(
+        "capped_base_stock", TWO_SUPPLIERS, observation, level=(8, 20), cap=(100, 4)
+    ) == pytest.approx([1, 4])
 
 
 def test_dual_index_needs_two_suppliers():
@@ -168,14 +210,18 @@ def test_echelon_and_installation_positions():
     assert views.inventory_position(CHAIN, observation)[:, 0].tolist() == [15.0, -1.0, 9.0]
     assert views.echelon_position(CHAIN, observation)[:, 0].tolist() == [23.0, -1.0, 9.0]
     assert orders("base_stock", CHAIN, observation, level=(30, 5, 8)) == pytest.approx([15, 6, 0])
-    assert orders("echelon_base_stock", CHAIN, observation, level=(30, 5, 8)) == pytest.approx([7, 6, 0])
+    assert orders("echelon_base_stock", CHAIN, observation, level=(30, 5, 8)) == pytest.approx(
+        [7, 6, 0]
+    )
 
 
 # Forecasts
 
 
 def test_seasonal_forecast_of_a_perfect_season_is_exact():
-    """Three whole seasons and a rest; the lead time of 4 and one review cover the next five periods."""
+    """Three whole seasons and a rest; the lead time of 4 and one review cover the next five
+    periods.
+    """
     season = np.array([10.0, 0.0, 7.0, 3.0])
     trace = np.tile(season, 5)
     for length in (12, 13, 15):
@@ -184,7 +230,9 @@ def test_seasonal_forecast_of_a_perfect_season_is_exact():
         coming = trace[length : length + 5].sum()
         ordered = orders("newsvendor_seasonal", STORE, observation, season=4, safety=0)
         assert ordered == pytest.approx([max(coming - 10.0, 0.0)], abs=1e-4)
-        assert orders("newsvendor_seasonal", STORE, observation, season=4, safety=3) == pytest.approx(ordered, abs=0.01)
+        assert orders(
+            "newsvendor_seasonal", STORE, observation, season=4, safety=3
+        ) == pytest.approx(ordered, abs=0.01)
 
 
 def test_seasonal_forecast_wants_two_seasons():
@@ -200,14 +248,18 @@ def test_smoothing_forecast_by_hand():
     deviation = np.sqrt(weights @ (np.array([8.0, 4.0, 6.0]) - mean) ** 2)
     expected = 5 * mean + 1.5 * deviation * np.sqrt(5) - 10
     observation = seen(STORE, [4], [[1, 2, 3]], signals=signals)
-    assert orders("newsvendor_smoothing", STORE, observation, smoothing=0.5, safety=1.5) == pytest.approx([expected], rel=1e-4)
+    assert orders(
+        "newsvendor_smoothing", STORE, observation, smoothing=0.5, safety=1.5
+    ) == pytest.approx([expected], rel=1e-4)
 
 
 def test_forecasts_of_a_warehouse_add_up_its_stores():
     signals = jnp.array([[3.0, 5.0]] * 4)  # a steady 3 and 5
     observation = seen(CHAIN, [0, 0, 0], [[0, 0]] * 3, signals=signals)
     ordered = orders("newsvendor_smoothing", CHAIN, observation, smoothing=0.3, safety=0)
-    assert ordered == pytest.approx([8 * (3 + 3), 3 * 2, 5 * 4], rel=1e-4)  # the longest way on takes 3 periods more
+    assert ordered == pytest.approx(
+        [8 * (3 + 3), 3 * 2, 5 * 4], rel=1e-4
+    )  # the longest way on takes 3 periods more
 
 
 def test_a_rule_that_does_not_exist_is_named_with_the_nearest():
@@ -222,17 +274,28 @@ def test_every_rule_is_a_pure_function_of_its_shapes(name):
     if isinstance(rule, Follows):
         rule = rule.fitted_on(past_of(DualSourcing(demand="uniform", history=6).build()))
     assert set(rule.shapes()) == set(rule.ranges)
-    low, high = ({key: jnp.full(shape, rule.ranges[key][end]) for key, shape in rule.shapes().items()} for end in (0, 1))
-    stock = dict(on_hand=[5] * net.nodes, backorder=[1] * net.nodes, pipeline=[[0, 0, 0], [1, 2, 3], [0, 0, 0]][: net.edges])
+    low, high = (
+        {key: jnp.full(shape, rule.ranges[key][end]) for key, shape in rule.shapes().items()}
+        for end in (0, 1)
+    )
+    stock = dict(
+        on_hand=[5] * net.nodes,
+        backorder=[1] * net.nodes,
+        pipeline=[[0, 0, 0], [1, 2, 3], [0, 0, 0]][: net.edges],
+    )
     observation = seen(net, **stock, signals=jnp.ones((6, 1)), scale=3.0)
     for params in (low, high):
         action = rule(params, observation)
-        assert action.shape == (net.edges, 1) and np.all(np.isfinite(action)) and np.all(action >= 0)
+        assert (
+            action.shape == (net.edges, 1) and np.all(np.isfinite(action)) and np.all(action >= 0)
+        )
         np.testing.assert_allclose(action, jax.jit(rule)(params, observation), rtol=1e-5)
 
 
 def test_a_rule_of_ones_own_is_tuned_like_the_others(monkeypatch):
-    """README: a `Rule` with its `name`, `ranges` and `act`, and its name in `RULES`; nothing else."""
+    """README: a `Rule` with its `name`, `ranges` and `act`, and its name in `RULES`; nothing
+    else.
+    """
 
     class Square(Rule):
         """Order up to the square of a number: base-stock in other words."""
@@ -242,15 +305,23 @@ def test_a_rule_of_ones_own_is_tuned_like_the_others(monkeypatch):
         scalars = frozenset({"root"})
 
         def act(self, params, observation, context):
-            position = self.topology.at_destination(views.inventory_position(self.topology, observation))
-            return fill_to(self.topology, observation, jnp.full_like(position, params["root"] ** 2), position)
+            position = self.topology.at_destination(
+                views.inventory_position(self.topology, observation)
+            )
+            return fill_to(
+                self.topology, observation, jnp.full_like(position, params["root"] ** 2), position
+            )
 
     monkeypatch.setitem(RULES, "square", Square)
     problem = LostSales(mean=2.0, lead_time=1, shortage_cost=9.0).build()
     assert "square" in applicable_rules(problem) and "square" in applicable_rules(Serial().build())
-    tuned = tune_many(problem, jax.random.key(0), ["square", "base_stock"], 200_000, method="search")
+    tuned = tune_many(
+        problem, jax.random.key(0), ["square", "base_stock"], 200_000, method="search"
+    )
     assert tuned["square"].cost == pytest.approx(tuned["base_stock"].cost, rel=1e-3)
-    assert round(float(tuned["square"].params["root"]) ** 2) == round(float(tuned["base_stock"].natural(problem)["level"][0, 0]))
+    assert round(float(tuned["square"].params["root"]) ** 2) == round(
+        float(tuned["base_stock"].natural(problem)["level"][0, 0])
+    )
 
 
 def test_a_rule_of_ones_own_gets_the_window_and_season_that_it_has_fields_for():

@@ -29,7 +29,10 @@ def state(seed=0):
     """One leaf of every kind that a training state has."""
     key = jax.random.key(seed)
     params = {
-        "Dense_0": {"kernel": jax.random.normal(key, (8, 4)), "bias": jnp.array([math.nan, -0.0, math.inf])}
+        "Dense_0": {
+            "kernel": jax.random.normal(key, (8, 4)),
+            "bias": jnp.array([math.nan, -0.0, math.inf]),
+        }
     }
     return {
         "params": params,
@@ -47,11 +50,16 @@ def state(seed=0):
 
 def same(left, right):
     def bits(leaf):
-        data = jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        data = (
+            jax.random.key_data(leaf)
+            if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else leaf
+        )
         return str(leaf.dtype), leaf.shape, np.asarray(data).tobytes()
 
     return jax.tree.structure(left) == jax.tree.structure(right) and all(
-        bits(a) == bits(b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
+        bits(a) == bits(b)
+        for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True)
     )
 
 
@@ -62,7 +70,9 @@ def newest(run):
 def test_a_checkpoint_comes_back_bit_for_bit(run):
     run.save_checkpoint(40, state())
     shapes = jax.tree.map(
-        lambda leaf: leaf if isinstance(leaf, np.ndarray) else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
+        lambda leaf: (
+            leaf if isinstance(leaf, np.ndarray) else jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+        ),
         state(),
     )
     for template in (state(seed=1), shapes):
@@ -78,7 +88,10 @@ def test_a_restored_array_takes_the_templates_sharding(run):
     sharding = jax.sharding.NamedSharding(
         jax.make_mesh((1,), ("batch",)), jax.sharding.PartitionSpec("batch")
     )
-    template = {"a": jax.ShapeDtypeStruct((4,), jnp.float32, sharding=sharding), "key": jax.random.key(1)}
+    template = {
+        "a": jax.ShapeDtypeStruct((4,), jnp.float32, sharding=sharding),
+        "key": jax.random.key(1),
+    }
     assert run.restore(template)[1]["a"].sharding == sharding
 
 
@@ -103,7 +116,9 @@ def test_an_update_saved_twice_stays_unless_it_was_damaged(run):
     assert run.restore({"a": jnp.float32(0)})[1]["a"] == 2
 
 
-def test_a_flipped_truncated_or_missing_file_falls_back_to_the_checkpoint_before(run, caplog, capfd):
+def test_a_flipped_truncated_or_missing_file_falls_back_to_the_checkpoint_before(
+    run, caplog, capfd
+):
     for update in (1, 2):
         run.save_checkpoint(update, {"a": jax.random.normal(jax.random.key(update), (64, 64))})
     good = run.path.parent / "good"
@@ -128,12 +143,16 @@ def test_a_flipped_truncated_or_missing_file_falls_back_to_the_checkpoint_before
 
 
 def test_no_whole_checkpoint_is_one_message(run):
-    with pytest.raises(UserError, match="run 'first' stopped before its first checkpoint; begin with --resume first"):
+    with pytest.raises(
+        UserError,
+        match="run 'first' stopped before its first checkpoint; begin with --resume first",
+    ):
         run.restore({})
     run.save_checkpoint(1, {"a": jnp.ones(2)})
     (newest(run) / "arrays" / "manifest.ocdbt").write_bytes(b"")
     with pytest.raises(
-        UserError, match=r"every checkpoint is damaged \(the last: .*manifest.ocdbt has 0 of \d+ bytes"
+        UserError,
+        match=r"every checkpoint is damaged \(the last: .*manifest.ocdbt has 0 of \d+ bytes",
     ):
         run.restore({"a": jnp.ones(2)})
 
@@ -163,10 +182,10 @@ def test_what_a_killed_writer_left_is_ignored_and_removed(run):
 
 def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     program = (
-        "import itertools, jax.numpy as jnp; from jaxinv.runs import Run\n"
-        f"run = Run.create({str(tmp_path)!r}, 'killed', config_text='')\n"
-        "for i in itertools.count(1):\n"
-        "    run.log(i, {'a': i}); run.save_checkpoint(i, {'a': jnp.full(1000, i)}); print(i, flush=True)\n"
+        "import itertools, jax.numpy as jnp; from jaxinv.runs import Run\nrun ="
+        f" Run.create({str(tmp_path)!r}, 'killed', config_text='')\nfor i in itertools.count(1):\n "
+        "   run.log(i, {'a': i}); run.save_checkpoint(i, {'a': jnp.full(1000, i)}); print(i,"
+        " flush=True)\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     child.stdout.readline()
@@ -204,7 +223,12 @@ def test_metrics_of_a_resumed_run_equal_those_of_an_uninterrupted_one(tmp_path):
         for update in range(start + 1, stop + 1):
             for seed in range(2):
                 run.log(
-                    update, {"seed": seed, "cost": np.float32(0.1 * update), "loss": jnp.array([update / 3])}
+                    update,
+                    {
+                        "seed": seed,
+                        "cost": np.float32(0.1 * update),
+                        "loss": jnp.array([update / 3]),
+                    },
                 )
             if update % 3 == 0:
                 run.save_checkpoint(update, {"update": jnp.int32(update)})
@@ -242,7 +266,12 @@ def test_the_first_row_fixes_the_columns(run):
 
 def test_the_summary_is_valid_json(run):
     run.write_summary(
-        {"cost": np.float32(0.5), "gap": math.nan, "interval": jnp.array([1.0, math.inf]), "run": run.path}
+        {
+            "cost": np.float32(0.5),
+            "gap": math.nan,
+            "interval": jnp.array([1.0, math.inf]),
+            "run": run.path,
+        }
     )
     summary = json.loads(run.summary_path.read_text(), parse_constant=pytest.fail)
     assert summary == {"cost": 0.5, "gap": None, "interval": [1.0, None], "run": str(run.path)}
@@ -257,11 +286,15 @@ def test_a_new_run_has_a_readable_unique_name_and_never_overwrites(tmp_path):
     assert len(names) == 5 and all(name[:2] == "20" and len(name) == 21 for name in names)
     run = Run.create(root, "mine", config_text="a: 1\n")
     assert run.config_path.read_text() == "a: 1\n"
-    with pytest.raises(UserError, match=f"run 'mine' is being written by process {os.getpid()}; wait"):
+    with pytest.raises(
+        UserError, match=f"run 'mine' is being written by process {os.getpid()}; wait"
+    ):
         Run.create(root, "mine", config_text="a: 2\n")
     run.save_checkpoint(1, {"a": jnp.ones(1)})
     run.release()
-    with pytest.raises(UserError, match="run 'mine' exists already in .*; resume it with --resume mine or"):
+    with pytest.raises(
+        UserError, match="run 'mine' exists already in .*; resume it with --resume mine or"
+    ):
         Run.create(root, "mine", config_text="a: 2\n")
     assert run.config_path.read_text() == "a: 1\n"
 
@@ -330,14 +363,19 @@ def test_a_folder_with_files_of_someone_else_is_never_taken_over(run):
 
 def test_a_lock_dies_with_its_process(tmp_path):
     program = (
-        "from jaxinv.runs import Run\n"
-        f"run = Run.create({str(tmp_path)!r}, 'live', config_text='a: 1'); print('ready', flush=True); input()\n"
+        f"from jaxinv.runs import Run\nrun = Run.create({str(tmp_path)!r}, 'live', config_text='a:"
+        " 1'); print('ready', flush=True); input()\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     child.stdout.readline()
     run = Run.open("live", tmp_path)
     for attempt in (run.hold, lambda: Run.create(tmp_path, "live", config_text="")):
-        with pytest.raises(UserError, match=f"run 'live' is being written by process {child.pid}; wait for it or stop"):
+        with pytest.raises(
+            UserError,
+            match=f"run 'live' is being written by process {child.pid}; wait for it or stop",
+        ):
             attempt()
     assert run.config_path.read_text() == "a: 1"
     child.kill()
@@ -346,7 +384,19 @@ def test_a_lock_dies_with_its_process(tmp_path):
     run.release()
 
 
-@pytest.mark.parametrize("harm", ["\n\n", "\n", "nonsense\n", "2\n", "\0\0\n", "x,2\n", "9" * 5000 + ",1\n", "x" * 200_000 + ",1\n"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "\n\n",
+        "\n",
+        "nonsense\n",
+        "2\n",
+        "\0\0\n",
+        "x,2\n",
+        "9" * 5000 + ",1\n",
+        "x" * 200_000 + ",1\n",
+    ],
+)
 def test_rows_of_metrics_that_cannot_be_read_are_dropped_with_a_warning(run, caplog, harm):
     for update in (1, 2, 3):
         run.log(update, {"a": update})
@@ -364,7 +414,9 @@ def test_metrics_without_a_heading_begin_anew(run, caplog, content):
     run.log(3, {"a": 1})
 
 
-@pytest.mark.parametrize("listing", ["null", "[]", "3", "{}", '{"files": {}, "leaves": {}, "keys": {}}', '{"files": 1}'])
+@pytest.mark.parametrize(
+    "listing", ["null", "[]", "3", "{}", '{"files": {}, "leaves": {}, "keys": {}}', '{"files": 1}']
+)
 def test_a_listing_that_is_json_and_no_listing_falls_back(run, listing):
     for update in (1, 2):
         run.save_checkpoint(update, {"a": jnp.ones(2)})

@@ -27,7 +27,9 @@ def plan(tmp_path_factory):
     kinds = ["plain", "dear"] * 12
     items = pd.DataFrame({"sku": skus, "cost": 10.0, "price": 15.0, "category": kinds})
     items.to_csv(folder / "items.csv", index=False)
-    (folder / "plan.yaml").write_text("sales: sales.csv\nitems: items.csv\nservice: {plain: 0.9, dear: 0.98}\n")
+    (folder / "plan.yaml").write_text(
+        "sales: sales.csv\nitems: items.csv\nservice: {plain: 0.9, dear: 0.98}\n"
+    )
     return PlanNetwork(data=str(folder / "plan.yaml")), np.array(kinds)
 
 
@@ -35,7 +37,10 @@ def fill_rates(problem, kinds):
     tuned = tune(problem, rule_for(problem, "newsvendor_quantile"), root(9), 400_000)
     (contestant,) = contestants_of({"newsvendor_quantile": tuned})
     total = measure(problem, contestant, root(9))
-    return {kind: 1 - total.short[kinds == kind].sum() / total.demand[kinds == kind].sum() for kind in ("plain", "dear")}
+    return {
+        kind: 1 - total.short[kinds == kind].sum() / total.demand[kinds == kind].sum()
+        for kind in ("plain", "dear")
+    }
 
 
 def test_what_is_wanted_is_served_in_weeks_that_were_not_learned_from(plan):
@@ -45,13 +50,20 @@ def test_what_is_wanted_is_served_in_weeks_that_were_not_learned_from(plan):
     problem = served(open_)
     assert problem.priced and "wanted of 12 series" in problem.notes[-1]
     found = fill_rates(problem, kinds)
-    assert found["plain"] == pytest.approx(0.9, abs=0.02) and found["dear"] == pytest.approx(0.98, abs=0.01)
+    assert found["plain"] == pytest.approx(0.9, abs=0.02) and found["dear"] == pytest.approx(
+        0.98, abs=0.01
+    )
     factor = np.asarray(problem.train.shortage / open_.train.shortage)[:, 0, 0]
-    assert len(set(factor.round(4))) == 2 and factor[kinds == "dear"].min() > factor[kinds == "plain"].max()
+    assert (
+        len(set(factor.round(4))) == 2
+        and factor[kinds == "dear"].min() > factor[kinds == "plain"].max()
+    )
     assert np.allclose(np.asarray(problem.test.shortage), np.asarray(problem.train.shortage))
 
     again = served(problem.settled.build())  # a run keeps what was found, and does not seek again
-    assert np.allclose(np.asarray(again.train.shortage), np.asarray(problem.train.shortage), rtol=1e-5)
+    assert np.allclose(
+        np.asarray(again.train.shortage), np.asarray(problem.train.shortage), rtol=1e-5
+    )
     assert again.priced
 
 
@@ -72,7 +84,12 @@ def test_a_rule_is_tuned_for_each_class_and_serves_it(plan):
     lines = told_service(problem, total.demand, total.short)
     for level, kind, line in ((0.9, "plain", lines[0]), (0.98, "dear", lines[1])):
         rate = 1 - total.short[kinds == kind].sum() / total.demand[kinds == kind].sum()
-        assert rate == pytest.approx(level, abs=0.02) and f"{rate:.1%} of demand was served in 31 weeks" in line
+        assert (
+            rate == pytest.approx(level, abs=0.02)
+            and f"{rate:.1%} of demand was served in 31 weeks" in line
+        )
         assert ("met within half a point" in line) == (abs(rate - level) <= 0.005)
         own = classes[level].params["level"]
-        assert np.array_equal(tuned.params["level"][..., kinds == kind], np.repeat(own[..., None], 12, -1))
+        assert np.array_equal(
+            tuned.params["level"][..., kinds == kind], np.repeat(own[..., None], 12, -1)
+        )

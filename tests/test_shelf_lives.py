@@ -178,7 +178,7 @@ def one_by_one(on_hand, life, rate, periods, arriving):
     wasted = missed = 0
     for period in range(1, periods + 1):
         if period > 1:
-            queue += [(period + life - 1 if life else np.inf)] * arriving[period - 2]
+            queue += [period + life - 1 if life else np.inf] * arriving[period - 2]
         missed += max(rate - len(queue), 0)
         queue = queue[rate:]
         wasted += sum(last == period for last in queue)

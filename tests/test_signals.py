@@ -68,7 +68,8 @@ def test_observations_say_what_is_known_by_its_name():
     env, params = jaxinv.make("causal_store", history=2)
     names = env.observation_names(params)
     assert names[-10:-5] == (
-        "demand[store, 2 ago]", "known[season sine, 2 ago]", "known[season cosine, 2 ago]", "promotion[store, 2 ago]",
+        "demand[store, 2 ago]", "known[season sine, 2 ago]", "known[season cosine, 2 ago]",
+        "promotion[store, 2 ago]",
         "price[store, 2 ago]",
     )  # fmt: skip
     assert len(set(names)) == len(names) == env.observation_space(params).shape[0]
@@ -175,7 +176,9 @@ def test_time_is_told_from_the_first_decision_on(changed):
 
 
 def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
-    """The rule whose level is linear in what is told applies where time is told, and orders less at the end."""
+    """The rule whose level is linear in what is told applies where time is told, and orders less at
+    the end.
+    """
     options = dict(lead_time=1, ends=True, horizon=10)
     assert "feature_base_stock" not in applicable_rules(preset("lost_sales")(**options).build())
     problem = preset("lost_sales")(tell=("left",), **options).build()
@@ -191,7 +194,9 @@ def test_a_policy_that_is_told_the_time_lets_stock_run_out_at_the_end():
 
 
 def test_a_learner_that_is_told_the_time_comes_near_the_optimum_of_a_season():
-    """Goods are bought at 5 and left worth nothing, so the last orders are others: backward induction knows, one level does not."""
+    """Goods are bought at 5 and left worth nothing, so the last orders are others: backward
+    induction knows, one level does not.
+    """
     options = dict(lead_time=1, shortage_cost=9.0, unit_cost=5.0, ends=True, horizon=10)
     optimum = solve_problem(preset("lost_sales")(**options).build())
     costs = {}
@@ -228,7 +233,10 @@ def test_time_that_nobody_reads_is_refused():
         (("season(week)",), "a season has a number of periods above 1"),
         (
             ("left",),
-            "tell=left says what is left of episodes of 100 periods, and policies are judged on 1000",
+            (
+                "tell=left says what is left of episodes of 100 periods, and policies are judged on"
+                " 1000"
+            ),
         ),
     ],
 )

@@ -42,13 +42,20 @@ def test_solve_prints_one_document(capsys):
     assert low <= document["average_cost"] <= high
     assert document["states"] > 1 and document["iterations"] > 1 and document["seconds"] > 0
     assert 0 <= document["truncated_probability"] < 1e-4
-    assert (document["env"], document["method"], document["parameters"]) == ("lost_sales", "value iteration", None)
+    assert (document["env"], document["method"], document["parameters"]) == (
+        "lost_sales",
+        "value iteration",
+        None,
+    )
 
 
 def test_solve_gives_the_parameters_of_a_closed_form(capsys):
     solve.main(["serial", "--json"])
     document = document_of(capsys)
-    assert document["method"] == "Clark & Scarf" and document["states"] is document["iterations"] is None
+    assert (
+        document["method"] == "Clark & Scarf"
+        and document["states"] is document["iterations"] is None
+    )
     assert list(document["parameters"]) == ["level"] and len(document["parameters"]["level"]) == 4
     assert document["parameters"]["level"] == sorted(document["parameters"]["level"], reverse=True)
     solve.main(["backlog", "lead_time=1", "fixed_cost=8"])
@@ -57,18 +64,24 @@ def test_solve_gives_the_parameters_of_a_closed_form(capsys):
 
 
 def test_a_discount_and_files(capsys, tmp_path):
-    solve.main(["lost_sales", "lead_time=2", "mean=2", "--discount", "0.95", "--out", "solved/here"])
+    solve.main(
+        ["lost_sales", "lead_time=2", "mean=2", "--discount", "0.95", "--out", "solved/here"]
+    )
     said = capsys.readouterr()
     assert "optimal average cost" in said.out and "mean order, by stock" in said.out
     rows = list(csv.DictReader((tmp_path / "solved/here/policy.csv").open()))
     assert abs(sum(float(row["share of periods"]) for row in rows) - 1) < 1e-6
-    assert {"on hand store", "ordered 1 ago supplier-store", "order supplier-store"} <= rows[0].keys()
+    assert {"on hand store", "ordered 1 ago supplier-store", "order supplier-store"} <= rows[
+        0
+    ].keys()
     assert f"{len(rows):,} visited states" in said.err
     assert (tmp_path / "solved/here/policy.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_evaluate_measures_gaps_to_the_optimum(capsys):
-    evaluate.main(["optimal", "capped_base_stock", "--env", "lost_sales", "lead_time=1", "paths=64", "--json"])
+    evaluate.main(
+        ["optimal", "capped_base_stock", "--env", "lost_sales", "lead_time=1", "paths=64", "--json"]
+    )
     rows = {row["policy"]: row for row in document_of(capsys)}
     assert set(rows) == {"capped_base_stock", "optimal"}
     assert {row["reference"] for row in rows.values()} == {"optimum"}
@@ -77,7 +90,17 @@ def test_evaluate_measures_gaps_to_the_optimum(capsys):
 
 
 def test_without_an_optimum_gaps_are_to_a_lower_bound(capsys):
-    evaluate.main(["base_stock", "--env", "lost_sales", "lead_time=2", "integer_orders=false", "paths=16", "--json"])
+    evaluate.main(
+        [
+            "base_stock",
+            "--env",
+            "lost_sales",
+            "lead_time=2",
+            "integer_orders=false",
+            "paths=16",
+            "--json",
+        ]
+    )
     (row,) = document_of(capsys)
     assert row["reference"] == "lower bound" and row["gap"] > 0
 
@@ -99,16 +122,28 @@ def test_reproduce_prints_rows(capsys, monkeypatch):
         (solve, [], "give one PRESET, as in `lost_sales lead_time=4`, not nothing"),
         (solve, ["lost_sales", "backlog"], "give one PRESET.*not lost_sales backlog"),
         (solve, ["lost_sale"], "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
-        (solve, ["lost_sales", "--discount", "2"], "--discount 2.0 must lie above 0 and at most at 1"),
+        (
+            solve,
+            ["lost_sales", "--discount", "2"],
+            "--discount 2.0 must lie above 0 and at most at 1",
+        ),
         (solve, ["lost_sales", "--tolerance", "0"], "--tolerance 0.0 must be above 0"),
         (solve, ["lost_sales", "--out", "taken"], "--out taken is a file; give a folder"),
         (solve, ["serial", "--out", "folder"], "no table to write"),
         (solve, ["cross_border"], "cross_border has [0-9]+ instances, each a problem of its own"),
         (solve, ["lost_sales", "lead_time=12"], "states x .* orders need about"),
-        (evaluate, ["optimal", "--env", "lost_sales", "lead_time=12", "--json"], "states x .* orders need about"),
+        (
+            evaluate,
+            ["optimal", "--env", "lost_sales", "lead_time=12", "--json"],
+            "states x .* orders need about",
+        ),
         (reproduce, [], "name a study: instances"),
         (reproduce, ["instance"], "unknown study 'instance'; did you mean 'instances'"),
-        (reproduce, ["instances", "lost_sale"], "unknown family of instances 'lost_sale'; did you mean 'lost_sales'"),
+        (
+            reproduce,
+            ["instances", "lost_sale"],
+            "unknown family of instances 'lost_sale'; did you mean 'lost_sales'",
+        ),
         (reproduce, ["instances", "mean=3"], "a study has its own parameters; leave out mean=3"),
     ],
 )

@@ -42,7 +42,10 @@ def test_help_imports_nothing_heavy(command):
         ("train --env lost_sale", "unknown preset 'lost_sale'; did you mean 'lost_sales'?"),
         ("train agent=pp0", "unknown agent 'pp0'; did you mean 'ppo'?"),
         ("train --resume nothing", "no run 'nothing'"),
-        ("evaluate base_stok --env lost_sales", "unknown run or rule 'base_stok'; did you mean 'base_stock'?"),
+        (
+            "evaluate base_stok --env lost_sales",
+            "unknown run or rule 'base_stok'; did you mean 'base_stock'?",
+        ),
         ("evaluate base_stock --env lost_sale", "did you mean 'lost_sales'?"),
         ("tune base_stok lost_sales", "unknown rule 'base_stok'; did you mean 'base_stock'?"),
         ("solve backlogs", "did you mean 'backlog'?"),
@@ -57,12 +60,20 @@ def test_a_mistyped_name_imports_nothing_heavy(arguments, said):
 
 def test_gymnax_knows_the_presets_in_either_order_of_imports():
     for first, second in (("jaxinv", "gymnax"), ("gymnax", "jaxinv")):
-        code = f"import {first}, {second}; print(gymnax.make('jaxinv/lost_sales', lead_time=3)[0].name)"
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+        code = (
+            f"import {first}, {second}; print(gymnax.make('jaxinv/lost_sales',"
+            " lead_time=3)[0].name)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+        )
         assert done.stdout == "lost_sales\n", done.stderr
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("retail", "retail_network", "network", "deepstock")])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in PRESETS if name not in ("retail", "retail_network", "network", "deepstock")],
+)
 def test_a_problem_is_built_without_compiling(name):
     compiled = []
 

@@ -1,11 +1,13 @@
-"""Intervals: coverage on synthetic data at few and many units, crossed factors, shared weeks, pairing."""
+"""Intervals: coverage on synthetic data at few and many units, crossed factors, shared weeks,
+pairing.
+"""
 
 import math
 
 import numpy as np
 import pytest
-
 from cases import case
+
 from jaxinv.data import Panel, load
 from jaxinv.evaluation.statistics import (
     Factor,
@@ -29,7 +31,9 @@ def coverage(estimate, truth, trials=400):
 
 @pytest.mark.parametrize("units", [3, 4, 5, 8, 16, 64])
 def test_a_mean_is_covered_at_any_number_of_units(units):
-    """Standard errors of a share of 2000 are half a per cent; a percentile bootstrap has 80% at 4 normal units."""
+    """Standard errors of a share of 2000 are half a per cent; a percentile bootstrap has 80% at 4
+    normal units.
+    """
     assert 0.93 <= coverage(lambda draw: mean_of(draw.normal(5, 1, units)), 5.0, 2000) <= 0.985
     assert 0.91 <= coverage(lambda draw: mean_of(draw.exponential(1, units)), 1.0, 2000) <= 0.985
 
@@ -44,10 +48,17 @@ def test_interval_of_a_ratio_covers_it():
 
 @pytest.mark.parametrize("seeds", [3, 5, 12])
 def test_two_levels_cover_where_paths_alone_do_not(seeds):
-    """Seeds differ by more than paths do: an interval that takes all as one sample is far too narrow."""
+    """Seeds differ by more than paths do: an interval that takes all as one sample is far too
+    narrow.
+    """
 
     def table(draw):
-        return 5 + draw.normal(0, 1, (seeds, 1)) + draw.normal(0, 0.5, (1, 60)) + draw.normal(0, 0.5, (seeds, 60))
+        return (
+            5
+            + draw.normal(0, 1, (seeds, 1))
+            + draw.normal(0, 0.5, (1, 60))
+            + draw.normal(0, 0.5, (seeds, 60))
+        )
 
     assert 0.93 <= coverage(lambda draw: mean_of(table(draw)), 5.0) <= 0.985
     assert coverage(lambda draw: mean_of(table(draw).ravel()), 5.0) <= 0.45
@@ -56,14 +67,19 @@ def test_two_levels_cover_where_paths_alone_do_not(seeds):
 def test_factors_that_are_nested_or_single_change_nothing():
     values = np.random.default_rng(0).normal(size=(5, 12)) + np.arange(12) // 3
     store = Factor("stores", np.arange(12) // 3)
-    alone, nested = mean_of(values, (store,)), mean_of(values, (store, Factor("series", np.arange(12))))
+    alone, nested = (
+        mean_of(values, (store,)),
+        mean_of(values, (store, Factor("series", np.arange(12)))),
+    )
     assert nested.interval == pytest.approx(alone.interval)
     assert mean_of(values[:1]) == mean_of(values[0])
     assert alone.over == "4 stores" and nested.over == "4 stores and 12 series"
 
 
 def test_variance_of_two_factors_is_that_of_the_clustered_sums():
-    """By hand: rows and columns of a table, less its cells; Cameron, Gelbach & Miller (2011), equation 2.10."""
+    """By hand: rows and columns of a table, less its cells; Cameron, Gelbach & Miller (2011),
+    equation 2.10.
+    """
     table = np.array([[1.0, 2, 6], [3, 5, 7], [2, 9, 10]])
     errors = (table - table.mean()) / 9
     rows, columns = ((errors.sum(axis) ** 2).sum() * 3 / 2 for axis in (1, 0))
@@ -81,9 +97,14 @@ SERIES, WEEKS, LEAD_TIME, WARM_UP = 60, 42, 2, 20
 
 
 def lost_sales_costs(shock, levels, worlds, draw, weeks=WEEKS, series=SERIES):
-    """Costs `[levels, worlds, weeks, series]` of base-stock levels with lost sales and a weekly shock that all series share."""
+    """Costs `[levels, worlds, weeks, series]` of base-stock levels with lost sales and a weekly
+    shock that all series share.
+    """
     shocks = np.exp(shock * draw.standard_normal((worlds, WARM_UP + weeks, 1)) - shock**2 / 2)
-    return costs_of_levels(draw.poisson(20 * np.broadcast_to(shocks, (worlds, WARM_UP + weeks, series))).astype(float), levels)
+    return costs_of_levels(
+        draw.poisson(20 * np.broadcast_to(shocks, (worlds, WARM_UP + weeks, series))).astype(float),
+        levels,
+    )
 
 
 def costs_of_levels(demand, levels):
@@ -113,8 +134,8 @@ def equal_levels(shock, draw):
 
 @pytest.mark.parametrize("shock", [0.0, 0.1, 0.2, 0.4])
 def test_levels_of_equal_cost_are_not_told_apart_by_shared_weeks(shock):
-    """Of `shared_weeks`: at most 6% are called different, and the standard error of a share of 300 is 1.4%; taking the
-    series as independent calls half of them or more."""
+    """Of `shared_weeks`: at most 6% are called different, and the standard error of a share of 300
+    is 1.4%; taking the series as independent calls half of them or more."""
     draw = np.random.default_rng(11)
     own, other = lost_sales_costs(shock, equal_levels(shock, draw), 300, draw)
     over = (blocks(WEEKS, LEAD_TIME, "weeks"), "series")
@@ -128,8 +149,9 @@ def test_levels_of_equal_cost_are_not_told_apart_by_shared_weeks(shock):
 
 
 def test_files_of_shared_weeks_tell_no_equal_levels_apart(tmp_path):
-    """The file `shared_weeks` as it is read, and 39 more of its kind: at most 6% are called different (4 of 40 come by chance in
-    one of seven times), half of them or more where the series are taken as independent."""
+    """The file `shared_weeks` as it is read, and 39 more of its kind: at most 6% are called
+    different (4 of 40 come by chance in one of seven times), half of them or more where the series
+    are taken as independent."""
     levels = equal_levels(0.2, np.random.default_rng(11))
     found, alone = [], []
     for seed in (None, *range(1000, 1039)):
@@ -141,7 +163,9 @@ def test_files_of_shared_weeks_tell_no_equal_levels_apart(tmp_path):
         found.append(paired_difference(own, other, (blocks(WEEKS, LEAD_TIME, "weeks"), "series")))
         alone.append(paired_difference(own.mean(0), other.mean(0)))
     assert found[0].over == "7 blocks of 6 weeks and 60 series"
-    told_apart = [np.mean([not low <= 0 <= high for _, low, high, _ in one]) for one in (found, alone)]
+    told_apart = [
+        np.mean([not low <= 0 <= high for _, low, high, _ in one]) for one in (found, alone)
+    ]
     assert told_apart[0] <= 0.1 and told_apart[1] > 0.4
 
 
@@ -154,12 +178,19 @@ def test_stores_items_and_weeks_are_crossed():
     )
 
     def values(draw):
-        effects = draw.normal(size=(weeks, 1, 1)) + draw.normal(size=(1, stores, 1)) + draw.normal(size=(1, 1, items))
+        effects = (
+            draw.normal(size=(weeks, 1, 1))
+            + draw.normal(size=(1, stores, 1))
+            + draw.normal(size=(1, 1, items))
+        )
         return (effects + 2 * draw.normal(size=(weeks, stores, items))).reshape(weeks, -1)
 
     assert 0.92 <= coverage(lambda draw: mean_of(values(draw), over), 0.0) <= 0.98
     assert coverage(lambda draw: mean_of(values(draw).mean(0)), 0.0) <= 0.6
-    assert mean_of(values(np.random.default_rng(0)), over).over == "7 blocks of 6 weeks, 6 stores and 20 items"
+    assert (
+        mean_of(values(np.random.default_rng(0)), over).over
+        == "7 blocks of 6 weeks, 6 stores and 20 items"
+    )
 
 
 def test_blocks_are_longer_than_a_lead_time_and_never_few():
@@ -173,14 +204,17 @@ def test_blocks_are_longer_than_a_lead_time_and_never_few():
 
 
 def test_intervals_of_a_family_hold_at_once():
-    """Of 28 means that are nothing, some is called something in at most about 5% of families, not in three quarters."""
+    """Of 28 means that are nothing, some is called something in at most about 5% of families, not
+    in three quarters.
+    """
 
     def called(draw, level):
         found = [mean_of(draw.normal(size=30), level=level) for _ in range(28)]
         return any(not estimate.low <= 0 <= estimate.high for estimate in found)
 
     apart, together = (
-        np.mean([called(np.random.default_rng(trial), level) for trial in range(100)]) for level in (0.95, each_of(28))
+        np.mean([called(np.random.default_rng(trial), level) for trial in range(100)])
+        for level in (0.95, each_of(28))
     )
     assert apart > 0.5 and together <= 0.1
 
@@ -204,8 +238,8 @@ def test_pairing_shrinks_the_interval():
 
 def test_difference_from_itself_is_exactly_zero():
     values = np.random.default_rng(1).normal(5.0, 1.0, 50)
-    assert paired_difference(values, values) [:3] == (0.0, 0.0, 0.0)
-    assert relative_difference(values, values) [:3] == (0.0, 0.0, 0.0)
+    assert paired_difference(values, values)[:3] == (0.0, 0.0, 0.0)
+    assert relative_difference(values, values)[:3] == (0.0, 0.0, 0.0)
 
 
 def test_gap_takes_a_number_or_one_reference_a_path():
@@ -214,7 +248,9 @@ def test_gap_takes_a_number_or_one_reference_a_path():
     assert gap[:3] == pytest.approx((0.05, 0.05, 0.05))
     against_mean = optimality_gap(1.05 * reference, reference.mean())
     assert against_mean.value == pytest.approx(0.05)
-    assert against_mean.high - against_mean.low > 0.05  # the reference no longer moves with the path
+    assert (
+        against_mean.high - against_mean.low > 0.05
+    )  # the reference no longer moves with the path
 
 
 def test_seeds_are_paired_with_the_one_baseline():
@@ -222,7 +258,9 @@ def test_seeds_are_paired_with_the_one_baseline():
     learned = baseline - np.array([[0.4], [0.5], [0.6]])
     difference = paired_difference(learned, baseline)
     assert difference.value == pytest.approx(-0.5)
-    assert difference.low == pytest.approx(-0.5 - 4.30265 * 0.1 / math.sqrt(3), rel=1e-5)  # Student's, of three
+    assert difference.low == pytest.approx(
+        -0.5 - 4.30265 * 0.1 / math.sqrt(3), rel=1e-5
+    )  # Student's, of three
 
 
 def test_one_path_has_no_interval_and_nothing_to_divide_by_no_ratio():

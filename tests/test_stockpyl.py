@@ -1,4 +1,6 @@
-"""Figures of stockpyl 1.0.2, recorded: it needs NumPy below 2, so it cannot be installed beside this package."""
+"""Figures of stockpyl 1.0.2, recorded: it needs NumPy below 2, so it cannot be installed beside
+this package.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -24,14 +26,23 @@ def test_optimal_costs_of_a_store(options, cost):
 
 
 def test_two_stages_cost_what_its_simulation_says():
-    """Levels of 16 at both stages, Poisson demand of 5, holding 1 and 2, what is under way included: 33.000 +- 0.046 in ten
-    runs of 1900 periods. stockpyl orders once demand is seen, so its lead times of 2 and 1 are 1 and 0 here."""
+    """Levels of 16 at both stages, Poisson demand of 5, holding 1 and 2, what is under way
+    included: 33.000 +- 0.046 in ten runs of 1900 periods. stockpyl orders once demand is seen, so
+    its lead times of 2 and 1 are 1 and 0 here.
+    """
     env, params = jaxinv.make(
-        "serial", lead_times=(1, 0), holding_costs=(1.0, 2.0), shortage_cost=9.0, demand="poisson", integer_orders=True
+        "serial",
+        lead_times=(1, 0),
+        holding_costs=(1.0, 2.0),
+        shortage_cost=9.0,
+        demand="poisson",
+        integer_orders=True,
     )
     rule = make_rule("echelon_base_stock", env.topology)
     levels = jnp.asarray([[32.0], [16.0]]) / rule.level_unit(env.facts(params))
-    totals = simulate(env, params, rule, {"level": levels}, jax.random.key(0), batch=128, periods=500, warm_up=50)
+    totals = simulate(
+        env, params, rule, {"level": levels}, jax.random.key(0), batch=128, periods=500, warm_up=50
+    )
     costs = -np.asarray(totals.reward) / 500
     error = np.hypot(costs.std() / 128**0.5, 0.046)
     assert abs(costs.mean() - 33.000) < 3 * error

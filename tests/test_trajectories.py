@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 STORE = LostSales(lead_time=2, demand="seasonal", history=4, horizon=12)
 SIZES = dict(
-    updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), capacity=48, batch=16, steps=2
+    updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), capacity=48,
+    batch=16, steps=2
 )  # fmt: skip
 
 
@@ -157,7 +158,9 @@ def test_raw_outputs_for_an_order_order_it(form, network):
 
 @pytest.mark.parametrize("name", ["ddpg", "dqn"])
 def test_a_log_of_a_learners_own_play_is_that_play(name):
-    """Its network would have seen the very same, and chosen the very same decisions where they order anything."""
+    """Its network would have seen the very same, and chosen the very same decisions where they
+    order anything.
+    """
     problem = LostSales(
         lead_time=2, demand="seasonal", history=4, horizon=12, integer_orders=False
     ).build()
@@ -192,7 +195,9 @@ def test_a_log_of_a_learners_own_play_is_that_play(name):
 
 @pytest.mark.parametrize("name", ["ddpg", "sac", "dqn"])
 def test_a_learner_learns_from_a_log_alone(name):
-    """Stores run by levels anywhere between half and twice the coverage; the optimum is 5.43822 (inventory.md, table 1.1)."""
+    """Stores run by levels anywhere between half and twice the coverage; the optimum is 5.43822
+    (inventory.md, table 1.1).
+    """
     problem = LostSales(lead_time=1, shortage_cost=9.0).build()
     policy = make_rule("base_stock", problem.env.topology)
     levels = {"level": jnp.linspace(0.5, 2.5, 128)[None, None]}

@@ -1,4 +1,6 @@
-"""Tuned rules against closed forms and published values; budgets, instances, the same for the same key."""
+"""Tuned rules against closed forms and published values; budgets, instances, the same for the same
+key.
+"""
 
 import dataclasses
 
@@ -17,9 +19,9 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, evaluate, measure
-from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.plan import instance_groups, make_plan
 from jaxinv.evaluation.ranges import Ranges, first_ranges
+from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import tune, tune_many
 from jaxinv.experiment import EvaluationConfig
 from jaxinv.policies.rules import applicable_rules, rule_for
@@ -34,8 +36,12 @@ def tune_by_name(problem, name, **options):
 
 
 def backlog_skus(means=(5.0, 10.0, 20.0)) -> Problem:
-    """Instances whose demand differs in mean, but not what levels are multiples of: best levels differ."""
-    problems = [Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in means]
+    """Instances whose demand differs in mean, but not what levels are multiples of: best levels
+    differ.
+    """
+    problems = [
+        Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in means
+    ]
     scale = problems[0].first.scale
     skus = [problem.first.replace(scale=4 * scale) for problem in problems]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *skus)
@@ -59,7 +65,9 @@ def newsvendor_level(mean, deviation, lead_time=1, ratio=0.9):
 def test_base_stock_with_backlog_is_the_newsvendor(method):
     problem = Backlog(mean=5.0, deviation=1.0, **NORMAL_BACKLOG).build()
     tuned = tune_by_name(problem, "base_stock", method=method)
-    assert float(tuned.natural(problem)["level"][0, 0]) == pytest.approx(newsvendor_level(5.0, 1.0), abs=0.15)
+    assert float(tuned.natural(problem)["level"][0, 0]) == pytest.approx(
+        newsvendor_level(5.0, 1.0), abs=0.15
+    )
     level = tuned.natural(problem)["level"][0, 0]
     law = stats.norm(10.0, np.sqrt(2.0))
     loss = (law.mean() - level) * law.sf(level) + law.var() * law.pdf(level)
@@ -68,11 +76,16 @@ def test_base_stock_with_backlog_is_the_newsvendor(method):
 
 
 def test_capped_base_stock_reaches_its_published_cost():
-    """inventory.md table 1.1: the best capped base-stock for Poisson(5), L=2, p=4 is (17, 5), cost 4.4057."""
+    """inventory.md table 1.1: the best capped base-stock for Poisson(5), L=2, p=4 is (17, 5), cost
+    4.4057.
+    """
     problem = LostSales(lead_time=2, shortage_cost=4.0).build()
     tuned = tune_by_name(problem, "capped_base_stock", method="both")
     natural = tuned.natural(problem)
-    assert (round(float(natural["level"][0, 0]), 3), round(float(natural["cap"][0, 0]), 3)) == (17.0, 5.0)
+    assert (round(float(natural["level"][0, 0]), 3), round(float(natural["cap"][0, 0]), 3)) == (
+        17.0,
+        5.0,
+    )
     assert_budget_kept_and_mostly_used(tuned, 4_000_000)
     long = dataclasses.replace(problem, test_periods=5100)
     total = measure(long, Contestant("tuned", tuned.rule, tuned.params), KEY, paths=1024)
@@ -82,7 +95,9 @@ def test_capped_base_stock_reaches_its_published_cost():
 def test_each_instance_gets_its_own_level_in_one_program():
     means = (5.0, 10.0, 20.0)
     problem = backlog_skus(means)
-    own = tune_by_name(problem, "base_stock", per_instance=True, method="search", budget_periods=1_000_000)
+    own = tune_by_name(
+        problem, "base_stock", per_instance=True, method="search", budget_periods=1_000_000
+    )
     shared = tune_by_name(problem, "base_stock", method="search", budget_periods=1_000_000)
     assert own.policy_axis == BATCH and shared.policy_axis is None
     assert_budget_kept_and_mostly_used(own, 1_000_000)
@@ -94,14 +109,20 @@ def test_each_instance_gets_its_own_level_in_one_program():
 
 
 def test_one_shared_parameter_serves_instances_that_differ_in_size_alone():
-    """Levels are multiples of typical demand: SKUs that differ in size alone share their best parameter."""
-    problems = [Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in (5.0, 20.0)]
+    """Levels are multiples of typical demand: SKUs that differ in size alone share their best
+    parameter.
+    """
+    problems = [
+        Backlog(mean=mean, deviation=0.2 * mean, **NORMAL_BACKLOG).build() for mean in (5.0, 20.0)
+    ]
     params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[p.first for p in problems])
     problem = dataclasses.replace(
         problems[0], train=params, test=params, instances=2, warm_up=20, test_periods=220
     )
     tuned = tune_by_name(problem, "base_stock", method="search", budget_periods=1_000_000)
-    assert float(tuned.params["level"][0, 0]) == pytest.approx(newsvendor_level(5.0, 1.0) / 10.0, rel=0.03)
+    assert float(tuned.params["level"][0, 0]) == pytest.approx(
+        newsvendor_level(5.0, 1.0) / 10.0, rel=0.03
+    )
 
 
 def test_a_budget_that_tells_nothing_apart_is_refused():
@@ -113,7 +134,9 @@ def test_a_budget_that_tells_nothing_apart_is_refused():
 def test_same_key_same_result():
     problem = Backlog(mean=5.0, deviation=1.0, **NORMAL_BACKLOG).build()
     first, again, other = (
-        tune_by_name(problem, "base_stock", method="search", budget_periods=200_000, key=jax.random.key(seed))
+        tune_by_name(
+            problem, "base_stock", method="search", budget_periods=200_000, key=jax.random.key(seed)
+        )
         for seed in (0, 0, 1)
     )
     assert_budget_kept_and_mostly_used(first, 200_000)
@@ -167,14 +190,22 @@ def test_groups_are_equal_and_cover_all(count, most):
 
 
 def newsvendor_cost(level, law, most, shortage):
-    """Cost a period of a level where orders arrive at once and what is short is owed or lost; holding costs 1 a unit."""
+    """Cost a period of a level where orders arrive at once and what is short is owed or lost;
+    holding costs 1 a unit.
+    """
     demand = np.arange(most)
-    return law.pmf(demand) @ (np.maximum(level - demand, 0) + shortage * np.maximum(demand - level, 0))
+    return law.pmf(demand) @ (
+        np.maximum(level - demand, 0) + shortage * np.maximum(demand - level, 0)
+    )
 
 
 def test_a_level_many_times_the_mean_is_found():
-    """Lumpy demand: the best level is 22 times the mean (174.69 at 109); 4 times the mean, 20, costs 343.75."""
-    problem = Backlog(demand="negative_binomial", mean=5.0, dispersion=0.05, lead_time=0, shortage_cost=99.0).build()
+    """Lumpy demand: the best level is 22 times the mean (174.69 at 109); 4 times the mean, 20,
+    costs 343.75.
+    """
+    problem = Backlog(
+        demand="negative_binomial", mean=5.0, dispersion=0.05, lead_time=0, shortage_cost=99.0
+    ).build()
     law = stats.nbinom(0.05, 0.05 / 5.05)
     best = int(law.ppf(0.99))
     assert best == 109 and newsvendor_cost(best, law, 6000, 99.0) == pytest.approx(174.69, abs=0.01)
@@ -186,7 +217,9 @@ def test_a_level_many_times_the_mean_is_found():
 
 @pytest.mark.parametrize("name", ["base_stock", "capped_base_stock", "s_S", "r_nQ"])
 def test_rare_demand_gets_the_one_unit_that_it_needs(name):
-    """One unit in 20 periods: 4 times the mean rounds to no order at all, for ever (4.97 a period); one unit costs 1.0729."""
+    """One unit in 20 periods: 4 times the mean rounds to no order at all, for ever (4.97 a period);
+    one unit costs 1.0729.
+    """
     problem = LostSales(mean=0.05, lead_time=0, shortage_cost=99.0).build()
     law = stats.poisson(0.05)
     assert newsvendor_cost(1, law, 30, 99.0) == pytest.approx(1.0729, abs=1e-4)
@@ -197,7 +230,9 @@ def test_rare_demand_gets_the_one_unit_that_it_needs(name):
 
 
 def test_packs_far_above_demand_are_ordered():
-    """Packs of 40 for a demand of 0.5 a period: an order below 20 is rounded to none, which costs 49.5 a period."""
+    """Packs of 40 for a demand of 0.5 a period: an order below 20 is rounded to none, which costs
+    49.5 a period.
+    """
     problem = LostSales(mean=0.5, lead_time=0, shortage_cost=99.0).build()
     train = problem.train.replace(pack_size=jnp.full((1, 1, 1), 40.0))
     problem = dataclasses.replace(problem, train=train, test=train)
@@ -207,8 +242,8 @@ def test_packs_far_above_demand_are_ordered():
 
 
 def test_a_range_moves_on_while_the_best_lies_at_its_end():
-    """With a dear order and cheap backorders an order is best placed when several units are owed: s below 0, which no
-    range begins with. The exact optimum has such an s."""
+    """With a dear order and cheap backorders an order is best placed when several units are owed: s
+    below 0, which no range begins with. The exact optimum has such an s."""
     options = dict(lead_time=0, fixed_cost=500.0, shortage_cost=2.0)
     problem = Backlog(**options).build()
     tuned = tune_by_name(problem, "s_S", budget_periods=1_000_000)
@@ -218,7 +253,9 @@ def test_a_range_moves_on_while_the_best_lies_at_its_end():
 
 
 def test_what_still_lies_at_an_end_is_said(monkeypatch):
-    """The same problem where a range cannot move on: the lowest reorder point and the largest order are the best, and that is said."""
+    """The same problem where a range cannot move on: the lowest reorder point and the largest order
+    are the best, and that is said.
+    """
     monkeypatch.setattr(Ranges, "widened", lambda ranges, best: ranges)
     problem = Backlog(lead_time=0, fixed_cost=500.0, shortage_cost=2.0).build()
     tuned = tune_by_name(problem, "s_S", budget_periods=500_000)
@@ -226,7 +263,9 @@ def test_what_still_lies_at_an_end_is_said(monkeypatch):
 
 
 def test_ranges_hold_every_demand_over_the_coverage():
-    """By hand: a spike of 100 in 20 periods of 1, lead time 2 and review 1, packs of 6, in units of the mean."""
+    """By hand: a spike of 100 in 20 periods of 1, lead time 2 and review 1, packs of 6, in units of
+    the mean.
+    """
     problem = LostSales(mean=2.0, lead_time=2).build()
     instance = problem.first.replace(pack_size=jnp.full((1, 1), 6.0))
     demand = jnp.ones((1, 20, 1, 1, 1)).at[0, 7].set(100.0)
@@ -237,16 +276,22 @@ def test_ranges_hold_every_demand_over_the_coverage():
     assert (ranges.least[:, 0] == 0).all()
     shares = jnp.linspace(0.0, 1.0, 11)[:, None, None] * jnp.ones((1, 2, 1))
     np.testing.assert_allclose(ranges.shares(ranges.values(shares)), shares, atol=1e-5)
-    assert ranges.values(jnp.full((2, 1), 0.5))[0, 0] == pytest.approx(4.0, rel=0.1)  # half stay where levels usually lie
+    assert ranges.values(jnp.full((2, 1), 0.5))[0, 0] == pytest.approx(
+        4.0, rel=0.1
+    )  # half stay where levels usually lie
 
 
 def test_lumpy_sales_get_the_level_of_one_lump(tmp_path):
-    """Lumps of 250: a level of 250 for every SKU costs about 20.6 a period, 4 times the mean 36.4 (`make_cases.py`)."""
+    """Lumps of 250: a level of 250 for every SKU costs about 20.6 a period, 4 times the mean 36.4
+    (`make_cases.py`).
+    """
     options = dict(lead_time=2, shortage_cost=39.0, frequency="day", min_active=0.0)
     problem = Retail(data=str(case("lumpy", tmp_path)), **options).build()
-    own = tune_by_name(problem, "base_stock", per_instance=True, budget_periods=4_000_000)  # as an evaluation does
+    own = tune_by_name(
+        problem, "base_stock", per_instance=True, budget_periods=4_000_000
+    )  # as an evaluation does
     np.testing.assert_allclose(np.asarray(own.natural(problem)["level"]).ravel(), 250, atol=0.01)
-    row, = evaluate(problem, [Contestant("own", own.rule, own.params, own.policy_axis)], KEY)
+    (row,) = evaluate(problem, [Contestant("own", own.rule, own.params, own.policy_axis)], KEY)
     assert row["cost"] == pytest.approx(20.6, rel=0.05)
 
 
@@ -254,14 +299,19 @@ def test_lumpy_sales_get_the_level_of_one_lump(tmp_path):
 
 
 def test_one_series_is_simulated_as_wide_as_many(tmp_path):
-    """A file with one SKU was played one episode at a time: 6022 worlds one after another, which did not finish."""
+    """A file with one SKU was played one episode at a time: 6022 worlds one after another, which
+    did not finish.
+    """
     problem = Retail(data=str(case("one_sku", tmp_path)), lead_time=2).build()
     plan = make_plan(problem, rule_for(problem, "base_stock"), 4_000_000, "search", 1, True)
     assert not plan.several  # all of its episodes are the batch of one program, in two halves
     for episodes in (plan.search_episodes, plan.final_episodes):
         assert episodes > 100 and episodes % 2 == 0
     assert 0.85 * 4_000_000 < plan.simulated_periods <= 4_000_000
-    assert tune_by_name(problem, "base_stock", budget_periods=200_000).params["level"].shape == (1, 1)
+    assert tune_by_name(problem, "base_stock", budget_periods=200_000).params["level"].shape == (
+        1,
+        1,
+    )
 
 
 # How many periods
@@ -269,7 +319,11 @@ def test_one_series_is_simulated_as_wide_as_many(tmp_path):
 
 def test_tune_periods_are_what_the_user_said(monkeypatch):
     budgets = []
-    monkeypatch.setattr(evidence, "tune_many", lambda problem, key, names, periods, **_: budgets.append(periods) or {})
+    monkeypatch.setattr(
+        evidence,
+        "tune_many",
+        lambda problem, key, names, periods, **_: budgets.append(periods) or {},
+    )
     problem = LostSales().build()
     for given, trained in ((123_456, 9_000_000), (0, 9_000_000), (0, 1000)):
         evidence.tune_rules(problem, EvaluationConfig(tune_periods=given), trained, KEY)
@@ -277,8 +331,13 @@ def test_tune_periods_are_what_the_user_said(monkeypatch):
 
 
 def test_too_few_tune_periods_are_refused_by_name():
-    with pytest.raises(UserError, match="evaluation.tune_periods=900: a budget of 900 simulated periods is too small"):
-        evidence.tune_rules(LostSales().build(), EvaluationConfig(tune_periods=900, rules=("base_stock",)), 0, KEY)
+    with pytest.raises(
+        UserError,
+        match="evaluation.tune_periods=900: a budget of 900 simulated periods is too small",
+    ):
+        evidence.tune_rules(
+            LostSales().build(), EvaluationConfig(tune_periods=900, rules=("base_stock",)), 0, KEY
+        )
 
 
 def test_the_periods_of_rules_and_ends_of_ranges_are_said():
@@ -288,5 +347,7 @@ def test_the_periods_of_rules_and_ends_of_ranges_are_said():
         {"policy": "base_stock", "simulated_periods": 3000, "at_end": {}},
     ]
     first, second = evidence.tuning_notes(rows).splitlines()
-    assert first == "rules were tuned with 3,000 to 4,000 simulated periods each, the policy with 500"
+    assert (
+        first == "rules were tuned with 3,000 to 4,000 simulated periods each, the policy with 500"
+    )
     assert second.startswith("s_S may be better beyond") and second.endswith("reorder (25%)")

@@ -1,4 +1,6 @@
-"""Two warehouses that send each other stock: the paper's days to the digit, what stock really does, forecasts, key figures."""
+"""Two warehouses that send each other stock: the paper's days to the digit, what stock really does,
+forecasts, key figures.
+"""
 
 import json
 from functools import cache
@@ -9,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from reference import Reference, Shipment, Stock
+from slopes import slopes_of_levels
 
 import jaxinv
 from jaxinv import evaluate
@@ -25,12 +29,10 @@ from jaxinv.envs.two_warehouses import AHEAD, WINDOW, TwoWarehouses
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, held_out_groups
 from jaxinv.evaluation.monitor import monitor, save_table
-from jaxinv.studies.seed001 import best_level
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.exact import solve_problem
 from jaxinv.policies.rules import make_rule
-from reference import Reference, Shipment, Stock
-from slopes import slopes_of_levels
+from jaxinv.studies.seed001 import best_level
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 BUY_A, BUY_B, A_TO_B, B_TO_A = range(4)
@@ -86,7 +88,9 @@ def test_where_demand_is_taken_from_stock_the_papers_actions_lose_sales():
         reduction = (mornings[-2] - mornings[-1]) / (85, 110)  # in days of mean demand
         transport = np.asarray(day.sent) * 0.5 / (85, 110)
         own = reward(fills[-1], reduction, transport, {**WEIGHTS, "revenue": 2.0})
-        found = problem.roles["warehouses"].rewards(env.topology, params.weights, outcome.places, 0.0)
+        found = problem.roles["warehouses"].rewards(
+            env.topology, params.weights, outcome.places, 0.0
+        )
         np.testing.assert_allclose(found, own, rtol=1e-5)
         assert outcome.reward == pytest.approx(own.sum(), rel=1e-5)
     np.testing.assert_array_equal(mornings[1], (40, 60))
@@ -114,11 +118,16 @@ def test_a_year_is_that_of_an_independent_simulator_and_no_unit_is_lost(options)
     actions[::3, 2:] = 0.0
     state = jax.tree.map(lambda leaf: leaf[..., 0], episodes.network)
     step = jax.jit(env.transition)
-    numbers = {name: np.asarray(value, np.float64) for name, value in vars(params).items() if isinstance(value, jax.Array)}
+    numbers = {
+        name: np.asarray(value, np.float64)
+        for name, value in vars(params).items()
+        if isinstance(value, jax.Array)
+    }
     other = Reference(topology, numbers)
     shipments = [
         Shipment(edge, 0, float(units), -1 - slot, topology.lead_times[edge] - 1 - slot)
-        for edge, row in enumerate(np.asarray(state.pipeline)[:, 0]) for slot, units in enumerate(row) if units
+        for edge, row in enumerate(np.asarray(state.pipeline)[:, 0]) for slot,
+        units in enumerate(row) if units
     ]  # fmt: skip
     goods = np.asarray(state.on_hand, np.float64)[..., None].copy()
     stock = Stock(0, goods, shipments, np.zeros((2, 1)) if topology.backlog else None)
@@ -127,7 +136,12 @@ def test_a_year_is_that_of_an_independent_simulator_and_no_unit_is_lost(options)
     there = goods.sum() + sum(shipment.quantity for shipment in shipments)
     bought = sold = 0.0
     for period in range(periods):
-        state, outcome = step(state, actions[period], Exogenous(demand=jnp.asarray(demand[period], jnp.float32)), params)
+        state, outcome = step(
+            state,
+            actions[period],
+            Exogenous(demand=jnp.asarray(demand[period], jnp.float32)),
+            params,
+        )
         seen = other.play(stock, actions[period], demand[period])
         if other.margin < 1e-3:
             pytest.fail("the draw rounds on a knife's edge; take another")
@@ -153,22 +167,35 @@ def test_a_transfer_beyond_stock_is_cut_and_both_ways_are_carried_out():
 
 
 def test_derivatives_are_those_of_finite_differences():
-    """Of levels of what is bought, and of what is sent every day; base-stock levels move no transfer."""
+    """Of levels of what is bought, and of what is sent every day; base-stock levels move no
+    transfer.
+    """
     problem = problem_of(integer_orders=False, transfer_cost=0.7)
     env, params, periods, width = problem.env, problem.first, 8, 2.0**-7
-    slope, along, difference = slopes_of_levels(env, params, jnp.asarray([[0.97], [0.99], [0.81], [0.83]]), 2, periods)
+    slope, along, difference = slopes_of_levels(
+        env, params, jnp.asarray([[0.97], [0.99], [0.81], [0.83]]), 2, periods
+    )
     assert np.all(np.abs(slope[:2]) > 1e-3) and np.all(slope[2:] == 0.0)
     np.testing.assert_allclose(along, difference, rtol=1e-3, atol=1e-4)
     episodes = begin(env, jax.random.key(3), params, 2)
     _, trace = unroll_world(env, episodes, params, periods)
 
     def cost(orders):
-        return -rollout(env, params, lambda orders, *_: (orders, None), orders, episodes.network, trace.exogenous)[1].mean()
+        return -rollout(
+            env,
+            params,
+            lambda orders, *_: (orders, None),
+            orders,
+            episodes.network,
+            trace.exogenous,
+        )[1].mean()
 
     orders = jnp.asarray([[83.0], [107.0], [11.0], [4.0]])
     slope = jax.jit(jax.grad(cost))(orders)
     steps = width * jnp.eye(4)[..., None]
-    difference = jax.vmap(lambda step: cost(orders + step) - cost(orders - step))(steps) / (2 * width)
+    difference = jax.vmap(lambda step: cost(orders + step) - cost(orders - step))(steps) / (
+        2 * width
+    )
     assert np.all(np.abs(slope) > 1e-3)
     np.testing.assert_allclose(slope[:, 0], difference, rtol=0.02, atol=0.01)
 
@@ -176,19 +203,28 @@ def test_derivatives_are_those_of_finite_differences():
 def test_transfers_that_cost_too_much_leave_two_stores():
     """The optimum is then twice that of one store, and lower where transfers are cheap."""
     alike = dict(demand=("uniform(0, 2)",), lead_time=1, initial_stock=(2.0,))
-    alone = solve_problem(LostSales(demand="uniform(0, 2)", lead_time=1, shortage_cost=4.0).build()).average_cost
-    costs = [solve_problem(problem_of(**alike, transfer_cost=cost)).average_cost for cost in (100.0, 0.2)]
+    alone = solve_problem(
+        LostSales(demand="uniform(0, 2)", lead_time=1, shortage_cost=4.0).build()
+    ).average_cost
+    costs = [
+        solve_problem(problem_of(**alike, transfer_cost=cost)).average_cost for cost in (100.0, 0.2)
+    ]
     assert costs[0] == pytest.approx(2 * alone, rel=1e-6) and costs[1] < 0.95 * costs[0]
 
 
 def test_it_is_a_gymnax_environment():
     env, params = gymnax.make("jaxinv/two_warehouses")[0], None
     observation, state = env.reset(jax.random.key(0), params)
-    observation, state, gained, terminated, truncated, _ = env.step(jax.random.key(1), state, np.full(4, 20.0), params)
+    observation, state, gained, terminated, truncated, _ = env.step(
+        jax.random.key(1), state, np.full(4, 20.0), params
+    )
     names = env.observation_names(params)
     assert len(names) == len(observation) and not (terminated or truncated) and np.isfinite(gained)
     for place in "AB":
-        assert {f"forecast 1 day ahead[{place}, 1 ago]", f"forecast 2 days ahead[{place}, 1 ago]"} <= set(names)
+        assert {
+            f"forecast 1 day ahead[{place}, 1 ago]",
+            f"forecast 2 days ahead[{place}, 1 ago]",
+        } <= set(names)
     assert env.observation_space(env.default_params).contains(observation)
 
 
@@ -202,8 +238,8 @@ def test_roles_are_those_of_the_paper():
 
 @pytest.mark.parametrize("sends, best, least", [(True, 112.0, 41.39), (False, 116.8, 55.99)])
 def test_two_locations_that_may_send_each_other_stock_once_demand_is_known(sends, best, least):
-    """One period, demand N(100, 20) each, holding 1, shortage 4, transfer 0.5: the best levels are near 112 at a cost of 41.39;
-    without transfers 116.8 and 55.99."""
+    """One period, demand N(100, 20) each, holding 1, shortage 4, transfer 0.5: the best levels are
+    near 112 at a cost of 41.39; without transfers 116.8 and 55.99."""
     level, cost = best_level(sends)
     assert cost == pytest.approx(least, abs=0.05)
     assert abs(level - best) <= 0.75
@@ -236,7 +272,10 @@ def test_forecasts_are_as_good_from_the_first_day_as_their_notes_say():
     told = np.asarray(trace.signals)[:, list(env.columns("forecast 1 day ahead"))]
     off = np.abs(told - np.asarray(trace.exogenous.demand)[:, :, 0]).mean((1, 2))
     (note,) = problem.notes
-    said = {name: float(note.split(name)[1].split()[0]) for name in ("regression", "seasonal naive", "smoothing")}
+    said = {
+        name: float(note.split(name)[1].split()[0])
+        for name in ("regression", "seasonal naive", "smoothing")
+    }
     np.testing.assert_allclose(off, said["regression"], rtol=0.12)
     assert said["regression"] < 0.75 * min(said["seasonal naive"], said["smoothing"])
 
@@ -245,14 +284,22 @@ def test_errors_are_those_of_forecasts_made_apart():
     law = jax.tree.map(np.asarray, problem_of().first.demand)
     demand, known = recorded(law.demand, 400, np.random.default_rng(2))
     past, later = demand[:300], demand[300:]
-    rows = {(row["forecast"], row["ahead"]): row for row in forecast_errors(law, past, later, known[300:], WINDOW, 7)}
+    rows = {
+        (row["forecast"], row["ahead"]): row
+        for row in forecast_errors(law, past, later, known[300:], WINDOW, 7)
+    }
     target = later[WINDOW + 1 :]  # two days ahead of decisions from the first whole window on
     naive = later[WINDOW + 1 - 7 : -7] - target
     row = rows["seasonal naive", 2]
     np.testing.assert_allclose(row["mae"], np.abs(naive).mean(), rtol=1e-6)
-    np.testing.assert_allclose([row["rmse"], row["bias"]], [(naive**2).mean() ** 0.5, naive.mean()], rtol=1e-5)
+    np.testing.assert_allclose(
+        [row["rmse"], row["bias"]], [(naive**2).mean() ** 0.5, naive.mean()], rtol=1e-5
+    )
     tables = [pd.DataFrame(part[:, :, 0]) for part in (past, demand)]
-    tried = {weight: (tables[0].ewm(alpha=weight, adjust=False).mean().shift() - tables[0])[1:] for weight in SMOOTHINGS}
+    tried = {
+        weight: (tables[0].ewm(alpha=weight, adjust=False).mean().shift() - tables[0])[1:]
+        for weight in SMOOTHINGS
+    }
     best = min(tried, key=lambda weight: (tried[weight] ** 2).to_numpy().mean())
     level = tables[1].ewm(alpha=best, adjust=False).mean().to_numpy()
     ahead = level[300 + WINDOW - 1 : -2] - target[:, :, 0]
@@ -264,8 +311,10 @@ def test_forecasts_follow_a_change_of_demand():
     problem = changed(problem_of(), Intervention(demand=1.5, start=3.0))
     episodes = begin(problem.env, jax.random.key(6), first_of(problem.test), 256)
     _, trace = unroll_world(problem.env, episodes, first_of(problem.test), 45)
-    (told, demand) = np.asarray(trace.signals)[:, 4:6], np.asarray(trace.exogenous.demand)[:, :, 0]
-    bias = (told / demand.mean((0, 2))[:, None]).mean((1, 2)) - (demand / demand.mean((0, 2))[:, None]).mean((1, 2))
+    told, demand = np.asarray(trace.signals)[:, 4:6], np.asarray(trace.exogenous.demand)[:, :, 0]
+    bias = (told / demand.mean((0, 2))[:, None]).mean((1, 2)) - (
+        demand / demand.mean((0, 2))[:, None]
+    ).mean((1, 2))
     np.testing.assert_allclose(bias[:3], 0, atol=0.03)
     assert bias[3] < -0.25 and np.abs(bias[17:]).max() < 0.6 * abs(bias[3])
 
@@ -279,12 +328,19 @@ def test_worlds_follow_the_law_that_the_forecaster_learned_from():
     world = np.asarray(trace.exogenous.demand)[:, :, 0]  # [T, D, B]
     np.testing.assert_allclose(world.mean((0, 2)), past.mean((0, 2)), rtol=0.02)
     np.testing.assert_allclose(world.std((0, 2)), past.std((0, 2)), rtol=0.04)
-    week = [np.corrcoef(world[:-7, place].ravel(), world[7:, place].ravel())[0, 1] for place in range(2)]
+    week = [
+        np.corrcoef(world[:-7, place].ravel(), world[7:, place].ravel())[0, 1] for place in range(2)
+    ]
     then = [np.corrcoef(past[:-7, place, 0], past[7:, place, 0])[0, 1] for place in range(2)]
     np.testing.assert_allclose(week, then, atol=0.06)
-    deviation = past[:, :, 0] - (law.base * (1 + law.amplitude * np.sin(2 * np.pi * (np.arange(6000) + law.phase) / 7))).T
+    deviation = (
+        past[:, :, 0]
+        - (law.base * (1 + law.amplitude * np.sin(2 * np.pi * (np.arange(6000) + law.phase) / 7))).T
+    )
     np.testing.assert_allclose(deviation.std(0), 0.15 * law.base[:, 0], rtol=0.06)
-    np.testing.assert_allclose([np.corrcoef(row[:-1], row[1:])[0, 1] for row in deviation.T], 0.6, atol=0.04)
+    np.testing.assert_allclose(
+        [np.corrcoef(row[:-1], row[1:])[0, 1] for row in deviation.T], 0.6, atol=0.04
+    )
 
 
 # --- key figures --------------------------------------------------------------------------------
@@ -300,7 +356,7 @@ def test_key_figures_are_the_sums_of_what_happened(tmp_path):
     (found,) = monitor(problem, [Contestant("constant", rule, numbers)], key, paths)
     save_table(tmp_path / "monitor.csv", [found])
     table = pd.read_csv(tmp_path / "monitor.csv")
-    (_, _, (network, world, _)) = next(iter(held_out_groups(problem, key, paths)))
+    _, _, (network, world, _) = next(iter(held_out_groups(problem, key, paths)))
     sums = np.zeros((12, 6))
     for path in range(paths):
         state = jax.tree.map(lambda leaf: leaf[..., path], network)
@@ -308,15 +364,29 @@ def test_key_figures_are_the_sums_of_what_happened(tmp_path):
             demand = world.exogenous.demand[period, ..., path]
             action = rule.act(numbers, env.view(state, params), None)
             state, outcome = env.transition(state, action, Exogenous(demand=demand), params)
-            off = np.abs(world.signals[period, list(env.columns("forecast 1 day ahead")), path] - demand[:, 0]).sum()
+            off = np.abs(
+                world.signals[period, list(env.columns("forecast 1 day ahead")), path]
+                - demand[:, 0]
+            ).sum()
             sold, sent = outcome.sold.sum(), outcome.ordered[2:].sum()
-            sums[period] += [-outcome.reward, outcome.demand.sum(), sold, outcome.on_hand.sum(), sent, off]
+            sums[period] += [
+                -outcome.reward,
+                outcome.demand.sum(),
+                sold,
+                outcome.on_hand.sum(),
+                sent,
+                off,
+            ]
     cost, demand, sold, on_hand, sent, off = sums.T
     assert list(table["period"]) == [*range(1, 13)] and set(table["policy"]) == {"constant"}
     np.testing.assert_allclose(table["cost"], cost / paths, rtol=1e-4)
     np.testing.assert_allclose(table.filter(like="parts.").sum(axis=1), cost / paths, rtol=1e-4)
     np.testing.assert_allclose(table["fill_rate"], sold / demand, rtol=1e-4)
-    np.testing.assert_allclose(table["turnover"].fillna(0), np.where(on_hand > 0, 365 * sold / np.maximum(on_hand, 1e-9), 0), rtol=1e-3)
+    np.testing.assert_allclose(
+        table["turnover"].fillna(0),
+        np.where(on_hand > 0, 365 * sold / np.maximum(on_hand, 1e-9), 0),
+        rtol=1e-3,
+    )
     np.testing.assert_allclose(table["transfers"], sent / paths, rtol=1e-4)
     np.testing.assert_allclose(table["forecast_error"], off / demand, rtol=1e-4)
 
@@ -324,7 +394,9 @@ def test_key_figures_are_the_sums_of_what_happened(tmp_path):
 def test_evaluate_writes_key_figures_of_any_preset(tmp_path, capsys):
     folder = tmp_path / "kpis"
     options = ["lead_time=1", "paths=4", "tune_periods=60000", "ends=true", "horizon=6"]
-    evaluate.main(["constant_order", "--env", "lost_sales", *options, "--monitor", str(folder), "--json"])
+    evaluate.main(
+        ["constant_order", "--env", "lost_sales", *options, "--monitor", str(folder), "--json"]
+    )
     said = capsys.readouterr()
     rows = json.loads(said.out)
     table = pd.read_csv(folder / "monitor.csv")
@@ -335,7 +407,9 @@ def test_evaluate_writes_key_figures_of_any_preset(tmp_path, capsys):
     assert table["transfers"].isna().all() and table["forecast_error"].isna().all()
     assert (folder / "monitor.png").read_bytes().startswith(b"\x89PNG") and "drawn in" in said.err
     with pytest.raises(UserError, match="--monitor .*monitor.csv is a file; give a folder"):
-        evaluate.main(["constant_order", "--env", "lost_sales", "--monitor", str(folder / "monitor.csv")])
+        evaluate.main(
+            ["constant_order", "--env", "lost_sales", "--monitor", str(folder / "monitor.csv")]
+        )
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -346,22 +420,40 @@ def test_evaluate_writes_key_figures_of_any_preset(tmp_path, capsys):
     [
         (dict(mode="literally"), "unknown mode 'literally'; did you mean 'literal'"),
         (dict(reward="cost"), "unknown reward 'cost'; did you mean 'costs'"),
-        (dict(mode="literal", lead_time=1), "mode=literal replays the paper as it is; leave out lead_time"),
-        (dict(mode="literal", weights={"shortage": 1.0}), "unknown weight of mode=literal 'shortage'"),
-        (dict(initial_stock=(1.0, 2.0, 3.0)), "initial_stock has 3 entries; give those of A and B, or one for both"),
+        (
+            dict(mode="literal", lead_time=1),
+            "mode=literal replays the paper as it is; leave out lead_time",
+        ),
+        (
+            dict(mode="literal", weights={"shortage": 1.0}),
+            "unknown weight of mode=literal 'shortage'",
+        ),
+        (
+            dict(initial_stock=(1.0, 2.0, 3.0)),
+            "initial_stock has 3 entries; give those of A and B, or one for both",
+        ),
         (dict(lead_time=-1), "lead_time=-1 must be at least 0"),
         (dict(transfer_lead_time=-1), "transfer_lead_time=-1 must be at least 0"),
         (dict(pack=0.0), "pack=0.0 must be above 0"),
         (dict(pack=10.0, integer_orders=False), "pack=10 needs integer_orders=true"),
         (dict(capacity=(100.0,)), "capacity and overflow_cost go together"),
-        (dict(demand=("poisson(5)",), amplitude=0.1), "has its own numbers, and amplitude would say nothing"),
+        (
+            dict(demand=("poisson(5)",), amplitude=0.1),
+            "has its own numbers, and amplitude would say nothing",
+        ),
         (dict(demand=("poison(5)",)), "did you mean 'poisson'"),
         (dict(persistence=1.5), "persistence=1.5 is not a probability"),
         (dict(mean=(0.0,)), "mean=\\(0.0,\\) must be above 0"),
         (dict(weights={"holding": 0.0, "shortage": 0.0, "transport": 0.0}), "weights are all zero"),
-        (dict(reward="paper", weights=dict.fromkeys(WEIGHTS, 0.0)), "weights are all zero on what reward=paper counts"),
+        (
+            dict(reward="paper", weights=dict.fromkeys(WEIGHTS, 0.0)),
+            "weights are all zero on what reward=paper counts",
+        ),
         (dict(reward="paper", holding_cost=(0.0, 1.0)), "holding_cost must be above 0"),
-        (dict(reward="paper", capacity=(9.0,), overflow_cost=1.0), "reward=paper knows no capacity"),
+        (
+            dict(reward="paper", capacity=(9.0,), overflow_cost=1.0),
+            "reward=paper knows no capacity",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(options, message):

@@ -1,4 +1,6 @@
-"""The policy that a training keeps: the best on instances that it was not shown, the same however often it is resumed."""
+"""The policy that a training keeps: the best on instances that it was not shown, the same however
+often it is resumed.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -15,25 +17,39 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.plan import counted_periods
+from jaxinv.evaluation.simulate import simulate
 from jaxinv.experiment import Experiment
 from jaxinv.policies.rules import make_rule
 from jaxinv.runs import Run
 
-CONFIG = PPOConfig(updates=4, envs=8, rollout=6, epochs=1, minibatches=2, encoder="none", hidden=(8,), learning_rate=0.05)
+CONFIG = PPOConfig(
+    updates=4,
+    envs=8,
+    rollout=6,
+    epochs=1,
+    minibatches=2,
+    encoder="none",
+    hidden=(8,),
+    learning_rate=0.05,
+)
 
 
 @pytest.fixture(scope="module")
 def retail(tmp_path_factory):
     """A shop of 50 series; 60 days of sales."""
     random, days = np.random.default_rng(0), pd.date_range("2024-01-01", periods=60)
-    rows = [pd.DataFrame({"date": days, "sku": sku, "sales": random.poisson(5.0, 60)}) for sku in range(50)]
+    rows = [
+        pd.DataFrame({"date": days, "sku": sku, "sales": random.poisson(5.0, 60)})
+        for sku in range(50)
+    ]
     file = tmp_path_factory.mktemp("shop") / "sales.csv"
     pd.concat(rows).to_csv(file, index=False)
 
     def preset(**options):
-        return Retail(data=str(file), frequency="day", lead_time=1, history=4, horizon=20, **options)
+        return Retail(
+            data=str(file), frequency="day", lead_time=1, history=4, horizon=20, **options
+        )
 
     return preset
 
@@ -41,7 +57,9 @@ def retail(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trainer(retail, quick_compilation):
     problem = retail().build()
-    return Trainer(PPO.create(problem, CONFIG), validation=Validation.of(problem, jax.random.key(1)))
+    return Trainer(
+        PPO.create(problem, CONFIG), validation=Validation.of(problem, jax.random.key(1))
+    )
 
 
 def test_a_learner_is_not_shown_what_its_policies_are_chosen_on(retail):
@@ -57,13 +75,19 @@ def test_a_learner_is_not_shown_what_its_policies_are_chosen_on(retail):
 
 
 def test_one_instance_is_validated_on_noise_of_its_own():
-    """The same policy costs what a simulation on the validation's own key says; other keys are other noise."""
+    """The same policy costs what a simulation on the validation's own key says; other keys are
+    other noise.
+    """
     problem = LostSales(lead_time=1).build()
     policy, params = make_rule("base_stock", problem.env.topology), {"level": jnp.full((1, 1), 1.2)}
-    costs = [float(Validation.of(problem, jax.random.key(seed)).cost(policy, params)) for seed in (0, 0, 1)]
+    costs = [
+        float(Validation.of(problem, jax.random.key(seed)).cost(policy, params))
+        for seed in (0, 0, 1)
+    ]
     periods = counted_periods(problem)
     total = simulate(
-        problem.env, problem.first, policy, params, jax.random.key(0), batch=PATHS, periods=periods, warm_up=problem.warm_up
+        problem.env, problem.first, policy, params, jax.random.key(0), batch=PATHS, periods=periods,
+        warm_up=problem.warm_up
     )  # fmt: skip
     assert costs[0] == pytest.approx(float(-total.reward.mean() / periods), rel=1e-5)
     assert costs[0] == costs[1] != costs[2]
@@ -100,7 +124,9 @@ def test_a_training_ends_with_the_policy_that_cost_least_on_held_out_instances(t
     assert float(state.best.cost) == cost
     for ours, theirs in zip(jax.tree.leaves(state.params), jax.tree.leaves(params)):
         np.testing.assert_array_equal(ours, theirs)
-    again = jax.jit(lambda params: trainer.validation.cost(trainer.agent.policy, params))(state.params)
+    again = jax.jit(lambda params: trainer.validation.cost(trainer.agent.policy, params))(
+        state.params
+    )
     assert float(again) == pytest.approx(cost, rel=1e-5)
 
 

@@ -1,15 +1,19 @@
-"""What a system takes the world to have become: the first part of equation 10, estimated day by day (methods D.4).
+"""What a system takes the world to have become: the first part of equation 10, estimated day by day
+(methods D.4).
 
-A detector says that something has changed; from then on the latest days say what. Three things can be found, told by the
-detectors (`jaxinv.adapt.watch`):
+A detector says that something has changed; from then on the latest days say what. Three things can
+be found, told by the detectors (`jaxinv.adapt.watch`):
 
-- demand: an index y_t of all series, 1 in the calm world whatever the calendar, was flat over the latest days, or made one
-  step, or grows along a line; whichever has the least  SSE + penalty * variance.
-- arrivals: orders take d periods longer on some edges, the d of the largest likelihood of what has arrived by now and what
-  has not, where each edge follows the common d or stays as it was.
-- calendar: promotions are announced unlike in the calm world; what they do to demand is what they did there.
+- demand: an index y_t of all series, 1 in the calm world whatever the calendar, was flat over the
+  latest days, or made one step, or grows along a line; whichever has the least  SSE + penalty *
+  variance.
+- arrivals: orders take d periods longer on some edges, the d of the largest likelihood of what has
+  arrived by now and what has not, where each edge follows the common d or stays as it was.
+- calendar: promotions are announced unlike in the calm world; what they do to demand is what they
+  did there.
 
-A belief is also a change of the world (`Belief.believed`): what a policy is retrained in, the second part of equation 10.
+A belief is also a change of the world (`Belief.believed`): what a policy is retrained in, the
+second part of equation 10.
 """
 
 from typing import NamedTuple
@@ -24,7 +28,9 @@ from jaxinv.adapt.watch import CALENDAR, DEMAND, KINDS, SUPPLIES, TRANSFERS, Cal
 from jaxinv.envs.network import InstanceParams
 
 STEP, LINE = 12.0, 6.0
-"""Penalties of a step and of a line, in variances of a day: 2 log(n) and a little for each free number at two months."""
+"""Penalties of a step and of a line, in variances of a day: 2 log(n) and a little for each free
+number at two months.
+"""
 
 SHORTEST = 3
 """Days on either side of a step."""
@@ -36,13 +42,19 @@ LATEST = 28
 """Days whose orders tell the lead times of today."""
 
 LOOK_BACK = 7
-"""Days before an alarm from which on orders are taken to be under the change; an alarm is never early."""
+"""Days before an alarm from which on orders are taken to be under the change; an alarm is never
+early.
+"""
 
 MOVED = 0.1
-"""How far the logarithm of a level is from that of another, where a policy made for the one is none for the other."""
+"""How far the logarithm of a level is from that of another, where a policy made for the one is none
+for the other.
+"""
 
 BURST = (7.0, 28.0)
-"""Days that an announced burst of promotions may last, in the worlds that a policy is retrained in."""
+"""Days that an announced burst of promotions may last, in the worlds that a policy is retrained
+in.
+"""
 
 
 @struct.dataclass
@@ -63,7 +75,17 @@ class Belief:
     def none(cls, edges: int) -> "Belief":
         one, zero = jnp.float32(1.0), jnp.float32(0.0)
         heard = jnp.full(len(KINDS), jnp.inf)
-        return cls(heard, one, one, jnp.float32(-jnp.inf), zero, zero, jnp.zeros(edges), jnp.float32(jnp.inf), zero)
+        return cls(
+            heard,
+            one,
+            one,
+            jnp.float32(-jnp.inf),
+            zero,
+            zero,
+            jnp.zeros(edges),
+            jnp.float32(jnp.inf),
+            zero,
+        )
 
     @property
     def factor(self) -> jax.Array:
@@ -71,16 +93,20 @@ class Belief:
         return self.level / self.before
 
     def follow(
-        self, alarm: jax.Array, planned: jax.Array, day: jax.Array, calm: Calm, demand: jax.Array, known: jax.Array,
+        self, alarm: jax.Array, planned: jax.Array, day: jax.Array, calm: Calm, demand: jax.Array,
+        known: jax.Array,
         shipments: jax.Array | None,
     ) -> "Belief":  # fmt: skip
-        """The belief on the eve of day `day + 1`: day by day after an alarm, and where that is `planned` `[]`, without one.
+        """The belief on the eve of day `day + 1`: day by day after an alarm, and where that is
+        `planned` `[]`, without one.
 
         Args:
           alarm: `[kinds]` of day `day`.
-          demand: `[T, D, B]` of the latest T days up to it; known: `[T, C, B]` of each of these days.
-          shipments: `[longest, E, B]` lead times of the latest orders up to it, see `watch.arrival_residual`; what has not
-            arrived by the morning of day `day + 1` counts as late as it is, and no later. None where lead times are fixed.
+          demand: `[T, D, B]` of the latest T days up to it; known: `[T, C, B]` of each of these
+            days.
+          shipments: `[longest, E, B]` lead times of the latest orders up to it, see
+            `watch.arrival_residual`; what has not arrived by the morning of day `day + 1` counts as
+            late as it is, and no later. None where lead times are fixed.
         """
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
         days = demand.shape[0]
@@ -108,20 +134,34 @@ class Belief:
         """Whether a policy made for the other belief is none for this one."""
         level = jnp.abs(jnp.log(self.level / other.level)) > MOVED
         growth = jnp.abs(self.growth - other.growth) > 1e-3
-        return level | growth | jnp.any(jnp.abs(self.delay - other.delay) >= 2.0) | (self.burst > other.burst)
+        return (
+            level
+            | growth
+            | jnp.any(jnp.abs(self.delay - other.delay) >= 2.0)
+            | (self.burst > other.burst)
+        )
 
     def told(self, instance: InstanceParams, longest: int) -> InstanceParams:
         """An instance `[E, ...]` with the lead times that are believed in."""
-        return _longer(instance, self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1)), longest)
+        return _longer(
+            instance, self.delay.reshape(-1, *(1,) * (instance.lead_time.ndim - 1)), longest
+        )
 
     def believed(
-        self, params: InstanceParams, instances: int, key: jax.Array, calm: Calm, last: int, longest: int
+        self,
+        params: InstanceParams,
+        instances: int,
+        key: jax.Array,
+        calm: Calm,
+        last: int,
+        longest: int,
     ) -> InstanceParams:
-        """Parameters of the training worlds under the change that is believed in, as each of them is told of it.
+        """Parameters of the training worlds under the change that is believed in, as each of them
+        is told of it.
 
-        Level, growth and delays hold from the first day on. A burst of promotions comes to each instance on days drawn at
-        random: when it begins is not known, nor how long it lasts. Where both are believed in, every other instance gets the
-        one.
+        Level, growth and delays hold from the first day on. A burst of promotions comes to each
+        instance on days drawn at random: when it begins is not known, nor how long it lasts. Where
+        both are believed in, every other instance gets the one.
 
         Args:
           params: of all instances, with a leading axis.
@@ -132,7 +172,9 @@ class Belief:
             return params
         begin_key, length_key = jax.random.split(key)
         begin = jnp.floor(last * jax.random.uniform(begin_key, (instances,)))
-        length = jnp.floor(jax.random.uniform(length_key, (instances,), minval=BURST[0], maxval=BURST[1] + 1.0))
+        length = jnp.floor(
+            jax.random.uniform(length_key, (instances,), minval=BURST[0], maxval=BURST[1] + 1.0)
+        )
         stands = (self.level != 1.0) | (self.growth != 0.0) | jnp.any(self.delay != 0.0)
         every_other = jnp.arange(instances) % 2 == 0
         burst = (self.burst > 0) & (every_other | ~stands)
@@ -184,28 +226,43 @@ def fit(index: jax.Array) -> Course:
     variance = jnp.minimum(stepped[best], lined) / (days - 2) + 1e-9
     scores = jnp.stack([flat, stepped[best] + STEP * variance, lined + LINE * variance])
     kind = jnp.argmin(scores)
-    level = jnp.maximum(jnp.stack([mean, late[best], mean + slope * (days - rows.mean())])[kind], 0.2)
+    level = jnp.maximum(
+        jnp.stack([mean, late[best], mean + slope * (days - rows.mean())])[kind], 0.2
+    )
     before = jnp.where(kind == 1, jnp.maximum(early[best], 0.2), level)
     counted = jnp.where(kind == 1, days - count[best], days)
     growth = jnp.where(kind == 2, slope / level, 0.0)
-    return Course(level, before, jnp.where(kind == 1, best + 1, 0), growth, jnp.sqrt(variance / counted) / level)
+    return Course(
+        level,
+        before,
+        jnp.where(kind == 1, best + 1, 0),
+        growth,
+        jnp.sqrt(variance / counted) / level,
+    )
 
 
 def later(hazard: jax.Array, lead_time: jax.Array, age: jax.Array, counted: jax.Array) -> jax.Array:
     """Periods `[E]` that orders take longer than the hazard `[longest, E]` says, by likelihood.
 
     Args:
-      lead_time: `[T, E, B]`, above its age for an order that has not arrived, 0 where there was none.
+      lead_time: `[T, E, B]`, above its age for an order that has not arrived, 0 where there was
+        none.
       age: `[T]` of the orders of each row; counted: `[T]` which of them count.
     """
     longest, edges = hazard.shape
     hazard = jnp.clip(hazard, 1e-3, 1.0 - 1e-3)  # what never happened may yet
-    waiting = jnp.concatenate([jnp.zeros((1, edges)), jnp.cumsum(jnp.log1p(-hazard), 0)])  # [longest + 1, E] by age
-    arriving = jnp.concatenate([jnp.full((1, edges), jnp.log(1e-3)), jnp.log(hazard) + waiting[:-1]])
+    waiting = jnp.concatenate(
+        [jnp.zeros((1, edges)), jnp.cumsum(jnp.log1p(-hazard), 0)]
+    )  # [longest + 1, E] by age
+    arriving = jnp.concatenate(
+        [jnp.full((1, edges), jnp.log(1e-3)), jnp.log(hazard) + waiting[:-1]]
+    )
     age = jnp.broadcast_to(age[:, None, None], lead_time.shape)
     arrived = lead_time <= age
     # counts by lead time, or by age of what is under way: [longest + 1, E]
-    ages = jnp.minimum(jnp.where(arrived, lead_time, age), longest)[..., None] == jnp.arange(longest + 1)
+    ages = jnp.minimum(jnp.where(arrived, lead_time, age), longest)[..., None] == jnp.arange(
+        longest + 1
+    )
     counted = (counted[:, None, None] & (lead_time > 0))[..., None]
     of = [jnp.sum(counted & which[..., None] & ages, (0, 2)).T for which in (arrived, ~arrived)]
 

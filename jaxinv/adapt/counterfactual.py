@@ -1,8 +1,10 @@
-"""What would have happened: exact counterfactuals of logged episodes, and true effects by paired rollouts.
+"""What would have happened: exact counterfactuals of logged episodes, and true effects by paired
+rollouts.
 
-A log keeps the key of its noise, so abduction is exact; action is another intervention or other orders; prediction is the
-same rollout again. Demand and lead times do not depend on what is done. What does - sales where stock is short, and
-returns of what was sold - is played again from the same noise, so it too is exact.
+A log keeps the key of its noise, so abduction is exact; action is another intervention or other
+orders; prediction is the same rollout again. Demand and lead times do not depend on what is done.
+What does - sales where stock is short, and returns of what was sold - is played again from the same
+noise, so it too is exact.
 """
 
 from typing import Any
@@ -23,11 +25,14 @@ HORIZON = 7
 """Days over which an effect is measured."""
 
 OUTCOMES = ("demand", "stock-outs", "cost")
-"""Over the horizon: units asked for, periods (of a node and product) with demand unserved, weighted costs."""
+"""Over the horizon: units asked for, periods (of a node and product) with demand unserved, weighted
+costs.
+"""
 
 
 def log(
-    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, key: jax.Array, *, batch: int,
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any,
+    key: jax.Array, *, batch: int,
     periods: int, warm_up: int = 0, axis: int | None = None,
 ) -> Trajectories:  # fmt: skip
     """Episodes of a policy, logged after a warm-up.
@@ -43,7 +48,9 @@ def log(
     if warm_up:
         episodes, before = record(env, params, policy, policy_params, episodes, warm_up, axis=axis)
         memory = before.memory
-    _, played = record(env, params, policy, policy_params, episodes, periods, memory=memory, axis=axis)
+    _, played = record(
+        env, params, policy, policy_params, episodes, periods, memory=memory, axis=axis
+    )
     return played.replace(origin=Origin(params, episodes, policy_params, memory))
 
 
@@ -51,12 +58,14 @@ def counterfactual(
     env: InventoryNetwork, log: Trajectories, policy: Policy, change: Intervention | None = None,
     orders: jax.Array | None = None, axis: int | None = None,
 ) -> Trajectories:  # fmt: skip
-    """The logged episodes under another world or other orders; with neither, the log itself, bit for bit.
+    """The logged episodes under another world or other orders; with neither, the log itself, bit
+    for bit.
 
     Args:
       change: its days count from the first logged decision. None: the world as it was.
-      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees. The log's own
-        orders, `log.orders`, let the policy react to nothing. None: the policy decides throughout.
+      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then
+        sees. The log's own orders, `log.orders`, let the policy react to nothing. None: the policy
+        decides throughout.
 
     Raises:
       UserError: for an intervention on what the world cannot move, or orders of another shape.
@@ -67,18 +76,26 @@ def counterfactual(
         check_movable(env.world, change, env.name)
         params = under(params, change.from_day(origin.start.period), batch, axis)
     if orders is not None and orders.shape != log.orders.shape:
-        raise UserError(f"orders {orders.shape} must have the shape of the log's own, {log.orders.shape}")
+        raise UserError(
+            f"orders {orders.shape} must have the shape of the log's own, {log.orders.shape}"
+        )
     given = dict(orders=orders, memory=origin.memory, axis=axis)
     return record(env, params, policy, origin.policy_params, origin.start, periods, **given)[1]
 
 
 def order_instead(log: Trajectories, day: int, quantity) -> jax.Array:
-    """Orders for `counterfactual` that set those of one day, `[E, K]` or one number, and leave the others to the policy."""
+    """Orders for `counterfactual` that set those of one day, `[E, K]` or one number, and leave the
+    others to the policy.
+    """
     blank = jnp.full_like(log.orders, jnp.nan)
-    return blank.at[day].set(jnp.broadcast_to(jnp.asarray(quantity, jnp.float32), blank.shape[1:3])[..., None])
+    return blank.at[day].set(
+        jnp.broadcast_to(jnp.asarray(quantity, jnp.float32), blank.shape[1:3])[..., None]
+    )
 
 
-def under(params: InstanceParams, change: Intervention, batch: int, axis: int | None) -> InstanceParams:
+def under(
+    params: InstanceParams, change: Intervention, batch: int, axis: int | None
+) -> InstanceParams:
     """Parameters of a rollout under one intervention that all its episodes share."""
     return intervene(params, change, None if axis is None else batch)
 
@@ -87,8 +104,10 @@ def under(params: InstanceParams, change: Intervention, batch: int, axis: int | 
 
 
 def effects(
-    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes,
-    treated: Intervention, control: Intervention = Intervention(), horizon: int = HORIZON, axis: int | None = None,
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any,
+    episodes: Episodes,
+    treated: Intervention, control: Intervention = Intervention(), horizon: int = HORIZON,
+    axis: int | None = None,
 ) -> jax.Array:  # fmt: skip
     """Y(treated) - Y(control) of each episode on the same noise, for Y in `OUTCOMES`: `[3, B]`.
 
@@ -102,7 +121,9 @@ def effects(
         check_movable(env.world, change, env.name)
         batch = episodes.signals.shape[BATCH]
         changed = under(params, change.from_day(episodes.period), batch, axis)
-        results.append(outcomes(record(env, changed, policy, policy_params, episodes, horizon, axis=axis)[1]))
+        results.append(
+            outcomes(record(env, changed, policy, policy_params, episodes, horizon, axis=axis)[1])
+        )
     return results[0] - results[1]
 
 

@@ -1,12 +1,16 @@
-"""The medium clock: a teacher is distilled into a student of at most a quarter of its parameters (seed 000, equation 9).
+"""The medium clock: a teacher is distilled into a student of at most a quarter of its parameters
+(seed 000, equation 9).
 
-Equation 9 has two readings (methods D.3). With values Q_T of the teacher and Q_S of the student on the grid g of multipliers,
+Equation 9 has two readings (methods D.3). With values Q_T of the teacher and Q_S of the student on
+the grid g of multipliers,
 
     9a  L = E_s sum_k w_k(s) (Q_S(s, g_k) - Q_T(s, g_k))^2,   w = softmax(Q_T / temperature)
-    9b  L = E_s (Q_T(s, a_S(s)) - Q_T(s, a_T(s)))^2           the teacher's own Q, at the student's and at its own action
+    9b  L = E_s (Q_T(s, a_S(s)) - Q_T(s, a_T(s)))^2,
+        the teacher's own Q, at the student's and at its own action,
 
-and to either are added  weight * KL(pi_T || pi_S)  and the student's forecast loss. Reading and numbers are traced, so a whole
-fleet of students, of any seeds, temperatures and readings, is one program.
+and to either are added  weight * KL(pi_T || pi_S)  and the student's forecast loss. Reading and
+numbers are traced, so a whole fleet of students, of any seeds, temperatures and readings, is one
+program.
 """
 
 import time
@@ -69,7 +73,9 @@ class StudentConfig:
 
 @struct.dataclass
 class Lesson:
-    """States that a teacher came through on given noise, and what came of them; environments first."""
+    """States that a teacher came through on given noise, and what came of them; environments
+    first.
+    """
 
     tokens: jax.Array  # [B, W + T, C]
     stock: jax.Array  # [B, T, F]
@@ -78,7 +84,12 @@ class Lesson:
 
     @classmethod
     def of(
-        cls, teacher: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
+        cls,
+        teacher: PPO,
+        params: Any,
+        network: NetworkState,
+        recent: Recent,
+        instance: InstanceParams,
     ) -> "Lesson":
         """The states of the teacher's mode policy on a replay that begins with stock `network`."""
         played = replay(teacher, params, network, recent, instance)
@@ -111,15 +122,17 @@ class Distiller:
         Raises:
           UserError: the teacher values no actions, or the student is too large.
         """
-        smaller = {name: getattr(config, name) for name in ("features", "heads", "layers", "hidden")}
+        smaller = {
+            name: getattr(config, name) for name in ("features", "heads", "layers", "hidden")
+        }
         student = teacher.make_policy(teacher.worlds.env, replace(teacher.config, **smaller))
         made = cls(teacher.policy, student, split_config(config)[1])
         check_pair(teacher.policy, student)
         share = made.parameter_ratio(teacher)
         if share > SHARE:
             raise UserError(
-                f"this student has {share:.2f} of its teacher's parameters, at most {SHARE:g} is a student; give it a smaller "
-                "hidden or features, or the teacher larger ones"
+                f"this student has {share:.2f} of its teacher's parameters, at most {SHARE:g} is a"
+                " student; give it a smaller hidden or features, or the teacher larger ones"
             )
         return made
 
@@ -127,15 +140,21 @@ class Distiller:
         params = self.student.init(key, observation)
         return StudentState(params, ADAM.init(params))
 
-    def step(self, state: StudentState, teacher_params: Any, lesson: Lesson) -> tuple[StudentState, dict[str, jax.Array]]:
+    def step(
+        self, state: StudentState, teacher_params: Any, lesson: Lesson
+    ) -> tuple[StudentState, dict[str, jax.Array]]:
         """One step of Adam down the loss."""
-        (_, metrics), grads = jax.value_and_grad(self.loss, has_aux=True)(state.params, teacher_params, lesson)
+        (_, metrics), grads = jax.value_and_grad(self.loss, has_aux=True)(
+            state.params, teacher_params, lesson
+        )
         steps, optimiser = ADAM.update(grads, state.optimiser)
         rate = self.numbers["learning_rate"]
         params = jax.tree.map(lambda leaf, step: leaf - rate * step, state.params, steps)
         return StudentState(params, optimiser), metrics
 
-    def loss(self, params: Any, teacher_params: Any, lesson: Lesson) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss(
+        self, params: Any, teacher_params: Any, lesson: Lesson
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss, and its parts: `equation_9`, `kl` and `forecast_loss`."""
         numbers = self.numbers
         told, _ = _decide(self.teacher, jax.lax.stop_gradient(teacher_params), lesson)
@@ -160,20 +179,27 @@ class Distiller:
 
 
 def study(
-    distiller: Distiller, student: StudentState, teacher_params: Any, lesson: Lesson, rate: jax.Array
+    distiller: Distiller,
+    student: StudentState,
+    teacher_params: Any,
+    lesson: Lesson,
+    rate: jax.Array,
 ) -> tuple[StudentState, dict[str, jax.Array]]:
     """A student after `STEPS` on a lesson at a learning rate, and the losses of the last."""
     own = distiller.replace(numbers=distiller.numbers | {"learning_rate": rate})
-    student, metrics = jax.lax.scan(lambda student, _: own.step(student, teacher_params, lesson), student, length=STEPS)
+    student, metrics = jax.lax.scan(
+        lambda student, _: own.step(student, teacher_params, lesson), student, length=STEPS
+    )
     return student, jax.tree.map(lambda values: values[-1], metrics)
 
 
 def teach(
-    distiller: Distiller, key: jax.Array, teacher_params: Any, lesson_of: Callable[[jax.Array], Lesson],
+    distiller: Distiller, key: jax.Array, teacher_params: Any, lesson_of: Callable[[jax.Array],
+    Lesson],
     observation: Observation, lessons: int,
 ) -> tuple[StudentState, dict[str, jax.Array]]:  # fmt: skip
-    """A student after so many lessons, its learning rate falling to 0 along a cosine, and the losses of the last; maps over
-    distillers' numbers and keys.
+    """A student after so many lessons, its learning rate falling to 0 along a cosine, and the
+    losses of the last; maps over distillers' numbers and keys.
 
     Args:
       lesson_of: a lesson by key; on one and the same a student learns its noise by heart.
@@ -182,7 +208,9 @@ def teach(
 
     def step(student, number):
         rate = 0.5 * (1.0 + jnp.cos(jnp.pi * number / lessons)) * distiller.numbers["learning_rate"]
-        return study(distiller, student, teacher_params, lesson_of(key_of(key, Role.TEACHING, number)), rate)
+        return study(
+            distiller, student, teacher_params, lesson_of(key_of(key, Role.TEACHING, number)), rate
+        )
 
     student, metrics = jax.lax.scan(step, student, jnp.arange(lessons))
     return student, jax.tree.map(lambda values: values[-1], metrics)
@@ -192,12 +220,19 @@ def teach_fleet(
     distiller: Distiller, numbers: dict[str, jax.Array], keys: jax.Array, teacher_params: Any,
     lesson_of: Callable[[jax.Array], Lesson], observation: Observation, lessons: int,
 ) -> tuple[StudentState, dict[str, jax.Array]]:  # fmt: skip
-    """Students side by side, each with its own key `[R]` and its own numbers, those of `StudentConfig` `[R]`, where given."""
+    """Students side by side, each with its own key `[R]` and its own numbers, those of
+    `StudentConfig` `[R]`, where given.
+    """
     size = keys.shape[0]
-    own = {name: jnp.broadcast_to(numbers.get(name, value), (size,)) for name, value in distiller.numbers.items()}
+    own = {
+        name: jnp.broadcast_to(numbers.get(name, value), (size,))
+        for name, value in distiller.numbers.items()
+    }
 
     def single(numbers, key):
-        return teach(distiller.replace(numbers=numbers), key, teacher_params, lesson_of, observation, lessons)
+        return teach(
+            distiller.replace(numbers=numbers), key, teacher_params, lesson_of, observation, lessons
+        )
 
     return jax.vmap(single)(own, keys)
 
@@ -210,16 +245,22 @@ def check_pair(teacher: LearnedPolicy, student: LearnedPolicy) -> None:
     """
     if teacher.decode != student.decode:
         raise UserError(
-            f"teacher and student differ in their action spaces: the teacher's is {_actions(teacher)}, the student's "
-            f"{_actions(student)}; distil on one network and with one form"
+            "teacher and student differ in their action spaces: the teacher's is"
+            f" {_actions(teacher)}, the student's {_actions(student)}; distil on one network and"
+            " with one form"
         )
     for who, policy in (("teacher", teacher), ("student", student)):
         if not getattr(policy.network, "levels", 0):
-            raise UserError(f"the {who} values no actions, which equation 9 needs: train it with agent=ppo action_values=true")
+            raise UserError(
+                f"the {who} values no actions, which equation 9 needs: train it with agent=ppo"
+                " action_values=true"
+            )
 
 
 def value_at(q: jax.Array, raw: jax.Array) -> jax.Array:
-    """Values `[..., A]` at the multipliers of raw outputs `[..., A]`: linear between levels, constant beyond the last."""
+    """Values `[..., A]` at the multipliers of raw outputs `[..., A]`: linear between levels,
+    constant beyond the last.
+    """
     place = jnp.clip(factor(raw) / (LEVELS[1] - LEVELS[0]), 0.0, len(LEVELS) - 1.0)
     hats = jnp.maximum(1.0 - jnp.abs(place[..., None] - np.arange(len(LEVELS))), 0.0)
     return jnp.sum(hats * q, -1)
@@ -241,8 +282,12 @@ def example(agent: PPO) -> Observation:
     return worlds.env.view(worlds.env.start(noise, params), params, signals)
 
 
-def decision_seconds(policy: LearnedPolicy, params: Any, observation: Observation, batch: int, repeats: int = 30) -> float:
-    """Median time of one compiled decision for `batch` states at once, window and all, in seconds."""
+def decision_seconds(
+    policy: LearnedPolicy, params: Any, observation: Observation, batch: int, repeats: int = 30
+) -> float:
+    """Median time of one compiled decision for `batch` states at once, window and all, in
+    seconds.
+    """
     many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (batch, *jnp.shape(leaf))), observation)
     decide = jax.jit(jax.vmap(policy, in_axes=(None, 0)))
     jax.block_until_ready(decide(params, many))
@@ -261,4 +306,6 @@ def _decide(policy, params, lesson):
 
 def _actions(policy: LearnedPolicy) -> str:
     decode = policy.decode
-    return f"{decode.topology.edges} edges x {decode.topology.products} products in form={decode.form}"
+    return (
+        f"{decode.topology.edges} edges x {decode.topology.products} products in form={decode.form}"
+    )

@@ -1,6 +1,8 @@
-"""When the world is no longer the one that was learned: detectors on residuals, calibrated by simulation (methods.md D.4).
+"""When the world is no longer the one that was learned: detectors on residuals, calibrated by
+simulation (methods.md D.4).
 
-A detector is a pure scan over a series of residuals; what the residuals are of is the caller's choice (`jaxinv.adapt.watch`).
+A detector is a pure scan over a series of residuals; what the residuals are of is the caller's
+choice (`jaxinv.adapt.watch`).
 """
 
 import math
@@ -24,8 +26,8 @@ THRESHOLDS = np.geomspace(0.5, 500.0, 120)
 
 
 class Detector(Protocol):
-    """Pure: `init()` is a state, `step` takes one residual of variance 1 and gives the statistic that alarms above a
-    threshold."""
+    """Pure: `init()` is a state, `step` takes one residual of variance 1 and gives the statistic
+    that alarms above a threshold."""
 
     def init(self): ...
 
@@ -34,7 +36,8 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class Cusum:
-    """Two-sided cumulative sums (Page 1954): S+ = max(0, S+ + e - slack), S- = max(0, S- - e - slack); the larger one.
+    """Two-sided cumulative sums (Page 1954): S+ = max(0, S+ + e - slack), S- = max(0, S- - e -
+    slack); the larger one.
 
     With slack .5 and threshold 5 independent normal residuals alarm once in 465 days.
     """
@@ -61,7 +64,8 @@ class PageHinkleyState:
 
 @dataclass(frozen=True)
 class PageHinkley:
-    """Page-Hinkley test, both ways: m_t = sum_i (e_i - mean_i - drift), statistic m_t - min m, mean_i that of e_1 .. e_i.
+    """Page-Hinkley test, both ways: m_t = sum_i (e_i - mean_i - drift), statistic m_t - min m,
+    mean_i that of e_1 .. e_i.
 
     Attributes:
       drift: delta, what a mean may move without notice.
@@ -83,9 +87,13 @@ class PageHinkley:
         return PageHinkleyState(days, mean, up, down), statistic
 
 
-DETECTORS = {"CUSUM": Cusum(slack=1.0), "patient CUSUM": Cusum(slack=0.25), "Page-Hinkley": PageHinkley()}
-"""What is compared. A quarter of a deviation as slack notices changes that are slight beside a day's noise, at the price of days
-for large ones."""
+DETECTORS = {
+    "CUSUM": Cusum(slack=1.0),
+    "patient CUSUM": Cusum(slack=0.25),
+    "Page-Hinkley": PageHinkley(),
+}
+"""What is compared. A quarter of a deviation as slack notices changes that are slight beside a
+day's noise, at the price of days for large ones."""
 
 
 def hear(detector: Detector, state, residual: jax.Array, threshold: jax.Array):
@@ -98,25 +106,36 @@ def hear(detector: Detector, state, residual: jax.Array, threshold: jax.Array):
 @partial(jax.jit, static_argnums=0)
 def alarms(detector: Detector, residuals: jax.Array, threshold: jax.Array) -> jax.Array:
     """Days of a series `[T]` with an alarm `[T]`, bool. Maps over series and thresholds."""
-    return jax.lax.scan(lambda state, residual: hear(detector, state, residual, threshold), detector.init(), residuals)[1]
+    return jax.lax.scan(
+        lambda state, residual: hear(detector, state, residual, threshold),
+        detector.init(),
+        residuals,
+    )[1]
 
 
 def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> float:
-    """The lowest threshold of `THRESHOLDS` at which, with 95% confidence, alarms come at most `most` times in `DAYS` days.
+    """The lowest threshold of `THRESHOLDS` at which, with 95% confidence, alarms come at most
+    `most` times in `DAYS` days.
 
     Args:
       residuals: `[R, T]` simulated, of a world that does not change.
 
     Raises:
-      UserError: where the series are so few that none of them alarming would not prove it, or where no threshold is high
-        enough: the series is not one of residuals.
+      UserError: where the series are so few that none of them alarming would not prove it, or where
+        no threshold is high enough: the series is not one of residuals.
     """
     series, length = residuals.shape
     needed = math.ceil(_at_most(0) * DAYS / length / most)
     if series < needed:
-        raise UserError(f"{series} series of {length} days are too few to prove at most {most:g} false alarms in {DAYS} days; simulate {needed}")
-    found = _counts(detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32))  # [thresholds, R]
-    # by their spread, for alarms that come in bunches, and by a Poisson law, for so few that their spread says nothing
+        raise UserError(
+            f"{series} series of {length} days are too few to prove at most {most:g} false alarms"
+            f" in {DAYS} days; simulate {needed}"
+        )
+    found = _counts(
+        detector, jnp.asarray(residuals), jnp.asarray(THRESHOLDS, jnp.float32)
+    )  # [thresholds, R]
+    # by their spread, for alarms that come in bunches, and by a Poisson law, for so few that their
+    # spread says nothing
     spread = found.mean(1) + 1.645 * found.std(1) / np.sqrt(series)
     poisson = _at_most(found.sum(1)) / series
     upper = np.maximum(spread, poisson) * DAYS / length
@@ -124,7 +143,10 @@ def calibrate(detector: Detector, residuals: jax.Array, most: float = 1.0) -> fl
     enough = np.flatnonzero(upper > most)
     first = 0 if len(enough) == 0 else enough[-1] + 1
     if first == len(THRESHOLDS):
-        raise UserError(f"no threshold up to {THRESHOLDS[-1]:g} keeps false alarms at {most:g} in {DAYS} days; standardise the residuals")
+        raise UserError(
+            f"no threshold up to {THRESHOLDS[-1]:g} keeps false alarms at {most:g} in {DAYS} days;"
+            " standardise the residuals"
+        )
     return float(THRESHOLDS[first])
 
 
@@ -135,12 +157,16 @@ def _at_most(count: np.ndarray | int) -> np.ndarray:
 
 def _counts(detector, residuals, thresholds) -> np.ndarray:
     """Alarms of each threshold and series `[thresholds, R]`."""
-    run = jax.jit(lambda threshold: jax.vmap(alarms, (None, 0, None))(detector, residuals, threshold).sum(1))
+    run = jax.jit(
+        lambda threshold: jax.vmap(alarms, (None, 0, None))(detector, residuals, threshold).sum(1)
+    )
     return np.stack([np.asarray(run(threshold)) for threshold in thresholds]).astype(float)
 
 
 def delay(found: np.ndarray, start: int) -> np.ndarray:
-    """Days from `start` to the first alarm from then on, for alarms `[..., T]`; NaN where none comes."""
+    """Days from `start` to the first alarm from then on, for alarms `[..., T]`; NaN where none
+    comes.
+    """
     after = np.asarray(found)[..., start:]
     return np.where(after.any(-1), after.argmax(-1).astype(float), np.nan)
 
@@ -149,7 +175,8 @@ def delay(found: np.ndarray, start: int) -> np.ndarray:
 
 
 def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
-    """Coefficients `[1 + C, D]` of demand over its mean on what is known of a day, by least squares over all series.
+    """Coefficients `[1 + C, D]` of demand over its mean on what is known of a day, by least squares
+    over all series.
 
     Args:
       demand: `[T, D, B]` of a time in which nothing changed; known: `[T, C, B]`.
@@ -159,17 +186,23 @@ def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:
     relative = demand / jnp.maximum(demand.mean(0), 1e-3)
     target = jnp.moveaxis(relative, 1, -1).reshape(len(design), -1)
     gram = design.T @ design
-    return jnp.linalg.solve(gram + 1e-5 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)), design.T @ target)
+    return jnp.linalg.solve(
+        gram + 1e-5 * jnp.trace(gram) / len(gram) * jnp.eye(len(gram)), design.T @ target
+    )
 
 
 def expected_from(coefficients: jax.Array, known: jax.Array) -> jax.Array:
-    """What `expectation` expects of each day relative to the mean: `[..., D, B]`, of what is known `[..., C, B]`."""
+    """What `expectation` expects of each day relative to the mean: `[..., D, B]`, of what is known
+    `[..., C, B]`.
+    """
     relative = coefficients[0][:, None] + jnp.einsum("cd,...cb->...db", coefficients[1:], known)
     return jnp.maximum(relative, 0.1)
 
 
 def hazards(lead_time: jax.Array, longest: int) -> jax.Array:
-    """P(arrives after a periods | not before) for a = 1 .. longest `[longest, E]`, counted on lead times `[..., E]`."""
+    """P(arrives after a periods | not before) for a = 1 .. longest `[longest, E]`, counted on lead
+    times `[..., E]`.
+    """
     lead_time = lead_time.reshape(-1, lead_time.shape[-1])
 
     def of_age(age):
@@ -179,8 +212,8 @@ def hazards(lead_time: jax.Array, longest: int) -> jax.Array:
 
 
 def expected_lead_times(hazard: jax.Array) -> jax.Array:
-    """Mean lead time of an order that has not come after a = 0 .. longest periods `[longest + 1, E]`; a + 1 where the hazard
-    `[longest, E]` knows of none so late."""
+    """Mean lead time of an order that has not come after a = 0 .. longest periods
+    `[longest + 1, E]`; a + 1 where the hazard `[longest, E]` knows of none so late."""
 
     def earlier(later, step):
         age, hazard = step
@@ -189,20 +222,24 @@ def expected_lead_times(hazard: jax.Array) -> jax.Array:
         return mean, mean
 
     longest, edges = hazard.shape
-    _, means = jax.lax.scan(earlier, jnp.full(edges, jnp.nan), (jnp.arange(1.0, longest + 1), hazard), reverse=True)
+    _, means = jax.lax.scan(
+        earlier, jnp.full(edges, jnp.nan), (jnp.arange(1.0, longest + 1), hazard), reverse=True
+    )
     means = jnp.concatenate([means, jnp.full((1, edges), jnp.nan)])
     return jnp.where(jnp.isnan(means), jnp.arange(1.0, longest + 2)[:, None], means)
 
 
 def arrival_residual(shipments: jax.Array, hazard: jax.Array) -> jax.Array:
-    """The residual `[]` of what arrives on a day, of variance 1: the number of orders less what the law expects of all that is
-    outstanding.
+    """The residual `[]` of what arrives on a day, of variance 1: the number of orders less what the
+    law expects of all that is outstanding.
 
-    An order of age a arrives with probability hazard(a), so the residual has mean 0 under the law, whatever was ordered.
-    Nothing has to be known that a planner does not see: an order that is late shows before it comes.
+    An order of age a arrives with probability hazard(a), so the residual has mean 0 under the law,
+    whatever was ordered. Nothing has to be known that a planner does not see: an order that is late
+    shows before it comes.
 
     Args:
-      shipments: `[longest, E, B]` lead time of each order of the latest days, yesterday's last; 0 where none was placed.
+      shipments: `[longest, E, B]` lead time of each order of the latest days, yesterday's last; 0
+        where none was placed.
       hazard: `[longest, E]`, see `hazards`.
     """
     age = jnp.arange(hazard.shape[0], 0, -1)[:, None, None]
@@ -226,8 +263,8 @@ def check_stream(values, dates=None) -> None:
     missing = np.isnan(np.asarray(values, float)).reshape(len(values), -1).any(1)
     if missing.any():
         raise UserError(
-            f"the stream has no value on day {int(missing.argmax())} ({int(missing.sum())} days are missing); fill them in, "
-            "as 0 where nothing was sold"
+            f"the stream has no value on day {int(missing.argmax())} ({int(missing.sum())} days are"
+            " missing); fill them in, as 0 where nothing was sold"
         )
     if dates is not None:
         days = np.asarray(dates, "datetime64[D]").astype(int)
@@ -236,4 +273,7 @@ def check_stream(values, dates=None) -> None:
             raise UserError(f"the stream has {len(missing)} rows and {len(days)} dates")
         if len(gaps):
             day = np.datetime64(int(days[gaps[0]]) + 1, "D")
-            raise UserError(f"the stream misses {day} ({len(gaps)} gaps in all); a detector needs every day, in order")
+            raise UserError(
+                f"the stream misses {day} ({len(gaps)} gaps in all); a detector needs every day, in"
+                " order"
+            )

@@ -1,14 +1,17 @@
-"""The short clock: fine-tuning on the stream within a trust region, taken back where it does not help (seed 000, section 3.4).
+"""The short clock: fine-tuning on the stream within a trust region, taken back where it does not
+help (seed 000, section 3.4).
 
-Every day the noise of the latest days is replayed from the present stock, and the policy takes one step down its gradient on
-half of the instances. The step is cut back so that the policy stays close to what it was:
+Every day the noise of the latest days is replayed from the present stock, and the policy takes one
+step down its gradient on half of the instances. The step is cut back so that the policy stays close
+to what it was:
 
     KL(pi_old || pi_new) <= trust,   a mean over the states of the replay
 
-(Schulman et al. 2015; equation 8 of seed 000 and the policy step of equation 10, methods D.2 and D.4.) The policy that learns
-does not act yet. Once a week it is compared with the one that acts, paired on the same noise, on the other half of the
-instances, which it never learns from. Where it is proven to cost less it takes over; where it costs more, it begins anew from
-the one that acts, bit for bit.
+(Schulman et al. 2015; equation 8 of seed 000 and the policy step of equation 10, methods D.2 and
+D.4.) The policy that learns does not act yet. Once a week it is compared with the one that acts,
+paired on the same noise, on the other half of the instances, which it never learns from. Where it
+is proven to cost less it takes over; where it costs more, it begins anew from the one that acts,
+bit for bit.
 """
 
 from dataclasses import dataclass, replace
@@ -35,7 +38,9 @@ CUTS = 3
 """Most times that a step is cut back."""
 
 PROOFS = 8
-"""Batches of fresh worlds that a policy is proven in: a difference of 2% shows on 512, seldom on 64."""
+"""Batches of fresh worlds that a policy is proven in: a difference of 2% shows on 512, seldom on
+64.
+"""
 
 GRADIENTS = ("pathwise", "ppo", "both")
 
@@ -45,8 +50,10 @@ class OnlineConfig:
     """Hyper-parameters of the short clock.
 
     Attributes:
-      days: how many of the latest days are replayed; whole weeks, so that weekdays and reviews fall as they did.
-      gradient: "pathwise", through the simulator; "ppo", the agent's losses without that; "both", all its losses.
+      days: how many of the latest days are replayed; whole weeks, so that weekdays and reviews fall
+        as they did.
+      gradient: "pathwise", through the simulator; "ppo", the agent's losses without that; "both",
+        all its losses.
       learning_rate: of Adam.
       trust: most mean KL divergence of one step.
       forecast_weight: of the forecast loss beside the pathwise one.
@@ -73,12 +80,18 @@ class Recent:
     """The noise of the latest T days, as far as it has been seen."""
 
     exogenous: Exogenous  # [T, ..., B]
-    signals: jax.Array  # [W + T, S, B]; row W + j holds the demand of day j, and the last row is what today's decision sees
+    # [W + T, S, B]; row W + j holds the demand of day j, and the last row is what today's decision
+    # sees
+    signals: jax.Array
 
     @classmethod
-    def before(cls, world: WorldTrace, day: jax.Array, days: int, history: int, expected: jax.Array | None) -> "Recent":
-        """The `days` days before `day >= days` of a stream; nothing of that day's demand, and no lead time of what is still
-        under way: that is taken to be what is `expected` of an order of its age (`expected_lead_times`)."""
+    def before(
+        cls, world: WorldTrace, day: jax.Array, days: int, history: int, expected: jax.Array | None
+    ) -> "Recent":
+        """The `days` days before `day >= days` of a stream; nothing of that day's demand, and no
+        lead time of what is still under way: that is taken to be what is `expected` of an order of
+        its age (`expected_lead_times`).
+        """
 
         def latest(leaf, length):
             return jax.lax.dynamic_slice_in_dim(leaf, day - days, length)
@@ -86,7 +99,9 @@ class Recent:
         exogenous = jax.tree.map(lambda leaf: latest(leaf, days), world.exogenous)
         if exogenous.lead_time is not None:
             age = jnp.arange(days, 0, -1)
-            waiting = jnp.maximum(jnp.round(expected[jnp.minimum(age, len(expected) - 1)]), age[:, None] + 1)
+            waiting = jnp.maximum(
+                jnp.round(expected[jnp.minimum(age, len(expected) - 1)]), age[:, None] + 1
+            )
             arrived = exogenous.lead_time <= age[:, None, None]
             lead_time = jnp.where(arrived, exogenous.lead_time, waiting[..., None])
             exogenous = exogenous.replace(lead_time=lead_time)
@@ -97,19 +112,27 @@ class Recent:
         """The days as a rollout wants them."""
         return WorldTrace(self.exogenous, self.signals[:-1])
 
-    def under(self, change: jax.Array, factor: jax.Array, late: jax.Array, delay: jax.Array, longest: int) -> "Recent":
-        """The same noise with demand before row `change` of it and lead times before row `late` moved into the world after.
+    def under(
+        self, change: jax.Array, factor: jax.Array, late: jax.Array, delay: jax.Array, longest: int
+    ) -> "Recent":
+        """The same noise with demand before row `change` of it and lead times before row `late`
+        moved into the world after.
 
         Args:
-          factor: on demand `[B]`; delay: on lead times `[E, 1]`, in whole periods, which stay within 1 .. `longest`.
+          factor: on demand `[B]`; delay: on lead times `[E, 1]`, in whole periods, which stay
+            within 1 .. `longest`.
         """
         rows = jnp.arange(self.exogenous.demand.shape[0])
-        demand = jnp.where((rows < change)[:, None, None, None], factor, 1.0) * self.exogenous.demand
+        demand = (
+            jnp.where((rows < change)[:, None, None, None], factor, 1.0) * self.exogenous.demand
+        )
         signals = as_if(self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2])
         exogenous = self.exogenous.replace(demand=demand)
         if exogenous.lead_time is not None:
             longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
-            exogenous = exogenous.replace(lead_time=jnp.where((rows < late)[:, None, None], longer, exogenous.lead_time))
+            exogenous = exogenous.replace(
+                lead_time=jnp.where((rows < late)[:, None, None], longer, exogenous.lead_time)
+            )
         return Recent(exogenous, signals)
 
 
@@ -120,7 +143,9 @@ def as_if(signals: jax.Array, days: jax.Array, factor: jax.Array, series: int) -
       signals: `[rows, S, B]`, of which the first `series` of S are demand; factor: `[]` or `[B]`.
     """
     rows = signals.shape[0]
-    told = (jnp.arange(rows) < rows - days)[:, None, None] & (jnp.arange(signals.shape[1]) < series)[:, None]
+    told = (jnp.arange(rows) < rows - days)[:, None, None] & (
+        jnp.arange(signals.shape[1]) < series
+    )[:, None]
     return jnp.where(told, factor, 1.0) * signals
 
 
@@ -145,7 +170,9 @@ class FineTuner:
     def create(cls, agent: PPO, config: OnlineConfig, batch: int) -> "FineTuner":
         """A fine-tuner of an agent's policy on streams of `batch` instances."""
         config, numbers = split_config(config)
-        worlds = agent.worlds.replace(batch=batch, periods=config.days, apart=True)  # as the instances of a stream are
+        worlds = agent.worlds.replace(
+            batch=batch, periods=config.days, apart=True
+        )  # as the instances of a stream are
         sizes = dict(envs=batch, rollout=config.days, minibatches=1)
         agent = agent.replace(worlds=worlds, config=replace(agent.config, **sizes))
         if config.gradient == "ppo":
@@ -156,7 +183,12 @@ class FineTuner:
         return OnlineState(params, params, ADAM.init(params))
 
     def step(
-        self, state: OnlineState, key: jax.Array, network: NetworkState, recent: Recent, instance: InstanceParams
+        self,
+        state: OnlineState,
+        key: jax.Array,
+        network: NetworkState,
+        recent: Recent,
+        instance: InstanceParams,
     ) -> tuple[OnlineState, dict[str, jax.Array]]:
         """One bounded step down the gradient on a replay.
 
@@ -182,16 +214,20 @@ class FineTuner:
         Returns:
           The state, and how the policy that learned did beside the one that acts.
         """
-        costs = [self.cost(params, network, recent, instance) for params in (state.params, state.acting)]
+        costs = [
+            self.cost(params, network, recent, instance) for params in (state.params, state.acting)
+        ]
         verdict = judge(*costs, margin=0.0, quantile=STRICT)
         worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
         anew = self.init(state.acting)
         better = state.replace(acting=state.params)
         return choose(worse, anew, choose(verdict.promoted, better, state)), verdict
 
-    def cost(self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> jax.Array:
-        """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in goods, lest one that sells out
-        look cheap."""
+    def cost(
+        self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
+    ) -> jax.Array:
+        """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in
+        goods, lest one that sells out look cheap."""
         played = replay(self.agent, params, network, recent, instance)
         gained = self.agent.worth(played.network, instance) - self.agent.worth(network, instance)
         return -played.reward.mean(0) - gained / played.reward.shape[0]
@@ -207,7 +243,9 @@ class FineTuner:
         batch, replay, scales = self.agent.prepare(
             played, last, episodes, trace, recent.signals, instance, Scales.fresh()
         )
-        grads, _ = jax.grad(self.agent.loss, has_aux=True)(params, batch, replay, scales.reward_deviation)
+        grads, _ = jax.grad(self.agent.loss, has_aux=True)(
+            params, batch, replay, scales.reward_deviation
+        )
         return grads, -played.reward.mean(), batch.stock
 
     def _pathwise_loss(self, params, network, recent, instance):
@@ -218,15 +256,20 @@ class FineTuner:
         loss = (cost - left) / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
         contexts = played.contexts
         if contexts.forecast is not None:
-            demand, recent_rate = (by_environment(flat(series)) for series in (recent.exogenous.demand, contexts.recent))
-            loss += self.numbers["forecast_weight"] * pinball(by_environment(contexts.forecast), demand, recent_rate)
+            demand, recent_rate = (
+                by_environment(flat(series))
+                for series in (recent.exogenous.demand, contexts.recent)
+            )
+            loss += self.numbers["forecast_weight"] * pinball(
+                by_environment(contexts.forecast), demand, recent_rate
+            )
         return loss, (cost, by_environment(played.stock[:-1]))
 
     def _within_trust(self, old, wanted, stock, recent, instance):
         """The part of a step that the trust region allows, and its KL divergence.
 
-        KL grows with about the square of a step, which says how far to cut back; what is still too far after `CUTS` cuts is
-        no step at all.
+        KL grows with about the square of a step, which says how far to cut back; what is still too
+        far after `CUTS` cuts is no step at all.
         """
         trust = self.numbers["trust"]
         before = self._decisions(old, stock, recent, instance)
@@ -235,7 +278,9 @@ class FineTuner:
             return jax.tree.map(lambda a, b: a + share * (b - a), old, wanted)
 
         def divergence(share):
-            return kl_divergence(before, self._decisions(part(share), stock, recent, instance)).mean()
+            return kl_divergence(
+                before, self._decisions(part(share), stock, recent, instance)
+            ).mean()
 
         def too_far(found):
             _, kl, cuts = found
@@ -257,30 +302,45 @@ class FineTuner:
 
 
 def fresh(agent: PPO, key: jax.Array) -> tuple[NetworkState, Recent, InstanceParams]:
-    """What a replay wants, of fresh episodes in the agent's own worlds: stock `[..., B]`, noise of a rollout, instances."""
+    """What a replay wants, of fresh episodes in the agent's own worlds: stock `[..., B]`, noise of
+    a rollout, instances.
+    """
     episodes, index = agent.worlds.begin(key)
     instance = agent.worlds.instance_params(index, episodes.key)
     _, trace, signals = agent.worlds.play_ahead(episodes, instance)
     return episodes.network, Recent(trace.exogenous, signals), instance
 
 
-def in_fresh_worlds(tuner: FineTuner, agent: PPO, contenders: list[tuple[LearnedPolicy, Any]], key: jax.Array) -> list[jax.Array]:
-    """Costs of policies and their parameters, `[PROOFS * B]` each, all on the same fresh episodes in the agent's worlds."""
+def in_fresh_worlds(
+    tuner: FineTuner, agent: PPO, contenders: list[tuple[LearnedPolicy, Any]], key: jax.Array
+) -> list[jax.Array]:
+    """Costs of policies and their parameters, `[PROOFS * B]` each, all on the same fresh episodes
+    in the agent's worlds.
+    """
 
     def costs(key):
         given = fresh(agent, key)
-        return [tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given) for policy, params in contenders]
+        return [
+            tuner.replace(agent=agent.replace(policy=policy)).cost(params, *given)
+            for policy, params in contenders
+        ]
 
     return [cost.reshape(-1) for cost in jax.lax.map(costs, keys_of(key, Role.VALIDATION, PROOFS))]
 
 
-def replay(agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams) -> Trajectories:
-    """The mode policy on the noise of the latest days, from the stock `network` `[..., B]` on; differentiable."""
+def replay(
+    agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
+) -> Trajectories:
+    """The mode policy on the noise of the latest days, from the stock `network` `[..., B]` on;
+    differentiable.
+    """
 
     def mode(decision, noise):
         return decision.mean, None
 
-    return agent.explore(params, mode, None, standing(network), recent.trace, recent.signals, instance)
+    return agent.explore(
+        params, mode, None, standing(network), recent.trace, recent.signals, instance
+    )
 
 
 def standing(network: NetworkState) -> Episodes:
@@ -289,7 +349,9 @@ def standing(network: NetworkState) -> Episodes:
 
 
 def half(tree: Any, start: int) -> Any:
-    """Every other instance of arrays `[..., B]`: from 0 those that are learned on, from 1 those that judge."""
+    """Every other instance of arrays `[..., B]`: from 0 those that are learned on, from 1 those
+    that judge.
+    """
     return jax.tree.map(lambda leaf: leaf[..., start::2], tree)
 
 
@@ -302,4 +364,3 @@ def kl_divergence(old, new) -> jax.Array:
 
 ADAM = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
 """Of fine-tuning and of students; the learning rate is a number of theirs."""
-

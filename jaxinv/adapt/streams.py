@@ -1,4 +1,6 @@
-"""Streams of days on which a system is tried: worlds that change, the same noise in each, and detectors to hear it by."""
+"""Streams of days on which a system is tried: worlds that change, the same noise in each, and
+detectors to hear it by.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,24 +53,33 @@ class StreamConfig:
             raise UserError(f"segment={self.segment} must be at least 3 days")
 
 
-def one_after_another(problem: Problem, config: StreamConfig, lead_in: int, key: jax.Array) -> Streams:
+def one_after_another(
+    problem: Problem, config: StreamConfig, lead_in: int, key: jax.Array
+) -> Streams:
     """One stream, C = 1, of `lead_in` quiet days and then a segment for each scenario."""
     days = lead_in + len(config.scenarios) * config.segment
-    starts = [lead_in + number * config.segment + config.segment // 3 for number in range(len(config.scenarios))]
+    starts = [
+        lead_in + number * config.segment + config.segment // 3
+        for number in range(len(config.scenarios))
+    ]
     network, worlds, instance = _play(problem, list(zip(config.scenarios, starts)), days, key)
     segment = np.maximum((np.arange(days) - lead_in) // config.segment, 0)
     world = _splice(problem.env, worlds, segment)
     return Streams(network, world, watched(problem, key), instance)
 
 
-def side_by_side(problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array) -> Streams:
+def side_by_side(
+    problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array
+) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
     network, worlds, instance = _play(problem, [(name, start) for name in scenarios], days, key)
     return Streams(network, worlds, watched(problem, key), instance)
 
 
 def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> Problem:
-    """The problem on an environment that holds all the scenarios, with room for their lead times where it lacks it."""
+    """The problem on an environment that holds all the scenarios, with room for their lead times
+    where it lacks it.
+    """
     for room in (0, 7, 14, 28, 56):
         opened = open_to_change(problem, room)
         try:
@@ -86,17 +97,26 @@ def watched(problem: Problem, key: jax.Array) -> Watch:
     keys = keys_of(key, Role.CALIBRATION, CALIBRATION)
     quiet = batch_last(intervene(problem.test, Intervention(), problem.instances))
     # one by one, for calls of one compiled program
-    worlds = [play_world(problem.env, key, quiet, problem.instances, WARM_UP + DAYS, BATCH)[1] for key in keys]
+    worlds = [
+        play_world(problem.env, key, quiet, problem.instances, WARM_UP + DAYS, BATCH)[1]
+        for key in keys
+    ]
     return Watch.calibrated(problem.env, quiet, worlds)
 
 
 def _play(problem, scenarios, days, key):
-    """The worlds `[C, T, ..., B]` of (name, start) pairs, the first stock, and the instances as they are played."""
+    """The worlds `[C, T, ..., B]` of (name, start) pairs, the first stock, and the instances as
+    they are played.
+    """
     played = []
     for name, start in scenarios:
         change = SCENARIOS[name].from_day(start + problem.env.history)
         instance = batch_last(intervene(problem.test, change, problem.instances))
-        played.append(play_world(problem.env, key_of(key, Role.STREAM), instance, problem.instances, days, BATCH))
+        played.append(
+            play_world(
+                problem.env, key_of(key, Role.STREAM), instance, problem.instances, days, BATCH
+            )
+        )
     network, _ = played[0]
     worlds = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[world for _, world in played])
     return network, worlds, batch_last(intervene(problem.test, Intervention(), problem.instances))

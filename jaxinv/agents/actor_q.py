@@ -1,17 +1,21 @@
 """DDPG and SAC: an actor that climbs critics of its raw outputs.
 
-Both act by raw outputs a = mean(s) + deviation * noise, the mean bounded, which the decode turns into orders; with critics
-q_i and their targets q'_i,
+Both act by raw outputs a = mean(s) + deviation * noise, the mean bounded, which the decode turns
+into orders; with critics q_i and their targets q'_i,
 
-    DDPG   y = r + discount * min_i q'_i(s', mean'(s'))                  L_actor = -min_i q_i(s, mean(s))
-    SAC    y = r + discount * (min_i q'_i(s', a') - tau log pi(a'|s'))   L_actor = tau log pi(a|s) - min_i q_i(s, a)
+    DDPG   y = r + discount * min_i q'_i(s', mean'(s'))
+           L_actor = -min_i q_i(s, mean(s))
+    SAC    y = r + discount * (min_i q'_i(s', a') - tau log pi(a'|s'))
+           L_actor = tau log pi(a|s) - min_i q_i(s, a)
 
-Several agents have actors of their own, each of what its role sees, under critics of all that they see and do together, which are
-rewarded as a team (Lowe et al. 2017); tau is then each agent's own, and tau log pi a sum over them.
+Several agents have actors of their own, each of what its role sees, under critics of all that they
+see and do together, which are rewarded as a team (Lowe et al. 2017); tau is then each agent's own,
+and tau log pi a sum over them.
 
-Here tau is learned so that the entropy of the policy stays at what `exploration` says (Lillicrap et al. 2016; Fujimoto et
-al. 2018 for the minimum; Haarnoja et al. 2018). With `quantiles` SAC's critics say the quantiles of the return and descend
-the quantile Huber loss (Dabney et al. 2018; Ma et al. 2020): the distributional SAC that seed 003 speaks of.
+Here tau is learned so that the entropy of the policy stays at what `exploration` says (Lillicrap et
+al. 2016; Fujimoto et al. 2018 for the minimum; Haarnoja et al. 2018). With `quantiles` SAC's
+critics say the quantiles of the return and descend the quantile Huber loss (Dabney et al. 2018; Ma
+et al. 2020): the distributional SAC that seed 003 speaks of.
 """
 
 from dataclasses import dataclass
@@ -68,7 +72,9 @@ class ActorQLearner(OffPolicy):
     team_only: ClassVar = True
 
     def noise(self, key, update):
-        return jax.random.normal(key, (self.config.rollout, self.policy.decode.outputs, self.config.envs))
+        return jax.random.normal(
+            key, (self.config.rollout, self.policy.decode.outputs, self.config.envs)
+        )
 
     def choose(self, decision, noise):
         raw = decision.mean + jnp.exp(decision.log_deviation) * noise
@@ -91,16 +97,22 @@ class DDPG(ActorQLearner):
 
     @classmethod
     def make_policy(cls, env, config):
-        return make_policy(env, config, ActorQ, critics=config.critics, log_deviation=config.exploration)
+        return make_policy(
+            env, config, ActorQ, critics=config.critics, log_deviation=config.exploration
+        )
 
     def loss(self, params, target, seen, key):
         raw = self.apply(target, "decide", seen.target_state, seen.next_stock).mean
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)[..., 0].min(0)
-        wanted = jax.lax.stop_gradient(self.by_all(seen.reward) + self.numbers["discount"] * seen.follows * after)
+        wanted = jax.lax.stop_gradient(
+            self.by_all(seen.reward) + self.numbers["discount"] * seen.follows * after
+        )
         q = self.apply(params, "judge", seen.state, seen.stock, seen.action)[..., 0]
         critic = squared_error(q, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
-        climbed = self.climb(params, state, seen.stock, self.apply(params, "decide", state, seen.stock).mean).mean()
+        climbed = self.climb(
+            params, state, seen.stock, self.apply(params, "decide", state, seen.stock).mean
+        ).mean()
         return critic - climbed, {"value_loss": critic, "value": climbed}
 
 
@@ -113,35 +125,59 @@ class SAC(ActorQLearner):
     @classmethod
     def make_policy(cls, env, config):
         return make_policy(
-            env, config, ActorQ, critics=config.critics, quantiles=max(config.quantiles, 1), spread=True,
+            env, config, ActorQ, critics=config.critics, quantiles=max(config.quantiles, 1),
+            spread=True,
             log_deviation=config.exploration,
         )  # fmt: skip
 
     def loss(self, params, target, seen, key):
         next_key, now_key = jax.random.split(key)
-        together, temperature = self.policy.owners.together, jnp.exp(self.apply(params, "temperature"))
+        together, temperature = (
+            self.policy.owners.together,
+            jnp.exp(self.apply(params, "temperature")),
+        )
         weight = jax.lax.stop_gradient(temperature)
         raw, log_prob = self._sample(params, seen.next_state, seen.next_stock, next_key)
-        after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)  # [critics, n, quantiles]
+        after = self.apply(
+            target, "judge", seen.target_state, seen.next_stock, raw
+        )  # [critics, n, quantiles]
         after = jnp.sort(after, -1).min(0) - together(weight * log_prob)[:, None]
-        wanted = jax.lax.stop_gradient(self.by_all(seen.reward)[:, None] + self.numbers["discount"] * seen.follows[:, None] * after)
+        wanted = jax.lax.stop_gradient(
+            self.by_all(seen.reward)[:, None]
+            + self.numbers["discount"] * seen.follows[:, None] * after
+        )
         told = self.apply(params, "judge", seen.state, seen.stock, seen.action)
-        critic = quantile_huber(told, wanted) if self.config.quantiles else squared_error(told, wanted[None])
+        critic = (
+            quantile_huber(told, wanted)
+            if self.config.quantiles
+            else squared_error(told, wanted[None])
+        )
         state = jax.lax.stop_gradient(seen.state)
         raw, log_prob = self._sample(params, state, seen.stock, now_key)
         climbed = self.climb(params, state, seen.stock, raw)
         actor = (together(weight * log_prob) - climbed).mean()
         entropy = -jax.lax.stop_gradient(log_prob).mean(0)
-        wished = self.policy.owners.count(raw.shape[-1]) * (self.config.exploration + _NORMAL_ENTROPY)
-        metrics = {"value_loss": critic, "value": climbed.mean(), "entropy": together(entropy), "temperature": temperature.mean()}
+        wished = self.policy.owners.count(raw.shape[-1]) * (
+            self.config.exploration + _NORMAL_ENTROPY
+        )
+        metrics = {
+            "value_loss": critic,
+            "value": climbed.mean(),
+            "entropy": together(entropy),
+            "temperature": temperature.mean(),
+        }
         return critic + actor + together(jnp.log(temperature) * (entropy - wished)), metrics
 
     def _sample(self, params, state, stock, key):
-        """Raw outputs `[n, A]` of the policy and their log probability `[n]`, of agents `[n, G]`; gradients pass through both."""
+        """Raw outputs `[n, A]` of the policy and their log probability `[n]`, of agents `[n, G]`;
+        gradients pass through both.
+        """
         decision = self.apply(params, "decide", state, stock)
         noise = jax.random.normal(key, decision.mean.shape)
         raw = decision.mean + jnp.exp(decision.log_deviation) * noise
-        return raw, -self.policy.owners.total(0.5 * noise**2 + decision.log_deviation + 0.5 * jnp.log(2 * jnp.pi))
+        return raw, -self.policy.owners.total(
+            0.5 * noise**2 + decision.log_deviation + 0.5 * jnp.log(2 * jnp.pi)
+        )
 
 
 _NORMAL_ENTROPY = 1.4189385
@@ -149,7 +185,8 @@ _NORMAL_ENTROPY = 1.4189385
 
 
 def quantile_huber(told: jax.Array, wanted: jax.Array) -> jax.Array:
-    """The quantile Huber loss (Dabney et al. 2018, equation 10): mean over critics, transitions and pairs of quantiles.
+    """The quantile Huber loss (Dabney et al. 2018, equation 10): mean over critics, transitions and
+    pairs of quantiles.
 
     Args:
       told: `[critics, n, Q]`, entry i the quantile at level (i + 1/2) / Q.

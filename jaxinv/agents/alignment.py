@@ -1,11 +1,12 @@
 """Rewards that stand beside the orders they are for (DeepStock, seed 003; methods A.2).
 
-An order placed in period t arrives in t + L, and the next one that can be placed, P periods later, in t + P + L. So what it
-alone adds is the cost of the window t + L .. t + P + L - 1, and nothing earlier. A learner with aligned rewards takes one step
-a review: its decision in t, the mean reward of that window, and the state at the next review. Discounts then count reviews.
+An order placed in period t arrives in t + L, and the next one that can be placed, P periods later,
+in t + P + L. So what it alone adds is the cost of the window t + L .. t + P + L - 1, and nothing
+earlier. A learner with aligned rewards takes one step a review: its decision in t, the mean reward
+of that window, and the state at the next review. Discounts then count reviews.
 
-The windows of a rollout's last orders reach L periods beyond it. These are played without orders and forgotten again, which
-is exact: what is ordered after the rollout arrives after them.
+The windows of a rollout's last orders reach L periods beyond it. These are played without orders
+and forgotten again, which is exact: what is ordered after the rollout arrives after them.
 """
 
 from typing import NamedTuple

@@ -13,34 +13,42 @@ from jaxinv.nets.mlp import ACTIVATIONS
 
 @dataclass(frozen=True)
 class LearnerConfig:
-    """Hyper-parameters of every learner. Numbers marked `traced` can be swept in one compiled program.
+    """Hyper-parameters of every learner. Numbers marked `traced` can be swept in one compiled
+    program.
 
     Attributes:
-      updates, envs, rollout: length of training, environments side by side, and periods of one rollout: at most those
-        of an episode where it ends for good or its demand is recorded, for nothing is invented after an end.
-      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known" (covariates alone), or
-        "none": stock alone.
-      signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an owner ("@calendar"); empty for
-        all that is known (`InventoryNetwork.signals`).
+      updates, envs, rollout: length of training, environments side by side, and periods of one
+        rollout: at most those of an episode where it ends for good or its demand is recorded, for
+        nothing is invented after an end.
+      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known"
+        (covariates alone), or "none": stock alone.
+      signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an
+        owner ("@calendar"); empty for all that is known (`InventoryNetwork.signals`).
       features, heads, layers: of the encoder; it looks back over the history of the environment.
       hidden, activation: of actor and critic.
       form: decode form, see `jaxinv.policies.decode`.
-      allocation: how edges that draw on a node share its stock, "rationing" or "softmax", see `jaxinv.policies.allocation`.
+      allocation: how edges that draw on a node share its stock, "rationing" or "softmax", see
+        `jaxinv.policies.allocation`.
       window_by_window: encode one window a decision instead of the trace once.
-      penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see `jaxinv.agents.advice`;
-        "none" for no teacher.
-      preferences: every episode weighs the objectives of the network by a preference of its own, which the policy sees; it
-        then acts at any wanted one (`jaxinv.envs.objectives`).
-      roles: how agents share the network, see `jaxinv.agents.divided`: "one" for a planner of everything, "nodes" for an agent
-        at each node, or a name that the preset knows (`Problem.roles`).
+      penalty: on straying from a classical teacher, "reward", "level", "potential" or "actor", see
+        `jaxinv.agents.advice`; "none" for no teacher.
+      preferences: every episode weighs the objectives of the network by a preference of its own,
+        which the policy sees; it then acts at any wanted one (`jaxinv.envs.objectives`).
+      roles: how agents share the network, see `jaxinv.agents.divided`: "one" for a planner of
+        everything, "nodes" for an agent at each node, or a name that the preset knows
+        (`Problem.roles`).
       information: what agents see: "own", as their roles say, or "shared", all of it.
-      parameters: of agents' networks: "apart", each its own, or "shared", the same for all, which are then told who they are.
+      parameters: of agents' networks: "apart", each its own, or "shared", the same for all, which
+        are then told who they are.
       learns: names of the roles that learn; empty for all.
-      partners: the rule, with its numbers in product units, by which the others decide, such as "base_stock(level=[8, 8, 0, 0])".
+      partners: the rule, with its numbers in product units, by which the others decide, such as
+        "base_stock(level=[8, 8, 0, 0])".
       max_grad_norm: gradients longer than this are cut to it.
       learning_rate, final_learning_rate: Adam, cosine from one to the other.
-      team_share: of the team's mean reward in that of each agent: 1, all for one, to 0, each for the costs of its own.
-      penalty_weight, penalty_decay: kappa of the penalty, and the factor on that of "actor" after every update.
+      team_share: of the team's mean reward in that of each agent: 1, all for one, to 0, each for
+        the costs of its own.
+      penalty_weight, penalty_decay: kappa of the penalty, and the factor on that of "actor" after
+        every update.
     """
 
     updates: int = 160
@@ -71,7 +79,9 @@ class LearnerConfig:
     penalty_decay: float = traced(0.99)
 
     aligned_rewards: ClassVar[bool | None] = False
-    """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option of learners from rewards."""
+    """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option
+    of learners from rewards.
+    """
     counts: ClassVar[tuple[str, ...]] = ("updates", "envs", "rollout")
     """Whole numbers that must be at least 1."""
     shares: ClassVar[tuple[str, ...]] = ()
@@ -81,7 +91,9 @@ class LearnerConfig:
     penalties: ClassVar[tuple[str, ...]] = PENALTIES[1:]
     """Penalties that the algorithm has a use for."""
     stock_only: ClassVar[dict[str, Any]] = dict(encoder="none")
-    """Hyper-parameters that suit presets whose demand has no history worth reading: a small MLP on stock alone."""
+    """Hyper-parameters that suit presets whose demand has no history worth reading: a small MLP on
+    stock alone.
+    """
     suits: ClassVar[dict[str, dict[str, Any]]] = {}
     """Hyper-parameters that suit one preset, by its name."""
     foretold: ClassVar[tuple[str, ...]] = ("two_warehouses",)
@@ -92,7 +104,8 @@ class LearnerConfig:
         """The configuration that suits a preset.
 
         Args:
-          env: name of the preset; history: periods of demand that its policies see unless told otherwise.
+          env: name of the preset; history: periods of demand that its policies see unless told
+            otherwise.
         """
         if env in cls.suits or history > 1:
             return cls(**cls.suits.get(env, {}))
@@ -109,7 +122,12 @@ class LearnerConfig:
             raise UserError(f"hidden={self.hidden}: every width must be at least 1")
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type in (int, float) and field.name not in self.signed and value is not None and not value >= 0:
+            if (
+                field.type in (int, float)
+                and field.name not in self.signed
+                and value is not None
+                and not value >= 0
+            ):
                 raise UserError(f"{field.name}={value} must be at least 0")
         for name in ("team_share", *self.shares):
             if (getattr(self, name) or 0) > 1:

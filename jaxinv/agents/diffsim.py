@@ -1,20 +1,22 @@
 """Differentiable simulation: the mode policy's own cost, descended through the rollout (methods B).
 
-One update plays T periods in all environments with divisible orders and descends the mean cost a period; stock carries on
-to the next update, where its gradient is cut off:
+One update plays T periods in all environments with divisible orders and descends the mean cost a
+period; stock carries on to the next update, where its gradient is cut off:
 
-    theta <- theta - rate * grad (1 / (B T)) sum_b sum_t cost(stock_t, policy_theta(stock_t), noise_t),   stock_{t+1} = f(...)
+    theta <- theta - rate * grad (1 / (B T)) sum_b sum_t c(stock_t, policy_theta(stock_t), noise_t),
+    stock_{t+1} = f(...)
 
-Goods that are left after T periods count for what they were bought for (`jaxinv.envs.landed`): a rollout is no end of the
-world, and a policy that could sell out at the end of each would learn to hold too little. Where an episode ends for good with
-it, what is left is worth nothing.
+Goods that are left after T periods count for what they were bought for (`jaxinv.envs.landed`): a
+rollout is no end of the world, and a policy that could sell out at the end of each would learn to
+hold too little. Where an episode ends for good with it, what is left is worth nothing.
 
-Of several agents each descends its own mixed reward (`jaxinv.agents.divided`) through what it decides itself: the gradient of
-its loss by its own parameters, those of the others given.
+Of several agents each descends its own mixed reward (`jaxinv.agents.divided`) through what it
+decides itself: the gradient of its loss by its own parameters, those of the others given.
 
-(HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear in orders, so nothing
-is smoothed; kinks have no weight because stock starts anywhere between whole units. Where orders will be whole packs, they
-are disturbed in training as rounding will disturb them, so that a policy does not lean on fractions that it will not have.
+(HDPO, Alvo et al. 2306.11246; DirectBackprop, Madeka et al. 2210.03137.) Costs are piecewise linear
+in orders, so nothing is smoothed; kinks have no weight because stock starts anywhere between whole
+units. Where orders will be whole packs, they are disturbed in training as rounding will disturb
+them, so that a policy does not lean on fractions that it will not have.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +39,8 @@ class DiffSimConfig(LearnerConfig):
     """Hyper-parameters beside those of every learner (`LearnerConfig`).
 
     Attributes:
-      rounding: where orders come in packs, they are disturbed by uniform noise of up to this share of a pack either way.
+      rounding: where orders come in packs, they are disturbed by uniform noise of up to this share
+        of a pack either way.
     """
 
     updates: int = 400
@@ -53,13 +56,18 @@ class DiffSimConfig(LearnerConfig):
     stock_only: ClassVar = dict(
         updates=2000, envs=128, rollout=50, encoder="none", hidden=(32, 32, 32), learning_rate=5e-3
     )
-    # on cross_border and retail as many steps as PPO takes, in small batches: 400 larger ones end 8% and 3% dearer
+    # on cross_border and retail as many steps as PPO takes, in small batches: 400 larger ones end
+    # 8% and 3% dearer
     suits: ClassVar = {
-        "cross_border": dict(updates=1280, envs=32, rollout=90, activation="tanh", learning_rate=1e-3),
+        "cross_border": dict(
+            updates=1280, envs=32, rollout=90, activation="tanh", learning_rate=1e-3
+        ),
         "retail": dict(updates=1200, envs=128, rollout=40, activation="tanh", learning_rate=2e-3),
         "retail_network": dict(rollout=40),
         "network": dict(updates=600, envs=64, rollout=40, activation="tanh", learning_rate=2e-3),
-        "deepstock": dict(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2),
+        "deepstock": dict(
+            updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), learning_rate=1e-2
+        ),
     }
 
 
@@ -74,7 +82,9 @@ class DiffSim(Learner):
         """One rollout and one step down its gradient."""
         key, begin_key, noise_key = jax.random.split(state.key, 3)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
-        grads, (after, cost) = self._gradient(state.params, noise_key, episodes, index, state.update)
+        grads, (after, cost) = self._gradient(
+            state.params, noise_key, episodes, index, state.update
+        )
         params, optimiser = self.descend(state.params, state.optimiser, grads, state.update)
         metrics = {
             "cost": cost,
@@ -84,43 +94,65 @@ class DiffSim(Learner):
         return LearnerState(params, optimiser, after, index, key, state.update + 1), metrics
 
     def _gradient(self, params, *given):
-        """The gradient of the loss, and what comes with it; of agents, that of each one's loss by its own parameters."""
+        """The gradient of the loss, and what comes with it; of agents, that of each one's loss by
+        its own parameters.
+        """
         if self.roles is None:
             (_, told), grads = jax.value_and_grad(self.loss, has_aux=True)(params, *given)
             return grads, told
         agents, network = len(self.roles), self.policy.network
         apart = self.replace(policy=replace(self.policy, network=network.clone(shared=False)))
-        copies = params if not network.shared else jax.tree.map(lambda leaf: jnp.stack([leaf] * agents), params)
-        losses, pull, told = jax.vjp(lambda params: apart.loss(params, *given), copies, has_aux=True)
+        copies = (
+            params
+            if not network.shared
+            else jax.tree.map(lambda leaf: jnp.stack([leaf] * agents), params)
+        )
+        losses, pull, told = jax.vjp(
+            lambda params: apart.loss(params, *given), copies, has_aux=True
+        )
 
         def of_each():
             each = jax.vmap(pull)(jnp.eye(agents))  # [losses, parameters of agents, ...]
             return jax.tree.map(lambda leaf: leaf[np.arange(agents), np.arange(agents)], each)
 
         # a team has one loss, which all its members descend: one way back is enough
-        (grads,) = jax.lax.cond(self.numbers["team_share"] == 1.0, lambda: pull(jnp.full_like(losses, 1.0 / agents)), of_each)
+        (grads,) = jax.lax.cond(
+            self.numbers["team_share"] == 1.0,
+            lambda: pull(jnp.full_like(losses, 1.0 / agents)),
+            of_each,
+        )
         return grads if not network.shared else jax.tree.map(lambda leaf: leaf.sum(0), grads), told
 
     def loss(
-        self, params: Any, key: jax.Array, episodes: Episodes, index: jax.Array, update: jax.Array | int = 0
+        self,
+        params: Any,
+        key: jax.Array,
+        episodes: Episodes,
+        index: jax.Array,
+        update: jax.Array | int = 0,
     ) -> tuple[jax.Array, tuple[Episodes, jax.Array]]:
-        """The mean cost a period in units of its spread over periods, so that no learning rate depends on the currency,
-        and the penalty of an actor that strays from its teacher.
+        """The mean cost a period in units of its spread over periods, so that no learning rate
+        depends on the currency, and the penalty of an actor that strays from its teacher.
 
         Returns:
-          The loss `[]`, or of each agent `[G]`, and the episodes after the rollout and the mean cost in money.
+          The loss `[]`, or of each agent `[G]`, and the episodes after the rollout and the mean
+          cost in money.
         """
         instance = self.worlds.instance_params(index, episodes.key)
         after, trace, _ = self.worlds.play_ahead(episodes, instance)
         contexts = self.encode(params, trace.signals, instance)
         disturbance = self._disturbance(key, instance)
         teacher = self.teacher(instance, index)
-        played = self.mode_play(params, episodes.network, trace, contexts, instance, disturbance, teacher)
+        played = self.mode_play(
+            params, episodes.network, trace, contexts, instance, disturbance, teacher
+        )
         cost = -played.reward.mean(over(played.reward))
         spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
         worth = self.worth if self.roles is None else self.worth_by_agent
         left = self.worlds.follows(after) * worth(played.network, instance).mean(0)
-        loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(played.advice, update)
+        loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(
+            played.advice, update
+        )
         return loss, (after.replace(network=played.network), played.cost)
 
     def _disturbance(self, key, instance):
@@ -130,4 +162,8 @@ class DiffSim(Learner):
         topology, worlds = self.worlds.env.topology, self.worlds
         shape = (worlds.periods, topology.edges, topology.products, worlds.batch)
         packs = instance.pack_size if worlds.axis is not None else instance.pack_size[..., None]
-        return self.numbers["rounding"] * packs * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        return (
+            self.numbers["rounding"]
+            * packs
+            * jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+        )

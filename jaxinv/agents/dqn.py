@@ -1,18 +1,22 @@
-"""DQN on a grid of orders: double, dueling, branching where a network has several orders to choose, smooth along the grid.
+"""DQN on a grid of orders: double, dueling, branching where a network has several orders to choose,
+smooth along the grid.
 
-Each order picks a level of a grid (`GridDecode`): a multiple to order up to in the form `base`, to order in `none`. With
-branches b of one order each,
+Each order picks a level of a grid (`GridDecode`): a multiple to order up to in the form `base`, to
+order in `none`. With branches b of one order each,
 
     y = r + discount * mean_b q'_b(s', argmax_a q_b(s', a)),   L = mean_b (q_b(s, a_b) - y)^2 / 2
 
-where of several agents each has its own r, and a mean over its own branches. With a `coordinator` every agent values all
-branches, one decision is made of what they propose (`jaxinv.nets.council`), and that one is what is stored and what all learn of:
+where of several agents each has its own r, and a mean over its own branches. With a `coordinator`
+every agent values all branches, one decision is made of what they propose (`jaxinv.nets.council`),
+and that one is what is stored and what all learn of:
 
-    y_g = r_g + discount * mean_b q'_gb(s', argmax_a q_gb(s', a)),   L = mean_gb (q_gb(s, a_b) - y_g)^2 / 2
+    y_g = r_g + discount * mean_b q'_gb(s', argmax_a q_gb(s', a)),
+    L = mean_gb (q_gb(s, a_b) - y_g)^2 / 2
 
-(van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.) The levels are amounts, so neighbours are worth
-about the same: values lie on a cubic spline of the level, and decisions are varied to levels near the best one, less and
-less far. Both are what lets a fine grid be learned.
+(van Hasselt et al. 2016; Wang et al. 2016; Tavakoli et al. 2018, equation 5.) The levels are
+amounts, so neighbours are worth about the same: values lie on a cubic spline of the level, and
+decisions are varied to levels near the best one, less and less far. Both are what lets a fine grid
+be learned.
 """
 
 from dataclasses import dataclass
@@ -43,12 +47,13 @@ class DQNConfig(OffPolicyConfig):
       actions: levels of the grid of each order.
       largest: the largest level; the smallest is 0.
       knots: pieces of the spline that the values of the levels lie on.
-      coordinator: how one decision is made of what agents propose who each value all of it, see `jaxinv.nets.council.COORDINATORS`;
-        "none" where each agent values what is its own alone.
+      coordinator: how one decision is made of what agents propose who each value all of it, see
+        `jaxinv.nets.council.COORDINATORS`; "none" where each agent values what is its own alone.
       owner_weight: of the owner of an order with coordinator=weighted.
       exploration: share of decisions that are varied at the end of training.
       reach: standard deviation of what they are varied by then, in levels.
-      exploring: share of training over which varied decisions become that few, from all, and that near, from half the grid.
+      exploring: share of training over which varied decisions become that few, from all, and that
+        near, from half the grid.
     """
 
     actions: int = 76
@@ -68,13 +73,22 @@ class DQNConfig(OffPolicyConfig):
     def __post_init__(self):
         super().__post_init__()
         if self.actions < 2 or self.largest == 0:
-            raise UserError(f"a grid of actions={self.actions} up to largest={self.largest} leaves nothing to choose")
+            raise UserError(
+                f"a grid of actions={self.actions} up to largest={self.largest} leaves nothing to"
+                " choose"
+            )
         if self.coordinator not in ("none", *COORDINATORS):
             raise unknown("coordinator", self.coordinator, ("none", *COORDINATORS))
         if self.coordinator != "none" and self.roles == "one":
-            raise UserError(f"coordinator={self.coordinator} is of several agents, and roles=one has one; give roles, or coordinator=none")
+            raise UserError(
+                f"coordinator={self.coordinator} is of several agents, and roles=one has one; give"
+                " roles, or coordinator=none"
+            )
         if self.coordinator != "none" and self.partners:
-            raise UserError("a coordinator makes one decision of what all agents propose; leave out learns and partners")
+            raise UserError(
+                "a coordinator makes one decision of what all agents propose; leave out learns and"
+                " partners"
+            )
 
 
 @struct.dataclass
@@ -92,12 +106,18 @@ class DQN(OffPolicy):
     def noise(self, key, update):
         """Whether an order is varied, and by how many levels: `[T, branches, B]` each."""
         coin_key, level_key = jax.random.split(key)
-        shape = (self.config.rollout, self.policy.decode.outputs // self.config.actions, self.config.envs)
+        shape = (
+            self.config.rollout,
+            self.policy.decode.outputs // self.config.actions,
+            self.config.envs,
+        )
         progress = update / (self.numbers["updates"] * jnp.maximum(self.numbers["exploring"], 1e-6))
         left = jnp.maximum(1.0 - progress, 0.0)
         share = jnp.maximum(self.numbers["exploration"], left)
         reach = jnp.maximum(self.numbers["reach"], 0.5 * self.config.actions * left)
-        return jax.random.uniform(coin_key, shape) < share, reach * jax.random.normal(level_key, shape)
+        return jax.random.uniform(coin_key, shape) < share, reach * jax.random.normal(
+            level_key, shape
+        )
 
     def choose(self, decision, noise):
         varied, distance = noise
@@ -115,13 +135,17 @@ class DQN(OffPolicy):
         after = self._values(target, seen.target_state, seen.next_stock)
         owners = self.policy.owners.every(self.config.actions)
         value = owners.mean(_take(after, best))
-        wanted = jax.lax.stop_gradient(seen.reward + self.numbers["discount"] * beside(seen.follows, value) * value)
+        wanted = jax.lax.stop_gradient(
+            seen.reward + self.numbers["discount"] * beside(seen.follows, value) * value
+        )
         q = _take(self._values(params, seen.state, seen.stock), beside(seen.action, after[..., 0]))
         loss = squared_error(q, owners.each(wanted))
         return loss, {"value_loss": loss, "value": q.mean()}
 
     def _values(self, params, state, stock):
-        """Values of all levels `[n, branches, G]`; with a coordinator, by agent `[n, agents, branches, G]`."""
+        """Values of all levels `[n, branches, G]`; with a coordinator, by agent
+        `[n, agents, branches, G]`.
+        """
         decision = self.apply(params, "decide", state, stock)
         return self._branches(decision.mean) if decision.q is None else decision.q
 

@@ -1,4 +1,5 @@
-"""What every learner shares: its network, the worlds it plays in, the cost of its mode policy, and how it descends.
+"""What every learner shares: its network, the worlds it plays in, the cost of its mode policy, and
+how it descends.
 
 An algorithm is a subclass of `Learner` with a configuration, a loss, and little else.
 """
@@ -13,7 +14,14 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxinv.agents.advice import ON_REWARDS, advise, on_reward, squared_distance, teacher_in, with_moments
+from jaxinv.agents.advice import (
+    ON_REWARDS,
+    advise,
+    on_reward,
+    squared_distance,
+    teacher_in,
+    with_moments,
+)
 from jaxinv.agents.agent import Worlds, longest_rollout, split_config
 from jaxinv.agents.alignment import Window
 from jaxinv.agents.configuration import LearnerConfig
@@ -42,7 +50,9 @@ class LearnerState:
     index: jax.Array  # [B] instance of each environment
     key: jax.Array
     update: jax.Array  # [] int32
-    strayed: jax.Array | None = None  # [B] distance of the last decision from the teacher's, for penalty=potential
+    strayed: jax.Array | None = (
+        None  # [B] distance of the last decision from the teacher's, for penalty=potential
+    )
 
 
 @struct.dataclass
@@ -52,9 +62,13 @@ class Learner:
     Config: ClassVar[type[LearnerConfig]] = LearnerConfig
     """The class of its configuration, with the hyper-parameters that suit a preset."""
     settles: ClassVar[bool] = False
-    """Whether its policies come to rest as the learning rate falls, so that the latest is as good as any."""
+    """Whether its policies come to rest as the learning rate falls, so that the latest is as good
+    as any.
+    """
     team_only: ClassVar[bool] = False
-    """Whether several agents learn from the reward of all together alone, as its critics judge what all do together."""
+    """Whether several agents learn from the reward of all together alone, as its critics judge what
+    all do together.
+    """
 
     config: Any = struct.field(pytree_node=False)
     policy: LearnedPolicy = struct.field(pytree_node=False)
@@ -74,7 +88,9 @@ class Learner:
         )
         if config.penalty != "none":
             worlds = with_moments(worlds)
-        policy = shared_out(cls.make_policy(worlds.env, config), problem, worlds.env, given, cls.team_only)
+        policy = shared_out(
+            cls.make_policy(worlds.env, config), problem, worlds.env, given, cls.team_only
+        )
         return cls(config, policy, worlds, numbers)
 
     @classmethod
@@ -89,9 +105,11 @@ class Learner:
 
     @property
     def simulated_periods(self) -> int:
-        """Periods that the whole training simulates: those that are played, and those that pathwise losses play again.
+        """Periods that the whole training simulates: those that are played, and those that pathwise
+        losses play again.
 
-        A gradient counts as the periods that are simulated for it, for learners as for rules (`Tuned.simulated_periods`).
+        A gradient counts as the periods that are simulated for it, for learners as for rules
+        (`Tuned.simulated_periods`).
         """
         return self.config.updates * self.periods_per_update
 
@@ -103,7 +121,9 @@ class Learner:
         params = first_of(self.worlds.params)
         net = self.policy.init(net_key, self.worlds.env.view(first[0], params, first[1]))
         strayed = jnp.zeros(self.config.envs) if self.config.penalty == "potential" else None
-        return LearnerState(net, self._optimiser.init(net), episodes, index, key, jnp.int32(0), strayed)
+        return LearnerState(
+            net, self._optimiser.init(net), episodes, index, key, jnp.int32(0), strayed
+        )
 
     def encode(self, params: Any, signals: jax.Array, instance: InstanceParams) -> Any:
         """Contexts `[T, ..., B]` of the decisions that signals `[W - 1 + T, S, B]` lead to."""
@@ -112,17 +132,22 @@ class Learner:
         def encode(signals, instance):
             return self.policy.encode(params, signals, env.facts(instance))
 
-        contexts = jax.vmap(encode, in_axes=(BATCH, self.worlds.axis), out_axes=BATCH)(signals, instance)
+        contexts = jax.vmap(encode, in_axes=(BATCH, self.worlds.axis), out_axes=BATCH)(
+            signals, instance
+        )
         return jax.tree.map(lambda leaf: leaf[env.history - 1 :], contexts)
 
     def explore(
-        self, params: Any, choose: Callable, noise: Any, episodes: Episodes, trace: WorldTrace, signals: jax.Array,
+        self, params: Any, choose: Callable, noise: Any, episodes: Episodes, trace: WorldTrace,
+        signals: jax.Array,
         instance: InstanceParams, teacher: Any = None,
     ) -> Trajectories:  # fmt: skip
-        """Plays decisions that an algorithm varies, of which it learns in T' steps (`Worlds.review` periods each).
+        """Plays decisions that an algorithm varies, of which it learns in T' steps (`Worlds.review`
+        periods each).
 
         Args:
-          choose: (`Decision`, noise of the period) -> (raw outputs, what to keep of it), of one environment.
+          choose: (`Decision`, noise of the period) -> (raw outputs, what to keep of it), of one
+            environment.
           noise: `[T, ..., B]`.
           signals: `[W + T, S, B]`, see `Worlds.play_ahead`.
           teacher: of `teacher`, for a penalty.
@@ -137,11 +162,21 @@ class Learner:
             (params, teacher, weights), (context, noise) = ours, inputs
             context = policy.context(params, observation, context)
             stock = policy.stock_features(observation, context)
-            raw, kept = choose(policy.network.apply(params, context.state, stock, method="decide"), noise)
+            raw, kept = choose(
+                policy.network.apply(params, context.state, stock, method="decide"), noise
+            )
             blank = context.replace(state=None, forecast=None) if policy.window_by_window else None
             order, advice = policy.orders(raw, observation, context), None
             if teacher is not None:
-                advice = advise(self.config.penalty, policy.decode, teacher, observation, context.rates, raw, order)
+                advice = advise(
+                    self.config.penalty,
+                    policy.decode,
+                    teacher,
+                    observation,
+                    context.rates,
+                    raw,
+                    order,
+                )
             return order, ((kept, stock, blank, advice), weights)
 
         def record(observation, outcome, note):
@@ -150,8 +185,10 @@ class Learner:
 
         now = jax.tree.map(lambda leaf: leaf[:-1], contexts)
         network, ((kept, stock, blank, advice), reward, team, short), _ = rollout(
-            env, instance, act, (params, teacher, self._weights(instance)), episodes.network, trace.exogenous, (now, noise),
-            axis=axis, policy_axis=(None, axis, axis), signals=trace.signals if policy.wants_window else None, record=record,
+            env, instance, act, (params, teacher, self._weights(instance)), episodes.network,
+            trace.exogenous, (now, noise),
+            axis=axis, policy_axis=(None, axis, axis),
+            signals=trace.signals if policy.wants_window else None, record=record,
         )  # fmt: skip
 
         def end(network, context, window, instance):
@@ -168,19 +205,23 @@ class Learner:
         kept = jax.tree.map(lambda leaf: leaf[steps], kept)
         reward = self._aligned(network, reward, trace, instance)
         return Trajectories(
-            reward=reward, team=team, signals=signals, short=short, stock=stock, kept=kept, contexts=blank or now, last=last,
+            reward=reward, team=team, signals=signals, short=short, stock=stock, kept=kept,
+            contexts=blank or now, last=last,
             advice=advice, network=network,
         )  # fmt: skip
 
     def _aligned(self, network, reward, trace, instance):
-        """Rewards `[T', B]` of the steps of a rollout that left `network`, from those of its periods `[T, B]`."""
+        """Rewards `[T', B]` of the steps of a rollout that left `network`, from those of its
+        periods `[T, B]`.
+        """
         worlds = self.worlds
         if worlds.window is None:
             return reward
         if worlds.window.lead:
             nothing = jnp.zeros((worlds.env.topology.edges, worlds.env.topology.products))
             _, late, _ = rollout(
-                worlds.env, instance, lambda weights, *_: (nothing, weights), self._weights(instance), network, trace.beyond,
+                worlds.env, instance, lambda weights, *_: (nothing, weights),
+                self._weights(instance), network, trace.beyond,
                 axis=worlds.axis, policy_axis=worlds.axis,
                 record=lambda observation, outcome, weights: self.rewards(outcome, weights)[0],
             )  # fmt: skip
@@ -188,7 +229,9 @@ class Learner:
         return worlds.window.mean(reward)
 
     def tokens(self, signals: jax.Array, instance: InstanceParams) -> jax.Array:
-        """Signals `[W + T, S, B]` as the network reads them, environments first: `[B, W + T, C]`."""
+        """Signals `[W + T, S, B]` as the network reads them, environments first:
+        `[B, W + T, C]`.
+        """
         env = self.worlds.env
 
         def tokens(signals, instance):
@@ -197,7 +240,8 @@ class Learner:
         return jax.vmap(tokens, in_axes=(BATCH, self.worlds.axis))(signals, instance)
 
     def play_mode(
-        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any, instance: InstanceParams,
+        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any,
+        instance: InstanceParams,
         disturbance: jax.Array | None = None, teacher: Any = None,
     ) -> tuple[NetworkState, jax.Array, jax.Array | None]:  # fmt: skip
         """Plays the mode policy on given noise, differentiably.
@@ -208,16 +252,20 @@ class Learner:
           teacher: of `teacher`, for penalty=actor.
 
         Returns:
-          The final stock, rewards of the whole network `[T, B]`, and squared distances from the teacher's orders `[T, B]`.
+          The final stock, rewards of the whole network `[T, B]`, and squared distances from the
+          teacher's orders `[T, B]`.
         """
         played = self.mode_play(params, network, trace, contexts, instance, disturbance, teacher)
         return played.network, played.reward if played.team is None else played.team, played.advice
 
     def mode_play(
-        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any, instance: InstanceParams,
+        self, params: Any, network: NetworkState, trace: WorldTrace, contexts: Any,
+        instance: InstanceParams,
         disturbance: jax.Array | None = None, teacher: Any = None,
     ) -> Trajectories:  # fmt: skip
-        """The same with rewards as they are learned from, of agents by agent; the distances are its advice."""
+        """The same with rewards as they are learned from, of agents by agent; the distances are its
+        advice.
+        """
         policy, axis = self.policy, self.worlds.axis
 
         def act(ours, observation, inputs):
@@ -226,7 +274,9 @@ class Learner:
             raw, strayed = policy.decide(params, observation, context).mean, None
             order = policy.orders(raw, observation, context)
             if teacher is not None:
-                advice = advise("actor", policy.decode, teacher, observation, context.rates, raw, order)
+                advice = advise(
+                    "actor", policy.decode, teacher, observation, context.rates, raw, order
+                )
                 strayed = squared_distance(policy.decode, raw, advice)
             return order if extra is None else disturbed(order, extra), (strayed, weights)
 
@@ -235,7 +285,8 @@ class Learner:
             return *self.rewards(outcome, weights), strayed
 
         network, (reward, team, strayed), _ = rollout(
-            self.worlds.env, instance, act, (params, teacher, self._weights(instance)), network, trace.exogenous,
+            self.worlds.env, instance, act, (params, teacher, self._weights(instance)), network,
+            trace.exogenous,
             (contexts, disturbance), axis=axis, policy_axis=(None, axis, axis),
             signals=trace.signals if contexts is None else None, record=record,
         )  # fmt: skip
@@ -246,8 +297,11 @@ class Learner:
         """Of the agents that learn; None for one planner, whose arrays have no axis of agents."""
         return getattr(self.policy, "roles", None)
 
-    def rewards(self, outcome: Outcome, weights: jax.Array | None) -> tuple[jax.Array, jax.Array | None]:
-        """The reward of a period `[]`; of agents that of each `[G]`, and then that of the network `[]` too.
+    def rewards(
+        self, outcome: Outcome, weights: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """The reward of a period `[]`; of agents that of each `[G]`, and then that of the network
+        `[]` too.
 
         Args:
           weights: of the cost parts, as `_weights` gives them.
@@ -255,7 +309,10 @@ class Learner:
         if self.roles is None:
             return outcome.reward, None
         share = self.numbers["team_share"]
-        return self.roles.rewards(self.worlds.env.topology, weights, outcome.places, share), outcome.reward
+        return (
+            self.roles.rewards(self.worlds.env.topology, weights, outcome.places, share),
+            outcome.reward,
+        )
 
     @property
     def agents(self) -> tuple[int, ...]:
@@ -273,8 +330,8 @@ class Learner:
     def worth(self, network: NetworkState, instance: InstanceParams) -> jax.Array:
         """What the goods in each network `[..., B]` were bought for `[B]`.
 
-        A rollout ends where its episode goes on: without this, orders that arrive after its end would be all cost, and a
-        pathwise gradient would have them cut.
+        A rollout ends where its episode goes on: without this, orders that arrive after its end
+        would be all cost, and a pathwise gradient would have them cut.
         """
         topology = self.worlds.env.topology
 
@@ -293,19 +350,23 @@ class Learner:
         return jax.vmap(value, in_axes=(BATCH, self.worlds.axis))(network, instance)
 
     def teacher(self, instance: InstanceParams, index: jax.Array) -> Any:
-        """The teacher's numbers `[E, K]` or, as `instance` has it, `[E, K, B]`; None without a penalty."""
+        """The teacher's numbers `[E, K]` or, as `instance` has it, `[E, K, B]`; None without a
+        penalty.
+        """
         return None if self.config.penalty == "none" else teacher_in(self.worlds, instance, index)
 
     def reward_advice(
         self, state: LearnerState, episodes: Episodes, played: Trajectories
     ) -> tuple[jax.Array | None, jax.Array | None]:
-        """What the penalty adds to rewards `[T, B]`, in standard deviations of a period's reward, before its weight.
+        """What the penalty adds to rewards `[T, B]`, in standard deviations of a period's reward,
+        before its weight.
 
         Args:
           episodes: at the begin of the rollout.
 
         Returns:
-          It, or None where rewards stay as they are; and what the next rollout wants to know (`LearnerState.strayed`).
+          It, or None where rewards stay as they are; and what the next rollout wants to know
+          (`LearnerState.strayed`).
         """
         penalty = self.config.penalty
         if penalty not in ON_REWARDS:
@@ -318,31 +379,50 @@ class Learner:
         return advice, None if before is None else played.advice[-1]
 
     def actor_penalty(self, strayed: jax.Array | None, update: jax.Array) -> jax.Array | float:
-        """What squared distances from the teacher add to the loss of an actor after so many updates; 0 for none."""
+        """What squared distances from the teacher add to the loss of an actor after so many
+        updates; 0 for none.
+        """
         if strayed is None:
             return 0.0
-        return self.numbers["penalty_weight"] * self.numbers["penalty_decay"] ** update * strayed.mean()
+        return (
+            self.numbers["penalty_weight"]
+            * self.numbers["penalty_decay"] ** update
+            * strayed.mean()
+        )
 
-    def descend(self, params: Any, optimiser: Any, grads: Any, update: jax.Array) -> tuple[Any, Any]:
-        """One step of Adam, its gradient cut to `max_grad_norm` and its rate on the cosine of the update."""
+    def descend(
+        self, params: Any, optimiser: Any, grads: Any, update: jax.Array
+    ) -> tuple[Any, Any]:
+        """One step of Adam, its gradient cut to `max_grad_norm` and its rate on the cosine of the
+        update.
+        """
         steps, optimiser = self._optimiser.update(grads, optimiser, params)
         first, last = self.numbers["learning_rate"], self.numbers["final_learning_rate"]
         progress = jnp.minimum(update / self.numbers["updates"], 1.0)
         rate = last + 0.5 * (first - last) * (1 + jnp.cos(jnp.pi * progress))
-        return optax.apply_updates(params, jax.tree.map(lambda step: -rate * step, steps)), optimiser
+        return (
+            optax.apply_updates(params, jax.tree.map(lambda step: -rate * step, steps)),
+            optimiser,
+        )
 
     @property
     def _optimiser(self):
-        return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam())
+        return optax.chain(
+            optax.clip_by_global_norm(self.config.max_grad_norm), optax.scale_by_adam()
+        )
 
 
 def disturbed(order: jax.Array | Action, extra: jax.Array) -> jax.Array | Action:
     """What is ordered, with `extra` `[E, K]` on top."""
-    return order.replace(orders=order.orders + extra) if isinstance(order, Action) else order + extra
+    return (
+        order.replace(orders=order.orders + extra) if isinstance(order, Action) else order + extra
+    )
 
 
 def _within_episodes(config, problem, aligned):
-    """The configuration with its rollout cut to what an episode, or its recorded demand, is long."""
+    """The configuration with its rollout cut to what an episode, or its recorded demand, is
+    long.
+    """
     window = Window.of(problem, config.rollout) if aligned else Window(0, 1)
     most = longest_rollout(problem, window.lead)
     if config.rollout <= most:
@@ -373,20 +453,31 @@ def make_policy(
     decode = decode or Decode(env.topology, config.form, config.allocation)
     if config.form in ("coeff", "both") and env.history == 1:
         raise UserError(
-            f"form={config.form} weighs rates of demand in the near and far past, and history=1 shows one period; "
-            "give history=8 or more, or form=none or form=base"
+            f"form={config.form} weighs rates of demand in the near and far past, and history=1"
+            " shows one period; give history=8 or more, or form=none or form=base"
         )
     encoder, series = None, env.world.demand.locations * env.world.demand.products
     columns = env.columns(*config.signals) if config.signals else tuple(range(len(env.signals)))
     if config.encoder != "none":
         demand = sum(column < series for column in columns)
         if config.encoder == "known" and demand == len(columns):
-            raise UserError("encoder=known sees covariates alone and this demand has none; try encoder=last or none")
-        encoder = make_encoder(config.encoder, config.features, config.heads, config.layers, env.history, series=demand)
+            raise UserError(
+                "encoder=known sees covariates alone and this demand has none; try encoder=last or"
+                " none"
+            )
+        encoder = make_encoder(
+            config.encoder, config.features, config.heads, config.layers, env.history, series=demand
+        )
     elif config.signals:
-        raise UserError(f"signals={','.join(config.signals)} are what an encoder reads, and encoder=none has none")
+        raise UserError(
+            f"signals={','.join(config.signals)} are what an encoder reads, and encoder=none has"
+            " none"
+        )
     elif env.world.clock:
-        raise UserError("the time that tell= tells is read by an encoder, and encoder=none has none; give encoder=known or last")
+        raise UserError(
+            "the time that tell= tells is read by an encoder, and encoder=none has none; give"
+            " encoder=known or last"
+        )
     module = network(
         outputs=decode.outputs,
         series=series,

@@ -1,8 +1,9 @@
-"""A log as a learner's own play: what its network would have seen, and what it would have had to decide.
+"""A log as a learner's own play: what its network would have seen, and what it would have had to
+decide.
 
-Of a log only what a planner knows is read: signals, stock, facts, orders and rewards. Where a learner's
-steps have the reward of the window that an order decides (`jaxinv.agents.alignment`), the last orders of
-a log, whose window it does not hold, are left out.
+Of a log only what a planner knows is read: signals, stock, facts, orders and rewards. Where a
+learner's steps have the reward of the window that an order decides (`jaxinv.agents.alignment`), the
+last orders of a log, whose window it does not hold, are left out.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from jaxinv.policies.learned import LearnedPolicy
 def as_decided(
     policy: LearnedPolicy, worlds: Worlds, chosen: Callable, log: Trajectories
 ) -> Trajectories:
-    """The log in T' steps of a learner, with stock features `[T' + 1, F, B]` and decisions `[T', ..., B]`.
+    """The log in T' steps of a learner, with stock features `[T' + 1, F, B]` and decisions
+    `[T', ..., B]`.
 
     Args:
       chosen: raw outputs of the decode to what the learner keeps of a decision.
@@ -80,7 +82,10 @@ def _check(policy, worlds, window, steps, log):
         option = "preferences=true" if policy.preferences else "a penalty"
         raise UserError(f"{option} needs worlds to play in, and a log has none; leave it out")
     if topology.has("dispositions"):
-        raise UserError("here dispositions are decided too, and learners do not read them from a log; play instead")
+        raise UserError(
+            "here dispositions are decided too, and learners do not read them from a log; play"
+            " instead"
+        )
     if policy.decode.allocation != "rationing":
         raise UserError(
             "allocation=softmax shares stock out by outputs that orders do not tell; "

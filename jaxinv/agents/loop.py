@@ -31,18 +31,22 @@ class Training:
 
 
 CACHED_ENVIRONMENTS = 1024
-"""Environments of all runs that a CPU's caches hold. On one core, a run of 1024 environments (PPO) takes 1.7 times as long among
-four side by side as alone; runs of 128 (diffsim) are fastest four to eight at a time, and 1.3 times slower 32 at a time."""
+"""Environments of all runs that a CPU's caches hold. On one core, a run of 1024 environments (PPO)
+takes 1.7 times as long among four side by side as alone; runs of 128 (diffsim) are fastest four to
+eight at a time, and 1.3 times slower 32 at a time."""
 
 
 class Trainer:
     """Runs an agent, or several that differ in seed and traced numbers side by side.
 
     Attributes:
-      agent: the agent; with `runs`, its `numbers` have a leading axis of that size (`stack_agents`).
+      agent: the agent; with `runs`, its `numbers` have a leading axis of that size
+        (`stack_agents`).
       runs: how many are trained at once in one program, or None for a single one without an axis.
-      validation: what the best policy is chosen on, after every stretch of updates; None to end with the latest.
-      worlds_axis: 0 where every run has worlds and a validation of its own, None where all share them.
+      validation: what the best policy is chosen on, after every stretch of updates; None to end
+        with the latest.
+      worlds_axis: 0 where every run has worlds and a validation of its own, None where all share
+        them.
     """
 
     def __init__(
@@ -52,12 +56,19 @@ class Trainer:
         validation: Validation | None = None,
         worlds_axis: int | None = None,
     ):
-        self.agent, self.runs, self.validation, self.worlds_axis = agent, runs, validation, worlds_axis
+        self.agent, self.runs, self.validation, self.worlds_axis = (
+            agent,
+            runs,
+            validation,
+            worlds_axis,
+        )
         self._compiled: dict[int, Any] = {}
         self._init = jax.jit(self.begin)
 
     def on(self, agent: Agent, validation: Validation | None) -> "Trainer":
-        """The same compiled programs for another agent and validation, which may differ in numbers alone."""
+        """The same compiled programs for another agent and validation, which may differ in numbers
+        alone.
+        """
         other = copy.copy(self)
         other.agent, other.validation = agent, validation
         return other
@@ -65,7 +76,9 @@ class Trainer:
     def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
         learner = self._init(self.agent, key)
-        return Training(learner, None if self.validation is None else Best.first(learner.params, self.runs))
+        return Training(
+            learner, None if self.validation is None else Best.first(learner.params, self.runs)
+        )
 
     def check_memory(self, key: jax.Array) -> None:
         """Refuses a training whose state cannot fit into memory, before anything is made.
@@ -77,15 +90,23 @@ class Trainer:
         parts = {name: _bytes(part) for name, part in vars(state).items()}
         largest = max(parts, key=parts.get)
         lower = {"replay": "capacity", "episodes": "envs, history or lead times", "index": "envs"}
-        lower |= dict.fromkeys(("tables", "visits"), "seeds, largest_stock, largest_order or largest_transfer")
-        check_memory(sum(parts.values()), f"the state of a training, mostly its {largest},", lower.get(largest, "hidden, features or layers"))
+        lower |= dict.fromkeys(
+            ("tables", "visits"), "seeds, largest_stock, largest_order or largest_transfer"
+        )
+        check_memory(
+            sum(parts.values()),
+            f"the state of a training, mostly its {largest},",
+            lower.get(largest, "hidden, features or layers"),
+        )
 
     def begin(self, agent: Agent, key: jax.Array) -> Any:
         """The learner before the first update, traced into whatever program calls it."""
         return self._map(lambda agent, key, _: agent.init(key))(agent, key)
 
     def updates(self, agent: Agent, learner: Any, count: int) -> tuple[Any, dict[str, jax.Array]]:
-        """Updates, traced likewise: the learner after them, and metrics `[count]` or `[runs, count]` of each."""
+        """Updates, traced likewise: the learner after them, and metrics `[count]` or
+        `[runs, count]` of each.
+        """
         return self._map(lambda agent, learner, _: _updates(agent, learner, count))(agent, learner)
 
     def compile(self, state: Training, updates: int) -> None:
@@ -93,10 +114,14 @@ class Trainer:
         self._stretch(state, updates)
 
     def advance(self, state: Training, updates: int) -> tuple[Training, dict[str, np.ndarray]]:
-        """A stretch of updates: the new state, and metrics `[updates]` or `[updates, runs]` of each."""
+        """A stretch of updates: the new state, and metrics `[updates]` or `[updates, runs]` of
+        each.
+        """
         state, metrics = self._stretch(state, updates)(self.agent, state, self.validation)
         metrics = jax.device_get(metrics)
-        return state, metrics if self.runs is None else {name: values.T for name, values in metrics.items()}
+        return state, (
+            metrics if self.runs is None else {name: values.T for name, values in metrics.items()}
+        )
 
     def train(self, key: jax.Array, updates: int) -> Training:
         """A whole training without log or checkpoint, for studies.
@@ -132,7 +157,9 @@ class Trainer:
         return self._compiled[updates]
 
     def _map(self, function: Callable) -> Callable:
-        """A function of (agent, key or state, validation) of one run as one of all runs, side by side or in groups."""
+        """A function of (agent, key or state, validation) of one run as one of all runs, side by
+        side or in groups.
+        """
         if self.runs is None:
             return lambda agent, state, validation=None: function(agent, state, validation)
 
@@ -142,7 +169,11 @@ class Trainer:
                 mine, judge = (agent.worlds, validation) if worlds is None else worlds
                 return function(agent.replace(numbers=numbers, worlds=mine), state, judge)
 
-            own = (agent.numbers, state, None if self.worlds_axis is None else (agent.worlds, validation))
+            own = (
+                agent.numbers,
+                state,
+                None if self.worlds_axis is None else (agent.worlds, validation),
+            )
             return in_groups(jax.vmap(of_one), own, side_by_side(self.runs, self.agent.config.envs))
 
         return of_all
@@ -153,7 +184,8 @@ def _bytes(tree: Any) -> int:
 
 
 def side_by_side(runs: int, environments: int) -> int:
-    """How many of some runs go at once: all, but on a CPU as many as its caches hold, in groups of equal size.
+    """How many of some runs go at once: all, but on a CPU as many as its caches hold, in groups of
+    equal size.
 
     Args:
       environments: of each run.
@@ -165,14 +197,15 @@ def side_by_side(runs: int, environments: int) -> int:
 
 
 def in_groups(function: Callable, runs: Any, width: int) -> Any:
-    """A function of `width` runs at once, of all runs: group after group, which a leading axis of `runs` is cut into."""
+    """A function of `width` runs at once, of all runs: group after group, which a leading axis of
+    `runs` is cut into.
+    """
     count = jax.tree.leaves(runs)[0].shape[0]
     if width == count:
         return function(runs)
     grouped = jax.tree.map(lambda leaf: leaf.reshape(count // width, width, *leaf.shape[1:]), runs)
     done = jax.lax.map(function, grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), done)
-
 
 
 def _updates(agent: Agent, learner: Any, count: int) -> tuple[Any, dict[str, jax.Array]]:
@@ -198,44 +231,52 @@ def check_finite(metrics: dict[str, np.ndarray], before: int) -> None:
         wrong = ~np.isfinite(values).reshape(len(values), -1).all(1)
         if wrong.any():
             raise UserError(
-                f"training broke down in update {before + int(np.argmax(wrong)) + 1}: {name} is not a finite number. "
-                "A smaller learning_rate or max_grad_norm usually helps"
+                f"training broke down in update {before + int(np.argmax(wrong)) + 1}: {name} is not"
+                " a finite number. A smaller learning_rate or max_grad_norm usually helps"
             )
 
 
 def check_moving(metrics: dict[str, np.ndarray]) -> None:
-    """Raises where no update of a stretch had a gradient: the orders no longer depend on the network."""
+    """Raises where no update of a stretch had a gradient: the orders no longer depend on the
+    network.
+    """
     if not np.any(metrics["gradient_norm"], axis=0).all():
         raise UserError(
-            "training stands still: every gradient is zero. A smaller learning_rate, another seed or form=base usually "
-            "helps, as do costs that depend on orders"
+            "training stands still: every gradient is zero. A smaller learning_rate, another seed"
+            " or form=base usually helps, as do costs that depend on orders"
         )
 
 
 DIVERGED = 100.0
-"""Errors of critics are 1 or less in what they are learned in, standard deviations; this is one that runs away."""
+"""Errors of critics are 1 or less in what they are learned in, standard deviations; this is one
+that runs away.
+"""
 
 
 def check_critics(metrics: dict[str, np.ndarray], agent: Agent) -> None:
     """Raises where the critics of a stretch ended nowhere; of several runs, all of them.
 
-    Such a policy may still be cheap by chance. A penalty on rewards widens what a critic has to tell by its weight.
+    Such a policy may still be cheap by chance. A penalty on rewards widens what a critic has to
+    tell by its weight.
     """
     if "value_loss" not in metrics:
         return
     error = metrics["value_loss"][-1]
     if np.all(error > DIVERGED * (1.0 + np.asarray(agent.numbers["penalty_weight"])) ** 2):
         raise UserError(
-            f"training diverged: the error of the critic is {np.min(error):.4g}, where at most 1 is usual. "
-            "A smaller learning_rate usually helps, as does a smaller target_rate or discount"
+            f"training diverged: the error of the critic is {np.min(error):.4g}, where at most 1 is"
+            " usual. A smaller learning_rate usually helps, as does a smaller target_rate or"
+            " discount"
         )
 
 
 def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> Agent:
-    """One agent whose numbers are those of several agents, each repeated for every seed: `[len(agents) * seeds]`.
+    """One agent whose numbers are those of several agents, each repeated for every seed:
+    `[len(agents) * seeds]`.
 
     Args:
-      own_worlds: the agents' worlds differ, in numbers alone, and are stacked likewise; else they are the first's.
+      own_worlds: the agents' worlds differ, in numbers alone, and are stacked likewise; else they
+        are the first's.
     """
 
     stacked = agents[0].replace(numbers=stack_runs([agent.numbers for agent in agents], seeds))
@@ -245,7 +286,9 @@ def stack_agents(agents: list[Agent], seeds: int, own_worlds: bool = False) -> A
 
 
 def stack_runs(trees: list[Any], seeds: int) -> Any:
-    """Trees of equal shape as one with a leading axis, each repeated for every seed: `[len(trees) * seeds, ...]`."""
+    """Trees of equal shape as one with a leading axis, each repeated for every seed:
+    `[len(trees) * seeds, ...]`.
+    """
     return jax.tree.map(lambda *leaves: jnp.repeat(jnp.stack(leaves), seeds, axis=0), *trees)
 
 

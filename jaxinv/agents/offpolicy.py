@@ -1,17 +1,20 @@
-"""What learners from a replay buffer share: they play, remember, and descend their loss on what they gather.
+"""What learners from a replay buffer share: they play, remember, and descend their loss on what
+they gather.
 
-One update plays T periods in all environments, puts each decision and what followed into the buffer (`Replay`), and takes
-some gradient steps. Each gathers steps, drawn uniformly, and learns from them. With a log nothing is played: steps are
-gathered from what is in it (`jaxinv.agents.logged`), and learned from in the same way. After each step the target parameters move towards
-the learned ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient` what it
-does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss; to learn from a log it also says which decision an
-order stands for (`chosen`).
+One update plays T periods in all environments, puts each decision and what followed into the buffer
+(`Replay`), and takes some gradient steps. Each gathers steps, drawn uniformly, and learns from
+them. With a log nothing is played: steps are gathered from what is in it (`jaxinv.agents.logged`),
+and learned from in the same way. After each step the target parameters move towards the learned
+ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient`
+what it does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss;
+to learn from a log it also says which decision an order stands for (`chosen`).
 
-Rewards are centred on their average and scaled to unit spread, so that values do not carry the level of cost; episodes
-are cut off rather than ended, so every transition bootstraps but those after which a problem says that nothing follows.
-Values are means of returns with a long tail, the cost of rare large demand, so they are learned by squared errors: the usual
-Huber loss pulls them to the median, and orders with them (DDPG on geometric demand with p = 9, L = 2: 1.2% and more above the
-optimum, with squares 0.1%).
+Rewards are centred on their average and scaled to unit spread, so that values do not carry the
+level of cost; episodes are cut off rather than ended, so every transition bootstraps but those
+after which a problem says that nothing follows. Values are means of returns with a long tail, the
+cost of rare large demand, so they are learned by squared errors: the usual Huber loss pulls them to
+the median, and orders with them (DDPG on geometric demand with p = 9, L = 2: 1.2% and more above
+the optimum, with squares 0.1%).
 """
 
 from dataclasses import dataclass
@@ -46,7 +49,8 @@ class OffPolicyConfig(LearnerConfig):
       batch, steps: steps of a decision in a gradient step, and gradient steps an update.
       discount: of later rewards.
       target_rate: share of the way that the target parameters move at each step.
-      aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no penalty is on.
+      aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no
+        penalty is on.
     """
 
     updates: int = 1000
@@ -68,7 +72,13 @@ class OffPolicyConfig(LearnerConfig):
     # whole episodes of its 29 days, and the one feature that it shows
     suits: ClassVar = {
         "deepstock": dict(
-            updates=300, envs=10, rollout=28, capacity=28000, steps=10, encoder="known", aligned_rewards=True
+            updates=300,
+            envs=10,
+            rollout=28,
+            capacity=28000,
+            steps=10,
+            encoder="known",
+            aligned_rewards=True,
         )
     }
 
@@ -76,7 +86,8 @@ class OffPolicyConfig(LearnerConfig):
         super().__post_init__()
         if self.capacity % (self.envs * self.rollout):
             raise UserError(
-                f"capacity={self.capacity} must be a multiple of envs * rollout = {self.envs * self.rollout}"
+                f"capacity={self.capacity} must be a multiple of envs * rollout ="
+                f" {self.envs * self.rollout}"
             )
 
 
@@ -87,7 +98,9 @@ def squared_error(told: jax.Array, wanted: jax.Array) -> jax.Array:
 
 @struct.dataclass
 class OffPolicyState(LearnerState):
-    """What every learner carries on, the target parameters, the buffer, and the scale of rewards."""
+    """What every learner carries on, the target parameters, the buffer, and the scale of
+    rewards.
+    """
 
     target: Any = None
     replay: Replay = None
@@ -111,7 +124,8 @@ class Seen:
 
 @struct.dataclass
 class OffPolicy(Learner):
-    """The stem of algorithms that learn from a buffer; `choose`, `noise`, `loss` and `chosen` are theirs.
+    """The stem of algorithms that learn from a buffer; `choose`, `noise`, `loss` and `chosen` are
+    theirs.
 
     Attributes:
       log: steps of a log that is all there is to learn from; None to play.
@@ -120,23 +134,35 @@ class OffPolicy(Learner):
     log: Replay | None = None
 
     @classmethod
-    def create(cls, problem: Problem, config: OffPolicyConfig, log: Trajectories | None = None) -> Self:
+    def create(
+        cls, problem: Problem, config: OffPolicyConfig, log: Trajectories | None = None
+    ) -> Self:
         """An agent for a problem.
 
         Args:
-          log: what it learns from alone, in worlds like the problem's (`jaxinv.evaluation.trajectories`).
+          log: what it learns from alone, in worlds like the problem's
+            (`jaxinv.evaluation.trajectories`).
         """
         agent = super().create(problem, config)
         if log is None:
             return agent
         if agent.roles is not None:
-            raise UserError(f"roles={config.roles}: a log has the rewards of the whole network, not of each agent; give roles=one")
+            raise UserError(
+                f"roles={config.roles}: a log has the rewards of the whole network, not of each"
+                " agent; give roles=one"
+            )
         told = as_decided(agent.policy, agent.worlds, agent.chosen, log)
-        tokens = None if agent.policy.network.encoder is None else jax.vmap(agent.policy.tokens, BATCH)(told.signals, told.facts)
+        tokens = (
+            None
+            if agent.policy.network.encoder is None
+            else jax.vmap(agent.policy.tokens, BATCH)(told.signals, told.facts)
+        )
         return agent.replace(log=Replay.of(agent._steps(told, tokens)))
 
     def choose(self, decision, noise):
-        """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of them."""
+        """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of
+        them.
+        """
         raise NotImplementedError
 
     def noise(self, key: jax.Array, update: jax.Array) -> Any:
@@ -144,10 +170,14 @@ class OffPolicy(Learner):
         raise NotImplementedError
 
     def chosen(self, raw: jax.Array) -> Any:
-        """What `choose` would keep of raw outputs of the decode that stand for somebody else's orders."""
+        """What `choose` would keep of raw outputs of the decode that stand for somebody else's
+        orders.
+        """
         raise NotImplementedError
 
-    def loss(self, params: Any, target: Any, seen: Seen, key: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss(
+        self, params: Any, target: Any, seen: Seen, key: jax.Array
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss on a batch, and its metrics."""
         raise NotImplementedError
 
@@ -158,26 +188,39 @@ class OffPolicy(Learner):
     @property
     def simulated_periods(self) -> int:
         """Periods that were played for it: those of the log, where there is one."""
-        return super().simulated_periods if self.log is None else len(self.log.items.reward) * self.worlds.review
+        return (
+            super().simulated_periods
+            if self.log is None
+            else len(self.log.items.reward) * self.worlds.review
+        )
 
     def init(self, key: jax.Array) -> OffPolicyState:
         common = super().init(key)
         scales, replay = Scales.fresh(self.agents), None
         if self.log is None:
             shapes = jax.eval_shape(lambda state: self._play(state, state.key)[1], common)
-            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes)
+            one = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes
+            )
             replay = Replay.empty(one, self.config.capacity)
         else:
             scales = scales.follow(self.log.items.reward[None], self.numbers["discount"])
         return OffPolicyState(**vars(common), target=common.params, replay=replay, scales=scales)
 
     def update(self, state: OffPolicyState) -> tuple[OffPolicyState, dict[str, jax.Array]]:
-        """One rollout into the buffer, if there is no log, and some gradient steps on what is gathered."""
+        """One rollout into the buffer, if there is no log, and some gradient steps on what is
+        gathered.
+        """
         key, play_key, learn_key = jax.random.split(state.key, 3)
         if self.log is None:
             (episodes, index, played, strayed), steps = self._play(state, play_key)
-            scales, replay = state.scales.follow(played.reward, self.numbers["discount"]), state.replay.add(steps)
-            state = state.replace(episodes=episodes, index=index, strayed=strayed, scales=scales, replay=replay)
+            scales, replay = (
+                state.scales.follow(played.reward, self.numbers["discount"]),
+                state.replay.add(steps),
+            )
+            state = state.replace(
+                episodes=episodes, index=index, strayed=strayed, scales=scales, replay=replay
+            )
             reward = played.reward if played.team is None else played.team
         else:
             reward = self.log.items.reward
@@ -186,20 +229,31 @@ class OffPolicy(Learner):
             params, target, optimiser = carry
             draw_key, loss_key = jax.random.split(key)
             steps = self.gather(state, draw_key)
-            grads, metrics = jax.grad(self.learn, has_aux=True)(params, target, steps, loss_key, state.update)
+            grads, metrics = jax.grad(self.learn, has_aux=True)(
+                params, target, steps, loss_key, state.update
+            )
             params, optimiser = self.descend(params, optimiser, grads, state.update)
             target = optax.incremental_update(params, target, self.numbers["target_rate"])
             return (params, target, optimiser), {**metrics, "gradient_norm": optax.tree.norm(grads)}
 
         (params, target, optimiser), metrics = jax.lax.scan(
-            step, (state.params, state.target, state.optimiser), jax.random.split(learn_key, self.config.steps)
+            step,
+            (state.params, state.target, state.optimiser),
+            jax.random.split(learn_key, self.config.steps),
         )
         metrics = {name: values.mean() for name, values in metrics.items()}
         metrics = {"cost": -reward.mean(), **metrics, "parameter_norm": optax.tree.norm(params)}
-        return state.replace(params=params, target=target, optimiser=optimiser, key=key, update=state.update + 1), metrics
+        return (
+            state.replace(
+                params=params, target=target, optimiser=optimiser, key=key, update=state.update + 1
+            ),
+            metrics,
+        )
 
     def gather(self, state: OffPolicyState, key: jax.Array) -> Trajectories:
-        """Steps `[n, ...]` drawn from the buffer or the log, with rewards as they are learned from."""
+        """Steps `[n, ...]` drawn from the buffer or the log, with rewards as they are learned
+        from.
+        """
         source = state.replay if self.log is None else self.log
         steps = source.sample(key, self.config.batch)
         return steps.replace(reward=self._scaled(steps, state.scales))
@@ -213,23 +267,31 @@ class OffPolicy(Learner):
         return loss + self._actor_penalty(params, seen, update), metrics
 
     def _play(self, state: LearnerState, key: jax.Array):
-        """Episodes after a rollout, their instances, what was played and how far it strayed; and steps `[B * T', ...]`."""
+        """Episodes after a rollout, their instances, what was played and how far it strayed; and
+        steps `[B * T', ...]`.
+        """
         begin_key, noise_key = jax.random.split(key)
         episodes, index = self.worlds.proceed(begin_key, state.episodes, state.index)
         instance = self.worlds.instance_params(index, episodes.key)
         after, trace, signals = self.worlds.play_ahead(episodes, instance)
         noise = self.noise(noise_key, state.update)
         teacher = self.teacher(instance, index)
-        played = self.explore(state.params, self.choose, noise, episodes, trace, signals, instance, teacher)
+        played = self.explore(
+            state.params, self.choose, noise, episodes, trace, signals, instance, teacher
+        )
         on_reward, strayed = self.reward_advice(state, episodes, played)
         played = played if on_reward is None else played.replace(advice=on_reward)
         follows = jnp.ones((played.reward.shape[0], played.reward.shape[BATCH]))
         played = played.replace(follows=follows.at[-1].set(self.worlds.follows(after)))
         tokens = None if self.policy.network.encoder is None else self.tokens(signals, instance)
-        return (after.replace(network=played.network), index, played, strayed), self._steps(played, tokens)
+        return (after.replace(network=played.network), index, played, strayed), self._steps(
+            played, tokens
+        )
 
     def _scaled(self, steps, scales):
-        """Rewards `[n]` as they are learned from: centred, in standard deviations, and with the penalty on them."""
+        """Rewards `[n]` as they are learned from: centred, in standard deviations, and with the
+        penalty on them.
+        """
         reward = (steps.reward - scales.reward_mean) / scales.reward_deviation
         if self.config.penalty not in ON_REWARDS:
             return reward
@@ -244,8 +306,9 @@ class OffPolicy(Learner):
         return self.actor_penalty(strayed, update)
 
     def _steps(self, played: Trajectories, tokens: jax.Array | None) -> Trajectories:
-        """What was played as steps of one decision each `[B * T', ...]`: their windows as the network reads them, which reach
-        P periods on to the next decision `[.., W + P, C]`, and stock features of both decisions `[.., 2, F]`.
+        """What was played as steps of one decision each `[B * T', ...]`: their windows as the
+        network reads them, which reach P periods on to the next decision `[.., W + P, C]`, and
+        stock features of both decisions `[.., 2, F]`.
 
         Args:
           tokens: `[B, W + T, C]`; None for a network that sees stock alone.
@@ -253,7 +316,9 @@ class OffPolicy(Learner):
         windows = None
         if tokens is not None:
             review = self.worlds.review
-            rows = review * np.arange(len(played.reward))[:, None] + np.arange(self.policy.history + review)
+            rows = review * np.arange(len(played.reward))[:, None] + np.arange(
+                self.policy.history + review
+            )
             windows = tokens[:, rows].reshape(-1, rows.shape[1], tokens.shape[-1])
 
         def flat(leaf):
@@ -271,13 +336,16 @@ class OffPolicy(Learner):
         )
 
     def _see(self, params, target, steps: Trajectories) -> Seen:
-        """Steps with their windows encoded; a window of W + P tokens gives the states of both decisions in one pass."""
+        """Steps with their windows encoded; a window of W + P tokens gives the states of both
+        decisions in one pass.
+        """
         state = next_state = target_state = None
         if steps.signals is not None:
             states, _ = self.apply(params, "encode", steps.signals, rows=1 + self.worlds.review)
             state, next_state = states[:, 0], states[:, -1]
             target_state = self.apply(target, "encode", steps.signals, rows=1)[0][:, 0]
         return Seen(
-            state, next_state, target_state, steps.stock[:, 0], steps.stock[:, 1], steps.kept, steps.reward, steps.follows,
+            state, next_state, target_state, steps.stock[:, 0], steps.stock[:, 1], steps.kept,
+            steps.reward, steps.follows,
             advised=steps.advice if self.config.penalty == "actor" else None,
         )  # fmt: skip

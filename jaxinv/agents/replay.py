@@ -13,8 +13,8 @@ from jaxinv.errors import UserError
 class Replay:
     """The latest items, at most `capacity` of them.
 
-    Items are any struct of arrays; the buffer is that struct with a leading axis, so `4 * capacity * numbers` bytes for
-    items of so many numbers.
+    Items are any struct of arrays; the buffer is that struct with a leading axis, so
+    `4 * capacity * numbers` bytes for items of so many numbers.
     """
 
     items: Any  # [capacity, ...]
@@ -42,10 +42,15 @@ class Replay:
         return jax.tree.leaves(self.items)[0].shape[0]
 
     def add(self, items: Any) -> "Replay":
-        """The buffer with `items` `[n, ...]` in place of the oldest; n must divide the capacity, so that none wraps."""
+        """The buffer with `items` `[n, ...]` in place of the oldest; n must divide the capacity, so
+        that none wraps.
+        """
         count = jax.tree.leaves(items)[0].shape[0]
         if self.capacity % count:
-            raise UserError(f"capacity={self.capacity} must be a multiple of the {count} transitions of an update")
+            raise UserError(
+                f"capacity={self.capacity} must be a multiple of the {count} transitions of an"
+                " update"
+            )
 
         def put(kept, new):
             return jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), self.place, 0)

@@ -1,19 +1,24 @@
-"""Tabular Q-learning: a table of values for each agent of a small network, learned from its transition (seed 001, section 4.4).
+"""Tabular Q-learning: a table of values for each agent of a small network, learned from its
+transition (seed 001, section 4.4).
 
-    Q(s, a) <- Q(s, a) + alpha (r + discount * max_b Q(s', b) - Q(s, a)),    a = argmax_b Q(s, b), or by chance any other
+    Q(s, a) <- Q(s, a) + alpha (r + discount * max_b Q(s', b) - Q(s, a)),
+    a = argmax_b Q(s, b), or by chance any other
 
-(Watkins & Dayan 1992.) `learners=joint` is one table over the orders of all edges. With `independent` every role of the
-network (`jaxinv.envs.roles`) has a table over its own orders, and takes the others for a part of its world: it is told of its
-own nodes or of all, and rewarded with its own costs, the team's, or a mix. A request that is cut, for want of stock or room,
-is learned from as what it was asked as: what is made of it is a part of the transition.
+(Watkins & Dayan 1992.) `learners=joint` is one table over the orders of all edges. With
+`independent` every role of the network (`jaxinv.envs.roles`) has a table over its own orders, and
+takes the others for a part of its world: it is told of its own nodes or of all, and rewarded with
+its own costs, the team's, or a mix. A request that is cut, for want of stock or room, is learned
+from as what it was asked as: what is made of it is a part of the transition.
 
-Costs of every period add up to a level that all values share, and which says nothing of what to do; while it is still
-learned, orders that were tried less look better than they are. So an estimate of the usual reward is taken off every reward and
-follows the errors of the table (reward centring, Naik, Wan, Tomar & Sutton 2024; with discount=1 differential Q-learning for
-the average cost, Wan, Naik & Sutton 2021). With `centring=0`, and where episodes end, Q-learning is what is written above.
+Costs of every period add up to a level that all values share, and which says nothing of what to do;
+while it is still learned, orders that were tried less look better than they are. So an estimate of
+the usual reward is taken off every reward and follows the errors of the table (reward centring,
+Naik, Wan, Tomar & Sutton 2024; with discount=1 differential Q-learning for the average cost, Wan,
+Naik & Sutton 2021). With `centring=0`, and where episodes end, Q-learning is what is written above.
 
-The rate alpha falls with the visits n of a state and order, as learning_rate / n^power: the mean of all targets so far at
-power 1, which forgets its wrong first guesses slowly; between 1/2 and 1 it learns fastest (Even-Dar & Mansour 2003).
+The rate alpha falls with the visits n of a state and order, as learning_rate / n^power: the mean of
+all targets so far at power 1, which forgets its wrong first guesses slowly; between 1/2 and 1 it
+learns fastest (Even-Dar & Mansour 2003).
 """
 
 from dataclasses import dataclass, replace
@@ -49,21 +54,26 @@ class TabularConfig:
 
     Attributes:
       updates, rollout: length of training: so many stretches of so many periods.
-      learners: "joint", one table over the orders of all edges, or "independent", one for each role.
+      learners: "joint", one table over the orders of all edges, or "independent", one for each
+        role.
       roles: of independent learners: "nodes", or a name that the preset knows.
       information: what independent learners see: "own", as their roles say, or "shared", all of it.
-      largest_stock, largest_order, largest_transfer: bounds in units of what a node may hold and have under way, and of what is
-        ordered on an edge from a supplier or a node, and on a lateral one; what demand asks for where not given.
+      largest_stock, largest_order, largest_transfer: bounds in units of what a node may hold and
+        have under way, and of what is ordered on an edge from a supplier or a node, and on a
+        lateral one; what demand asks for where not given.
       step: units in which stock is told apart and orders are given.
-      initial: every entry before the first visit. Rewards are costs below 0, so 0 promises much and has all be tried.
+      initial: every entry before the first visit. Rewards are costs below 0, so 0 promises much and
+        has all be tried.
       exploring_starts: episodes begin anywhere in the grid.
       schedule: "visits", the learning rate falls with those of each entry, or "constant".
       learning_rate, power: of the rate, see above.
       discount: gamma.
       exploration: share of decisions by chance at the end of training.
       exploring: share of training over which decisions by chance become that few, from all.
-      team_share: of the team's mean reward in that of each learner: 1, all for one, to 0, each for the costs of its own.
-      centring: how fast the reward that is usual follows the errors, as a share of the learning rate; 0: it stays 0.
+      team_share: of the team's mean reward in that of each learner: 1, all for one, to 0, each for
+        the costs of its own.
+      centring: how fast the reward that is usual follows the errors, as a share of the learning
+        rate; 0: it stays 0.
     """
 
     updates: int = 1000
@@ -97,13 +107,24 @@ class TabularConfig:
 
     def __post_init__(self):
         check_numbers(self)
-        for name, known in (("learners", LEARNERS), ("information", INFORMATION), ("schedule", SCHEDULES)):
+        for name, known in (
+            ("learners", LEARNERS),
+            ("information", INFORMATION),
+            ("schedule", SCHEDULES),
+        ):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), known)
         for name in ("updates", "rollout", "step"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("discount", "exploration", "exploring", "team_share", "learning_rate", "centring"):
+        for name in (
+            "discount",
+            "exploration",
+            "exploring",
+            "team_share",
+            "learning_rate",
+            "centring",
+        ):
             if not 0 <= (getattr(self, name) or 0) <= 1:
                 raise UserError(f"{name}={getattr(self, name)} must lie in 0..1")
         for name in ("largest_stock", "largest_order", "largest_transfer", "power"):
@@ -151,10 +172,18 @@ class TabularQ:
         problem = problem.learned_on
         covered(problem.env, "a table of values")
         if problem.instances > 1:
-            raise UserError(f"a table of values is learned for one instance, and {problem.env.name} has {problem.instances} here")
+            raise UserError(
+                f"a table of values is learned for one instance, and {problem.env.name} has"
+                f" {problem.instances} here"
+            )
         if config.discount == 1 and not config.centring and not problem.ends:
-            raise UserError("discount=1 adds up costs without end; give centring above 0, a discount below 1, or episodes that end")
-        ends = dict(centring=0.0) if problem.ends else {}  # what is usual counts once a period, and so the more the longer
+            raise UserError(
+                "discount=1 adds up costs without end; give centring above 0, a discount below 1,"
+                " or episodes that end"
+            )
+        ends = (
+            dict(centring=0.0) if problem.ends else {}
+        )  # what is usual counts once a period, and so the more the longer
         config = replace(config, rollout=int(min(config.rollout, longest_rollout(problem))), **ends)
         worlds = Worlds.of(problem, 1, config.rollout, problem.horizon).replace(env=problem.env)
         policy, updates = cls.make_policy(problem, config), config.updates
@@ -167,7 +196,9 @@ class TabularQ:
         topology = problem.env.topology
         grid = _bounds(problem.env, problem.first, config)
         periods = problem.horizon if problem.ends else None
-        indices = tuple(Index(grid, role, config.step, periods) for role in _roles(problem, config).agents)
+        indices = tuple(
+            Index(grid, role, config.step, periods) for role in _roles(problem, config).agents
+        )
         for index in indices:
             entries = index.states.size * index.most_orders
             what = f"a table of {index.states.size:,} states x {index.most_orders:,} orders"
@@ -199,7 +230,9 @@ class TabularQ:
         shapes = [index.shape for index in self.policy.indices]
         tables = tuple(jnp.full(shape, self.numbers["initial"]) for shape in shapes)
         visits = tuple(map(jnp.zeros, shapes)) if self.config.schedule == "visits" else None
-        return TabularState(tables, visits, jnp.zeros(len(tables)), episodes, number, key, jnp.int32(0))
+        return TabularState(
+            tables, visits, jnp.zeros(len(tables)), episodes, number, key, jnp.int32(0)
+        )
 
     def update(self, state: TabularState) -> tuple[TabularState, dict[str, jax.Array]]:
         """One stretch of periods, each of which every table learns from."""
@@ -208,7 +241,9 @@ class TabularQ:
         episodes, index = worlds.proceed(begin_key, state.episodes, state.index)
         params = worlds.instance_params(index, episodes.key)
         after, trace, _ = worlds.play_ahead(episodes, params)
-        network, exogenous = jax.tree.map(lambda leaf: leaf[..., 0], (episodes.network, trace.exogenous))
+        network, exogenous = jax.tree.map(
+            lambda leaf: leaf[..., 0], (episodes.network, trace.exogenous)
+        )
         if self.config.exploring_starts:
             fresh = episodes.period == worlds.env.history
             anywhere = self._anywhere(start_key)
@@ -220,8 +255,14 @@ class TabularQ:
             return self.learn(params, state.update, *carry, *given)
 
         carry = network, state.tables, state.visits, state.centre
-        (network, tables, visits, centre), (cost, error) = jax.lax.scan(period, carry, (exogenous, noise, follows))
-        metrics = {"cost": cost.mean(), "gradient_norm": jnp.sqrt(jnp.mean(error**2)), "exploration": self.chance(state.update)}
+        (network, tables, visits, centre), (cost, error) = jax.lax.scan(
+            period, carry, (exogenous, noise, follows)
+        )
+        metrics = {
+            "cost": cost.mean(),
+            "gradient_norm": jnp.sqrt(jnp.mean(error**2)),
+            "exploration": self.chance(state.update),
+        }
         after = after.replace(network=jax.tree.map(lambda leaf: leaf[..., None], network))
         return TabularState(tables, visits, centre, after, index, key, state.update + 1), metrics
 
@@ -239,12 +280,22 @@ class TabularQ:
         for value, (coin, other) in zip(values, noise):
             by_chance = jnp.minimum((other * value.size).astype(jnp.int32), value.size - 1)
             chosen.append(jnp.where(coin < self.chance(update), by_chance, jnp.argmax(value)))
-        network, outcome = env.transition(network, policy.orders(chosen, observation), exogenous, params)
-        rewards = self.roles.rewards(env.topology, params.weights, outcome.places, numbers["team_share"])
+        network, outcome = env.transition(
+            network, policy.orders(chosen, observation), exogenous, params
+        )
+        rewards = self.roles.rewards(
+            env.topology, params.weights, outcome.places, numbers["team_share"]
+        )
         after = env.view(network, params)
         learned, seen, errors, rates = [], [], [], []
-        for g, (table, index, state, order) in enumerate(zip(tables, policy.indices, states, chosen)):
-            target = rewards[g] - centre[g] + numbers["discount"] * follows * table[index.state(after)].max()
+        for g, (table, index, state, order) in enumerate(
+            zip(tables, policy.indices, states, chosen)
+        ):
+            target = (
+                rewards[g]
+                - centre[g]
+                + numbers["discount"] * follows * table[index.state(after)].max()
+            )
             error = target - values[g][order]
             rate = numbers["learning_rate"]
             if visits is not None:
@@ -273,7 +324,9 @@ class TabularQ:
             drawn = jnp.floor(jax.random.uniform(key, steps.shape) * steps).astype(jnp.int32)
             return np.asarray(box.low, int) + self.config.step * jnp.minimum(drawn, steps - 1)
 
-        return network_state(topology, point(stock_key, grid.stock), point(pipeline_key, grid.pipeline))
+        return network_state(
+            topology, point(stock_key, grid.stock), point(pipeline_key, grid.pipeline)
+        )
 
 
 def _roles(problem: Problem, config: TabularConfig) -> Roles:
@@ -286,12 +339,17 @@ def _roles(problem: Problem, config: TabularConfig) -> Roles:
 def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig) -> Grid:
     """The grid of what is asked for, and else that of the demand."""
     topology = env.topology
-    given = [config.largest_stock, config.largest_order] + ([config.largest_transfer] if topology.lateral else [])
+    given = [config.largest_stock, config.largest_order] + (
+        [config.largest_transfer] if topology.lateral else []
+    )
     if None in given:
         try:
             grid = first_grid(env, params)
         except UserError as error:
-            raise UserError(f"{error}; a table of values needs largest_stock, largest_order and largest_transfer here") from None
+            raise UserError(
+                f"{error}; a table of values needs largest_stock, largest_order and"
+                " largest_transfer here"
+            ) from None
         low, high, orders = grid.stock.low, grid.stock.high, grid.orders.high
     else:
         cells = topology.nodes * topology.products * topology.ages
@@ -299,9 +357,17 @@ def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig
         orders = (0,) * (topology.edges * topology.products)
     if config.largest_stock is not None:
         high = (config.largest_stock,) * len(high)
-        low = tuple(-config.largest_stock if topology.backlog else 0 for _ in low) if None not in given else low
+        low = (
+            tuple(-config.largest_stock if topology.backlog else 0 for _ in low)
+            if None not in given
+            else low
+        )
     most = []
     for place, order in enumerate(orders):
-        bound = config.largest_transfer if place // topology.products in topology.lateral else config.largest_order
+        bound = (
+            config.largest_transfer
+            if place // topology.products in topology.lateral
+            else config.largest_order
+        )
         most.append(order if bound is None else bound)
     return Grid.of(topology, low, high, most)

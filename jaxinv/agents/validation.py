@@ -1,13 +1,14 @@
 """Which of its policies a training keeps: the one that costs least on what it was not shown.
 
-Recorded sales end, and a network can learn them by heart. What it learns by heart of some series does not help on others,
-so its cost there turns upward while the cost in training still falls; the parameters from before that are kept (early
-stopping; Prechelt 1998). Where all series are learned on, it is the last of the training periods that is not shown. One
-instance whose demand never ends cannot be learned by heart, but learners from rewards wander about their best policy;
-there the parameters are chosen on noise of its own, with orders as they will be, in whole packs.
-A learner that settles as its learning rate falls ends with the latest: the best of many that are nearly equal is the luckiest
-on the noise of the choice. (Mean gap over Zipkin's 32 instances with and without a choice: diffsim 0.031 and 0.013%, PPO 0.081
-and 0.106%.)
+Recorded sales end, and a network can learn them by heart. What it learns by heart of some series
+does not help on others, so its cost there turns upward while the cost in training still falls; the
+parameters from before that are kept (early stopping; Prechelt 1998). Where all series are learned
+on, it is the last of the training periods that is not shown. One instance whose demand never ends
+cannot be learned by heart, but learners from rewards wander about their best policy; there the
+parameters are chosen on noise of its own, with orders as they will be, in whole packs. A learner
+that settles as its learning rate falls ends with the latest: the best of many that are nearly equal
+is the luckiest on the noise of the choice. (Mean gap over Zipkin's 32 instances with and without a
+choice: diffsim 0.031 and 0.013%, PPO 0.081 and 0.106%.)
 """
 
 import math
@@ -21,9 +22,9 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
+from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.evaluation.rollout import WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import simulate_in
-from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.policies.policy import Policy
 
 PATHS = 256
@@ -45,17 +46,23 @@ class Validation:
     def of(
         cls, problem: Problem, key: jax.Array, preferences: bool = False, settles: bool = False
     ) -> "Validation | None":
-        """On held-out instances or periods, or on noise of its own for the one instance of a problem.
+        """On held-out instances or periods, or on noise of its own for the one instance of a
+        problem.
 
-        None for several instances that are all trained on: their mean cost in training tells as much; and for one instance
-        where the learner settles (`Learner.settles`). With `preferences` every path is weighed by one of its own.
+        None for several instances that are all trained on: their mean cost in training tells as
+        much; and for one instance where the learner settles (`Learner.settles`). With `preferences`
+        every path is weighed by one of its own.
         """
         if problem.held_out:
             index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
             params, periods = as_recorded(problem), problem.warm_up + counted_periods(problem)
         elif problem.choice:
             problem = problem.choice
-            again = math.ceil(PATHS / problem.instances) if problem.env.world.noise or preferences else 1
+            again = (
+                math.ceil(PATHS / problem.instances)
+                if problem.env.world.noise or preferences
+                else 1
+            )
             index = np.tile(np.arange(problem.instances), again)
             params, periods = problem.test, problem.test_periods
         elif problem.single and not settles:
@@ -73,7 +80,14 @@ class Validation:
     def cost(self, policy: Policy, params) -> jax.Array:
         """Mean weighted cost a period `[]` of a policy."""
         totals = simulate_in(
-            self.env, self.instances, policy, params, self.network, self.world, warm_up=self.warm_up, axis=self.axis
+            self.env,
+            self.instances,
+            policy,
+            params,
+            self.network,
+            self.world,
+            warm_up=self.warm_up,
+            axis=self.axis,
         )
         return -totals.reward.mean() / (self.world.exogenous.demand.shape[0] - self.warm_up)
 
@@ -92,5 +106,7 @@ class Best:
 
     def follow(self, params, cost: jax.Array) -> "Best":
         """The better of the two, of one run."""
-        best = jax.tree.map(lambda new, old: jnp.where(cost < self.cost, new, old), params, self.params)
+        best = jax.tree.map(
+            lambda new, old: jnp.where(cost < self.cost, new, old), params, self.params
+        )
         return Best(best, jnp.minimum(cost, self.cost))

@@ -1,4 +1,6 @@
-"""Cells of one column of sales as dates or numbers, with every cell that is neither, or that can be read in two ways, noted."""
+"""Cells of one column of sales as dates or numbers, with every cell that is neither, or that can be
+read in two ways, noted.
+"""
 
 import re
 
@@ -15,8 +17,12 @@ NOT_NEGATIVE = ("sales", "stock", "price", "lead_time")
 _DOT_THOUSANDS = r"[1-9]\d{0,2}\.\d{3}"
 
 
-def dates_of(values: pd.Series, column: str, problems: Problems, given: str) -> tuple[pd.Series, Dates]:
-    """Dates as datetime64[s], NaT where a problem was noted, and how their distinct texts were read."""
+def dates_of(
+    values: pd.Series, column: str, problems: Problems, given: str
+) -> tuple[pd.Series, Dates]:
+    """Dates as datetime64[s], NaT where a problem was noted, and how their distinct texts were
+    read.
+    """
     if pd.api.types.is_datetime64_any_dtype(values):
         values = values.dt.strftime("%Y-%m-%d %H:%M:%S").where(values.notna(), "")
     text = as_text(values)
@@ -34,7 +40,11 @@ def dates_of(values: pd.Series, column: str, problems: Problems, given: str) -> 
     dates = dates.where(~timed)
     problems.rows(column, empty, text, "is empty", "fill in the date as YYYY-MM-DD")
     problems.rows(
-        column, timed, text, "carries a time of day", "sum sales to one row a day and write YYYY-MM-DD"
+        column,
+        timed,
+        text,
+        "carries a time of day",
+        "sum sales to one row a day and write YYYY-MM-DD",
     )
     refuse_either(read, text, column, problems)
     problems.rows(
@@ -42,7 +52,12 @@ def dates_of(values: pd.Series, column: str, problems: Problems, given: str) -> 
         dates.isna() & ~empty & ~timed,
         text,
         "is no date that can be read (1900 to 2199)",
-        "write YYYY-MM-DD" + (f", or {read.shown} as in the other rows" if read.shown != FORMS["ymd"] else _counted(text)),
+        "write YYYY-MM-DD"
+        + (
+            f", or {read.shown} as in the other rows"
+            if read.shown != FORMS["ymd"]
+            else _counted(text)
+        ),
     )
     return dates, read
 
@@ -53,7 +68,11 @@ def _counted(text: pd.Series) -> str:
     if not re.fullmatch(r"\d{1,5}", first):
         return ""
     days = 20_000 < int(first) < 60_000
-    return " (this is a spreadsheet's number of a day: format the column as a date)" if days else ", the first day of each period"
+    return (
+        " (this is a spreadsheet's number of a day: format the column as a date)"
+        if days
+        else ", the first day of each period"
+    )
 
 
 def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems) -> None:
@@ -64,15 +83,32 @@ def refuse_either(read: Dates, text: pd.Series, column: str, problems: Problems)
     if read.told:
         first = problems.places(text.index[text.isin(read.days_first)])
         months = text.isin(read.months_first)
-        problems.rows(column, months, text, f"has the day first in {first} and the month first", "write all as YYYY-MM-DD")
+        problems.rows(
+            column,
+            months,
+            text,
+            f"has the day first in {first} and the month first",
+            "write all as YYYY-MM-DD",
+        )
     else:
-        problems.rows(column, text.isin(read.either), text, "can be read with the day or the month first", fix)
+        problems.rows(
+            column, text.isin(read.either), text, "can be read with the day or the month first", fix
+        )
 
 
 def numbers_of(
-    values: pd.Series, name: str, column: str, problems: Problems, decimals: Decimals, semicolons: bool, needed: bool, returns: str
+    values: pd.Series,
+    name: str,
+    column: str,
+    problems: Problems,
+    decimals: Decimals,
+    semicolons: bool,
+    needed: bool,
+    returns: str,
 ) -> pd.Series | None:
-    """Numbers as float64, or None for a text column that is no part of the schema and not `needed`."""
+    """Numbers as float64, or None for a text column that is no part of the schema and not
+    `needed`.
+    """
     unsure = pd.Series(False, index=values.index)
     if pd.api.types.is_numeric_dtype(values):
         numbers = pd.Series(values.to_numpy(dtype=float, na_value=np.nan), index=values.index)
@@ -97,12 +133,17 @@ def numbers_of(
         problems.left_out.append(column)
         return None
     infinite = numbers.abs() > LARGEST
-    if name == "sales" and decimals.mark == "." and not semicolons and not pd.api.types.is_numeric_dtype(values):
+    if (
+        name == "sales"
+        and decimals.mark == "."
+        and not semicolons
+        and not pd.api.types.is_numeric_dtype(values)
+    ):
         dotted = text[text.str.contains(".", regex=False)]
         if len(dotted) and dotted.str.fullmatch(_DOT_THOUSANDS).all():
             problems.notes.append(
-                f"{column!r} such as {dotted.iloc[0]!r} is read as {float(dotted.iloc[0]):g}, with decimals: if the dot parts "
-                "thousands, give decimal=,"
+                f"{column!r} such as {dotted.iloc[0]!r} is read as {float(dotted.iloc[0]):g}, with"
+                " decimals: if the dot parts thousands, give decimal=,"
             )
     refuse_unsure(unsure, text, column, problems)
     problems.rows(
@@ -111,15 +152,21 @@ def numbers_of(
         text,
         "is not a number",
         f"write plain numbers such as 12{decimals.mark}5, with no unit"
-        + (f" (the file has decimal commas, such as {decimals.example!r})" if decimals.mark == "," else ""),
+        + (
+            f" (the file has decimal commas, such as {decimals.example!r})"
+            if decimals.mark == ","
+            else ""
+        ),
     )
     problems.rows(column, infinite, text, "is infinite or too large", "write the true number")
     if name == "sales":
-        problems.rows(column, missing, text, "is empty", "write 0 where nothing was sold, or delete the row")
+        problems.rows(
+            column, missing, text, "is empty", "write 0 where nothing was sold, or delete the row"
+        )
     if name in NOT_NEGATIVE and not (name == "sales" and returns != "refuse"):
         fix = (
-            "if these are returns, give returns=net (taken off what was sold) or returns=separate (left out); else write units "
-            "sold, at least 0"
+            "if these are returns, give returns=net (taken off what was sold) or returns=separate"
+            " (left out); else write units sold, at least 0"
             if name == "sales"
             else "write at least 0"
         )
@@ -132,10 +179,18 @@ def plain_money(cells: pd.Series, column: str, problems: Problems) -> pd.Series:
     bare, signs = without_currency(cells)
     if len(signs) > 1:
         few = min(signs, key=lambda sign: signs[sign].sum())
-        problems.rows(column, signs[few], cells, f"has the currencies {' and '.join(signs)}: {few}", "write all in one")
+        problems.rows(
+            column,
+            signs[few],
+            cells,
+            f"has the currencies {' and '.join(signs)}: {few}",
+            "write all in one",
+        )
     elif signs:
         problems.currencies[column] = next(iter(signs))
-        problems.notes.append(f"column {column!r} is money in {next(iter(signs))}, as its cells say")
+        problems.notes.append(
+            f"column {column!r} is money in {next(iter(signs))}, as its cells say"
+        )
     return bare
 
 
@@ -149,5 +204,6 @@ def refuse_unsure(unsure: pd.Series, text: pd.Series, column: str, problems: Pro
             unsure,
             text,
             "is not a number that can be read in one way",
-            f"give decimal=, ({first} is {float(commas):g}) or decimal=. ({first} is {float(points):g})",
+            f"give decimal=, ({first} is {float(commas):g}) or decimal=. ({first} is"
+            f" {float(points):g})",
         )

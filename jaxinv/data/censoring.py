@@ -1,11 +1,13 @@
 """Demand where stock was out: what was sold then only says that demand was at least as much.
 
-A part of a period (a day, or a week of a weekly table) is censored where it began with stock 0, where it sold exactly
-the stock that it began with, or where it sold more than that, out of deliveries, and the next one began with stock 0. The
-law of a series' demand is estimated from censored and other parts together by the product-limit estimator (Kaplan and
-Meier 1958; the rest of the mass goes to the largest sale, Efron 1967), and each censored part gets a draw from that law,
-given that demand was at least what was sold. Draws are evenly spread over the law and their order is drawn by a seed, so
-the mean and the spread of the estimates are those of the law. What moves with the season or a promotion is not in it.
+A part of a period (a day, or a week of a weekly table) is censored where it began with stock 0,
+where it sold exactly the stock that it began with, or where it sold more than that, out of
+deliveries, and the next one began with stock 0. The law of a series' demand is estimated from
+censored and other parts together by the product-limit estimator (Kaplan and Meier 1958; the rest of
+the mass goes to the largest sale, Efron 1967), and each censored part gets a draw from that law,
+given that demand was at least what was sold. Draws are evenly spread over the law and their order
+is drawn by a seed, so the mean and the spread of the estimates are those of the law. What moves
+with the season or a promotion is not in it.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ import numpy as np
 
 from jaxinv.data.grid import Grid
 from jaxinv.keys import Role, generator
-
 
 Law = tuple[np.ndarray, np.ndarray]
 """Values in rising order and their probabilities."""
@@ -52,7 +53,8 @@ class Parts:
         """Demand of each part, an estimate where it is censored.
 
         Args:
-          first: the period from which sales of a series are demand `[S]`; before it nothing is estimated.
+          first: the period from which sales of a series are demand `[S]`; before it nothing is
+            estimated.
           stop: the law of demand is estimated from the periods before this one, and holds for all.
           seed: of the order of the draws.
         """
@@ -71,9 +73,13 @@ class Parts:
         return Estimates(units, where, tuple(laws), self.grid)
 
     def later(self, known: "Estimates", seed: int = 0) -> "Estimates":
-        """Demand where the parts of `known` are the first of these: what was estimated stays as it is, and censored parts after
-        it get draws from the laws that were fitted then."""
-        units, where, before = self.sales.copy(), np.zeros(self.sales.shape, bool), known.units.shape[1]
+        """Demand where the parts of `known` are the first of these: what was estimated stays as it
+        is, and censored parts after it get draws from the laws that were fitted then."""
+        units, where, before = (
+            self.sales.copy(),
+            np.zeros(self.sales.shape, bool),
+            known.units.shape[1],
+        )
         units[:, :before][known.where], where[:, :before] = known.units[known.where], known.where
         draw = generator(Role.CENSORED, seed, before)
         for row, law in enumerate(known.laws):
@@ -91,7 +97,8 @@ class Estimates:
     Attributes:
       units: of demand `[S, O]`.
       where: which of them are estimates, bool `[S, O]`.
-      laws: of the demand of a part, by series (`product_limit`); None where nothing was censored, or everything was.
+      laws: of the demand of a part, by series (`product_limit`); None where nothing was censored,
+        or everything was.
       grid: sums parts `[S, O]` to periods `[S, T]`.
     """
 
@@ -111,11 +118,14 @@ class Estimates:
         return self.grid.mean(self.where.astype(np.float32))
 
     def rows(self, rows: np.ndarray) -> "Estimates":
-        return Estimates(self.units[rows], self.where[rows], tuple(self.laws[row] for row in rows), self.grid)
+        return Estimates(
+            self.units[rows], self.where[rows], tuple(self.laws[row] for row in rows), self.grid
+        )
 
 
 def product_limit(sold: np.ndarray, out: np.ndarray) -> Law | None:
-    """The law of demand from sales `[n]` of which some, `out`, only say that demand was at least as much.
+    """The law of demand from sales `[n]` of which some, `out`, only say that demand was at least as
+    much.
 
     Returns:
       Values in rising order and their probabilities; None where all are censored.
@@ -123,7 +133,11 @@ def product_limit(sold: np.ndarray, out: np.ndarray) -> Law | None:
     if out.all():
         return None
     values, times = np.unique(sold[~out], return_counts=True)
-    at_risk = len(sold) - np.searchsorted(np.sort(sold[~out]), values) - np.searchsorted(np.sort(sold[out]), values, "right")
+    at_risk = (
+        len(sold)
+        - np.searchsorted(np.sort(sold[~out]), values)
+        - np.searchsorted(np.sort(sold[out]), values, "right")
+    )
     left = np.cumprod(1 - times / at_risk)
     mass = np.concatenate([[1.0], left[:-1]]) - left
     if left[-1] > 0:  # the largest are censored
@@ -131,7 +145,9 @@ def product_limit(sold: np.ndarray, out: np.ndarray) -> Law | None:
     return values, mass
 
 
-def _at_least(sold: np.ndarray, values: np.ndarray, mass: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+def _at_least(
+    sold: np.ndarray, values: np.ndarray, mass: np.ndarray, draw: np.random.Generator
+) -> np.ndarray:
     """A demand for each of `sold` `[n]`, from the law given that it is no less."""
     below = np.concatenate([[0.0], np.cumsum(mass)])
     under = below[np.searchsorted(values, sold)]

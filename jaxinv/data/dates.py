@@ -1,7 +1,8 @@
-"""Dates as people and shops write them: one form for all cells of a file, found from all of them or given.
+"""Dates as people and shops write them: one form for all cells of a file, found from all of them or
+given.
 
-`03/04/2024` is the third of April or the fourth of March: only days above 12 elsewhere in the file tell. A file in which none
-does, or in which some speak for each, is left to the caller to refuse.
+`03/04/2024` is the third of April or the fourth of March: only days above 12 elsewhere in the file
+tell. A file in which none does, or in which some speak for each, is left to the caller to refuse.
 """
 
 import re
@@ -16,7 +17,9 @@ FORMS = {"ymd": "YYYY-MM-DD", "dmy": "dd/mm/yyyy", "mdy": "mm/dd/yyyy"}
 
 _WITH_TIME = re.compile(r"(.*?)(?:[T ,]+(\d{1,2}:.*))?", re.ASCII)
 _TIME = re.compile(
-    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?(Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2}))?", re.ASCII
+    r"(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,]\d+)?)?(?: ?[AaPp]\.?[Mm]\.?)?(?:"
+    r" ?(Z|[A-Z]{3,4}|[+-]\d{2}:?\d{2}))?",
+    re.ASCII,
 )
 _KINDS = {
     "ymd": r"(?P<y>\d{4})(?P<mark>[-/.])(?P<m>\d{1,2})(?P=mark)(?P<d>\d{1,2})",
@@ -27,11 +30,16 @@ _KINDS = {
     "month": r"(?P<y>\d{4})[-/](?P<m>\d{2})",
     "week": r"(?P<y>\d{4})-?W(?P<w>\d{1,2})",
 }
-_READ = {kind: re.compile(pattern, re.ASCII if "name" not in kind else 0) for kind, pattern in _KINDS.items()}
+_READ = {
+    kind: re.compile(pattern, re.ASCII if "name" not in kind else 0)
+    for kind, pattern in _KINDS.items()
+}
 # The first letters of months in English, German, French, Spanish and Italian, without accents.
 _MONTHS = (
-    ("jan", "ene", "gen"), ("feb", "fev"), ("mar", "maer", "mrz"), ("apr", "avr", "abr"), ("may", "mai", "mag"),
-    ("jun", "juin", "giu"), ("jul", "juil", "lug"), ("aug", "aou", "ago"), ("sep", "set"), ("oct", "okt", "ott"),
+    ("jan", "ene", "gen"), ("feb", "fev"), ("mar", "maer", "mrz"), ("apr", "avr", "abr"), ("may",
+    "mai", "mag"),
+    ("jun", "juin", "giu"), ("jul", "juil", "lug"), ("aug", "aou", "ago"), ("sep", "set"), ("oct",
+    "okt", "ott"),
     ("nov",), ("dec", "dez", "dic"),
 )  # fmt: skip
 
@@ -75,7 +83,9 @@ def read_dates(texts: list[str], counts: np.ndarray | None = None, given: str = 
     """
     counts = np.ones(len(texts), int) if counts is None else counts
     parts = [_WITH_TIME.fullmatch(text) for text in texts]
-    parts = [(found[1], found[2]) if found else ("", None) for found in parts]  # a text of several lines is no date
+    parts = [
+        (found[1], found[2]) if found else ("", None) for found in parts
+    ]  # a text of several lines is no date
     known = {day: _match(day) for day in {day for day, _ in parts}}
     times = {time: _TIME.fullmatch(time) for time in {time for _, time in parts if time}}
     found = [known[day] if time is None or times[time] else None for day, time in parts]
@@ -89,7 +99,11 @@ def read_dates(texts: list[str], counts: np.ndarray | None = None, given: str = 
         family = "ymd"
     elif given in ("dmy", "mdy") and weight.get("numbers"):
         family = "numbers"
-    numeric = [(t, m[1]) for t, m in zip(texts, found) if m and m[0] == "numbers"] if family == "numbers" else []
+    numeric = (
+        [(t, m[1]) for t, m in zip(texts, found) if m and m[0] == "numbers"]
+        if family == "numbers"
+        else []
+    )
     days_first = tuple(t for t, m in numeric if int(m["a"]) > 12 >= int(m["b"]))
     months_first = tuple(t for t, m in numeric if int(m["b"]) > 12 >= int(m["a"]))
     either = tuple(t for t, m in numeric if int(m["a"]) <= 12 and int(m["b"]) <= 12)
@@ -101,19 +115,29 @@ def read_dates(texts: list[str], counts: np.ndarray | None = None, given: str = 
             days_first = months_first = ()
     told = family != "numbers" or bool(given or days_first or months_first or dotted)
     days = np.full(len(texts), np.datetime64("NaT", "s"))
-    read = {day: _day(*match, form) for day, match in known.items() if match and _family(match[0]) == family}
+    read = {
+        day: _day(*match, form)
+        for day, match in known.items()
+        if match and _family(match[0]) == family
+    }
     for k, (day, _) in enumerate(parts):
         if found[k] is not None and day in read:
             days[k] = read[day]
     stamped = np.array([time is not None and times[time] is not None for _, time in parts], bool)
     timed = np.array(
-        [bool(s and (times[t][4] or any(int(n or 0) for n in times[t].groups()[:3]))) for s, (_, t) in zip(stamped, parts)],
+        [
+            bool(s and (times[t][4] or any(int(n or 0) for n in times[t].groups()[:3])))
+            for s, (_, t) in zip(stamped, parts)
+        ],
         bool,
     )
     mark = numeric[0][1]["mark"] if numeric else "-"
-    shown = {"compact": "YYYYMMDD", "month": "YYYY-MM", "week": "YYYY-Www", "day name": "day, month in letters, year"}.get(
-        family, FORMS[form].replace("/", mark) if form != "ymd" else FORMS[form]
-    )
+    shown = {
+        "compact": "YYYYMMDD",
+        "month": "YYYY-MM",
+        "week": "YYYY-Www",
+        "day name": "day, month in letters, year",
+    }.get(family, FORMS[form].replace("/", mark) if form != "ymd" else FORMS[form])
     return Dates(days, timed, stamped, form, shown, told, days_first, months_first, either)
 
 
@@ -137,7 +161,12 @@ def _match(text: str) -> tuple[str, re.Match] | None:
 def _month(name: str) -> int:
     """1 to 12 for a month's name, 0 for another word."""
     letters = unicodedata.normalize("NFKD", name.casefold()).encode("ascii", "ignore").decode()
-    begins = [(len(start), number) for number, starts in enumerate(_MONTHS, 1) for start in starts if letters.startswith(start)]
+    begins = [
+        (len(start), number)
+        for number, starts in enumerate(_MONTHS, 1)
+        for start in starts
+        if letters.startswith(start)
+    ]
     return max(begins)[1] if begins else 0
 
 
@@ -150,8 +179,12 @@ def _day(kind: str, m: re.Match, form: str) -> np.datetime64:
         else:
             groups = m.groupdict()
             first, second = ("a", "b") if form == "dmy" else ("b", "a")
-            of_month = 1 if kind == "month" else int(groups[first] if kind == "numbers" else groups["d"])
-            month = int(groups[second] if kind == "numbers" else groups.get("m") or _month(groups["name"]))
+            of_month = (
+                1 if kind == "month" else int(groups[first] if kind == "numbers" else groups["d"])
+            )
+            month = int(
+                groups[second] if kind == "numbers" else groups.get("m") or _month(groups["name"])
+            )
             day = pd.Timestamp(year, month, of_month)
     except ValueError:
         return np.datetime64("NaT", "s")

@@ -27,8 +27,9 @@ def read_frame(path: Path, sheet: str = "") -> pd.DataFrame:
       sheet: of an Excel workbook; by default the first that is not empty.
 
     Returns:
-      The cells of a CSV or a sheet as text, those of parquet as they are; the index, named "line" or "row", says where a row
-      stands in the file. `attrs` has `format` and `odd` (see `read_csv`).
+      The cells of a CSV or a sheet as text, those of parquet as they are; the index, named "line"
+      or "row", says where a row stands in the file. `attrs` has `format` and `odd` (see
+      `read_csv`).
 
     Raises:
       UserError: for a file that cannot be read, naming the line.
@@ -40,7 +41,9 @@ def read_frame(path: Path, sheet: str = "") -> pd.DataFrame:
         return read_csv(path, MOST_COLUMNS)
     frame = read_workbook(data, path, sheet)
     check_width(list(frame.columns), MOST_COLUMNS, path)
-    frame.attrs["odd"] = [f"read as {frame.attrs['format']}"] if "(others" in frame.attrs["format"] else []
+    frame.attrs["odd"] = (
+        [f"read as {frame.attrs['format']}"] if "(others" in frame.attrs["format"] else []
+    )
     return frame
 
 
@@ -73,10 +76,13 @@ def _read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: a damaged gzip file ({error}); fetch or write it again") from None
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be read ({error.strerror or error}); check the file and its permissions"
+            f"{path}: cannot be read ({error.strerror or error}); check the file and its"
+            " permissions"
         ) from None
     if not data.strip():
-        raise UserError(f"{path}: an empty file; give a CSV with a header and one row for each date and SKU")
+        raise UserError(
+            f"{path}: an empty file; give a CSV with a header and one row for each date and SKU"
+        )
     return data
 
 
@@ -86,14 +92,20 @@ def read_text(path: Path) -> Text:
 
 
 def read_csv(path: Path, most: int | None = None) -> pd.DataFrame:
-    """Every cell of a CSV as text; the index, named "line", is the line of the file on which the row begins.
+    """Every cell of a CSV as text; the index, named "line", is the line of the file on which the
+    row begins.
 
-    `attrs` has `format`, what the file is in words, and `odd`, one line for each thing about it that had to be found.
+    `attrs` has `format`, what the file is in words, and `odd`, one line for each thing about it
+    that had to be found.
     """
     found = read_text(path)
     frame = parse_csv(found, path, most)
     odd = [] if found.plain else [f"read as {found}"]
-    frame.attrs |= {"format": str(found), "odd": [*odd, *([found.note] if found.note else [])], "separator": found.separator}
+    frame.attrs |= {
+        "format": str(found),
+        "odd": [*odd, *([found.note] if found.note else [])],
+        "separator": found.separator,
+    }
     return frame
 
 
@@ -106,16 +118,17 @@ def pick(frame: pd.DataFrame, names: Collection[str], path: Path) -> pd.DataFram
             near = difflib.get_close_matches(name, free, n=1)
             hints.append(f"{name!r}" + (f" ({near[0]!r} looks like it)" if near else ""))
         raise UserError(
-            f"{path}: column{'s' * (len(missing) > 1)} {', '.join(hints)} missing; restore the source's own "
-            "header, "
-            "or use the reader 'table' for a file in the sales schema"
+            f"{path}: column{'s' * (len(missing) > 1)} {', '.join(hints)} missing; restore the"
+            " source's own header, or use the reader 'table' for a file in the sales schema"
         )
     return frame[list(names)]
 
 
 def inside(directory: Path, name: str) -> Path | None:
     """The file `name` in the directory, plain or with `.gz`, or None."""
-    return next((path for path in (directory / name, directory / f"{name}.gz") if path.is_file()), None)
+    return next(
+        (path for path in (directory / name, directory / f"{name}.gz") if path.is_file()), None
+    )
 
 
 def beside(path: Path, name: str) -> Path | None:

@@ -117,7 +117,9 @@ class Preparation:
     @property
     def text(self) -> str:
         """As JSON, with every number to its last digit."""
-        return json.dumps({"schema": SCHEMA, **dataclasses.asdict(self)}, default=_plain, allow_nan=False)
+        return json.dumps(
+            {"schema": SCHEMA, **dataclasses.asdict(self)}, default=_plain, allow_nan=False
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Preparation":
@@ -133,20 +135,28 @@ class Preparation:
             return cls(
                 **found
                 | {"begins": np.asarray(found["begins"], int)}
-                | {name: _numbers(found[name]) for name in ("scale", "lead_time", "lead_time_mass", "price")}
+                | {
+                    name: _numbers(found[name])
+                    for name in ("scale", "lead_time", "lead_time_mass", "price")
+                }
                 | {name: tuple(found[name]) for name in ("series", "held_out", "notes")}
                 | {name: tuple(found.get(name, ())) for name in ("by_place", "places")}
                 | {
                     "dropped": tuple(map(tuple, found["dropped"])),
-                    "covariates": {name: tuple(moments) for name, moments in found["covariates"].items()},
+                    "covariates": {
+                        name: tuple(moments) for name, moments in found["covariates"].items()
+                    },
                     "laws": tuple(law and tuple(map(np.asarray, law)) for law in found["laws"]),
                     "estimates": tuple(
-                        (np.asarray(parts, int), np.asarray(units, np.float32)) for parts, units in found["estimates"]
+                        (np.asarray(parts, int), np.asarray(units, np.float32))
+                        for parts, units in found["estimates"]
                     ),
                 }
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path}: cannot be read as the preparation of a run ({error}); train anew") from None
+            raise UserError(
+                f"{path}: cannot be read as the preparation of a run ({error}); train anew"
+            ) from None
 
     def joined(self, table: pd.DataFrame, later: pd.DataFrame, name: str) -> pd.DataFrame:
         """The table that this was fitted to with the rows of a later one behind it.
@@ -169,26 +179,37 @@ class Preparation:
         new = later[later["date"] > until]
         if not len(new):
             last = later["date"].max().date()
-            raise UserError(f"{name} ends on {last} and the run's own sales on {self.until}; give sales that go on after that")
+            raise UserError(
+                f"{name} ends on {last} and the run's own sales on {self.until}; give sales that go"
+                " on after that"
+            )
         usual = _dates_a_day(table["date"], table["date"].min() - pd.Timedelta(1, "D"))
         if _dates_a_day(new["date"], until) < DENSE * usual:
             raise UserError(
-                f"{name} has rows on {new['date'].nunique()} of the {(new['date'].max() - until).days} days after {self.until}, where "
-                f"the run's own sales end, and these on {usual:.0%} of theirs; give the sales of all days up to its last"
+                f"{name} has rows on {new['date'].nunique()} of the"
+                f" {(new['date'].max() - until).days} days after {self.until}, where the run's own"
+                f" sales end, and these on {usual:.0%} of theirs; give the sales of all days up to"
+                " its last"
             )
         keys = series_keys(table)
         known = _names(pd.DataFrame(list(self.series))[keys])
         there = _names(new[keys])
         is_known = there.isin(known)
         if not is_known.any():
-            raise UserError(f"{name} has none of the {len(self.series)} series that the run was trained on")
+            raise UserError(
+                f"{name} has none of the {len(self.series)} series that the run was trained on"
+            )
         both = pd.concat([table, new[is_known][list(table.columns)]], ignore_index=True)
         told = {
             "series are new since training, and passed over": there.difference(_names(table[keys])),
-            "series that the run knows have no row there, and are read as not sold; look for a "
-            "name that has changed": known.difference(there),
+            "series that the run knows have no row there, and are read as not sold; look for a name"
+            " that has changed": known.difference(there),
         }
-        notes = [f"{which.nunique()} {what} ({_few(which)})" for what, which in told.items() if len(which)]
+        notes = [
+            f"{which.nunique()} {what} ({_few(which)})"
+            for what, which in told.items()
+            if len(which)
+        ]
         both.attrs = dict(table.attrs) | {
             "source": f"{table.attrs.get('source', 'the first sales')} with {name}",
             "notes": (*table.attrs.get("notes", ()), *notes),
@@ -198,11 +219,18 @@ class Preparation:
     def select(self, panel: Panel) -> Panel:
         """The kept series of a panel, with demand in the place of sales."""
         keys = list(self.series[0])
-        there = {tuple(row): number for number, row in enumerate(panel.series[keys].astype(str).itertuples(index=False))}
-        kept = panel.rows(np.asarray([there[tuple(names[key] for key in keys)] for names in self.series]))
+        there = {
+            tuple(row): number
+            for number, row in enumerate(panel.series[keys].astype(str).itertuples(index=False))
+        }
+        kept = panel.rows(
+            np.asarray([there[tuple(names[key] for key in keys)] for names in self.series])
+        )
         if kept.parts is None:
             return kept
-        return dataclasses.replace(kept, sales=kept.parts.later(self._known(kept)).demand.astype(np.float32))
+        return dataclasses.replace(
+            kept, sales=kept.parts.later(self._known(kept)).demand.astype(np.float32)
+        )
 
     def _known(self, panel: Panel) -> Estimates:
         """Demand of the parts that the table had, as it was estimated then."""

@@ -1,8 +1,9 @@
-"""The regular periods behind a table's dates: which step they have, and in which period each row lies.
+"""The regular periods behind a table's dates: which step they have, and in which period each row
+lies.
 
-The step is found from the dates within each series, by what most of them do, so that one date a day off, or series whose weeks
-begin on different days, leave weeks weeks. What is odd is named with its row; what would make periods of zeros out of dates is
-refused.
+The step is found from the dates within each series, by what most of them do, so that one date a day
+off, or series whose weeks begin on different days, leave weeks weeks. What is odd is named with its
+row; what would make periods of zeros out of dates is refused.
 """
 
 import re
@@ -65,7 +66,11 @@ class Frequency:
 
     def first_day(self, at: np.ndarray) -> np.ndarray:
         """The inverse of `at`, datetime64[D]."""
-        return np.asarray(at).astype("datetime64[M]" if self.unit == "month" else "datetime64[D]").astype("datetime64[D]")
+        return (
+            np.asarray(at)
+            .astype("datetime64[M]" if self.unit == "month" else "datetime64[D]")
+            .astype("datetime64[D]")
+        )
 
     def after(self, date: np.datetime64, periods: int | np.ndarray = 1) -> np.ndarray:
         """The first day of the period so many after that of a date, datetime64[D]."""
@@ -79,9 +84,11 @@ class Grid:
     Attributes:
       frequency: of the periods asked for.
       dates: first day of each of these periods, datetime64[D] `[T]`.
-      own_dates: first day of each period of the table's own step, datetime64[D] `[O]`; the same where nothing is summed.
+      own_dates: first day of each period of the table's own step, datetime64[D] `[O]`; the same
+        where nothing is summed.
       columns: own period of each row, `[rows]`.
-      starts: own period that each period begins with, and the one after the last, `[T + 1]`; None where nothing is summed.
+      starts: own period that each period begins with, and the one after the last, `[T + 1]`; None
+        where nothing is summed.
       notes: what was found odd and how it was read, one line each.
     """
 
@@ -125,8 +132,8 @@ def lay_out(
       week_begins: the day that weeks of days begin on, 0 for Monday to 6 for Sunday.
 
     Raises:
-      UserError: for dates that have no step, a step that the frequency does not fit, a lone date far from all
-        others, two rows of a series in one period, or no whole period.
+      UserError: for dates that have no step, a step that the frequency does not fit, a lone date
+        far from all others, two rows of a series in one period, or no whole period.
     """
     wanted = None if frequency is None else Frequency.parse(frequency)
     try:
@@ -164,7 +171,10 @@ def _lay_out(
 def place_of(table: pd.DataFrame, keys: list[str], row: int) -> str:
     """Where a row stands: its line in the file where that is known, its date and series."""
     line = f"{table.index.name} {table.index[row]}: " if table.index.name else ""
-    return f"{line}{table['date'].iloc[row]:%Y-%m-%d}, {' at '.join(repr(table[key].iloc[row]) for key in keys)}"
+    return (
+        f"{line}{table['date'].iloc[row]:%Y-%m-%d},"
+        f" {' at '.join(repr(table[key].iloc[row]) for key in keys)}"
+    )
 
 
 def _places(table: pd.DataFrame, keys: list[str], rows: np.ndarray) -> str:
@@ -175,7 +185,9 @@ def _places(table: pd.DataFrame, keys: list[str], rows: np.ndarray) -> str:
 def _own_step(days: np.ndarray, rows: np.ndarray) -> Frequency:
     """The step that most dates of most series show."""
     if days.min() == days.max():
-        raise UserError(f"the sales table has one date only, {days[0]}; a series needs two at least")
+        raise UserError(
+            f"the sales table has one date only, {days[0]}; a series needs two at least"
+        )
     gaps = _gaps(days, rows)
     if not gaps.any():  # one date a series: only together do they show a step
         days = np.unique(days)
@@ -192,13 +204,15 @@ def _own_step(days: np.ndarray, rows: np.ndarray) -> Frequency:
         own = Frequency(_multiple(gaps[::7]), "week")
     else:
         own = Frequency(1, "day")
-    # Rare sales leave gaps of all lengths; dates that are all far apart, but not by one step, are some other period.
+    # Rare sales leave gaps of all lengths; dates that are all far apart, but not by one step, are
+    # some other period.
     near, middle = _quantile(gaps, 0.1), _quantile(gaps, 0.5)
     least = 5 if own.unit == "day" else own.count * (7 if own.unit == "week" else 31) + 3
     if near >= least and near >= 0.5 * middle:
         raise UserError(
-            f"dates of a series are mostly {near} to {_quantile(gaps, 0.9)} days apart, by no step of "
-            "days, weeks or months; give sales by day, week or month, with rows of 0 where nothing was sold"
+            f"dates of a series are mostly {near} to {_quantile(gaps, 0.9)} days apart, by no step"
+            " of days, weeks or months; give sales by day, week or month, with rows of 0 where"
+            " nothing was sold"
         )
     return own
 
@@ -237,18 +251,25 @@ def _check_fit(own: Frequency, wanted: Frequency) -> None:
     if own.unit == "day" or (own.unit == wanted.unit and wanted.count % own.count == 0):
         return
     if own == Frequency(1, "week") and wanted.unit == "day":
-        raise UserError('all dates fall on one weekday: weekly sales cannot be read by day; use frequency="week"')
+        raise UserError(
+            "all dates fall on one weekday: weekly sales cannot be read by day; use"
+            ' frequency="week"'
+        )
     apart = f"{own.count} {own.unit}s apart" if own.count > 1 else f"a {own.unit} apart"
     raise UserError(
-        f'dates are {apart}: such sales cannot be read by {wanted}; use frequency="{own}" (lead times and all else that counts '
-        f"periods then count {apart.removesuffix(' apart').replace('a ', '') + ('s' if own.count == 1 else '')})"
+        f'dates are {apart}: such sales cannot be read by {wanted}; use frequency="{own}" (lead'
+        " times and all else that counts "
+        "periods then count"
+        f" {apart.removesuffix(' apart').replace('a ', '') + ('s' if own.count == 1 else '')})"
     )
 
 
 def _regular(
     table: pd.DataFrame, keys: list[str], own: Frequency, at: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, list[str]]:
-    """The dates `[rows]` (as `Frequency.at`) moved to the nearest period of the table's most common start, and notes on it."""
+    """The dates `[rows]` (as `Frequency.at`) moved to the nearest period of the table's most common
+    start, and notes on it.
+    """
     if own.size == 1 and own.unit == "day":
         return at, []
     size, half = own.size, own.size // 2
@@ -271,8 +292,8 @@ def _regular(
         series = np.flatnonzero(moved)
         example = " at ".join(repr(table[key].iloc[np.argmax(rows == series[0])]) for key in keys)
         notes.append(
-            f"{len(series)} of {len(starts)} series begin their {own}s on other days than most (such as {example}); they are "
-            f"read as the nearest {own}"
+            f"{len(series)} of {len(starts)} series begin their {own}s on other days than most"
+            f" (such as {example}); they are read as the nearest {own}"
         )
     return at, notes
 
@@ -283,18 +304,22 @@ def _refuse_two_in_one(table, keys, own: Frequency, at: np.ndarray, rows: np.nda
     if again.any():
         first, second = order[np.argmax(again)], order[np.argmax(again) + 1]
         raise UserError(
-            f"two rows of one series fall in one {own} in {again.sum()} places, the first: {place_of(table, keys, first)}, and "
-            f"{place_of(table, keys, second)}; correct the mistyped date, or add the rows up"
+            f"two rows of one series fall in one {own} in {again.sum()} places, the first:"
+            f" {place_of(table, keys, first)}, and {place_of(table, keys, second)}; correct the"
+            " mistyped date, or add the rows up"
         )
 
 
 def _whole_periods(
     own: Frequency, wanted: Frequency, at: np.ndarray, week_begins: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Own dates from the first to the last period wanted, the own periods at which whole periods begin, and notes."""
+    """Own dates from the first to the last period wanted, the own periods at which whole periods
+    begin, and notes.
+    """
     days = np.unique(own.first_day(at))
     traded = wanted.at(days)
-    # Weeks of days begin on a given day, months are of the calendar; longer weeks go on as the table does.
+    # Weeks of days begin on a given day, months are of the calendar; longer weeks go on as the
+    # table does.
     into = (weekday(days[:1])[0] - week_begins) % 7 if own.unit == "day" else 0
     begin = 0 if wanted.unit == "month" else traded[0] - into
     number = (traded - begin) // wanted.size
@@ -323,7 +348,9 @@ def _whole_periods(
 
 
 def _refuse_lone_dates(table: pd.DataFrame, keys: list[str], days: np.ndarray) -> None:
-    """Refuses dates that stand alone, far before or after all others: one mistyped year would make years of zeros."""
+    """Refuses dates that stand alone, far before or after all others: one mistyped year would make
+    years of zeros.
+    """
     dates, counts = np.unique(days, return_counts=True)
     few, gaps = max(1, len(days) // 100), np.diff(dates).astype(int)
     for cut in np.flatnonzero(gaps >= _LONE_GAP):
@@ -333,8 +360,9 @@ def _refuse_lone_dates(table: pd.DataFrame, keys: list[str], days: np.ndarray) -
         if min(early, late) <= few and len(rest) and gaps[cut] >= 5 * rest.max():
             lone = np.flatnonzero(days <= dates[cut] if early <= late else days > dates[cut])
             raise UserError(
-                f"dates far from all others ({gaps[cut]} days without any row): {_places(table, keys, lone)}; correct the "
-                "mistyped year or delete the row; if it is right, add rows of 0 for the time between"
+                f"dates far from all others ({gaps[cut]} days without any row):"
+                f" {_places(table, keys, lone)}; correct the mistyped year or delete the row; if it"
+                " is right, add rows of 0 for the time between"
             )
 
 

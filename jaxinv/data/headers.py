@@ -1,4 +1,6 @@
-"""Which column of a file is which of the sales schema: by its name, by what the user says, by words where that is allowed."""
+"""Which column of a file is which of the sales schema: by its name, by what the user says, by words
+where that is allowed.
+"""
 
 import difflib
 import re
@@ -17,13 +19,15 @@ _MANY = 4  # columns besides which each may be a product
 _NO_NAME = r"column \d+|Unnamed: \d+"  # what takes the place of an empty cell of the header
 
 
-def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problems, by_words: bool = False) -> dict[str, str]:
+def find_columns(
+    frame: pd.DataFrame, columns: dict[str, str], problems: Problems, by_words: bool = False
+) -> dict[str, str]:
     """Schema or covariate name -> column of the frame, the schema's columns first.
 
     Args:
       columns: what the user gave.
-      by_words: whether a column whose whole name is a known word for a schema name stands for it, with a note; else the word
-        is only a hint in the error.
+      by_words: whether a column whose whole name is a known word for a schema name stands for it,
+        with a note; else the word is only a hint in the error.
     """
     present = [str(column) for column in frame.columns]
     found = {name: column for name, column in columns.items() if column in set(present)}
@@ -39,8 +43,9 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
                 problems.unnamed.append(column)
         elif column in columns:
             problems.add(
-                f"column {column!r} is there besides {columns[column]!r}, which was given for it; "
-                f"rename or delete it, or give its right name too, such as columns.other={shlex.quote(column)}"
+                f"column {column!r} is there besides {columns[column]!r}, which was given for it;"
+                " rename or delete it, or give its right name too, such as"
+                f" columns.other={shlex.quote(column)}"
             )
         else:
             found[column] = column
@@ -51,16 +56,27 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
     for name in REQUIRED + OPTIONAL:
         if name in found or name in columns:
             continue
-        free = {column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL}
+        free = {
+            column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL
+        }
         near = nearest(name, free)
         rename = f"rename it to {name!r}, or give {typed(name, near)}"
         if name in REQUIRED:
             hint = (
                 f"{near!r} looks like it: {rename}"
                 if near
-                else f"the columns are {listed(present)}; add or rename one, or give columns.{name}=NAME"
+                else (
+                    f"the columns are {listed(present)}; add or rename one, or give"
+                    f" columns.{name}=NAME"
+                )
             )
-            if name == "sku" and not near and "date" in found and len(found) > _MANY and "sales" not in found:
+            if (
+                name == "sku"
+                and not near
+                and "date" in found
+                and len(found) > _MANY
+                and "sales" not in found
+            ):
                 hint += "; if each of these columns is a product, give columns.sku=header"
                 products = True
             elif name == "sales" and products:
@@ -71,12 +87,17 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
             or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
             and not _numbered(near, free)
         ):
-            # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would notice.
-            problems.add(f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it another " "name")
+            # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would
+            # notice.
+            problems.add(
+                f"column {near!r} looks like {name!r}: {rename}; if it is something else, give it"
+                " another name"
+            )
         else:
             continue
         if near:
-            # The error stands; the cells are checked for what they look like, to tell everything at once.
+            # The error stands; the cells are checked for what they look like, to tell everything at
+            # once.
             del found[free[near]]
             found[name] = near
     order = [name for name in REQUIRED + OPTIONAL if name in found]
@@ -84,7 +105,9 @@ def find_columns(frame: pd.DataFrame, columns: dict[str, str], problems: Problem
 
 
 def _numbered(column: str, columns: Iterable[str]) -> bool:
-    """Whether the column is one of several that differ by a number, as `price1` to `price11`: then it is none of them alone."""
+    """Whether the column is one of several that differ by a number, as `price1` to `price11`: then
+    it is none of them alone.
+    """
     stem = re.sub(r"\d+$", "", plain(column))
     return sum(re.sub(r"\d+$", "", plain(other)) == stem for other in columns) > 1
 
@@ -95,7 +118,9 @@ def typed(name: str, column: str | None) -> str:
 
 
 def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems) -> None:
-    """Columns named by words of other software or languages, where one word fits; several are refused."""
+    """Columns named by words of other software or languages, where one word fits; several are
+    refused.
+    """
     read = []
     for name in REQUIRED + OPTIONAL:
         if name in found or name in columns:
@@ -104,7 +129,8 @@ def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems
         fits = [column for column in certain(name, free) if plain(column) not in WEAK]
         if len(fits) > 1:
             problems.add(
-                f"columns {' and '.join(map(repr, fits))} may both be {name!r}; give {' or '.join(typed(name, c) for c in fits)}"
+                f"columns {' and '.join(map(repr, fits))} may both be {name!r}; give"
+                f" {' or '.join(typed(name, c) for c in fits)}"
             )
         if fits:
             del found[fits[0]]
@@ -113,6 +139,7 @@ def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems
                 read.append((name, fits[0]))
     if read:
         problems.notes.append(
-            f"columns are read by what they are called: {', '.join(f'{name} = {column!r}' for name, column in read)}; if one is "
-            f"something else, give its right column, as in {typed(read[0][0], read[0][1])}"
+            "columns are read by what they are called:"
+            f" {', '.join(f'{name} = {column!r}' for name, column in read)}; if one is something"
+            f" else, give its right column, as in {typed(read[0][0], read[0][1])}"
         )

@@ -1,22 +1,30 @@
-"""Columns that tell the sales of their own period: known only afterwards, however good they look as covariates."""
+"""Columns that tell the sales of their own period: known only afterwards, however good they look as
+covariates.
+"""
 
 import numpy as np
 import pandas as pd
 
 TRACKS = 0.7  # correlation of changes that few plans explain
-_TRACKS_BY_DATE = 0.85  # the same where there is no other series to tell what is common: holidays do move sales
+_TRACKS_BY_DATE = (
+    0.85  # the same where there is no other series to tell what is common: holidays do move sales
+)
 KNOWN = ("price", "promotion")
-"""Columns that are known in advance by their meaning; what they explain counts for no other column."""
+"""Columns that are known in advance by their meaning; what they explain counts for no other
+column.
+"""
 _FEWEST = 20  # changes that a correlation is judged on
 
 
 def moves_with_sales(table: pd.DataFrame, keys: list[str], name: str) -> float | None:
-    """Correlation of a column with the sales of the same rows, if it is too high for something known in advance.
+    """Correlation of a column with the sales of the same rows, if it is too high for something
+    known in advance.
 
-    Compared are changes from row to row within each series, in units of its mean, less what is common to all
-    series on that date (to that day of the week, where all series share the column): levels, trends, seasons and
-    what price and promotion explain drop out, the chance of the single period stays. Revenue, orders or a forecast
-    made with the result in hand share that chance; a plan or the weather do not.
+    Compared are changes from row to row within each series, in units of its mean, less what is
+    common to all series on that date (to that day of the week, where all series share the column):
+    levels, trends, seasons and what price and promotion explain drop out, the chance of the single
+    period stays. Revenue, orders or a forecast made with the result in hand share that chance; a
+    plan or the weather do not.
 
     Args:
       table: sorted by series and date.

@@ -1,4 +1,6 @@
-"""Rows that are no row a date and series: lines of orders, returns, totals and tables with a column a date."""
+"""Rows that are no row a date and series: lines of orders, returns, totals and tables with a column
+a date.
+"""
 
 import re
 
@@ -12,9 +14,13 @@ from jaxinv.data.problems import Problems, as_text, is_empty, listed
 from jaxinv.data.words import ORDER_NUMBERS, TOTALS, certain, plain
 
 RETURNS = ("refuse", "net", "separate")
-"""What can be typed as `returns=`: negative sales are an error, are taken off what was sold before, or are left out."""
+"""What can be typed as `returns=`: negative sales are an error, are taken off what was sold before,
+or are left out.
+"""
 
-_BEGINS = re.compile(r"\W*(?:total|sum|som|sub|sous|zwischen|gesamt|grand|overall|ensemble|all)", re.IGNORECASE)
+_BEGINS = re.compile(
+    r"\W*(?:total|sum|som|sub|sous|zwischen|gesamt|grand|overall|ensemble|all)", re.IGNORECASE
+)
 HEADER = "header"
 """What is typed as `columns.sku=` where the names of columns are products."""
 _PARTS = {
@@ -23,12 +29,14 @@ _PARTS = {
     "day": ("day", "tag", "jour", "dia", "giorno"),
 }
 _FEWEST_DATES = 3  # columns named by dates that make a table a wide one
-_PRICES_DIFFER = 0.05  # share of days with prices of several lines from which on the price is that of an order
+_PRICES_DIFFER = (
+    0.05  # share of days with prices of several lines from which on the price is that of an order
+)
 
 
 def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> pd.DataFrame:
-    """A table with a column a date, or a column a product, as one with a row a date, SKU and what else its rows say; another one
-    as it is, with a date where year and month stand apart.
+    """A table with a column a date, or a column a product, as one with a row a date, SKU and what
+    else its rows say; another one as it is, with a date where year and month stand apart.
 
     Cells that are empty have no row: nothing was sold then.
     """
@@ -39,28 +47,52 @@ def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> 
         fixed = [column for column in present if column not in dates]
         totals = [column for column in fixed if _is_total(column)]
         if totals:
-            problems.notes.append(f"left out, since it adds up the others: {listed(list(map(repr, totals)))}")
+            problems.notes.append(
+                f"left out, since it adds up the others: {listed(list(map(repr, totals)))}"
+            )
         return _melt(frame, [c for c in fixed if c not in totals], dates, "date", "dates", problems)
     if columns.get("sku") == HEADER and HEADER not in present:
         taken = {column for name, column in columns.items() if name != "sku"}
-        day = columns.get("date") or next((c for c in present if c == "date"), next(iter(certain("date", present)), None))
-        products = [c for c in present if c != day and c not in taken and looks_numeric(as_text(frame[c]))]
+        day = columns.get("date") or next(
+            (c for c in present if c == "date"), next(iter(certain("date", present)), None)
+        )
+        products = [
+            c for c in present if c != day and c not in taken and looks_numeric(as_text(frame[c]))
+        ]
         del columns["sku"]
-        return _melt(frame, [c for c in present if c not in products], products, "sku", "products", problems)
-    parts = {part: next((c for c in present if plain(c) in words), None) for part, words in _PARTS.items()}
+        return _melt(
+            frame, [c for c in present if c not in products], products, "sku", "products", problems
+        )
+    parts = {
+        part: next((c for c in present if plain(c) in words), None)
+        for part, words in _PARTS.items()
+    }
     if (
         parts["year"]
         and parts["month"]
-        and not ({"date"} & named or any(c for c in certain("date", present) if c not in parts.values()))
+        and not (
+            {"date"} & named or any(c for c in certain("date", present) if c not in parts.values())
+        )
     ):
-        year, month, day = (as_text(frame[parts[part]]) if parts[part] else "1" for part in ("year", "month", "day"))
+        year, month, day = (
+            as_text(frame[parts[part]]) if parts[part] else "1" for part in ("year", "month", "day")
+        )
         frame = frame.drop(columns=[c for c in parts.values() if c])
         frame["date"] = year + "-" + month + "-" + day
-        problems.notes.append(f"dates are put together from {' and '.join(repr(c) for c in parts.values() if c)}")
+        problems.notes.append(
+            f"dates are put together from {' and '.join(repr(c) for c in parts.values() if c)}"
+        )
     return frame
 
 
-def _melt(frame: pd.DataFrame, fixed: list[str], melted: list[str], name: str, what: str, problems: Problems) -> pd.DataFrame:
+def _melt(
+    frame: pd.DataFrame,
+    fixed: list[str],
+    melted: list[str],
+    name: str,
+    what: str,
+    problems: Problems,
+) -> pd.DataFrame:
     """A row for each cell of the melted columns that is not empty."""
     texts = as_text(pd.Series(frame[melted].astype(object).to_numpy().ravel()))
     filled = ~is_empty(texts).to_numpy()
@@ -70,7 +102,8 @@ def _melt(frame: pd.DataFrame, fixed: list[str], melted: list[str], name: str, w
     long["sales"] = texts.to_numpy(object)[filled]
     empty = int((~filled).sum())
     problems.notes.append(
-        f"a column for each of {len(melted)} {what}, {melted[0] if melted else ''} to {melted[-1] if melted else ''}: read as one row a {name}"
+        f"a column for each of {len(melted)} {what}, {melted[0] if melted else ''} to"
+        f" {melted[-1] if melted else ''}: read as one row a {name}"
         + (f"; {empty:,} empty cells are read as nothing sold" if empty else "")
     )
     return long
@@ -81,10 +114,18 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
     if "date" not in found or "sku" not in found:
         return frame
     total = pd.Series(False, index=frame.index)
-    words = [column for column in frame.columns if frame[column].dtype == object or str(frame[column].dtype).startswith("str")]
+    words = [
+        column
+        for column in frame.columns
+        if frame[column].dtype == object or str(frame[column].dtype).startswith("str")
+    ]
     for column in words:
         distinct = pd.Series(frame[column].dropna().unique(), dtype=object)
-        said = {text for text in distinct if isinstance(text, str) and _BEGINS.match(text) and _is_total(text)}
+        said = {
+            text
+            for text in distinct
+            if isinstance(text, str) and _BEGINS.match(text) and _is_total(text)
+        }
         if said and column not in (found["sku"], found["date"]):
             total |= frame[column].isin(said) & (
                 is_empty(as_text(frame[found["sku"]])) | is_empty(as_text(frame[found["date"]]))
@@ -93,13 +134,22 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
             other = found["date"] if column == found["sku"] else column
             total |= frame[column].isin(said) & ~as_text(frame[other]).map(is_date)
     if total.any():
-        problems.notes.append(f"left out, since it adds up other rows: {problems.places(frame.index[total])}")
+        problems.notes.append(
+            f"left out, since it adds up other rows: {problems.places(frame.index[total])}"
+        )
     return frame[~total] if total.any() else frame
 
 
 def _is_total(text: str) -> bool:
     name = plain(text)
-    return name in TOTALS or name.split("_")[0] in ("total", "summe", "gesamt", "gesamtsumme", "totale", "subtotal")
+    return name in TOTALS or name.split("_")[0] in (
+        "total",
+        "summe",
+        "gesamt",
+        "gesamtsumme",
+        "totale",
+        "subtotal",
+    )
 
 
 def is_total_name(name: str) -> bool:
@@ -110,11 +160,16 @@ def is_total_name(name: str) -> bool:
 def order_column(frame: pd.DataFrame, found: dict[str, str]) -> str | None:
     """The column that numbers orders, if there is one beside those of the schema."""
     schema = {found[name] for name in REQUIRED + OPTIONAL if name in found}
-    return next((c for c in map(str, frame.columns) if c not in schema and plain(c) in ORDER_NUMBERS), None)
+    return next(
+        (c for c in map(str, frame.columns) if c not in schema and plain(c) in ORDER_NUMBERS), None
+    )
 
 
-def take_returns(table: pd.DataFrame, keys: list[str], how: str, problems: Problems) -> pd.DataFrame:
-    """Rows of negative sales taken off what the series sold on that date, then before it (`net`), or left out (`separate`).
+def take_returns(
+    table: pd.DataFrame, keys: list[str], how: str, problems: Problems
+) -> pd.DataFrame:
+    """Rows of negative sales taken off what the series sold on that date, then before it (`net`),
+    or left out (`separate`).
 
     With `net` a later call of `carry_back` does the rest, once rows are summed.
     """
@@ -130,7 +185,9 @@ def take_returns(table: pd.DataFrame, keys: list[str], how: str, problems: Probl
 
 
 def carry_back(table: pd.DataFrame, keys: list[str], problems: Problems) -> pd.DataFrame:
-    """Sales below 0, summed by date, taken off the latest sales before them; what is left of them is dropped, with a note."""
+    """Sales below 0, summed by date, taken off the latest sales before them; what is left of them
+    is dropped, with a note.
+    """
     if not (table["sales"] < 0).any():
         return table
     table = table.sort_values([*keys, "date"], kind="stable")
@@ -146,12 +203,15 @@ def carry_back(table: pd.DataFrame, keys: list[str], problems: Problems) -> pd.D
             at -= 1
         left += owed
     if left:
-        problems.notes.append(f"returns of {left:,.10g} units have no sales before them and are left out")
+        problems.notes.append(
+            f"returns of {left:,.10g} units have no sales before them and are left out"
+        )
     return table.assign(sales=sales)
 
 
 def sum_lines(table: pd.DataFrame, keys: list[str], what: str, problems: Problems) -> pd.DataFrame:
-    """One row a date and series: sales are summed; of what else lines say only what the schema knows is kept.
+    """One row a date and series: sales are summed; of what else lines say only what the schema
+    knows is kept.
 
     Args:
       what: why rows are lines, such as "times of day".
@@ -161,7 +221,9 @@ def sum_lines(table: pd.DataFrame, keys: list[str], what: str, problems: Problem
     by = [*keys, "date"]
     groups = table.groupby(by, sort=False, observed=True)
     if others:
-        problems.notes.append(f"left out, since it belongs to single orders: {listed(list(map(repr, others)))}")
+        problems.notes.append(
+            f"left out, since it belongs to single orders: {listed(list(map(repr, others)))}"
+        )
     number = groups.ngroup().to_numpy()
     first = np.unique(number, return_index=True)[1]
     summed = table.iloc[np.sort(first)].copy()
@@ -174,11 +236,13 @@ def sum_lines(table: pd.DataFrame, keys: list[str], what: str, problems: Problem
         if (spread > 1e-9).mean() > _PRICES_DIFFER:
             summed = summed.drop(columns="price")
             problems.notes.append(
-                "price left out: orders of one date pay different prices, so that their mean would tell what was ordered"
+                "price left out: orders of one date pay different prices, so that their mean would"
+                " tell what was ordered"
             )
         else:
             summed["price"] = groups["price"].median().to_numpy()[order]
     problems.notes.append(
-        f"{len(table):,} lines of orders ({what}) summed to {len(summed):,} rows, one a date and {' and '.join(keys)}"
+        f"{len(table):,} lines of orders ({what}) summed to {len(summed):,} rows, one a date and"
+        f" {' and '.join(keys)}"
     )
     return summed

@@ -1,7 +1,9 @@
-"""Numbers as people and shops write them: which mark parts decimals in a file, and what its cells then mean.
+"""Numbers as people and shops write them: which mark parts decimals in a file, and what its cells
+then mean.
 
-A file has one decimal mark. It is found from all cells that can be read in one way only (`3,5`, `1.234,50`, `1,234,567`), or is
-given. Cells that neither tell nor follow from others (`1,000`) are left to the caller to refuse.
+A file has one decimal mark. It is found from all cells that can be read in one way only (`3,5`,
+`1.234,50`, `1,234,567`), or is given. Cells that neither tell nor follow from others (`1,000`) are
+left to the caller to refuse.
 """
 
 import re
@@ -59,15 +61,23 @@ def find_decimals(cells: Iterable[str], given: str = "") -> Decimals:
 
 
 def read_numbers(text: pd.Series, decimals: Decimals) -> tuple[pd.Series, pd.Series]:
-    """Texts as float64, NaN where there is none that can be read, and which of them can be read in two ways, bool.
+    """Texts as float64, NaN where there is none that can be read, and which of them can be read in
+    two ways, bool.
 
-    Texts that can be read in two ways are those like `1,000` in a file that tells no decimal mark; `1.000` is then a plain 1.
+    Texts that can be read in two ways are those like `1,000` in a file that tells no decimal mark;
+    `1.000` is then a plain 1.
     """
     codes, distinct = pd.factorize(text)
     plain = [_plain(str(value), decimals) for value in distinct]
-    numbers = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype(float).to_numpy()
+    numbers = (
+        pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").astype(float).to_numpy()
+    )
     unsure = np.array(
-        [not decimals.certain and "," in str(v) and bool(_EITHER.fullmatch(_core(str(v)))) for v in distinct], bool
+        [
+            not decimals.certain and "," in str(v) and bool(_EITHER.fullmatch(_core(str(v))))
+            for v in distinct
+        ],
+        bool,
     )
     numbers = np.where(unsure, np.nan, numbers) if len(numbers) else numbers
     return pd.Series(numbers[codes] if len(numbers) else np.nan, text.index, float), pd.Series(
@@ -76,16 +86,23 @@ def read_numbers(text: pd.Series, decimals: Decimals) -> tuple[pd.Series, pd.Ser
 
 
 def without_currency(text: pd.Series) -> tuple[pd.Series, dict[str, pd.Series]]:
-    """Texts without a sign or code of a currency before or after them, and which have which, by sign."""
+    """Texts without a sign or code of a currency before or after them, and which have which, by
+    sign.
+    """
     parts = text.str.extract(_MONEY)
     signs = parts[0].fillna(parts[2]).fillna("").str.upper().replace({"€": "EUR", "£": "GBP"})
-    return parts[1].str.strip().where(signs != "", text), {sign: signs == sign for sign in signs.unique() if sign}
+    return parts[1].str.strip().where(signs != "", text), {
+        sign: signs == sign for sign in signs.unique() if sign
+    }
 
 
 def looks_numeric(text: pd.Series) -> bool:
     """Whether most texts that are not empty begin as numbers do and hold no letters."""
     filled = pd.Series(text[~is_empty(text)].unique())
-    return bool(len(filled)) and filled.str.fullmatch(r"[-+−]?[\d.,'’ \u00a0\u202f]*\d[\d.,]*%?-?").mean() > 0.5
+    return (
+        bool(len(filled))
+        and filled.str.fullmatch(r"[-+−]?[\d.,'’ \u00a0\u202f]*\d[\d.,]*%?-?").mean() > 0.5
+    )
 
 
 def _core(text: str) -> str:
@@ -113,7 +130,9 @@ def _told_by(core: str) -> str:
 
 def _plain(text: str, decimals: Decimals) -> str:
     """A text as Python writes a number, as far as it is one."""
-    if text.isascii() and (text.isdigit() or (decimals.mark == "." and text.replace(".", "", 1).isdigit())):
+    if text.isascii() and (
+        text.isdigit() or (decimals.mark == "." and text.replace(".", "", 1).isdigit())
+    ):
         return text
     core = _core(text)
     signed = text.translate(_SIGNS)
@@ -128,4 +147,10 @@ def _plain(text: str, decimals: Decimals) -> str:
         return minus + core.replace(",", "")
     if core != text and re.fullmatch(r"\d+(\.\d*)?", core, re.ASCII):
         return minus + core
-    return text if re.fullmatch(r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|inf|infinity)", text, re.ASCII | re.IGNORECASE) else "x"
+    return (
+        text
+        if re.fullmatch(
+            r"[-+]?(?:[\d.]+(?:e[-+]?\d+)?|inf|infinity)", text, re.ASCII | re.IGNORECASE
+        )
+        else "x"
+    )

@@ -1,6 +1,8 @@
-"""A panel: many sales series on one regular grid of periods, ready to be replayed, split and scaled.
+"""A panel: many sales series on one regular grid of periods, ready to be replayed, split and
+scaled.
 
-What is learned from a panel (which series are kept, their scale) is the matter of `jaxinv.data.preparation`.
+What is learned from a panel (which series are kept, their scale) is the matter of
+`jaxinv.data.preparation`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -25,14 +27,15 @@ class Panel:
     Attributes:
       sales: units sold, float32 [S, T].
       dates: first day of each period, datetime64[D] [T].
-      series: one row a series with its `sku`, and `location` and `category` where the table has them.
+      series: one row a series with its `sku`, and `location` and `category` where the table has
+        them.
       covariates: name -> float32 [S, T], numbers known before each period begins, without gaps.
-      stock: units on hand at the start of each period, float32 [S, T], NaN where unknown; None without a
-        stock column.
+      stock: units on hand at the start of each period, float32 [S, T], NaN where unknown; None
+        without a stock column.
       frequency: "day", "week", "month", or several of them, such as "2-week".
       notes: what was odd in the table and how it was read, one line each; commands print them.
-      quoted: `price` and `lead_time` where the table has them, float32 [S, T], NaN where unknown; lead times are
-        in periods of the panel.
+      quoted: `price` and `lead_time` where the table has them, float32 [S, T], NaN where unknown;
+        lead times are in periods of the panel.
       parts: what periods were summed from, and where stock was out then; None where it never was.
     """
 
@@ -51,13 +54,16 @@ class Panel:
         for name, grid in {"sales": self.sales, "stock": self.stock, **self.covariates}.items():
             if grid is not None and grid.shape != expected:
                 raise UserError(
-                    f"panel: {name!r} has shape {grid.shape}, but there are {expected[0]} series and "
-                    f"{expected[1]} dates"
+                    f"panel: {name!r} has shape {grid.shape}, but there are {expected[0]} series"
+                    f" and {expected[1]} dates"
                 )
 
     def __repr__(self) -> str:
         series, periods = self.sales.shape
-        return f"Panel({series} series, {periods} {self.frequency}s from {self.dates[0]} to {self.dates[-1]})"
+        return (
+            f"Panel({series} series, {periods} {self.frequency}s from {self.dates[0]} to"
+            f" {self.dates[-1]})"
+        )
 
     @classmethod
     def from_table(
@@ -71,13 +77,14 @@ class Panel:
 
         - Sales of a date without a row are zero, also before a series' first row.
         - Periods are found and summed as `jaxinv.data.grid.lay_out` says.
-        - A covariate that all series share on each date, or those of a location, category or SKU, is a plan: a
-          gap takes its value of that date. Else `promotion` is zero where unknown, and others keep their last
-          known value (see `jaxinv.data.fill`): never a value from later. Over a week, covariates are averaged.
-          Where rows exist for periods with sales only, what is no plan is left out and named, for its gaps would
-          tell of sales; price and lead time stay, as they last.
-        - `stock` is that of the week's first day; it is not filled. Lead times in days become whole weeks, a part
-          of a week counting as one.
+        - A covariate that all series share on each date, or those of a location, category or SKU,
+          is a plan: a gap takes its value of that date. Else `promotion` is zero where unknown, and
+          others keep their last known value (see `jaxinv.data.fill`): never a value from later.
+          Over a week, covariates are averaged. Where rows exist for periods with sales only, what
+          is no plan is left out and named, for its gaps would tell of sales; price and lead time
+          stay, as they last.
+        - `stock` is that of the week's first day; it is not filled. Lead times in days become whole
+          weeks, a part of a week counting as one.
 
         Args:
           table: columns as in `jaxinv.data.schema`.
@@ -86,7 +93,8 @@ class Panel:
           week_begins: the day that weeks of days begin on, 0 for Monday to 6 for Sunday.
 
         Raises:
-          UserError: naming the first gaps for `gaps="error"`; two rows with one date and series, and what `lay_out` refuses.
+          UserError: naming the first gaps for `gaps="error"`; two rows with one date and series,
+            and what `lay_out` refuses.
         """
         if gaps not in ("zero", "error"):
             raise unknown("treatment of gaps", gaps, ("zero", "error"))
@@ -99,20 +107,20 @@ class Panel:
         shape = (rows.max() + 1, len(grid.own_dates))
         if shape[0] * shape[1] > 500_000_000:
             raise UserError(
-                f"{shape[0]} series from {grid.own_dates[0]} to {grid.own_dates[-1]} make too large a grid; look for a "
-                "mistyped date, or load fewer series"
+                f"{shape[0]} series from {grid.own_dates[0]} to {grid.own_dates[-1]} make too large"
+                " a grid; look for a mistyped date, or load fewer series"
             )
 
         filled = np.zeros(shape, bool)
         filled[rows, columns] = True
         first = np.unique(rows, return_index=True)[1]
-        series = table.iloc[first][[*keys, *(["category"] if "category" in table else [])]].reset_index(
-            drop=True
-        )
+        series = table.iloc[first][
+            [*keys, *(["category"] if "category" in table else [])]
+        ].reset_index(drop=True)
         if filled.sum() < len(table):
             raise UserError(
-                f"the sales table has {len(table) - filled.sum()} surplus rows with the same date and "
-                "series; validate it first"
+                f"the sales table has {len(table) - filled.sum()} surplus rows with the same date"
+                " and series; validate it first"
             )
         seen = slice(columns.min(), columns.max() + 1)
         if gaps == "error" and not filled[:, seen].all():
@@ -129,16 +137,31 @@ class Panel:
             given = spread("stock", np.nan)
             stock, out = grid.first(given), sold_out(own, given)
             parts = Parts(own, out, grid) if out.any() else None
-        others = [name for name in table.columns if name not in (*keys, "date", "sales", "stock", "category")]
+        others = [
+            name
+            for name in table.columns
+            if name not in (*keys, "date", "sales", "stock", "category")
+        ]
         given = {name: spread(name, np.nan) for name in others if table[name].notna().any()}
         covariates, left_out = _covariates(given, series, rows_tell_of_sales(own, filled))
         covariates = {name: grid.mean(values) for name, values in covariates.items()}
         quoted = {name: _mean_known(grid, given[name]) for name in LASTING if name in given}
         if "lead_time" in quoted and grid.starts is not None:
-            quoted["lead_time"] = np.ceil(quoted["lead_time"] / np.diff(grid.starts).mean()).astype(np.float32)
-        source, notes = table.attrs.get("source"), (*table.attrs.get("notes", ()), *grid.notes, *left_out)
+            quoted["lead_time"] = np.ceil(quoted["lead_time"] / np.diff(grid.starts).mean()).astype(
+                np.float32
+            )
+        source, notes = (
+            table.attrs.get("source"),
+            (
+                *table.attrs.get("notes", ()),
+                *grid.notes,
+                *left_out,
+            ),
+        )
         notes = tuple(f"{source}: {note}" if source else note for note in notes)
-        return cls(sales, grid.dates, series, covariates, stock, str(grid.frequency), notes, quoted, parts)
+        return cls(
+            sales, grid.dates, series, covariates, stock, str(grid.frequency), notes, quoted, parts
+        )
 
     @property
     def periods_per_year(self) -> float:
@@ -148,8 +171,8 @@ class Panel:
         """Training periods first, then validation, then test: all that is left.
 
         Args:
-          train, validation: shares of the periods (floats), or numbers of periods (integers). For explicit
-            indices make a `TimeSplit` yourself.
+          train, validation: shares of the periods (floats), or numbers of periods (integers). For
+            explicit indices make a `TimeSplit` yourself.
 
         Raises:
           UserError: when no period is left for training or for the test.
@@ -159,15 +182,15 @@ class Panel:
         for name, part in (("train", train), ("validation", validation)):
             if part < 0 or (isinstance(part, float) and not part < 1):
                 raise UserError(
-                    f"{name} is a share of the periods below 1, or a whole number of them, not {part}"
+                    f"{name} is a share of the periods below 1, or a whole number of them, not"
+                    f" {part}"
                 )
             counts.append(round(part * periods) if isinstance(part, float) else part)
         start, stop = counts[0], sum(counts)
         if start < 1 or stop >= periods:
             raise UserError(
-                f"train={train} and validation={validation} leave {start} training and {periods - stop} test "
-                f"periods of {periods}; "
-                "each needs at least one"
+                f"train={train} and validation={validation} leave {start} training and"
+                f" {periods - stop} test periods of {periods}; each needs at least one"
             )
         return TimeSplit(slice(0, start), slice(start, stop), slice(stop, periods))
 
@@ -192,7 +215,8 @@ class Panel:
         return self.rows(np.flatnonzero(first)), self.rows(np.flatnonzero(~first))
 
     def check_sold(self, split: "TimeSplit") -> None:
-        """Refuses a split whose training or scored test has no sale at all: nothing could be learned, or told.
+        """Refuses a split whose training or scored test has no sale at all: nothing could be
+        learned, or told.
 
         Raises:
           UserError: naming the periods.
@@ -201,8 +225,8 @@ class Panel:
             dates, sales = self.dates[split.scored(part)], self.sales[:, split.scored(part)]
             if len(dates) and not (sales > 0).any():
                 raise UserError(
-                    f"no series sold anything in the {part} periods, {dates[0]} to {dates[-1]}; look for a mistyped date, or "
-                    "delete the rows after the last sale"
+                    f"no series sold anything in the {part} periods, {dates[0]} to {dates[-1]};"
+                    " look for a mistyped date, or delete the rows after the last sale"
                 )
 
     def after(self, past: "Panel") -> "Panel":
@@ -234,12 +258,14 @@ class TimeSplit:
     """Which periods train, choose and test.
 
     Attributes:
-      train, validation, test: slices of periods. Those of validation and test begin with the warm-up.
-      warm_up: periods at the start of validation and test that only fill histories and pipelines and are not
-        scored; they may overlap what comes before.
+      train, validation, test: slices of periods. Those of validation and test begin with the
+        warm-up.
+      warm_up: periods at the start of validation and test that only fill histories and pipelines
+        and are not scored; they may overlap what comes before.
 
     Raises:
-      UserError: when a slice has no scored period, or the scored test periods overlap those of training.
+      UserError: when a slice has no scored period, or the scored test periods overlap those of
+        training.
     """
 
     train: slice
@@ -262,14 +288,13 @@ class TimeSplit:
         for name in ("train", "test"):
             if self.scored(name).start >= parts[name].stop:
                 raise UserError(
-                    f"time split: {name} has no scored periods: {parts[name]} with {self.warm_up} periods of "
-                    "warm-up"
+                    f"time split: {name} has no scored periods: {parts[name]} with {self.warm_up}"
+                    " periods of warm-up"
                 )
         if self.scored("test").start < self.train.stop:
             raise UserError(
-                f"time split: scored test periods begin at {self.scored('test').start}, within the training "
-                "periods "
-                f"that end before {self.train.stop}; a later test keeps it honest"
+                f"time split: scored test periods begin at {self.scored('test').start}, within the"
+                f" training periods that end before {self.train.stop}; a later test keeps it honest"
             )
 
     def scored(self, part: str) -> slice:
@@ -277,12 +302,14 @@ class TimeSplit:
         if part == "train":
             return self.train
         whole = {"validation": self.validation, "test": self.test}[part]
-        return slice(whole.start + self.warm_up if whole.stop > whole.start else whole.start, whole.stop)
+        return slice(
+            whole.start + self.warm_up if whole.stop > whole.start else whole.start, whole.stop
+        )
 
 
-# Alvo et al., "Neural inventory control": weeks 0-110, 88-140 and 118-170, the first 16 of validation and
-# test being warm-up. As published, scored validation weeks 104-110 also train and 134-140 also test; no
-# training week is tested.
+# Alvo et al., "Neural inventory control": weeks 0-110, 88-140 and 118-170, the first 16 of
+# validation and test being warm-up. As published, scored validation weeks 104-110 also train and
+# 134-140 also test; no training week is tested.
 FAVORITA_SPLIT = TimeSplit(slice(0, 111), slice(88, 141), slice(118, 171), warm_up=16)
 
 
@@ -294,7 +321,8 @@ def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tu
       frequency: as `Frequency.parse` reads it; the day of the week is told for days only.
 
     Returns:
-      Features float32 [T, C] and their names [C]: sine and cosine of the day of the week and of the year, in
+      Features float32 [T, C] and their names [C]: sine and cosine of the day of the week and of the
+        year, in
       [-1, 1], and the time to the next 25 December in years, in [0, 1].
     """
     frequency = str(Frequency.parse(frequency))
@@ -311,10 +339,17 @@ def calendar_features(dates: np.ndarray, frequency: str) -> tuple[np.ndarray, tu
     return np.stack(list(features.values()), axis=1).astype(np.float32), tuple(features)
 
 
-def _covariates(given: dict[str, np.ndarray], series: pd.DataFrame, sparse: bool) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Covariates [S, T] without gaps, and a note on those that are left out since their gaps would tell of sales."""
+def _covariates(
+    given: dict[str, np.ndarray], series: pd.DataFrame, sparse: bool
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Covariates [S, T] without gaps, and a note on those that are left out since their gaps would
+    tell of sales.
+    """
     keys = [name for name in ("location", "category", "sku") if name in series]
-    groups = [np.zeros(len(series), int), *(series.groupby(key).ngroup().to_numpy() for key in keys)]
+    groups = [
+        np.zeros(len(series), int),
+        *(series.groupby(key).ngroup().to_numpy() for key in keys),
+    ]
     found = {
         name: fill(values, groups, zero=name == "promotion", sparse=sparse and name not in LASTING)
         for name, values in given.items()
@@ -324,8 +359,9 @@ def _covariates(given: dict[str, np.ndarray], series: pd.DataFrame, sparse: bool
     if not left_out:
         return kept, []
     note = (
-        f"{', '.join(left_out)} left out: the table has rows only where something was sold, and other series of those dates "
-        "do not tell the missing values, so that a gap would tell of no sales; add rows with sales 0 to keep it"
+        f"{', '.join(left_out)} left out: the table has rows only where something was sold, and"
+        " other series of those dates do not tell the missing values, so that a gap would tell of"
+        " no sales; add rows with sales 0 to keep it"
     )
     return kept, [note]
 
@@ -333,14 +369,19 @@ def _covariates(given: dict[str, np.ndarray], series: pd.DataFrame, sparse: bool
 def _mean_known(grid: Grid, values: np.ndarray) -> np.ndarray:
     """The mean over what is known in each period, float32 [S, T]; NaN where nothing is."""
     known = ~np.isnan(values)
-    total, count = grid.total(np.where(known, values, 0).astype(float)), grid.total(known.astype(float))
+    total, count = (
+        grid.total(np.where(known, values, 0).astype(float)),
+        grid.total(known.astype(float)),
+    )
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _gap_error(filled: np.ndarray, dates: np.ndarray, series: pd.DataFrame) -> UserError:
     missing = np.argwhere(~filled)
-    places = "; ".join(f"{dates[t]}, {' at '.join(map(repr, series.iloc[s]))}" for s, t in missing[:5])
+    places = "; ".join(
+        f"{dates[t]}, {' at '.join(map(repr, series.iloc[s]))}" for s, t in missing[:5]
+    )
     return UserError(
-        f"{len(missing)} dates have no row between {dates[0]} and {dates[-1]}, the first: {places}; "
-        'add the rows, or use gaps="zero" if nothing was sold then'
+        f"{len(missing)} dates have no row between {dates[0]} and {dates[-1]}, the first: {places};"
+        ' add the rows, or use gaps="zero" if nothing was sold then'
     )

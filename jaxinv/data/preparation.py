@@ -1,7 +1,9 @@
-"""What a problem makes of a panel once: which series are kept, from when on their sales are demand, and their scale.
+"""What a problem makes of a panel once: which series are kept, from when on their sales are demand,
+and their scale.
 
-A series lives from the first period in which it was sold or in stock. Zeros before that are no demand, and one that sold nothing
-for long before the file ends is discontinued: it would start the test with stock for nobody. Whatever is left out is named.
+A series lives from the first period in which it was sold or in stock. Zeros before that are no
+demand, and one that sold nothing for long before the file ends is discontinued: it would start the
+test with stock for nobody. Whatever is left out is named.
 """
 
 from collections import Counter
@@ -20,7 +22,9 @@ SCALE_FLOOR = 1e-2
 """Units a period; the least scale of a series."""
 
 LEAST_SILENCE = 8
-"""Periods without a sale, and a quarter of those that train, after which a series is discontinued."""
+"""Periods without a sale, and a quarter of those that train, after which a series is
+discontinued.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,28 +98,52 @@ def prepare(
                 reasons[int(row)] = why(row)
 
     def since(row):
-        return f"first sold in training too late: {panel.dates[begins[row]]}, and horizon={horizon} {panel.frequency}s must follow"
+        return (
+            f"first sold in training too late: {panel.dates[begins[row]]}, and horizon={horizon}"
+            f" {panel.frequency}s must follow"
+        )
 
     alive = (np.arange(stop) >= begins[:, None]).astype(np.float64)
     active = ((demand[:, :stop] > 0) * alive).sum(1) / np.maximum(alive.sum(1), 1)
     if life_cycles:
         drop(~sold.any(1), lambda row: "never sold")
-        drop(begins >= stop, lambda row: f"first sold after training ends: {panel.dates[begins[row]]}")
+        drop(
+            begins >= stop,
+            lambda row: f"first sold after training ends: {panel.dates[begins[row]]}",
+        )
         drop(begins > stop - horizon - 1, since)
         drop(~sold[:, :stop].any(1), lambda row: "no sale in training")
-        drop(_ended(sold, split), lambda row: f"discontinued: last sold {panel.dates[np.flatnonzero(sold[row])[-1]]}")
+        drop(
+            _ended(sold, split),
+            lambda row: f"discontinued: last sold {panel.dates[np.flatnonzero(sold[row])[-1]]}",
+        )
     drop(unknown, lambda row: "out of stock in all of training")
-    drop(active < min_active, lambda row: f"sold too rarely for min_active={min_active:g}: in {active[row]:.0%} of training")
+    drop(
+        active < min_active,
+        lambda row: (
+            f"sold too rarely for min_active={min_active:g}: in {active[row]:.0%} of training"
+        ),
+    )
     kept = np.setdiff1d(np.arange(len(sold)), list(reasons))
     if not len(kept):
-        raise UserError(f"no series is left of {len(sold)}: {_told(reasons)}; the most active sold in {active.max():.0%} of "
-                        f"its training periods; lower min_active or horizon, or train on more")  # fmt: skip
+        raise UserError(
+            f"no series is left of {len(sold)}: {_told(reasons)}; the most active sold in"
+            f" {active.max():.0%} of its training periods; lower min_active or horizon, or"
+            " train on more"
+        )
     if max_series is not None and len(kept) > max_series:
         chosen = np.sort(generator(Role.SERIES, seed).choice(kept, max_series, replace=False))
-        drop(~np.isin(np.arange(len(sold)), [*chosen, *reasons]), lambda row: f"not drawn: max_series={max_series}")
+        drop(
+            ~np.isin(np.arange(len(sold)), [*chosen, *reasons]),
+            lambda row: f"not drawn: max_series={max_series}",
+        )
         kept = chosen
     names = names_of(panel.series)
-    notes = [f"left out {len(reasons)} of {len(sold)} series: {_told(reasons, names)}"] if reasons else []
+    notes = (
+        [f"left out {len(reasons)} of {len(sold)} series: {_told(reasons, names)}"]
+        if reasons
+        else []
+    )
     if estimates is not None:
         estimates = estimates.rows(kept)
         notes += told_estimates(estimates.share, stop, panel.frequency)
@@ -136,18 +164,25 @@ def prepare(
 
 
 def told_estimates(estimated: np.ndarray, stop: int, frequency: str) -> list[str]:
-    """What people are told of demand that is an estimate in a share of the parts of each period `[S, T]`."""
+    """What people are told of demand that is an estimate in a share of the parts of each period
+    `[S, T]`.
+    """
     if not estimated.any():
         return []
-    before, after = estimated[:, :stop].mean(), estimated[:, stop:].mean() if estimated.shape[1] > stop else 0.0
+    before, after = (
+        estimated[:, :stop].mean(),
+        (estimated[:, stop:].mean() if estimated.shape[1] > stop else 0.0),
+    )
     return [
-        f"stock was out in {estimated.mean():.1%} of all {frequency}s ({before:.1%} and {after:.1%} before and after training "
-        "ends): demand there is estimated from the others, in training and in the test"
+        f"stock was out in {estimated.mean():.1%} of all {frequency}s ({before:.1%} and {after:.1%}"
+        " before and after training ends): demand there is estimated from the others, in training"
+        " and in the test"
     ]
 
 
 def mean_prices(values: np.ndarray) -> np.ndarray:
-    """Mean known price `[S, stores]` of `[S, stores, T]`; where none is known, that of the SKU's other stores, or of all SKUs.
+    """Mean known price `[S, stores]` of `[S, stores, T]`; where none is known, that of the SKU's
+    other stores, or of all SKUs.
 
     Raises:
       UserError: when no price is known at all.
@@ -159,13 +194,20 @@ def mean_prices(values: np.ndarray) -> np.ndarray:
     price = np.where(known, values, 0).sum(-1) / np.maximum(count, 1)
     for axis in (1, None):
         there = count > 0
-        others = np.where(there, price, 0).sum(axis, keepdims=True) / np.maximum(there.sum(axis, keepdims=True), 1)
-        price, count = np.where(there, price, others), np.maximum(count, there.sum(axis, keepdims=True))
+        others = np.where(there, price, 0).sum(axis, keepdims=True) / np.maximum(
+            there.sum(axis, keepdims=True), 1
+        )
+        price, count = (
+            np.where(there, price, others),
+            np.maximum(count, there.sum(axis, keepdims=True)),
+        )
     return price
 
 
 def launches(panel: Panel) -> np.ndarray:
-    """The first period in which each series was sold or in stock `[S]`; the number of periods where it never was."""
+    """The first period in which each series was sold or in stock `[S]`; the number of periods where
+    it never was.
+    """
     there = panel.sales > 0
     if panel.stock is not None:
         there = there | (panel.stock > 0)
@@ -173,7 +215,8 @@ def launches(panel: Panel) -> np.ndarray:
 
 
 def _ended(sold: np.ndarray, split: TimeSplit) -> np.ndarray:
-    """Series whose last sale lies before the scored test, longer ago than they ever paused: bool `[S]`.
+    """Series whose last sale lies before the scored test, longer ago than they ever paused: bool
+    `[S]`.
 
     One that ends within the test stays: nobody knew, and what is ordered for it is a cost.
     """
@@ -193,5 +236,8 @@ def _told(reasons: dict[int, str], names: list[str] | None = None) -> str:
     told = []
     for kind, count in Counter(kinds.values()).most_common():
         few = [names[row] for row, its in kinds.items() if its == kind][:3] if names else []
-        told.append(f"{count} {kind}" + (f" ({', '.join(few)}{' …' if count > len(few) else ''})" if few else ""))
+        told.append(
+            f"{count} {kind}"
+            + (f" ({', '.join(few)}{' …' if count > len(few) else ''})" if few else "")
+        )
     return "; ".join(told)

@@ -1,4 +1,6 @@
-"""What is wrong with a table, collected to be told in one message: each problem with its column, rows and fix."""
+"""What is wrong with a table, collected to be told in one message: each problem with its column,
+rows and fix.
+"""
 
 import pandas as pd
 
@@ -41,13 +43,18 @@ class Problems:
         if len(labels) == 1:
             return f"{self.row} {labels[0]}"
         shown = ", ".join(str(label) for label in labels[:FEW])
-        return f"{self.row}s {shown}" + (f" … ({len(labels)} {self.row}s)" if len(labels) > FEW else "")
+        return f"{self.row}s {shown}" + (
+            f" … ({len(labels)} {self.row}s)" if len(labels) > FEW else ""
+        )
 
     def error(self) -> UserError | None:
         """All problems as one error; None where there are none."""
         if not self.found:
             return None
-        head = f"{self.source}: {len(self.found)} problem{'s' * (len(self.found) > 1)} in the {self.of}"
+        head = (
+            f"{self.source}: {len(self.found)} problem{'s' * (len(self.found) > 1)} in the"
+            f" {self.of}"
+        )
         return UserError("\n  - ".join([head, *self.found]))
 
     def raise_any(self) -> None:
@@ -67,4 +74,6 @@ def is_empty(text: pd.Series) -> pd.Series:
 
 
 def listed(columns: list[str], most: int = 12) -> str:
-    return ", ".join(columns[:most]) + (f" and {len(columns) - most} more" if len(columns) > most else "")
+    return ", ".join(columns[:most]) + (
+        f" and {len(columns) - most} more" if len(columns) > most else ""
+    )

@@ -27,15 +27,16 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
     Args:
       path: the file or directory.
       reader: one of `READERS`; None chooses by the file's columns, and falls back on `table`.
-      **options: passed to the reader, such as `country` for `online_retail` or `columns` for `table`.
+      **options: passed to the reader, such as `country` for `online_retail` or `columns` for
+        `table`.
 
     Returns:
-      The table in the sales schema (`jaxinv.data.schema`), sorted by series and date. What was left out or found odd is in
-      `attrs["notes"]`, one line each.
+      The table in the sales schema (`jaxinv.data.schema`), sorted by series and date. What was left
+      out or found odd is in `attrs["notes"]`, one line each.
 
     Raises:
-      UserError: for a file that cannot be read, an unknown reader or option, or with all problems of the
-        table.
+      UserError: for a file that cannot be read, an unknown reader or option, or with all problems
+        of the table.
     """
     if reader is not None and reader not in READERS:
         raise unknown("reader", reader, READERS)
@@ -49,7 +50,9 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
     for name in options:
         if name not in known:
             if not known:
-                raise UserError(f"unknown option {name!r}; the reader {reader!r} of {path} takes none")
+                raise UserError(
+                    f"unknown option {name!r}; the reader {reader!r} of {path} takes none"
+                )
             raise unknown(f"option of the reader {reader!r}", name, known)
     sales = read(path, **options)
     if not len(sales):
@@ -72,7 +75,8 @@ def table(
     Args:
       path: the file.
       columns: schema name -> name in the file, such as `{"sales": "Units Sold"}`.
-      known_ahead: covariates that are known before their period begins, although they move with its sales.
+      known_ahead: covariates that are known before their period begins, although they move with its
+        sales.
       dates, decimal, returns, lines, sheet: as `jaxinv.data.schema.Reading` says.
     """
     path = Path(path)
@@ -102,7 +106,10 @@ READERS: dict[str, Reader] = {
     "online_retail": Reader(
         online_retail,
         ("online_retail_daily.csv", "online_retail.csv"),
-        (_signature("date", "stock_code", "country", "units", "cancelled_units"), _signature(*RAW_INVOICES)),
+        (
+            _signature("date", "stock_code", "country", "units", "cancelled_units"),
+            _signature(*RAW_INVOICES),
+        ),
     ),
     "m5": Reader(m5, ("m5_items_2_stores_daily.csv",), (_signature("item_id", "store_id", "d_1"),)),
     "favorita_weekly_21_stores": Reader(favorita_weekly_21_stores, ("weekly_sales.npz",), ()),

@@ -6,20 +6,24 @@
 | `sku` | required, text | the product |
 | `sales` | required, at least 0 | units sold |
 | `location` | text | store or warehouse; a series is a SKU, or a SKU at a location |
-| `stock` | at least 0, may be empty | units on hand at the start of the period; 0 there, or sales equal to it, make demand an estimate (`jaxinv.data.censoring`) |
+| `stock` | at least 0, may be empty | units on hand as the period begins |
 | `price` | at least 0, may be empty | price known before the period begins |
 | `promotion` | number, may be empty | 0 or 1, or a share |
-| `lead_time` | at least 0, may be empty | periods of the table (days of a daily one) from order to arrival |
+| `lead_time` | at least 0, may be empty | periods of the table from order to arrival |
 | `category` | text | one a series |
 | any other | number, may be empty | a covariate known before the period begins |
 
-Columns may have other names (`columns.sales=Menge`), and a file may be written as shops export it: any separator and encoding,
-decimal commas, dates as dd.mm.yyyy, dd/mm/yyyy or mm/dd/yyyy, lines of orders with times of day, a column for each date. How it
-was read is said; what can be read in two ways is refused, with what to type (`Reading`).
+Where stock is 0, or sales are all of it, demand is an estimate (`jaxinv.data.censoring`). Lead
+times of a daily table are days.
 
-Whatever is known only afterwards (revenue, number of orders, a forecast made with the result in hand) does
-not belong in the table: a policy would see the future. What moves with the sales of its own rows is left out unless it is said
-to be known ahead.
+Columns may have other names (`columns.sales=Menge`), and a file may be written as shops export it:
+any separator and encoding, decimal commas, dates as dd.mm.yyyy, dd/mm/yyyy or mm/dd/yyyy, lines of
+orders with times of day, a column for each date. How it was read is said; what can be read in two
+ways is refused, with what to type (`Reading`).
+
+Whatever is known only afterwards (revenue, number of orders, a forecast made with the result in
+hand) does not belong in the table: a policy would see the future. What moves with the sales of its
+own rows is left out unless it is said to be known ahead.
 """
 
 import difflib
@@ -54,12 +58,14 @@ _TEXT = ("sku", "location", "category")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a user says of how a file is to be read; what is empty is found from its cells, or refused where they do not tell.
+    """What a user says of how a file is to be read; what is empty is found from its cells, or
+    refused where they do not tell.
 
     Attributes:
       dates: "ymd", "dmy" or "mdy".
       decimal: "." or ",".
-      returns: what negative sales are: "refuse", "net" (taken off what was sold before) or "separate" (left out).
+      returns: what negative sales are: "refuse", "net" (taken off what was sold before) or
+        "separate" (left out).
       lines: "sum" where several rows of a date and series are lines of orders.
       by_words: columns may be found by known words in five languages, with a note, as plans do.
       sheet: of an Excel workbook.
@@ -76,7 +82,12 @@ class Reading:
     sheet: str = ""
 
     def __post_init__(self):
-        for name, known in (("dates", ("", *FORMS)), ("decimal", ("", ".", ",")), ("returns", RETURNS), ("lines", ("", "sum"))):
+        for name, known in (
+            ("dates", ("", *FORMS)),
+            ("decimal", ("", ".", ",")),
+            ("returns", RETURNS),
+            ("lines", ("", "sum")),
+        ):
             if getattr(self, name) not in known:
                 raise unknown(name, getattr(self, name), [word for word in known if word])
 
@@ -90,24 +101,28 @@ def validate(
 ) -> pd.DataFrame:
     """The table in the sales schema, or one error with everything that is wrong with it.
 
-    Columns outside the schema are left out, with a note, where they hold text, have no name or move with the sales of their own
-    rows as only what is known afterwards does (`jaxinv.data.leaks`). Lines of orders are summed, rows of totals left out, each
-    with a note. Nothing else is dropped, filled or summed.
+    Columns outside the schema are left out, with a note, where they hold text, have no name or move
+    with the sales of their own rows as only what is known afterwards does (`jaxinv.data.leaks`).
+    Lines of orders are summed, rows of totals left out, each with a note. Nothing else is dropped,
+    filled or summed.
 
     Args:
-      frame: the table as read. If its index is named, that name and the labels say in messages where a row
-        stands (readers give the line of the file); otherwise they read "row", counted from 0.
+      frame: the table as read. If its index is named, that name and the labels say in messages
+        where a row stands (readers give the line of the file); otherwise they read "row", counted
+        from 0.
       source: what messages call the table, usually the path of its file.
-      columns: schema name -> name in `frame`, for columns that are called something else there. A covariate named
-        here has to be a number.
-      known_ahead: covariates that are known before their period begins although they move with its sales.
+      columns: schema name -> name in `frame`, for columns that are called something else there. A
+        covariate named here has to be a number.
+      known_ahead: covariates that are known before their period begins although they move with its
+        sales.
       reading: how cells are read.
 
     Returns:
-      A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`, `location` and
-      `category` text, every other column float64 (NaN where a value that may be empty is empty). `attrs` has
-      `source`, `notes`, one line each, `read`, what was understood in five lines, `stated`, the notes that these lines hold, and
-      `columns`, names of the schema -> names of the file where they differ.
+      A new table sorted by series and date, its index that of `frame`: `date` datetime64[s], `sku`,
+      `location` and `category` text, every other column float64 (NaN where a value that may be
+      empty is empty). `attrs` has `source`, `notes`, one line each, `read`, what was understood in
+      five lines, `stated`, the notes that these lines hold, and `columns`, names of the schema ->
+      names of the file where they differ.
 
     Raises:
       UserError: lists all problems, each with column, rows and fix.
@@ -124,11 +139,17 @@ def check(
     known_ahead: Sequence[str] = (),
     reading: Reading = Reading(),
 ) -> tuple[pd.DataFrame, Problems]:
-    """As `validate`, with the problems in place of an error; the table is of use only where there are none."""
+    """As `validate`, with the problems in place of an error; the table is of use only where there
+    are none.
+    """
     columns = {name: str(column) for name, column in (columns or {}).items()}
     problems = Problems(source, frame.index.name or "row")
     problems.notes += frame.attrs.get("odd", [])
-    semicolons, form, rows = frame.attrs.get("separator") == ";", frame.attrs.get("format", "a table"), len(frame)
+    semicolons, form, rows = (
+        frame.attrs.get("separator") == ";",
+        frame.attrs.get("format", "a table"),
+        len(frame),
+    )
     given = set(map(str, frame.columns))
     frame = unfold(frame, columns, problems)
     found = find_columns(frame, columns, problems, reading.by_words)
@@ -147,11 +168,17 @@ def check(
             if name != "category":
                 # Only truly empty cells: "NA" may well be a code, or North America.
                 problems.rows(
-                    column, out[name] == "", out[name], "is empty", f"fill in the {name} of each row"
+                    column,
+                    out[name] == "",
+                    out[name],
+                    "is empty",
+                    f"fill in the {name} of each row",
                 )
         else:
             needed = name in columns or name in known_ahead
-            kept = numbers_of(values, name, column, problems, decimals, semicolons, needed, reading.returns)
+            kept = numbers_of(
+                values, name, column, problems, decimals, semicolons, needed, reading.returns
+            )
             if kept is not None:
                 out[name] = kept
     table = pd.DataFrame(out, index=frame.index)
@@ -162,12 +189,26 @@ def check(
     if whole:
         table = take_returns(table, keys, reading.returns, problems)
         numbered = order_column(frame, found)
-        why = "times of day" if dates is not None and dates.timed.any() else f"column {numbered!r}" if numbered else ""
-        if (why or reading.lines) and not problems.found and table.duplicated([*keys, "date"]).any():
+        why = (
+            "times of day"
+            if dates is not None and dates.timed.any()
+            else f"column {numbered!r}"
+            if numbered
+            else ""
+        )
+        if (
+            (why or reading.lines)
+            and not problems.found
+            and table.duplicated([*keys, "date"]).any()
+        ):
             table = sum_lines(table, keys, why or "lines=sum", problems)
     if "date" in table and "sku" in table:
         if not why:
-            written = as_text(frame[found["date"]]) if len(table) == len(frame) else table["date"].astype(str)
+            written = (
+                as_text(frame[found["date"]])
+                if len(table) == len(frame)
+                else table["date"].astype(str)
+            )
             _check_duplicates(table, keys, written, problems)
         table = _check_totals(table, keys, problems)
     if whole and reading.returns == "net" and not problems.found:
@@ -177,7 +218,9 @@ def check(
         hint = f"did you mean {near[0]!r}?" if near else f"the columns are {listed(list(found))}"
         problems.add(f"column {name!r}, given as known_ahead, is missing; {hint}")
     if whole and not len(table) and not problems.found:
-        problems.add("no row of sales is left beside totals and returns; add one row for each date and SKU")
+        problems.add(
+            "no row of sales is left beside totals and returns; add one row for each date and SKU"
+        )
     if problems.found:
         return table, problems
     table = table.sort_values([*keys, "date"], kind="stable")
@@ -185,8 +228,16 @@ def check(
     notes = [
         *leaks,
         *_names_alike(table, keys),
-        *([f"left out, since text is no covariate: {listed(problems.left_out)}"] if problems.left_out else []),
-        *([f"left out, since the header gives no name: {listed(problems.unnamed)}"] if problems.unnamed else []),
+        *(
+            [f"left out, since text is no covariate: {listed(problems.left_out)}"]
+            if problems.left_out
+            else []
+        ),
+        *(
+            [f"left out, since the header gives no name: {listed(problems.unnamed)}"]
+            if problems.unnamed
+            else []
+        ),
         *problems.notes,
     ]
     stated = [f"read as {form}"]
@@ -195,8 +246,14 @@ def check(
     if decimals.mark == "," and not reading.decimal:
         stated.append(f"numbers are read with decimal commas, such as {decimals.example!r}")
     table.attrs = {"source": source, "notes": notes + stated[1:], "stated": stated}
-    table.attrs["columns"] = {name: column for name, column in found.items() if name in table and column != name and column in given}
-    table.attrs["read"] = _understood(table, source, form, rows, problems.row, found, dates, decimals)
+    table.attrs["columns"] = {
+        name: column
+        for name, column in found.items()
+        if name in table and column != name and column in given
+    }
+    table.attrs["read"] = _understood(
+        table, source, form, rows, problems.row, found, dates, decimals
+    )
     return table, problems
 
 
@@ -205,12 +262,22 @@ def series_keys(table: pd.DataFrame) -> list[str]:
     return [name for name in ("sku", "location") if name in table]
 
 
-def _understood(table, source, form, rows, row, found, dates: Dates, decimals: Decimals) -> list[str]:
+def _understood(
+    table, source, form, rows, row, found, dates: Dates, decimals: Decimals
+) -> list[str]:
     """What was understood of a file, in five lines."""
     keys = series_keys(table)
-    named = [f"{name} = {found[name]!r}" if found[name] != name else name for name in found if name in table]
+    named = [
+        f"{name} = {found[name]!r}" if found[name] != name else name
+        for name in found
+        if name in table
+    ]
     span = f"{table['date'].min():%Y-%m-%d} to {table['date'].max():%Y-%m-%d}"
-    marks = f"decimal commas, such as {decimals.example!r}" if decimals.mark == "," else "decimal points"
+    marks = (
+        f"decimal commas, such as {decimals.example!r}"
+        if decimals.mark == ","
+        else "decimal points"
+    )
     names = ", ".join(f"{table[key].nunique():,} {key}s" for key in keys).replace("skus", "SKUs")
     return [
         f"{source}: {form}, {rows:,} {row}s",
@@ -234,10 +301,14 @@ def _decimals_of(frame: pd.DataFrame, found: dict[str, str], reading: Reading) -
     return find_decimals(sorted(cells), reading.decimal)
 
 
-def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, problems: Problems) -> None:
+def _check_duplicates(
+    table: pd.DataFrame, keys: list[str], text: pd.Series, problems: Problems
+) -> None:
     """Dates that cannot be read are told apart by their text."""
     unread = table["date"].isna()
-    known = table[keys].assign(date=text.where(unread, table["date"].astype(str)) if unread.any() else table["date"])
+    known = table[keys].assign(
+        date=text.where(unread, table["date"].astype(str)) if unread.any() else table["date"]
+    )
     known = known[text != ""]
     again = known[known.duplicated(keep=False)]
     if not len(again):
@@ -246,19 +317,26 @@ def _check_duplicates(table: pd.DataFrame, keys: list[str], text: pd.Series, pro
     same = again[(again == first).all(axis=1)]
     place = " at ".join(repr(first[key]) for key in keys)
     problems.add(
-        f"the same date and series stand in more than one row: {str(first['date'])[:10]}, {place} in "
-        f"{problems.places(same.index)}; {len(again)} such rows in all; add them up (lines=sum does, where rows are lines of orders) or delete the surplus"
+        f"the same date and series stand in more than one row: {str(first['date'])[:10]}, {place}"
+        f" in {problems.places(same.index)}; {len(again)} such rows in all; add them up (lines=sum"
+        " does, where rows are lines of orders) or delete the surplus"
     )
 
 
 def _check_totals(table: pd.DataFrame, keys: list[str], problems: Problems) -> pd.DataFrame:
-    """Refuses a SKU, or a location, whose sales are on nearly every date the sum of all others; leaves it out, with a note, where
-    its name says that too."""
+    """Refuses a SKU, or a location, whose sales are on nearly every date the sum of all others;
+    leaves it out, with a note, where its name says that too."""
     if "sales" not in table:
         return table
     for key in keys:
-        group = table.groupby(["date", *(other for other in keys if other != key)], sort=False)["sales"]
-        count, most, total = group.transform("count"), group.transform("max"), group.transform("sum")
+        group = table.groupby(["date", *(other for other in keys if other != key)], sort=False)[
+            "sales"
+        ]
+        count, most, total = (
+            group.transform("count"),
+            group.transform("max"),
+            group.transform("sum"),
+        )
         several = (count > 2) & (total > 0)
         is_sum = several & (table["sales"] == most) & np.isclose(2 * most, total, rtol=1e-6)
         names = table.loc[is_sum, key]
@@ -275,8 +353,8 @@ def _check_totals(table: pd.DataFrame, keys: list[str], problems: Problems) -> p
                 table = table[table[key] != name]
                 continue
             problems.add(
-                f"{key} {name!r} is the sum of all others on the same date in {problems.places(rows)}; delete its rows, or all "
-                "is counted twice"
+                f"{key} {name!r} is the sum of all others on the same date in"
+                f" {problems.places(rows)}; delete its rows, or all is counted twice"
             )
     return table
 
@@ -292,7 +370,9 @@ def _check_category(table: pd.DataFrame, keys: list[str], column: str, problems:
     )
 
 
-def _without_leaks(table: pd.DataFrame, keys: list[str], known_ahead: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+def _without_leaks(
+    table: pd.DataFrame, keys: list[str], known_ahead: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
     """The table without covariates that are known only afterwards, and what to say of them."""
     leaks = {}
     for name in table.columns.difference([*REQUIRED, *OPTIONAL, *known_ahead], sort=False):
@@ -300,24 +380,29 @@ def _without_leaks(table: pd.DataFrame, keys: list[str], known_ahead: Sequence[s
         if found is not None:
             leaks[name] = found
     notes = [
-        f"{name!r} is left out: it moves with the sales of its own row (correlation {value:.2f}), as what is known only "
-        f"afterwards does; if it is known before the period begins, give {shlex.quote(f'known_ahead=[{name}]')}"
+        f"{name!r} is left out: it moves with the sales of its own row (correlation {value:.2f}),"
+        " as what is known only afterwards does; if it is known before the period begins, give"
+        f" {shlex.quote(f'known_ahead=[{name}]')}"
         for name, value in leaks.items()
     ]
     return table.drop(columns=list(leaks)), notes
 
 
 def _names_alike(table: pd.DataFrame, keys: list[str]) -> list[str]:
-    """Says which names differ in nothing but case, spaces or the form of their letters, and yet are read as different."""
+    """Says which names differ in nothing but case, spaces or the form of their letters, and yet are
+    read as different.
+    """
     notes = []
     for key in keys:
         names = pd.Series(table[key].unique(), dtype=object)
-        alike = names.map(lambda name: " ".join(unicodedata.normalize("NFKC", name).casefold().split()))
+        alike = names.map(
+            lambda name: " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        )
         again = names[alike.duplicated(keep=False)]
         if len(again):
             pair = names[alike == alike[again.index[0]]].tolist()
             notes.append(
-                f"{' and '.join(map(repr, pair))} are read as different names of {key} ({len(again)} such names in all); write "
-                "them alike if they are one"
+                f"{' and '.join(map(repr, pair))} are read as different names of {key}"
+                f" ({len(again)} such names in all); write them alike if they are one"
             )
     return notes

@@ -1,4 +1,6 @@
-"""CSV files as they lie on disk: encoding, separator and header found, cells left as text, every row with its line."""
+"""CSV files as they lie on disk: encoding, separator and header found, cells left as text, every
+row with its line.
+"""
 
 import csv
 import io
@@ -51,12 +53,18 @@ def decode(data: bytes, path: Path) -> Text:
     """
     note = ""
     if data[:4] == b"PK\x03\x04":
-        raise UserError(f"{path}: not text but an Excel workbook or zip archive; save the sheet as CSV (UTF-8)")
+        raise UserError(
+            f"{path}: not text but an Excel workbook or zip archive; save the sheet as CSV (UTF-8)"
+        )
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     elif b"\0" in data:
         encoding = next(
-            (name for name, at in (("utf-16-le", 1), ("utf-16-be", 0)) if data[at:400:2].count(0) > 0.8 * len(data[at:400:2])),
+            (
+                name
+                for name, at in (("utf-16-le", 1), ("utf-16-be", 0))
+                if data[at:400:2].count(0) > 0.8 * len(data[at:400:2])
+            ),
             "",
         )
     else:
@@ -72,7 +80,10 @@ def decode(data: bytes, path: Path) -> Text:
             text = "\0"
         note = f"no UTF-8 text from line {line} on, so read as Windows-1252 (Western European)"
     if re.search("[\0-\x08\x0e-\x1f]", text[:100_000]) or "\0" in text:
-        raise UserError(f"{path}: not a text file; give a CSV, a gzipped CSV, an Excel workbook (.xlsx) or a parquet file")
+        raise UserError(
+            f"{path}: not a text file; give a CSV, a gzipped CSV, an Excel workbook (.xlsx) or a"
+            " parquet file"
+        )
     # Line ends of any system, so that lines are counted as an editor counts them.
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     named = re.match(r"sep=([,;\t|])\n", text)
@@ -86,7 +97,12 @@ def _separator(text: str) -> str:
     counts, begin = {}, text[:1_000_000]
     for mark in SEPARATORS:
         try:
-            counts[mark] = len(next(csv.reader(io.StringIO(begin), delimiter=mark, skipinitialspace=mark != "\t"), []))
+            counts[mark] = len(
+                next(
+                    csv.reader(io.StringIO(begin), delimiter=mark, skipinitialspace=mark != "\t"),
+                    [],
+                )
+            )
         except csv.Error:
             counts[mark] = 0
     return max(SEPARATORS, key=lambda mark: (counts[mark], mark == ","))
@@ -94,11 +110,15 @@ def _separator(text: str) -> str:
 
 def header(found: Text, path: Path) -> list[str]:
     """Names of the columns; `column 3` where the third has none."""
-    rows = csv.reader(io.StringIO(found.text), delimiter=found.separator, skipinitialspace=found.separator != "\t")
+    rows = csv.reader(
+        io.StringIO(found.text), delimiter=found.separator, skipinitialspace=found.separator != "\t"
+    )
     try:
         names = [name.strip() for name in next(rows, [])]
     except csv.Error as error:
-        raise UserError(f"{path}: no header in line 1 ({error}); begin with the names of the columns") from None
+        raise UserError(
+            f"{path}: no header in line 1 ({error}); begin with the names of the columns"
+        ) from None
     return check_names(names, path)
 
 
@@ -110,8 +130,8 @@ def check_names(names: list[str], path: Path) -> list[str]:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise UserError(
-            f"{path}: the header has {', '.join(map(repr, twice[:5]))}{' …' * (len(twice) > 5)} more than once; rename or "
-            "delete one"
+            f"{path}: the header has {', '.join(map(repr, twice[:5]))}{' …' * (len(twice) > 5)}"
+            " more than once; rename or delete one"
         )
     return names
 
@@ -120,13 +140,15 @@ def check_width(names: list[str], most: int | None, path: Path) -> None:
     """Refuses more columns than a long table has, unless most of them are dates."""
     if most is not None and len(names) > most and sum(map(is_date, names)) < len(names) / 2:
         raise UserError(
-            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column for each: "
-            "reshape the table, or keep the columns of the schema only"
+            f"{path}: {len(names)} columns; sales have one row for each date and SKU, not a column"
+            " for each: reshape the table, or keep the columns of the schema only"
         )
 
 
 def parse_csv(found: Text, path: Path, most: int | None = None) -> pd.DataFrame:
-    """Every cell as text; the index, named "line", is the line of the file on which the row begins."""
+    """Every cell as text; the index, named "line", is the line of the file on which the row
+    begins.
+    """
     text, names = found.text, header(found, path)
     check_width(names, most, path)
     try:
@@ -174,17 +196,19 @@ def _too_long(found: Text, columns: int) -> str:
     also = f" (and {len(long) - 1} more lines like it)" if len(long) > 1 else ""
     mark = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}[found.separator]
     cause = (
-        f"most likely a {mark} too many at the end of lines: delete it, or end the header with one too"
+        f"most likely a {mark} too many at the end of lines: delete it, or end the header with"
+        " one too"
         if empty
         else (
-            "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put such cells in quotes"
+            "most likely a comma within a cell that is not quoted: write 1500 for 1,500, or put"
+            " such cells in quotes"
             if mark == "comma"
             else f"most likely a {mark} within a cell that is not quoted: put such cells in quotes"
         )
     )
     return (
-        f"line {line + found.skipped} has {cells} cells where the header has {columns}{also}: {lines[line - 1][:80]!r}; "
-        f"{cause}"
+        f"line {line + found.skipped} has {cells} cells where the header has {columns}{also}:"
+        f" {lines[line - 1][:80]!r}; {cause}"
     )
 
 

@@ -37,9 +37,11 @@ def wide_numbers(cells: pd.DataFrame, path: Path) -> np.ndarray:
     bad = np.argwhere(~((numbers >= 0) & (numbers <= LARGEST)))
     if len(bad):
         places = ", ".join(
-            f"{cells.iat[r, c]!r} in line {cells.index[r]}, column {cells.columns[c]!r}" for r, c in bad[:5]
+            f"{cells.iat[r, c]!r} in line {cells.index[r]}, column {cells.columns[c]!r}"
+            for r, c in bad[:5]
         )
         raise UserError(
-            f"{path}: sales that are no number of at least 0 in {len(bad)} cells: {places}; write units sold"
+            f"{path}: sales that are no number of at least 0 in {len(bad)} cells: {places}; write"
+            " units sold"
         )
     return numbers

@@ -16,7 +16,10 @@ from jaxinv.errors import UserError
 def is_workbook(data: bytes) -> bool:
     """Whether the bytes are those of an .xlsx file."""
     try:
-        return data[:4] == b"PK\x03\x04" and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(data)).namelist()
+        return (
+            data[:4] == b"PK\x03\x04"
+            and "xl/workbook.xml" in zipfile.ZipFile(io.BytesIO(data)).namelist()
+        )
     except (zipfile.BadZipFile, OSError):
         return False
 
@@ -24,8 +27,8 @@ def is_workbook(data: bytes) -> bool:
 def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
     """A sheet as a table of texts; the index, named "row", is the row of the sheet.
 
-    Dates become YYYY-MM-DD, with the time of day where they have one; numbers are written with a dot; a code shown with leading
-    zeros keeps them. `attrs["format"]` says which sheet was read.
+    Dates become YYYY-MM-DD, with the time of day where they have one; numbers are written with a
+    dot; a code shown with leading zeros keeps them. `attrs["format"]` says which sheet was read.
 
     Args:
       sheet: its name; by default the first that is not empty.
@@ -36,7 +39,9 @@ def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
     try:
         import openpyxl
     except ImportError:
-        raise UserError(f"{path}: Excel needs openpyxl; pip install 'jaxinv[excel]', or save the sheet as CSV") from None
+        raise UserError(
+            f"{path}: Excel needs openpyxl; pip install 'jaxinv[excel]', or save the sheet as CSV"
+        ) from None
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         names = [page.title for page in book.worksheets]
@@ -46,30 +51,43 @@ def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
     except UserError:
         raise
     except Exception as error:  # openpyxl lets errors of zip, XML and its own through
-        raise UserError(f"{path}: not a readable Excel workbook ({str(error)[:80]}); save it again") from None
+        raise UserError(
+            f"{path}: not a readable Excel workbook ({str(error)[:80]}); save it again"
+        ) from None
     filled = [name for name, rows in pages.items() if rows]
     if not filled:
-        raise UserError(f"{path}: an empty workbook; give a sheet with a header and one row for each date and SKU")
+        raise UserError(
+            f"{path}: an empty workbook; give a sheet with a header and one row for each date"
+            " and SKU"
+        )
     name = filled[0]
     rows = pages[name]
     top, titles = rows[0]
     width = max(len(cells) for _, cells in rows)
     titles = titles + [""] * (width - len(titles))
     if len(set(titles)) > 1:  # columns beyond the last name are only kept where they hold something
-        while not titles[-1] and not any(len(cells) >= len(titles) and cells[len(titles) - 1] for _, cells in rows):
+        while not titles[-1] and not any(
+            len(cells) >= len(titles) and cells[len(titles) - 1] for _, cells in rows
+        ):
             titles.pop()
     names = check_names(titles, path)
     cells = [(cells + [""] * width)[: len(names)] for _, cells in rows[1:]]
-    frame = pd.DataFrame(cells, columns=names, index=pd.Index([row for row, _ in rows[1:]], name="row"), dtype=str)
+    frame = pd.DataFrame(
+        cells, columns=names, index=pd.Index([row for row, _ in rows[1:]], name="row"), dtype=str
+    )
     others = [other for other in filled if other != name]
-    frame.attrs["format"] = f"Excel, sheet {name!r}" + (f" (others: {', '.join(map(repr, others))})" if others else "")
+    frame.attrs["format"] = f"Excel, sheet {name!r}" + (
+        f" (others: {', '.join(map(repr, others))})" if others else ""
+    )
     return frame
 
 
 def sheets(data: bytes) -> list[str]:
     """Names of the sheets of a workbook, by its own list; no cell is read."""
     text = zipfile.ZipFile(io.BytesIO(data)).read("xl/workbook.xml").decode("utf-8", "replace")
-    return [html.unescape(name) for name in re.findall(r'<(?:\w+:)?sheet\b[^>]*?\bname="([^"]*)"', text)]
+    return [
+        html.unescape(name) for name in re.findall(r'<(?:\w+:)?sheet\b[^>]*?\bname="([^"]*)"', text)
+    ]
 
 
 def _rows(page) -> list[tuple[int, list[str]]]:
@@ -96,5 +114,7 @@ def _text(cell) -> str:
     if isinstance(value, int | float):
         whole = f"{value:.15g}"
         digits = cell.number_format or ""
-        return whole.zfill(len(digits)) if re.fullmatch("0{2,}", digits) and whole.isdigit() else whole
+        return (
+            whole.zfill(len(digits)) if re.fullmatch("0{2,}", digits) and whole.isdigit() else whole
+        )
     return str(value).strip()

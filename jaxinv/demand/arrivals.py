@@ -1,4 +1,5 @@
-"""How much of a shipment arrives: orders that are lost, yields that are random and deliveries in part are one thing.
+"""How much of a shipment arrives: orders that are lost, yields that are random and deliveries in
+part are one thing.
 
 The share is nature's, drawn when the order is placed, and known to the planner when it is due.
 """
@@ -25,8 +26,8 @@ class ArrivalLaw:
 
     @classmethod
     def of(cls, edges: dict[int, dict[float, float]], count: int) -> "ArrivalLaw":
-        """The law of a network of `count` edges: by edge the shares that may arrive and the probability of each; all of a
-        shipment arrives on edges that are not named.
+        """The law of a network of `count` edges: by edge the shares that may arrive and the
+        probability of each; all of a shipment arrives on edges that are not named.
 
         Raises:
           UserError: a share or a probability outside 0..1, or probabilities that do not sum to 1.
@@ -52,7 +53,9 @@ class ArrivalLaw:
         return self.shares[0] + jnp.sum((1.0 - self.cdf) * jnp.diff(self.shares, axis=0), 0)
 
     def support(self) -> tuple[np.ndarray, np.ndarray]:
-        """All that can arrive of the shipments that are due at once: shares `[S, E]` and the probability of each `[S]`."""
+        """All that can arrive of the shipments that are due at once: shares `[S, E]` and the
+        probability of each `[S]`.
+        """
         shares, cdf = np.asarray(self.shares, float), np.asarray(self.cdf, float)
         mass = np.diff(cdf, axis=0, prepend=0.0, append=1.0)
         possible = [np.flatnonzero(column > 0) for column in mass.T]
@@ -63,7 +66,8 @@ class ArrivalLaw:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The share of each shipment that arrives, independent of all else; the numbers are `params.arrival_law`.
+    """The share of each shipment that arrives, independent of all else; the numbers are
+    `params.arrival_law`.
 
     Monotone in the uniforms of "arrival".
     """
@@ -91,7 +95,8 @@ def check_shares(shares: tuple[float, ...], mass: tuple[float, ...], where: str)
     """
     if not shares or len(shares) != len(mass):
         raise UserError(
-            f"{where}: {len(shares)} shares that may arrive and {len(mass)} probabilities; give one of each"
+            f"{where}: {len(shares)} shares that may arrive and {len(mass)} probabilities; give one"
+            " of each"
         )
     for value in shares:
         if not 0 <= value <= 1:

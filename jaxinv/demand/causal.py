@@ -1,4 +1,6 @@
-"""Demand as a structural causal model: season moves promotions and prices, and all three move demand (methods.md D.4)."""
+"""Demand as a structural causal model: season moves promotions and prices, and all three move
+demand (methods.md D.4).
+"""
 
 from dataclasses import dataclass
 
@@ -55,19 +57,22 @@ class CausalDemand(DemandProcess):
         promotion_t = 1{ u^promotion < sigmoid(kappa_0 + kappa_1 season_t) }
         log price_t = price_season season_t + price_deviation z(u^price)
         shock_t     = persistence shock_{t-1} + sqrt(1 - persistence^2) shock_deviation z(u^market)
-        log level_t = beta_0 + amplitude season_t + beta_p promotion_t + beta_e log price_t + shock_t - shock_deviation^2 / 2
+        log level_t = beta_0 + amplitude season_t + beta_p promotion_t + beta_e log price_t
+                      + shock_t - shock_deviation^2 / 2
         demand_t    = F^-1( u^demand ),  F negative binomial of mean level_t and dispersion r
 
-    Promotion and price of a day are planned on its eve, with that day's uniforms, and known before it. Demand is monotone
-    in u^demand, u^market and u^promotion, and in u^price falling (elasticity below 0). An intervention on the shock sets it on
-    its days alone: shocks are functions of all earlier innovations, not of earlier shocks.
+    Promotion and price of a day are planned on its eve, with that day's uniforms, and known before
+    it. Demand is monotone in u^demand, u^market and u^promotion, and in u^price falling (elasticity
+    below 0). An intervention on the shock sets it on its days alone: shocks are functions of all
+    earlier innovations, not of earlier shocks.
 
     Known of the coming day `[4]`: sine and cosine of the season, promotion, logarithm of the price.
     """
 
     told = (
         Signal("season sine", owner=CALENDAR), Signal("season cosine", owner=CALENDAR),
-        Signal("promotion", "1 where one runs", 0), Signal("price", "log of the share of the list price", 0),
+        Signal("promotion", "1 where one runs", 0), Signal("price",
+        "log of the share of the list price", 0),
     )  # fmt: skip
     start_noise = {"start": (4,)}
     moves = frozenset({"demand", "promotion", "price", "shock"})
@@ -90,15 +95,20 @@ class CausalDemand(DemandProcess):
 
     def step(self, state: CausalState, uniforms, params: CausalParams):
         keep, deviation = params.shock_persistence, params.shock_deviation
-        innovation = jnp.sqrt(1.0 - keep**2) * deviation * quantiles.standard_normal(uniforms["market"])
+        innovation = (
+            jnp.sqrt(1.0 - keep**2) * deviation * quantiles.standard_normal(uniforms["market"])
+        )
         shock = keep * state.shock + innovation
         felt = jnp.where(jnp.isnan(params.shock), shock, params.shock)
         level = jnp.exp(
-            params.intercept + params.amplitude * season(state, params) + params.promotion_effect * state.promotion
+            params.intercept + params.amplitude * season(state,
+            params) + params.promotion_effect * state.promotion
             + params.elasticity * jnp.log(state.price) + felt - 0.5 * deviation**2
         )  # fmt: skip
         demand = quantiles.negative_binomial(uniforms["demand"], level, params.dispersion, LARGEST)
-        tomorrow = state.replace(day=jnp.where(state.day + 1.0 >= params.period, 0.0, state.day + 1.0), shock=shock)
+        tomorrow = state.replace(
+            day=jnp.where(state.day + 1.0 >= params.period, 0.0, state.day + 1.0), shock=shock
+        )
         tomorrow = self._plan(tomorrow, uniforms["promotion"], uniforms["price"], params)
         return tomorrow, demand[None, None]
 
@@ -121,8 +131,12 @@ class CausalDemand(DemandProcess):
         """Promotion and price of the state's day."""
         now = season(state, params)
         likely = jax.nn.sigmoid(params.promotion_intercept + params.promotion_season * now)
-        log_price = params.price_season * now + params.price_deviation * quantiles.standard_normal(price)
-        return state.replace(promotion=(promotion < likely).astype(jnp.float32), price=jnp.exp(log_price))
+        log_price = params.price_season * now + params.price_deviation * quantiles.standard_normal(
+            price
+        )
+        return state.replace(
+            promotion=(promotion < likely).astype(jnp.float32), price=jnp.exp(log_price)
+        )
 
 
 def season(state: CausalState, params: CausalParams) -> jax.Array:
@@ -130,22 +144,30 @@ def season(state: CausalState, params: CausalParams) -> jax.Array:
 
 
 def causal_params(
-    mean: float, dispersion: float, amplitude: float, period: float, promotions: tuple[float, float],
-    promotion_effect: float, elasticity: float, price: tuple[float, float], shock: tuple[float, float],
+    mean: float, dispersion: float, amplitude: float, period: float, promotions: tuple[float,
+    float],
+    promotion_effect: float, elasticity: float, price: tuple[float, float], shock: tuple[float,
+    float],
 ) -> CausalParams:  # fmt: skip
     """Parameters with a given long-run mean.
 
     Args:
       mean: units a day, over all seasons, promotions, prices and shocks.
-      promotions: kappa_0 and kappa_1. price: what it has of the season, and its deviation. shock: deviation, persistence.
+      promotions: kappa_0 and kappa_1. price: what it has of the season, and its deviation. shock:
+        deviation, persistence.
     """
     angle = 2 * np.pi * np.arange(int(period)) / period
     likely = 1 / (1 + np.exp(-promotions[0] - promotions[1] * np.sin(angle)))
-    level = np.exp((amplitude + elasticity * price[0]) * np.sin(angle)) * (1 + likely * np.expm1(promotion_effect))
+    level = np.exp((amplitude + elasticity * price[0]) * np.sin(angle)) * (
+        1 + likely * np.expm1(promotion_effect)
+    )
     level = level.mean() * np.exp((elasticity * price[1]) ** 2 / 2)
     numbers = dict(
-        intercept=np.log(mean / level), amplitude=amplitude, period=period, promotion_intercept=promotions[0],
-        promotion_season=promotions[1], promotion_effect=promotion_effect, elasticity=elasticity, price_season=price[0],
-        price_deviation=price[1], shock_deviation=shock[0], shock_persistence=shock[1], dispersion=dispersion, shock=NATURE,
+        intercept=np.log(mean / level), amplitude=amplitude, period=period,
+        promotion_intercept=promotions[0],
+        promotion_season=promotions[1], promotion_effect=promotion_effect, elasticity=elasticity,
+        price_season=price[0],
+        price_deviation=price[1], shock_deviation=shock[0], shock_persistence=shock[1],
+        dispersion=dispersion, shock=NATURE,
     )  # fmt: skip
     return CausalParams(**{name: np.float32(value) for name, value in numbers.items()})

@@ -1,15 +1,18 @@
 """The synthetic trajectories of DeepStock (seed 003), drawn as its published generators draw them.
 
-Four laws of daily demand, each with the one number that tells a policy all there is to know ahead of a day:
+Four laws of daily demand, each with the one number that tells a policy all there is to know ahead
+of a day:
 
-    1  independent: uniform on five whole numbers from a lowest that moves from day to day; the number of the review
-    2  D_t = (phi D_{t-1} + (1 - phi) base + N(0, sigma))^+ with numbers of each trajectory's own; the demand of the day before
-    3  the same with half as many trajectories to learn on
-    4  N(100, sigma)^+ on every second day and nothing between, a sigma for each SKU; that sigma
+    1  independent: uniform on five whole numbers from a lowest that moves from day to day; the
+      number of the review
+    2  D_t = (phi D_{t-1} + (1 - phi) base + N(0, sigma))^+ with numbers of each trajectory's own;
+    the demand of the day before 3  the same with half as many trajectories to learn on 4  N(100,
+    sigma)^+ on every second day and nothing between, a sigma for each SKU; that sigma
 
-Days are counted as in the published code, whose first order comes on day `REVIEW`: T days of decisions are T + `REVIEW`
-days of demand. A generator's random numbers are NumPy's legacy stream where the code used that, and PCG64 where it used that,
-consumed in the same order, so the trajectories are the published ones.
+Days are counted as in the published code, whose first order comes on day `REVIEW`: T days of
+decisions are T + `REVIEW` days of demand. A generator's random numbers are NumPy's legacy stream
+where the code used that, and PCG64 where it used that, consumed in the same order, so the
+trajectories are the published ones.
 """
 
 from typing import NamedTuple
@@ -38,7 +41,8 @@ class Paths(NamedTuple):
     Attributes:
       demand: `[S, days]` units.
       feature: `[S, days]`: number of the review, demand of the day before, or sigma.
-      law: `[S, ...]` the numbers of each trajectory's own law: (phi, base, sigma) or sigma; none in setting 1.
+      law: `[S, ...]` the numbers of each trajectory's own law: (phi, base, sigma) or sigma; none in
+        setting 1.
     """
 
     demand: np.ndarray
@@ -49,7 +53,9 @@ class Paths(NamedTuple):
         return Paths(*[part[rows] for part in self])
 
 
-def generate(setting: int, count: int, days: int, seed: int = 42, sigmas: np.ndarray | None = None) -> Paths:
+def generate(
+    setting: int, count: int, days: int, seed: int = 42, sigmas: np.ndarray | None = None
+) -> Paths:
     """The first `count` trajectories of a setting.
 
     Args:
@@ -71,7 +77,9 @@ def lowest_demand(days: int) -> np.ndarray:
 def independent(count: int, days: int, seed: int = 42) -> Paths:
     """Setting 1."""
     draw, low = np.random.default_rng(seed), lowest_demand(days)
-    demand = np.array([[draw.integers(least, least + SPREAD) for least in low] for _ in range(count)], float)
+    demand = np.array(
+        [[draw.integers(least, least + SPREAD) for least in low] for _ in range(count)], float
+    )
     feature = np.broadcast_to(np.arange(days) // REVIEW, demand.shape)
     return Paths(demand.reshape(count, days), feature, np.zeros((count, 0)))
 
@@ -81,7 +89,11 @@ def autoregressive(count: int, days: int, seed: int = 42) -> Paths:
     draw = np.random.RandomState(seed)
     demand, law = np.empty((count, WARM_UP + days)), np.empty((count, 3))
     for path, numbers in zip(demand, law):
-        phi, base, sigma = numbers[:] = draw.uniform(0.3, 0.9), draw.uniform(5, 10), draw.uniform(2, 8)
+        phi, base, sigma = numbers[:] = (
+            draw.uniform(0.3, 0.9),
+            draw.uniform(5, 10),
+            draw.uniform(2, 8),
+        )
         path[0] = max(0.0, draw.normal(base, sigma))
         for day, innovation in enumerate(draw.normal(0, sigma, size=WARM_UP + days - 1), 1):
             path[day] = max(0.0, phi * path[day - 1] + (1 - phi) * base + innovation)

@@ -49,8 +49,9 @@ class Law:
     Attributes:
       name: one of `LAWS`.
       mean: mean demand a period (before a normal law is cut at zero).
-      deviation: standard deviation of the normal laws and of AR(1) innovations; for "seasonal" the seed has 0.1 mean.
-        The rounded normal is on whole units, and counts what is negative as zero.
+      deviation: standard deviation of the normal laws and of AR(1) innovations; for "seasonal" the
+        seed has 0.1 mean. The rounded normal is on whole units, and counts what is negative as
+        zero.
       dispersion: r of the negative binomial, variance mean + mean^2 / r.
       persistence: phi of AR(1).
       amplitude, period: of the sine season, as a share of the mean and in periods.
@@ -59,8 +60,8 @@ class Law:
       trend: growth of the mean a period, as a share of it, counted from the first decision on.
       shock: factor on the mean from period `shock_start` on and up to, without, `shock_stop`.
 
-    By its bare name, a law whose mean moves has the season, the trend and the shock of the defaults; where it is written with
-    numbers, it moves as they say (`parse`).
+    By its bare name, a law whose mean moves has the season, the trend and the shock of the
+    defaults; where it is written with numbers, it moves as they say (`parse`).
     """
 
     name: str = "poisson"
@@ -82,25 +83,34 @@ class Law:
         check_numbers(self)
         if self.name not in LAWS:
             raise unknown("demand law", self.name, LAWS)
-        if not self.mean > 0 or not self.dispersion > 0 or not self.period > 0 or not self.deviation >= 0:
-            raise UserError("demand needs mean, dispersion and period above 0 and deviation of at least 0")
+        if (
+            not self.mean > 0
+            or not self.dispersion > 0
+            or not self.period > 0
+            or not self.deviation >= 0
+        ):
+            raise UserError(
+                "demand needs mean, dispersion and period above 0 and deviation of at least 0"
+            )
         if not self.variation > 0:
             raise UserError(f"variation={self.variation} must be above 0")
         if not 0 <= self.persistence < 1:
             raise UserError(f"persistence={self.persistence} must lie in 0..1, 1 excluded")
         if not self.shock >= 0 or not self.shock_start <= self.shock_stop:
             raise UserError(
-                f"shock={self.shock:g} must be at least 0, and shock_stop={self.shock_stop:g} no earlier than "
-                f"shock_start={self.shock_start:g}"
+                f"shock={self.shock:g} must be at least 0, and shock_stop={self.shock_stop:g} no"
+                f" earlier than shock_start={self.shock_start:g}"
             )
         if not 0 <= self.low < self.high:
             raise UserError(f"uniform demand needs 0 <= low < high, not {self.low} and {self.high}")
 
     @classmethod
     def parse(cls, text: str) -> "Law":
-        """A law from its name and numbers, such as "poisson(3)", "rounded_normal(5, 1)" or "moving_poisson(5, trend=0.02)".
+        """A law from its name and numbers, such as "poisson(3)", "rounded_normal(5, 1)" or
+        "moving_poisson(5, trend=0.02)".
 
-        A law whose mean moves has the numbers that are named, and moves in no other way; all others are given in full.
+        A law whose mean moves has the numbers that are named, and moves in no other way; all others
+        are given in full.
         """
         name, _, rest = text.replace(" ", "").partition("(")
         if name not in NUMBERS:
@@ -125,7 +135,9 @@ class Law:
 
     @classmethod
     def of(cls, text: str, **numbers: float) -> "Law":
-        """A law by its name, with these numbers, or from a text that has numbers of its own (`parse`)."""
+        """A law by its name, with these numbers, or from a text that has numbers of its own
+        (`parse`).
+        """
         return cls.parse(text) if "(" in text else cls(text, **numbers)
 
     @property
@@ -156,12 +168,15 @@ class Law:
             return processes.Normal(**size, cut=cut), params
         if self.name == "seasonal":
             params = processes.SeasonalParams(
-                base=full(self.mean), amplitude=full(self.amplitude), deviation=full(self.deviation / self.mean),
+                base=full(self.mean), amplitude=full(self.amplitude),
+                deviation=full(self.deviation / self.mean),
                 period=np.float32(self.period), phase=full(0.0),
             )  # fmt: skip
             return processes.Seasonal(**size), params
         if self.name == "ar1":
-            params = processes.AutoRegressiveParams(full(self.mean), full(self.persistence), full(self.deviation))
+            params = processes.AutoRegressiveParams(
+                full(self.mean), full(self.persistence), full(self.deviation)
+            )
             return processes.AutoRegressive(**size), params
         if self.name in NORMAL_MOVES or self.name.startswith("moving"):
             return self._moving(size, full, before)
@@ -170,9 +185,14 @@ class Law:
         return processes.Tabulated(**size), processes.TableParams(cdf)
 
     def _moving(self, size, full, before):
-        moves = {number: getattr(self, number) if number in NUMBERS[self.name] else STILL[number] for number in _MOVES}
+        moves = {
+            number: getattr(self, number) if number in NUMBERS[self.name] else STILL[number]
+            for number in _MOVES
+        }
         amplitude, period, trend, shock, start, stop = (full(moves[number]) for number in _MOVES)
-        params = MovingParams(full(self.mean), trend, amplitude, period, shock, start, stop, np.float32(before))
+        params = MovingParams(
+            full(self.mean), trend, amplitude, period, shock, start, stop, np.float32(before)
+        )
         if self.name in NORMAL_MOVES:
             return Moving(**size, noise_law="normal"), params.replace(spread=full(self.deviation))
         if self.name == "moving_poisson":
@@ -182,13 +202,24 @@ class Law:
         return Moving(**size, noise_law="negative_binomial"), params.replace(mixing=mixing)
 
 
-STILL = {"amplitude": 0.0, "period": 7.0, "trend": 0.0, "shock": 1.0, "shock_start": 0.0, "shock_stop": FOREVER}
+STILL = {
+    "amplitude": 0.0,
+    "period": 7.0,
+    "trend": 0.0,
+    "shock": 1.0,
+    "shock_start": 0.0,
+    "shock_stop": FOREVER,
+}
 """Numbers of a mean that does not move."""
 
 
 def _miswritten(text, name):
-    how = [number if number not in STILL or name not in ("moving_poisson", "moving_negative_binomial") else f"{number}={STILL[number]:g}"
-           for number in NUMBERS[name]]  # fmt: skip
+    how = [
+        number
+        if number not in STILL or name not in ("moving_poisson", "moving_negative_binomial")
+        else f"{number}={STILL[number]:g}"
+        for number in NUMBERS[name]
+    ]
     return UserError(f"demand law {text!r} must be written {name}({', '.join(how)})")
 
 

@@ -1,4 +1,6 @@
-"""Daily demand of one SKU in several markets: calendar, planned promotions, slow shocks, lumpy counts."""
+"""Daily demand of one SKU in several markets: calendar, planned promotions, slow shocks, lumpy
+counts.
+"""
 
 import math
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ HORIZON = 28
 """How many days ahead a promotion is announced."""
 
 KNOTS = 129
-"""Of the gamma table: with its mean set right, variances are within 1% and days without a sale within 0.5 in 100."""
+"""Of the gamma table: with its mean set right, variances are within 1% and days without a sale
+within 0.5 in 100.
+"""
 
 
 @struct.dataclass
@@ -58,20 +62,23 @@ class MarketState:
 class MarketDemand(DemandProcess):
     """Negative binomial counts about a level that moves:
 
-        level = base * week * year * promotion * exp(shock),    demand ~ Poisson(level * gamma),  gamma of mean 1.
+        level = base * week * year * promotion * exp(shock),
+        demand ~ Poisson(level * gamma),  gamma of mean 1.
 
-    The shock is AR(1) and correlated between markets. Each market has its own promotions at random intervals, with a
-    dip before (customers wait) and after (they have stocked up). When a promotion runs is known `HORIZON` days ahead;
-    how strong it is shows only in demand.
+    The shock is AR(1) and correlated between markets. Each market has its own promotions at random
+    intervals, with a dip before (customers wait) and after (they have stocked up). When a promotion
+    runs is known `HORIZON` days ahead; how strong it is shows only in demand.
 
-    Uniforms: "market" moves the shocks, "demand" the gamma, "count" the Poisson and "promotion" draws, on the eve of a
-    promotion, its uplift and when the next one starts. Demand is monotone in the first three.
+    Uniforms: "market" moves the shocks, "demand" the gamma, "count" the Poisson and "promotion"
+    draws, on the eve of a promotion, its uplift and when the next one starts. Demand is monotone in
+    the first three.
 
-    An intervention scales `base`, and puts a promotion of its own in the calendar: announced, with its dips, and in place
-    of any other that would run meanwhile.
+    An intervention scales `base`, and puts a promotion of its own in the calendar: announced, with
+    its dips, and in place of any other that would run meanwhile.
 
-    Known of the coming day `[4 + 3 D]`: sine and cosine of weekday and of day of year; for each market whether a
-    promotion runs, the share of the coming 7 days with one, and days until the next begins over `HORIZON`, at most 1.
+    Known of the coming day `[4 + 3 D]`: sine and cosine of weekday and of day of year; for each
+    market whether a promotion runs, the share of the coming 7 days with one, and days until the
+    next begins over `HORIZON`, at most 1.
     """
 
     moves = frozenset({"demand", "promotion"})
@@ -80,17 +87,30 @@ class MarketDemand(DemandProcess):
 
     def __post_init__(self):
         if self.products != 1:
-            raise UserError(f"market demand is of one SKU; products={self.products} are a batch of instances")
+            raise UserError(
+                f"market demand is of one SKU; products={self.products} are a batch of instances"
+            )
 
     @property
     def told(self) -> tuple[Signal, ...]:
-        turns = [Signal(f"{of} {turn}", owner=CALENDAR) for of in ("weekday", "year") for turn in ("sine", "cosine")]
+        turns = [
+            Signal(f"{of} {turn}", owner=CALENDAR)
+            for of in ("weekday", "year")
+            for turn in ("sine", "cosine")
+        ]
         plans = {
             "promotion": "1 where one runs",
             "promotion soon": "share of the coming 7 days",
             "promotion ahead": f"{HORIZON:g} days, at most 1",
         }
-        return (*turns, *(Signal(name, unit, place) for name, unit in plans.items() for place in range(self.locations)))
+        return (
+            *turns,
+            *(
+                Signal(name, unit, place)
+                for name, unit in plans.items()
+                for place in range(self.locations)
+            ),
+        )
 
     @property
     def start_noise(self) -> Shapes:
@@ -99,14 +119,21 @@ class MarketDemand(DemandProcess):
     @property
     def noise(self) -> Shapes:
         places = self.locations
-        return {"market": (1 + places,), "demand": (places,), "count": (places,), "promotion": (2, places)}
+        return {
+            "market": (1 + places,),
+            "demand": (places,),
+            "count": (places,),
+            "promotion": (2, places),
+        }
 
     def init(self, uniforms, params: MarketParams) -> MarketState:
         """Any weekday of any week, shocks in their stationary law, no promotion running."""
         day, shock, until = jnp.split(uniforms["start"], (1, 2 + self.locations))
         day = jnp.floor(day[0] * (WEEK * YEAR))
         middle = params.gap.mean()
-        longest = middle + (params.gap[1] - params.gap[0]) ** 2 / (12 * middle)  # twice the mean residual gap
+        longest = middle + (params.gap[1] - params.gap[0]) ** 2 / (
+            12 * middle
+        )  # twice the mean residual gap
         return MarketState(
             weekday=day % WEEK,
             yearday=day % YEAR,
@@ -119,8 +146,15 @@ class MarketDemand(DemandProcess):
     def step(self, state: MarketState, uniforms, params: MarketParams):
         shock = _next_shock(state.shock, uniforms["market"], params)
         deviation = params.shock_deviation
-        calendar = _week_factor(state.weekday, params.week) * _year_factor(state.yearday, params.year)
-        level = params.base * calendar * _promotion(state, params) * jnp.exp(deviation * (shock - deviation / 2))
+        calendar = _week_factor(state.weekday, params.week) * _year_factor(
+            state.yearday, params.year
+        )
+        level = (
+            params.base
+            * calendar
+            * _promotion(state, params)
+            * jnp.exp(deviation * (shock - deviation / 2))
+        )
         level = level * quantiles.from_gamma_quantiles(uniforms["demand"], params.mixing)
         demand = quantiles.poisson(uniforms["count"], level)[:, None]
         return _next_day(state, uniforms["promotion"], params).replace(shock=shock), demand
@@ -130,14 +164,20 @@ class MarketDemand(DemandProcess):
         calendar = jnp.stack([jnp.sin(weekday), jnp.cos(weekday), jnp.sin(season), jnp.cos(season)])
         days = params.promotion_days
         running = (state.since < days).astype(jnp.float32)
-        this, following = jnp.clip(days - state.since, 0.0, WEEK), jnp.clip(WEEK - state.until, 0.0, days)
+        this, following = (
+            jnp.clip(days - state.since, 0.0, WEEK),
+            jnp.clip(WEEK - state.until, 0.0, days),
+        )
         soon = jnp.minimum((this + following) / WEEK, 1.0)
         return jnp.concatenate([calendar, running, soon, jnp.minimum(state.until / HORIZON, 1.0)])
 
     def under(self, state: MarketState, params: MarketParams, change, day):
-        """A state that says of its promotion what `since`, `until` and `uplift` say of nature's own."""
+        """A state that says of its promotion what `since`, `until` and `uplift` say of nature's
+        own.
+        """
         days, ahead, left = params.promotion_days, change.start - day, change.stop - day
-        # A promotion longer than usual is on its first day until as many days are left as one usually has.
+        # A promotion longer than usual is on its first day until as many days are left as one
+        # usually has.
         running, over = jnp.maximum(days - left, 0.0), jnp.minimum(state.since, days - left)
         seen = state.replace(
             since=jnp.where(change.within(day), running, jnp.where(left <= 0.0, over, state.since)),
@@ -155,7 +195,9 @@ def _next_shock(shock, uniforms, params):
 
 
 def _innovation(uniforms, params):
-    """Correlated standard normals `[D]` from `[1 + D]` uniforms, the first of them common to all markets."""
+    """Correlated standard normals `[D]` from `[1 + D]` uniforms, the first of them common to all
+    markets.
+    """
     z = quantiles.standard_normal(uniforms)
     return jnp.sqrt(params.correlation) * z[0] + jnp.sqrt(1.0 - params.correlation) * z[1:]
 
@@ -165,7 +207,9 @@ def _week_factor(weekday, factors):
 
 
 def _year_factor(yearday, factors):
-    """Factor of a day, linear between the middles of months; sums of hats are faster than look-ups in a batch."""
+    """Factor of a day, linear between the middles of months; sums of hats are faster than look-ups
+    in a batch.
+    """
     months = len(factors)
     distance = jnp.abs((yearday + 0.5) * (months / YEAR) - 0.5 - jnp.arange(months))
     hats = jnp.maximum(1.0 - jnp.minimum(distance, months - distance), 0.0)
@@ -205,10 +249,12 @@ class Promotions:
     """Planned promotions of a market.
 
     Attributes:
-      a_year: how many, on average; gaps between starts spread evenly by 45% about their mean. 0: none.
+      a_year: how many, on average; gaps between starts spread evenly by 45% about their mean. 0:
+        none.
       uplift: least and most factor on demand while one runs.
       days: how long one lasts.
-      before_days, before: length and factor of the dip before it; after_days, after: of the dip after it.
+      before_days, before: length and factor of the dip before it; after_days, after: of the dip
+        after it.
     """
 
     a_year: float = 6.0
@@ -221,9 +267,14 @@ class Promotions:
 
     def __post_init__(self):
         if not self.a_year >= 0 or not 0 < self.uplift[0] <= self.uplift[1]:
-            raise UserError(f"promotions={self.a_year} must be at least 0, uplift={self.uplift} positive and rising")
+            raise UserError(
+                f"promotions={self.a_year} must be at least 0, uplift={self.uplift} positive and"
+                " rising"
+            )
         if self.gap[0] < self.days + self.before_days + self.after_days:
-            raise UserError(f"promotions={self.a_year} a year would overlap; give {self.most_a_year} or fewer")
+            raise UserError(
+                f"promotions={self.a_year} a year would overlap; give {self.most_a_year} or fewer"
+            )
 
     @property
     def gap(self) -> tuple[float, float]:
@@ -246,7 +297,8 @@ class Promotions:
 
 
 def market_params(
-    mean, dispersion: float, week, year, shock_variance: float, shock_persistence: float, correlation: float,
+    mean, dispersion: float, week, year, shock_variance: float, shock_persistence: float,
+    correlation: float,
     promotions: Promotions,
 ) -> MarketParams:  # fmt: skip
     """Parameters with a given long-run mean.
@@ -274,11 +326,15 @@ def market_params(
         before=(promotions.before_days, promotions.before),
         after=(promotions.after_days, promotions.after),
     )
-    return MarketParams(**{name: np.asarray(value, np.float32) for name, value in vars(numbers).items()})
+    return MarketParams(
+        **{name: np.asarray(value, np.float32) for name, value in vars(numbers).items()}
+    )
 
 
 def mixing_quantiles(dispersion: float) -> np.ndarray:
-    """`quantiles.gamma_quantiles` scaled so that what is interpolated between the knots has mean 1: `[KNOTS]`."""
+    """`quantiles.gamma_quantiles` scaled so that what is interpolated between the knots has mean 1:
+    `[KNOTS]`.
+    """
     table = quantiles.gamma_quantiles(dispersion, KNOTS).astype(float)
     reach = math.log(1 / quantiles.TAIL - 1)
     logit = np.linspace(-reach, reach, 64 * KNOTS)

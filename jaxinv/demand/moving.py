@@ -81,8 +81,9 @@ def moving_mean(time: jax.Array, params: MovingParams) -> jax.Array:
 
 @dataclass(frozen=True)
 class Together(DemandProcess):
-    """Places with processes of their own, one each; parameters and states are tuples of theirs. What moves
-    all places at once, such as the turn of the season that an episode begins at, they share.
+    """Places with processes of their own, one each; parameters and states are tuples of theirs.
+    What moves all places at once, such as the turn of the season that an episode begins at, they
+    share.
 
     Attributes:
       parts: a process of one location for each place.
@@ -93,7 +94,9 @@ class Together(DemandProcess):
     @property
     def told(self) -> tuple[Signal, ...]:
         return tuple(
-            _of_place(signal, place) for place, part in enumerate(self.parts) for signal in part.told
+            _of_place(signal, place)
+            for place, part in enumerate(self.parts)
+            for signal in part.told
         )
 
     @property

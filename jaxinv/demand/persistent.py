@@ -39,7 +39,9 @@ class Persistent(DemandProcess):
 
     def init(self, uniforms, params: PersistentParams):
         """The first period of any, and deviations in their stationary law."""
-        return jnp.floor(uniforms["start"] * params.period), quantiles.standard_normal(uniforms["market"])
+        return jnp.floor(uniforms["start"] * params.period), quantiles.standard_normal(
+            uniforms["market"]
+        )
 
     def step(self, state, uniforms, params: PersistentParams):
         time, shock = state
@@ -50,8 +52,12 @@ class Persistent(DemandProcess):
         return _phase(state[0], params, jnp)
 
 
-def recorded(params: PersistentParams, periods: int, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Demand `[T, D, K]` of the past, and what was known before each period `[T, C]`; computed on the host."""
+def recorded(
+    params: PersistentParams, periods: int, draw: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Demand `[T, D, K]` of the past, and what was known before each period `[T, C]`; computed on
+    the host.
+    """
     shock, rows = draw.standard_normal(np.shape(params.base)), []
     for time in range(periods):
         shock = _next(shock, draw.standard_normal(np.shape(params.base)), params, np)
@@ -65,7 +71,9 @@ def _next(shock, normal, params, arrays):
 
 def _demand(time, shock, params, arrays):
     season = arrays.sin(2 * np.pi * (time + params.phase) / params.period)
-    return arrays.maximum(params.base * (1.0 + params.amplitude * season + params.deviation * shock), 0.0)
+    return arrays.maximum(
+        params.base * (1.0 + params.amplitude * season + params.deviation * shock), 0.0
+    )
 
 
 def _phase(time, params, arrays):

@@ -1,7 +1,8 @@
 """Demand processes: stochastic models and replay of traces.
 
-Each is a frozen dataclass of static sizes (D locations, K products, C signals told ahead) with pure `init`, `step`
-and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in units.
+Each is a frozen dataclass of static sizes (D locations, K products, C signals told ahead) with pure
+`init`, `step` and `known`; the numbers are traced structs of their own. Demand is `[D, K]` in
+units.
 """
 
 import math
@@ -21,7 +22,9 @@ from jaxinv.errors import UserError
 
 @dataclass(frozen=True)
 class DemandProcess:
-    """Sizes every demand process has, and the defaults of one without memory, calendar or covariates."""
+    """Sizes every demand process has, and the defaults of one without memory, calendar or
+    covariates.
+    """
 
     locations: int = 1
     products: int = 1
@@ -31,7 +34,9 @@ class DemandProcess:
     moves = frozenset({"demand"})
     """The variables that an intervention can change."""
     scales = False
-    """Whether `under` sees to a factor on the level of demand; otherwise the demand itself is multiplied by it."""
+    """Whether `under` sees to a factor on the level of demand; otherwise the demand itself is
+    multiplied by it.
+    """
     least_promotion = 0.0
     """Least value that an intervention can give to a promotion, where there are any."""
 
@@ -60,10 +65,12 @@ class DemandProcess:
         return math.inf
 
     def under(self, state, params, change, day) -> tuple[Any, Any]:
-        """The state and numbers that the demand of a day, and what is known of it, come from under a change.
+        """The state and numbers that the demand of a day, and what is known of it, come from under
+        a change.
 
         Args:
-          change: a `jaxinv.demand.interventions.Intervention`; without one in force, both are returned as they are.
+          change: a `jaxinv.demand.interventions.Intervention`; without one in force, both are
+            returned as they are.
           day: periods that the world has been played.
         """
         return state, params
@@ -75,8 +82,9 @@ class DemandProcess:
           UserError: for demand that is continuous or has a memory.
         """
         raise UserError(
-            f"{type(self).__name__} demand has no finite list of values that would be the same in every period; "
-            "exact solvers need demand=poisson, geometric, negative_binomial or uniform"
+            f"{type(self).__name__} demand has no finite list of values that would be the same in"
+            " every period; exact solvers need demand=poisson, geometric, negative_binomial or"
+            " uniform"
         )
 
 
@@ -93,7 +101,9 @@ class TableParams:
 
 @dataclass(frozen=True)
 class Tabulated(DemandProcess):
-    """Independent demand from any law on 0, 1, 2, …: Poisson, geometric, negative binomial, uniform, empirical."""
+    """Independent demand from any law on 0, 1, 2, …: Poisson, geometric, negative binomial,
+    uniform, empirical.
+    """
 
     scales = True
 
@@ -112,7 +122,10 @@ class Tabulated(DemandProcess):
         values = values.reshape(-1, cells.shape[1])
         mass = np.prod(np.take_along_axis(cells, values, 0), 1)
         possible = mass > 0
-        return values[possible].reshape(-1, self.locations, self.products).astype(np.float32), mass[possible]
+        return (
+            values[possible].reshape(-1, self.locations, self.products).astype(np.float32),
+            mass[possible],
+        )
 
 
 @struct.dataclass
@@ -127,7 +140,8 @@ class Normal(DemandProcess):
     """Normal demand cut at zero.
 
     Attributes:
-      cut: "clip" reads negative draws as zero (the literature's N^+), "truncate" conditions on being positive.
+      cut: "clip" reads negative draws as zero (the literature's N^+), "truncate" conditions on
+        being positive.
       correlated: locations share a common factor, with `params.correlation` between any two.
     """
 
@@ -136,7 +150,10 @@ class Normal(DemandProcess):
 
     @property
     def noise(self) -> Shapes:
-        return {"demand": (self.locations, self.products), **({"market": (self.products,)} if self.correlated else {})}
+        return {
+            "demand": (self.locations, self.products),
+            **({"market": (self.products,)} if self.correlated else {}),
+        }
 
     def step(self, state, uniforms, params: NormalParams):
         u = uniforms["demand"]
@@ -161,7 +178,9 @@ class SeasonalParams:
 
 @dataclass(frozen=True)
 class Seasonal(DemandProcess):
-    """Base, a sine season and normal noise (seed 002, equation 1), cut at zero; the phase is known ahead."""
+    """Base, a sine season and normal noise (seed 002, equation 1), cut at zero; the phase is known
+    ahead.
+    """
 
     told = (Signal("season sine", owner=CALENDAR), Signal("season cosine", owner=CALENDAR))
     start_noise = {"start": ()}
@@ -189,7 +208,9 @@ class AutoRegressiveParams:
 
 @dataclass(frozen=True)
 class AutoRegressive(DemandProcess):
-    """D_t = (phi D_{t-1} + (1 - phi) base + N(0, deviation))^+, the law of DeepStock's settings 2 and 3."""
+    """D_t = (phi D_{t-1} + (1 - phi) base + N(0, deviation))^+, the law of DeepStock's settings 2
+    and 3.
+    """
 
     def init(self, uniforms, params: AutoRegressiveParams):
         return params.base
@@ -207,18 +228,22 @@ class TraceParams:
     covariates: jax.Array  # [T, C] what was known of each period before it began
     first: jax.Array  # [] earliest period an episode may start at, history included
     last: jax.Array  # [] latest
-    level_spread: jax.Array = 0.0  # [] an episode's demand is multiplied by exp(level_spread * z); 0 replays exactly
+    level_spread: jax.Array = (
+        0.0  # [] an episode's demand is multiplied by exp(level_spread * z); 0 replays exactly
+    )
 
 
 @dataclass(frozen=True)
 class Replay(DemandProcess):
     """Replays a recorded trace from a period drawn at reset.
 
-    One instance holds one trace; a panel of SKUs is a batch of instances. Training may spread the level of demand
-    between episodes (augmentation), so that a policy learns to follow a level it has not seen.
+    One instance holds one trace; a panel of SKUs is a batch of instances. Training may spread the
+    level of demand between episodes (augmentation), so that a policy learns to follow a level it
+    has not seen.
 
-    Nothing is invented where the trace ends: a `Problem` whose episodes would run past it is refused, and demand that is
-    asked for all the same is NaN. Of a period that is not there, nothing is known: its covariates are 0.
+    Nothing is invented where the trace ends: a `Problem` whose episodes would run past it is
+    refused, and demand that is asked for all the same is NaN. Of a period that is not there,
+    nothing is known: its covariates are 0.
 
     Attributes:
       told: what the covariates are, a `Signal` each.
@@ -246,7 +271,11 @@ class Replay(DemandProcess):
         return state[0]
 
     def lasts(self, params: TraceParams) -> float:
-        return math.inf if self.goes_on else int(np.min(params.demand.shape[-3] - np.asarray(params.last)))
+        return (
+            math.inf
+            if self.goes_on
+            else int(np.min(params.demand.shape[-3] - np.asarray(params.last)))
+        )
 
     def _at(self, rows, time, beyond):
         if self.goes_on:

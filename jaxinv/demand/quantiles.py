@@ -1,7 +1,8 @@
 """Inverse transforms: from a uniform to a demand.
 
-Discrete laws that stay put are tabulated once on the host and inverted by counting (`from_table`); laws whose rate moves
-with the period are inverted in closed form or by a short recurrence. All are monotone in their uniform.
+Discrete laws that stay put are tabulated once on the host and inverted by counting (`from_table`);
+laws whose rate moves with the period are inverted in closed form or by a short recurrence. All are
+monotone in their uniform.
 """
 
 import jax
@@ -32,10 +33,11 @@ def from_table(uniform: jax.Array, cdf: jax.Array) -> jax.Array:
 def scaled_from_table(uniform: jax.Array, cdf: jax.Array, factor: jax.Array) -> jax.Array:
     """Whole units of demand whose mean is `factor` times that of a table, monotone in the uniform.
 
-    A quantile k is spread over [k, k + 1) by the place v of the uniform within its step of the table:
+    A quantile k is spread over [k, k + 1) by the place v of the uniform within its step of the
+    table:
 
-        floor(factor k + v)  where factor >= 1, of mean `factor k` for every k,
-        floor(factor (k + v) + (1 - factor) / 2)  below, where the mean is right over many k, not for each.
+        floor(factor k + v)  where factor >= 1, of mean `factor k` for every k, floor(factor (k + v)
+        + (1 - factor) / 2)  below, where the mean is right over many k, not for each.
 
     With factor 1 both are k. Arguments as in `from_table`.
     """
@@ -56,14 +58,17 @@ def standard_normal(uniform: jax.Array) -> jax.Array:
 def poisson(uniform: jax.Array, mean: jax.Array, terms: int = 40) -> jax.Array:
     """Poisson quantile for a mean that may differ in every element.
 
-    Exact up to a mean of 12 by summing `terms` probabilities; above that the Cornish-Fisher expansion with skewness
-    and a half-unit continuity correction, whose largest error in the distribution function is below 0.004.
+    Exact up to a mean of 12 by summing `terms` probabilities; above that the Cornish-Fisher
+    expansion with skewness and a half-unit continuity correction, whose largest error in the
+    distribution function is below 0.004.
     """
     small = jnp.minimum(mean, 12.0)
     reached = uniform * jnp.exp(small)
     term = cumulated = jnp.ones_like(small)
     exact = (reached >= cumulated).astype(jnp.float32)
-    for k in range(1, terms):  # written out: a compiled loop is ten times slower inside a mapped scan
+    for k in range(
+        1, terms
+    ):  # written out: a compiled loop is ten times slower inside a mapped scan
         term = term * (small * (1.0 / k))
         cumulated = cumulated + term
         exact = exact + (reached >= cumulated)
@@ -72,8 +77,11 @@ def poisson(uniform: jax.Array, mean: jax.Array, terms: int = 40) -> jax.Array:
     return jnp.where(mean <= 12.0, exact, jnp.maximum(jnp.floor(expanded + 0.5), 0.0))
 
 
-def negative_binomial(uniform: jax.Array, mean: jax.Array, dispersion: jax.Array, terms: int = 128) -> jax.Array:
-    """Negative binomial quantile of one uniform for a mean that may differ in every element, at most `terms`.
+def negative_binomial(
+    uniform: jax.Array, mean: jax.Array, dispersion: jax.Array, terms: int = 128
+) -> jax.Array:
+    """Negative binomial quantile of one uniform for a mean that may differ in every element, at
+    most `terms`.
 
     Variance mean + mean^2 / dispersion. Monotone in the uniform and in the mean.
     """
@@ -109,7 +117,8 @@ def uniform_cdf(low: int, high: int) -> np.ndarray:
 
 
 def gamma_cdf(mean: float, variation: float) -> np.ndarray:
-    """Gamma demand rounded to whole units, as De Moor et al. (2022) read it: P(d) = F(d + 0.5) - F(d - 0.5).
+    """Gamma demand rounded to whole units, as De Moor et al. (2022) read it: P(d) = F(d + 0.5) -
+    F(d - 0.5).
 
     Args:
       mean: of the law before it is rounded.
@@ -126,7 +135,8 @@ def rounded_normal_cdf(mean: float, deviation: float) -> np.ndarray:
 
 
 def lognormal_mass(mean: float, variation: float, longest: int) -> np.ndarray:
-    """Probabilities of 0 .. `longest` periods of a lognormal time, rounded and held to 1 .. `longest`.
+    """Probabilities of 0 .. `longest` periods of a lognormal time, rounded and held to 1 ..
+    `longest`.
 
     Args:
       mean: of the time before it is rounded, in periods.
@@ -144,7 +154,9 @@ def gamma_quantiles(shape: float, knots: int) -> np.ndarray:
 
 
 def from_gamma_quantiles(uniform: jax.Array, quantiles: jax.Array) -> jax.Array:
-    """Interpolates `gamma_quantiles` `[knots]` at uniforms of any shape; knots lie evenly in logit(u)."""
+    """Interpolates `gamma_quantiles` `[knots]` at uniforms of any shape; knots lie evenly in
+    logit(u).
+    """
     u = jnp.clip(uniform, TAIL, 1 - TAIL)
     position = (jnp.log(u) - jnp.log1p(-u) + _REACH) / (2 * _REACH) * (quantiles.shape[0] - 1)
     low = jnp.clip(position.astype(jnp.int32), 0, quantiles.shape[0] - 2)
@@ -168,11 +180,17 @@ def _table(law) -> np.ndarray:
 def _units(last: float) -> np.ndarray:
     """The whole numbers below `last`, as many as fit into memory."""
     last = int(last)
-    check_memory(_TABLE_BYTES * last, f"a table of demand up to {last:,} units", "the mean, or take demand=normal")
+    check_memory(
+        _TABLE_BYTES * last,
+        f"a table of demand up to {last:,} units",
+        "the mean, or take demand=normal",
+    )
     return np.arange(last)
 
 
 def stack_tables(tables: list[np.ndarray]) -> np.ndarray:
     """Tables of different lengths as one `[M, len(tables)]`, filled up with ones."""
     longest = max(len(table) for table in tables)
-    return np.stack([np.pad(table, (0, longest - len(table)), constant_values=1.0) for table in tables], 1)
+    return np.stack(
+        [np.pad(table, (0, longest - len(table)), constant_values=1.0) for table in tables], 1
+    )

@@ -19,8 +19,8 @@ class Signal:
     Attributes:
       name: such as "promotion", or "promotion[store 1]" once the owner is a node.
       unit: what it is counted in; empty for a pure number.
-      owner: who knows it first: the name of a node, `CALENDAR`, `WORLD`; in a demand process the number of
-        a location, which the network that it is in has a name for.
+      owner: who knows it first: the name of a node, `CALENDAR`, `WORLD`; in a demand process the
+        number of a location, which the network that it is in has a name for.
     """
 
     name: str
@@ -47,8 +47,8 @@ def columns_of(signals: Sequence[Signal], wanted: Iterable[str]) -> tuple[int, .
     """Columns of the signals that are wanted, rising.
 
     Args:
-      wanted: whole names, beginnings before the bracket ("demand" for demand everywhere), or "@" and an
-        owner.
+      wanted: whole names, beginnings before the bracket ("demand" for demand everywhere), or "@"
+        and an owner.
 
     Raises:
       UserError: for a name that no signal has.

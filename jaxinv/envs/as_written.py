@@ -1,12 +1,14 @@
-"""The two days and the reward of seed 001 (Dong Shuyan et al., section 4) as they are written, and as networks that follow them.
+"""The two days and the reward of seed 001 (Dong Shuyan et al., section 4) as they are written, and
+as networks that follow them.
 
 The paper rewards a warehouse with
 
     fill rate * 1.0 + inventory cost reduction * 0.5 - transportation cost * 0.2.
 
-Its arithmetic is not that of its own formula (`DAYS`). Demand does not deplete its stock, to replenish counts as a reduction of
-cost, and the terms of its second day are neither the transfers nor what stock changes by. `Literal` plays all of that as it
-stands; `PaperReward` is the same formula in a network whose demand is served from stock.
+Its arithmetic is not that of its own formula (`DAYS`). Demand does not deplete its stock, to
+replenish counts as a reduction of cost, and the terms of its second day are neither the transfers
+nor what stock changes by. `Literal` plays all of that as it stands; `PaperReward` is the same
+formula in a network whose demand is served from stock.
 """
 
 from dataclasses import dataclass
@@ -19,8 +21,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.topology import SUPPLIER
 
 WEIGHTS = {"revenue": 1.0, "holding": 0.5, "transport": 0.2}
-"""The coefficients of the paper, by the part of the cost vector that holds their term: what fill rate earns, what stock has grown
-by, what transport costs."""
+"""The coefficients of the paper, by the part of the cost vector that holds their term: what fill
+rate earns, what stock has grown by, what transport costs."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,11 @@ DAYS = (
 
 def reward(fill, reduction, transport, weights=WEIGHTS):
     """The formula of section 4.3 with the coefficients of section 4.5."""
-    return fill * weights["revenue"] + reduction * weights["holding"] - transport * weights["transport"]
+    return (
+        fill * weights["revenue"]
+        + reduction * weights["holding"]
+        - transport * weights["transport"]
+    )
 
 
 class PaperReward(InventoryNetwork):
@@ -73,8 +79,9 @@ class PaperReward(InventoryNetwork):
     - reduction: the holding cost of the stock in the morning less that of the next morning;
     - transport: the freight of what it sends.
 
-    Costs are counted in units of what it costs to hold a day's typical demand. Of all costs these are the only ones, with the
-    fill rate as (negative) revenue; over many days the reductions add up to nothing, so that stock is held for free.
+    Costs are counted in units of what it costs to hold a day's typical demand. Of all costs these
+    are the only ones, with the fill rate as (negative) revenue; over many days the reductions add
+    up to nothing, so that stock is held for free.
     """
 
     def transition(self, state, action, exogenous, params):
@@ -89,7 +96,11 @@ class PaperReward(InventoryNetwork):
         sent = freight(outcome.ordered.sum(-1), params)
         payer = [max(source, 0) for source in self.topology.sources]
         sent = sent / held[payer, 0]
-        return [Charge("revenue", False, -served), Charge("holding", False, grown), Charge("transport", True, sent)]
+        return [
+            Charge("revenue", False, -served),
+            Charge("holding", False, grown),
+            Charge("transport", True, sent),
+        ]
 
     def _rewarded(self, outcome, charges, params):
         parts = totals(charges)
@@ -99,9 +110,9 @@ class PaperReward(InventoryNetwork):
 
 
 class Literal(PaperReward):
-    """The paper's days: demand is met from stock and depletes nothing, and the terms of the formula are those that it writes for
-    its actions, by the unit: a unit bought reduces cost by 1, and a unit sent by A or B raises it by 10/30 or 25/50 and costs
-    0/30 or 25/50 of transport.
+    """The paper's days: demand is met from stock and depletes nothing, and the terms of the formula
+    are those that it writes for its actions, by the unit: a unit bought reduces cost by 1, and a
+    unit sent by A or B raises it by 10/30 or 25/50 and costs 0/30 or 25/50 of transport.
     """
 
     def transition(self, state, action, exogenous, params):
@@ -115,9 +126,13 @@ class Literal(PaperReward):
     def _terms(self, state, after, outcome, params):
         units, asked = outcome.ordered.sum(-1), outcome.demand > 0
         fill = jnp.where(asked, outcome.sold / jnp.where(asked, outcome.demand, 1.0), 1.0)
-        reduction, transport = (jnp.asarray([by_unit(source) for source in self.topology.sources]) for by_unit in (_saved, _carried))
+        reduction, transport = (
+            jnp.asarray([by_unit(source) for source in self.topology.sources])
+            for by_unit in (_saved, _carried)
+        )
         return [
-            Charge("revenue", False, -fill), Charge("holding", True, -reduction * units), Charge("transport", True, transport * units)
+            Charge("revenue", False, -fill), Charge("holding", True, -reduction * units),
+            Charge("transport", True, transport * units)
         ]  # fmt: skip
 
 

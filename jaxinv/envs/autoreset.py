@@ -1,4 +1,6 @@
-"""Fresh episodes only where old ones ended: a reset plays a history, and most steps end no episode."""
+"""Fresh episodes only where old ones ended: a reset plays a history, and most steps end no
+episode.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +13,15 @@ SHARE = 16
 """A batch is reset in shares of this size: each as many environments as the batch over `SHARE`."""
 
 
-def fresh_where(over: jax.Array, reset: Callable[[jax.Array, Any], Any], key: jax.Array, params: Any) -> Any:
-    """`reset(key, params)` where an episode is over, and zeros of that shape elsewhere, which cost next to nothing.
+def fresh_where(
+    over: jax.Array, reset: Callable[[jax.Array, Any], Any], key: jax.Array, params: Any
+) -> Any:
+    """`reset(key, params)` where an episode is over, and zeros of that shape elsewhere, which cost
+    next to nothing.
 
-    Under `vmap` the environments that are over are gathered and reset, a share of the batch at a time: one that all end in
-    costs one reset of all, and one in which few end a sixteenth of that. Nothing is differentiated through it.
+    Under `vmap` the environments that are over are gathered and reset, a share of the batch at a
+    time: one that all end in costs one reset of all, and one in which few end a sixteenth of that.
+    Nothing is differentiated through it.
     """
     shapes = jax.eval_shape(reset, key, params)
 
@@ -44,7 +50,9 @@ def fresh_where(over: jax.Array, reset: Callable[[jax.Array, Any], Any], key: ja
                 return jax.tree.map(lambda own: 0 if own else None, batched)
 
             given = jax.tree.map(take, (key, params), (key_batched, params_batched))
-            begun = jax.vmap(reset, (axes(key_batched), axes(params_batched)), axis_size=share)(*given)
+            begun = jax.vmap(reset, (axes(key_batched), axes(params_batched)), axis_size=share)(
+                *given
+            )
             put = jax.tree.map(lambda leaf, new: leaf.at[here].set(new, mode="drop"), state, begun)
             return turn + 1, put
 

@@ -8,13 +8,25 @@ from flax import struct
 
 from jaxinv.envs.topology import Topology
 
-COSTS = ("holding", "shortage", "ordering", "transport", "duty", "returns", "expiry", "overflow", "revenue", "loss")
+COSTS = (
+    "holding",
+    "shortage",
+    "ordering",
+    "transport",
+    "duty",
+    "returns",
+    "expiry",
+    "overflow",
+    "revenue",
+    "loss",
+)
 """Parts of the cost vector. Revenue is a negative cost."""
 
 
 @struct.dataclass
 class Places:
-    """The parts of the costs of a period by where they arise. All nodes and edges together are the cost vector.
+    """The parts of the costs of a period by where they arise. All nodes and edges together are the
+    cost vector.
 
     Who pays for an edge is a question of roles: its buyer does in `at_nodes`.
     """
@@ -23,7 +35,9 @@ class Places:
     edges: jax.Array  # [E, len(COSTS)]
 
     def at_nodes(self, topology: Topology) -> jax.Array:
-        """The parts by node `[N, len(COSTS)]`, those of an edge charged to the node that it leads to."""
+        """The parts by node `[N, len(COSTS)]`, those of an edge charged to the node that it leads
+        to.
+        """
         return self.nodes + topology.into_nodes(self.edges)
 
 
@@ -36,9 +50,12 @@ class Charge(NamedTuple):
 
 
 def charge(
-    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned, liquidated, lost
+    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned,
+    liquidated, lost
 ) -> list[Charge]:  # fmt: skip
-    """All that a period costs in a network; `short` is lost or owed demand, `in_transit` and `lost` are `[E, K]`."""
+    """All that a period costs in a network; `short` is lost or owed demand, `in_transit` and `lost`
+    are `[E, K]`.
+    """
     charges = []
 
     def at_nodes(part, amount):
@@ -98,10 +115,13 @@ def by_place(topology: Topology, charges: list[Charge]) -> Places:
 
 
 def freight(quantity: jax.Array, params: Any) -> jax.Array:
-    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each tier `[E]`.
+    """Transport cost of a shipment of `quantity` `[E]`: a fixed amount and a marginal rate for each
+    tier `[E]`.
 
     A tariff with fewer tiers than others has the further ones start at infinity.
     """
-    upper = jnp.concatenate([params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1)
+    upper = jnp.concatenate(
+        [params.freight_breaks[:, 1:], jnp.full_like(params.freight_breaks[:, :1], jnp.inf)], 1
+    )
     within = jnp.maximum(jnp.minimum(quantity[:, None], upper) - params.freight_breaks, 0.0)
     return params.freight_fixed * (quantity > 0) + jnp.sum(params.freight_rates * within, -1)

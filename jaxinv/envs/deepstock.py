@@ -1,4 +1,6 @@
-"""The synthetic study of DeepStock (seed 003): a store with backlog that orders every second day, on a few recorded trajectories."""
+"""The synthetic study of DeepStock (seed 003): a store with backlog that orders every second day,
+on a few recorded trajectories.
+"""
 
 from dataclasses import dataclass
 
@@ -32,19 +34,23 @@ LARGEST_ORDER = 100.0
 
 @dataclass(frozen=True, kw_only=True)
 class DeepStock(Preset):
-    """A store with lead time 1 and orders every 2 days, on trajectories of one of the four published laws.
+    """A store with lead time 1 and orders every 2 days, on trajectories of one of the four
+    published laws.
 
-    The loss is the paper's: 1 / (T - L) times the sum over days L + 1 .. T of shortage_cost * owed + holding_cost * on hand.
-    As in the published code, two days of demand before the first order are owed when an episode begins. A policy sees the stock
-    and the setting's one feature (`jaxinv.demand.deepstock`), scaled to the order of 1.
+    The loss is the paper's: 1 / (T - L) times the sum over days L + 1 .. T of shortage_cost * owed
+    + holding_cost * on hand. As in the published code, two days of demand before the first order
+    are owed when an episode begins. A policy sees the stock and the setting's one feature
+    (`jaxinv.demand.deepstock`), scaled to the order of 1.
 
-    What differs from the published code: orders have no upper limit; the network sees stock in units of typical demand; and
-    learners explore (the published DDPG does not).
+    What differs from the published code: orders have no upper limit; the network sees stock in
+    units of typical demand; and learners explore (the published DDPG does not).
 
     Attributes:
-      setting: 1 independent, 2 autoregressive, 3 the same with fewer trajectories, 4 normal every second day.
-      training, validation: trajectories to learn on, and to choose the best policy on; 0 for as many as published. In
-        setting 4 each is a SKU with a sigma of its own; those of validation are the same SKUs again.
+      setting: 1 independent, 2 autoregressive, 3 the same with fewer trajectories, 4 normal every
+        second day.
+      training, validation: trajectories to learn on, and to choose the best policy on; 0 for as
+        many as published. In setting 4 each is a SKU with a sigma of its own; those of validation
+        are the same SKUs again.
       testing: trajectories to judge on; in setting 4 for each SKU.
       horizon: T, days.
       instance_seed: of the trajectories; 42 gives the published ones.
@@ -66,14 +72,26 @@ class DeepStock(Preset):
         super().__post_init__()
         if self.setting not in SETTINGS:
             raise unknown("setting", str(self.setting), map(str, SETTINGS))
-        not_negative(self, "training", "validation", "holding_cost", "shortage_cost", "instance_seed")
+        not_negative(
+            self, "training", "validation", "holding_cost", "shortage_cost", "instance_seed"
+        )
         positive(self, "testing")
         paths = self.training + self.validation + self.testing
-        check_memory(40 * paths * self.horizon, f"{paths:,} trajectories of {self.horizon:,} days", "training, testing or horizon")
+        check_memory(
+            40 * paths * self.horizon,
+            f"{paths:,} trajectories of {self.horizon:,} days",
+            "training, testing or horizon",
+        )
         if self.horizon < REVIEW + LEAD_TIME:
-            raise UserError(f"horizon={self.horizon} must be at least {REVIEW + LEAD_TIME}: the days that one order decides")
+            raise UserError(
+                f"horizon={self.horizon} must be at least {REVIEW + LEAD_TIME}: the days that one"
+                " order decides"
+            )
         if self.history != 1:
-            raise UserError(f"history={self.history}: a policy of this study sees one feature of each day; leave history at 1")
+            raise UserError(
+                f"history={self.history}: a policy of this study sees one feature of each day;"
+                " leave history at 1"
+            )
 
     def build(self) -> Problem:
         train, held_out, test = self.trajectories()
@@ -104,7 +122,9 @@ class DeepStock(Preset):
         return Signal(FEATURES[self.setting], f"{UNITS[self.setting]:g}")
 
     def trajectories(self) -> tuple[Paths, Paths, Paths]:
-        """The trajectories to train, validate and test on, with `REVIEW` days before the first order."""
+        """The trajectories to train, validate and test on, with `REVIEW` days before the first
+        order.
+        """
         train, held_out = self.learned_from, self.validation or PATHS[self.setting][1]
         if self.setting == 4 and not self.validation:
             held_out = train
@@ -114,7 +134,11 @@ class DeepStock(Preset):
             sigmas = np.concatenate([skus, np.resize(skus, held_out), np.repeat(skus, testing)])
             testing *= train
         drawn = published.generate(
-            self.setting, train + held_out + testing, self.horizon + REVIEW, self.instance_seed, sigmas
+            self.setting,
+            train + held_out + testing,
+            self.horizon + REVIEW,
+            self.instance_seed,
+            sigmas,
         )
         cuts = (slice(0, train), slice(train, train + held_out), slice(train + held_out, None))
         return tuple(drawn.take(cut) for cut in cuts)
@@ -126,16 +150,21 @@ class DeepStock(Preset):
         net = Network(instances=count, backlog=True, whole_units=self.integer_orders)
         net.supplier("supplier")
         net.node(
-            "store", demand=True, typical_demand_units_per_period=scale, holding_cost_per_unit_period=self.holding_cost,
-            shortage_cost_per_unit=self.shortage_cost, initial_stock_units=-paths.demand[:, :REVIEW].sum(1),
+            "store", demand=True, typical_demand_units_per_period=scale,
+            holding_cost_per_unit_period=self.holding_cost,
+            shortage_cost_per_unit=self.shortage_cost, initial_stock_units=-paths.demand[:,
+            :REVIEW].sum(1),
         )  # fmt: skip
         net.edge(
-            "supplier", "store", lead_time_periods=LEAD_TIME, review_periods=REVIEW, largest_order_units=LARGEST_ORDER,
+            "supplier", "store", lead_time_periods=LEAD_TIME, review_periods=REVIEW,
+            largest_order_units=LARGEST_ORDER,
             initial_pipeline_units_per_period=0.0,
         )  # fmt: skip
         trace = TraceParams(
             demand=np.asarray(paths.demand[:, before:, None, None], np.float32),
-            covariates=np.asarray(paths.feature[:, before:, None] / UNITS[self.setting], np.float32),
+            covariates=np.asarray(
+                paths.feature[:, before:, None] / UNITS[self.setting], np.float32
+            ),
             first=np.zeros(count, np.int32),
             last=np.zeros(count, np.int32),
             level_spread=np.zeros(count, np.float32),

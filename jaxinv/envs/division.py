@@ -1,6 +1,8 @@
-"""A network divided among agents: who sees which entries of its observation, and how their actions are put together as one.
+"""A network divided among agents: who sees which entries of its observation, and how their actions
+are put together as one.
 
-Everything that moves stock is still the one transition. Here one observation is dealt out, and many actions become one.
+Everything that moves stock is still the one transition. Here one observation is dealt out, and many
+actions become one.
 """
 
 import math
@@ -21,7 +23,9 @@ from jaxinv.envs.roles import Role, Roles
 from jaxinv.errors import UserError, unknown
 
 MOST_COMBINATIONS = 1024
-"""Up to so many combinations of its levels are the actions of an agent with several orders; beyond, it chooses each level."""
+"""Up to so many combinations of its levels are the actions of an agent with several orders; beyond,
+it chooses each level.
+"""
 
 FATES = ("restock", "forward", "liquidate")
 """What may become of what comes back, in the order of `Action.dispositions`."""
@@ -33,16 +37,17 @@ ByAgent = dict[str, jax.Array]
 class Division:
     """One network as its agents play it: pure functions of state, actions and parameters.
 
-    An agent's action is a vector: the quantity of each order of each product `[edges * K]`, then, where it decides on returns,
-    the three shares of each node and product `[nodes * K * 3]`. With `levels`, each order is a choice among so many
-    quantities, and what comes back of a product has one of three fates; see `choices`.
+    An agent's action is a vector: the quantity of each order of each product `[edges * K]`, then,
+    where it decides on returns, the three shares of each node and product `[nodes * K * 3]`. With
+    `levels`, each order is a choice among so many quantities, and what comes back of a product has
+    one of three fates; see `choices`.
 
     Attributes:
       env: the network, which is passed its parameters (`InventoryNetwork.within`).
       roles: its agents.
       share: of the team's reward in that of each agent, see `Roles.rewards`.
-      levels: what an order may be, in multiples of the typical demand between two reviews at the end of its edge; empty:
-        any quantity.
+      levels: what an order may be, in multiples of the typical demand between two reviews at the
+        end of its edge; empty: any quantity.
       pad: observations and actions of all agents are as long as the longest.
       seen: entries of the flat observation that each agent sees.
     """
@@ -52,11 +57,17 @@ class Division:
     share: float = 1.0
     levels: tuple[float, ...] = ()
     pad: bool = False
-    seen: tuple[tuple[int, ...], ...] = field(default=(), compare=False, repr=False)  # follows from the rest
+    seen: tuple[tuple[int, ...], ...] = field(
+        default=(), compare=False, repr=False
+    )  # follows from the rest
 
     @classmethod
-    def of(cls, env: InventoryNetwork, params: InstanceParams, roles: Roles, **options: Any) -> "Division":
-        """The division of an environment: what each role sees is read off the names of the observation's entries."""
+    def of(
+        cls, env: InventoryNetwork, params: InstanceParams, roles: Roles, **options: Any
+    ) -> "Division":
+        """The division of an environment: what each role sees is read off the names of the
+        observation's entries.
+        """
         seen = tuple(flat.seen(env, params, role.sees) for role in roles.agents)
         return cls(env.within(env.ends), roles, seen=seen, **options)
 
@@ -86,13 +97,15 @@ class Division:
 
     @partial(jax.jit, static_argnames="self")
     def step(self, key, state, actions, params, begin=None):
-        """One period, and a fresh episode where one ends (from the state `begin`, where given), as the gymnax form has it from
-        the same key."""
+        """One period, and a fresh episode where one ends (from the state `begin`, where given), as
+        the gymnax form has it from the same key."""
         key, reset_key = jax.random.split(key)
         state, *rest = self._play(key, state, actions, params)
         over = rest[1]["__all__"]
         if begin is None:
-            begin = fresh_where(over, lambda key, params: self.env.reset_env(key, params)[1], reset_key, params)
+            begin = fresh_where(
+                over, lambda key, params: self.env.reset_env(key, params)[1], reset_key, params
+            )
         state = jax.tree.map(lambda new, old: jax.lax.select(over, new, old), begin, state)
         return self.observe(state, params), state, *rest
 
@@ -100,15 +113,25 @@ class Division:
         _, state, outcome = self.env.play(key, state, self.join(actions, params), params)
         paid = self.roles.rewards(self.env.topology, params.weights, outcome.places, self.share)
         rewards = {name: paid[agent] for agent, name in enumerate(self.roles.names)}
-        terminated, truncated = self.env.is_terminated(state, params), self.env.is_truncated(state, params)
+        terminated, truncated = (
+            self.env.is_terminated(state, params),
+            self.env.is_truncated(state, params),
+        )
         dones = dict.fromkeys((*self.roles.names, "__all__"), terminated | truncated)
         infos = {"terminated": terminated, "truncated": truncated}
-        return state, rewards, dones, {name: jnp.broadcast_to(of, len(self.roles)) for name, of in infos.items()}
+        return (
+            state,
+            rewards,
+            dones,
+            {name: jnp.broadcast_to(of, len(self.roles)) for name, of in infos.items()},
+        )
 
     # Observations
 
     def deal(self, vector: jax.Array) -> ByAgent:
-        """The entries of the flat observation `[F]` that each agent sees, with zeros behind them where they are padded."""
+        """The entries of the flat observation `[F]` that each agent sees, with zeros behind them
+        where they are padded.
+        """
         longest = max(map(len, self.seen)) if self.pad else 0
         found = {}
         for name, entries in zip(self.roles.names, self.seen):
@@ -122,15 +145,22 @@ class Division:
         """The action of the network from one for each agent.
 
         Raises:
-          UserError: for an agent without an action, or one that is none, or an action of another shape.
+          UserError: for an agent without an action, or one that is none, or an action of another
+            shape.
         """
         if not isinstance(actions, Mapping):
-            raise UserError(f"actions are a mapping from each agent's name to its action, not {type(actions).__name__}")
+            raise UserError(
+                "actions are a mapping from each agent's name to its action, not"
+                f" {type(actions).__name__}"
+            )
         for name in actions:
             if name not in self.roles.names:
                 raise unknown("agent among the actions", name, self.roles.names)
         if missing := [name for name in self.roles.names if name not in actions]:
-            raise UserError(f"no action for {', '.join(missing)}; give one for each of {', '.join(self.roles.names)}")
+            raise UserError(
+                f"no action for {', '.join(missing)}; give one for each of"
+                f" {', '.join(self.roles.names)}"
+            )
         orders, fates = [], []
         for agent, role in enumerate(self.roles.agents):
             ordered, returned = self._read(agent, role, jnp.asarray(actions[role.name]), params)
@@ -141,8 +171,12 @@ class Division:
             return orders
         return Action(orders, _in_order(fates, [role.returns for role in self.roles.agents]))
 
-    def _read(self, agent: int, role: Role, action: jax.Array, params) -> tuple[jax.Array, jax.Array]:
-        """What an agent's action orders `[edges, K]`, and what it does with returns `[nodes, K, 3]`."""
+    def _read(
+        self, agent: int, role: Role, action: jax.Array, params
+    ) -> tuple[jax.Array, jax.Array]:
+        """What an agent's action orders `[edges, K]`, and what it does with returns
+        `[nodes, K, 3]`.
+        """
         products, counts = self.env.topology.products, self.counts[agent]
         wanted = self.shapes[agent]
         others = {(), (1,)} if wanted in ((), (1,)) else {wanted}
@@ -154,17 +188,26 @@ class Division:
                 "map a batch of environments with jax.vmap"
             )
         if self.levels and not jnp.issubdtype(action.dtype, jnp.integer):
-            raise UserError(f"the action of {role.name} says which of its levels by whole numbers, not {action.dtype}")
+            raise UserError(
+                f"the action of {role.name} says which of its levels by whole numbers, not"
+                f" {action.dtype}"
+            )
         if not self.levels:
-            orders, fates = jnp.split(action.reshape(-1)[: len(self.action_names[agent])], [len(role.decides) * products])
+            orders, fates = jnp.split(
+                action.reshape(-1)[: len(self.action_names[agent])], [len(role.decides) * products]
+            )
             return orders.reshape(-1, products), fates.reshape(-1, products, len(FATES))
-        orders, fates = jnp.split(self._digits(agent, action, counts), [len(role.decides) * products])
+        orders, fates = jnp.split(
+            self._digits(agent, action, counts), [len(role.decides) * products]
+        )
         orders = jnp.asarray(self.levels, jnp.float32)[orders].reshape(-1, products)
         typical = self._typical(params)[np.asarray(role.decides, int)]
         return orders * typical, jax.nn.one_hot(fates, len(FATES)).reshape(-1, products, len(FATES))
 
     def _digits(self, agent: int, action: jax.Array, counts: tuple[int, ...]) -> jax.Array:
-        """The choice in each of an agent's decisions `[len(counts)]`, of its action; what is beyond the last is the last."""
+        """The choice in each of an agent's decisions `[len(counts)]`, of its action; what is beyond
+        the last is the last.
+        """
         if self.combined:
             index = jnp.clip(action.reshape(()).astype(int), 0, math.prod(counts) - 1)
             return jnp.stack(jnp.unravel_index(index, counts))
@@ -180,7 +223,8 @@ class Division:
         """How many choices each decision of each agent has, with `levels`."""
         products = self.env.topology.products
         return tuple(
-            (len(self.levels),) * len(role.decides) * products + (len(FATES),) * len(role.returns) * products
+            (len(self.levels),) * len(role.decides) * products
+            + (len(FATES),) * len(role.returns) * products
             for role in self.roles.agents
         )
 
@@ -191,8 +235,10 @@ class Division:
 
     @cached_property
     def choices(self) -> tuple[tuple[int, ...], ...]:
-        """With `levels`, how many values each number of an agent's action has: those of its decisions one by one, or one for
-        all, the last decision counting fastest, where no agent has more than `MOST_COMBINATIONS`."""
+        """With `levels`, how many values each number of an agent's action has: those of its
+        decisions one by one, or one for all, the last decision counting fastest, where no agent has
+        more than `MOST_COMBINATIONS`.
+        """
         found = [(math.prod(own),) if self.combined else own for own in self.counts]
         if not self.pad:
             return tuple(found)
@@ -210,30 +256,49 @@ class Division:
 
     @cached_property
     def action_names(self) -> tuple[tuple[str, ...], ...]:
-        """What each agent decides, in its order: such as `order[supplier-store]`, and shares such as `restock[store]`."""
+        """What each agent decides, in its order: such as `order[supplier-store]`, and shares such
+        as `restock[store]`.
+        """
         topology = self.env.topology
-        nodes, edges, products = (flat.labels(topology, axis) for axis in ("node", "edge", "product"))
+        nodes, edges, products = (
+            flat.labels(topology, axis) for axis in ("node", "edge", "product")
+        )
 
         def label(what, place, product):
             return f"{what}[{', '.join(filter(None, (place, product)))}]"
 
         return tuple(
-            tuple(label("order", edges[edge], product) for edge in role.decides for product in products)
-            + tuple(label(fate, nodes[node], product) for node in role.returns for product in products for fate in FATES)
+            tuple(
+                label("order", edges[edge], product)
+                for edge in role.decides
+                for product in products
+            )
+            + tuple(
+                label(fate, nodes[node], product)
+                for node in role.returns
+                for product in products
+                for fate in FATES
+            )
             for role in self.roles.agents
         )
 
     def bounds(self, params: InstanceParams) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Without levels, the lowest and the highest action of each agent; what fills it up is 0."""
+        """Without levels, the lowest and the highest action of each agent; what fills it up is
+        0.
+        """
         found, most = [], np.asarray(params.max_order)
         for role, names, shape in zip(self.roles.agents, self.action_names, self.shapes):
             orders = most[np.asarray(role.decides, int)].reshape(-1)
-            high = np.concatenate([orders, np.ones(len(names) - len(orders)), np.zeros(shape[0] - len(names))])
+            high = np.concatenate(
+                [orders, np.ones(len(names) - len(orders)), np.zeros(shape[0] - len(names))]
+            )
             found.append((np.zeros(shape, np.float32), high.astype(np.float32)))
         return found
 
     def available(self, agent: int) -> np.ndarray:
-        """Which actions an agent really has: `[n]` of one choice, `[length, most]` of several, `[length]` of quantities."""
+        """Which actions an agent really has: `[n]` of one choice, `[length, most]` of several,
+        `[length]` of quantities.
+        """
         if not self.levels:
             return np.arange(self.shapes[agent][0]) < len(self.action_names[agent])
         own = (math.prod(self.counts[agent]),) if self.combined else self.counts[agent]

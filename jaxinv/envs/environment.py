@@ -25,19 +25,31 @@ from jaxinv.errors import UserError
 
 @struct.dataclass
 class Observation:
-    """What a policy may know when it decides: stock, what is on its way, history, and the facts of its instance."""
+    """What a policy may know when it decides: stock, what is on its way, history, and the facts of
+    its instance.
+    """
 
     time: jax.Array  # [] int32, periods since reset
     on_hand: jax.Array  # [N, K] or [N, K, A]
     pipeline: jax.Array  # [E, K, L - 1] outstanding orders by age
     backorder: jax.Array | None  # [N, K]
     instance: "Facts"
-    signals: jax.Array | None = None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
+    signals: jax.Array | None = (
+        None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
+    )
     owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
-    orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
-    returns: jax.Array | None = None  # [N, K] units known to come back in this period, where dispositions are decided
-    goodwill: jax.Array | None = None  # [N, K] factor on the demand that signals tell of, where service moves it
-    booked: jax.Array | None = None  # [N, K] what customers ordered for this period, where some order ahead
+    orders: jax.Array | None = (
+        None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
+    )
+    returns: jax.Array | None = (
+        None  # [N, K] units known to come back in this period, where dispositions are decided
+    )
+    goodwill: jax.Array | None = (
+        None  # [N, K] factor on the demand that signals tell of, where service moves it
+    )
+    booked: jax.Array | None = (
+        None  # [N, K] what customers ordered for this period, where some order ahead
+    )
 
 
 @struct.dataclass
@@ -47,10 +59,17 @@ class Facts:
     lead_time: jax.Array  # [E] quoted, from order to arrival
     review_period: jax.Array  # [E]
     scale: jax.Array  # [N, K] typical demand a period
-    critical_ratio: jax.Array  # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
-    preference: jax.Array | None = None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
-    shelf_life: jax.Array | None = None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
-    waste: jax.Array | None = None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
+    # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
+    critical_ratio: jax.Array
+    preference: jax.Array | None = (
+        None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
+    )
+    shelf_life: jax.Array | None = (
+        None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
+    )
+    waste: jax.Array | None = (
+        None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
+    )
     least: jax.Array | None = None  # [E, K] the least that can be ordered, with "shelf_lives"
 
 
@@ -70,18 +89,21 @@ class EnvState:
 class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
-    - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product. What is no number or below
-    0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are decided (topology mechanism
-    of that name), an action is a mapping or an `Action` of `orders` and `dispositions` `[N, K, 3]`; orders alone will do.
+    - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product.
+      What is no number or below
+    0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are
+    decided (topology mechanism of that name), an action is a mapping or an `Action` of `orders` and
+    `dispositions` `[N, K, 3]`; orders alone will do.
     - observation: float32 `[F]`, whose entries `observation_names` names (`jaxinv.envs.flat`).
     - reward: minus the weighted costs of the period.
-    - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an episode is cut off
-      (truncated) after as many.
+    - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an
+      episode is cut off (truncated) after as many.
 
-    Two environments are equal when their static parts and their default parameters are, so that a program which is
-    compiled for one never serves another with other numbers. That of a problem (`within`) is compared by its static parts
-    alone: loops that pass parameters share one program. `step` and `reset` are such loops. Training uses `transition` and
-    replays noise of its own (`jaxinv.evaluation.rollout`).
+    Two environments are equal when their static parts and their default parameters are, so that a
+    program which is compiled for one never serves another with other numbers. That of a problem
+    (`within`) is compared by its static parts alone: loops that pass parameters share one program.
+    `step` and `reset` are such loops. Training uses `transition` and replays noise of its own
+    (`jaxinv.evaluation.rollout`).
 
     Attributes:
       topology: the static network.
@@ -92,7 +114,15 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     _supports_transition_gradients = True
 
-    def __init__(self, topology: Topology, world: World, params: InstanceParams, history: int = 1, name: str = "", ends: bool = False):
+    def __init__(
+        self,
+        topology: Topology,
+        world: World,
+        params: InstanceParams,
+        history: int = 1,
+        name: str = "",
+        ends: bool = False,
+    ):
         self.topology = topology
         self.world = world
         self.history = history
@@ -104,7 +134,15 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     def _identity(self):
         numbers = self._fingerprint if self._own_numbers else None
-        return type(self), self.topology, self.world, self.history, self.ends, self._transition_gradients_enabled, numbers
+        return (
+            type(self),
+            self.topology,
+            self.world,
+            self.history,
+            self.ends,
+            self._transition_gradients_enabled,
+            numbers,
+        )
 
     @cached_property
     def _fingerprint(self):
@@ -125,10 +163,13 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     @cached_property
     def default_params(self) -> InstanceParams:
-        return jax.tree.map(lambda leaf: leaf if isinstance(leaf, int) else jax.device_put(leaf), self._params)
+        return jax.tree.map(
+            lambda leaf: leaf if isinstance(leaf, int) else jax.device_put(leaf), self._params
+        )
 
     def within(self, ends: bool) -> "InventoryNetwork":
-        """The same network as part of a problem, which passes parameters itself: its own do not tell it apart.
+        """The same network as part of a problem, which passes parameters itself: its own do not
+        tell it apart.
 
         Args:
           ends: whether episodes are over for good after their last period.
@@ -136,7 +177,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return self._with(ends=ends, _own_numbers=False)
 
     def alone(self, params: InstanceParams | None = None) -> "InventoryNetwork":
-        """The same network for callers that may leave parameters out: those it has, or is given here, tell it apart."""
+        """The same network for callers that may leave parameters out: those it has, or is given
+        here, tell it apart.
+        """
         changed = self._with(_own_numbers=True, _params=self._params if params is None else params)
         for name in ("_fingerprint", "default_params"):  # kept of other numbers
             vars(changed).pop(name, None)
@@ -148,8 +191,12 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return changed
 
     def relaxed(self) -> "InventoryNetwork":
-        """The same network with divisible orders: no packs, no minimum order. Gradients and PPO train on this one."""
-        topology = dataclasses.replace(self.topology, mechanisms=self.topology.mechanisms - RELAXABLE)
+        """The same network with divisible orders: no packs, no minimum order. Gradients and PPO
+        train on this one.
+        """
+        topology = dataclasses.replace(
+            self.topology, mechanisms=self.topology.mechanisms - RELAXABLE
+        )
         return self._with(topology=topology)
 
     # The world and the transition
@@ -159,12 +206,18 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return {**self.world.start_noise, "stock": (self.topology.nodes, self.topology.products)}
 
     def start(self, uniforms: dict[str, jax.Array], params: InstanceParams) -> NetworkState:
-        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`, what is below zero being owed; open pipeline slots
-        hold a given quantity, which is also what was ordered before. No customer has ordered ahead."""
+        """Stock at reset, from the uniforms of mechanism "stock" `[N, K]`, what is below zero being
+        owed; open pipeline slots hold a given quantity, which is also what was ordered before. No
+        customer has ordered ahead.
+        """
         topology = self.topology
-        on_hand = params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
+        on_hand = (
+            params.initial_low + (params.initial_high - params.initial_low) * uniforms["stock"]
+        )
         lead_time = jnp.round(params.lead_time)  # a random one is quoted by its mean
-        arriving_first = 0 if topology.has("orders_first") else 1  # whether what is due now has arrived already
+        arriving_first = (
+            0 if topology.has("orders_first") else 1
+        )  # whether what is due now has arrived already
         open_slots = jnp.arange(1, topology.slots + 1) + arriving_first <= lead_time[:, None]
         pipeline = jnp.where(open_slots[:, None, :], params.initial_pipeline[..., None], 0.0)
         if topology.has("packs"):  # goods that come in packs are there in whole units
@@ -173,34 +226,58 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if topology.backlog:
             on_hand, backorder = jnp.maximum(on_hand, 0.0), jnp.maximum(-on_hand, 0.0)
         if topology.ages > 1:
-            on_hand = network.receive(topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params)
+            on_hand = network.receive(
+                topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params
+            )
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
             pipeline=pipeline,
-            due=jnp.broadcast_to(lead_time[:, None], (topology.edges, topology.slots))
-            if topology.random_lead_time
-            else None,
-            arriving=jnp.ones((topology.edges, topology.slots)) if topology.has("arrivals") else None,
+            due=(
+                jnp.broadcast_to(lead_time[:, None], (topology.edges, topology.slots))
+                if topology.random_lead_time
+                else None
+            ),
+            arriving=(
+                jnp.ones((topology.edges, topology.slots)) if topology.has("arrivals") else None
+            ),
             backorder=backorder,
-            owed=jnp.zeros((topology.edges, topology.products)) if topology.internal_backlog else None,
-            orders=jnp.repeat(params.initial_pipeline[..., None], topology.order_memory, -1)
-            if topology.order_memory
-            else None,
-            sales=jnp.zeros((topology.nodes, topology.products, topology.return_lags))
-            if topology.return_lags and topology.returns_of == "sales"
-            else None,
-            goodwill=jnp.ones((topology.nodes, topology.products)) if topology.has("goodwill") else None,
-            booked=jnp.zeros((topology.nodes, topology.products)) if topology.advance_nodes else None,
+            owed=(
+                jnp.zeros((topology.edges, topology.products))
+                if topology.internal_backlog
+                else None
+            ),
+            orders=(
+                jnp.repeat(params.initial_pipeline[..., None], topology.order_memory, -1)
+                if topology.order_memory
+                else None
+            ),
+            sales=(
+                jnp.zeros((topology.nodes, topology.products, topology.return_lags))
+                if topology.return_lags and topology.returns_of == "sales"
+                else None
+            ),
+            goodwill=(
+                jnp.ones((topology.nodes, topology.products)) if topology.has("goodwill") else None
+            ),
+            booked=(
+                jnp.zeros((topology.nodes, topology.products)) if topology.advance_nodes else None
+            ),
         )
 
     def transition(
-        self, state: NetworkState, action: jax.Array | Action, exogenous: Exogenous, params: InstanceParams
+        self,
+        state: NetworkState,
+        action: jax.Array | Action,
+        exogenous: Exogenous,
+        params: InstanceParams,
     ) -> tuple[NetworkState, Outcome]:
         """One period, deterministic and differentiable: see `jaxinv.envs.network.transition`."""
         return network.transition(self.topology, state, action, exogenous, params)
 
-    def view(self, state: NetworkState, params: InstanceParams, signals: jax.Array | None = None) -> Observation:
+    def view(
+        self, state: NetworkState, params: InstanceParams, signals: jax.Array | None = None
+    ) -> Observation:
         """What a policy sees of a state."""
         return Observation(
             time=state.time,
@@ -212,13 +289,21 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             owed=state.owed,
             orders=state.orders,
             goodwill=state.goodwill,
-            returns=self._known_returns(state, params) if self.topology.has("dispositions") else None,
+            returns=(
+                self._known_returns(state, params) if self.topology.has("dispositions") else None
+            ),
             booked=state.booked,
         )
 
     def _known_returns(self, state, params):
-        """Units that are known to come back in a period: all of them, but for those of demand that is not known yet."""
-        known = jnp.zeros((self.topology.nodes, self.topology.products)) if state.booked is None else state.booked
+        """Units that are known to come back in a period: all of them, but for those of demand that
+        is not known yet.
+        """
+        known = (
+            jnp.zeros((self.topology.nodes, self.topology.products))
+            if state.booked is None
+            else state.booked
+        )
         return network.coming_back(self.topology, known, state.sales, params)
 
     def facts(self, params: InstanceParams) -> Facts:
@@ -229,8 +314,12 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         at_stake = jnp.where(at_stake > 0, at_stake, 1.0)
         delays, spoils = self.topology.order_delays, self.topology.has("shelf_lives")
         return Facts(
-            lead_time=params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time,
-            review_period=params.review_period if self._reviewed else jnp.ones_like(params.lead_time),
+            lead_time=(
+                params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time
+            ),
+            review_period=(
+                params.review_period if self._reviewed else jnp.ones_like(params.lead_time)
+            ),
             scale=params.scale,
             critical_ratio=underage / at_stake,
             preference=params.preference,
@@ -248,7 +337,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def step(self, key, state, action, params=None):
         """See gymnax; the reset is computed only where an episode ended (`jaxinv.envs.autoreset`).
 
-        Parameters are filled in before compilation, so equal networks share one program whatever their defaults.
+        Parameters are filled in before compilation, so equal networks share one program whatever
+        their defaults.
         """
         params = self.default_params if params is None else params
         return self.within(self.ends)._step(key, state, action, params)
@@ -268,20 +358,31 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         truncated = self.is_truncated(state, params)
         over = terminated | truncated
         fresh = fresh_where(over, self.reset_env, reset_key, params)
-        observation, state = jax.tree.map(lambda new, old: jax.lax.select(over, new, old), fresh, (last, state))
+        observation, state = jax.tree.map(
+            lambda new, old: jax.lax.select(over, new, old), fresh, (last, state)
+        )
         info = {**info, "terminated": terminated, "truncated": truncated, "final_observation": last}
         return observation, state, reward, terminated, truncated, info
 
     def step_env(self, key, state, action, params):
         observation, state, outcome = self.play(key, state, action, params)
-        info = {"costs": outcome.costs, "ordered": outcome.ordered, "sold": outcome.sold, "short": outcome.short}
+        info = {
+            "costs": outcome.costs,
+            "ordered": outcome.ordered,
+            "sold": outcome.sold,
+            "short": outcome.short,
+        }
         return observation, state, outcome.reward, self.is_terminated(state, params), info
 
     def play(self, key, state, action, params) -> tuple[jax.Array, EnvState, Outcome]:
-        """One period whose noise is drawn from the key: what is seen after it, the state, and all that happened."""
+        """One period whose noise is drawn from the key: what is seen after it, the state, and all
+        that happened.
+        """
         uniforms = draw_uniforms(key, 0, self.world.noise)
         world, exogenous = self.world.step(state.world, uniforms, params)
-        stock, outcome = self.transition(state.network, self._action(action, params), exogenous, params)
+        stock, outcome = self.transition(
+            state.network, self._action(action, params), exogenous, params
+        )
         signals = jnp.concatenate(
             [state.signals[1:], self.world.observe(world, exogenous.demand, params)[None]]
         )
@@ -306,8 +407,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if action.shape != shape:
             edges, products = shape
             raise UserError(
-                f"an action of {self.name} is an array {shape}, {edges} edges by {products} products, not {action.shape}; "
-                "map a batch with jax.vmap(env.step, in_axes=(0, 0, 0, None))"
+                f"an action of {self.name} is an array {shape}, {edges} edges by {products}"
+                f" products, not {action.shape}; map a batch with jax.vmap(env.step, in_axes=(0, 0,"
+                " 0, None))"
             )
         return jnp.where(action > 0, jnp.minimum(action, params.max_order), 0.0)
 
@@ -316,7 +418,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
         def warm_up(carry, period):
             world, _ = carry
-            world, exogenous = self.world.step(world, draw_uniforms(key, period, self.world.noise), params)
+            world, exogenous = self.world.step(
+                world, draw_uniforms(key, period, self.world.noise), params
+            )
             return (world, exogenous.demand), self.world.observe(world, exogenous.demand, params)
 
         no_demand = jnp.zeros((self.world.demand.locations, self.world.demand.products))
@@ -344,7 +448,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     def action_space(self, params=None):
         params = self.default_params if params is None else params
         shape = (self.topology.edges, self.topology.products)
-        # gymnax's wrappers for gymnasium want bounds of one number where there is one, and arrays otherwise
+        # gymnax's wrappers for gymnasium want bounds of one number where there is one, and arrays
+        # otherwise
         bounds = () if self.num_actions == 1 else shape
         orders = spaces.Box(jnp.zeros(bounds), jnp.reshape(params.max_order, bounds), shape)
         if not self.topology.has("dispositions"):
@@ -356,13 +461,15 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return flat.space(self, self.default_params if params is None else params)
 
     def observation_names(self, params=None) -> tuple[str, ...]:
-        """What each entry of the observation is, such as `on_hand[store]` or `demand[store, 1 ago]`."""
+        """What each entry of the observation is, such as `on_hand[store]` or
+        `demand[store, 1 ago]`.
+        """
         return flat.names(self, self.default_params if params is None else params)
 
     @cached_property
     def signals(self) -> tuple[Signal, ...]:
-        """What each column of the signal vector is: demand of the last period, owned by its node, then what is told of the
-        coming one."""
+        """What each column of the signal vector is: demand of the last period, owned by its node,
+        then what is told of the coming one."""
         nodes, products = flat.labels(self.topology, "node"), flat.labels(self.topology, "product")
         places = [nodes[node] for node in self.topology.demand_nodes]
         demand = [
@@ -372,7 +479,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return (*demand, *(signal.at(places) for signal in self.world.told))
 
     def columns(self, *names: str) -> tuple[int, ...]:
-        """Columns of the signal vector by the names of their signals, the beginnings of names, or "@" and their owner.
+        """Columns of the signal vector by the names of their signals, the beginnings of names, or
+        "@" and their owner.
 
         Raises:
           UserError: for a name that no signal has.
@@ -380,8 +488,12 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return columns_of(self.signals, names)
 
     def memory(self, batch: int, periods: int) -> int:
-        """Bytes that `batch` environments need for their state and for `periods` periods of replayable world."""
-        shapes = jax.eval_shape(lambda key: self.reset_env(key, self.default_params)[1], jax.random.key(0))
+        """Bytes that `batch` environments need for their state and for `periods` periods of
+        replayable world.
+        """
+        shapes = jax.eval_shape(
+            lambda key: self.reset_env(key, self.default_params)[1], jax.random.key(0)
+        )
         state = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
         world = self.world.signals + self.world.demand.locations * self.world.demand.products
         drawn = self.topology.random_lead_time + self.topology.has("arrivals")

@@ -1,7 +1,8 @@
 """The flat observation of the gymnax environment: one vector whose entries have names and bounds.
 
-It holds the stock and what is on its way, how many periods each edge is from its next review, what a planner knows of the
-instance (lead times, typical demand, limits, and costs, each times the weight of its part), and the last W signal vectors.
+It holds the stock and what is on its way, how many periods each edge is from its next review, what
+a planner knows of the instance (lead times, typical demand, limits, and costs, each times the
+weight of its part), and the last W signal vectors.
 """
 
 import itertools
@@ -63,23 +64,35 @@ MONEY = {
     "price": ("revenue", "node", "product"),
     "loss_cost": ("loss", "edge", "product"),
 }
-"""Costs and prices of an instance, where it has them: the part of the cost vector that each goes into, and its axes."""
+"""Costs and prices of an instance, where it has them: the part of the cost vector that each goes
+into, and its axes.
+"""
 
 
 def flatten(env: Any, observation: Any, params: network.InstanceParams) -> jax.Array:
     """The vector `[F]` of an observation with signals."""
-    return jnp.concatenate([values.reshape(-1) for values in _parts(env, observation, params).values()])
+    return jnp.concatenate(
+        [values.reshape(-1) for values in _parts(env, observation, params).values()]
+    )
 
 
 def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
-    """What each entry of the vector is, such as `on_hand[store]` or `pipeline[supplier-store, 2 ago]`."""
+    """What each entry of the vector is, such as `on_hand[store]` or
+    `pipeline[supplier-store, 2 ago]`.
+    """
     found = []
     for part, values in _shapes(env, params).items():
         if part == "signals":
-            found += [f"{_open(signal.name)}, {env.history - row} ago]" for row in range(env.history) for signal in env.signals]
+            found += [
+                f"{_open(signal.name)}, {env.history - row} ago]"
+                for row in range(env.history)
+                for signal in env.signals
+            ]
             continue
         axes = _axes(part)
-        entries = [labels(env.topology, axis, size) for axis, size in zip(axes, values.shape, strict=False)]
+        entries = [
+            labels(env.topology, axis, size) for axis, size in zip(axes, values.shape, strict=False)
+        ]
         for chosen in itertools.product(*entries):
             where = ", ".join(filter(None, chosen))
             found.append(f"{part}[{where}]" if where else part)
@@ -87,8 +100,8 @@ def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
 
 
 def seen(env: Any, params: network.InstanceParams, nodes: Collection[int]) -> tuple[int, ...]:
-    """The entries of the vector that are known at some nodes: what is there and on the edges that lead to them or from them,
-    what signals they own, and what nobody's in particular is."""
+    """The entries of the vector that are known at some nodes: what is there and on the edges that
+    lead to them or from them, what signals they own, and what nobody's in particular is."""
     topology = env.topology
     ends = np.stack([topology.sources, topology.destinations])
     rows = {"node": np.isin(np.arange(topology.nodes), nodes), "edge": np.isin(ends, nodes).any(0)}
@@ -101,12 +114,15 @@ def seen(env: Any, params: network.InstanceParams, nodes: Collection[int]) -> tu
             continue
         place = (_axes(part) or ("",))[0]
         shape = (-1,) + (1,) * (len(values.shape) - 1)
-        known.append(np.broadcast_to(rows[place].reshape(shape) if place in rows else True, values.shape))
+        known.append(
+            np.broadcast_to(rows[place].reshape(shape) if place in rows else True, values.shape)
+        )
     return tuple(np.flatnonzero(np.concatenate([part.reshape(-1) for part in known])).tolist())
 
 
 def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:
-    """The observation that a vector `[F]` of the environment shows; its facts are those of `params`.
+    """The observation that a vector `[F]` of the environment shows; its facts are those of
+    `params`.
 
     Raises:
       UserError: for a vector of another length.
@@ -115,14 +131,21 @@ def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:
     vector = jnp.asarray(vector, jnp.float32)
     length = sum(values.size for values in shapes.values())
     if vector.shape != (length,):
-        raise UserError(f"an observation of {env.name} is a vector of {length} numbers, not {list(vector.shape)}")
+        raise UserError(
+            f"an observation of {env.name} is a vector of {length} numbers, not"
+            f" {list(vector.shape)}"
+        )
     found, start = {}, 0
     for part, values in shapes.items():
         found[part] = vector[start : start + values.size].reshape(values.shape)
         start += values.size
     state = network.NetworkState(
         time=_time(found),
-        sales=jnp.zeros_like(params.return_share) if "returns" in found and env.topology.returns_of == "sales" else None,
+        sales=(
+            jnp.zeros_like(params.return_share)
+            if "returns" in found and env.topology.returns_of == "sales"
+            else None
+        ),
         **{part: found.get(part) for part in STOCK if part != "returns"},
     )
     return env.view(state, params, found["signals"]).replace(returns=found.get("returns"))
@@ -138,14 +161,19 @@ def _time(found: dict[str, jax.Array]) -> jax.Array:
 
 
 def space(env: Any, params: network.InstanceParams) -> spaces.Box:
-    """Bounds: stock grows by at most what every edge may carry in every period, and backorders by all demand.
+    """Bounds: stock grows by at most what every edge may carry in every period, and backorders by
+    all demand.
 
     Packs and minimum orders may raise an order, to twice what was asked for each.
     """
     topology = env.topology
     rounded = 2.0 ** sum(topology.has(mechanism) for mechanism in ("packs", "minimum_order"))
     most = jnp.maximum(jnp.max(params.initial_high), 0.0) + 1.0
-    most += (jnp.sum(params.initial_pipeline) + 1.0) * topology.nodes * (topology.max_lead_time + topology.order_memory)
+    most += (
+        (jnp.sum(params.initial_pipeline) + 1.0)
+        * topology.nodes
+        * (topology.max_lead_time + topology.order_memory)
+    )
     most += rounded * jnp.sum(params.max_order) * params.max_steps_in_episode
     if topology.return_lags or topology.backlog or topology.advance_nodes:
         most += BOUND
@@ -184,20 +212,34 @@ def _shapes(env, params) -> dict[str, jax.ShapeDtypeStruct]:
         return _parts(env, env.view(state.network, params, state.signals), params)
 
     shapes = jax.eval_shape(parts, jax.random.key(0), params)
-    return {part: shapes[part] for part in (*STOCK, *EDGES, *INSTANCE, *MONEY, "signals") if part in shapes}
+    return {
+        part: shapes[part]
+        for part in (*STOCK, *EDGES, *INSTANCE, *MONEY, "signals")
+        if part in shapes
+    }
 
 
 EDGES = ("until_review", "review_period", "lead_time")
-"""Parts with a number an edge: periods to the next review, and between them, and the lead time that is quoted."""
+"""Parts with a number an edge: periods to the next review, and between them, and the lead time that
+is quoted.
+"""
 
 
 def _axes(part: str) -> tuple[str, ...]:
-    return STOCK.get(part) or INSTANCE.get(part) or (("edge",) if part in EDGES else MONEY.get(part, ())[1:])
+    return (
+        STOCK.get(part)
+        or INSTANCE.get(part)
+        or (("edge",) if part in EDGES else MONEY.get(part, ())[1:])
+    )
 
 
 def labels(topology: Topology, axis: str, size: int | None = None) -> list[str]:
     """What the entries along an axis are called; a lone product has no name."""
-    size = {"node": topology.nodes, "edge": topology.edges, "product": topology.products}[axis] if size is None else size
+    size = (
+        {"node": topology.nodes, "edge": topology.edges, "product": topology.products}[axis]
+        if size is None
+        else size
+    )
     if axis == "product":
         return [f"product {number}" for number in range(size)] if size > 1 else [""]
     if axis == "placed":
@@ -207,5 +249,7 @@ def labels(topology: Topology, axis: str, size: int | None = None) -> list[str]:
 
 
 def _open(name: str) -> str:
-    """The name of a signal up to what may follow within its brackets: `demand[store`, and `known[season sine` of what has none."""
+    """The name of a signal up to what may follow within its brackets: `demand[store`, and
+    `known[season sine` of what has none.
+    """
     return name.removesuffix("]") if name.endswith("]") else f"known[{name}"

@@ -7,8 +7,8 @@ from gymnax.wrappers import gym
 
 
 class GymEnv(gym.GymnaxToGymWrapper):
-    """gymnax's wrapper as gymnasium's checks want it: arrays of NumPy, a generator that is seeded, and at the end of an episode
-    its last observation, after which the caller resets.
+    """gymnax's wrapper as gymnasium's checks want it: arrays of NumPy, a generator that is seeded,
+    and at the end of an episode its last observation, after which the caller resets.
 
         env = GymEnv(*jaxinv.make("lost_sales", lead_time=2))
         observation, info = env.reset(seed=0)

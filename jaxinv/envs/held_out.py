@@ -1,8 +1,10 @@
-"""What of a panel of sales is held out of training, so that a policy can be chosen on what it has not seen.
+"""What of a panel of sales is held out of training, so that a policy can be chosen on what it has
+not seen.
 
-Where there are enough series it is some of them. Of a few series each is needed, and those few would tell nothing apart;
-there it is the last part of the training periods, and the choice is between the learned policy and the tuned rules too: with
-so little to learn from, a network that knows the sales by heart can cost more than any rule.
+Where there are enough series it is some of them. Of a few series each is needed, and those few
+would tell nothing apart; there it is the last part of the training periods, and the choice is
+between the learned policy and the tuned rules too: with so little to learn from, a network that
+knows the sales by heart can cost more than any rule.
 """
 
 from collections.abc import Callable
@@ -43,23 +45,29 @@ def check_validation(preset: Preset) -> None:
 
 
 def set_aside(draw: np.random.Generator, series: int, share: float) -> tuple[int, ...]:
-    """Numbers of the series that a learner is not shown; none where they are too few to tell anything apart."""
+    """Numbers of the series that a learner is not shown; none where they are too few to tell
+    anything apart.
+    """
     aside = min(round(share * series), MOST_HELD_OUT)
     return tuple(draw.permutation(series)[: aside if aside >= LEAST_HELD_OUT else 0].tolist())
 
 
 def first_periods(begins: np.ndarray, history: int) -> np.ndarray:
-    """The earliest periods that episodes may start at `[S]`, so that orders begin with demand; history may lie before it."""
+    """The earliest periods that episodes may start at `[S]`, so that orders begin with demand;
+    history may lie before it.
+    """
     return np.maximum(begins - history, 0)
 
 
 def kept_periods(preset: Preset, sold: np.ndarray, begins: np.ndarray, warm_up: int) -> Kept | None:
-    """What the last training periods leave when they are held out; None where they are too few for that.
+    """What the last training periods leave when they are held out; None where they are too few for
+    that.
 
-    As large a share of the periods is held out as of series elsewhere, or what episodes of the whole horizon leave if that is
-    less; but at least `LEAST_PERIODS` and as many as the warm-up has, which is longer than any lead time, so that orders are
-    both placed and received there. For these, episodes may be shortened to twice the warm-up, of which then a half counts.
-    The warm-up of the held-out periods lies before them, among those that train, as that of the test does.
+    As large a share of the periods is held out as of series elsewhere, or what episodes of the
+    whole horizon leave if that is less; but at least `LEAST_PERIODS` and as many as the warm-up
+    has, which is longer than any lead time, so that orders are both placed and received there. For
+    these, episodes may be shortened to twice the warm-up, of which then a half counts. The warm-up
+    of the held-out periods lies before them, among those that train, as that of the test does.
 
     Args:
       preset: with `history`, `horizon` and `validation`.
@@ -68,7 +76,11 @@ def kept_periods(preset: Preset, sold: np.ndarray, begins: np.ndarray, warm_up: 
     """
     periods = len(sold)
     before = max(int(begins.max()), preset.history) + 1  # of one period more, what is known ahead
-    aside = max(LEAST_PERIODS, warm_up, min(round(preset.validation * periods), periods - before - preset.horizon))
+    aside = max(
+        LEAST_PERIODS,
+        warm_up,
+        min(round(preset.validation * periods), periods - before - preset.horizon),
+    )
     kept = Kept(periods - aside, min(preset.horizon, periods - aside - before))
     enough = preset.validation > 0 and kept.horizon >= 2 * warm_up
     return kept if enough and sold[: kept.stop].any() and sold[kept.stop :].any() else None
@@ -78,7 +90,8 @@ def with_choice(
     problem: Problem, preset: Preset, panel: Panel, stop: int, begins: np.ndarray,
     train: Callable[[int, int], InstanceParams], test: Callable[[slice], InstanceParams],
 ) -> Problem:  # fmt: skip
-    """The problem with the last of its training periods held out, where no series is; and with what people are told of it.
+    """The problem with the last of its training periods held out, where no series is; and with what
+    people are told of it.
 
     Args:
       stop: the first period after training; begins: see `kept_periods`.
@@ -89,17 +102,21 @@ def with_choice(
         return problem
     sold = panel.sales[:, :stop].any(0)
     kept = kept_periods(preset, sold, begins, problem.warm_up)
-    few = f"validation={preset.validation:g} of {problem.instances} series is fewer than the {LEAST_HELD_OUT} that tell anything apart"
+    few = (
+        f"validation={preset.validation:g} of {problem.instances} series is fewer than the"
+        f" {LEAST_HELD_OUT} that tell anything apart"
+    )
     if kept is None:
         note = (
-            f"{few}, and {stop} training {panel.frequency}s are too few to hold out the last of them: all are trained on, and the "
-            "last policy is kept, which may know the sales by heart; give more data, or a shorter horizon or history"
+            f"{few}, and {stop} training {panel.frequency}s are too few to hold out the last of"
+            " them: all are trained on, and the last policy is kept, which may know the sales by"
+            " heart; give more data, or a shorter horizon or history"
         )
         return replace(problem, notes=(*problem.notes, note))
     aside = f"{stop - kept.stop} {panel.frequency}s"
     note = (
-        f"{few}: the last {aside} of the {stop} that train are held out instead, and a training ends with what costs least "
-        "in them, the learned policy or a tuned rule"
+        f"{few}: the last {aside} of the {stop} that train are held out instead, and a training"
+        " ends with what costs least in them, the learned policy or a tuned rule"
     )
     choice = replace(
         problem,

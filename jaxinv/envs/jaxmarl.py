@@ -1,4 +1,6 @@
-"""A network as an environment of JaxMARL: a `MultiAgentEnv`, with spaces of its own. Its package is imported here alone."""
+"""A network as an environment of JaxMARL: a `MultiAgentEnv`, with spaces of its own. Its package is
+imported here alone.
+"""
 
 from jaxmarl.environments import MultiAgentEnv, spaces
 

@@ -10,10 +10,11 @@ from jaxinv.envs.topology import SUPPLIER, Topology
 
 
 def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
-    """The least weighted cost of bringing a unit to each node `[N, K]`: purchase, duty, freight and holding on the way.
+    """The least weighted cost of bringing a unit to each node `[N, K]`: purchase, duty, freight and
+    holding on the way.
 
-    Freight counts by its lowest rate, and holding in transit over fixed lead times alone; where they are random an order
-    may be lucky.
+    Freight counts by its lowest rate, and holding in transit over fixed lead times alone; where
+    they are random an order may be lucky.
     """
     weights = dict(zip(COSTS, params.weights))
     edge = jnp.zeros((topology.edges, topology.products))
@@ -24,7 +25,9 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
     if topology.has("freight"):
         edge += weights["transport"] * params.freight_rates.min(1, keepdims=True)
     if topology.has("transit_holding") and topology.lead_times is not None:
-        edge += weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
+        edge += (
+            weights["holding"] * params.transit_holding * jnp.asarray(topology.lead_times)[:, None]
+        )
     sources, destinations = np.asarray(topology.sources), np.asarray(topology.destinations)
     enters = (destinations == np.arange(topology.nodes)[:, None])[..., None]  # [N, E, 1]
     landed = jnp.full((topology.nodes, topology.products), jnp.inf)
@@ -40,19 +43,27 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
 
 
 def stock_value(topology: Topology, state: NetworkState, params: InstanceParams) -> jax.Array:
-    """The landed cost `[]` of all goods on hand and under way, less that of what customers are owed.
+    """The landed cost `[]` of all goods on hand and under way, less that of what customers are
+    owed.
 
-    Goods that all age alike are worth nothing here: how much of them is ever sold is not known. Of goods with shelf lives of
-    their own, what is likely to spoil is worth nothing, and will cost what waste does.
+    Goods that all age alike are worth nothing here: how much of them is ever sold is not known. Of
+    goods with shelf lives of their own, what is likely to spoil is worth nothing, and will cost
+    what waste does.
     """
     if _ages_alike(topology):
         return jnp.zeros(())
     landed = landed_cost(topology, params)
     worth = jnp.sum(landed * (_net(topology, state) + topology.into_nodes(state.pipeline.sum(-1))))
-    return worth - jnp.sum(_waste_to_come(topology, state, params, landed)) if topology.has("shelf_lives") else worth
+    return (
+        worth - jnp.sum(_waste_to_come(topology, state, params, landed))
+        if topology.has("shelf_lives")
+        else worth
+    )
 
 
-def stock_values(topology: Topology, state: NetworkState, params: InstanceParams) -> tuple[jax.Array, jax.Array]:
+def stock_values(
+    topology: Topology, state: NetworkState, params: InstanceParams
+) -> tuple[jax.Array, jax.Array]:
     """The same by place: at nodes `[N]`, and under way on edges `[E]`."""
     if _ages_alike(topology):
         return jnp.zeros(topology.nodes), jnp.zeros(topology.edges)

@@ -1,10 +1,12 @@
-"""A network as a multi-agent environment, in the form of JaxMARL; `jaxinv.make_multi_agent` gives it, or PettingZoo's.
+"""A network as a multi-agent environment, in the form of JaxMARL; `jaxinv.make_multi_agent` gives
+it, or PettingZoo's.
 
-    env = jaxinv.make_multi_agent("serial", levels=11)
-    observations, state = env.reset(key)
-    observations, state, rewards, dones, infos = env.step(key, state, {agent: ... for agent in env.agents})
+    env = jaxinv.make_multi_agent("serial", levels=11) observations, state = env.reset(key)
+    observations, state, rewards, dones, infos = env.step(key, state, {agent: ... for agent in
+    env.agents})
 
-It needs neither package: where jaxmarl is installed, the same environment is one of its `MultiAgentEnv` with spaces of its own.
+It needs neither package: where jaxmarl is installed, the same environment is one of its
+`MultiAgentEnv` with spaces of its own.
 """
 
 import math
@@ -41,28 +43,32 @@ def make_multi_agent(
 ) -> Any:
     """A preset's network as a multi-agent environment.
 
-    Each agent sees the entries of the flat observation that its role sees, decides its orders, and is rewarded with minus its
-    costs. All agents' rewards together are the reward of the network, whatever the share, where the roles share out its costs.
+    Each agent sees the entries of the flat observation that its role sees, decides its orders, and
+    is rewarded with minus its costs. All agents' rewards together are the reward of the network,
+    whatever the share, where the roles share out its costs.
 
     Args:
       name: a preset, such as "serial".
-      roles: "nodes", an agent a node, which decides what comes in; "one"; a name that the preset knows; roles in words, see
-        `Roles.told`; or `Roles`.
+      roles: "nodes", an agent a node, which decides what comes in; "one"; a name that the preset
+        knows; roles in words, see `Roles.told`; or `Roles`.
       api: "jaxmarl", for `MultiAgentNetwork`, or "pettingzoo", for a `ParallelEnv`.
       share: of the team's reward in that of each agent: 1, the mean over all agents, to 0, its own.
-      levels: so many choices for each order, from nothing to `LARGEST` times the typical demand between two reviews; or these
-        multiples, rising. Left out, orders are quantities.
-      pad: observations and actions of all agents are as long as the longest, for learners that share their parameters: the
-        rest of an observation is 0, and of an action it is ignored.
+      levels: so many choices for each order, from nothing to `LARGEST` times the typical demand
+        between two reviews; or these multiples, rising. Left out, orders are quantities.
+      pad: observations and actions of all agents are as long as the longest, for learners that
+        share their parameters: the rest of an observation is 0, and of an action it is ignored.
       **options: the preset's own.
 
     Raises:
-      UserError: for a name, roles, an API or an option that do not exist, or a value that cannot be.
+      UserError: for a name, roles, an API or an option that do not exist, or a value that cannot
+        be.
     """
     if api not in APIS:
         raise unknown("api", api, APIS)
     if not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        raise UserError(f"share={share} must lie in 0..1: 0 is each agent's own reward, 1 the mean of all")
+        raise UserError(
+            f"share={share} must lie in 0..1: 0 is each agent's own reward, 1 the mean of all"
+        )
     multiples = _multiples(levels)
     built = problem(name, **options)
     env, params = alone(name, built)
@@ -86,9 +92,16 @@ def _multiples(levels: int | Sequence[float] | None) -> tuple[float, ...]:
         found = np.linspace(0.0, LARGEST, max(int(levels), 0)) if one else np.asarray(levels, float)
     except (TypeError, ValueError):
         found = np.zeros(0)
-    if found.ndim != 1 or len(found) < 2 or not np.all(np.isfinite(found)) or found[0] < 0 or np.any(np.diff(found) <= 0):
+    if (
+        found.ndim != 1
+        or len(found) < 2
+        or not np.all(np.isfinite(found))
+        or found[0] < 0
+        or np.any(np.diff(found) <= 0)
+    ):
         raise UserError(
-            f"levels={levels}: give how many, at least 2, or as many multiples of typical demand, rising from 0 or more"
+            f"levels={levels}: give how many, at least 2, or as many multiples of typical demand,"
+            " rising from 0 or more"
         )
     return tuple(map(float, found))
 
@@ -99,7 +112,9 @@ def _form(api: str) -> Any:
         try:
             from jaxinv.envs.parallel import ParallelNetwork
         except ModuleNotFoundError as error:
-            raise UserError(f"api=pettingzoo needs {error.name}; pip install 'jaxinv[marl]'") from error
+            raise UserError(
+                f"api=pettingzoo needs {error.name}; pip install 'jaxinv[marl]'"
+            ) from error
         return ParallelNetwork
     try:
         from jaxinv.envs.jaxmarl import JaxMARLNetwork
@@ -111,13 +126,15 @@ def _form(api: str) -> Any:
 class MultiAgentNetwork:
     """A network and its agents, with the methods of JaxMARL's `MultiAgentEnv`.
 
-    - observation of an agent: float32 vector, its entries named by `observation_names`; the whole network's is
-      `get_world_state`.
-    - action of an agent: float32 vector of quantities, named by `action_names`; with levels an int32 index of one, or of a
-      combination of them where it has several orders (a vector of indices where those would be too many). Quantities are cut to
-      what can be, and indices to the last, as everywhere.
-    - infos: `terminated` and `truncated` `[num_agents]`. Both end an episode (`dones`); after a truncated one, a value would
-      follow. `step` then starts the next one; `step_env` gives the last observation.
+    - observation of an agent: float32 vector, its entries named by `observation_names`; the whole
+      network's is `get_world_state`.
+    - action of an agent: float32 vector of quantities, named by `action_names`; with levels an
+      int32 index of one, or of a combination of them where it has several orders (a vector of
+      indices where those would be too many). Quantities are cut to what can be, and indices to the
+      last, as everywhere.
+    - infos: `terminated` and `truncated` `[num_agents]`. Both end an episode (`dones`); after a
+      truncated one, a value would follow. `step` then starts the next one; `step_env` gives the
+      last observation.
 
     Attributes:
       agents: their names.
@@ -140,9 +157,14 @@ class MultiAgentNetwork:
         return self.division.reset(key, self.params)
 
     def step(
-        self, key: jax.Array, state: EnvState, actions: Mapping[str, jax.Array], reset_state: EnvState | None = None
+        self,
+        key: jax.Array,
+        state: EnvState,
+        actions: Mapping[str, jax.Array],
+        reset_state: EnvState | None = None,
     ) -> tuple[ByAgent, EnvState, ByAgent, ByAgent, ByAgent]:
-        """One period, then a fresh episode where one ends, which begins in `reset_state` where that is given.
+        """One period, then a fresh episode where one ends, which begins in `reset_state` where that
+        is given.
 
         Returns:
           Observations, the state, rewards, dones (`__all__` too) and infos.
@@ -167,8 +189,13 @@ class MultiAgentNetwork:
         return self.division.world(state, self.params)
 
     def get_avail_actions(self, state: EnvState) -> ByAgent:
-        """Which actions each agent has, always the same: all but those that only fill up to the longest."""
-        return {name: jnp.asarray(self.division.available(agent)) for agent, name in enumerate(self.agents)}
+        """Which actions each agent has, always the same: all but those that only fill up to the
+        longest.
+        """
+        return {
+            name: jnp.asarray(self.division.available(agent))
+            for agent, name in enumerate(self.agents)
+        }
 
     def observation_space(self, agent: str) -> Any:
         return self.observation_spaces[agent]
@@ -177,7 +204,9 @@ class MultiAgentNetwork:
         return self.action_spaces[agent]
 
     def observation_names(self, agent: str) -> tuple[str, ...]:
-        """What each entry of an agent's observation is, such as `on_hand[store]`; zeros that fill it up have none."""
+        """What each entry of an agent's observation is, such as `on_hand[store]`; zeros that fill
+        it up have none.
+        """
         names = self.division.env.observation_names(self.params)
         return tuple(names[entry] for entry in self.division.seen[self._number(agent)])
 
@@ -196,8 +225,8 @@ class MultiAgentNetwork:
 
     @property
     def agent_classes(self) -> dict[str, list[str]]:
-        """The agents that may share a policy: whose observations and actions are the same things at other places. A class is
-        called after its first agent."""
+        """The agents that may share a policy: whose observations and actions are the same things at
+        other places. A class is called after its first agent."""
         kinds: dict[Any, list[str]] = {}
         for agent in self.agents:
             seen = [name.partition("[")[0] for name in self.observation_names(agent)]
@@ -213,14 +242,22 @@ class MultiAgentNetwork:
     def _observation_spaces(self) -> dict[str, Any]:
         whole = self.division.env.observation_space(self.params)
         low, high = self.division.deal(whole.low), self.division.deal(whole.high)
-        return {name: self.spaces.Box(low[name], high[name], low[name].shape) for name in self.agents}
+        return {
+            name: self.spaces.Box(low[name], high[name], low[name].shape) for name in self.agents
+        }
 
     def _action_spaces(self) -> dict[str, Any]:
         division = self.division
         if not division.levels:
             bounds = division.bounds(self.params)
-            return {name: self.spaces.Box(*map(jnp.asarray, own), own[0].shape) for name, own in zip(self.agents, bounds)}
-        discrete, several = self.spaces.Discrete, getattr(self.spaces, "MultiDiscrete", MultiDiscrete)
+            return {
+                name: self.spaces.Box(*map(jnp.asarray, own), own[0].shape)
+                for name, own in zip(self.agents, bounds)
+            }
+        discrete, several = (
+            self.spaces.Discrete,
+            getattr(self.spaces, "MultiDiscrete", MultiDiscrete),
+        )
         return {
             name: discrete(math.prod(own)) if division.combined else several(own)
             for name, own in zip(self.agents, division.choices)

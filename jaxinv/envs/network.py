@@ -1,9 +1,11 @@
 """The one transition: everything that moves stock, in every preset, is `transition` below.
 
-A period runs in this order: `ship` (`jaxinv.envs.shipping`), then `serve`, `take_back` and `advance` of this module, and
-`charge` (`jaxinv.envs.costs`) for all of it. The transition is deterministic and differentiable; what is random comes in as
-`Exogenous` values, so the same noise can be replayed under any policy. Axes: N nodes, E edges, K products, L largest lead
-time, A ages, R return lags, B freight tiers. Quantities are in product units, time in periods, money in one currency.
+A period runs in this order: `ship` (`jaxinv.envs.shipping`), then `serve`, `take_back` and
+`advance` of this module, and `charge` (`jaxinv.envs.costs`) for all of it. The transition is
+deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise
+can be replayed under any policy. Axes: N nodes, E edges, K products, L largest lead time, A ages, R
+return lags, B freight tiers. Quantities are in product units, time in periods, money in one
+currency.
 """
 
 from typing import Any
@@ -23,61 +25,91 @@ from jaxinv.errors import UserError
 
 @struct.dataclass
 class InstanceParams(EnvParams):
-    """The numbers of one instance; a batch of instances is this struct with a leading axis on every array.
+    """The numbers of one instance; a batch of instances is this struct with a leading axis on every
+    array.
 
     A field is None where the topology has no use for it.
     """
 
     max_steps_in_episode: int = 100
     holding: jax.Array | None = None  # [N, K] money per unit on hand at the end of a period
-    # [N, K] money per unit short (lost sales), or per unit and period owed to customers (backlog) and to other nodes
+    # [N, K] money per unit short (lost sales), or per unit and period owed to customers (backlog)
+    # and to other nodes
     shortage: jax.Array | None = None
     weights: jax.Array | None = None  # [len(COSTS)] weight of each cost part in the reward
-    preference: jax.Array | None = None  # [len(COSTS)] factors that `weights` hold and a policy is told; None: 1 each
-    scale: jax.Array | None = None  # [N, K] typical demand a period that passes the node; scales what networks see
+    preference: jax.Array | None = (
+        None  # [len(COSTS)] factors that `weights` hold and a policy is told; None: 1 each
+    )
+    scale: jax.Array | None = (
+        None  # [N, K] typical demand a period that passes the node; scales what networks see
+    )
     initial_low: jax.Array | None = None  # [N, K] stock at reset is uniform between these two
     initial_high: jax.Array | None = None  # [N, K]
-    initial_pipeline: jax.Array | None = None  # [E, K] units in every open pipeline slot and past order at reset
+    initial_pipeline: jax.Array | None = (
+        None  # [E, K] units in every open pipeline slot and past order at reset
+    )
     lead_time: jax.Array | None = None  # [E] quoted lead time in periods, from shipment to arrival
     max_order: jax.Array | None = None  # [E, K] upper end of the action space
     demand: Any = None  # parameters of the demand process
     lead_time_law: Any = None  # parameters of the lead-time process
     arrival_law: Any = None  # parameters of the process of what arrives
-    intervention: Any = None  # what changes the world, where it is open to change (`jaxinv.demand.interventions`)
+    intervention: Any = (
+        None  # what changes the world, where it is open to change (`jaxinv.demand.interventions`)
+    )
     unit_cost: jax.Array | None = None  # [E, K] money per unit ordered
     fixed_cost: jax.Array | None = None  # [E, K] money per order
     freight_fixed: jax.Array | None = None  # [E] money per shipment
-    freight_breaks: jax.Array | None = None  # [E, B] quantity at which each tier starts; the first is 0
+    freight_breaks: jax.Array | None = (
+        None  # [E, B] quantity at which each tier starts; the first is 0
+    )
     freight_rates: jax.Array | None = None  # [E, B] money per further unit within each tier
     duty: jax.Array | None = None  # [E, K] money per unit
-    transit_holding: jax.Array | None = None  # [E, K] money per unit in transit at the end of a period
+    transit_holding: jax.Array | None = (
+        None  # [E, K] money per unit in transit at the end of a period
+    )
     loss_cost: jax.Array | None = None  # [E, K] money per unit that was shipped and does not arrive
     pack_size: jax.Array | None = None  # [E, K] units
     minimum_order: jax.Array | None = None  # [E, K] units
     order_limit: jax.Array | None = None  # [E] volume a period
     budget: jax.Array | None = None  # [] money a period for what suppliers are paid
     shipping_capacity: jax.Array | None = None  # [N] volume a period that leaves a node
-    processing_yield: jax.Array | None = None  # [E] units shipped per unit taken from the source, above 0 and at most 1
-    review_period: jax.Array | None = None  # [E] periods between ordering opportunities, with a calendar their mean
-    order_days: jax.Array | None = None  # [W, E] 1 in the periods of a cycle in which an edge takes orders, else 0
+    processing_yield: jax.Array | None = (
+        None  # [E] units shipped per unit taken from the source, above 0 and at most 1
+    )
+    review_period: jax.Array | None = (
+        None  # [E] periods between ordering opportunities, with a calendar their mean
+    )
+    order_days: jax.Array | None = (
+        None  # [W, E] 1 in the periods of a cycle in which an edge takes orders, else 0
+    )
     volume: jax.Array | None = None  # [K] volume of a unit
     capacity: jax.Array | None = None  # [N] volume
     overflow_cost: jax.Array | None = None  # [N] money per unit of volume above capacity and period
     expiry_cost: jax.Array | None = None  # [N, K] money per unit expired
-    # [N, K] periods 1 .. A in which a unit can be sold, the one it arrives in included; 0: it keeps for ever
+    # [N, K] periods 1 .. A in which a unit can be sold, the one it arrives in included; 0: it keeps
+    # for ever
     shelf_life: jax.Array | None = None
     price: jax.Array | None = None  # [N, K] money per unit sold
-    # Goodwill moves with each period by a factor between growth, where all are served, and decay, where the share of
-    # demand that waits or is lost is the tolerance or more; tolerance 0: one unit unserved is enough.
+    # Goodwill moves with each period by a factor between growth, where all are served, and decay,
+    # where the share of demand that waits or is lost is the tolerance or more; tolerance 0: one
+    # unit unserved is enough.
     goodwill_growth: jax.Array | None = None  # [N, K] factor a period, at least 1
     goodwill_decay: jax.Array | None = None  # [N, K] factor a period, at most 1
     goodwill_tolerance: jax.Array | None = None  # [N, K] share of demand
     goodwill_low: jax.Array | None = None  # [N, K] bounds of the level
     goodwill_high: jax.Array | None = None  # [N, K]
-    return_share: jax.Array | None = None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
-    resaleable_share: jax.Array | None = None  # [N, K] share of what is restocked or forwarded that can be sold again
-    restock_share: jax.Array | None = None  # [N, K] share of returns that is put back into stock here
-    forward_share: jax.Array | None = None  # [N, K] share that is sent on to `return_to`; the rest is liquidated
+    return_share: jax.Array | None = (
+        None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
+    )
+    resaleable_share: jax.Array | None = (
+        None  # [N, K] share of what is restocked or forwarded that can be sold again
+    )
+    restock_share: jax.Array | None = (
+        None  # [N, K] share of returns that is put back into stock here
+    )
+    forward_share: jax.Array | None = (
+        None  # [N, K] share that is sent on to `return_to`; the rest is liquidated
+    )
     return_cost: jax.Array | None = None  # [N, K] money per returned unit
     return_fixed_cost: jax.Array | None = None  # [N] money per period with returns
     liquidation_value: jax.Array | None = None  # [N, K] money earned per liquidated unit
@@ -85,11 +117,15 @@ class InstanceParams(EnvParams):
 
 @struct.dataclass
 class Action:
-    """What is decided in a period where a topology opens more than orders to decisions; an array alone is orders."""
+    """What is decided in a period where a topology opens more than orders to decisions; an array
+    alone is orders.
+    """
 
-    orders: jax.Array  # [E, K] requested quantities; what cannot be is cut (`jaxinv.envs.shipping.ship`)
-    # [N, K, 3] shares of what comes back that are restocked, forwarded and liquidated, with mechanism "dispositions";
-    # what is below 0 counts as 0, and the rest is scaled to the sum 1
+    orders: (
+        jax.Array
+    )  # [E, K] requested quantities; what cannot be is cut (`jaxinv.envs.shipping.ship`)
+    # [N, K, 3] shares of what comes back that are restocked, forwarded and liquidated, with
+    # mechanism "dispositions"; what is below 0 counts as 0, and the rest is scaled to the sum 1
     dispositions: jax.Array | None = None
 
     @classmethod
@@ -100,25 +136,40 @@ class Action:
 
 @struct.dataclass
 class NetworkState:
-    """Stock and what is on its way, as it stands after this period's arrivals (before them, with `orders_first`).
+    """Stock and what is on its way, as it stands after this period's arrivals (before them, with
+    `orders_first`).
 
-    The pipeline is kept by the age of the order: slot i holds what was ordered i + 1 periods ago and has not arrived,
-    which is what a planner knows; the realised lead time of each order, and the share of it that will arrive, are kept
-    beside it and are never observed. What is lost leaves the pipeline when it is due.
+    The pipeline is kept by the age of the order: slot i holds what was ordered i + 1 periods ago
+    and has not arrived, which is what a planner knows; the realised lead time of each order, and
+    the share of it that will arrive, are kept beside it and are never observed. What is lost leaves
+    the pipeline when it is due.
     """
 
     time: jax.Array  # [] int32
-    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and what keeps for ever stays in the last
+    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and what keeps for ever stays
+    # in the last
     on_hand: jax.Array
     pipeline: jax.Array  # [E, K, L - 1]; L - 1 here is `Topology.slots`
-    due: jax.Array | None = None  # [E, L - 1] realised lead time of the order in each slot, where it is random
-    arriving: jax.Array | None = None  # [E, L - 1] share of the order in each slot that will arrive, where not all do
+    due: jax.Array | None = (
+        None  # [E, L - 1] realised lead time of the order in each slot, where it is random
+    )
+    arriving: jax.Array | None = (
+        None  # [E, L - 1] share of the order in each slot that will arrive, where not all do
+    )
     backorder: jax.Array | None = None  # [N, K], with backlog
-    owed: jax.Array | None = None  # [E, K] units that the source of an edge still has to ship, with internal backlog
-    orders: jax.Array | None = None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
+    owed: jax.Array | None = (
+        None  # [E, K] units that the source of an edge still has to ship, with internal backlog
+    )
+    orders: jax.Array | None = (
+        None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
+    )
     sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
-    goodwill: jax.Array | None = None  # [N, K] factor on demand, with that mechanism; 1 where nobody asks for anything
-    booked: jax.Array | None = None  # [N, K] what customers of `advance_nodes` ordered for this period; 0 at other nodes
+    goodwill: jax.Array | None = (
+        None  # [N, K] factor on demand, with that mechanism; 1 where nobody asks for anything
+    )
+    booked: jax.Array | None = (
+        None  # [N, K] what customers of `advance_nodes` ordered for this period; 0 at other nodes
+    )
 
 
 @struct.dataclass
@@ -127,7 +178,9 @@ class Outcome:
 
     reward: jax.Array  # [] minus the weighted costs
     costs: jax.Array  # [len(COSTS)]
-    ordered: jax.Array  # [E, K] what was really shipped, after post-processing and rationing; it is what is paid for
+    ordered: (
+        jax.Array
+    )  # [E, K] what was really shipped, after post-processing and rationing; it is what is paid for
     demand: jax.Array  # [N, K] new demand
     sold: jax.Array  # [N, K] units handed over, backorders included
     short: jax.Array  # [N, K] new demand not served at once
@@ -135,20 +188,28 @@ class Outcome:
     expired: jax.Array  # [N, K]
     returned: jax.Array  # [N, K] units that came back
     liquidated: jax.Array  # [N, K]
-    lost: jax.Array  # [E, K] units that were due and did not arrive, or were taken from the source and lost in processing
+    # [E, K] units that were due and did not arrive, or were taken from the source and lost in
+    # processing
+    lost: jax.Array
     places: Places  # the costs by node and by edge; where nobody reads them, they are not computed
 
 
 def transition(
-    topology: Topology, state: NetworkState, action: jax.Array | Action, exogenous: Exogenous, params: InstanceParams
+    topology: Topology,
+    state: NetworkState,
+    action: jax.Array | Action,
+    exogenous: Exogenous,
+    params: InstanceParams,
 ) -> tuple[NetworkState, Outcome]:
     """One period of the network.
 
     Args:
       topology: the static shape.
       state: stock after this period's arrivals.
-      action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or an `Action`.
-      exogenous: demand, and lead times, prices, shares of arrival and order days where the topology leaves them open.
+      action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or
+        an `Action`.
+      exogenous: demand, and lead times, prices, shares of arrival and order days where the topology
+        leaves them open.
       params: the numbers of the instance.
 
     Returns:
@@ -159,12 +220,16 @@ def transition(
         action = action.replace(orders=action.orders * exogenous.open[:, None])
     ordered, stock, owed, orders = ship(topology, state, action.orders, params)
     if topology.has("orders_first"):
-        pipeline, due, arriving, due_now, arriving_now = advance(topology, state, ordered, exogenous)
+        pipeline, due, arriving, due_now, arriving_now = advance(
+            topology, state, ordered, exogenous
+        )
         due_next = arrivals = jnp.zeros_like(ordered)
     else:
         due_now = due_at_once(topology, ordered, exogenous)
         arriving_now = arrived(topology, due_now, exogenous.arrival)
-        pipeline, due, arriving, due_next, arrivals = advance(topology, state, ordered - due_now, exogenous)
+        pipeline, due, arriving, due_next, arrivals = advance(
+            topology, state, ordered - due_now, exogenous
+        )
     stock = receive(topology, stock, topology.into_nodes(arriving_now), params)
     demand = topology.at_demand_nodes(exogenous.demand)
     if topology.has("goodwill"):
@@ -175,7 +240,11 @@ def transition(
     stock, sales, returned, liquidated = take_back(
         topology, stock, demand, sold, state.sales, action.dispositions, params
     )
-    lost = due_now + due_next - arriving_now - arrivals if topology.has("arrivals") else jnp.zeros_like(ordered)
+    lost = (
+        due_now + due_next - arriving_now - arrivals
+        if topology.has("arrivals")
+        else jnp.zeros_like(ordered)
+    )
     if topology.has("processing_yield"):
         lost = lost + taken(topology, ordered, params) - ordered
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
@@ -185,7 +254,8 @@ def transition(
     if owed is not None:
         waiting = waiting + topology.out_of_nodes(owed)
     charges = charge(
-        topology, params, exogenous, ordered, sold, waiting, stock_held, pipeline.sum(-1) + due_next, expired, returned,
+        topology, params, exogenous, ordered, sold, waiting, stock_held,
+        pipeline.sum(-1) + due_next, expired, returned,
         liquidated, lost,
     )  # fmt: skip
     next_state = NetworkState(
@@ -202,11 +272,13 @@ def transition(
         booked=booked,
     )
     parts = totals(charges)
-    # part by part rather than a product with the cost vector, which nothing but its own readers then has to build
+    # part by part rather than a product with the cost vector, which nothing but its own readers
+    # then has to build
     reward = -sum(params.weights[COSTS.index(name)] * part for name, part in parts.items())
     costs = jnp.stack([parts.get(name, jnp.zeros_like(reward)) for name in COSTS])
     return next_state, Outcome(
-        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated, lost,
+        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated,
+        lost,
         by_place(topology, charges),
     )  # fmt: skip
 
@@ -224,7 +296,8 @@ def due_at_once(topology, order, exogenous):
 
 
 def arrived(topology, due, share):
-    """What arrives of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]` (None: all of them).
+    """What arrives of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]`
+    (None: all of them).
 
     Goods that are ordered in packs arrive in whole units; the gradient passes as if they did not.
     """
@@ -237,9 +310,13 @@ def arrived(topology, due, share):
 
 
 def receive(topology, stock, arrivals, params):
-    """Adds arrivals `[N, K]`; where goods age they are of the freshest class that there is of them."""
+    """Adds arrivals `[N, K]`; where goods age they are of the freshest class that there is of
+    them.
+    """
     if topology.has("shelf_lives"):
-        freshest = (params.shelf_life[..., None] - 1) % topology.ages  # the last one of what keeps for ever, whose life is 0
+        freshest = (
+            params.shelf_life[..., None] - 1
+        ) % topology.ages  # the last one of what keeps for ever, whose life is 0
         return stock + jnp.where(jnp.arange(topology.ages) == freshest, arrivals[..., None], 0.0)
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 
@@ -248,8 +325,8 @@ def receive(topology, stock, arrivals, params):
 
 
 def book(topology, demand, booked):
-    """Demand to serve in this period `[N, K]`, and what is booked for the next (None: nobody orders ahead), where some of what
-    is asked for now is for the next period."""
+    """Demand to serve in this period `[N, K]`, and what is booked for the next (None: nobody orders
+    ahead), where some of what is asked for now is for the next period."""
     if not topology.advance_nodes:
         return demand, None
     ahead = topology.among(topology.advance_nodes)
@@ -257,7 +334,9 @@ def book(topology, demand, booked):
 
 
 def handed_over(topology, stock, demand, backorder):
-    """Stock with what nodes without any were sent made all that their customers wait for, where it is but for rounding."""
+    """Stock with what nodes without any were sent made all that their customers wait for, where it
+    is but for rounding.
+    """
     if not topology.storeless:
         return stock
     wanted = demand if backorder is None else demand + backorder
@@ -269,7 +348,8 @@ def serve(topology, stock, demand, backorder):
     """Serves demand, and what is owed, from stock.
 
     Returns:
-      Stock left, units sold `[N, K]`, new demand not served `[N, K]`, and the new backorders (None: lost sales).
+      Stock left, units sold `[N, K]`, new demand not served `[N, K]`, and the new backorders (None:
+      lost sales).
     """
     wanted = demand if backorder is None else demand + backorder
     if topology.ages == 1:
@@ -279,7 +359,9 @@ def serve(topology, stock, demand, backorder):
         order = stock if topology.issuing == "oldest" else stock[..., ::-1]
         before = jnp.cumsum(order, -1) - order
         taken = jnp.clip(wanted[..., None] - before, 0.0, order)
-        sold = jnp.minimum(stock.sum(-1), wanted)  # not the sum of `taken`, whose rounding would look like a shortage
+        sold = jnp.minimum(
+            stock.sum(-1), wanted
+        )  # not the sum of `taken`, whose rounding would look like a shortage
         left = stock - (taken if topology.issuing == "oldest" else taken[..., ::-1])
     if backorder is None:
         return left, sold, wanted - sold, None
@@ -288,12 +370,18 @@ def serve(topology, stock, demand, backorder):
 
 
 def moved(topology, goodwill, demand, waiting, params):
-    """Goodwill `[N, K]` after a period in which so much of demand, or of what was owed before, waits or is lost."""
+    """Goodwill `[N, K]` after a period in which so much of demand, or of what was owed before,
+    waits or is lost.
+    """
     if not topology.has("goodwill"):
         return None
-    enough = params.goodwill_tolerance * demand  # of what is unserved, for goodwill to decay in full
+    enough = (
+        params.goodwill_tolerance * demand
+    )  # of what is unserved, for goodwill to decay in full
     unserved = jnp.where(
-        enough > 0, jnp.minimum(waiting / jnp.where(enough > 0, enough, 1.0), 1.0), 1.0 * (waiting > 0)
+        enough > 0,
+        jnp.minimum(waiting / jnp.where(enough > 0, enough, 1.0), 1.0),
+        1.0 * (waiting > 0),
     )
     factor = params.goodwill_growth + unserved * (params.goodwill_decay - params.goodwill_growth)
     level = jnp.clip(goodwill * factor, params.goodwill_low, params.goodwill_high)
@@ -305,15 +393,18 @@ def moved(topology, goodwill, demand, waiting, params):
 
 
 def take_back(topology, stock, demand, sold, sales, dispositions, params):
-    """Past sales (or a share of demand) come back and are restocked, sent on, or liquidated: as `dispositions` `[N, K, 3]`
-    decide, or by the shares of the instance.
+    """Past sales (or a share of demand) come back and are restocked, sent on, or liquidated: as
+    `dispositions` `[N, K, 3]` decide, or by the shares of the instance.
 
     Returns:
       Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
     """
     nothing = jnp.zeros_like(sold)
     if dispositions is not None and not topology.has("dispositions"):
-        raise UserError("this network decides no dispositions: give orders alone, or the topology mechanism 'dispositions'")
+        raise UserError(
+            "this network decides no dispositions: give orders alone, or the topology mechanism"
+            " 'dispositions'"
+        )
     if not topology.return_lags:
         return stock, None, nothing, nothing
     returned = coming_back(topology, demand, sales, params)
@@ -322,7 +413,10 @@ def take_back(topology, stock, demand, sold, sales, dispositions, params):
         restock, forward = feasible(topology, dispositions, restock, forward)
     if topology.storeless:  # there is no shelf to put it back on
         bare = topology.among(topology.storeless)
-        restock, forward = jnp.where(bare, 0.0, restock), jnp.where(bare, restock + forward, forward)
+        restock, forward = (
+            jnp.where(bare, 0.0, restock),
+            jnp.where(bare, restock + forward, forward),
+        )
     if topology.has("resaleable"):
         restock = restock * params.resaleable_share
         forward = forward * params.resaleable_share if topology.return_to else forward
@@ -334,21 +428,31 @@ def take_back(topology, stock, demand, sold, sales, dispositions, params):
         forwarded, put_back = nothing, restocked
     if topology.returns_of == "sales":
         sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
-    return receive(topology, stock, put_back, params), sales, returned, returned - restocked - forwarded
+    return (
+        receive(topology, stock, put_back, params),
+        sales,
+        returned,
+        returned - restocked - forwarded,
+    )
 
 
 def coming_back(topology, demand, sales, params):
-    """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand `[N, K]`."""
+    """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand
+    `[N, K]`.
+    """
     if topology.returns_of == "demand":
         return params.return_share[..., 0] * demand
-    # lag by lag: on CPU a reduction over so short an axis is a kernel of its own, and takes longer than all the rest
+    # lag by lag: on CPU a reduction over so short an axis is a kernel of its own, and takes longer
+    # than all the rest
     lags = range(topology.return_lags)
     return sum(params.return_share[..., lag] * sales[..., lag] for lag in lags)
 
 
 def feasible(topology, dispositions, restock, forward):
-    """The shares `[N, K]` that are restocked and forwarded, of dispositions as they were asked for: not below 0 (nor no
-    number), none forwarded where that leads nowhere, the sum 1. Where nothing is left of them, the instance's own."""
+    """The shares `[N, K]` that are restocked and forwarded, of dispositions as they were asked for:
+    not below 0 (nor no number), none forwarded where that leads nowhere, the sum 1. Where nothing
+    is left of them, the instance's own.
+    """
     wanted = jnp.where(dispositions > 0, dispositions, 0.0)
     if not topology.return_to:
         wanted = wanted * jnp.asarray([1.0, 0.0, 1.0])
@@ -365,13 +469,16 @@ def advance(topology, state, shipped, exogenous):
     """Pipelines grow older by one period.
 
     Returns:
-      Pipeline `[E, K, L - 1]`; realised lead times and shares of its orders (None where all are the same); what is due at
-      the start of the next period `[E, K]` (in this one, where orders come first), and what arrives of it `[E, K]`.
+      Pipeline `[E, K, L - 1]`; realised lead times and shares of its orders (None where all are the
+      same); what is due at the start of the next period `[E, K]` (in this one, where orders come
+      first), and what arrives of it `[E, K]`.
     """
     if topology.max_lead_time == 0 and not topology.has("orders_first"):
         nothing = jnp.zeros_like(shipped)
         return state.pipeline, state.due, state.arriving, nothing, nothing
-    underway = jnp.concatenate([shipped[..., None], state.pipeline], -1)  # [E, K, L], the latest order first
+    underway = jnp.concatenate(
+        [shipped[..., None], state.pipeline], -1
+    )  # [E, K, L], the latest order first
     lead = share = None
     if topology.random_lead_time:
         lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
@@ -379,12 +486,20 @@ def advance(topology, state, shipped, exogenous):
         share = jnp.concatenate([exogenous.arrival[:, None], state.arriving], -1)
     due, pipeline = _due(topology, underway, lead)
     arrivals = due if share is None else _due(topology, arrived(topology, underway, share), lead)[0]
-    return pipeline, *(None if known is None else known[:, :-1] for known in (lead, share)), due, arrivals
+    return (
+        pipeline,
+        *(None if known is None else known[:, :-1] for known in (lead, share)),
+        due,
+        arrivals,
+    )
 
 
 def _due(topology, underway, lead):
-    """What of the orders `[E, K, L]` is due `[E, K]`, and what of all but the oldest is not `[E, K, L - 1]`."""
-    # lead times of the orders that are due, the latest order first: at the start of the next period it is 1 period old
+    """What of the orders `[E, K, L]` is due `[E, K]`, and what of all but the oldest is not
+    `[E, K, L - 1]`.
+    """
+    # lead times of the orders that are due, the latest order first: at the start of the next period
+    # it is 1 period old
     ages = np.arange(underway.shape[-1]) + (0 if topology.has("orders_first") else 1)
     if topology.random_lead_time:
         due = (lead == ages)[:, None, :]
@@ -401,7 +516,10 @@ def _age(topology, stock, params):
     """Goods grow one period older; the oldest class expires. What keeps for ever does neither."""
     if topology.ages == 1:
         return stock, jnp.zeros_like(stock)
-    older, expired = jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1), stock[..., 0]
+    older, expired = (
+        jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1),
+        stock[..., 0],
+    )
     if not topology.has("shelf_lives"):
         return older, expired
     ages = params.shelf_life > 0

@@ -1,7 +1,7 @@
 """SKUs that are too new to learn from: they are ordered for with what others have taught.
 
-One that is `like` another SKU takes the other's sales before its own launch, times what its own sales have been to the other's since.
-One that is like none has what it sold itself.
+One that is `like` another SKU takes the other's sales before its own launch, times what its own
+sales have been to the other's since. One that is like none has what it sold itself.
 """
 
 import dataclasses
@@ -18,7 +18,9 @@ FEW = 4
 
 
 def with_newcomers(plan: Plan, panel: Panel) -> Panel:
-    """The panel with a row for each series that was never sold, and is like one that was; no sale of theirs is in it."""
+    """The panel with a row for each series that was never sold, and is like one that was; no sale
+    of theirs is in it.
+    """
     items, series = plan.full_items, panel.series
     sold = set(series["sku"].astype(str))
     rows, skus = [], []
@@ -42,12 +44,21 @@ def with_newcomers(plan: Plan, panel: Panel) -> Panel:
 
 
 def spliced(plan: Plan, panel: Panel, rows: np.ndarray) -> np.ndarray:
-    """Demand `[len(rows), T]` of some series of a panel, before their launch that of the series that they are like."""
+    """Demand `[len(rows), T]` of some series of a panel, before their launch that of the series
+    that they are like.
+    """
     items, series = plan.full_items, panel.series
     keys = [name for name in ("sku", "location") if name in series]
-    place = {tuple(names): number for number, names in enumerate(series[keys].astype(str).itertuples(index=False))}
+    place = {
+        tuple(names): number
+        for number, names in enumerate(series[keys].astype(str).itertuples(index=False))
+    }
     begun = launches(panel)
-    demand = panel.sales if panel.parts is None else panel.parts.estimate(begun, panel.sales.shape[1]).demand
+    demand = (
+        panel.sales
+        if panel.parts is None
+        else panel.parts.estimate(begun, panel.sales.shape[1]).demand
+    )
     sales = demand[rows].copy()
     for number, row in enumerate(rows):
         names = series.iloc[row][keys].astype(str).tolist()
@@ -61,7 +72,8 @@ def spliced(plan: Plan, panel: Panel, rows: np.ndarray) -> np.ndarray:
 
 
 def going_on(plan: Plan, panel: Panel, kept: np.ndarray) -> np.ndarray:
-    """Numbers of the series of a panel `[n]` that were not kept to learn from, and are sold today or soon.
+    """Numbers of the series of a panel `[n]` that were not kept to learn from, and are sold today
+    or soon.
 
     A SKU that was sold must have been so lately; one that never was must be like one that is.
 
@@ -83,13 +95,17 @@ def _joined(panel: Panel, more: Panel) -> Panel:
     parts = panel.parts
     if parts is not None:  # of what was never sold, nothing was censored
         nothing = np.zeros((len(more.sales), parts.sales.shape[1]), parts.sales.dtype)
-        parts = dataclasses.replace(parts, sales=both(parts.sales, nothing), out=both(parts.out, nothing.astype(bool)))
+        parts = dataclasses.replace(
+            parts, sales=both(parts.sales, nothing), out=both(parts.out, nothing.astype(bool))
+        )
     return dataclasses.replace(
         panel,
         sales=both(panel.sales, more.sales),
         series=pd.concat([panel.series, more.series], ignore_index=True),
         stock=None if panel.stock is None else both(panel.stock, more.stock),
-        covariates={name: both(values, more.covariates[name]) for name, values in panel.covariates.items()},
+        covariates={
+            name: both(values, more.covariates[name]) for name, values in panel.covariates.items()
+        },
         quoted={name: both(values, more.quoted[name]) for name, values in panel.quoted.items()},
         parts=parts,
     )

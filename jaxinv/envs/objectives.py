@@ -1,7 +1,9 @@
-"""Objectives, which are groups of cost parts, and preferences among them, which are factors on an instance's own weights.
+"""Objectives, which are groups of cost parts, and preferences among them, which are factors on an
+instance's own weights.
 
-A preference is a share of each objective `[G]`, on the simplex. The cost parts of objective g are charged G * share_g times
-their own weight, so equal shares are the instance as it is, and no unit of money or demand enters.
+A preference is a share of each objective `[G]`, on the simplex. The cost parts of objective g are
+charged G * share_g times their own weight, so equal shares are the instance as it is, and no unit
+of money or demand enters.
 """
 
 from collections.abc import Mapping
@@ -37,10 +39,12 @@ def membership(topology: Topology) -> np.ndarray:
 
 
 def shares(topology: Topology, wanted: Mapping[str, float]) -> np.ndarray:
-    """The preference `[G]` that gives objectives some weights relative to their own; 1 where not given.
+    """The preference `[G]` that gives objectives some weights relative to their own; 1 where not
+    given.
 
     Raises:
-      UserError: an objective that the network does not have, a weight below 0, or no weight above it.
+      UserError: an objective that the network does not have, a weight below 0, or no weight above
+        it.
     """
     names = objectives_of(topology)
     for name, weight in wanted.items():
@@ -55,25 +59,37 @@ def shares(topology: Topology, wanted: Mapping[str, float]) -> np.ndarray:
 
 
 def factors(topology: Topology, shares: jax.Array) -> jax.Array:
-    """Factors on the weights `[len(COSTS), ...]` of a preference `[G, ...]`; 0 on what the network has no objective for."""
+    """Factors on the weights `[len(COSTS), ...]` of a preference `[G, ...]`; 0 on what the network
+    has no objective for.
+    """
     groups = membership(topology)
-    return jnp.tensordot(groups.T, len(groups) * jnp.asarray(shares, jnp.float32), axes=1, precision="highest")
+    return jnp.tensordot(
+        groups.T, len(groups) * jnp.asarray(shares, jnp.float32), axes=1, precision="highest"
+    )
 
 
 def prefer(params: InstanceParams, factors: jax.Array) -> InstanceParams:
-    """An instance that is charged by a preference, and whose policy is told so; both `[len(COSTS), ...]`."""
+    """An instance that is charged by a preference, and whose policy is told so; both
+    `[len(COSTS), ...]`.
+    """
     return params.replace(weights=params.weights * factors, preference=factors)
 
 
 def draw_preferences(topology: Topology, key: jax.Array, batch: int) -> jax.Array:
-    """Factors `[len(COSTS), B]` of preferences that are uniform on the simplex, Dirichlet(1, ..., 1) (methods D.2)."""
-    uniforms = draw_uniforms(key, 0, {"preference": (len(objectives_of(topology)),)}, (batch,))["preference"]
+    """Factors `[len(COSTS), B]` of preferences that are uniform on the simplex, Dirichlet(1, ...,
+    1) (methods D.2).
+    """
+    uniforms = draw_uniforms(key, 0, {"preference": (len(objectives_of(topology)),)}, (batch,))[
+        "preference"
+    ]
     exponential = jnp.maximum(-jnp.log1p(-uniforms), 1e-6)
     return factors(topology, exponential / exponential.sum(0))
 
 
 def objective_costs(topology: Topology, weights, costs) -> np.ndarray:
-    """The cost of each objective `[G, B]` at an instance's own weights `[len(COSTS)]` or `[B, len(COSTS)]`, of its cost
-    vectors `[len(COSTS), B]`."""
+    """The cost of each objective `[G, B]` at an instance's own weights `[len(COSTS)]` or
+    `[B, len(COSTS)]`, of its cost vectors `[len(COSTS), B]`."""
     weights = np.asarray(weights, float)
-    return membership(topology) @ (np.reshape(weights.T, (len(COSTS), -1)) * np.asarray(costs, float))
+    return membership(topology) @ (
+        np.reshape(weights.T, (len(COSTS), -1)) * np.asarray(costs, float)
+    )

@@ -10,18 +10,19 @@ from jaxinv.demand.processes import Normal, NormalParams
 from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem, not_negative, positive
 from jaxinv.errors import UserError
-from jaxinv.limits import check_memory
 from jaxinv.keys import instance_generator
+from jaxinv.limits import check_memory
 
 
 @dataclass(frozen=True, kw_only=True)
 class OneWarehouseManyStores(Preset):
     """One warehouse that supplies many stores.
 
-    By default stores have correlated normal demand and lost sales, and what is not given is drawn once from
-    `instance_seed`, as in Alvo et al. (2306.11246): store means uniform on 2.5 .. 7.5, coefficients of variation on
-    .25 .. .5, holding costs on .7 .. 1.3, shortage costs on 6.3 .. 11.7 and lead times on {2, 3}. The options of
-    `KAYNOV` make it the instances of Kaynov et al. (2024).
+    By default stores have correlated normal demand and lost sales, and what is not given is drawn
+    once from `instance_seed`, as in Alvo et al. (2306.11246): store means uniform on 2.5 .. 7.5,
+    coefficients of variation on .25 .. .5, holding costs on .7 .. 1.3, shortage costs on 6.3 ..
+    11.7 and lead times on {2, 3}. The options of `KAYNOV` make it the instances of Kaynov et al.
+    (2024).
 
     An option for every store has one entry per store, or one for all.
 
@@ -29,15 +30,16 @@ class OneWarehouseManyStores(Preset):
       stores: number of stores.
       backlog: stores owe what they lack; otherwise the sale is lost.
       rationing: how the warehouse shares what falls short, see `jaxinv.envs.topology.Topology`.
-      demand: law of each store, independent of the others, such as ["poisson(3)", "uniform(0, 6)"]; see
-        `jaxinv.demand.laws.NUMBERS`. Empty: the drawn normal laws.
+      demand: law of each store, independent of the others, such as ["poisson(3)", "uniform(0, 6)"];
+        see `jaxinv.demand.laws.NUMBERS`. Empty: the drawn normal laws.
       correlation: between the normal demands of any two stores.
       warehouse_lead_time, store_lead_times: periods; stores empty: drawn.
       warehouse_holding_cost, store_holding_costs: money per unit and period; stores empty: drawn.
       store_shortage_costs: money per unit lost (or owed, and period); empty: drawn.
-      initial_stock: units on hand at reset at the warehouse and at each store, the first arrivals included; what is under
-        way is then one period's mean demand in each period of the lead time. Such an instance is a game of `horizon`
-        periods, whose costs count from the first. Empty: drawn at random.
+      initial_stock: units on hand at reset at the warehouse and at each store, the first arrivals
+        included; what is under way is then one period's mean demand in each period of the lead
+        time. Such an instance is a game of `horizon` periods, whose costs count from the first.
+        Empty: drawn at random.
     """
 
     stores: int = 10
@@ -63,10 +65,15 @@ class OneWarehouseManyStores(Preset):
         for name in ("demand", "store_lead_times", "store_holding_costs", "store_shortage_costs"):
             given = len(getattr(self, name))
             if given not in (0, 1, self.stores):
-                raise UserError(f"{given} {name} for {self.stores} stores; give one per store, or one for all")
+                raise UserError(
+                    f"{given} {name} for {self.stores} stores; give one per store, or one for all"
+                )
         given = len(self.initial_stock)
         if given not in (0, 1 + self.stores):
-            raise UserError(f"initial_stock has {given} entries; give the warehouse's and those of {self.stores} stores")
+            raise UserError(
+                f"initial_stock has {given} entries; give the warehouse's and those of"
+                f" {self.stores} stores"
+            )
         if not 0 <= self.correlation < 1:
             raise UserError(f"correlation={self.correlation} must lie in 0..1, 1 excluded")
 
@@ -85,11 +92,14 @@ class OneWarehouseManyStores(Preset):
             process = Normal(locations=self.stores, correlated=self.correlation > 0)
             numbers = (np.asarray(value[:, None], np.float32) for value in (mean, deviation))
             demand = NormalParams(*numbers, np.float32(self.correlation))
-        net = Network(backlog=self.backlog, rationing=self.rationing, whole_units=self.integer_orders)
+        net = Network(
+            backlog=self.backlog, rationing=self.rationing, whole_units=self.integer_orders
+        )
         net.supplier("supplier")
         stock = self.initial_stock or [None] * (1 + self.stores)
         net.node(
-            "warehouse", typical_demand_units_per_period=mean.sum(), holding_cost_per_unit_period=self.warehouse_holding_cost,
+            "warehouse", typical_demand_units_per_period=mean.sum(),
+            holding_cost_per_unit_period=self.warehouse_holding_cost,
             initial_stock_units=stock[0],
         )  # fmt: skip
         net.edge("supplier", "warehouse", name="", lead_time_periods=self.warehouse_lead_time)
@@ -99,8 +109,17 @@ class OneWarehouseManyStores(Preset):
                 holding_cost_per_unit_period=holding[store], shortage_cost_per_unit=shortage[store],
                 initial_stock_units=stock[1 + store],
             )  # fmt: skip
-            net.edge("warehouse", f"store {store}", name="", lead_time_periods=int(store_lead_times[store]))
-        span = dict(test_periods=self.horizon, warm_up=0) if self.initial_stock else dict(test_periods=500, warm_up=100)
+            net.edge(
+                "warehouse",
+                f"store {store}",
+                name="",
+                lead_time_periods=int(store_lead_times[store]),
+            )
+        span = (
+            dict(test_periods=self.horizon, warm_up=0)
+            if self.initial_stock
+            else dict(test_periods=500, warm_up=100)
+        )
         return net.problem(self, demand=(process, demand), name="one_warehouse_many_stores", **span)
 
     def _of_stores(self, given: tuple, drawn: Any) -> Any:
@@ -108,7 +127,9 @@ class OneWarehouseManyStores(Preset):
         return given * self.stores if len(given) == 1 else given if given else drawn
 
 
-def _kaynov(backlog: bool, warehouse_lead_time: int, store_lead_times: tuple[int, ...], *demand: str) -> dict[str, Any]:
+def _kaynov(
+    backlog: bool, warehouse_lead_time: int, store_lead_times: tuple[int, ...], *demand: str
+) -> dict[str, Any]:
     means = [Law.parse(law).average for law in demand]
     return dict(
         stores=len(demand),
@@ -142,8 +163,9 @@ KAYNOV = {
 }
 """Options of `OneWarehouseManyStores` for rows 1 to 10 of table A.3 in Kaynov et al. (2024).
 
-The text does not say where an episode starts. Here every node has one period's mean demand, rounded, on hand and in each
-period of its lead time, the convention of others who reproduce the table; on hand is twice that because the first of it
-has arrived. Their min-shortage allocation is rationing="equal_shortage". Rows 11 to 14 (partial backorders with emergency
-shipments) are not here: no source settles what they do.
+The text does not say where an episode starts. Here every node has one period's mean demand,
+rounded, on hand and in each period of its lead time, the convention of others who reproduce the
+table; on hand is twice that because the first of it has arrived. Their min-shortage allocation is
+rationing="equal_shortage". Rows 11 to 14 (partial backorders with emergency shipments) are not
+here: no source settles what they do.
 """

@@ -16,10 +16,11 @@ from jaxinv.keys import root
 
 
 class ParallelNetwork(ParallelEnv):
-    """A network and its agents in NumPy, with observations, actions and rewards as in `MultiAgentNetwork`.
+    """A network and its agents in NumPy, with observations, actions and rewards as in
+    `MultiAgentNetwork`.
 
-    A seed plays the same episode as it does in `jaxinv.envs.gym.GymEnv`. Without one, episodes go on from the last seed (0 at
-    first). All agents live until the episode ends.
+    A seed plays the same episode as it does in `jaxinv.envs.gym.GymEnv`. Without one, episodes go
+    on from the last seed (0 at first). All agents live until the episode ends.
     """
 
     def __init__(self, division: Division, params: InstanceParams):
@@ -28,19 +29,28 @@ class ParallelNetwork(ParallelEnv):
         self.render_mode = None
         self.possible_agents = list(self.network.agents)
         self.agents: list[str] = []
-        self.observation_spaces = {name: _box(of) for name, of in self.network.observation_spaces.items()}
-        self.action_spaces = {name: self._actions(agent) for agent, name in enumerate(self.possible_agents)}
+        self.observation_spaces = {
+            name: _box(of) for name, of in self.network.observation_spaces.items()
+        }
+        self.action_spaces = {
+            name: self._actions(agent) for agent, name in enumerate(self.possible_agents)
+        }
         self._key, self._state = root(0), None
 
-    def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[dict, dict]:
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict, dict]:
         """A fresh episode: observations and infos by agent. There are no options."""
         key = self._key if seed is None else root(seed)
-        self._key, observations, self._state = _begin(self.network.division, key, self.network.params)
+        self._key, observations, self._state = _begin(
+            self.network.division, key, self.network.params
+        )
         self.agents = list(self.possible_agents)
         return jax.device_get(observations), {agent: {} for agent in self.agents}
 
     def step(self, actions: dict[str, Any]) -> tuple[dict, dict, dict, dict, dict]:
-        """One period: observations, rewards, terminated, truncated and infos by agent. At its end no agent is left.
+        """One period: observations, rewards, terminated, truncated and infos by agent. At its end
+        no agent is left.
 
         Raises:
           UserError: for actions that are not one for each agent, or of another shape.
@@ -51,8 +61,14 @@ class ParallelNetwork(ParallelEnv):
             self.network.division, self._key, self._state, actions, self.network.params
         )
         observations, rewards, dones, infos = jax.device_get((observations, rewards, dones, infos))
-        ended = {what: dict.fromkeys(self.agents, bool(infos[what][0])) for what in ("terminated", "truncated")}
-        rewards, nothing = {name: float(rewards[name]) for name in self.agents}, {name: {} for name in self.agents}
+        ended = {
+            what: dict.fromkeys(self.agents, bool(infos[what][0]))
+            for what in ("terminated", "truncated")
+        }
+        rewards, nothing = (
+            {name: float(rewards[name]) for name in self.agents},
+            {name: {} for name in self.agents},
+        )
         if dones["__all__"]:
             self.agents = []
         return observations, rewards, ended["terminated"], ended["truncated"], nothing
@@ -70,7 +86,10 @@ class ParallelNetwork(ParallelEnv):
         return self.action_spaces[agent]
 
     def _actions(self, agent: int) -> gymnasium.Space:
-        division, own = self.network.division, self.network.action_spaces[self.possible_agents[agent]]
+        division, own = (
+            self.network.division,
+            self.network.action_spaces[self.possible_agents[agent]],
+        )
         if not division.levels:
             return _box(own)
         if division.combined:
@@ -79,7 +98,9 @@ class ParallelNetwork(ParallelEnv):
 
 
 def _box(space: Any) -> gymnasium.spaces.Box:
-    return gymnasium.spaces.Box(np.asarray(space.low), np.asarray(space.high), space.shape, np.float32)
+    return gymnasium.spaces.Box(
+        np.asarray(space.low), np.asarray(space.high), space.shape, np.float32
+    )
 
 
 @partial(jax.jit, static_argnames="division")

@@ -1,4 +1,6 @@
-"""Series of a sales table as instances with places: an SKU with all that sell it, or each series by itself."""
+"""Series of a sales table as instances with places: an SKU with all that sell it, or each series by
+itself.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -180,7 +182,10 @@ class Placed:
         """Some of the instances."""
         return dataclasses.replace(
             self,
-            **{name: getattr(self, name)[rows] for name in ("demand", "scale", "begins", "launched", "covariates", "labels")},
+            **{
+                name: getattr(self, name)[rows]
+                for name in ("demand", "scale", "begins", "launched", "covariates", "labels")
+            },
             stock=None if self.stock is None else self.stock[rows],
             series=self.series.iloc[rows],
         )
@@ -221,7 +226,9 @@ class Placed:
         unknown = np.full((*shape, self.demand.shape[-1]), np.nan, np.float32)
         return dataclasses.replace(
             self,
-            **{name: np.concatenate([getattr(self, name), values]) for name, values in more.items()},
+            **{
+                name: np.concatenate([getattr(self, name), values]) for name, values in more.items()
+            },
             stock=None if self.stock is None else np.concatenate([self.stock, unknown]),
             labels=(*self.labels, *names_of(grouping.series)),
             series=pd.concat([self.series, grouping.series], ignore_index=True),

@@ -1,4 +1,6 @@
-"""`network`: the world of a shop's own files (`jaxinv.data.plan`), any directed graph of locations with all its SKUs."""
+"""`network`: the world of a shop's own files (`jaxinv.data.plan`), any directed graph of locations
+with all its SKUs.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,7 +25,6 @@ from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
-
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 """What `week_begins` may be."""
 
@@ -36,28 +37,32 @@ LEAST_HISTORY = 4
 
 @dataclass(frozen=True, kw_only=True)
 class PlanNetwork(RecordedSales):
-    """A shop's own network: what is lost is lost margin, what is held costs its share of what it is worth, in the plan's money.
+    """A shop's own network: what is lost is lost margin, what is held costs its share of what it is
+    worth, in the plan's money.
 
-    An SKU is an instance, with all locations, where locations supply each other; an SKU at a location otherwise. Costs that any
-    decision pays alike, such as the cheapest price of a unit, are left out. Minimum orders over several SKUs, budgets and the
-    capacity of a location couple SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not. Goods spoil where
-    each instance is at one location. `data` is a plan, a folder with its tables, or a file of sales alone; options of the sales
-    are those of `jaxinv.envs.recorded.RecordedSales`.
+    An SKU is an instance, with all locations, where locations supply each other; an SKU at a
+    location otherwise. Costs that any decision pays alike, such as the cheapest price of a unit,
+    are left out. Minimum orders over several SKUs, budgets and the capacity of a location couple
+    SKUs: order lists see to them (`jaxinv.orders.joint`), the world does not. Goods spoil where
+    each instance is at one location. `data` is a plan, a folder with its tables, or a file of sales
+    alone; options of the sales are those of `jaxinv.envs.recorded.RecordedSales`.
 
     Attributes:
-      frequency: day, week, month …; by default weeks, but days where sales are daily and some lead time is no whole weeks or some
-        lane has order days.
-      week_begins: the day that weeks of daily sales begin on, Mon to Sun; by default that of the day after the last sales, so that
-        none of these is left out and orders are those of that day. A run keeps it.
+      frequency: day, week, month …; by default weeks, but days where sales are daily and some lead
+        time is no whole weeks or some lane has order days.
+      week_begins: the day that weeks of daily sales begin on, Mon to Sun; by default that of the
+        day after the last sales, so that none of these is left out and orders are those of that
+        day. A run keeps it.
       train: share of the periods that train; by default that of the plan.
-      train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of them do. A run keeps this day, so
-        that it can be applied to sales that go on.
+      train_until: the first day after the periods that train, YYYY-MM-DD; by default `train` of
+        them do. A run keeps this day, so that it can be applied to sales that go on.
       longest_lead_time: periods that an order may be under way at least; a run keeps what it found.
-      longest_shelf_life: periods of the longest shelf life of goods that spoil, by default that of the items; others count as no
-        longer. A run keeps what it found.
-      service_factors: by wanted fill rate, what shortage costs are multiplied by (`jaxinv.evaluation.service`); a run keeps what it
-        found.
-      horizon: periods of an episode; at least twice the warm-up, which is longer than any lead time, but no more than there are.
+      longest_shelf_life: periods of the longest shelf life of goods that spoil, by default that of
+        the items; others count as no longer. A run keeps what it found.
+      service_factors: by wanted fill rate, what shortage costs are multiplied by
+        (`jaxinv.evaluation.service`); a run keeps what it found.
+      horizon: periods of an episode; at least twice the warm-up, which is longer than any lead
+        time, but no more than there are.
       history: periods that policies see; of few, fewer.
     """
 
@@ -86,7 +91,10 @@ class PlanNetwork(RecordedSales):
     def plan(self, **settings: Any) -> Plan:
         """The files; `settings` go before what they say, such as `as_of`."""
         if not self.data:
-            raise UserError("network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m jaxinv.inspect FILES)")
+            raise UserError(
+                "network needs data=PLAN: a plan, a folder of tables, or a file of sales (python -m"
+                " jaxinv.inspect FILES)"
+            )
         return read_plan(self.data, self.columns, **self.reading, **settings)
 
     def shop(self, plan: Plan | None = None) -> PlanWorld:
@@ -129,7 +137,9 @@ class PlanNetwork(RecordedSales):
                 own = stock[:, list(shop.selling), 0]
                 stock[:, list(shop.selling), 0] = np.where(np.isnan(known), own, known)
             first = start - options.history
-            return numbers.replace(initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0))
+            return numbers.replace(
+                initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0)
+            )
 
         training, scored = train(split.train.stop, options.horizon), split.scored("test")
         known = shop.known_by(scored.start - warm_up, scored)
@@ -142,26 +152,50 @@ class PlanNetwork(RecordedSales):
             test_periods=warm_up + scored.stop - scored.start,
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
-            notes=(*shop.plan.notes, *shop.plan.assumptions, *panel.notes, *placed.notes, *shop.lives.notes, *_unplayed(shop.plan, known)),
+            notes=(
+                *shop.plan.notes,
+                *shop.plan.assumptions,
+                *panel.notes,
+                *placed.notes,
+                *shop.lives.notes,
+                *_unplayed(shop.plan, known),
+            ),
             labels=placed.labels,
             held_out=set_aside(instance_generator(self.instance_seed), count, self.validation),
             dropped=placed.dropped,
-            fingerprint=fingerprint(shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]),
+            fingerprint=fingerprint(
+                shop.plan.sales[shop.plan.sales["date"] < panel.dates[split.train.stop]]
+            ),
             shop=known,
             settled=dataclasses.replace(
-                options, frequency=panel.frequency, week_begins=self._week_begins(shop.plan),
-                train_until=str(panel.dates[split.train.stop]), longest_lead_time=lead.longest, longest_shelf_life=shop.lives.longest,
+                options,
+                frequency=panel.frequency,
+                week_begins=self._week_begins(shop.plan),
+                train_until=str(panel.dates[split.train.stop]),
+                longest_lead_time=lead.longest,
+                longest_shelf_life=shop.lives.longest,
             ),
         )
         problem = with_choice(problem, options, panel, split.train.stop, placed.begins, train, test)
         return problem if shop.wanted is None else options._wanting(problem, shop, test, warm_up)
 
-    def _wanting(self, problem: Problem, shop: PlanWorld, test: Callable[[slice], InstanceParams], warm_up: int) -> Problem:
-        """The problem with wanted fill rates: at the shortage costs that were found before, or with all that finds them."""
+    def _wanting(
+        self,
+        problem: Problem,
+        shop: PlanWorld,
+        test: Callable[[slice], InstanceParams],
+        warm_up: int,
+    ) -> Problem:
+        """The problem with wanted fill rates: at the shortage costs that were found before, or with
+        all that finds them.
+        """
         wanted = tuple(shop.wanted[: shop.learned].tolist())
         rehearsed = slice(warm_up + self.history, shop.split.train.stop)
         rehearsal = dataclasses.replace(
-            problem, test=test(rehearsed), test_periods=warm_up + rehearsed.stop - rehearsed.start, choice=None
+            problem,
+            test=test(rehearsed),
+            test_periods=warm_up + rehearsed.stop - rehearsed.start,
+            choice=None,
         )
         problem = dataclasses.replace(problem, service=wanted, rehearsal=rehearsal)
         if not self.service_factors:
@@ -172,11 +206,16 @@ class PlanNetwork(RecordedSales):
     def _within(self, periods: int, warm_up: int) -> "PlanNetwork":
         """These options with an episode and a history that training periods have room for.
 
-        An episode lasts at least twice its warm-up, so that orders placed in it count in it; of few periods both are shorter.
+        An episode lasts at least twice its warm-up, so that orders placed in it count in it; of few
+        periods both are shorter.
         """
         longest = periods - 1  # of one period more, what is known ahead
         history = max(min(self.history, longest - 2 * warm_up), LEAST_HISTORY)
-        return dataclasses.replace(self, history=history, horizon=max(min(max(self.horizon, 2 * warm_up), longest - history), 1))
+        return dataclasses.replace(
+            self,
+            history=history,
+            horizon=max(min(max(self.horizon, 2 * warm_up), longest - history), 1),
+        )
 
     def _split(self, panel: Panel, plan: Plan) -> TimeSplit:
         if not self.train_until:
@@ -184,7 +223,9 @@ class PlanNetwork(RecordedSales):
         try:
             until = np.datetime64(self.train_until, "D")
         except ValueError:
-            raise UserError(f"train_until={self.train_until} is no date; write YYYY-MM-DD") from None
+            raise UserError(
+                f"train_until={self.train_until} is no date; write YYYY-MM-DD"
+            ) from None
         return panel.split_by_time(int((panel.dates < until).sum()))
 
 
@@ -192,7 +233,10 @@ def _unplayed(plan: Plan, known: Shop) -> list[str]:
     """What is told where the shop's own minimum and maximum cannot be played beside."""
     if known.min_max is not None or plan.stock["max_stock"].isna().all():
         return []
-    return ["your own min_stock and max_stock are not played beside: they are needed of every SKU at every location that orders it"]
+    return [
+        "your own min_stock and max_stock are not played beside: they are needed of every SKU at"
+        " every location that orders it"
+    ]
 
 
 def usual_frequency(plan: Plan) -> str | None:
@@ -203,4 +247,3 @@ def usual_frequency(plan: Plan) -> str | None:
     lead = plan.lanes["lead_time"].fillna(plan.settings.lead_time)
     daily = (lead % 7 != 0).any() or plan.lanes["order_days"].map(len).any()
     return "day" if daily else "week"
-

@@ -1,4 +1,6 @@
-"""A shop as its files tell it: instances with their ways, costs and stock, from which its world is made."""
+"""A shop as its files tell it: instances with their ways, costs and stock, from which its world is
+made.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +33,9 @@ AHEAD = 60
 """Periods to come of which covariates are told."""
 
 SHARES = ("promotion", "holiday")
-"""Columns of the calendar that are 0 on days without a row, and in longer periods a share of the days."""
+"""Columns of the calendar that are 0 on days without a row, and in longer periods a share of the
+days.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +45,10 @@ class PlanWorld:
     Attributes:
       plan: the files.
       panel: sales by period; split: which of them train and which judge.
-      placed: series as instances with places (`jaxinv.envs.placed`); covariates `AHEAD` periods beyond the sales.
-      learned: how many of them, the first, are learned from; the others are new (`jaxinv.envs.newcomers`).
+      placed: series as instances with places (`jaxinv.envs.placed`); covariates `AHEAD` periods
+        beyond the sales.
+      learned: how many of them, the first, are learned from; the others are new
+        (`jaxinv.envs.newcomers`).
       ways: lanes as edges; lead: their lead times.
       network: told to the builder; cycles: of order days, by edge, or None.
       selling: numbers of the nodes that sell `[D]`.
@@ -75,8 +81,17 @@ class PlanWorld:
         apart = not plan.lanes["source"].isin(places).any()
         panel = with_newcomers(plan, panel)
         ahead = with_calendar_columns(plan, panel)
-        panel = replace(panel, covariates={name: values[:, : len(panel.dates)] for name, values in ahead.covariates.items()})
-        sold_at = sorted(panel.series["location"].unique()) if "location" in panel.series else list(places[:1])
+        panel = replace(
+            panel,
+            covariates={
+                name: values[:, : len(panel.dates)] for name, values in ahead.covariates.items()
+            },
+        )
+        sold_at = (
+            sorted(panel.series["location"].unique())
+            if "location" in panel.series
+            else list(places[:1])
+        )
         sellers = [place for place in places if place in sold_at]
         grouping = by_series if apart else partial(by_sku, places=sellers)
         prepared = prepare_placed(panel, split, grouping(panel), options, ahead)
@@ -86,17 +101,35 @@ class PlanWorld:
         new = going_on(plan, panel, np.isin(np.arange(len(panel.series)), prepared.kept))
         if len(new):
             more = ahead.rows(new)
-            placed = placed.joined(more, spliced(plan, panel, new), prepared.covariates, grouping(more))
+            placed = placed.joined(
+                more, spliced(plan, panel, new), prepared.covariates, grouping(more)
+            )
         ways = Ways.of(plan.full_lanes, placed.series, places, apart)
         days = Frequency.parse(panel.frequency).days
-        # A run keeps what it found, so that it fits whatever is on order by now; what is due later is the last to arrive.
+        # A run keeps what it found, so that it fits whatever is on order by now; what is due later
+        # is the last to arrive.
         lead = LeadTimes.of(ways, plan, days, options.longest_lead_time or _latest_due(plan, days))
         cycles = order_cycles(ways, panel.dates[0], days)
         costs = costs_of(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
-        lives = ShelfLives.of(plan, placed.series["sku"], days, panel.frequency, apart, options.longest_shelf_life)
+        lives = ShelfLives.of(
+            plan, placed.series["sku"], days, panel.frequency, apart, options.longest_shelf_life
+        )
         shop = cls(
-            plan, panel, split, placed, learned, ways, lead, Network(), cycles, selling, apart, wanted_of(plan, placed), lives, costs
+            plan,
+            panel,
+            split,
+            placed,
+            learned,
+            ways,
+            lead,
+            Network(),
+            cycles,
+            selling,
+            apart,
+            wanted_of(plan, placed),
+            lives,
+            costs,
         )
         return replace(shop, network=shop._network(options))
 
@@ -112,17 +145,26 @@ class PlanWorld:
         if not self.apart:
             return (tuple(self.ways.nodes),) * len(series)
         only = self.plan.locations.index[0]
-        return tuple((place,) for place in (series["location"] if "location" in series else [only] * len(series)))
+        return tuple(
+            (place,)
+            for place in (series["location"] if "location" in series else [only] * len(series))
+        )
 
     @cached_property
     def spots(self) -> dict[tuple[str, str], tuple[int, int]]:
         """The instance and the node of each SKU at each place."""
         skus = self.placed.series["sku"]
-        return {(sku, name): (s, n) for s, (sku, own) in enumerate(zip(skus, self.places)) for n, name in enumerate(own)}
+        return {
+            (sku, name): (s, n)
+            for s, (sku, own) in enumerate(zip(skus, self.places))
+            for n, name in enumerate(own)
+        }
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """Names of the source and the destination of each edge `[S, E]`, empty where an instance has no such lane."""
+        """Names of the source and the destination of each edge `[S, E]`, empty where an instance
+        has no such lane.
+        """
         ways = self.ways
         number = [ways.nodes.index(end) for end in ways.destinations]
         destinations = np.array([[own[node] for node in number] for own in self.places], object)
@@ -134,13 +176,17 @@ class PlanWorld:
 
     @property
     def reach(self) -> np.ndarray:
-        """What passes each node `[N, N]`: 1 for those that it supplies, on whatever way, itself included."""
+        """What passes each node `[N, N]`: 1 for those that it supplies, on whatever way, itself
+        included.
+        """
         nodes, ways = list(self.ways.nodes), self.ways
         reach = np.eye(len(nodes))
         for _ in nodes:
             for start, end in zip(ways.sources, ways.destinations):
                 if start is not None:
-                    reach[nodes.index(start)] = np.maximum(reach[nodes.index(start)], reach[nodes.index(end)])
+                    reach[nodes.index(start)] = np.maximum(
+                        reach[nodes.index(start)], reach[nodes.index(end)]
+                    )
         return reach
 
     @property
@@ -159,30 +205,47 @@ class PlanWorld:
         plan, ways, placed, lead = self.plan, self.ways, self.placed, self.lead
         items = plan.full_items.loc[placed.series["sku"]]
         net = Network(
-            instances=len(placed.series), whole_units=options.integer_orders, longest_lead_time_periods=lead.longest,
+            instances=len(placed.series), whole_units=options.integer_orders,
+            longest_lead_time_periods=lead.longest,
             shelf_life_periods=max(self.lives.longest, 1),
         )  # fmt: skip
         bought, cheapest = self._bought()
         spoils = {}
         if self.lives.longest:
-            # What is paid for a unit in any case is left out, since it is sold once. One that is wasted has to be bought and
-            # brought once more, so that all of it counts; freight by tiers is never left out.
-            spoils = dict(shelf_life_periods=self.lives.periods, expiry_cost_per_unit=self.costs["cost"] + cheapest)
+            # What is paid for a unit in any case is left out, since it is sold once. One that is
+            # wasted has to be bought and brought once more, so that all of it counts; freight by
+            # tiers is never left out.
+            spoils = dict(
+                shelf_life_periods=self.lives.periods,
+                expiry_cost_per_unit=self.costs["cost"] + cheapest,
+            )
         scale = self.scale
-        inward = np.array([[end == node for end in ways.destinations] for node in ways.nodes])  # [N, E]
+        inward = np.array(
+            [[end == node for end in ways.destinations] for node in ways.nodes]
+        )  # [N, E]
         slowest = np.where(inward, lead.mean[:, None], 0.0).max(-1)
         cover = scale * (slowest + 1.0)
         for node, name in enumerate(ways.nodes):
-            sells = dict(demand=True, shortage_cost_per_unit=self.costs["shortage"]) if node in self.selling else {}
+            sells = (
+                dict(demand=True, shortage_cost_per_unit=self.costs["shortage"])
+                if node in self.selling
+                else {}
+            )
             net.node(
-                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=self.costs["holding"][:, node],
-                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells, **spoils,
+                name, typical_demand_units_per_period=scale[:, node],
+                holding_cost_per_unit_period=self.costs["holding"][:, node],
+                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:,
+                node], **sells, **spoils,
             )  # fmt: skip
         if None in ways.sources:
             net.supplier("suppliers")
-        share = 1.0 / np.maximum((inward[:, None] & ways.there).sum(-1).T, 1)  # [S, N] of what each supplier of a node brings
+        share = 1.0 / np.maximum(
+            (inward[:, None] & ways.there).sum(-1).T, 1
+        )  # [S, N] of what each supplier of a node brings
         packs = {  # of suppliers; own locations send each other single units
-            "pack_units": _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None,
+            "pack_units": (
+                _any(items["pack"].to_numpy(float), 1.0) if options.integer_orders else None
+            ),
             "minimum_order_units": _any(items["minimum"].to_numpy(float)),
         }
         rate, tiers = self.rate, _tiers(ways)
@@ -197,16 +260,19 @@ class PlanWorld:
                 cost_per_order=_any(ordered[:, edge]),
                 **(packs if start is None else {}),
                 order_cycle=None if self.cycles is None else self.cycles[edge],
-                initial_pipeline_units_per_period=np.where(there, scale[:, node] * share[:, node], 0.0),
+                initial_pipeline_units_per_period=np.where(there, scale[:, node] * share[:, node],
+                0.0),
                 largest_order_units=4 * scale[:, node] * (lead.mean[:, edge] + 1) + 1,
                 **({} if tiers is None else dict(
-                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge], freight_rate_per_unit=(tiers[1] * rate[..., None])[:, edge])),
+                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge],
+                    freight_rate_per_unit=(tiers[1] * rate[..., None])[:, edge])),
             )  # fmt: skip
         return net
 
     def _bought(self) -> tuple[np.ndarray, np.ndarray]:
-        """What a unit costs on each way more than on the cheapest from outside `[S, E]`: what is paid in any case decides
-        nothing. And what it costs on that one, besides the cost of the item `[S]`."""
+        """What a unit costs on each way more than on the cheapest from outside `[S, E]`: what is
+        paid in any case decides nothing. And what it costs on that one, besides the cost of the
+        item `[S]`."""
         there = self.ways.there
         outside = there & np.array([source is None for source in self.ways.sources])
         cost = self.ways.numbers("unit_cost") * self.rate
@@ -215,7 +281,8 @@ class PlanWorld:
         return np.where(outside, cost - least, np.where(there, cost, 0.0)), least[:, 0]
 
     def known_by(self, begin: int, scored: slice) -> Shop:
-        """What people know the instances by that are learned from, and what the shop ordered itself.
+        """What people know the instances by that are learned from, and what the shop ordered
+        itself.
 
         Args:
           begin: the period from which on orders are told, the first of the test.
@@ -226,7 +293,8 @@ class PlanWorld:
         starts = np.append(self.panel.dates, self.next_date)[begin : scored.stop + 1]
         return Shop(
             skus, tuple(map(str, series["location"])) if "location" in series else (),
-            self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency, unit_value=self.costs["cost"][: self.learned],
+            self.panel.dates[scored].astype("datetime64[D]"), currency=plan.settings.currency,
+            unit_value=self.costs["cost"][: self.learned],
             ordered=ordered_by_period(plan.receipts, starts, skus, *ends),
             min_max=own_min_max(plan.stock, skus, ends[1]),
         )  # fmt: skip
@@ -246,7 +314,9 @@ class PlanWorld:
         lead_times = QuotedLeadTimes() if self.lead.law is None else RandomLeadTimes(topology.edges)
         arrivals = None if self.lead.shares is None else Arrivals(topology.edges)
         demand = Replay(locations=len(self.selling), told=self.placed.told)
-        world = World(demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None)
+        world = World(
+            demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None
+        )
         return InventoryNetwork(topology, world, first_of(numbers), options.history, "network")
 
     def trace(self, count: int) -> Callable[..., Any]:
@@ -256,10 +326,11 @@ class PlanWorld:
 
 
 def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
-    """The panel `AHEAD` periods longer, without sales there, with what the calendar tells of past periods and of those to come.
+    """The panel `AHEAD` periods longer, without sales there, with what the calendar tells of past
+    periods and of those to come.
 
-    What the table of sales tells of the past stays. What nobody tells of the future is as on most days: no promotion, the last
-    price, the mean of any other number.
+    What the table of sales tells of the past stays. What nobody tells of the future is as on most
+    days: no promotion, the last price, the mean of any other number.
     """
     later = Frequency.parse(panel.frequency).after(panel.dates[-1], np.arange(1, AHEAD + 1))
     dates = np.concatenate([panel.dates, later])
@@ -267,7 +338,11 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
     columns = [name for name in plan.calendar if name not in ("date", "sku", "location")]
     for name in dict.fromkeys([*panel.covariates, *columns]):
         past = panel.covariates.get(name)
-        told = _told(plan.calendar, name, panel, dates) if name in columns else np.full((len(panel.series), len(dates)), np.nan)
+        told = (
+            _told(plan.calendar, name, panel, dates)
+            if name in columns
+            else np.full((len(panel.series), len(dates)), np.nan)
+        )
         if past is not None:
             told[:, : len(panel.dates)] = past
         if name == "price":
@@ -280,36 +355,54 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
     stock = None if panel.stock is None else np.concatenate([panel.stock, nothing], 1)
     quoted = {name: np.concatenate([values, nothing], 1) for name, values in panel.quoted.items()}
     sales = np.concatenate([panel.sales, nothing], 1)
-    return replace(panel, sales=sales, dates=dates, covariates=covariates, stock=stock, quoted=quoted)
+    return replace(
+        panel, sales=sales, dates=dates, covariates=covariates, stock=stock, quoted=quoted
+    )
 
 
-def costs_of(plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Money of each instance: `cost` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and `holding` of one at each node
-    for a period `[S, N]`."""
+def costs_of(
+    plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Money of each instance: `cost` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and
+    `holding` of one at each node for a period `[S, N]`."""
     items = plan.full_items.loc[placed.series["sku"]]
     cost = items["cost"].to_numpy(float)
     own = items["holding_rate"].to_numpy(float)[:, None]
     if "location" in placed.series:  # instances at one location each
-        there = plan.locations["holding_rate"].reindex(placed.series["location"]).to_numpy(float)[:, None]
+        there = (
+            plan.locations["holding_rate"]
+            .reindex(placed.series["location"])
+            .to_numpy(float)[:, None]
+        )
     else:
         known = plan.locations["holding_rate"]
         there = (known.reindex(nodes) if len(nodes) > 1 else known[:1]).to_numpy(float)[None]
-    rate = np.where(np.isnan(own), np.where(np.isnan(there), plan.settings.holding_rate, there), own)
-    holding = np.broadcast_to(cost[:, None] * rate / panel.periods_per_year, (len(cost), len(nodes)))
+    rate = np.where(
+        np.isnan(own), np.where(np.isnan(there), plan.settings.holding_rate, there), own
+    )
+    holding = np.broadcast_to(
+        cost[:, None] * rate / panel.periods_per_year, (len(cost), len(nodes))
+    )
     if not (holding > 0).any():
-        raise UserError("stock costs nothing to hold, so that any stock would be right; give items a cost and a holding_rate")
+        raise UserError(
+            "stock costs nothing to hold, so that any stock would be right; give items a cost and a"
+            " holding_rate"
+        )
     return {"cost": cost, "holding": holding, "shortage": items["shortage_cost"].to_numpy(float)}
 
 
 def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
-    """The fill rate that is wanted of each instance `[S]`, NaN for none; None where none is wanted of any."""
+    """The fill rate that is wanted of each instance `[S]`, NaN for none; None where none is wanted
+    of any.
+    """
     wanted = plan.full_items.loc[placed.series["sku"], "service"].to_numpy(float)
     return None if np.isnan(wanted).all() else wanted
 
 
 def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) -> np.ndarray:
-    """A column of the calendar `[S, T]`, its mean over the rows of a period, or over its days what is a share of them; NaN where
-    it has no row there. Rows without an SKU or a location are for all."""
+    """A column of the calendar `[S, T]`, its mean over the rows of a period, or over its days what
+    is a share of them; NaN where it has no row there. Rows without an SKU or a location are for
+    all."""
     ends = np.append(dates[1:], Frequency.parse(panel.frequency).after(dates[-1]))
     rows = calendar[calendar[name].notna()]
     day = rows["date"].to_numpy("datetime64[D]")
@@ -319,7 +412,11 @@ def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) ->
     length = (ends - dates).astype("timedelta64[D]").astype(float)
     sku, location = (rows[key].to_numpy(str) for key in ("sku", "location"))
     own_sku = panel.series["sku"].to_numpy(str)
-    own_place = panel.series["location"].to_numpy(str) if "location" in panel.series else np.full(len(own_sku), "")
+    own_place = (
+        panel.series["location"].to_numpy(str)
+        if "location" in panel.series
+        else np.full(len(own_sku), "")
+    )
     members: dict[str, np.ndarray] = {key: np.flatnonzero(own_sku == key) for key in np.unique(sku)}
     count = np.zeros_like(total)
     for row in np.flatnonzero(inside):
@@ -359,7 +456,11 @@ def _edge_name(ways: Ways, edge: int) -> str:
     start, end = ways.sources[edge], ways.destinations[edge]
     if start is not None:
         return f"{start} to {end}"
-    same = [other for other in range(edge) if ways.sources[other] is None and ways.destinations[other] == end]
+    same = [
+        other
+        for other in range(edge)
+        if ways.sources[other] is None and ways.destinations[other] == end
+    ]
     return f"supplier {len(same) + 1} to {end}" if same else f"supplier to {end}"
 
 

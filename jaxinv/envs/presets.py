@@ -1,4 +1,6 @@
-"""Named instances of the one network. Each preset is a topology and parameters, never an environment of its own."""
+"""Named instances of the one network. Each preset is a topology and parameters, never an
+environment of its own.
+"""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -22,15 +24,19 @@ class SingleStore(Preset):
 
     Attributes:
       lead_time: periods.
-      lead_time_pmf: probabilities of a lead time of 0, 1, 2, … periods, drawn for every order; empty: `lead_time`.
-      arrival_shares: shares of an order that may arrive, such as 0,1 where orders get lost or 0.5,1 where a half of one may
-        come; empty: all of it. arrival_pmf: the probability of each.
-      holding_cost, shortage_cost: money per unit and period on hand, and per unit lost (or owed, and period).
-      fixed_cost: money per order. unit_cost: money per unit ordered. loss_cost: money per unit that does not arrive.
-      ends: after its horizon an episode is over for good, as a season is: what is left is worth nothing, and policies are
-        judged on whole episodes. Otherwise the store goes on for ever.
-      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers. Or a law with numbers of its own,
-        such as "moving_poisson(5, trend=0.01)"; so has every preset that draws its demand from a law.
+      lead_time_pmf: probabilities of a lead time of 0, 1, 2, … periods, drawn for every order;
+        empty: `lead_time`.
+      arrival_shares: shares of an order that may arrive, such as 0,1 where orders get lost or 0.5,1
+        where a half of one may come; empty: all of it. arrival_pmf: the probability of each.
+      holding_cost, shortage_cost: money per unit and period on hand, and per unit lost (or owed,
+        and period).
+      fixed_cost: money per order. unit_cost: money per unit ordered. loss_cost: money per unit that
+        does not arrive.
+      ends: after its horizon an episode is over for good, as a season is: what is left is worth
+        nothing, and policies are judged on whole episodes. Otherwise the store goes on for ever.
+      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers. Or
+        a law with numbers of its own, such as "moving_poisson(5, trend=0.01)"; so has every preset
+        that draws its demand from a law.
     """
 
     lead_time: int = 4
@@ -61,23 +67,47 @@ class SingleStore(Preset):
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "lead_time", "holding_cost", "shortage_cost", "fixed_cost", "unit_cost", "loss_cost")
+        not_negative(
+            self,
+            "lead_time",
+            "holding_cost",
+            "shortage_cost",
+            "fixed_cost",
+            "unit_cost",
+            "loss_cost",
+        )
         if self.lead_time_pmf and len(self.lead_time_pmf) < 2:
-            raise UserError("lead_time_pmf needs the probabilities of at least lead times 0 and 1; or give lead_time")
+            raise UserError(
+                "lead_time_pmf needs the probabilities of at least lead times 0 and 1; or give"
+                " lead_time"
+            )
         if self.arrival_shares or self.arrival_pmf:
             check_shares(self.arrival_shares, self.arrival_pmf, "arrival_shares and arrival_pmf")
         elif self.loss_cost:
-            raise UserError("loss_cost needs arrival_shares and arrival_pmf: all of an order arrives without")
+            raise UserError(
+                "loss_cost needs arrival_shares and arrival_pmf: all of an order arrives without"
+            )
 
     def demand_process(self):
         """The process of demand, its parameters, and its mean a period."""
         law = law_of(
-            self, "mean", "deviation", "dispersion", "persistence", "amplitude", "period", "low", "high", "variation"
+            self,
+            "mean",
+            "deviation",
+            "dispersion",
+            "persistence",
+            "amplitude",
+            "period",
+            "low",
+            "high",
+            "variation",
         )
         return *law.process(before=self.history), law.average
 
     def lead_time_law(self) -> tuple[LeadTimeLaw | None, float]:
-        """The law of random lead times, None where they are fixed, and the lead time that is quoted."""
+        """The law of random lead times, None where they are fixed, and the lead time that is
+        quoted.
+        """
         if not self.lead_time_pmf:
             return None, float(self.lead_time)
         mass = mass_function("lead_time_pmf", self.lead_time_pmf)
@@ -87,22 +117,28 @@ class SingleStore(Preset):
         process, demand, average = self.demand_process()
         lead_law, lead_time = self.lead_time_law()
         net = Network(
-            backlog=self.backlog, whole_units=self.integer_orders, shelf_life_periods=self.shelf_life, issuing=self.issuing,
+            backlog=self.backlog, whole_units=self.integer_orders,
+            shelf_life_periods=self.shelf_life, issuing=self.issuing,
             longest_lead_time_periods=lead_law.cdf.shape[1] if lead_law else None,
         )  # fmt: skip
         net.supplier("supplier")
         net.node(
-            "store", demand=True, typical_demand_units_per_period=average, holding_cost_per_unit_period=self.holding_cost,
+            "store", demand=True, typical_demand_units_per_period=average,
+            holding_cost_per_unit_period=self.holding_cost,
             shortage_cost_per_unit=self.shortage_cost, **self.node_numbers(),
         )  # fmt: skip
         net.edge(
-            "supplier", "store", lead_time_periods=lead_time, cost_per_order=self.fixed_cost or None,
+            "supplier", "store", lead_time_periods=lead_time,
+            cost_per_order=self.fixed_cost or None,
             cost_per_unit=self.unit_cost or None, loss_cost_per_unit=self.loss_cost or None,
-            arrival_shares=dict(zip(self.arrival_shares, self.arrival_pmf)) or None, **self.edge_numbers(),
+            arrival_shares=dict(zip(self.arrival_shares, self.arrival_pmf)) or None,
+            **self.edge_numbers(),
         )  # fmt: skip
         lead_times = (RandomLeadTimes(1, lead_law.cdf.shape[0]), lead_law) if lead_law else None
         span = dict(test_periods=self.horizon, warm_up=0, ends=True) if self.ends else {}
-        return net.problem(self, demand=(process, demand), lead_times=lead_times, name=self.name, **span)
+        return net.problem(
+            self, demand=(process, demand), lead_times=lead_times, name=self.name, **span
+        )
 
     def node_numbers(self) -> dict[str, Any]:
         """Numbers of the store that only this kind has."""
@@ -129,14 +165,15 @@ class Backlog(SingleStore):
 class Perishable(SingleStore):
     """One store whose goods expire, with lost sales (De Moor et al. 2022).
 
-    The defaults are experiment 1 with a shelf life of 2 in Farrington et al. 2025, scenario A; its eight experiments are
-    the combinations of lead_time 1 or 2, issuing and expiry_cost 7 or 10.
+    The defaults are experiment 1 with a shelf life of 2 in Farrington et al. 2025, scenario A; its
+    eight experiments are the combinations of lead_time 1 or 2, issuing and expiry_cost 7 or 10.
 
     Attributes:
       shelf_life: periods in which a unit can be sold, the one it arrives in included; at least 2.
       issuing: which units are sold first, "oldest" (FIFO) or "freshest" (LIFO).
-      expiry_cost: money per unit that expires. Such a unit is not held into the next period and costs this instead of
-        `holding_cost`; as the network charges holding before goods age, its own expiry cost is the difference.
+      expiry_cost: money per unit that expires. Such a unit is not held into the next period and
+        costs this instead of `holding_cost`; as the network charges holding before goods age, its
+        own expiry cost is the difference.
       max_order: units; upper end of the action space.
       lead_time, holding_cost, shortage_cost, unit_cost, demand, …: see `SingleStore`.
     """
@@ -159,7 +196,10 @@ class Perishable(SingleStore):
         not_negative(self, "expiry_cost")
         positive(self, "max_order")
         if self.shelf_life < 2:
-            raise UserError(f"shelf_life={self.shelf_life} must be at least 2; goods of one period are a newsvendor's")
+            raise UserError(
+                f"shelf_life={self.shelf_life} must be at least 2; goods of one period are a"
+                " newsvendor's"
+            )
 
     def node_numbers(self):
         return {"expiry_cost_per_unit": self.expiry_cost - self.holding_cost}
@@ -170,7 +210,8 @@ class Perishable(SingleStore):
 
 @dataclass(frozen=True, kw_only=True)
 class DualSourcing(Preset):
-    """One store with a cheap slow supplier and a dear fast one, backlog (Veeraraghavan & Scheller-Wolf 2008).
+    """One store with a cheap slow supplier and a dear fast one, backlog (Veeraraghavan &
+    Scheller-Wolf 2008).
 
     The defaults are the instances of Gijsbrechts et al. 2022, figure 9: demand uniform on 0 .. 4.
     """
@@ -188,18 +229,22 @@ class DualSourcing(Preset):
 
     def __post_init__(self):
         super().__post_init__()
-        not_negative(self, "regular_lead_time", "expedited_lead_time", "regular_cost", "expedited_cost")
+        not_negative(
+            self, "regular_lead_time", "expedited_lead_time", "regular_cost", "expedited_cost"
+        )
         not_negative(self, "holding_cost", "shortage_cost")
         if self.expedited_lead_time >= self.regular_lead_time:
             raise UserError(
-                f"expedited_lead_time={self.expedited_lead_time} must be below regular_lead_time={self.regular_lead_time}"
+                f"expedited_lead_time={self.expedited_lead_time} must be below"
+                f" regular_lead_time={self.regular_lead_time}"
             )
 
     def build(self) -> Problem:
         law = law_of(self, "mean", "low", "high")
         net = Network(backlog=True, whole_units=self.integer_orders)
         net.node(
-            "store", demand=True, typical_demand_units_per_period=law.average, holding_cost_per_unit_period=self.holding_cost,
+            "store", demand=True, typical_demand_units_per_period=law.average,
+            holding_cost_per_unit_period=self.holding_cost,
             shortage_cost_per_unit=self.shortage_cost,
         )  # fmt: skip
         for name in ("expedited", "regular"):
@@ -213,21 +258,24 @@ class DualSourcing(Preset):
 class Serial(Preset):
     """A chain of stages with backlog at the last one, the network of Clark & Scarf (1960).
 
-    Stage 0 buys from the supplier; the last stage faces demand. The defaults are those of Alvo et al. (2306.11246); the
-    options of `BEER_GAME` make it the beer game.
+    Stage 0 buys from the supplier; the last stage faces demand. The defaults are those of Alvo et
+    al. (2306.11246); the options of `BEER_GAME` make it the beer game.
 
     Attributes:
       lead_times: periods from the stage before, one per stage.
-      order_delays: periods that an order of each stage travels before the stage before can ship it; empty: none.
+      order_delays: periods that an order of each stage travels before the stage before can ship it;
+        empty: none.
       holding_costs: money per unit and period at each stage.
-      transit_holding: units in transit to a stage cost what they cost at the stage they left, so that the classical
-        echelon accounting holds.
+      transit_holding: units in transit to a stage cost what they cost at the stage they left, so
+        that the classical echelon accounting holds.
       shortage_cost: money per unit and period owed to customers.
-      internal_backlog: what a stage cannot ship to the next it owes, at `internal_shortage_cost` per unit and period;
-        otherwise the order is cut to what is there.
-      demand_path: demand of each period, the last one going on and the first one before; empty: drawn from `demand`.
+      internal_backlog: what a stage cannot ship to the next it owes, at `internal_shortage_cost`
+        per unit and period; otherwise the order is cut to what is there.
+      demand_path: demand of each period, the last one going on and the first one before; empty:
+        drawn from `demand`.
       mean: typical demand; also what is under way to each stage, a period, at reset.
-      initial_stock: units on hand at each stage at reset, the first arrivals included; empty: drawn at random.
+      initial_stock: units on hand at each stage at reset, the first arrivals included; empty: drawn
+        at random.
     """
 
     lead_times: tuple[int, ...] = (4, 2, 3, 4)
@@ -254,7 +302,10 @@ class Serial(Preset):
             if given != stages and (given or name == "holding_costs"):
                 raise UserError(f"{stages} lead_times but {given} {name}; give one per stage")
         if self.internal_shortage_cost and not self.internal_backlog:
-            raise UserError("internal_shortage_cost needs internal_backlog=true: nothing is owed between stages without")
+            raise UserError(
+                "internal_shortage_cost needs internal_backlog=true: nothing is owed between stages"
+                " without"
+            )
 
     def build(self) -> Problem:
         stages = [f"stage {stage}" for stage in range(len(self.lead_times))]
@@ -279,7 +330,11 @@ class Serial(Preset):
                 transit_cost_per_unit_period=left if self.transit_holding else None,
             )  # fmt: skip
         given = self.demand_path or self.initial_stock  # a game from a given start
-        span = dict(test_periods=self.horizon, warm_up=0) if given else dict(test_periods=1000, warm_up=200)
+        span = (
+            dict(test_periods=self.horizon, warm_up=0)
+            if given
+            else dict(test_periods=1000, warm_up=200)
+        )
         return net.problem(self, demand=self.demand_process(), name="serial", **span)
 
     @property
@@ -290,9 +345,13 @@ class Serial(Preset):
         """The process of customer demand and its parameters."""
         if not self.demand_path:
             return self.law.process(before=self.history)
-        path = np.asarray((self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32)
+        path = np.asarray(
+            (self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32
+        )
         start = np.int32(0)
-        return Replay(goes_on=True), TraceParams(path[:, None, None], np.zeros((len(path), 0), np.float32), start, start)
+        return Replay(goes_on=True), TraceParams(
+            path[:, None, None], np.zeros((len(path), 0), np.float32), start, start
+        )
 
 
 BEER_GAME = dict(
@@ -309,16 +368,18 @@ BEER_GAME = dict(
     integer_orders=True,
     horizon=36,
 )
-"""Options of `Serial` that make it the beer game (Sterman 1989): factory, distributor, wholesaler and retailer.
+"""Options of `Serial` that make it the beer game (Sterman 1989): factory, distributor, wholesaler
+and retailer.
 
-Twelve units on hand, and four more in each week of the two that shipments take and the one that orders take; the factory
-starts its own orders at once. On hand are 16 at reset because the first four have arrived. Demand steps from 4 to 8 in
-the fifth of 36 weeks.
+Twelve units on hand, and four more in each week of the two that shipments take and the one that
+orders take; the factory starts its own orders at once. On hand are 16 at reset because the first
+four have arrived. Demand steps from 4 to 8 in the fifth of 36 weeks.
 """
 
 
 def law_of(preset: Preset, *numbers: str) -> Law:
-    """The demand law of a preset: by name with these of its options, or written with numbers of its own.
+    """The demand law of a preset: by name with these of its options, or written with numbers of its
+    own.
 
     Raises:
       UserError: where it has numbers of its own, and an option is given besides.
@@ -327,14 +388,19 @@ def law_of(preset: Preset, *numbers: str) -> Law:
         for field in fields(preset):
             if field.name in numbers and getattr(preset, field.name) != field.default:
                 raise UserError(
-                    f"demand={preset.demand} has its own numbers, and {field.name}={getattr(preset, field.name)} would say nothing; "
-                    "give one of the two"
+                    f"demand={preset.demand} has its own numbers, and"
+                    f" {field.name}={getattr(preset, field.name)} would say nothing; give one of"
+                    " the two"
                 )
     return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})
 
 
 def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:
-    """A lead-time law with one regime from the distribution functions `[..., L, E]` at 0 .. L-1; leading axes are instances."""
+    """A lead-time law with one regime from the distribution functions `[..., L, E]` at 0 .. L-1;
+    leading axes are instances.
+    """
     cdf = np.asarray(cdf, np.float32)
     instances = cdf.shape[:-2]
-    return LeadTimeLaw(cdf[..., None, :, :], np.zeros(instances, np.float32), np.ones(instances, np.float32))
+    return LeadTimeLaw(
+        cdf[..., None, :, :], np.zeros(instances, np.float32), np.ones(instances, np.float32)
+    )

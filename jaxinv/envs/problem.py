@@ -21,7 +21,6 @@ from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import MOST_MONEY, check_memory, check_numbers
 
-
 FEW_CLUSTERS = 4
 """Between fewer clusters than this nothing can be told apart from chance."""
 
@@ -34,8 +33,10 @@ class Shared:
 
     Attributes:
       period: what a period is called.
-      clusters: by name in the plural, such as stores, a label for each instance; those of one label are alike.
-      same: what all have in common and is too little to say anything of others of its kind, such as "2 stores".
+      clusters: by name in the plural, such as stores, a label for each instance; those of one label
+        are alike.
+      same: what all have in common and is too little to say anything of others of its kind, such as
+        "2 stores".
     """
 
     period: str = "period"
@@ -44,17 +45,25 @@ class Shared:
 
     @classmethod
     def of(cls, period: str, **columns: Sequence[str]) -> "Shared":
-        """The clusters among some columns of labels, one label an instance: those that group instances. What is said of
-        fewer than `FEW_CLUSTERS` is said of these alone."""
+        """The clusters among some columns of labels, one label an instance: those that group
+        instances. What is said of fewer than `FEW_CLUSTERS` is said of these alone."""
         columns = {name: tuple(map(str, labels)) for name, labels in columns.items()}
         count = {name: len(set(labels)) for name, labels in columns.items()}
-        grouping = [(name, own) for name, own in columns.items() if FEW_CLUSTERS <= count[name] < len(own)]
-        same = [f"{count[name]} {name}" for name, own in columns.items() if 1 < count[name] < min(FEW_CLUSTERS, len(own))]
+        grouping = [
+            (name, own) for name, own in columns.items() if FEW_CLUSTERS <= count[name] < len(own)
+        ]
+        same = [
+            f"{count[name]} {name}"
+            for name, own in columns.items()
+            if 1 < count[name] < min(FEW_CLUSTERS, len(own))
+        ]
         return cls(period if period.isalpha() else "period", tuple(grouping), " and ".join(same))
 
     @classmethod
     def of_series(cls, period: str, series: pd.DataFrame) -> "Shared":
-        """The items of series of sales, one an instance, and their stores where the table names stores."""
+        """The items of series of sales, one an instance, and their stores where the table names
+        stores.
+        """
         stores = {"stores": series["location"]} if "location" in series else {}
         return cls.of(period, items=series["sku"], **stores)
 
@@ -66,30 +75,40 @@ class Problem:
     Attributes:
       env: the network and its world.
       train: parameters to learn and tune on, every array with a leading axis of the instances.
-      test: the same instances on demand that was never seen: later weeks of a trace, or fresh noise.
-      instances: how many (SKUs, stores) `train` has; left out, `train` and `test` are given as those of one instance and
-        get their axis here.
+      test: the same instances on demand that was never seen: later weeks of a trace, or fresh
+        noise.
+      instances: how many (SKUs, stores) `train` has; left out, `train` and `test` are given as
+        those of one instance and get their axis here.
       test_periods: how many periods a test episode lasts, `warm_up` included.
       warm_up: first periods of an episode that no cost is counted for.
       periods_per_year: for turnover.
       labels: what the instances are called.
-      held_out: numbers of the instances that a learner is not shown; the best of its policies is chosen on them
-        (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on all.
-      choice: the same problem within its training periods, where no instance is held out but the last of these: `train` are
-        those before and `test` is these. A learner is trained on it, and what a training ends with, the learned policy or a
-        rule, is chosen on it (`jaxinv.envs.held_out`).
+      held_out: numbers of the instances that a learner is not shown; the best of its policies is
+        chosen on them (`jaxinv.agents.validation`). Rules, which have few numbers, are tuned on
+        all.
+      choice: the same problem within its training periods, where no instance is held out but the
+        last of these: `train` are those before and `test` is these. A learner is trained on it, and
+        what a training ends with, the learned policy or a rule, is chosen on it
+        (`jaxinv.envs.held_out`).
       test_instances: number of instances in `test` where they are others than those of `train`.
-      ends: an episode is over for good after its horizon, where it otherwise is only cut off: no value is to follow.
+      ends: an episode is over for good after its horizon, where it otherwise is only cut off: no
+        value is to follow.
       shared: what the instances of `test` share; None where each has noise of its own.
       notes: what was odd in the data and how it was read, one line each, for commands to print.
-      fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty without a file.
+      fingerprint: of the sales that the problem is made of (`jaxinv.data.fingerprint`); empty
+        without a file.
       dropped: name of each series of the data that is no instance, and the reason.
-      preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None without a file.
+      preparation: what was fitted to the sales (`jaxinv.data.fitted`), for those to come; None
+        without a file.
       shop: what people know the instances by, for tables and reports; None where nobody does.
-      roles: by name, how several agents may share the network, beside "one" and "nodes" (`jaxinv.envs.roles`).
-      settled: the preset's options with what they left open to the files that it read; None where nothing is.
-      service: the fill rate that is wanted of each instance, NaN for none; None where none is wanted of any.
-      priced: whether the costs of shortages are those that were found to give it (`jaxinv.evaluation.service`).
+      roles: by name, how several agents may share the network, beside "one" and "nodes"
+        (`jaxinv.envs.roles`).
+      settled: the preset's options with what they left open to the files that it read; None where
+        nothing is.
+      service: the fill rate that is wanted of each instance, NaN for none; None where none is
+        wanted of any.
+      priced: whether the costs of shortages are those that were found to give it
+        (`jaxinv.evaluation.service`).
       rehearsal: the problem judged on its training periods, to find them on.
     """
 
@@ -123,7 +142,9 @@ class Problem:
             object.__setattr__(self, "instances", 1)
             for name in ("train", "test"):
                 alone = getattr(self, name)
-                object.__setattr__(self, name, jax.tree.map(lambda leaf: np.asarray(leaf)[None], alone))
+                object.__setattr__(
+                    self, name, jax.tree.map(lambda leaf: np.asarray(leaf)[None], alone)
+                )
         for name in ("train", "test"):  # built on the host, and put on the device once
             given = getattr(self, name)
             if not all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(given)):
@@ -131,27 +152,32 @@ class Problem:
         longest = self.env.topology.max_lead_time
         if longest >= self.test_periods:
             raise UserError(
-                f"a lead time of {longest} periods is too long: no order of a test of {self.test_periods} periods would "
-                "arrive in it; lower the lead time"
+                f"a lead time of {longest} periods is too long: no order of a test of"
+                f" {self.test_periods} periods would arrive in it; lower the lead time"
             )
         for params in (self.train, self.test):
             check_money(params)
         clock = self.env.world.clock
         if clock and clock.horizon and clock.horizon != self.test_periods:
             raise UserError(
-                f"tell=left says what is left of episodes of {clock.horizon} periods, and policies are judged on {self.test_periods} "
-                "that go on; leave it out, or give the preset an end (lost_sales: ends=true)"
+                f"tell=left says what is left of episodes of {clock.horizon} periods, and policies"
+                f" are judged on {self.test_periods} that go on; leave it out, or give the preset"
+                " an end (lost_sales: ends=true)"
             )
-        for what, params, periods in (("training", self.train, self.horizon), ("test", self.test, self.test_periods)):
+        for what, params, periods in (
+            ("training", self.train, self.horizon),
+            ("test", self.test, self.test_periods),
+        ):
             if periods > self.recorded(params):
                 raise UserError(
-                    f"episodes of {periods} periods run past the end of the {what} demand, which is recorded for "
-                    f"{self.recorded(params)} of them; give more data or shorter episodes"
+                    f"episodes of {periods} periods run past the end of the {what} demand, which is"
+                    f" recorded for {self.recorded(params)} of them; give more data or shorter"
+                    " episodes"
                 )
 
     def recorded(self, params: InstanceParams) -> float:
-        """Periods that every episode of some parameters can be played after its history; infinite where demand is not
-        recorded but made."""
+        """Periods that every episode of some parameters can be played after its history; infinite
+        where demand is not recorded but made."""
         return self.env.world.demand.lasts(params.demand) - self.env.history
 
     @property
@@ -166,12 +192,16 @@ class Problem:
 
     @property
     def single(self) -> bool:
-        """Whether this is one instance whose noise is drawn, so that it can be played on as many paths as one likes."""
+        """Whether this is one instance whose noise is drawn, so that it can be played on as many
+        paths as one likes.
+        """
         return self.instances == self.tested == 1 and self.shared is None
 
     @property
     def first(self) -> InstanceParams:
-        """The first instance in training, as the environment by itself takes it: without the leading axis."""
+        """The first instance in training, as the environment by itself takes it: without the
+        leading axis.
+        """
         return first_of(self.train)
 
     @property
@@ -186,7 +216,9 @@ class Problem:
 
 
 def first_of(instances: Any) -> Any:
-    """The first of a tree of arrays that have a leading axis of the instances; taken on the host, where nothing is compiled."""
+    """The first of a tree of arrays that have a leading axis of the instances; taken on the host,
+    where nothing is compiled.
+    """
 
     def first(leaf):
         return leaf[0] if isinstance(leaf, jax.core.Tracer) else jax.device_put(np.asarray(leaf)[0])
@@ -202,16 +234,31 @@ def check_money(params: InstanceParams) -> None:
     """
 
     def most(*names: str) -> float:
-        found = [np.abs(np.asarray(value)).max(initial=0.0) for name in names if (value := getattr(params, name)) is not None]
+        found = [
+            np.abs(np.asarray(value)).max(initial=0.0)
+            for name in names
+            if (value := getattr(params, name)) is not None
+        ]
         return float(max(found, default=0.0))
 
     units = max(1.0, most("scale", "initial_high", "max_order")) * max(1.0, most("weights"))
-    charged = ("holding", "shortage", "unit_cost", "fixed_cost", "duty", "transit_holding", "expiry_cost", "price", "loss_cost")
+    charged = (
+        "holding",
+        "shortage",
+        "unit_cost",
+        "fixed_cost",
+        "duty",
+        "transit_holding",
+        "expiry_cost",
+        "price",
+        "loss_cost",
+    )
     for name in charged:
         if not most(name) * units <= MOST_MONEY:
             raise UserError(
-                f"{name} of {most(name):.3g}, times quantities and weights of up to {units:.3g}, is more money a period than "
-                f"{MOST_MONEY:.0e}, which float32 cannot square; count money or goods in larger units"
+                f"{name} of {most(name):.3g}, times quantities and weights of up to {units:.3g}, is"
+                f" more money a period than {MOST_MONEY:.0e}, which float32 cannot square; count"
+                " money or goods in larger units"
             )
 
 
@@ -220,10 +267,11 @@ class DifferentNetworks(UserError):
 
 
 def on_one_network(problems: Sequence[Problem]) -> list[Problem]:
-    """The same problems on one and the same environment, so that one compiled program plays them side by side.
+    """The same problems on one and the same environment, so that one compiled program plays them
+    side by side.
 
-    Where lead times differ they become numbers of the instance, and shorter demand tables are filled up. What the
-    problems are about does not change; only their arrays get a common shape.
+    Where lead times differ they become numbers of the instance, and shorter demand tables are
+    filled up. What the problems are about does not change; only their arrays get a common shape.
 
     Raises:
       DifferentNetworks: if they differ in more than numbers.
@@ -236,10 +284,17 @@ def on_one_network(problems: Sequence[Problem]) -> list[Problem]:
     env = problems[0].env
 
     def sizes(problem):
-        return problem.env, problem.instances, jax.tree.map(jnp.shape, (problem.train, problem.test)), problem.horizon
+        return (
+            problem.env,
+            problem.instances,
+            jax.tree.map(jnp.shape, (problem.train, problem.test)),
+            problem.horizon,
+        )
 
     if any(sizes(problem) != sizes(problems[0]) for problem in problems):
-        raise DifferentNetworks("these instances differ in more than numbers and cannot share one program")
+        raise DifferentNetworks(
+            "these instances differ in more than numbers and cannot share one program"
+        )
     return [replace(problem, env=env) for problem in problems]
 
 
@@ -250,11 +305,15 @@ def _quote_lead_times(problem: Problem, longest: int) -> Problem:
         return problem
     topology = replace(topology, lead_times=None, max_lead_time=longest)
     world = replace(env.world, lead_time=QuotedLeadTimes())
-    return replace(problem, env=type(env)(topology, world, env.default_params, env.history, env.name))
+    return replace(
+        problem, env=type(env)(topology, world, env.default_params, env.history, env.name)
+    )
 
 
 def _fill_up_tables(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems with their tables of demand of one length; a distribution function ends in ones."""
+    """The problems with their tables of demand of one length; a distribution function ends in
+    ones.
+    """
     laws = [params.demand for problem in problems for params in (problem.train, problem.test)]
     if not all(isinstance(law, TableParams) for law in laws):
         return list(problems)
@@ -277,9 +336,11 @@ class Preset:
       horizon: periods an episode lasts.
       history: periods of demand that a policy sees.
       integer_orders: orders are whole units.
-      tell: what policies are told of the time, which they do not see otherwise: "season(PERIODS)", where in a season the coming
-        period lies, and "left", the share of the episode that is left, where one is played to its end (`jaxinv.demand.clock`).
-      weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not given.
+      tell: what policies are told of the time, which they do not see otherwise: "season(PERIODS)",
+        where in a season the coming period lies, and "left", the share of the episode that is left,
+        where one is played to its end (`jaxinv.demand.clock`).
+      weights: weight of each cost part in the reward, such as `weights.holding=2`; 1 where not
+        given.
     """
 
     horizon: int = 100
@@ -289,7 +350,9 @@ class Preset:
     weights: dict[str, float] = field(default_factory=dict)
 
     largest_order_given: ClassVar[bool] = False
-    """Whether `max_order` belongs to the model, where it otherwise follows from demand (`jaxinv.envs.reach`)."""
+    """Whether `max_order` belongs to the model, where it otherwise follows from demand
+    (`jaxinv.envs.reach`).
+    """
 
     @property
     def clock(self) -> Clock | None:
@@ -300,18 +363,26 @@ class Preset:
         raise NotImplementedError
 
     def going_on(self, data: str) -> "Preset | None":
-        """The preset with files that go on after its own; None where that needs what was fitted to the first."""
+        """The preset with files that go on after its own; None where that needs what was fitted to
+        the first.
+        """
         return None
 
     def __post_init__(self):
         check_numbers(self)
         positive(self, "horizon", "history")
         Clock.of(self.tell, self.horizon, self.history)
-        check_memory(1024 * self.history, f"a history of {self.history:,} periods in 256 environments", "history")
+        check_memory(
+            1024 * self.history,
+            f"a history of {self.history:,} periods in 256 environments",
+            "history",
+        )
 
 
 def weight_vector(weights: dict[str, float], topology: Topology) -> np.ndarray:
-    """Weights `[len(COSTS)]` by name of the cost part: 1 where not given (revenue: 1 where the network earns it)."""
+    """Weights `[len(COSTS)]` by name of the cost part: 1 where not given (revenue: 1 where the
+    network earns it).
+    """
     for name, value in weights.items():
         if name not in COSTS:
             raise unknown("cost part in weights", name, COSTS)
@@ -320,7 +391,10 @@ def weight_vector(weights: dict[str, float], topology: Topology) -> np.ndarray:
     merged = {**dict.fromkeys(COSTS, 1.0), **weights}
     charged = charged_costs(topology)
     if not any(merged[name] for name in charged):
-        raise UserError(f"weights are all zero on what this network costs ({', '.join(charged)}); make one positive")
+        raise UserError(
+            f"weights are all zero on what this network costs ({', '.join(charged)}); make one"
+            " positive"
+        )
     return np.asarray([merged[name] for name in COSTS], np.float32)
 
 
@@ -364,13 +438,18 @@ def probability(config: Any, *names: str) -> None:
     """Checks that options are probabilities."""
     for name in names:
         if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"{name}={getattr(config, name)} is not a probability; it must lie in 0..1")
+            raise UserError(
+                f"{name}={getattr(config, name)} is not a probability; it must lie in 0..1"
+            )
 
 
 def check_range(name: str, ends: tuple[float, ...]) -> None:
     """Refuses what is not the two ends of a law that numbers are drawn from."""
     if len(ends) != 2 or ends[0] > ends[1]:
-        raise UserError(f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower first")
+        raise UserError(
+            f"{name}={tuple(ends)}: give the two ends of the law that it is drawn from, the lower"
+            " first"
+        )
 
 
 def mass_function(name: str, weights: tuple[float, ...]) -> np.ndarray:
@@ -381,5 +460,7 @@ def mass_function(name: str, weights: tuple[float, ...]) -> np.ndarray:
     if mass.sum() == 0:
         raise UserError(f"{name}={tuple(weights)}: weights are all zero")
     if abs(mass.sum() - 1) > 1e-6:
-        raise UserError(f"{name}={tuple(weights)} sums to {mass.sum():g}; probabilities must sum to 1")
+        raise UserError(
+            f"{name}={tuple(weights)} sums to {mass.sum():g}; probabilities must sum to 1"
+        )
     return mass

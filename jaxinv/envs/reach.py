@@ -1,7 +1,8 @@
-"""How much an order may have to be: as far as demand itself asks for, in the search of a rule and in the action space.
+"""How much an order may have to be: as far as demand itself asks for, in the search of a rule and
+in the action space.
 
-A multiple of mean demand says little where demand comes in lumps: one in twenty days 250 units and else nothing is 12 a day,
-and what is ordered at a time is 250.
+A multiple of mean demand says little where demand comes in lumps: one in twenty days 250 units and
+else nothing is 12 a day, and what is ordered at a time is 250.
 """
 
 from dataclasses import dataclass
@@ -52,9 +53,13 @@ class Flow:
 
 
 def reaching(env: InventoryNetwork, params: InstanceParams) -> InstanceParams:
-    """An instance whose action space holds any order that a rule may place: up to a level that demand over the coverage of the
-    order, and that of all nodes below, seldom passes, and a pack. No `max_order` becomes smaller."""
-    return params.replace(max_order=jnp.maximum(params.max_order, _most(env.within(env.ends), params)))
+    """An instance whose action space holds any order that a rule may place: up to a level that
+    demand over the coverage of the order, and that of all nodes below, seldom passes, and a pack.
+    No `max_order` becomes smaller.
+    """
+    return params.replace(
+        max_order=jnp.maximum(params.max_order, _most(env.within(env.ends), params))
+    )
 
 
 @partial(jax.jit, static_argnums=0)
@@ -69,7 +74,9 @@ def _drawn(process, law):
     """Demand `[C, T, D, K]`."""
     key = key_of(root(0), Role.MOMENTS)
     size = dict(out_axes=-1, axis_size=PATHS)
-    state = jax.vmap(process.init, (-1, None), **size)(draw_uniforms(key, 0, process.start_noise, (PATHS,)), law)
+    state = jax.vmap(process.init, (-1, None), **size)(
+        draw_uniforms(key, 0, process.start_noise, (PATHS,)), law
+    )
 
     def period(state, time):
         uniforms = draw_uniforms(key, time, process.noise, (PATHS,))
@@ -80,7 +87,9 @@ def _drawn(process, law):
 
 
 def _running_sums(flow, periods):
-    """Sums `[T, E, K]` over the next `periods` `[E]` (rounded up) of each row; at the end over what is left."""
+    """Sums `[T, E, K]` over the next `periods` `[E]` (rounded up) of each row; at the end over what
+    is left.
+    """
     last = flow.shape[0]
     total = jnp.concatenate([jnp.zeros_like(flow[:1]), jnp.cumsum(flow, 0)])
     ends = jnp.arange(last)[:, None] + jnp.ceil(periods - 1e-4).astype(int)

@@ -1,4 +1,6 @@
-"""Recorded sales: how they are read, where episodes over them may begin and end, and how long a record they take."""
+"""Recorded sales: how they are read, where episodes over them may begin and end, and how long a
+record they take.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,7 +69,8 @@ def trace_until(demand, covariates, stop: int, first, last: int, spread: float) 
     """Sales up to period `stop`, of which an episode begins in `first` .. `last`.
 
     Args:
-      demand: `[series, T, D, K]`; covariates: `[series, T, C]`; first: one period for all, or `[series]`.
+      demand: `[series, T, D, K]`; covariates: `[series, T, C]`; first: one period for all, or
+        `[series]`.
       spread: of levels, for augmentation.
     """
     series = len(demand)
@@ -81,9 +84,11 @@ def trace_until(demand, covariates, stop: int, first, last: int, spread: float) 
 
 
 def train_until(
-    preset: Preset, numbers: InstanceParams, trace: Callable[..., TraceParams], begins: np.ndarray, stop: int, horizon: int
+    preset: Preset, numbers: InstanceParams, trace: Callable[..., TraceParams], begins: np.ndarray,
+    stop: int, horizon: int
 ) -> InstanceParams:  # fmt: skip
-    """Instances in episodes of a horizon that end before period `stop`: what comes after cannot leak, because it is not there.
+    """Instances in episodes of a horizon that end before period `stop`: what comes after cannot
+    leak, because it is not there.
 
     Args:
       preset: with `history` and `level_spread`.
@@ -102,16 +107,21 @@ def check_lengths(preset: Preset, panel: Panel, split: TimeSplit, warm_up: int) 
     periods = panel.sales.shape[1]
     if split.test.stop > periods:
         raise UserError(
-            f"published_split=true is of {split.test.stop} weeks, and this file has {periods} {panel.frequency}s; give "
-            "published_split=false, and train=0.7 or another share to train on"
+            f"published_split=true is of {split.test.stop} weeks, and this file has {periods}"
+            f" {panel.frequency}s; give published_split=false, and train=0.7 or another share to"
+            " train on"
         )
-    if split.train.stop < preset.history + preset.horizon + 1:  # of one period more, what is known ahead
+    if (
+        split.train.stop < preset.history + preset.horizon + 1
+    ):  # of one period more, what is known ahead
         raise UserError(
-            f"{split.train.stop} training periods are fewer than the {preset.history + preset.horizon + 1} that "
-            f"history={preset.history} and horizon={preset.horizon} take; give more data or smaller numbers"
+            f"{split.train.stop} training periods are fewer than the"
+            f" {preset.history + preset.horizon + 1} that history={preset.history} and"
+            f" horizon={preset.horizon} take; give more data or smaller numbers"
         )
     if split.scored("test").start < warm_up + preset.history:
         raise UserError(
-            f"the test begins in period {split.scored('test').start}, before history={preset.history} and "
-            f"{warm_up} periods of warm-up; give more training data or a shorter history"
+            f"the test begins in period {split.scored('test').start}, before"
+            f" history={preset.history} and {warm_up} periods of warm-up; give more training data"
+            " or a shorter history"
         )

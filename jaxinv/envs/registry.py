@@ -85,7 +85,9 @@ def make(name: str, **options: Any) -> "tuple[InventoryNetwork, InstanceParams]"
 
 
 def problem(name: str, **options: Any) -> "Problem":
-    """The problem of a preset: an environment and instances. Arguments and errors are those of `make`."""
+    """The problem of a preset: an environment and instances. Arguments and errors are those of
+    `make`.
+    """
     kind = preset(name)
     known = [field.name for field in dataclasses.fields(kind)]
     for option in options:
@@ -95,7 +97,9 @@ def problem(name: str, **options: Any) -> "Problem":
 
 
 def alone(name: str, problem: "Problem") -> "tuple[InventoryNetwork, InstanceParams]":
-    """The environment of a preset's problem for callers of its own, with an action space as `make` has it."""
+    """The environment of a preset's problem for callers of its own, with an action space as `make`
+    has it.
+    """
     env = problem.env
     if not preset(name).largest_order_given:
         from jaxinv.envs.reach import reaching
@@ -115,7 +119,9 @@ def register() -> None:
 
     for name in PRESETS:
         if f"jaxinv/{name}" not in gymnax.registered_envs:
-            gymnax.register(f"jaxinv/{name}", lambda _name=name, **options: make(_name, **options)[0])
+            gymnax.register(
+                f"jaxinv/{name}", lambda _name=name, **options: make(_name, **options)[0]
+            )
 
 
 class _WhenGymnaxComes:

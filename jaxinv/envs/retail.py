@@ -41,27 +41,33 @@ DEFAULT_LEAD_TIME = 3
 class Retail(SalesFile):
     """A store that replenishes each series of a sales table from a supplier; lost sales.
 
-    Sales are demand from the first on, but where a column `stock` says that there was none: there demand is estimated
-    (`jaxinv.data.censoring`). By default costs are per unit of a
-    series' own mean sales in training, so that every series weighs the same: holding its mean demand for a period costs
-    `holding_cost`. The policy is trained on the periods before the split and judged on those after it. The options of
-    `FAVORITA` make it the one store with profits of Alvo et al. (2306.11246).
+    Sales are demand from the first on, but where a column `stock` says that there was none: there
+    demand is estimated (`jaxinv.data.censoring`). By default costs are per unit of a series' own
+    mean sales in training, so that every series weighs the same: holding its mean demand for a
+    period costs `holding_cost`. The policy is trained on the periods before the split and judged on
+    those after it. The options of `FAVORITA` make it the one store with profits of Alvo et al.
+    (2306.11246).
 
     An instance is a series; options of the file are those of `jaxinv.envs.sales_file.SalesFile`.
 
     Attributes:
-      lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where the column's change within a
-        series, each of its orders takes one of them at random, as often as they stand in training.
-        `lead_time_spread` adds 0 .. spread periods, another number for each series.
-      lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean `lead_time` and the spread
-        fitted to real shipments by that mode (see `jaxinv.envs.cross_border`), at most 2.5 times the mean.
+      lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where
+        the column's change within a series, each of its orders takes one of them at random, as
+        often as they stand in training. `lead_time_spread` adds 0 .. spread periods, another number
+        for each series.
+      lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean
+        `lead_time` and the spread fitted to real shipments by that mode (see
+        `jaxinv.envs.cross_border`), at most 2.5 times the mean.
       holding_cost, shortage_cost: per mean demand and period held, per mean demand lost.
-      profit: whether a sale earns the price of its series; one that is lost then costs nothing beside that.
-      price: the ends of a uniform law that each series' price is drawn from, which makes it a matter of `profit`; empty for the
-        mean in training of the file's column `price`.
-      relative_costs: whether costs and prices are per mean demand of a series; otherwise they are per unit of goods, and costs
-        are multiplied by the file's prices where it has them and nothing is earned.
-      min_active: share of its training periods, from its first sale on, in which a series must have sold.
+      profit: whether a sale earns the price of its series; one that is lost then costs nothing
+        beside that.
+      price: the ends of a uniform law that each series' price is drawn from, which makes it a
+        matter of `profit`; empty for the mean in training of the file's column `price`.
+      relative_costs: whether costs and prices are per mean demand of a series; otherwise they are
+        per unit of goods, and costs are multiplied by the file's prices where it has them and
+        nothing is earned.
+      min_active: share of its training periods, from its first sale on, in which a series must have
+        sold.
     """
 
     lead_time: int | None = None
@@ -87,13 +93,16 @@ class Retail(SalesFile):
         if self.lead_time_law not in LEAD_TIME_LAWS:
             raise unknown("lead_time_law", self.lead_time_law, LEAD_TIME_LAWS)
         if self.lead_time_law != "fixed" and (self.lead_time_spread or self.lead_time == 0):
-            raise UserError("a random lead_time_law needs lead_time of at least 1 and lead_time_spread=0")
+            raise UserError(
+                "a random lead_time_law needs lead_time of at least 1 and lead_time_spread=0"
+            )
 
     def _fitted(
         self, table: pd.DataFrame, panel: Panel, split: TimeSplit
     ) -> tuple[Panel, Preparation]:
         prepared = prepare(
-            panel, split, horizon=self.horizon, min_active=self.min_active, max_series=self.max_series or None,
+            panel, split, horizon=self.horizon, min_active=self.min_active,
+            max_series=self.max_series or None,
             seed=self.instance_seed, life_cycles=self.life_cycles,
         )  # fmt: skip
         panel, draw = prepared.panel, instance_generator(self.instance_seed)
@@ -113,23 +122,34 @@ class Retail(SalesFile):
         warm_up = max(split.warm_up, longest + 4)
         check_lengths(self, panel, split, warm_up)
         unit = scale if self.relative_costs else np.ones(series)
-        worth = price / unit if price is not None and not profit and not self.relative_costs else 1 / unit
+        worth = (
+            price / unit
+            if price is not None and not profit and not self.relative_costs
+            else 1 / unit
+        )
         quoted = bool(self.lead_time_spread or lead.min() < lead.max())
         told, covariates = known_covariates(panel, fitted.covariates)
 
         trace = partial(trace_until, panel.sales[:, :, None, None], covariates)
         cover = scale * (lead + 1)
         drawn = longest if law or quoted else None
-        net = Network(instances=series, whole_units=self.integer_orders, longest_lead_time_periods=drawn)
+        net = Network(
+            instances=series, whole_units=self.integer_orders, longest_lead_time_periods=drawn
+        )
         net.supplier("supplier")
         net.node(
-            "store", demand=True, typical_demand_units_per_period=scale, holding_cost_per_unit_period=self.holding_cost * worth,
+            "store", demand=True, typical_demand_units_per_period=scale,
+            holding_cost_per_unit_period=self.holding_cost * worth,
             shortage_cost_per_unit=(0.0 if profit else self.shortage_cost) * worth,
             price_per_unit=price / unit if profit else None,
             initial_stock_from_units=0.3 * cover, initial_stock_to_units=1.3 * cover,
         )  # fmt: skip
         net.edge(
-            "supplier", "store", lead_time_periods=lead, initial_pipeline_units_per_period=scale, largest_order_units=4 * cover
+            "supplier",
+            "store",
+            lead_time_periods=lead,
+            initial_pipeline_units_per_period=scale,
+            largest_order_units=4 * cover,
         )
         topology = net.topology()
         numbers = net.params(self.horizon, self.weights, lead_time_law=law)
@@ -172,34 +192,53 @@ class Retail(SalesFile):
         """What a report calls the series; `price` of each `[S]`, if the file has one."""
         places = tuple(map(str, panel.series["location"])) if "location" in panel.series else ()
         return Shop(
-            tuple(map(str, panel.series["sku"])), places, panel.dates[scored].astype("datetime64[D]"),
+            tuple(map(str, panel.series["sku"])), places,
+            panel.dates[scored].astype("datetime64[D]"),
             money=not self.relative_costs, unit_value=price, valued_at="selling price",
         )  # fmt: skip
 
     def _lead_times(self, panel: Panel, train: slice, draw: np.random.Generator):
-        """Mean lead time of each series `[S]`, the mass of each `[S, L + 1]` or None, L, and notes on where they come from."""
+        """Mean lead time of each series `[S]`, the mass of each `[S, L + 1]` or None, L, and notes
+        on where they come from.
+        """
         series, column = len(panel.sales), panel.quoted.get("lead_time")
         variation, notes = LEAD_TIME_LAWS[self.lead_time_law], []
         if self.lead_time is not None or column is None:
             lead = DEFAULT_LEAD_TIME if self.lead_time is None else self.lead_time
             lead = lead + draw.integers(0, self.lead_time_spread + 1, series)
-            longest = int(lead.max()) if not self.lead_time_spread else int(lead.min()) + self.lead_time_spread
+            longest = (
+                int(lead.max())
+                if not self.lead_time_spread
+                else int(lead.min()) + self.lead_time_spread
+            )
             if column is not None:
-                notes.append(f"lead_time={self.lead_time} was given: the column lead_time is not used; lead_time=null takes it")
+                notes.append(
+                    f"lead_time={self.lead_time} was given: the column lead_time is not used;"
+                    " lead_time=null takes it"
+                )
             observed = lead[:, None]
         else:
             if self.lead_time_spread:
-                raise UserError("lead_time_spread draws lead times, and the file has a column lead_time; give lead_time too, or neither")
+                raise UserError(
+                    "lead_time_spread draws lead times, and the file has a column lead_time; give"
+                    " lead_time too, or neither"
+                )
             observed = np.ceil(column[:, train])
             missing = np.isnan(observed).all(1)
             observed[missing] = DEFAULT_LEAD_TIME
             if missing.any():
-                notes.append(f"{missing.sum()} series have no lead_time in training: {DEFAULT_LEAD_TIME} is taken")
+                notes.append(
+                    f"{missing.sum()} series have no lead_time in training: {DEFAULT_LEAD_TIME} is"
+                    " taken"
+                )
             lead = np.nanmean(observed, 1)
             longest = int(np.nanmax(observed))
         if variation:
             if lead.min() < 1:
-                raise UserError(f"lead_time_law={self.lead_time_law} needs lead times of at least 1; give lead_time=1 or more")
+                raise UserError(
+                    f"lead_time_law={self.lead_time_law} needs lead times of at least 1; give"
+                    " lead_time=1 or more"
+                )
             longest = math.ceil(2.5 * lead.max())
             mass = np.stack([lognormal_mass(mean, variation, longest) for mean in np.unique(lead)])
             mass = mass[np.unique(lead, return_inverse=True)[1]]
@@ -214,11 +253,18 @@ class Retail(SalesFile):
         """Price of each series `[S]` or None, and notes on where it comes from."""
         column = panel.quoted.get("price")
         if self.price:
-            given = "price was given: the file's own prices are only a covariate; profit=true without it takes them"
-            return draw.uniform(*self.price, len(panel.sales)), [given] if column is not None else []
+            given = (
+                "price was given: the file's own prices are only a covariate; profit=true without"
+                " it takes them"
+            )
+            return draw.uniform(*self.price, len(panel.sales)), (
+                [given] if column is not None else []
+            )
         if column is None:
             if self.profit:
-                raise UserError("profit=true needs a column price in the file, or price=LOW,HIGH to draw from")
+                raise UserError(
+                    "profit=true needs a column price in the file, or price=LOW,HIGH to draw from"
+                )
             return None, []
         price = mean_prices(column[:, None, train])[:, 0]
         unknown = np.isnan(column[:, train]).all(1).sum()
@@ -237,5 +283,6 @@ FAVORITA = dict(
     life_cycles=False,
     integer_orders=False,
 )
-"""Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times of 4 to 6 weeks and prices
-drawn for each series. Their 32,768 series are not public; these are the 6,048 that are."""
+"""Options of `Retail` for one store of Favorita with profits (Alvo et al. 2306.11246): lead times
+of 4 to 6 weeks and prices drawn for each series. Their 32,768 series are not public; these are the
+6,048 that are."""

@@ -1,4 +1,6 @@
-"""Real sales in a network: several warehouses supply many stores, every SKU an instance of its own."""
+"""Real sales in a network: several warehouses supply many stores, every SKU an instance of its
+own.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +30,9 @@ FAVORITA_LEAD_TIMES = (
     (1, 1, 1, 1, 1, 2, 2, 2, 1, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 2),
     (5, 5, 5, 5, 4, 6, 5, 5, 5, 5, 5, 6, 5, 6, 5, 5, 5, 5, 5, 4, 5),
 )
-"""Weeks from each of three warehouses to each of 21 stores (Alvo et al. 2306.11246, the published settings)."""
+"""Weeks from each of three warehouses to each of 21 stores (Alvo et al. 2306.11246, the published
+settings).
+"""
 
 FAVORITA_PRICES = (6.3, 11.7)
 """Ends of the law of prices (same source)."""
@@ -45,21 +49,25 @@ FAVORITA_LINKS = (
 class RetailNetwork(SalesFile):
     """Warehouses that supply the stores of a sales table; lost sales, profit as the goal.
 
-    The defaults are the three warehouses and 21 Favorita stores of Alvo et al. (2306.11246): links, lead times, warehouse
-    holding costs and purchase costs are as published; a store's holding cost and the price of each SKU in each store are
-    drawn uniformly from the published ranges with `instance_seed`, for the published draws are not public. What they call
-    the edge cost of a warehouse is taken as what it pays its supplier for a unit.
+    The defaults are the three warehouses and 21 Favorita stores of Alvo et al. (2306.11246): links,
+    lead times, warehouse holding costs and purchase costs are as published; a store's holding cost
+    and the price of each SKU in each store are drawn uniformly from the published ranges with
+    `instance_seed`, for the published draws are not public. What they call the edge cost of a
+    warehouse is taken as what it pays its supplier for a unit.
 
-    An instance is an SKU, with all its stores; options of the file are those of `jaxinv.envs.sales_file.SalesFile`. With
-    `life_cycles` episodes begin once the stores of an SKU sell it. What a store never sold is no demand there.
+    An instance is an SKU, with all its stores; options of the file are those of
+    `jaxinv.envs.sales_file.SalesFile`. With `life_cycles` episodes begin once the stores of an SKU
+    sell it. What a store never sold is no demand there.
 
     Attributes:
       links: one word a warehouse, with a 1 for each store that it supplies, and a 0 for others.
       lead_times: periods from each warehouse to each store.
       warehouse_lead_time: periods from the supplier to each warehouse.
-      warehouse_holding_costs, purchase_costs: money per unit and period held, and per unit bought, of each warehouse.
-      store_holding_cost, price: ends of the laws that are drawn from, money per unit; without a price given, it is the mean in
-        training of the file's column `price`, and drawn from `FAVORITA_PRICES` where there is none.
+      warehouse_holding_costs, purchase_costs: money per unit and period held, and per unit bought,
+        of each warehouse.
+      store_holding_cost, price: ends of the laws that are drawn from, money per unit; without a
+        price given, it is the mean in training of the file's column `price`, and drawn from
+        `FAVORITA_PRICES` where there is none.
     """
 
     links: tuple[str, ...] = FAVORITA_LINKS
@@ -83,15 +91,25 @@ class RetailNetwork(SalesFile):
         warehouses = len(self.links)
         for name in ("lead_times", "warehouse_holding_costs", "purchase_costs"):
             if len(getattr(self, name)) != warehouses:
-                raise UserError(f"{warehouses} links but {len(getattr(self, name))} {name}; give one per warehouse")
+                raise UserError(
+                    f"{warehouses} links but {len(getattr(self, name))} {name}; give one per"
+                    " warehouse"
+                )
         stores = len(self.links[0]) if self.links else 0
         if any(len(row) != stores or set(row) - {"0", "1"} for row in self.links):
-            raise UserError(f"links={self.links}: give one 0 or 1 for each store, and a word as long for each warehouse")
+            raise UserError(
+                f"links={self.links}: give one 0 or 1 for each store, and a word as long for each"
+                " warehouse"
+            )
         if any(len(row) != stores for row in self.lead_times):
-            raise UserError(f"lead_times need one entry for each of {stores} stores and each warehouse")
+            raise UserError(
+                f"lead_times need one entry for each of {stores} stores and each warehouse"
+            )
         for store in range(stores):
             if all(row[store] == "0" for row in self.links):
-                raise UserError(f"no warehouse supplies store {store}; give one of the links a 1 there")
+                raise UserError(
+                    f"no warehouse supplies store {store}; give one of the links a 1 there"
+                )
 
     def _fitted(
         self, table: pd.DataFrame, panel: Panel, split: TimeSplit
@@ -110,8 +128,8 @@ class RetailNetwork(SalesFile):
         )  # fmt: skip
 
     def _drawn(self, skus: int) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-        """What `instance_seed` draws, in its order: the holding cost of each store `[D]`, a price for
-        each SKU at each store `[S, D]`, and the numbers of held-out SKUs."""
+        """What `instance_seed` draws, in its order: the holding cost of each store `[D]`, a price
+        for each SKU at each store `[S, D]`, and the numbers of held-out SKUs."""
         draw, stores = instance_generator(self.instance_seed), len(self.links[0])
         holding = draw.uniform(*self.store_holding_cost, stores)
         price = draw.uniform(*(self.price or FAVORITA_PRICES), (skus, stores))
@@ -119,7 +137,12 @@ class RetailNetwork(SalesFile):
 
     def _problem(self, panel: Panel, split: TimeSplit, fitted: Preparation) -> Problem:
         stores, warehouses = fitted.places, len(self.links)
-        pairs = [(w, store) for w in range(warehouses) for store in range(len(stores)) if self.links[w][store] == "1"]
+        pairs = [
+            (w, store)
+            for w in range(warehouses)
+            for store in range(len(stores))
+            if self.links[w][store] == "1"
+        ]
         longest = max(self.warehouse_lead_time, *(self.lead_times[w][store] for w, store in pairs))
         warm_up = max(split.warm_up, longest + self.warehouse_lead_time + 4)
         check_lengths(self, panel, split, warm_up)
@@ -134,7 +157,11 @@ class RetailNetwork(SalesFile):
         reach[[w for w, _ in pairs], [warehouses + store for _, store in pairs]] = 1.0
         scale = np.pad(placed.scale, ((0, 0), (warehouses, 0))) @ reach.T  # [S, N]
         ends = [*range(warehouses), *(warehouses + store for _, store in pairs)]
-        lead = np.array([self.warehouse_lead_time] * warehouses + [self.lead_times[w][store] for w, store in pairs], float)
+        lead = np.array(
+            [self.warehouse_lead_time] * warehouses
+            + [self.lead_times[w][store] for w, store in pairs],
+            float,
+        )
         slowest = np.array([lead[np.asarray(ends) == node].max() for node in range(len(reach))])
         suppliers = np.bincount(ends, minlength=len(reach))  # those of a node share what it needs
         cover = scale * slowest
@@ -142,10 +169,16 @@ class RetailNetwork(SalesFile):
         net = Network(instances=skus, whole_units=self.integer_orders)
         names = [*(f"warehouse {w}" for w in range(warehouses)), *stores]
         for node, name in enumerate(names):
-            sells = dict(demand=True, price_per_unit=price[:, node - warehouses]) if node >= warehouses else {}
+            sells = (
+                dict(demand=True, price_per_unit=price[:, node - warehouses])
+                if node >= warehouses
+                else {}
+            )
             net.node(
-                name, typical_demand_units_per_period=scale[:, node], holding_cost_per_unit_period=holding[node],
-                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:, node], **sells,
+                name, typical_demand_units_per_period=scale[:, node],
+                holding_cost_per_unit_period=holding[node],
+                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:,
+                node], **sells,
             )  # fmt: skip
         source = "supplier of the warehouses"
         net.supplier(source)
@@ -171,7 +204,9 @@ class RetailNetwork(SalesFile):
             start = scored.start - warm_up
             at_stores = cover[:, warehouses:]
             stock = at_stores if placed.stock is None else placed.stock[..., start]
-            stock = np.concatenate([cover[:, :warehouses], np.where(np.isnan(stock), at_stores, stock)], 1)
+            stock = np.concatenate(
+                [cover[:, :warehouses], np.where(np.isnan(stock), at_stores, stock)], 1
+            )
             stock, first = stock[..., None].astype(np.float32), start - self.history
             return numbers.replace(
                 initial_low=stock, initial_high=stock, demand=trace(scored.stop, first, first, 0.0)
@@ -180,7 +215,9 @@ class RetailNetwork(SalesFile):
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         world = World(Replay(locations=len(stores), told=placed.told), clock=self.clock)
         problem = Problem(
-            env=InventoryNetwork(topology, world, first_of(training), self.history, "retail_network"),
+            env=InventoryNetwork(
+                topology, world, first_of(training), self.history, "retail_network"
+            ),
             train=training,
             test=test(scored),
             instances=skus,
@@ -202,23 +239,37 @@ class RetailNetwork(SalesFile):
         """What is told of columns that options take the place of."""
         notes = []
         if "lead_time" in panel.quoted:
-            notes.append("the column lead_time is not used: lead_times says what each way from a warehouse to a store takes")
+            notes.append(
+                "the column lead_time is not used: lead_times says what each way from a warehouse"
+                " to a store takes"
+            )
         if self.price and "price" in panel.quoted:
-            notes.append("price was given: the file's own prices are only a covariate; leave price out to take them")
+            notes.append(
+                "price was given: the file's own prices are only a covariate; leave price out to"
+                " take them"
+            )
         return notes
 
     def _stores(self, panel: Panel) -> list[str]:
-        """The names of the stores in the order of `links`: that of their lengths, then of the alphabet."""
+        """The names of the stores in the order of `links`: that of their lengths, then of the
+        alphabet.
+        """
         if "location" not in panel.series:
-            raise UserError("retail_network needs a table with a column location: which store sold what")
-        stores = sorted(map(str, panel.series["location"].unique()), key=lambda name: (len(name), name))
+            raise UserError(
+                "retail_network needs a table with a column location: which store sold what"
+            )
+        stores = sorted(
+            map(str, panel.series["location"].unique()), key=lambda name: (len(name), name)
+        )
         if len(stores) != len(self.links[0]):
             warehouses = len(self.links)
             links = ",".join(["1" * len(stores)] * warehouses)
             lead_times = ",".join([f"[{','.join('2' * len(stores))}]"] * warehouses)
             raise UserError(
-                f"the table has {len(stores)} locations ({', '.join(stores[:5])}{' …' if len(stores) > 5 else ''}), and links name "
-                f"{len(self.links[0])} stores; give each warehouse a 0 or 1 and a lead time for each of them, such as "
-                f"links={links} 'lead_times=[{lead_times}]' (and warehouse_holding_costs and purchase_costs of each warehouse)"
+                f"the table has {len(stores)} locations"
+                f" ({', '.join(stores[:5])}{' …' if len(stores) > 5 else ''}), and links name"
+                f" {len(self.links[0])} stores; give each warehouse a 0 or 1 and a lead time for"
+                f" each of them, such as links={links} 'lead_times=[{lead_times}]' (and"
+                " warehouse_holding_costs and purchase_costs of each warehouse)"
             )
         return stores

@@ -1,4 +1,6 @@
-"""Scenarios: a problem whose test world changes at a given day, for policies that have to notice and adapt."""
+"""Scenarios: a problem whose test world changes at a given day, for policies that have to notice
+and adapt.
+"""
 
 import math
 from dataclasses import replace
@@ -22,28 +24,41 @@ SCENARIOS = {
     "outage": Intervention(outage=1.0, stop=14.0),
     "trend": Intervention(trend=math.log(2) / 180, stop=180.0),
 }
-"""The suite of methods.md D.4, from day 0 on: demand up by half, three weeks of promotion at 3 times the demand, lead times
-4 days longer (3 become 7), two weeks without the supplier, demand that doubles within 180 days, and no change."""
+"""The suite of methods.md D.4, from day 0 on: demand up by half, three weeks of promotion at 3
+times the demand, lead times 4 days longer (3 become 7), two weeks without the supplier, demand that
+doubles within 180 days, and no change."""
 
 
 def open_to_change(problem: Problem, room: int = 0) -> Problem:
     """The same problem on an environment that interventions can change; nothing is changed yet.
 
-    All its scenarios are numbers of this one environment, so a policy that is trained on it runs in each of them, and one
-    compiled program plays them all.
+    All its scenarios are numbers of this one environment, so a policy that is trained on it runs in
+    each of them, and one compiled program plays them all.
 
     Args:
-      room: periods by which lead times may exceed the longest that the network knows now. Fixed lead times then become
-        numbers of the instance. More room means more pipeline in the state.
+      room: periods by which lead times may exceed the longest that the network knows now. Fixed
+        lead times then become numbers of the instance. More room means more pipeline in the state.
     """
     env, topology = problem.env, problem.env.topology
     if room:
-        world = env.world if topology.random_lead_time else replace(env.world, lead_time=QuotedLeadTimes())
+        world = (
+            env.world
+            if topology.random_lead_time
+            else replace(env.world, lead_time=QuotedLeadTimes())
+        )
         topology = replace(topology, lead_times=None, max_lead_time=topology.max_lead_time + room)
     else:
         world = env.world
     suppliers = tuple(source == SUPPLIER for source in topology.sources)
-    world = Intervened(world.demand, world.lead_time, world.clock, world.arrival, world.order_days, suppliers, topology.max_lead_time)
+    world = Intervened(
+        world.demand,
+        world.lead_time,
+        world.clock,
+        world.arrival,
+        world.order_days,
+        suppliers,
+        topology.max_lead_time,
+    )
     params = env.default_params.replace(intervention=_arrays(Intervention(), None))
     return replace(
         problem,
@@ -59,10 +74,12 @@ def scenario(problem: Problem, name: str, start: int) -> Problem:
     Args:
       problem: any; one that `open_to_change` made keeps its environment.
       name: of `SCENARIOS`.
-      start: period of the first decision whose demand and lead time are changed (`Observation.time`).
+      start: period of the first decision whose demand and lead time are changed
+        (`Observation.time`).
 
     Raises:
-      UserError: for a name that does not exist, or a change of what the problem's world cannot move.
+      UserError: for a name that does not exist, or a change of what the problem's world cannot
+        move.
     """
     if name not in SCENARIOS:
         raise unknown("scenario", name, SCENARIOS)
@@ -70,17 +87,23 @@ def scenario(problem: Problem, name: str, start: int) -> Problem:
 
 
 def changed(problem: Problem, change: Intervention) -> Problem:
-    """The problem with any intervention in its test world; its days count from the first decision."""
+    """The problem with any intervention in its test world; its days count from the first
+    decision.
+    """
     if not isinstance(problem.env.world, Intervened):
         problem = open_to_change(problem)
     env = problem.env
     check_movable(env.world, change, env.name)
     _check_room(problem, change)
-    return replace(problem, test=intervene(problem.test, change.from_day(env.history), problem.instances))
+    return replace(
+        problem, test=intervene(problem.test, change.from_day(env.history), problem.instances)
+    )
 
 
 def suite(problem: Problem, start: int, names: tuple[str, ...] = tuple(SCENARIOS)) -> Intervention:
-    """Scenarios as one intervention with arrays `[len(names)]`, to vmap over `intervene`; the days are the world's."""
+    """Scenarios as one intervention with arrays `[len(names)]`, to vmap over `intervene`; the days
+    are the world's.
+    """
     changes = [SCENARIOS[name].from_day(start) for name in names]
     for change in changes:
         changed(problem, change)
@@ -88,8 +111,12 @@ def suite(problem: Problem, start: int, names: tuple[str, ...] = tuple(SCENARIOS
     return stacked.from_day(problem.env.history)
 
 
-def intervene(params: InstanceParams, change: Intervention, instances: int | None = None) -> InstanceParams:
-    """Parameters under an intervention, which all `instances` share; its days are those of the world. Pure."""
+def intervene(
+    params: InstanceParams, change: Intervention, instances: int | None = None
+) -> InstanceParams:
+    """Parameters under an intervention, which all `instances` share; its days are those of the
+    world. Pure.
+    """
     return params.replace(intervention=_arrays(change, instances))
 
 
@@ -119,6 +146,6 @@ def _check_room(problem: Problem, change: Intervention) -> None:
     needed = math.ceil(np.max(quoted + np.max(change.lead_time) + waiting * np.asarray(edges)))
     if needed > longest:
         raise UserError(
-            f"this change takes lead times to {needed} periods and {problem.env.name} holds {longest}; "
-            f"open it to change with room={needed - longest} or more (open_to_change)"
+            f"this change takes lead times to {needed} periods and {problem.env.name} holds"
+            f" {longest}; open it to change with room={needed - longest} or more (open_to_change)"
         )

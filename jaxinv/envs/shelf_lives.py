@@ -55,9 +55,11 @@ class ShelfLives:
         few, most = int(own[spoil].min()), int(own[spoil].max())
         span = f"{few}" if few == most else f"{few} to {most}"
         said = [
-            f"{spoil.sum():,} of {len(own):,} series spoil: what is not sold within {span}"
-            f" {period}{'s' * (most > 1)} from its arrival is wasted, and costs what it takes to"
-            " buy and to bring it; the oldest is sold first",
+            (
+                f"{spoil.sum():,} of {len(own):,} series spoil: what is not sold within {span}"
+                f" {period}{'s' * (most > 1)} from its arrival is wasted, and costs what it takes"
+                " to buy and to bring it; the oldest is sold first"
+            ),
             "no file says how old the stock of today is: it is taken to be of all ages alike",
         ]
         if (told.reindex(skus) < days * (1 - 1e-9)).any():
@@ -66,6 +68,8 @@ class ShelfLives:
 
 
 _ONLY_WATCHED = (
-    "shelf_life is only watched in the order list (may spoil): goods that locations send each other"
-    " have no age in the simulator, so no policy knows that they spoil",
+    (
+        "shelf_life is only watched in the order list (may spoil): goods that locations send each"
+        " other have no age in the simulator, so no policy knows that they spoil"
+    ),
 )

@@ -1,4 +1,5 @@
-"""How orders become shipments: what is asked for, what limits allow, and how a node shares what it lacks.
+"""How orders become shipments: what is asked for, what limits allow, and how a node shares what it
+lacks.
 
 Axes as in `jaxinv.envs.network`.
 """
@@ -16,14 +17,16 @@ ROUNDING = 1e-6
 def ship(topology, state, action, params):
     """Turns requests into orders, and orders into shipments that are taken from the source nodes.
 
-    Requests are held to the review calendar, rounded to packs, and raised to the minimum order or dropped. They reach
-    their source at once or after the order delay; what is owed comes on top. What is shipped is cut to what customers wait for
-    at a node without stock, to the edge limit, the budget and the shipping capacity of its source, and rationed where it needs
-    more than the stock of its source.
-    What a source node cuts it owes, with internal backlog; what a supplier cuts is gone.
+    Requests are held to the review calendar, rounded to packs, and raised to the minimum order or
+    dropped. They reach their source at once or after the order delay; what is owed comes on top.
+    What is shipped is cut to what customers wait for at a node without stock, to the edge limit,
+    the budget and the shipping capacity of its source, and rationed where it needs more than the
+    stock of its source. What a source node cuts it owes, with internal backlog; what a supplier
+    cuts is gone.
 
     Returns:
-      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so far `[E, K, M]`.
+      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so
+      far `[E, K, M]`.
     """
     order = jnp.maximum(action, 0.0)
     if topology.has("review"):
@@ -53,32 +56,46 @@ def ship(topology, state, action, params):
     if order is not asked:  # a cut may have broken packs and minimum orders
         order = _round_to_packs(topology, order, params, lambda packs: jnp.floor(packs + 1e-4))
         if topology.has("packs") and topology.internal:
-            order = order + jax.lax.stop_gradient(_last_packs(topology, stock, order, allowed, params))
+            order = order + jax.lax.stop_gradient(
+                _last_packs(topology, stock, order, allowed, params)
+            )
         if topology.has("minimum_order"):
             order = jnp.where(order >= minimum * (1.0 - ROUNDING), order, 0.0)
     if topology.internal:
         gone = topology.out_of_nodes(taken(topology, order, params))
-        stock = jnp.where(gone >= stock * (1.0 - ROUNDING), 0.0, stock - gone)  # no dust is left to ship again
+        stock = jnp.where(
+            gone >= stock * (1.0 - ROUNDING), 0.0, stock - gone
+        )  # no dust is left to ship again
     return order, stock, _owed(topology, asked, order), orders
 
 
 def waiting(state):
-    """What customers who order ahead have ordered and not got `[N, K]`, in a state or an observation."""
+    """What customers who order ahead have ordered and not got `[N, K]`, in a state or an
+    observation.
+    """
     return state.booked if state.backorder is None else state.booked + state.backorder
 
 
 def taken(topology, shipped, params):
-    """What is taken from the source for what is shipped `[E, K]`: more, where processing loses a part of it."""
-    return shipped / params.processing_yield[:, None] if topology.has("processing_yield") else shipped
+    """What is taken from the source for what is shipped `[E, K]`: more, where processing loses a
+    part of it.
+    """
+    return (
+        shipped / params.processing_yield[:, None] if topology.has("processing_yield") else shipped
+    )
 
 
 def _send_orders(topology, order, earlier):
-    """Orders `[E, K]` that reach their source now, and those placed so far `[E, K, M]`, the latest first."""
+    """Orders `[E, K]` that reach their source now, and those placed so far `[E, K, M]`, the latest
+    first.
+    """
     if not topology.order_memory:
         return order, None
     placed = jnp.concatenate([order[..., None], earlier], -1)
     if topology.order_delays:
-        order = jnp.stack([placed[edge, :, delay] for edge, delay in enumerate(topology.order_delays)])
+        order = jnp.stack(
+            [placed[edge, :, delay] for edge, delay in enumerate(topology.order_delays)]
+        )
     return order, placed[..., :-1]
 
 
@@ -121,7 +138,9 @@ def _cut(limit, wanted):
 
 
 def _to_customers(topology, wanted, order):
-    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what is wanted there `[N, K]`."""
+    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what
+    is wanted there `[N, K]`.
+    """
     bare = topology.among(topology.storeless)
     return topology.at_destination(jnp.where(bare, _cut(wanted, topology.into_nodes(order)), 1.0))
 
@@ -135,12 +154,16 @@ def _of_stock(topology, stock, order, params):
 
 
 def _ration(topology, stock, order):
-    """Shares what a source node has `[N, K]`, stock or capacity, among its outgoing edges `[E, K]`."""
+    """Shares what a source node has `[N, K]`, stock or capacity, among its outgoing edges
+    `[E, K]`.
+    """
     from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
     if topology.rationing == "proportional":
         share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
         return jnp.where(from_supplier, order, order * share)
-    if topology.rationing == "equal_shortage":  # what all lack is the largest of (sum of the k largest - stock) / k
+    if (
+        topology.rationing == "equal_shortage"
+    ):  # what all lack is the largest of (sum of the k largest - stock) / k
         larger = _rivals(topology)[..., None] & (order[None] >= order[:, None])  # [E, E, K]
         lacking = jnp.sum(jnp.where(larger, order[None], 0.0), 1) - topology.at_source(stock)
         each = jnp.maximum(lacking, 0.0) / jnp.maximum(larger.sum(1), 1)
@@ -154,13 +177,19 @@ def _ration(topology, stock, order):
 
 
 def _last_packs(topology, stock, order, allowed, params):
-    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most of what they may get."""
+    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most
+    of what they may get.
+    """
     gap, pack = allowed - order, params.pack_size
     wants = gap >= pack * (1.0 - ROUNDING)
     edge = np.arange(topology.edges)
-    first = (gap[None] > gap[:, None]) | ((gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None])
+    first = (gap[None] > gap[:, None]) | (
+        (gap[None] == gap[:, None]) & (edge[None] <= edge[:, None])[..., None]
+    )
     need = taken(topology, pack, params)
-    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], need[None], 0.0).sum(1)  # this pack included
+    ahead = jnp.where(_rivals(topology)[..., None] & first & wants[None], need[None], 0.0).sum(
+        1
+    )  # this pack included
     left = topology.at_source(stock - topology.out_of_nodes(taken(topology, order, params)))
     return jnp.where(wants & (ahead <= left * (1.0 + ROUNDING)), pack, 0.0)
 

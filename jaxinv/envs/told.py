@@ -90,10 +90,11 @@ class Arrays:
         }
 
     def order_days(self, edges: Sequence[Mapping[str, Any]]) -> dict[str, np.ndarray]:
-        """The calendar of order days `[*instances, W, E]`, and the mean of periods between them `[*instances, E]`.
+        """The calendar of order days `[*instances, W, E]`, and the mean of periods between them
+        `[*instances, E]`.
 
-        W is the shortest cycle in which those of all edges repeat. Where an instance has no order day at all on an edge, it has a
-        whole cycle between them.
+        W is the shortest cycle in which those of all edges repeat. Where an instance has no order
+        day at all on an edge, it has a whole cycle between them.
         """
         cycles = [np.asarray(spec.get("order_cycle", (1,)), np.float32) for spec in edges]
         length = math.lcm(*(cycle.shape[-1] for cycle in cycles))

@@ -1,4 +1,6 @@
-"""Inventory positions read off an observation, and what an order covers: what rules and networks steer by."""
+"""Inventory positions read off an observation, and what an order covers: what rules and networks
+steer by.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,9 @@ def on_hand(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
-    """On hand minus backorders, what customers have ordered ahead, and what is owed to other nodes `[N, K]`."""
+    """On hand minus backorders, what customers have ordered ahead, and what is owed to other nodes
+    `[N, K]`.
+    """
     stock = on_hand(topology, observation)
     if observation.backorder is not None:
         stock = stock - observation.backorder
@@ -26,16 +30,24 @@ def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
 
 def inventory_position(topology: Topology, observation: Observation) -> jax.Array:
     """On hand plus on order minus backorders, of each node by itself `[N, K]`."""
-    return net_inventory(topology, observation) + topology.into_nodes(on_order(topology, observation))
+    return net_inventory(topology, observation) + topology.into_nodes(
+        on_order(topology, observation)
+    )
 
 
 def end_position(topology: Topology, observation: Observation) -> jax.Array:
-    """The inventory position `[E, K]` of the node that each edge leads to, without what spoils before an order could be there."""
-    return _without_spoiling(topology, observation, topology.at_destination(inventory_position(topology, observation)))
+    """The inventory position `[E, K]` of the node that each edge leads to, without what spoils
+    before an order could be there.
+    """
+    return _without_spoiling(
+        topology, observation, topology.at_destination(inventory_position(topology, observation))
+    )
 
 
 def on_order(topology: Topology, observation: Observation) -> jax.Array:
-    """Units outstanding on each edge `[E, K]`: under way, owed by the source, or ordered and not yet known to it."""
+    """Units outstanding on each edge `[E, K]`: under way, owed by the source, or ordered and not
+    yet known to it.
+    """
     outstanding = in_transit(observation)
     if observation.owed is not None:
         outstanding = outstanding + observation.owed
@@ -44,25 +56,34 @@ def on_order(topology: Topology, observation: Observation) -> jax.Array:
 
 def travelling(topology: Topology, observation: Observation) -> jax.Array:
     """Orders that have not reached their source yet `[E, K]`, where orders take time."""
-    return jnp.stack([observation.orders[edge, :, :delay].sum(-1) for edge, delay in enumerate(topology.order_delays)])
+    return jnp.stack(
+        [
+            observation.orders[edge, :, :delay].sum(-1)
+            for edge, delay in enumerate(topology.order_delays)
+        ]
+    )
 
 
 def in_transit(observation: Observation) -> jax.Array:
     """Units that were shipped and have not arrived on each edge `[E, K]`.
 
-    A short pipeline is added slot by slot: on CPU a reduction over so short an axis is a kernel and a copy of its own
-    within every period of a rollout, and costs as much as all the rest.
+    A short pipeline is added slot by slot: on CPU a reduction over so short an axis is a kernel and
+    a copy of its own within every period of a rollout, and costs as much as all the rest.
     """
     pipeline = observation.pipeline
     if pipeline.shape[-1] > 16:
         return pipeline.sum(-1)
-    return sum((pipeline[..., slot] for slot in range(pipeline.shape[-1])), jnp.zeros(pipeline.shape[:-1]))
+    return sum(
+        (pipeline[..., slot] for slot in range(pipeline.shape[-1])), jnp.zeros(pipeline.shape[:-1])
+    )
 
 
 def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
     """Inventory position of each node's echelon: its own and that of all it supplies `[N, K]`."""
     position = inventory_position(topology, observation)
-    if topology.order_delays:  # an order from within the echelon, which its source does not know yet, adds nothing to it
+    if (
+        topology.order_delays
+    ):  # an order from within the echelon, which its source does not know yet, adds nothing to it
         position = position - topology.out_of_nodes(travelling(topology, observation))
     return downstream(topology, position)
 
@@ -70,39 +91,55 @@ def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
 def edge_position(topology: Topology, observation: Observation) -> jax.Array:
     """What an order on each edge adds to `[E, K]`.
 
-    For a node with one inbound edge this is its echelon inventory position. Where several edges enter a node, a faster
-    one sees only what will have arrived by the time its own order does (the two positions of dual-index policies).
+    For a node with one inbound edge this is its echelon inventory position. Where several edges
+    enter a node, a faster one sees only what will have arrived by the time its own order does (the
+    two positions of dual-index policies).
     """
-    return _seen_in_time(topology, observation, topology.at_destination(echelon_position(topology, observation)))
+    return _seen_in_time(
+        topology, observation, topology.at_destination(echelon_position(topology, observation))
+    )
 
 
 def own_position(topology: Topology, observation: Observation) -> jax.Array:
-    """What an order on each edge adds to `[E, K]` at the node that it leads to, without what that node supplies in turn."""
-    return _seen_in_time(topology, observation, topology.at_destination(inventory_position(topology, observation)))
+    """What an order on each edge adds to `[E, K]` at the node that it leads to, without what that
+    node supplies in turn.
+    """
+    return _seen_in_time(
+        topology, observation, topology.at_destination(inventory_position(topology, observation))
+    )
 
 
 def _seen_in_time(topology, observation, position):
-    """Positions `[E, K]` without what arrives later than an order on the edge does, where others enter its node, and without
-    what spoils before it is there."""
+    """Positions `[E, K]` without what arrives later than an order on the edge does, where others
+    enter its node, and without what spoils before it is there."""
     position = _without_spoiling(topology, observation, position)
     if not shared_destinations(topology):
         return position
     lead, age = known_lead_times(topology, observation), np.arange(1, topology.slots + 1)
-    rivals = np.equal.outer(topology.destinations, topology.destinations) & ~np.eye(topology.edges, dtype=bool)
-    later = rivals[..., None] & (lead[:, None] - age > lead[:, None, None])  # [E, E, L - 1]: not seen by the row's edge
+    rivals = np.equal.outer(topology.destinations, topology.destinations) & ~np.eye(
+        topology.edges, dtype=bool
+    )
+    later = rivals[..., None] & (
+        lead[:, None] - age > lead[:, None, None]
+    )  # [E, E, L - 1]: not seen by the row's edge
     if isinstance(later, np.ndarray):  # a product with a constant, see `topology.add_rows`
-        hidden = jnp.tensordot(later.astype(np.float32), observation.pipeline, axes=((1, 2), (0, 2)), precision="highest")
+        hidden = jnp.tensordot(
+            later.astype(np.float32),
+            observation.pipeline,
+            axes=((1, 2), (0, 2)),
+            precision="highest",
+        )
     else:
         hidden = jnp.sum(jnp.where(later[:, :, None], observation.pipeline, 0.0), (1, 3))
     return position - hidden
 
 
 def _without_spoiling(topology, observation, position):
-    """Positions `[E, K]` without what is likely to spoil before an order on the edge is there, where goods have shelf lives of
-    their own.
+    """Positions `[E, K]` without what is likely to spoil before an order on the edge is there,
+    where goods have shelf lives of their own.
 
-    What will be gone serves nobody: a rule that counted it would order too little now, and too much once it is gone
-    (Broekmeulen & van Donselaar 2009).
+    What will be gone serves nobody: a rule that counted it would order too little now, and too much
+    once it is gone (Broekmeulen & van Donselaar 2009).
     """
     if not topology.has("shelf_lives"):
         return position
@@ -110,12 +147,14 @@ def _without_spoiling(topology, observation, position):
 
 
 def until_arrival(topology: Topology, observation: Observation) -> Fate:
-    """What becomes of the goods at the end of each edge, and of those on their way there, before an order on it is there
-    `[E, K]`; where goods have shelf lives of their own."""
+    """What becomes of the goods at the end of each edge, and of those on their way there, before an
+    order on it is there `[E, K]`; where goods have shelf lives of their own."""
     lead = jnp.round(known_lead_times(topology, observation))
     slots = np.arange(1, topology.slots + 1)
     wait = jnp.maximum(lead[:, None] - slots, 1.0)  # [E, L - 1]; what is overdue comes next
-    arriving = jnp.where(wait[:, None, :, None] == slots, observation.pipeline[..., None], 0.0).sum(2)
+    arriving = jnp.where(wait[:, None, :, None] == slots, observation.pipeline[..., None], 0.0).sum(
+        2
+    )
     facts = observation.instance
     life, rate = topology.at_destination(facts.shelf_life), topology.at_destination(facts.scale)
     return fate(
@@ -125,7 +164,9 @@ def until_arrival(topology: Topology, observation: Observation) -> Fate:
 
 
 def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Array | float:
-    """The factor on the demand of all that each edge leads to `[E, K]` that service has made, 1 where it makes none."""
+    """The factor on the demand of all that each edge leads to `[E, K]` that service has made, 1
+    where it makes none.
+    """
     if observation.goodwill is None:
         return 1.0
     faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
@@ -143,7 +184,11 @@ def known_lead_times(topology: Topology, observation: Observation) -> np.ndarray
 
 def shared_destinations(topology: Topology) -> bool:
     """Whether some node that holds stock is supplied by more than one edge."""
-    ends = [destination for destination in topology.destinations if destination not in topology.storeless]
+    ends = [
+        destination
+        for destination in topology.destinations
+        if destination not in topology.storeless
+    ]
     return len(set(ends)) < len(ends)
 
 
@@ -158,18 +203,29 @@ def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
     """Sums a quantity of nodes `[N, K]` over each node's echelon `[N, K]`."""
     if not topology.internal:
         return quantity
-    return jnp.tensordot(topology.echelon.astype(jnp.float32), quantity, axes=1, precision="highest")
+    return jnp.tensordot(
+        topology.echelon.astype(jnp.float32), quantity, axes=1, precision="highest"
+    )
 
 
 def coverage(facts: Facts) -> jax.Array:
-    """Periods that an order has to cover at its own node `[E]`: its quoted lead time and one review."""
+    """Periods that an order has to cover at its own node `[E]`: its quoted lead time and one
+    review.
+    """
     return facts.lead_time + facts.review_period
 
 
 def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
-    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down comes on top."""
-    down = [source != SUPPLIER and edge not in topology.lateral for edge, source in enumerate(topology.sources)]
-    leaves = (np.asarray(topology.sources) == np.arange(topology.nodes)[:, None]) & np.asarray(down)  # [N, E]
+    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down
+    comes on top.
+    """
+    down = [
+        source != SUPPLIER and edge not in topology.lateral
+        for edge, source in enumerate(topology.sources)
+    ]
+    leaves = (np.asarray(topology.sources) == np.arange(topology.nodes)[:, None]) & np.asarray(
+        down
+    )  # [N, E]
     destinations = np.asarray(topology.destinations)
     onward = jnp.zeros(topology.nodes)
     for _ in range(topology.depth):

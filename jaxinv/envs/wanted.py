@@ -1,4 +1,6 @@
-"""Fill rates that are wanted, as factors on the costs of shortages (`jaxinv.evaluation.service` finds them)."""
+"""Fill rates that are wanted, as factors on the costs of shortages (`jaxinv.evaluation.service`
+finds them).
+"""
 
 import dataclasses
 
@@ -17,7 +19,10 @@ def with_factors(problem: Problem, factors: dict[float, float]) -> Problem:
     def priced(one: Problem | None) -> Problem | None:
         if one is None:
             return None
-        train, test = (params.replace(shortage=params.shortage * factor[:, None, None]) for params in (one.train, one.test))
+        train, test = (
+            params.replace(shortage=params.shortage * factor[:, None, None])
+            for params in (one.train, one.test)
+        )
         return dataclasses.replace(one, train=train, test=test, choice=priced(one.choice))
 
     return dataclasses.replace(priced(problem), rehearsal=priced(problem.rehearsal))

@@ -1,8 +1,9 @@
 """The ways that goods of each instance take: lanes of a plan as edges of one network.
 
-An instance is an SKU on the whole network where locations supply each other, and else an SKU at one location. All instances
-share a topology: an edge is a lane between two locations, or the n-th supplier of a location, whoever that is for an SKU. Where an
-SKU has no such lane, its edge never takes orders.
+An instance is an SKU on the whole network where locations supply each other, and else an SKU at one
+location. All instances share a topology: an edge is a lane between two locations, or the n-th
+supplier of a location, whoever that is for an SKU. Where an SKU has no such lane, its edge never
+takes orders.
 """
 
 import math
@@ -44,7 +45,9 @@ class Ways:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, lanes: pd.DataFrame, series: pd.DataFrame, places: Sequence[str], apart: bool) -> "Ways":
+    def of(
+        cls, lanes: pd.DataFrame, series: pd.DataFrame, places: Sequence[str], apart: bool
+    ) -> "Ways":
         """The ways of instances.
 
         Args:
@@ -59,7 +62,9 @@ class Ways:
             (own.setdefault((sku, end), []) if sku else general.setdefault(end, [])).append(row)
         if apart:
             ends = series["location"] if "location" in series else [places[0]] * len(series)
-            found = [own.get((sku, end)) or general.get(end, []) for sku, end in zip(series["sku"], ends)]
+            found = [
+                own.get((sku, end)) or general.get(end, []) for sku, end in zip(series["sku"], ends)
+            ]
             width = max(map(len, found))
             lane = np.full((len(found), width), -1)
             for number, rows in enumerate(found):
@@ -70,7 +75,9 @@ class Ways:
     @classmethod
     def _of_network(cls, lanes, skus, places, general, own) -> "Ways":
         source, inside = lanes["source"].tolist(), set(places)
-        edges: dict[tuple[str | int, str], int] = {}  # (a place or the number of a supplier, destination) -> edge
+        edges: dict[
+            tuple[str | int, str], int
+        ] = {}  # (a place or the number of a supplier, destination) -> edge
         found = np.full((len(skus), len(lanes)), -1)
         for number, sku in enumerate(skus):
             for end in places:
@@ -81,7 +88,9 @@ class Ways:
                         start, suppliers = suppliers, suppliers + 1
                     edge = edges.setdefault((start, end), len(edges))
                     found[number, edge] = row
-        order = sorted(edges, key=lambda key: (isinstance(key[0], str), places.index(key[1]), str(key[0])))
+        order = sorted(
+            edges, key=lambda key: (isinstance(key[0], str), places.index(key[1]), str(key[0]))
+        )
         lane = found[:, [edges[key] for key in order]]
         return cls(
             tuple(places),
@@ -98,14 +107,16 @@ class Ways:
 
     @property
     def lines(self) -> np.ndarray:
-        """How many instances share the lane of each `[S, E]`: an order has a line of each, as it were, and what it costs as a
-        whole is shared among them."""
+        """How many instances share the lane of each `[S, E]`: an order has a line of each, as it
+        were, and what it costs as a whole is shared among them."""
         count = np.bincount(self.lane[self.there], minlength=len(self.table))
         return np.where(self.there, count[self.lane], 1)
 
     def numbers(self, column: str) -> np.ndarray:
         """A column of the lanes `[S, E]`, 0 where it is empty or there is no lane."""
-        return np.where(self.there, np.nan_to_num(self.table[column].to_numpy(float))[self.lane], 0.0)
+        return np.where(
+            self.there, np.nan_to_num(self.table[column].to_numpy(float))[self.lane], 0.0
+        )
 
     def text(self, column: str) -> np.ndarray:
         """A column of text `[S, E]`, empty where there is no lane."""
@@ -129,8 +140,8 @@ class LeadTimes:
 
     @classmethod
     def of(cls, ways: Ways, plan: Plan, period_days: float, least: int) -> "LeadTimes":
-        """What lanes quote, or, where a lane leaves it to its receipts and has enough of them, what these show; and what of a
-        shipment arrives, by receipts.
+        """What lanes quote, or, where a lane leaves it to its receipts and has enough of them, what
+        these show; and what of a shipment arrives, by receipts.
 
         Args:
           period_days: days of a period; parts of one count as a whole.
@@ -147,10 +158,14 @@ class LeadTimes:
             if seen is not None and len(seen.days) >= LEAST_RECEIPTS and not quoted[row]:
                 laws[row] = _counted(np.ceil(seen.days / period_days - 1e-9).astype(int))
             elif spread > 0 and mean >= period_days:
-                laws[row] = lognormal_mass(mean / period_days, spread / mean, math.ceil(LONGEST * mean / period_days))
+                laws[row] = lognormal_mass(
+                    mean / period_days, spread / mean, math.ceil(LONGEST * mean / period_days)
+                )
             else:
                 laws[row] = _counted(np.array([math.ceil(mean / period_days - 1e-9)]))
-        longest = max(least, *(len(law) for law in laws.values()))  # so that what is ordered today fits when it is told tomorrow
+        longest = max(
+            least, *(len(law) for law in laws.values())
+        )  # so that what is ordered today fits when it is told tomorrow
         mass = np.zeros((*ways.lane.shape, longest + 1))
         mass[..., 1] = ~ways.there  # of what is not there, something
         for row, law in laws.items():
@@ -165,18 +180,25 @@ class LeadTimes:
     @property
     def law(self) -> Any:
         """For `RandomLeadTimes`; None where they are fixed."""
-        return None if self.fixed else fixed_regime(np.moveaxis(np.minimum(np.cumsum(self.mass, -1), 1.0)[..., :-1], -1, -2))
+        return (
+            None
+            if self.fixed
+            else fixed_regime(
+                np.moveaxis(np.minimum(np.cumsum(self.mass, -1), 1.0)[..., :-1], -1, -2)
+            )
+        )
 
 
 def order_cycles(ways: Ways, first: np.datetime64, period_days: float) -> list[np.ndarray] | None:
-    """For each edge 1 in the periods of a cycle in which each instance may order `[S, W]`, from a first period on; None where
-    all may always.
+    """For each edge 1 in the periods of a cycle in which each instance may order `[S, W]`, from a
+    first period on; None where all may always.
 
-    Periods longer than a day are open where an order day lies in them, so only what is ordered every several weeks is closed.
+    Periods longer than a day are open where an order day lies in them, so only what is ordered
+    every several weeks is closed.
     """
     days, every = ways.table["order_days"].tolist(), ways.table["every"].fillna(1).to_numpy(int)
     anchors = ways.table["anchor"].to_numpy("datetime64[D]")
-    weeks = [number for number in {*every[np.unique(ways.lane[ways.there])].tolist()}]
+    weeks = set(every[np.unique(ways.lane[ways.there])].tolist())
     if period_days == 1:
         length = 7 * math.lcm(*weeks)
     elif period_days % 7 == 0:
@@ -195,7 +217,11 @@ def order_cycles(ways: Ways, first: np.datetime64, period_days: float) -> list[n
             allowed &= ((dates - monday).astype(int) // 7) % every[row] == 0
         open[row] = allowed.reshape(length, -1).any(1) if length > 1 else allowed.any()
     cycles = np.where(ways.there[..., None], open[ways.lane], False)  # [S, E, W]
-    return None if cycles.all() else [cycles[:, edge].astype(np.float32) for edge in range(cycles.shape[1])]
+    return (
+        None
+        if cycles.all()
+        else [cycles[:, edge].astype(np.float32) for edge in range(cycles.shape[1])]
+    )
 
 
 def _counted(periods: np.ndarray) -> np.ndarray:
@@ -215,8 +241,12 @@ def _arrival_law(ways: Ways, kept: dict[int, dict[float, float]]) -> ArrivalLaw 
     if all(set(law) == {1.0} for law in kept.values()):
         return None
     rows = sorted(kept)
-    law = ArrivalLaw.of({number: kept[row] for number, row in enumerate(rows)}, len(rows) + 1)  # of the last, all arrives
+    law = ArrivalLaw.of(
+        {number: kept[row] for number, row in enumerate(rows)}, len(rows) + 1
+    )  # of the last, all arrives
     number = np.full(len(ways.table) + 1, len(rows))
     number[rows] = np.arange(len(rows))
     chosen = number[ways.lane]  # [S, E]
-    return ArrivalLaw(*(np.moveaxis(np.asarray(leaf)[:, chosen], 0, 1) for leaf in (law.shares, law.cdf)))
+    return ArrivalLaw(
+        *(np.moveaxis(np.asarray(leaf)[:, chosen], 0, 1) for leaf in (law.shares, law.cdf))
+    )

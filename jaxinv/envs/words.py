@@ -1,7 +1,8 @@
-"""The arguments that tell a network, with their units: what each is a number of, and what it may be.
+"""The arguments that tell a network, with their units: what each is a number of, and what it may
+be.
 
-An argument is named by what it is and by its units, and says which mechanism it needs: a network has a mechanism where some
-node or edge is given one of its numbers.
+An argument is named by what it is and by its units, and says which mechanism it needs: a network
+has a mechanism where some node or edge is given one of its numbers.
 """
 
 from collections.abc import Mapping
@@ -58,7 +59,8 @@ class Number:
             )
         if self.above and not np.all(numbers > self.low):
             raise UserError(
-                f"{where}: {name}={value} must be above {self.low:g}; leave it out where there is none"
+                f"{where}: {name}={value} must be above {self.low:g}; leave it out where there is"
+                " none"
             )
         if not np.all((numbers >= self.low) & (numbers <= self.high)):
             within = (
@@ -87,7 +89,9 @@ NODE = {
     "shipping_capacity_volume_per_period": _limit("shipping_capacity", "shipping_capacity"),
     "return_cost_per_unit": Number("return_cost"),
     "return_cost_per_period": Number("return_fixed_cost", per_product=False),
-    "liquidation_value_per_unit": Number("liquidation_value", low=ANY),  # below 0 what is written off
+    "liquidation_value_per_unit": Number(
+        "liquidation_value", low=ANY
+    ),  # below 0 what is written off
     "resaleable_share": Number("resaleable_share", "resaleable", 1.0, high=1.0),
     "restocked_share": Number("restock_share", high=1.0),
     "forwarded_share": Number("forward_share", high=1.0),
@@ -120,7 +124,9 @@ EDGE = {
     "largest_order_units": Number("max_order"),
     "initial_pipeline_units_per_period": Number("initial_pipeline"),
 }
-"""Numbers of an edge. Costs are per unit that is shipped; of what is lost in processing, more is taken from the source."""
+"""Numbers of an edge. Costs are per unit that is shipped; of what is lost in processing, more is
+taken from the source.
+"""
 
 TIMES = ("lead_time", "order_delay", "review", "shelf_life")
 """What is given in `_periods`, `_days` or `_weeks`."""
@@ -144,7 +150,8 @@ def in_own_units(
       period: what a period is called. volumes: whether products have volumes.
 
     Raises:
-      UserError: a quantity in two units, one that is no whole number of periods, or units where there are volumes.
+      UserError: a quantity in two units, one that is no whole number of periods, or units where
+        there are volumes.
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
@@ -161,25 +168,29 @@ def _own(where, name, value, period, volumes):
     if name in VOLUMES:
         if volumes:
             raise UserError(
-                f"{where}: {name} contradicts volume_per_unit of the products; give {VOLUMES[name]} instead"
+                f"{where}: {name} contradicts volume_per_unit of the products; give {VOLUMES[name]}"
+                " instead"
             )
         return VOLUMES[name], value
     if name in VOLUMES.values() and not volumes:
         other = next(units for units, volume in VOLUMES.items() if volume == name)
         raise UserError(
-            f"{where}: {name} needs volume_per_unit of the products; give that to the network, or {other} here"
+            f"{where}: {name} needs volume_per_unit of the products; give that to the network, or"
+            f" {other} here"
         )
     stem, _, unit = name.rpartition("_")
     if stem not in TIMES or unit not in ("days", "weeks"):
         return name, value
     if period not in DAYS:
         raise UserError(
-            f"{where}: {name} needs to know how long a period is; give period= one of {', '.join(DAYS)}, or {stem}_periods"
+            f"{where}: {name} needs to know how long a period is; give period= one of"
+            f" {', '.join(DAYS)}, or {stem}_periods"
         )
     periods = np.asarray(value, float) * DAYS[unit.removesuffix("s")] / DAYS[period]
     if not np.all(np.abs(periods - np.round(periods)) < 1e-9):
         raise UserError(
-            f"{where}: {name}={value} is {periods} {period}s, and lead times, delays, reviews and shelf lives are whole periods"
+            f"{where}: {name}={value} is {periods} {period}s, and lead times, delays, reviews and"
+            " shelf lives are whole periods"
         )
     return f"{stem}_periods", np.round(periods).astype(int)
 
@@ -205,37 +216,47 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
     shares = np.atleast_1d(np.asarray(spec.get("return_shares", ()), float))
     if shares.size and not (np.all(shares >= 0) and np.all(shares.sum(-1) <= 1 + 1e-9)):
         raise UserError(
-            f"{where}: return_shares={spec['return_shares']} must be at least 0 and sum to at most 1"
+            f"{where}: return_shares={spec['return_shares']} must be at least 0 and sum to at"
+            " most 1"
         )
     if ("storage_volume" in spec) != ("overflow_cost_per_volume_period" in spec):
         raise UserError(
-            f"{where}: a storage limit and its overflow cost go together; what is above the limit is only charged"
+            f"{where}: a storage limit and its overflow cost go together; what is above the limit"
+            " is only charged"
         )
     life = spec.get("shelf_life_periods", 0)
     if np.any(life != np.round(life)):
-        raise UserError(f"{where}: shelf_life_periods={life} must be whole periods; 0 for what keeps for ever")
+        raise UserError(
+            f"{where}: shelf_life_periods={life} must be whole periods; 0 for what keeps for ever"
+        )
     if spec.get("demand") is None and any(name.startswith("goodwill") for name in spec):
         raise UserError(
             f"{where}: goodwill moves demand, and the node has none; give it demand, or no goodwill"
         )
     if spec.get("demand") is None and spec.get("orders_ahead"):
-        raise UserError(f"{where}: orders_ahead is about customers, and the node has none; give it demand, or leave it out")
+        raise UserError(
+            f"{where}: orders_ahead is about customers, and the node has none; give it demand, or"
+            " leave it out"
+        )
     if not spec.get("holds_stock", True):
         _check_without_stock(where, spec)
     here, on = spec.get("restocked_share", 0.0), spec.get("forwarded_share", 0.0)
     if np.any(np.asarray(here) + np.asarray(on) > 1 + 1e-9):
         raise UserError(
-            f"{where}: restocked_share and forwarded_share sum to more than 1; what is left of 1 is liquidated"
+            f"{where}: restocked_share and forwarded_share sum to more than 1; what is left of 1 is"
+            " liquidated"
         )
     if "initial_stock_units" in spec and (
         "initial_stock_from_units" in spec or "initial_stock_to_units" in spec
     ):
         raise UserError(
-            f"{where}: initial_stock_units contradicts initial_stock_from_units and _to_units; give one or the others"
+            f"{where}: initial_stock_units contradicts initial_stock_from_units and _to_units; give"
+            " one or the others"
         )
     if ("initial_stock_from_units" in spec) != ("initial_stock_to_units" in spec):
         raise UserError(
-            f"{where}: give both initial_stock_from_units and initial_stock_to_units, or initial_stock_units"
+            f"{where}: give both initial_stock_from_units and initial_stock_to_units, or"
+            " initial_stock_units"
         )
     if "initial_stock_to_units" in spec and np.any(
         spec["initial_stock_from_units"] > spec["initial_stock_to_units"]
@@ -245,16 +266,25 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
 
 def _check_without_stock(where: str, spec: Mapping[str, Any]) -> None:
     if not spec.get("orders_ahead"):
-        raise UserError(f"{where}: holds_stock=False needs orders_ahead=True: what is shipped there is what customers have ordered")
+        raise UserError(
+            f"{where}: holds_stock=False needs orders_ahead=True: what is shipped there is what"
+            " customers have ordered"
+        )
     for name in spec:
-        if name.startswith(("holding_cost", "storage", "overflow", "initial_stock", "shipping_capacity")):
+        if name.startswith(
+            ("holding_cost", "storage", "overflow", "initial_stock", "shipping_capacity")
+        ):
             raise UserError(f"{where}: {name} makes no sense where holds_stock=False; leave it out")
     if "return_shares" in spec and "returns_to" not in spec:
-        raise UserError(f"{where}: holds_stock=False needs returns_to, the node that its returns go to")
+        raise UserError(
+            f"{where}: holds_stock=False needs returns_to, the node that its returns go to"
+        )
 
 
 def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None:
-    """Refuses what is told of an edge where it means nothing; `longest`: of lead times, where its own is only quoted."""
+    """Refuses what is told of an edge where it means nothing; `longest`: of lead times, where its
+    own is only quoted.
+    """
     if ("lead_time_periods" in spec) == ("lead_time_pmf" in spec):
         raise UserError(
             f"{where} needs one of lead_time_periods (or _days, _weeks) and lead_time_pmf"
@@ -270,14 +300,16 @@ def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None
             raise UserError(f"{where}: {name}={spec[name]} must be whole periods, 0 or more")
     if longest is not None and np.any(np.asarray(spec.get("lead_time_periods", 0)) > longest):
         raise UserError(
-            f"{where}: lead_time_periods={spec['lead_time_periods']} is above longest_lead_time_periods={longest}"
+            f"{where}: lead_time_periods={spec['lead_time_periods']} is above"
+            f" longest_lead_time_periods={longest}"
         )
     if "lead_time_pmf" in spec:
         mass_function(f"{where}: lead_time_pmf", tuple(spec["lead_time_pmf"]))
     if "arrival_shares" in spec:
         if not isinstance(spec["arrival_shares"], Mapping):
             raise UserError(
-                f"{where}: arrival_shares is a mapping of shares to probabilities, such as {{0.0: 0.1, 1.0: 0.9}}"
+                f"{where}: arrival_shares is a mapping of shares to probabilities, such as {{0.0:"
+                " 0.1, 1.0: 0.9}"
             )
         check_shares(tuple(spec["arrival_shares"]), tuple(spec["arrival_shares"].values()), where)
     start, rates = (
@@ -286,7 +318,8 @@ def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None
     )
     if start.shape != rates.shape or not np.all(np.isfinite(rates)):
         raise UserError(
-            f"{where}: freight_from_units {start.shape} and freight_rate_per_unit {rates.shape} must be a number each a tier"
+            f"{where}: freight_from_units {start.shape} and freight_rate_per_unit {rates.shape}"
+            " must be a number each a tier"
         )
     if start.size and not (np.all(start[..., 0] == 0) and np.all(np.diff(start) > 0)):
         raise UserError(
@@ -295,10 +328,17 @@ def check_edge(where: str, spec: Mapping[str, Any], longest: int | None) -> None
     if "order_cycle" in spec:
         cycle = np.asarray(spec["order_cycle"], float)
         if not (cycle.ndim and cycle.size and np.isin(cycle, (0.0, 1.0)).all() and cycle.any()):
-            raise UserError(f"{where}: order_cycle={spec['order_cycle']} must be 0 or 1 for each period of a cycle, and 1 in some")
+            raise UserError(
+                f"{where}: order_cycle={spec['order_cycle']} must be 0 or 1 for each period of a"
+                " cycle, and 1 in some"
+            )
         if "review_periods" in spec:
-            raise UserError(f"{where}: order_cycle and review_periods both say when orders are taken; give one of them")
+            raise UserError(
+                f"{where}: order_cycle and review_periods both say when orders are taken; give one"
+                " of them"
+            )
     if "freight_cost_per_shipment" in spec and not start.size:
         raise UserError(
-            f"{where}: freight_cost_per_shipment needs freight_from_units=[0] and freight_rate_per_unit"
+            f"{where}: freight_cost_per_shipment needs freight_from_units=[0] and"
+            " freight_rate_per_unit"
         )

@@ -61,7 +61,8 @@ class Contestant(NamedTuple):
 
     Attributes:
       name: what its row is called.
-      params: its parameters; `policy_axis` is `BATCH` where their last axis is the instances of the problem.
+      params: its parameters; `policy_axis` is `BATCH` where their last axis is the instances of the
+        problem.
     """
 
     name: str
@@ -87,7 +88,8 @@ class Judged(NamedTuple):
       problem, contestants, key: who was judged, and on which held-out noise.
       totals: what each of them did there (`measure`), by name.
       rows: of `evaluate`, one a contestant and in their order.
-      label: what tells the problem from others that were judged with it; empty where there is but one.
+      label: what tells the problem from others that were judged with it; empty where there is but
+        one.
     """
 
     problem: Problem
@@ -100,14 +102,17 @@ class Judged(NamedTuple):
 
 def contestants_of(tuned: Mapping[str, Tuned]) -> list[Contestant]:
     """Tuned rules as contestants."""
-    return [Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in tuned.items()]
+    return [
+        Contestant(name, rule.rule, rule.params, rule.policy_axis) for name, rule in tuned.items()
+    ]
 
 
 def best_of(tuned: Mapping[str, Tuned]) -> str:
     """Name of the rule with the lowest cost in training: the one that others are compared with.
 
-    Where demand moves between training and test this can be a rule that fits the past and fails later; a
-    claim to beat the best rule is then better made against all of them (`evaluate`, `baseline`).
+    Where demand moves between training and test this can be a rule that fits the past and fails
+    later; a claim to beat the best rule is then better made against all of them (`evaluate`,
+    `baseline`).
     """
     return min(tuned, key=lambda name: tuned[name].cost)
 
@@ -126,30 +131,34 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """One row for each policy, all on the same noise of `problem.test`.
 
-    With several instances each is one path, in order, so that policies are paired by instance; a single
-    instance is run on `paths` independent episodes. An episode lasts `problem.test_periods`, of which the
-    warm-up is not counted.
+    With several instances each is one path, in order, so that policies are paired by instance; a
+    single instance is run on `paths` independent episodes. An episode lasts `problem.test_periods`,
+    of which the warm-up is not counted.
 
     Args:
-      baseline: the contestant that all are compared with, such as the rule that was cheapest in training
-        (`best_of`). Of several names, such as those of all rules, it is the cheapest on this very noise: that
-        gives the rules the luck of the draw, and so leans against whoever is to beat the best of them. None
-        for no comparison.
-      reference: the name of the contestant that is optimal, whose cost on the same paths gaps are measured by; or the
-        optimal average cost or a bound, one number or one for each path `[B]` (`just_in_time`).
+      baseline: the contestant that all are compared with, such as the rule that was cheapest in
+        training (`best_of`). Of several names, such as those of all rules, it is the cheapest on
+        this very noise: that gives the rules the luck of the draw, and so leans against whoever is
+        to beat the best of them. None for no comparison.
+      reference: the name of the contestant that is optimal, whose cost on the same paths gaps are
+        measured by; or the optimal average cost or a bound, one number or one for each path `[B]`
+        (`just_in_time`).
       level: of all intervals.
       totals: what they did (`measure`), by name, where it has been measured already.
-      theirs: contestants that every other is also compared with one by one, such as what people really ordered.
+      theirs: contestants that every other is also compared with one by one, such as what people
+        really ordered.
 
     Returns:
-      Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the baseline in
-      the same unit and `relative_difference` as a share of the baseline's cost, below zero is better; `gap`,
-      cost over reference minus 1; an interval `[low, high]` beside each of them, and what these are over (`units_of`) in
-      `interval_over`; `best_rule`, the baseline's name; `versus`, the same two differences from each of `theirs`;
-      `fill_rate`, the share of units served at once; `stock`, units on hand at the end of a period, a mean over periods and
-      paths, and `stock_value`, their worth where that is known; `stockout_rate`, the share of periods (of a node and product) with demand
-      unserved; `turnover`, units sold a year over mean stock; `parts`, the weighted cost parts, which add up
-      to the cost; `forecast_error` of policies that forecast (see there). What does not apply is None.
+      Rows with `policy`; `cost`, the mean weighted cost a period and path; `difference` from the
+      baseline in the same unit and `relative_difference` as a share of the baseline's cost, below
+      zero is better; `gap`, cost over reference minus 1; an interval `[low, high]` beside each of
+      them, and what these are over (`units_of`) in `interval_over`; `best_rule`, the baseline's
+      name; `versus`, the same two differences from each of `theirs`; `fill_rate`, the share of
+      units served at once; `stock`, units on hand at the end of a period, a mean over periods and
+      paths, and `stock_value`, their worth where that is known; `stockout_rate`, the share of
+      periods (of a node and product) with demand unserved; `turnover`, units sold a year over mean
+      stock; `parts`, the weighted cost parts, which add up to the cost; `forecast_error` of
+      policies that forecast (see there). What does not apply is None.
 
     Raises:
       UserError: if a baseline is no contestant.
@@ -160,7 +169,9 @@ def evaluate(
     for name in baselines:
         if name not in names:
             raise unknown("baseline", name, names)
-    totals = totals or {contestant.name: measure(problem, contestant, key, paths) for contestant in contestants}
+    totals = totals or {
+        contestant.name: measure(problem, contestant, key, paths) for contestant in contestants
+    }
     periods = problem.test_periods - problem.warm_up
     costs = {name: costs_of(problem, total) for name, total in totals.items()}
     best = min(baselines, key=lambda name: costs[name].mean(), default=None)
@@ -171,7 +182,12 @@ def evaluate(
     for contestant in contestants:
         cost, total = costs[contestant.name], totals[contestant.name]
         mean = mean_of(cost, **judged)
-        row = {"policy": contestant.name, **_entry("cost", mean), "interval_over": _over(problem, mean), "best_rule": best}
+        row = {
+            "policy": contestant.name,
+            **_entry("cost", mean),
+            "interval_over": _over(problem, mean),
+            "best_rule": best,
+        }
         gap = None
         if reference is not None and np.sum(reference) > 0:
             gap = optimality_gap(cost, reference, **judged)
@@ -189,14 +205,16 @@ def evaluate(
 def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> Totals:
     """What a policy did on each path of the held-out noise: `Totals` of NumPy arrays `[..., B]`.
 
-    The noise depends on the key, the problem and `paths` alone, so any two calls can be paired. Where instances share
-    their periods there are the `Periods` too, 16 bytes a period and instance.
+    The noise depends on the key, the problem and `paths` alone, so any two calls can be paired.
+    Where instances share their periods there are the `Periods` too, 16 bytes a period and instance.
     """
     name, policy, params, policy_axis = contestant
     parts = []
     for index, instance, world in held_out_groups(problem, key, paths):
         own = params if policy_axis is None else own_params(params, index)
-        parts.append(_simulate(problem.env, policy, Size.of(problem), policy_axis, instance, own, world))
+        parts.append(
+            _simulate(problem.env, policy, Size.of(problem), policy_axis, instance, own, world)
+        )
     return _join(parts, path_count(problem, paths))
 
 
@@ -206,12 +224,20 @@ def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int =
 
 
 def costs_of(problem: Problem, total: Totals) -> np.ndarray:
-    """What a policy cost a period on each path `[B]` or, where instances share their periods, in each of these `[T, B]`."""
-    return -total.reward / (problem.test_periods - problem.warm_up) if problem.shared is None else total.by_period.cost
+    """What a policy cost a period on each path `[B]` or, where instances share their periods, in
+    each of these `[T, B]`.
+    """
+    return (
+        -total.reward / (problem.test_periods - problem.warm_up)
+        if problem.shared is None
+        else total.by_period.cost
+    )
 
 
 def units_of(problem: Problem) -> Over:
-    """What `costs_of` has in common, for intervals: nothing but a path or series, or blocks of periods and clusters."""
+    """What `costs_of` has in common, for intervals: nothing but a path or series, or blocks of
+    periods and clusters.
+    """
     shared = problem.shared
     if shared is None:
         return ("paths" if problem.single else "series",)
@@ -225,11 +251,13 @@ def _over(problem: Problem, estimate: Estimate) -> str | None:
     return (f"{estimate.over}, in the same {same}" if same else estimate.over) or None
 
 
-def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> float | None:
+def forecast_error(
+    problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512
+) -> float | None:
     """WAPE of a policy's forecast of the coming period: sum |demand - forecast| over sum of demand.
 
-    On the held-out demand of `measure`, which is the same for all policies and uncensored. None for policies that do
-    not forecast (`Policy.predict`).
+    On the held-out demand of `measure`, which is the same for all policies and uncensored. None for
+    policies that do not forecast (`Policy.predict`).
     """
     if not contestant.policy.forecasts:
         return None
@@ -237,23 +265,26 @@ def forecast_error(problem: Problem, contestant: Contestant, key: jax.Array, pat
     params, policy_axis = contestant.params, contestant.policy_axis
     for index, instance, world in held_out_groups(problem, key, paths):
         own = params if policy_axis is None else own_params(params, index)
-        sums = _forecast_sums(problem.env, contestant.policy, Size.of(problem), policy_axis, instance, own, world)
+        sums = _forecast_sums(
+            problem.env, contestant.policy, Size.of(problem), policy_axis, instance, own, world
+        )
         error, demand = error + float(sums[0]), demand + float(sums[1])
     return error / demand if demand > 0 else None
 
 
 def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray | None:
-    """A clairvoyant's unavoidable cost: a lower bound `[B]` on the cost a period of each path of `measure`.
+    """A clairvoyant's unavoidable cost: a lower bound `[B]` on the cost a period of each path of
+    `measure`.
 
-    Who knows demand in advance holds no stock and is never short, so what remains of each unit of demand is
-    the cheapest landed cost of bringing it in (purchase, duty, the lowest freight rate, holding in transit)
-    less its price; or, where sales may be lost, the penalty if that is less. Fixed costs, packs, minimum
-    orders, limits and capacities can only add to it. It holds in the long run: within an episode a policy may
-    also live on stock bought in the warm-up.
+    Who knows demand in advance holds no stock and is never short, so what remains of each unit of
+    demand is the cheapest landed cost of bringing it in (purchase, duty, the lowest freight rate,
+    holding in transit) less its price; or, where sales may be lost, the penalty if that is less.
+    Fixed costs, packs, minimum orders, limits and capacities can only add to it. It holds in the
+    long run: within an episode a policy may also live on stock bought in the warm-up.
 
-    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by default,
-    where the clairvoyant pays nothing, and a gap relative to nothing is no number), with returns, perishable
-    goods or prices that move, and where profits make it negative.
+    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by
+    default, where the clairvoyant pays nothing, and a gap relative to nothing is no number), with
+    returns, perishable goods or prices that move, and where profits make it negative.
     """
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:
@@ -263,14 +294,18 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
 
 
 def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarray:
-    """The cost a period of the clairvoyant of `just_in_time` on each path `[B]`; a profit where it is below zero."""
+    """The cost a period of the clairvoyant of `just_in_time` on each path `[B]`; a profit where it
+    is below zero.
+    """
     parts = [
-        _unavoidable(problem.env, Size.of(problem), instance, world) for _, instance, world in held_out_groups(problem, key, paths)
+        _unavoidable(problem.env, Size.of(problem), instance, world)
+        for _, instance, world in held_out_groups(problem, key, paths)
     ]
     return _join(parts, path_count(problem, paths))
 
 
-# --- rows -------------------------------------------------------------------------------------------
+# --- rows
+# -------------------------------------------------------------------------------------------
 
 
 def _entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
@@ -284,7 +319,9 @@ def _entry(name: str, estimate: Estimate | None) -> dict[str, Any]:
     }
 
 
-def _differences(cost: np.ndarray, against: np.ndarray | None, judged: Mapping[str, Any]) -> dict[str, Any]:
+def _differences(
+    cost: np.ndarray, against: np.ndarray | None, judged: Mapping[str, Any]
+) -> dict[str, Any]:
     difference = relative = None
     if against is not None:
         difference = paired_difference(cost, against, **judged)
@@ -292,8 +329,12 @@ def _differences(cost: np.ndarray, against: np.ndarray | None, judged: Mapping[s
     return _entry("difference", difference) | _entry("relative_difference", relative)
 
 
-def _service(problem: Problem, total: Totals, periods: int, judged: Mapping[str, Any]) -> dict[str, Any]:
-    each = total.by_period or Periods(total.reward, total.demand, total.short, total.on_hand / periods)
+def _service(
+    problem: Problem, total: Totals, periods: int, judged: Mapping[str, Any]
+) -> dict[str, Any]:
+    each = total.by_period or Periods(
+        total.reward, total.demand, total.short, total.on_hand / periods
+    )
     worth = problem.shop.unit_value if problem.shop else None
     served = ratio_of_sums(each.demand - each.short, each.demand, **judged)
     value = None if worth is None else mean_of(each.on_hand * worth, **judged)
@@ -310,9 +351,12 @@ def _rates(problem: Problem, total: Totals, periods: int) -> dict[str, float | N
     on_hand = total.on_hand.sum()
     return {
         "stockout_rate": float(
-            total.stockouts.sum() / (paths * periods * len(topology.demand_nodes) * topology.products)
+            total.stockouts.sum()
+            / (paths * periods * len(topology.demand_nodes) * topology.products)
         ),
-        "turnover": float(problem.periods_per_year * total.sold.sum() / on_hand) if on_hand > 0 else None,
+        "turnover": (
+            float(problem.periods_per_year * total.sold.sum() / on_hand) if on_hand > 0 else None
+        ),
     }
 
 
@@ -322,7 +366,8 @@ def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
     return {name: float(part) for name, part in zip(COSTS, parts) if part}
 
 
-# --- simulation in groups ---------------------------------------------------------------------------
+# --- simulation in groups
+# ---------------------------------------------------------------------------
 
 
 class Size(NamedTuple):
@@ -336,18 +381,29 @@ class Size(NamedTuple):
     @classmethod
     def of(cls, problem: Problem) -> "Size":
         axis = None if problem.tested == 1 else BATCH
-        return cls(problem.warm_up, problem.test_periods - problem.warm_up, axis, problem.shared is not None)
+        return cls(
+            problem.warm_up,
+            problem.test_periods - problem.warm_up,
+            axis,
+            problem.shared is not None,
+        )
 
 
 def held_out_groups(
     problem: Problem, key: jax.Array, paths: int
 ) -> Iterator[tuple[np.ndarray, InstanceParams, tuple[NetworkState, WorldTrace, jax.Array]]]:
-    """The paths in groups of equal size with their instances, worlds and keys; the last group is filled up."""
+    """The paths in groups of equal size with their instances, worlds and keys; the last group is
+    filled up.
+    """
     for number, index in enumerate(instance_groups(path_count(problem, paths), PATHS)):
         index = index % problem.tested
         instance, axis = instances_at(problem.test, index)
         own = key_of(key, Role.EVIDENCE, number)
-        yield index, instance, (*play_world(problem.env, own, instance, len(index), problem.test_periods, axis), own)
+        yield (
+            index,
+            instance,
+            (*play_world(problem.env, own, instance, len(index), problem.test_periods, axis), own),
+        )
 
 
 def path_count(problem: Problem, wanted: int) -> int:
@@ -361,7 +417,9 @@ def own_params(tree: Any, index: np.ndarray) -> Any:
 
 def _join(parts: list, paths: int):
     """Groups along the last axis, without what filled up the last one."""
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts))
+    return jax.tree.map(
+        lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts)
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -369,20 +427,32 @@ def _simulate(
     env: InventoryNetwork, policy: Policy, size: Size, policy_axis, instance, params, world
 ) -> Totals:
     return simulate_in(
-        env, instance, policy, params, *world,
-        warm_up=size.warm_up, axis=size.axis, policy_axis=policy_axis, keep=_each_period if size.by_period else None,
+        env,
+        instance,
+        policy,
+        params,
+        *world,
+        warm_up=size.warm_up,
+        axis=size.axis,
+        policy_axis=policy_axis,
+        keep=_each_period if size.by_period else None,
     )
 
 
 def _each_period(outcome):
-    return Periods(-outcome.reward, outcome.demand.sum(), outcome.short.sum(), outcome.on_hand.sum())
+    return Periods(
+        -outcome.reward, outcome.demand.sum(), outcome.short.sum(), outcome.on_hand.sum()
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _forecast_sums(env, policy: Policy, size: Size, policy_axis, instance, params, world):
     """Sums of absolute forecast errors and of demand over the counted periods of a group."""
     periods = min(size.warm_up + size.periods, 512)
-    demand, signals = world[1].exogenous.demand[:periods], world[1].signals[: env.history - 1 + periods]
+    demand, signals = (
+        world[1].exogenous.demand[:periods],
+        world[1].signals[: env.history - 1 + periods],
+    )
 
     def single(params, signals, demand, instance):
         contexts = policy.encode(params, signals, env.facts(instance))
@@ -398,7 +468,9 @@ def _forecast_sums(env, policy: Policy, size: Size, policy_axis, instance, param
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _unavoidable(env: InventoryNetwork, size: Size, instance, world) -> jax.Array:
-    """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at least."""
+    """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at
+    least.
+    """
     demand = world[1].exogenous.demand[size.warm_up :].sum(0)  # [D, K, B]
 
     def single(demand, instance):
@@ -409,9 +481,13 @@ def _unavoidable(env: InventoryNetwork, size: Size, instance, world) -> jax.Arra
 
 
 def least_unit_cost(topology: Topology, params: InstanceParams) -> jax.Array:
-    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or none."""
+    """The least weighted cost of a unit of demand at each node `[N, K]`: the cheapest way in, or
+    none.
+    """
     weights = dict(zip(COSTS, params.weights))
     landed = landed_cost(topology, params)
     if topology.has("revenue"):
         landed -= weights["revenue"] * params.price
-    return landed if topology.backlog else jnp.minimum(landed, weights["shortage"] * params.shortage)
+    return (
+        landed if topology.backlog else jnp.minimum(landed, weights["shortage"] * params.shortage)
+    )

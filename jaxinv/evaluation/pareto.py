@@ -1,6 +1,8 @@
-"""Many objectives: what a policy costs at each preference, the Pareto front of that, and the point at a wanted service level.
+"""Many objectives: what a policy costs at each preference, the Pareto front of that, and the point
+at a wanted service level.
 
-Costs are minimised; the objectives of a network and preferences among them are those of `jaxinv.envs.objectives`.
+Costs are minimised; the objectives of a network and preferences among them are those of
+`jaxinv.envs.objectives`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +23,9 @@ REACH = 5.0
 """Preferences are sought with a share of service whose log odds lie within this: .7% to 99.3%."""
 
 GRID, HALVINGS = 9, 7
-"""Shares that a service level is first sought on, and how often the stretch between two of them is halved."""
+"""Shares that a service level is first sought on, and how often the stretch between two of them is
+halved.
+"""
 
 
 class Measured(NamedTuple):
@@ -65,14 +69,18 @@ class ServicePoint(NamedTuple):
     fill_rate: float
 
 
-# --- a policy at a preference -----------------------------------------------------------------------
+# --- a policy at a preference
+# -----------------------------------------------------------------------
 
 
-def at_preference(contestant: Contestant, wanted: Mapping[str, float], name: str | None = None) -> Contestant:
+def at_preference(
+    contestant: Contestant, wanted: Mapping[str, float], name: str | None = None
+) -> Contestant:
     """A policy that was trained on preferences, acting at one of them.
 
     Args:
-      wanted: weight of each objective relative to its own, 1 where not given; only their ratios matter.
+      wanted: weight of each objective relative to its own, 1 where not given; only their ratios
+        matter.
 
     Raises:
       UserError: a preference that cannot be, or a policy that was not trained on them.
@@ -97,8 +105,9 @@ def at_service(
 ) -> ServicePoint:
     """The point of a preference-conditioned policy at a wanted fill rate.
 
-    The share of service in the preference is bisected, in log odds, on common random numbers: those of `problem.test` under
-    the key. What is left goes to the other objectives in the proportions of `others`.
+    The share of service in the preference is bisected, in log odds, on common random numbers: those
+    of `problem.test` under the key. What is left goes to the other objectives in the proportions of
+    `others`.
 
     Raises:
       UserError: a level outside 0..1, or one that no preference reaches.
@@ -106,20 +115,33 @@ def at_service(
     if not 0 < level < 1:
         raise UserError(f"service={level:g} must be a fill rate between 0 and 1, such as 0.95")
     if "service" in (others or {}):
-        raise UserError("preference.service is what a service level is sought by; give one of the two")
+        raise UserError(
+            "preference.service is what a service level is sought by; give one of the two"
+        )
     names = objectives_of(contestant.policy.topology)
     rest = shares(contestant.policy.topology, {**(others or {}), "service": 0.0})
 
     def preference(log_odds):
         share = float(special.expit(log_odds))
-        return {name: share if name == "service" else (1 - share) * float(other) for name, other in zip(names, rest)}
+        return {
+            name: share if name == "service" else (1 - share) * float(other)
+            for name, other in zip(names, rest)
+        }
 
     def fill_rate(log_odds):
-        return float(measured(problem, [at_preference(contestant, preference(log_odds))], key, paths).fill_rates[0])
+        return float(
+            measured(
+                problem, [at_preference(contestant, preference(log_odds))], key, paths
+            ).fill_rates[0]
+        )
 
-    log_odds, reached = _bisect(fill_rate, level, f"service={level:g} is out of reach of {contestant.name}")
+    log_odds, reached = _bisect(
+        fill_rate, level, f"service={level:g} is out of reach of {contestant.name}"
+    )
     found = preference(log_odds)
-    return ServicePoint(at_preference(contestant, found, f"{contestant.name} at service {level:g}"), found, reached)
+    return ServicePoint(
+        at_preference(contestant, found, f"{contestant.name} at service {level:g}"), found, reached
+    )
 
 
 def preference_of(contestant: Contestant) -> dict[str, float] | None:
@@ -132,21 +154,31 @@ def preference_of(contestant: Contestant) -> dict[str, float] | None:
     return dict.fromkeys(names, 1 / len(names)) if getattr(policy, "preferences", False) else None
 
 
-def measured(problem: Problem, contestants: Sequence[Contestant], key: jax.Array, paths: int = 512) -> Measured:
-    """What policies cost on the same noise of `problem.test`; those that differ in parameters alone share one program."""
+def measured(
+    problem: Problem, contestants: Sequence[Contestant], key: jax.Array, paths: int = 512
+) -> Measured:
+    """What policies cost on the same noise of `problem.test`; those that differ in parameters alone
+    share one program.
+    """
     periods, costs, short, demand = problem.test_periods - problem.warm_up, [], [], []
     for contestant in contestants:
         total = measure(problem, contestant, key, paths)
-        costs.append(objective_costs(problem.env.topology, problem.test.weights, total.costs) / periods)
+        costs.append(
+            objective_costs(problem.env.topology, problem.test.weights, total.costs) / periods
+        )
         short.append(total.short)
         demand.append(total.demand)
     return Measured(np.stack(costs), np.stack(short), np.stack(demand))
 
 
 def lattice(objectives: int, divisions: int) -> np.ndarray:
-    """Preferences `[P, G]` evenly inside the simplex: share i of G is (k_i + 1/2) / (divisions + G/2), k a composition of
-    `divisions` (Das & Dennis 1998, drawn in from the border, where an objective counts for nothing)."""
-    counts = [counts for counts in np.ndindex(*[divisions + 1] * objectives) if sum(counts) == divisions]
+    """Preferences `[P, G]` evenly inside the simplex: share i of G is (k_i + 1/2) / (divisions +
+    G/2), k a composition of `divisions` (Das & Dennis 1998, drawn in from the border, where an
+    objective counts for nothing).
+    """
+    counts = [
+        counts for counts in np.ndindex(*[divisions + 1] * objectives) if sum(counts) == divisions
+    ]
     return (np.asarray(counts) + 0.5) / (divisions + objectives / 2)
 
 
@@ -157,7 +189,10 @@ def _bisect(fill_rate: Callable[[float], float], level: float, refusal: str) -> 
     above = rates >= level
     crossings = np.flatnonzero(~above[:-1] & above[1:])
     if not len(crossings):
-        raise UserError(f"{refusal}; its preferences lead to fill rates from {rates.min():.4g} to {rates.max():.4g}")
+        raise UserError(
+            f"{refusal}; its preferences lead to fill rates from {rates.min():.4g} to"
+            f" {rates.max():.4g}"
+        )
     low, high, reached = grid[crossings[0]], grid[crossings[0] + 1], rates[crossings[0] + 1]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
@@ -173,11 +208,13 @@ def _text(preference: Mapping[str, float]) -> str:
     return " ".join(f"{name} {share:.3g}" for name, share in preference.items())
 
 
-# --- fronts -----------------------------------------------------------------------------------------
+# --- fronts
+# -----------------------------------------------------------------------------------------
 
 
 def nondominated(points: np.ndarray) -> np.ndarray:
-    """Which of points `[P, D]` no other is at least as good as in every objective and better in one: `[P]`.
+    """Which of points `[P, D]` no other is at least as good as in every objective and better in
+    one: `[P]`.
 
     Of equal points the first counts.
     """
@@ -189,10 +226,11 @@ def nondominated(points: np.ndarray) -> np.ndarray:
 
 
 def hypervolume(points: np.ndarray, reference: np.ndarray) -> float:
-    """The volume that points `[P, D]` dominate below a reference point `[D]`, exact in any dimension.
+    """The volume that points `[P, D]` dominate below a reference point `[D]`, exact in any
+    dimension.
 
-    Slice by slice along the last objective: between two values of it, what the points up to there dominate in the others
-    (While et al. 2006).
+    Slice by slice along the last objective: between two values of it, what the points up to there
+    dominate in the others (While et al. 2006).
     """
     points, reference = np.asarray(points, float), np.asarray(reference, float)
     points = points[(points < reference).all(-1)]
@@ -207,7 +245,9 @@ def _volume(points: np.ndarray, reference: np.ndarray) -> float:
     points = points[np.argsort(points[:, -1])]
     heights = np.diff(points[:, -1], append=reference[-1])
     slices = [
-        height * _volume(points[:last, :-1], reference[:-1]) for last, height in enumerate(heights, 1) if height > 0
+        height * _volume(points[:last, :-1], reference[:-1])
+        for last, height in enumerate(heights, 1)
+        if height > 0
     ]
     return float(sum(slices))
 
@@ -216,7 +256,8 @@ def hypervolume_ratio(ours: np.ndarray, others: np.ndarray, reference: np.ndarra
     """Hypervolume of one front over that of another, with its interval.
 
     Args:
-      ours, others: costs `[P, D, B]` and `[Q, D, B]` on the same B paths, which are left out together.
+      ours, others: costs `[P, D, B]` and `[Q, D, B]` on the same B paths, which are left out
+        together.
       reference: `[D]`.
     """
 
@@ -225,11 +266,14 @@ def hypervolume_ratio(ours: np.ndarray, others: np.ndarray, reference: np.ndarra
 
     weights = left_out(ours.shape[-1])
     mine, theirs = (np.einsum("gb,pdb->gpd", weights, costs) for costs in (ours, others))
-    return jackknife(ratio(ours.mean(-1), others.mean(-1)), [ratio(*pair) for pair in zip(mine, theirs)])
+    return jackknife(
+        ratio(ours.mean(-1), others.mean(-1)), [ratio(*pair) for pair in zip(mine, theirs)]
+    )
 
 
 def nadir(points: np.ndarray, margin: float = 0.1) -> np.ndarray:
-    """A reference point `[D]` for fronts: the worst of the non-dominated points `[P, D]` in each objective, and a share
-    `margin` of their range beyond it, so that the ends of a front count too."""
+    """A reference point `[D]` for fronts: the worst of the non-dominated points `[P, D]` in each
+    objective, and a share `margin` of their range beyond it, so that the ends of a front count
+    too."""
     front = points[nondominated(points)]
     return front.max(0) + margin * (front.max(0) - front.min(0))

@@ -31,10 +31,14 @@ SHARED_EPISODES = 600
 """Episodes of each instance that tuning a shared rule should be able to play."""
 
 INSTANCES = 1024
-"""Most instances in one program: a shared rule is tuned on as many, rules of their own in groups as large."""
+"""Most instances in one program: a shared rule is tuned on as many, rules of their own in groups as
+large.
+"""
 
 SPREAD_AGAIN = 2
-"""Generations before a gradient without a search: points all over the ranges, and once more where these had to be widened."""
+"""Generations before a gradient without a search: points all over the ranges, and once more where
+these had to be widened.
+"""
 
 WIDTH = 256
 """Paths that are played at once where there are fewer instances than that."""
@@ -42,7 +46,9 @@ WIDTH = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """How a budget is spent. An episode is a path of `warm_up + periods`; they are counted by instance."""
+    """How a budget is spent. An episode is a path of `warm_up + periods`; they are counted by
+    instance.
+    """
 
     warm_up: int
     periods: int
@@ -99,8 +105,12 @@ class Plan:
         return self.generations * self.generation_periods + self.steps * self.step_periods + final
 
 
-def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool) -> Plan:
-    """Spends a budget: enough candidates for the number of parameters first, then more noise for each."""
+def make_plan(
+    problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool
+) -> Plan:
+    """Spends a budget: enough candidates for the number of parameters first, then more noise for
+    each.
+    """
     warm_up, periods = problem.warm_up, counted_periods(problem)
     several = instances > 1
     snap = problem.env.topology.has("packs") and not (several and shared)
@@ -115,24 +125,30 @@ def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances:
     if affordable < population * generations:
         generations = min(generations, max(affordable // 12, 1))
         population = affordable // generations
-    search_episodes = _whole(search_share * available / max(population * generations, 1), instances, several)
+    search_episodes = _whole(
+        search_share * available / max(population * generations, 1), instances, several
+    )
 
     starts, steps = {"search": (0, 0), "gradient": (4, 150), "both": (3, 150)}[method]
     if steps:
         steps = min(steps, int(gradient_share * available / (starts * least)))
-    gradient_episodes = _whole(gradient_share * available / max(starts * steps, 1), instances, several)
+    gradient_episodes = _whole(
+        gradient_share * available / max(starts * steps, 1), instances, several
+    )
 
     finalists = (FINALISTS + 1 + starts) * (2 if snap else 1)
     spent = population * generations * search_episodes + starts * steps * gradient_episodes
     final_episodes = 2 * _whole((available - spent) / finalists / 2, instances, True)
     plan = Plan(
-        warm_up, periods, instances, shared, population, generations, search_episodes, starts, steps,
+        warm_up, periods, instances, shared, population, generations, search_episodes, starts,
+        steps,
         gradient_episodes, finalists, final_episodes, snap,
     )  # fmt: skip
     if population < ELITE or final_episodes < 2 or (gradient_share and steps < 10):
         raise UserError(
-            f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by {method}: one "
-            f"episode of every instance takes {plan.episode:,}; allow {200 if plan.starts else 60} times that"
+            f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by"
+            f" {method}: one episode of every instance takes {plan.episode:,}; allow"
+            f" {200 if plan.starts else 60} times that"
         )
     return plan
 
@@ -140,44 +156,66 @@ def make_plan(problem: Problem, rule: Rule, budget: int, method: str, instances:
 def counted_periods(problem: Problem) -> int:
     """Periods of a training episode that costs are counted for.
 
-    A replayed trace, and an episode that ends for good, last for the training horizon and no longer; other
-    worlds go on for as long as one likes, here for long enough that the warm-up is a small part.
+    A replayed trace, and an episode that ends for good, last for the training horizon and no
+    longer; other worlds go on for as long as one likes, here for long enough that the warm-up is a
+    small part.
     """
     if not (problem.ends or isinstance(problem.env.world.demand, Replay)):
-        return problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
+        return (
+            problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
+        )
     horizon = int(np.min(problem.train.max_steps_in_episode))
     if horizon <= problem.warm_up:
-        raise UserError(f"horizon={horizon} leaves no period to count after a warm-up of {problem.warm_up}")
+        raise UserError(
+            f"horizon={horizon} leaves no period to count after a warm-up of {problem.warm_up}"
+        )
     return horizon - problem.warm_up
 
 
-def choose_groups(problem: Problem, key: jax.Array, per_instance: bool, budget: int) -> list[np.ndarray]:
+def choose_groups(
+    problem: Problem, key: jax.Array, per_instance: bool, budget: int
+) -> list[np.ndarray]:
     """The instances `[I]` of each program to run.
 
-    A shared rule is tuned on as many instances, drawn at random, as the budget can afford `SHARED_EPISODES` of each.
+    A shared rule is tuned on as many instances, drawn at random, as the budget can afford
+    `SHARED_EPISODES` of each.
     """
     if per_instance:
         return instance_groups(problem.instances, INSTANCES)
     affordable = budget // (SHARED_EPISODES * (problem.warm_up + counted_periods(problem)))
-    return [np.sort(jax.random.permutation(key, problem.instances)[: int(np.clip(affordable, 16, INSTANCES))])]
+    return [
+        np.sort(
+            jax.random.permutation(key, problem.instances)[
+                : int(np.clip(affordable, 16, INSTANCES))
+            ]
+        )
+    ]
 
 
 def instance_groups(count: int, most: int) -> list[np.ndarray]:
-    """The numbers 0 .. count-1 in groups of one equal size, at most `most`, the last filled up with its end.
+    """The numbers 0 .. count-1 in groups of one equal size, at most `most`, the last filled up with
+    its end.
 
     Equal sizes let all groups share one compiled program.
     """
     groups = math.ceil(count / most)
     size = math.ceil(count / groups)
-    return [np.minimum(np.arange(start, start + size), count - 1) for start in range(0, groups * size, size)]
+    return [
+        np.minimum(np.arange(start, start + size), count - 1)
+        for start in range(0, groups * size, size)
+    ]
 
 
 def as_recorded(problem: Problem) -> InstanceParams:
-    """The training instances without augmentation, which is for learners: rules are tuned on what was."""
+    """The training instances without augmentation, which is for learners: rules are tuned on what
+    was.
+    """
     train = problem.train
     if not isinstance(problem.env.world.demand, Replay):
         return train
-    return train.replace(demand=train.demand.replace(level_spread=jnp.zeros_like(train.demand.level_spread)))
+    return train.replace(
+        demand=train.demand.replace(level_spread=jnp.zeros_like(train.demand.level_spread))
+    )
 
 
 def _at_once(instances: int, episodes: int) -> int:
@@ -186,7 +224,9 @@ def _at_once(instances: int, episodes: int) -> int:
 
 
 def _whole(episodes: float, instances: int, several: bool) -> int:
-    """Whole episodes: as many as fill what is played at once, an even number where one instance runs them in two halves."""
+    """Whole episodes: as many as fill what is played at once, an even number where one instance
+    runs them in two halves.
+    """
     episodes = int(episodes)
     if not several:
         return episodes // 2 * 2

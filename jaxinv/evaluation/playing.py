@@ -36,10 +36,11 @@ def play(
     Args:
       memory: `[..., B]`, of `first_memory` or of the stretch before.
       key: of the episodes, for a policy that draws.
-      period: at which the stretch begins, as the episodes count them. Key and period decide all that is
-        drawn, however a world is cut into stretches.
-      record, total: see `rollout`; the note of a period is the `Action` as it was asked for, and the
-        log-probability of what was drawn for it: None where nothing is, 0 where the orders were given.
+      period: at which the stretch begins, as the episodes count them. Key and period decide all
+        that is drawn, however a world is cut into stretches.
+      record, total: see `rollout`; the note of a period is the `Action` as it was asked for, and
+        the log-probability of what was drawn for it: None where nothing is, 0 where the orders were
+        given.
       orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides.
       axis, policy_axis: batch axes of `params` and `policy_params`, None where all share one.
 

@@ -1,4 +1,6 @@
-"""The program of a tuning: search, gradient and final comparison of a rule's parameters on shared noise."""
+"""The program of a tuning: search, gradient and final comparison of a rule's parameters on shared
+noise.
+"""
 
 import math
 from functools import partial
@@ -21,8 +23,9 @@ def spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParam
     """Tunes in worlds of its own.
 
     Returns:
-      The best parameters, their costs `[C, B]` on worlds that played no part in the choice, the histories of search `[G]`
-      and gradient `[steps]`, and which entries of each parameter lie at an end of what was searched, like the parameters.
+      The best parameters, their costs `[C, B]` on worlds that played no part in the choice, the
+      histories of search `[G]` and gradient `[steps]`, and which entries of each parameter lie at
+      an end of what was searched, like the parameters.
     """
     search_key, gradient_key, final_key = jax.random.split(key, 3)
     spread_key, anywhere_key, noise_key, draw_key = jax.random.split(search_key, 4)
@@ -30,19 +33,34 @@ def spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParam
     final = _play(env, plan, instance, final_key, plan.final_episodes, _one_by_one)
     if not plan.steps:  # these worlds are all: one program serves recorded demand of any length
         instance = instance.replace(demand=None)
-    return _run(env, rule, plan, instance, ((spread_key, anywhere_key, draw_key), gradient_key), search, final)
+    return _run(
+        env,
+        rule,
+        plan,
+        instance,
+        ((spread_key, anywhere_key, draw_key), gradient_key),
+        search,
+        final,
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _run(env, rule, plan, instance, keys, search_worlds, final_worlds):
     """Search, gradient and final comparison; see `spend`."""
     search_keys, gradient_key = keys
-    ranges = first_ranges(env, rule, instance, plan.axis, plan.shared, _demand_of(plan, search_worlds))
-    elite, first, ranges, searched = _search(env, rule, plan, instance, search_keys, search_worlds, ranges)
-    points = jnp.concatenate([ranges.inside(elite[:1]), elite[: FINALISTS - 1], elite.mean(0, keepdims=True)])
+    ranges = first_ranges(
+        env, rule, instance, plan.axis, plan.shared, _demand_of(plan, search_worlds)
+    )
+    elite, first, ranges, searched = _search(
+        env, rule, plan, instance, search_keys, search_worlds, ranges
+    )
+    points = jnp.concatenate(
+        [ranges.inside(elite[:1]), elite[: FINALISTS - 1], elite.mean(0, keepdims=True)]
+    )
     descended = jnp.zeros((0,))
     if plan.steps:
-        # the elite of a finished search lies close together; its first leader may stand in another valley
+        # the elite of a finished search lies close together; its first leader may stand in another
+        # valley
         starts = elite[: plan.starts]
         if plan.generations > SPREAD_AGAIN:
             starts = starts.at[-1].set(first)
@@ -62,7 +80,9 @@ def _run(env, rule, plan, instance, keys, search_worlds, final_worlds):
             return leaf[best[0]]
         return jnp.take_along_axis(leaf, best.reshape((1,) * (leaf.ndim - 1) + (-1,)), 0)[0]
 
-    chosen = jnp.take_along_axis(points, (best % len(points))[None, None], 0)[0]  # what it was before it was made whole
+    chosen = jnp.take_along_axis(points, (best % len(points))[None, None], 0)[
+        0
+    ]  # what it was before it was made whole
     at_end = _unpack(rule, plan, jnp.logical_or(*ranges.at_ends(chosen)))
     return jax.tree.map(pick, finalists), pick(reporting), (searched, descended), at_end
 
@@ -71,12 +91,13 @@ def _search(env, rule, plan, instance, keys, worlds, ranges):
     """Cross-entropy search within ranges that move on where the best lies at an end.
 
     Returns:
-      The elite `[elites, d, columns]`, best first; the best point of the spread it began with `[d, columns]`; the ranges
-      of the last generation; the best cost so far after each generation `[G]`, a mean over columns.
+      The elite `[elites, d, columns]`, best first; the best point of the spread it began with
+      `[d, columns]`; the ranges of the last generation; the best cost so far after each generation
+      `[G]`, a mean over columns.
 
-    All generations run on the same noise, so the elite of past generations stays comparable. A floor under
-    the spread, which shrinks with the generations, and a quarter of the points drawn anywhere keep the search
-    from settling before it has looked around.
+    All generations run on the same noise, so the elite of past generations stays comparable. A
+    floor under the spread, which shrinks with the generations, and a quarter of the points drawn
+    anywhere keep the search from settling before it has looked around.
     """
     spread_key, anywhere_key, draw_key = keys
     spread = _spread(rule, plan, spread_key)  # [P, d, 1]
@@ -86,7 +107,9 @@ def _search(env, rule, plan, instance, keys, worlds, ranges):
         ranges = jax.tree.map(partial(jnp.where, number > 0), ranges.widened(points[0]), ranges)
         shares = ranges.shares(points)
         floor = 0.1 * (1.0 - number / plan.generations)
-        noise = jax.random.normal(jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns))
+        noise = jax.random.normal(
+            jax.random.fold_in(draw_key, number), (*spread.shape[:2], plan.columns)
+        )
         drawn = shares.mean(0) + jnp.maximum(shares.std(0), floor) * noise
         anywhere = jax.random.uniform(jax.random.fold_in(anywhere_key, number), drawn.shape)
         drawn = jnp.where(jnp.arange(plan.population)[:, None, None] % 4 == 3, anywhere, drawn)
@@ -102,21 +125,25 @@ def _search(env, rule, plan, instance, keys, worlds, ranges):
 
     points = jnp.broadcast_to(ranges.low, (ELITE, *ranges.low.shape))
     nothing = points, jnp.full((ELITE, plan.columns), jnp.inf), ranges
-    (elite, _, ranges), (leaders, best) = jax.lax.scan(generation, nothing, jnp.arange(plan.generations))
+    (elite, _, ranges), (leaders, best) = jax.lax.scan(
+        generation, nothing, jnp.arange(plan.generations)
+    )
     return elite, leaders[0], ranges, best
 
 
 def _spread(rule, plan, key):
     """A Latin hypercube `[P, d, 1]`; in every other point all entries of a parameter are equal.
 
-    The diagonal is where to look first in a network of many edges: levels are multiples of each edge's own
-    demand.
+    The diagonal is where to look first in a network of many edges: levels are multiples of each
+    edge's own demand.
     """
     sizes = [math.prod(shape) for shape in rule.shapes().values()]
 
     def hypercube(key, dimensions):
         order_key, offset_key = jax.random.split(key)
-        strata = jnp.broadcast_to(jnp.arange(plan.population)[:, None], (plan.population, dimensions))
+        strata = jnp.broadcast_to(
+            jnp.arange(plan.population)[:, None], (plan.population, dimensions)
+        )
         strata = jax.random.permutation(order_key, strata, axis=0, independent=True)
         return (strata + jax.random.uniform(offset_key, strata.shape)) / plan.population
 
@@ -127,7 +154,9 @@ def _spread(rule, plan, key):
 
 
 def _descend(env, rule, plan, instance, key, starts, ranges):
-    """Adam from `starts` `[S, d, columns]`. Returns the ends, and the cost of the best start at each step."""
+    """Adam from `starts` `[S, d, columns]`. Returns the ends, and the cost of the best start at
+    each step.
+    """
     relaxed = env.relaxed()
     optimiser = optax.adam(optax.cosine_decay_schedule(0.03, plan.steps))  # of a unit cube
 
@@ -144,15 +173,19 @@ def _descend(env, rule, plan, instance, key, starts, ranges):
         return (jnp.clip(shares + change, 0.0, 1.0), moments), costs.min(0).mean()
 
     shares = ranges.shares(starts)
-    (shares, _), costs = jax.lax.scan(step, (shares, optimiser.init(shares)), jnp.arange(plan.steps))
+    (shares, _), costs = jax.lax.scan(
+        step, (shares, optimiser.init(shares)), jnp.arange(plan.steps)
+    )
     return ranges.values(shares), costs
 
 
 def _play(env, plan, instance, key, episodes, each=jax.vmap):
-    """Worlds to simulate in (`play_world`) and their keys, with a leading axis C; `each` maps a function over keys.
+    """Worlds to simulate in (`play_world`) and their keys, with a leading axis C; `each` maps a
+    function over keys.
 
-    With several instances the batch is all of them, in order, and again for so many episodes as are played at once; a
-    single instance plays half of its episodes in each of C = 2, so that choosing and reporting can be split along C.
+    With several instances the batch is all of them, in order, and again for so many episodes as are
+    played at once; a single instance plays half of its episodes in each of C = 2, so that choosing
+    and reporting can be split along C.
     """
     if plan.several:
         again = plan.at_once(episodes)
@@ -169,7 +202,9 @@ def _play(env, plan, instance, key, episodes, each=jax.vmap):
 
 
 def _one_by_one(function):
-    """`vmap` by calling a compiled function again and again: the number of calls is no part of the program."""
+    """`vmap` by calling a compiled function again and again: the number of calls is no part of the
+    program.
+    """
 
     def mapped(keys):
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(function, keys))
@@ -183,7 +218,9 @@ def _repeated(tree, again):
 
 
 def _apart(plan, leaf):
-    """`[..., C, A * B]` with the A episodes that were played at once beside the C others: `[..., C * A, B]`."""
+    """`[..., C, A * B]` with the A episodes that were played at once beside the C others:
+    `[..., C * A, B]`.
+    """
     return leaf.reshape(*leaf.shape[:-2], -1, plan.instances) if plan.several else leaf
 
 
@@ -194,13 +231,16 @@ def _demand_of(plan, worlds):
 
 
 def _costs(env, rule, plan, instance, candidates, worlds):
-    """Mean weighted cost a period of each candidate, copy and path `[P, C, B]`, all candidates in the same worlds."""
+    """Mean weighted cost a period of each candidate, copy and path `[P, C, B]`, all candidates in
+    the same worlds.
+    """
     again = worlds[1].exogenous.demand.shape[BATCH] // plan.instances if plan.several else 1
 
     def run(params, world):
         params = params if plan.shared else _repeated(params, again)
         totals = simulate_in(
-            env, _repeated(instance, again), rule, params, *world, warm_up=plan.warm_up, axis=plan.axis,
+            env, _repeated(instance, again), rule, params, *world, warm_up=plan.warm_up,
+            axis=plan.axis,
             policy_axis=plan.policy_axis,
         )  # fmt: skip
         return -totals.reward / plan.periods
@@ -214,7 +254,9 @@ def _by_column(plan, costs):
 
 
 def _unpack(rule, plan, point):
-    """Parameters `[..., columns]`, or `[...]` where they are shared, from their entries in a row `[d, columns]`."""
+    """Parameters `[..., columns]`, or `[...]` where they are shared, from their entries in a row
+    `[d, columns]`.
+    """
     params, start = {}, 0
     for name, shape in rule.shapes().items():
         size = math.prod(shape)
@@ -225,7 +267,9 @@ def _unpack(rule, plan, point):
 
 
 def _snap(env, rule, plan, instance, params):
-    """The same parameters with levels and quantities rounded to whole units; sizes to at least one."""
+    """The same parameters with levels and quantities rounded to whole units; sizes to at least
+    one.
+    """
 
     def single(params, instance):
         unit = rule.natural(jax.tree.map(jnp.ones_like, params), env.facts(instance))
@@ -235,7 +279,9 @@ def _snap(env, rule, plan, instance, params):
             return (jnp.maximum(units, 1.0) if rule.ranges[name][0] > 0 else units) / unit[name]
 
         snapped = rule.levels | rule.quantities
-        return {name: whole(name, value) if name in snapped else value for name, value in params.items()}
+        return {
+            name: whole(name, value) if name in snapped else value for name, value in params.items()
+        }
 
     if plan.shared:
         return single(params, instance)

@@ -31,7 +31,9 @@ class Totals:
     ordered: jax.Array  # [B]
     stockouts: jax.Array  # [B] node-product-periods with demand unserved
     orders: jax.Array  # [B] orders placed: edges, products and periods with a quantity above zero
-    by_period: Any = None  # [T, ..., B] what was kept of each counted period, where it was asked for
+    by_period: Any = (
+        None  # [T, ..., B] what was kept of each counted period, where it was asked for
+    )
 
 
 def simulate(
@@ -49,7 +51,8 @@ def simulate(
 ) -> Totals:
     """Simulates `batch` episodes of `warm_up + periods` periods; only the latter are counted.
 
-    The same key gives the same world under any policy. No more than `CHUNK` periods of it are held in memory.
+    The same key gives the same world under any policy. No more than `CHUNK` periods of it are held
+    in memory.
 
     Args:
       axis: `BATCH` where `params` is a batch of instances (`batch_last`), None where all share one.
@@ -64,7 +67,9 @@ def simulate(
     def play_chunk(running, _):
         episodes, memory, totals = running
         after, trace = unroll_world(env, episodes, params, chunk, axis)
-        network, memory, totals, _ = play_on(episodes.network, memory, totals, trace, episodes.key, episodes.period)
+        network, memory, totals, _ = play_on(
+            episodes.network, memory, totals, trace, episodes.key, episodes.period
+        )
         return (after.replace(network=network), memory, totals), None
 
     (_, _, totals), _ = jax.lax.scan(play_chunk, (episodes, memory, _nothing(batch)), length=chunks)
@@ -99,17 +104,25 @@ def simulate_in(
 
     def play_chunk(running, number):
         length = chunk + (env.history - 1)
-        exogenous = jax.tree.map(partial(stretch, start=number * chunk, length=chunk), world.exogenous)
+        exogenous = jax.tree.map(
+            partial(stretch, start=number * chunk, length=chunk), world.exogenous
+        )
         trace = WorldTrace(exogenous, stretch(world.signals, number * chunk, length))
         *running, kept = play_on(*running, trace, key, env.history + number * chunk)
         return tuple(running), kept
 
-    (_, _, totals), kept = jax.lax.scan(play_chunk, (network, memory, _nothing(batch)), jnp.arange(chunks))
-    return totals.replace(by_period=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[warm_up:last], kept))
+    (_, _, totals), kept = jax.lax.scan(
+        play_chunk, (network, memory, _nothing(batch)), jnp.arange(chunks)
+    )
+    return totals.replace(
+        by_period=jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[warm_up:last], kept)
+    )
 
 
 def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis, keep=None):
-    """A function that runs the policy through a further stretch of world and adds up what it does."""
+    """A function that runs the policy through a further stretch of world and adds up what it
+    does.
+    """
 
     def measure(observation, outcome):
         counted = (observation.time >= warm_up) & (observation.time < last)
@@ -117,7 +130,8 @@ def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis
 
     def play_on(network, memory, before, trace, key, period):
         network, memory, kept, totals = play(
-            env, params, policy, policy_params, network, memory, trace, key, period, axis=axis, policy_axis=policy_axis,
+            env, params, policy, policy_params, network, memory, trace, key, period, axis=axis,
+            policy_axis=policy_axis,
             record=lambda _, outcome, note: keep(outcome) if keep else None, total=measure,
         )  # fmt: skip
         return network, memory, jax.tree.map(jnp.add, before, totals), kept
@@ -126,7 +140,9 @@ def _player(env, params, policy, policy_params, warm_up, last, axis, policy_axis
 
 
 def chunks_of(periods: int) -> tuple[int, int]:
-    """How many equal chunks hold that many periods, and their length; what is beyond the last period is not counted."""
+    """How many equal chunks hold that many periods, and their length; what is beyond the last
+    period is not counted.
+    """
     chunks = -(-periods // CHUNK)
     return chunks, -(-periods // chunks)
 

@@ -1,19 +1,24 @@
 """Intervals of simulated costs: means, ratios, paired differences and optimality gaps.
 
-An interval is as good as what it takes for independent. Values are therefore given with their *factors*: the paths, seeds,
-series, stores or blocks of weeks that several values have in common. Values of one unit of any factor may depend on each
-other, and all others do not. One path after another, each with noise of its own, is the one factor `paths`; seeds that see
-the same paths are two crossed factors; series that replay the same weeks share these, in blocks, for stock carries from one
-week to the next. Policies are compared on the same noise, so what is taken apart is the pair.
+An interval is as good as what it takes for independent. Values are therefore given with their
+*factors*: the paths, seeds, series, stores or blocks of weeks that several values have in common.
+Values of one unit of any factor may depend on each other, and all others do not. One path after
+another, each with noise of its own, is the one factor `paths`; seeds that see the same paths are
+two crossed factors; series that replay the same weeks share these, in blocks, for stock carries
+from one week to the next. Policies are compared on the same noise, so what is taken apart is the
+pair.
 
 All intervals are made alike, in four steps:
 
-1. A number becomes a sum of what each value adds to its error (the linearisation of a ratio of sums).
-2. The variance and the third cumulant of that sum add up over the units of each factor, less what two factors share:
-   multiway clustering (Cameron, Gelbach & Miller 2011), and never less than one factor has by itself.
-3. Quantiles are Student's, with the degrees of freedom of the sum (Satterthwaite 1946), for there are few weeks or seeds.
-4. Costs are skewed: rare shortages are dear. The interval is widened to what Hall's transformation (1992, section 3.9)
-   makes of the third cumulant.
+1. A number becomes a sum of what each value adds to its error (the linearisation of a ratio of
+   sums).
+2. The variance and the third cumulant of that sum add up over the units of each factor, less what
+   two factors share: multiway clustering (Cameron, Gelbach & Miller 2011), and never less than one
+   factor has by itself.
+3. Quantiles are Student's, with the degrees of freedom of the sum (Satterthwaite 1946), for there
+   are few weeks or seeds.
+4. Costs are skewed: rare shortages are dear. The interval is widened to what Hall's transformation
+   (1992, section 3.9) makes of the third cumulant.
 
 Nothing is drawn, so an interval is the same each time.
 """
@@ -53,7 +58,8 @@ class Factor(NamedTuple):
 
     Attributes:
       name: of its units, in the plural.
-      units: a label for each index of an axis of the values; those with the same label are of one unit.
+      units: a label for each index of an axis of the values; those with the same label are of one
+        unit.
       axis: which one.
     """
 
@@ -63,14 +69,17 @@ class Factor(NamedTuple):
 
 
 Over = Sequence[str | Factor]
-"""The factors of an array of values: a bare name stands for the axis in its place, each index a unit."""
+"""The factors of an array of values: a bare name stands for the axis in its place, each index a
+unit.
+"""
 
 
 def blocks(length: int, lead_time: int = 0, name: str = "periods") -> Factor:
     """Blocks of consecutive periods, a factor of values `[..., length, B]`.
 
-    A block has about as many periods as there are blocks (batch means), and more than a lead time, so that what one block
-    leaves in stock and on its way is little of the next; but there are at least 4 blocks where there are as many periods.
+    A block has about as many periods as there are blocks (batch means), and more than a lead time,
+    so that what one block leaves in stock and on its way is little of the next; but there are at
+    least 4 blocks where there are as many periods.
     """
     size = max(round(math.sqrt(length)), lead_time + 1)
     count = max(length // max(size, 1), min(4, length))
@@ -87,15 +96,19 @@ def mean_of(values, over: Over | None = None, level: float = 0.95) -> Estimate:
     """The mean of an array with its interval.
 
     Args:
-      values: one value a path `[B]`, or of S training seeds on the same B paths `[S, B]`; other shapes with `over`.
+      values: one value a path `[B]`, or of S training seeds on the same B paths `[S, B]`; other
+        shapes with `over`.
       over: the factors of the values.
     """
     values = np.asarray(values, np.float64)
     return ratio_of_sums(values, np.ones_like(values), over, level)
 
 
-def ratio_of_sums(numerator, denominator, over: Over | None = None, level: float = 0.95) -> Estimate:
-    """Sum of the numerators over sum of the denominators, such as a fill rate; both of the shape of `mean_of`.
+def ratio_of_sums(
+    numerator, denominator, over: Over | None = None, level: float = 0.95
+) -> Estimate:
+    """Sum of the numerators over sum of the denominators, such as a fill rate; both of the shape of
+    `mean_of`.
 
     Unlike a mean of ratios it weighs a path by its size. NaN where the denominators add up to zero.
     """
@@ -127,15 +140,18 @@ def optimality_gap(cost, reference, over: Over | None = None, level: float = 0.9
     """C / C* - 1 on the same noise.
 
     Args:
-      reference: C*, a known average cost or one that broadcasts to the costs, as one a path `[B]` (the optimum or a lower
-        bound); above zero in sum.
+      reference: C*, a known average cost or one that broadcasts to the costs, as one a path `[B]`
+        (the optimum or a lower bound); above zero in sum.
     """
     return relative_difference(cost, np.broadcast_to(reference, np.shape(cost)), over, level)
 
 
-def means_of_columns(values, over: Factor, level: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean of each column of `[T, B]` and the ends of its interval `[B]`, over one factor of the rows: `mean_of` each
-    column by itself, for thousands of them at once. NaN where there is but one unit."""
+def means_of_columns(
+    values, over: Factor, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mean of each column of `[T, B]` and the ends of its interval `[B]`, over one factor of
+    the rows: `mean_of` each column by itself, for thousands of them at once. NaN where there is but
+    one unit."""
     values = np.asarray(values, np.float64)
     mean = values.mean(0)
     (factor,) = _factors(values.shape, (over,))
@@ -151,25 +167,39 @@ def means_of_columns(values, over: Factor, level: float = 0.95) -> tuple[np.ndar
     skewed = np.abs(skew) > 1e-6
     safe = np.where(skewed, skew, 1.0)
     bent = np.where(skewed, 3 / safe * (np.cbrt(1 + safe * (quantiles - safe / 6)) - 1), quantiles)
-    return mean, mean - deviation * np.maximum(quantiles[1], bent[1]), mean - deviation * np.minimum(quantiles[0], bent[0])
+    return (
+        mean,
+        mean - deviation * np.maximum(quantiles[1], bent[1]),
+        mean - deviation * np.minimum(quantiles[0], bent[0]),
+    )
 
 
 def left_out(paths: int, groups: int = 64) -> np.ndarray:
-    """Weights of B paths `[G, B]` with each of G groups of them left out in turn, for numbers that are no mean or ratio."""
+    """Weights of B paths `[G, B]` with each of G groups of them left out in turn, for numbers that
+    are no mean or ratio.
+    """
     groups = min(groups, paths)
     kept = np.arange(groups)[:, None] != np.arange(paths) * groups // max(paths, 1)
     return kept / np.maximum(kept.sum(1, keepdims=True), 1)
 
 
-def jackknife(value: float, without: np.ndarray, name: str = "groups of paths", level: float = 0.95) -> Estimate:
-    """The interval of a number from what it is without each of G groups `[G]` (`left_out`), by its influence."""
+def jackknife(
+    value: float, without: np.ndarray, name: str = "groups of paths", level: float = 0.95
+) -> Estimate:
+    """The interval of a number from what it is without each of G groups `[G]` (`left_out`), by its
+    influence.
+    """
     without = np.asarray(without, np.float64)
     groups = len(without)
-    return _interval(value, (without.mean() - without) * (groups - 1) / max(groups, 1), (name,), level)
+    return _interval(
+        value, (without.mean() - without) * (groups - 1) / max(groups, 1), (name,), level
+    )
 
 
 def _interval(value: float, errors: np.ndarray, over: Over | None, level: float) -> Estimate:
-    """The interval of a number whose error is the sum of the errors `[...]` that each value adds; these sum to zero."""
+    """The interval of a number whose error is the sum of the errors `[...]` that each value adds;
+    these sum to zero.
+    """
     factors = [factor for factor in _factors(errors.shape, over) if factor.units.max(initial=0) > 0]
     if not factors or not np.all(np.isfinite(errors)):
         return Estimate(float(value), math.nan, math.nan)
@@ -206,7 +236,9 @@ def _factors(shape: tuple[int, ...], over: Over | None) -> list[Factor]:
 
 
 def _by_unit(errors: np.ndarray, factors: list[Factor]) -> tuple[np.ndarray, list[Factor]]:
-    """Errors summed over the units of a factor that has an axis to itself, as blocks do; the sums below are then few."""
+    """Errors summed over the units of a factor that has an axis to itself, as blocks do; the sums
+    below are then few.
+    """
     shared = [factor.units.shape for factor in factors]
     factors = list(factors)
     for number, (name, units, axis) in enumerate(factors):
@@ -220,8 +252,12 @@ def _by_unit(errors: np.ndarray, factors: list[Factor]) -> tuple[np.ndarray, lis
     return errors, factors
 
 
-def _cumulants(errors: np.ndarray, factors: list[Factor], counts: list[int]) -> tuple[float, float, float]:
-    """Variance and third cumulant of the sum of the errors, and the degrees of freedom of the variance."""
+def _cumulants(
+    errors: np.ndarray, factors: list[Factor], counts: list[int]
+) -> tuple[float, float, float]:
+    """Variance and third cumulant of the sum of the errors, and the degrees of freedom of the
+    variance.
+    """
     second = third = 0.0
     alone = []
     for size in range(1, len(factors) + 1):
@@ -235,7 +271,9 @@ def _cumulants(errors: np.ndarray, factors: list[Factor], counts: list[int]) -> 
             sign = -1 if size % 2 == 0 else 1
             part = np.sum(sums**2) * units / (units - 1)
             second += sign * part
-            third += sign * np.sum(sums**3) * units**2 / max((units - 1) * (units - 2), 1) * (units > 2)
+            third += (
+                sign * np.sum(sums**3) * units**2 / max((units - 1) * (units - 2), 1) * (units > 2)
+            )
             if size == 1:
                 alone.append(part)
     variance = max(second, *alone) if len(alone) > 1 else alone[0]

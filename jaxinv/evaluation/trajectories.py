@@ -1,8 +1,8 @@
 """The one record of what happened: what was seen, decided and paid, period by period.
 
-Whatever plays a policy and keeps what it did keeps `Trajectories`: a learner's own play, the steps that
-its replay holds, a log that is learned from alone, and the counterfactuals of one. `record` makes those
-of any policy, `save` and `load` keep them in a file of plain arrays.
+Whatever plays a policy and keeps what it did keeps `Trajectories`: a learner's own play, the steps
+that its replay holds, a log that is learned from alone, and the counterfactuals of one. `record`
+makes those of any policy, `save` and `load` keep them in a file of plain arrays.
 """
 
 import zipfile
@@ -44,8 +44,9 @@ class Origin:
 class Trajectories:
     """T periods of B episodes; a part that nobody asked for is None.
 
-    Arrays are `[T, ..., B]` as they were played. In a replay or a batch of it they are n steps of one
-    decision each, `[n, ...]`. A learner that decides once a review has T' steps instead of T periods.
+    Arrays are `[T, ..., B]` as they were played. In a replay or a batch of it they are n steps of
+    one decision each, `[n, ...]`. A learner that decides once a review has T' steps instead of T
+    periods.
     """
 
     reward: jax.Array  # [T, B], or by agent [T, G, B] as agents with roles learn from it
@@ -107,8 +108,9 @@ class Trajectories:
         return self.observation.pipeline[:-1].sum(3)
 
     def save(self, path: str | Path) -> None:
-        """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a network
-        made of it, and what it takes to play it again, belong to what the file does not hold.
+        """Writes what was known and what came of it, whole or not at all, as NumPy's `.npz`. What a
+        network made of it, and what it takes to play it again, belong to what the file does not
+        hold.
 
         Raises:
           UserError: for a file that cannot be written.
@@ -126,7 +128,8 @@ class Trajectories:
                 np.savez_compressed(file, schema=SCHEMA, **arrays)
         except OSError as error:
             raise UserError(
-                f"{path}: cannot be written ({error.strerror}); give a file in a folder that is there"
+                f"{path}: cannot be written ({error.strerror}); give a file in a folder that is"
+                " there"
             ) from None
 
     @classmethod
@@ -167,7 +170,8 @@ class Trajectories:
 
 
 SAVED = (
-    "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed", "log_prob",
+    "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed",
+    "log_prob",
     "costs", "demand", "short",
 )  # fmt: skip
 NESTED = {"observation": Observation, "facts": Facts, "costs": Places}
@@ -212,23 +216,24 @@ def _check_sizes(path, found: Trajectories):
             length = longer.get(name, periods)
             if leaf.shape[-1:] != (batch,) or (length and leaf.shape[0] != length):
                 raise UserError(
-                    f"{path}: {name} has shape {leaf.shape}, which does not go with {periods} periods "
-                    f"of {batch} episodes; record them again"
+                    f"{path}: {name} has shape {leaf.shape}, which does not go with {periods}"
+                    f" periods of {batch} episodes; record them again"
                 )
             if leaf.dtype.kind not in "biuf" or not np.all(np.isfinite(leaf)):
                 raise UserError(f"{path}: {name} holds what is no number; record them again")
 
 
 def record(
-    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any, episodes: Episodes,
+    env: InventoryNetwork, params: InstanceParams, policy: Policy, policy_params: Any,
+    episodes: Episodes,
     periods: int, *, orders: jax.Array | None = None, memory: Any = None, axis: int | None = None,
     policy_axis: int | None = None,
 ) -> tuple[Episodes, Trajectories]:  # fmt: skip
     """Plays a policy from given episodes on (`begin`), and keeps what happened.
 
     Args:
-      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then sees;
-        None: it decides throughout.
+      orders: `[T, E, K, B]` what is ordered instead, NaN where the policy decides on what it then
+        sees; None: it decides throughout.
       memory: what the policy remembers `[..., B]`; None: what it does before its first decision.
       axis: `BATCH` where `params` is a batch of instances, None where all episodes share one.
       policy_axis: likewise for the policy's parameters.

@@ -1,7 +1,9 @@
-"""Tunes classical rules by cross-entropy search, by pathwise gradient, or both, in one compiled program a rule.
+"""Tunes classical rules by cross-entropy search, by pathwise gradient, or both, in one compiled
+program a rule.
 
-Candidates are evaluated side by side on the same noise, so what is compared is the rules and not their luck.
-What a tuning may simulate is a budget of periods, so that a rule and a learner can be given the same.
+Candidates are evaluated side by side on the same noise, so what is compared is the rules and not
+their luck. What a tuning may simulate is a budget of periods, so that a rule and a learner can be
+given the same.
 """
 
 import math
@@ -32,18 +34,18 @@ class Tuned:
 
     Attributes:
       rule: the policy.
-      params: its parameters, pure numbers; with `policy_axis` set, the instances are the last axis of every
-        array.
+      params: its parameters, pure numbers; with `policy_axis` set, the instances are the last axis
+        of every array.
       policy_axis: `BATCH` where every instance has its own parameters, else None.
       cost: mean weighted cost a period on training noise that played no part in the choice.
       cost_interval: 95% interval over paths, or over instances where there are several.
-      simulated_periods: periods of one environment simulated in all; forward passes, a gradient counted as
-        one.
-      history: one row a generation of the search or step of the gradient: `{stage, simulated_periods, cost}`.
-        In a search `cost` is the best so far, in a gradient that of the best start; each on that stage's own
-        noise.
-      at_end: for each parameter that lies at an end of what was searched, the share of its numbers (edges, products,
-        instances) that do: the best may lie beyond.
+      simulated_periods: periods of one environment simulated in all; forward passes, a gradient
+        counted as one.
+      history: one row a generation of the search or step of the gradient:
+        `{stage, simulated_periods, cost}`. In a search `cost` is the best so far, in a gradient
+        that of the best start; each on that stage's own noise.
+      at_end: for each parameter that lies at an end of what was searched, the share of its numbers
+        (edges, products, instances) that do: the best may lie beyond.
     """
 
     rule: Rule
@@ -56,7 +58,9 @@ class Tuned:
     at_end: dict[str, float]
 
     def natural(self, problem: Problem) -> dict[str, jax.Array]:
-        """The parameters in product units, `[E, K]` each; with several instances these are the last axis."""
+        """The parameters in product units, `[E, K]` each; with several instances these are the last
+        axis.
+        """
         if problem.instances == 1:
             return self.rule.natural(self.params, problem.env.facts(problem.first))
         facts = jax.vmap(problem.env.facts)(problem.train)
@@ -74,43 +78,52 @@ def tune(
 ) -> Tuned:
     """Tunes a rule on the training instances of a problem.
 
-    - search: the cross-entropy method (Rubinstein 1999) over ranges that follow from demand and move on while the best
-      lies at an end (`jaxinv.evaluation.ranges`). It starts from a Latin hypercube, half of whose points give all
-      edges the same value, and keeps the best points ever seen as its elite.
-    - gradient: Adam on the derivative of the simulated cost with respect to the parameters (methods.md B.1),
-      with divisible orders and noise that is fresh at every step, from the best points of a Latin hypercube.
-      It can end on a flat: a cap too high to bind has no derivative.
-    - both: the gradient goes on from the best points of the search. Best with many parameters, where a search
-      alone stays a per cent behind. Rules without a useful derivative (`Rule.jumps`) are searched with the whole
-      budget.
+    - search: the cross-entropy method (Rubinstein 1999) over ranges that follow from demand and
+      move on while the best lies at an end (`jaxinv.evaluation.ranges`). It starts from a Latin
+      hypercube, half of whose points give all edges the same value, and keeps the best points ever
+      seen as its elite.
+    - gradient: Adam on the derivative of the simulated cost with respect to the parameters
+      (methods.md B.1), with divisible orders and noise that is fresh at every step, from the best
+      points of a Latin hypercube. It can end on a flat: a cap too high to bind has no derivative.
+    - both: the gradient goes on from the best points of the search. Best with many parameters,
+      where a search alone stays a per cent behind. Rules without a useful derivative (`Rule.jumps`)
+      are searched with the whole budget.
 
-    The finalists of all stages are then compared on fresh noise in the true environment (whole packs) and the
-    best is taken; where orders are whole packs every finalist also runs with its levels rounded to whole
-    units, which wins a tie. Its cost is estimated on yet other noise, so it is free of the winner's curse.
+    The finalists of all stages are then compared on fresh noise in the true environment (whole
+    packs) and the best is taken; where orders are whole packs every finalist also runs with its
+    levels rounded to whole units, which wins a tie. Its cost is estimated on yet other noise, so it
+    is free of the winner's curse.
 
     Args:
       key: of all the noise; the same key gives the same result.
-      method: one of the above; None searches up to `FEW` parameters and does both beyond, where it pays.
+      method: one of the above; None searches up to `FEW` parameters and does both beyond, where it
+        pays.
       budget_periods: at most as many periods of one environment are simulated, warm-up included.
-      per_instance: every instance gets parameters of its own (all tuned side by side) instead of one set for
-        all.
+      per_instance: every instance gets parameters of its own (all tuned side by side) instead of
+        one set for all.
 
     Raises:
-      UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon that leaves
-        no training period to count.
+      UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon
+        that leaves no training period to count.
     """
     if method is None:
-        method = "both" if sum(math.prod(shape) for shape in rule.shapes().values()) > FEW else "search"
+        method = (
+            "both" if sum(math.prod(shape) for shape in rule.shapes().values()) > FEW else "search"
+        )
     if method not in METHODS:
         raise unknown("method", method, METHODS)
     if rule.jumps:
         if method == "gradient":
-            raise UserError(f"{rule.name} jumps in its parameters and has no gradient; use method=search")
+            raise UserError(
+                f"{rule.name} jumps in its parameters and has no gradient; use method=search"
+            )
         method = "search"
     if per_instance and problem.instances == 1:
         raise UserError("per_instance tuning needs a problem with several instances")
     groups = choose_groups(problem, key_of(key, Role.SERIES), per_instance, budget_periods)
-    plan = make_plan(problem, rule, budget_periods // len(groups), method, len(groups[0]), not per_instance)
+    plan = make_plan(
+        problem, rule, budget_periods // len(groups), method, len(groups[0]), not per_instance
+    )
     results = []
     for number, index in enumerate(groups):
         instance, _ = instances_at(as_recorded(problem), index)
@@ -118,10 +131,14 @@ def tune(
         results.append(jax.device_get(spend(problem.env, rule, plan, instance, own)))
 
     def join(*parts):  # groups lie along the last axis; the last group was filled up
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
+        return (
+            parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
+        )
 
     params, costs = jax.tree.map(join, *[result[:2] for result in results])
-    at_end = {name: float(np.mean(join(*[result[3][name] for result in results]))) for name in params}
+    at_end = {
+        name: float(np.mean(join(*[result[3][name] for result in results]))) for name in params
+    }
     costs = costs.mean(0) if plan.several else costs.reshape(-1)
     return Tuned(
         rule=rule,
@@ -143,10 +160,14 @@ def tune_many(
     method: str | None = None,
     per_instance: bool = False,
 ) -> dict[str, Tuned]:
-    """Tunes several rules, by default all that apply, each with the whole budget and on the same noise."""
+    """Tunes several rules, by default all that apply, each with the whole budget and on the same
+    noise.
+    """
     names = applicable_rules(problem) if names is None else names
 
-    rules = [rule_for(problem, name) for name in names]  # one by one: forms of one forecast share its fit
+    rules = [
+        rule_for(problem, name) for name in names
+    ]  # one by one: forms of one forecast share its fit
 
     def single(rule):
         return tune(problem, rule, key, budget_periods, method, per_instance)

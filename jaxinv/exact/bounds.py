@@ -18,15 +18,21 @@ def lower_bound(env: InventoryNetwork, params: InstanceParams, most: float) -> f
     """A number that no policy's average cost a period is below, or None where nothing is known.
 
     - A warehouse with stores: the Federgruen-Zipkin relaxation (`one_warehouse.pooled_bound`).
-    - A store with lost sales: the larger of its backlog system (`newsvendor.lost_sales_bound`) and its own optimum at a
-      shorter lead time, the longest that can be solved. Who gets goods sooner than he must can put off every order, so a
-      longer lead time costs no less.
+    - A store with lost sales: the larger of its backlog system (`newsvendor.lost_sales_bound`) and
+      its own optimum at a shorter lead time, the longest that can be solved. Who gets goods sooner
+      than he must can put off every order, so a longer lead time costs no less.
 
     Args:
       most: states times orders that solving the shorter lead time may look at.
     """
     topology = env.topology
-    if topology.lead_times is None or topology.ages > 1 or topology.return_lags or topology.products > 1 or changes(params):
+    if (
+        topology.lead_times is None
+        or topology.ages > 1
+        or topology.return_lags
+        or topology.products > 1
+        or changes(params)
+    ):
         return None
     if topology.advance_nodes:
         return None
@@ -38,14 +44,19 @@ def lower_bound(env: InventoryNetwork, params: InstanceParams, most: float) -> f
     single = topology.edges == 1 and isinstance(env.world.demand, Tabulated)
     if not single or topology.backlog or not topology.mechanisms <= {"packs"}:
         return None
-    holding, shortage = float(weighted(params, "holding", "holding")[0]), float(weighted(params, "shortage", "shortage")[0])
+    holding, shortage = (
+        float(weighted(params, "holding", "holding")[0]),
+        float(weighted(params, "shortage", "shortage")[0]),
+    )
     mass, lead_time = table_mass(params.demand.cdf[:, 0, 0]), topology.lead_times[0]
     waiting = float(lost_sales_bound(mass, lead_time, holding, shortage, longest=lead_time))
     return max(waiting, _at_a_shorter_lead_time(env, params, most))
 
 
 def _at_a_shorter_lead_time(env: InventoryNetwork, params: InstanceParams, most: float) -> float:
-    """The optimum at the longest lead time below the store's that is small enough; 0 where none is."""
+    """The optimum at the longest lead time below the store's that is small enough; 0 where none
+    is.
+    """
     for lead_time in range(env.topology.lead_times[0] - 1, 0, -1):
         topology = dataclasses.replace(env.topology, lead_times=(lead_time,), max_lead_time=0)
         shorter = type(env)(topology, env.world, params, env.history, env.name)

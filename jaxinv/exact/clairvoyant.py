@@ -1,8 +1,9 @@
 """Lower bounds on what a store costs on one path of demand, from knowing the path in advance.
 
-Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked for; what is
-left to pay is what the start forces on him before an order can arrive, and ordering itself, where lots are a
-trade-off: the dynamic lot-sizing problem of Wagner & Whitin (1958), with backlog (Zangwill 1966) or lost sales.
+Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked
+for; what is left to pay is what the start forces on him before an order can arrive, and ordering
+itself, where lots are a trade-off: the dynamic lot-sizing problem of Wagner & Whitin (1958), with
+backlog (Zangwill 1966) or lost sales.
 """
 
 from functools import partial
@@ -16,9 +17,13 @@ from jaxinv.exact.scope import require_store
 
 
 def path_bound(
-    env: InventoryNetwork, params: InstanceParams, demand: jax.Array, start: NetworkState | None = None
+    env: InventoryNetwork,
+    params: InstanceParams,
+    demand: jax.Array,
+    start: NetworkState | None = None,
 ) -> jax.Array:
-    """The least total cost `[]` of a store on a path of demand; no policy from this start costs less on it.
+    """The least total cost `[]` of a store on a path of demand; no policy from this start costs
+    less on it.
 
     Orders need not be whole here, which can only cost less.
 
@@ -26,8 +31,9 @@ def path_bound(
       env: one store, one supplier with a fixed lead time, backlog or lost sales.
       params: of one instance.
       demand: `[T, 1, 1]` of the T periods whose cost is counted, as `Exogenous.demand`.
-      start: stock at the first of them. None: whatever suits best, stock and what arrives in the first L
-        periods having been paid for before, as in an evaluation that does not count its warm-up.
+      start: stock at the first of them. None: whatever suits best, stock and what arrives in the
+        first L periods having been paid for before, as in an evaluation that does not count its
+        warm-up.
 
     Raises:
       UserError: for another network.
@@ -47,19 +53,23 @@ def path_bound(
         return solve(path, jnp.where(paid_before, 0.0, fixed), jnp.where(paid_before, 0.0, unit))
     forced, asked = _run_down(topology, start, path, holding, shortage)
     # nothing can arrive in the first L periods, whose demand `_run_down` has settled
-    return forced + solve(asked, jnp.where(jnp.arange(periods) < lead, jnp.inf, fixed), jnp.full(periods, unit))
+    return forced + solve(
+        asked, jnp.where(jnp.arange(periods) < lead, jnp.inf, fixed), jnp.full(periods, unit)
+    )
 
 
 def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.Array:
-    """The least cost `[]` of meeting a known demand from nothing, by a dynamic programme over the periods.
+    """The least cost `[]` of meeting a known demand from nothing, by a dynamic programme over the
+    periods.
 
-    An order that arrives in period m serves whole periods, from the first that waits for it to the last before
-    the next order: stock of two orders is never held at once.
+    An order that arrives in period m serves whole periods, from the first that waits for it to the
+    last before the next order: stock of two orders is never held at once.
 
     Args:
       demand: `[T]`.
       fixed, unit: `[T]` money per order, and per unit of it, that arrives in each period.
-      holding: money per unit and period. shortage: money per unit lost, or per unit owed and period.
+      holding: money per unit and period. shortage: money per unit lost, or per unit owed and
+        period.
       backlog: whether unmet demand waits; at the end it may go on waiting.
     """
     periods = demand.shape[0]
@@ -68,11 +78,14 @@ def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.
     def period(carry, x):
         settled, waiting, owed, serving = carry
         time, asked = x
-        # `settled` is the least cost when all earlier demand is settled; from there demand may start to wait
+        # `settled` is the least cost when all earlier demand is settled; from there demand may
+        # start to wait
         waiting = jnp.where(index == time, settled, waiting)  # [T] by the first period that waits
         owed = jnp.where(index <= time, owed, 0.0)
         before = jnp.min(waiting + unit[time] * owed) if backlog else settled
-        serving = jnp.where(index == time, before + fixed[time], serving)  # [T] by the period of the order
+        serving = jnp.where(
+            index == time, before + fixed[time], serving
+        )  # [T] by the period of the order
         serving = serving + (unit + holding * (time - index)) * asked
         if backlog:
             owed = jnp.where(index <= time, owed + asked, 0.0)
@@ -80,7 +93,9 @@ def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.
             settled = jnp.min(serving)
         else:
             settled = jnp.minimum(settled + shortage * asked, jnp.min(serving))
-        settled = jnp.where(asked > 0, settled, jnp.minimum(settled, carry[0]))  # no demand settles itself
+        settled = jnp.where(
+            asked > 0, settled, jnp.minimum(settled, carry[0])
+        )  # no demand settles itself
         return (settled, waiting, owed, serving), None
 
     never = jnp.full(periods, jnp.inf)
@@ -90,9 +105,11 @@ def lot_sizing(demand, fixed, unit, *, holding, shortage, backlog: bool) -> jax.
 
 
 def _run_down(topology, start: NetworkState, demand, holding, shortage):
-    """What a start costs in any case, and the demand `[T]` that is left for orders yet to be placed.
+    """What a start costs in any case, and the demand `[T]` that is left for orders yet to be
+    placed.
 
-    Stock and what is on its way serve first: all of it before period L, and after that what remains.
+    Stock and what is on its way serve first: all of it before period L, and after that what
+    remains.
     """
     lead, periods = topology.lead_times[0], demand.shape[0]
     arrivals = jnp.zeros(periods)

@@ -1,17 +1,19 @@
-"""The optimum of a serial system with backlog: echelon base-stock levels and their cost (Clark & Scarf 1960).
+"""The optimum of a serial system with backlog: echelon base-stock levels and their cost (Clark &
+Scarf 1960).
 
-Echelon i is the stock at stage i and all that is on its way to, or at, the stages it supplies, less backorders.
-Charged stage by stage, h_i on echelon i (what holding costs more at stage i than at the stage before it), the
-cost separates: a stage is a newsvendor whose shortage is what it costs the stages below to be held back (Chen &
-Zheng 1994; Snyder & Shen, Fundamentals of Supply Chain Theory, section 6.2). With stage 1 at the customer,
-C_0(x) = (b + h_1 + … + h_I) x^- and
+Echelon i is the stock at stage i and all that is on its way to, or at, the stages it supplies, less
+backorders. Charged stage by stage, h_i on echelon i (what holding costs more at stage i than at the
+stage before it), the cost separates: a stage is a newsvendor whose shortage is what it costs the
+stages below to be held back (Chen & Zheng 1994; Snyder & Shen, Fundamentals of Supply Chain Theory,
+section 6.2). With stage 1 at the customer, C_0(x) = (b + h_1 + … + h_I) x^- and
 
-    C_i(y) = E[ h_i (y - D_i) + C_(i-1)(min(y - U_i, S_(i-1))) ],   S_i = argmin C_i,   optimal cost = C_I(S_I),
+    C_i(y) = E[ h_i (y - D_i) + C_(i-1)(min(y - U_i, S_(i-1))) ],   S_i = argmin C_i,
+    optimal cost = C_I(S_I),
 
-where U_i is the demand until what stage i ordered can be sent on, and D_i the demand until it is charged for.
-In periods, with orders before demand and costs at the end of a period, U_i covers L_i periods (1 where L_i = 0:
-what arrives within a period is sent on in the next) and D_i covers L_i + 1, as does what meets C_0. In
-continuous review both cover L_i.
+where U_i is the demand until what stage i ordered can be sent on, and D_i the demand until it is
+charged for. In periods, with orders before demand and costs at the end of a period, U_i covers L_i
+periods (1 where L_i = 0: what arrives within a period is sent on in the next) and D_i covers L_i +
+1, as does what meets C_0. In continuous review both cover L_i.
 """
 
 from collections.abc import Sequence
@@ -40,9 +42,10 @@ class SerialOptimum:
 
     Attributes:
       average_cost: money a period (or a unit of time).
-      levels: echelon base-stock levels in units, one a stage, in the order that the stages were given in.
-      error: what rounding demand to points may have moved the cost by, estimated from twice the step (Richardson);
-        0 where demand is on whole numbers.
+      levels: echelon base-stock levels in units, one a stage, in the order that the stages were
+        given in.
+      error: what rounding demand to points may have moved the cost by, estimated from twice the
+        step (Richardson); 0 where demand is on whole numbers.
     """
 
     average_cost: float
@@ -66,10 +69,11 @@ class Stage:
 
 
 def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 100) -> SerialOptimum:
-    """The optimum of the `serial` preset, stage 0 (at the supplier) first, as its nodes and edges are.
+    """The optimum of the `serial` preset, stage 0 (at the supplier) first, as its nodes and edges
+    are.
 
-    Goods in transit must cost what they cost at the stage they left, as they do there. Any policy is beaten or
-    met; a normal demand is taken as the simulator draws it, cut at zero.
+    Goods in transit must cost what they cost at the stage they left, as they do there. Any policy
+    is beaten or met; a normal demand is taken as the simulator draws it, cut at zero.
 
     Args:
       params: of one instance.
@@ -91,7 +95,9 @@ def solve_serial(env: InventoryNetwork, params: InstanceParams, points: int = 10
     lead_times = np.asarray(topology.lead_times)
     shortage = weighted(params, "shortage", "shortage")[-1]
     if not shortage > 0 or not holding[-1] > 0:
-        raise UserError("Clark-Scarf needs a shortage cost, and a holding cost at the last stage, above 0")
+        raise UserError(
+            "Clark-Scarf needs a shortage cost, and a holding cost at the last stage, above 0"
+        )
 
     def solve(law: DemandLaw) -> tuple[float, np.ndarray]:
         mass, step = law.total, law.step
@@ -123,12 +129,13 @@ def solve_serial_normal(
 ) -> SerialOptimum:
     """The optimum in continuous review with normal demand: the model of Snyder & Shen, section 6.2.
 
-    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation, cut at zero.
-    Goods in transit cost what they cost at the stage they left.
+    Costs are rates. Demand over a time t has mean t mean and standard deviation sqrt(t) deviation,
+    cut at zero. Goods in transit cost what they cost at the stage they left.
 
     Args:
       mean, deviation: of demand in a unit of time.
-      lead_times, echelon_holding: of each stage, the one at the customer first. Lead times are above 0.
+      lead_times, echelon_holding: of each stage, the one at the customer first. Lead times are
+        above 0.
       shortage: money per unit owed and unit of time.
       points: in a standard deviation of a unit of time.
     """
@@ -136,7 +143,8 @@ def solve_serial_normal(
     def solve(step: float) -> tuple[float, np.ndarray]:
         laws = [normal_mass(mean * time, deviation * time**0.5, step) for time in lead_times]
         cost, levels = recursion(
-            [Stage(step * holding, law, law) for holding, law in zip(echelon_holding, laws)], step * shortage
+            [Stage(step * holding, law, law) for holding, law in zip(echelon_holding, laws)],
+            step * shortage,
         )
         return cost, step * levels
 
@@ -156,7 +164,10 @@ def recursion(stages: Sequence[Stage], shortage: float) -> tuple[float, np.ndarr
     levels = []
     size = 1 + sum(len(stage.charged) for stage in stages)
     points = np.arange(size)
-    held_back, slope = None, -charged  # C_(i-1)(min(x, S_(i-1))) at the points, and its slope below zero
+    held_back, slope = (
+        None,
+        -charged,
+    )  # C_(i-1)(min(x, S_(i-1))) at the points, and its slope below zero
     for stage in stages:
         holding = stage.echelon_holding
         if held_back is None:
@@ -167,7 +178,9 @@ def recursion(stages: Sequence[Stage], shortage: float) -> tuple[float, np.ndarr
         slope += holding
         level = int(np.argmin(costs))
         if level == size - 1:
-            raise UserError("an echelon holding cost is so low that a stage would hold without limit")
+            raise UserError(
+                "an echelon holding cost is so low that a stage would hold without limit"
+            )
         levels.append(level)
         held_back = costs[np.minimum(points, level)]
     return float(costs[level]), np.asarray(levels)

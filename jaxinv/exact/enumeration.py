@@ -1,4 +1,6 @@
-"""Optimal policies of networks small enough to enumerate, on a grid that the policy itself shows to be large enough."""
+"""Optimal policies of networks small enough to enumerate, on a grid that the policy itself shows to
+be large enough.
+"""
 
 import math
 from dataclasses import dataclass
@@ -31,8 +33,8 @@ WIDENINGS = 6
 
 @dataclass(frozen=True)
 class TablePolicy(Policy):
-    """A policy that looks its orders up: `params` is `[X * R, E * K]`, one row a state of the grid, or `[T, X * R, E * K]`
-    where the orders of each of T periods differ.
+    """A policy that looks its orders up: `params` is `[X * R, E * K]`, one row a state of the grid,
+    or `[T, X * R, E * K]` where the orders of each of T periods differ.
 
     Attributes:
       grid: how states are numbered; what lies beyond it counts as its bound.
@@ -43,7 +45,9 @@ class TablePolicy(Policy):
     def act(self, params, observation, context):
         params = jnp.asarray(params)  # a table of the host cannot be read at a traced state
         stock, pipeline = vectors(self.topology, observation)
-        state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(pipeline)
+        state = self.grid.stock.index(stock) * self.grid.pipeline.size + self.grid.pipeline.index(
+            pipeline
+        )
         orders = params[state] if params.ndim == 2 else params[observation.time, state]
         return orders.reshape(self.topology.edges, self.topology.products).astype(jnp.float32)
 
@@ -53,10 +57,11 @@ class Enumeration:
     """An instance solved state by state.
 
     Attributes:
-      cost: average cost a period; where there is a discount, (1 - discount) times the discounted cost from a state in the
-        middle of the grid.
+      cost: average cost a period; where there is a discount, (1 - discount) times the discounted
+        cost from a state in the middle of the grid.
       interval: the bounds that value iteration proved.
-      mdp, value, orders: the tables, relative values `[X, R]` and numbers of optimal orders `[X, R]`.
+      mdp, value, orders: the tables, relative values `[X, R]` and numbers of optimal orders
+        `[X, R]`.
       iterations: sweeps on the last grid.
       truncated_probability: of a demand, a period, beyond its table or below the grid.
       visits: the steady state of the optimal policy.
@@ -104,13 +109,14 @@ def enumerate_states(
 
     Args:
       tolerance: of the bounds on the cost, relative to it.
-      grid: states and orders to be considered; by default those of `first_grid`, widened until the optimal policy meets
-        none of their bounds.
+      grid: states and orders to be considered; by default those of `first_grid`, widened until the
+        optimal policy meets none of their bounds.
       memory: bytes that may be used.
       most: states times orders that may be looked at.
 
     Raises:
-      UserError: a network that is not covered (`mdp.covered`), one with too many states, or no convergence.
+      UserError: a network that is not covered (`mdp.covered`), one with too many states, or no
+        convergence.
     """
     covered(env)
     given, grid = grid, grid or first_grid(env, params)
@@ -125,15 +131,23 @@ def enumerate_states(
             break
         grid = wider
     else:
-        raise UserError(f"the optimal policy goes beyond every grid tried, the last of {grid.states:,} states")
+        raise UserError(
+            f"the optimal policy goes beyond every grid tried, the last of {grid.states:,} states"
+        )
     low, high = float(values.low), float(values.high)
     cost = (low + high) / 2
     if discount < 1:
         middle, reach = float(values.value.reshape(-1)[_middle(grid)]), (high - low) / 2
-        low, high, cost = ((1 - discount) * bound for bound in (middle - reach, middle + reach, middle))
-    last = env.world.demand.support(params.demand)[1][-1]  # small where a table was cut off, as tables are at TAIL
+        low, high, cost = (
+            (1 - discount) * bound for bound in (middle - reach, middle + reach, middle)
+        )
+    last = env.world.demand.support(params.demand)[1][
+        -1
+    ]  # small where a table was cut off, as tables are at TAIL
     truncated = max(seen.cut, TAIL if last < 10 * TAIL else 0.0)
-    return Enumeration(cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated, seen)
+    return Enumeration(
+        cost, (low, high), mdp, values.value, orders, int(values.sweeps), truncated, seen
+    )
 
 
 def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> None:
@@ -141,9 +155,10 @@ def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> No
     needed = memory_needed(grid)
     if needed > memory or grid.states * grid.orders.size > most:
         raise UserError(
-            f"{grid.states:,} states x {grid.orders.size:,} orders need about {needed / 1e9:.1f} GB, of {memory / 1e9:.1f} GB "
-            "allowed. A shorter lead time, a smaller mean demand, a lower shortage cost or fewer nodes shrink it; without "
-            "the optimum, `evaluate` compares with a lower bound where it knows one, and with every tuned rule"
+            f"{grid.states:,} states x {grid.orders.size:,} orders need about {needed / 1e9:.1f}"
+            f" GB, of {memory / 1e9:.1f} GB allowed. A shorter lead time, a smaller mean demand, a"
+            " lower shortage cost or fewer nodes shrink it; without the optimum, `evaluate`"
+            " compares with a lower bound where it knows one, and with every tuned rule"
         )
 
 
@@ -163,7 +178,8 @@ class Visits:
       cost: average cost a period.
       share: `[X, R]` of periods in each state, in the long run.
       most_ordered: `[E * K]` share of periods with the largest order of the grid.
-      spilt: share of periods in which stock spills over the grid, and so is not what the network would have.
+      spilt: share of periods in which stock spills over the grid, and so is not what the network
+        would have.
       cut: probability a period that demand leaves less stock than the grid holds.
     """
 
@@ -175,8 +191,8 @@ class Visits:
 
 
 def visits(mdp: MDP, orders: np.ndarray) -> Visits:
-    """The steady state of a policy `[X, R]`, from the middle of the grid, and its cost: a policy evaluation that looks at
-    none but the states that the policy comes to."""
+    """The steady state of a policy `[X, R]`, from the middle of the grid, and its cost: a policy
+    evaluation that looks at none but the states that the policy comes to."""
     states, chain, spilt = _reached(mdp, orders, _middle(mdp.grid))
     share = np.zeros(len(states))
     share[0] = 1.0
@@ -198,7 +214,9 @@ def visits(mdp: MDP, orders: np.ndarray) -> Visits:
 
 
 def expected_costs(mdp: MDP, orders: np.ndarray, periods: int, start: int = 0) -> np.ndarray:
-    """Expected cost of each of the first periods `[periods]` under a policy `[X, R]`, from the state numbered `start`."""
+    """Expected cost of each of the first periods `[periods]` under a policy `[X, R]`, from the
+    state numbered `start`.
+    """
     states, chain, _ = _reached(mdp, orders, start)
     cost = decided(mdp, orders, states)[2]
     share, costs = np.zeros(len(states)), np.zeros(periods)
@@ -221,8 +239,8 @@ def _reached(mdp: MDP, orders: np.ndarray, start: int):
     """The states a policy can come to, and the chain on them.
 
     Returns:
-      Numbers of the states `[V]`, the start first; the chances `[V, V]` to come to a state (row) from one (column); and the
-      probability `[V]` that what arrives next spills over the grid.
+      Numbers of the states `[V]`, the start first; the chances `[V, V]` to come to a state (row)
+      from one (column); and the probability `[V]` that what arrives next spills over the grid.
     """
     likely = mdp.kernel.mass > RARE
     place = np.full(orders.size, -1)
@@ -250,7 +268,8 @@ def follow(mdp: MDP, orders: np.ndarray, states: np.ndarray, likely: np.ndarray)
       likely: `[X, Y or O]` which outcomes of the kernel are followed.
 
     Returns:
-      Of each way on: the place in `states` it starts from, the state it leads to, and its chance; and the probability `[V]`
+      Of each way on: the place in `states` it starts from, the state it leads to, and its chance;
+        and the probability `[V]`
       that what arrives spills over the grid.
     """
     pipelines, outcome = mdp.grid.pipeline.size, mdp.kernel.outcome
@@ -259,15 +278,27 @@ def follow(mdp: MDP, orders: np.ndarray, states: np.ndarray, likely: np.ndarray)
     arrival, onward = mdp.arrival[pipeline, order], mdp.onward[pipeline, order]
     row, column = np.nonzero(likely[offered])
     left = column if outcome is None else outcome[offered[row], column]
-    after = mdp.landing[:, left, arrival[row]].astype(np.int64) * pipelines + onward[row]  # [S, ways]
+    after = (
+        mdp.landing[:, left, arrival[row]].astype(np.int64) * pipelines + onward[row]
+    )  # [S, ways]
     chance = mdp.kernel.mass[offered[row], column]
     spilt = np.bincount(row, chance * mdp.spill[left, arrival[row]], len(states))
-    return np.tile(row, len(after)), after.reshape(-1), (mdp.share[:, None] * chance).reshape(-1), spilt
+    return (
+        np.tile(row, len(after)),
+        after.reshape(-1),
+        (mdp.share[:, None] * chance).reshape(-1),
+        spilt,
+    )
 
 
 def _middle(grid: Grid) -> int:
     """A state in the middle: half of the stock that fits, and typical orders on their way."""
-    stock = np.array([max(low, (low + high) // 2 if low >= 0 else high // 2) for low, high in zip(grid.stock.low, grid.stock.high)])
+    stock = np.array(
+        [
+            max(low, (low + high) // 2 if low >= 0 else high // 2)
+            for low, high in zip(grid.stock.low, grid.stock.high)
+        ]
+    )
     pipeline = np.array(grid.pipeline.high, int) // 2
     return int(grid.stock.index(stock) * grid.pipeline.size + grid.pipeline.index(pipeline))
 
@@ -275,7 +306,11 @@ def _middle(grid: Grid) -> int:
 def widened(env: InventoryNetwork, params: InstanceParams, grid: Grid, seen: Visits) -> Grid:
     """The grid with room where a policy meets a bound; the same one if it meets none."""
     topology = env.topology
-    caps = [order_cap(topology, params, edge) for edge in range(topology.edges) for _ in range(topology.products)]
+    caps = [
+        order_cap(topology, params, edge)
+        for edge in range(topology.edges)
+        for _ in range(topology.products)
+    ]
     orders = [
         int(min(1.3 * high + 1, cap)) if met > RARE else high
         for high, met, cap in zip(grid.orders.high, seen.most_ordered, caps)

@@ -1,8 +1,9 @@
 """How far the states and orders of a finite problem have to reach.
 
-Bounds are quantiles of demand over lead times, which are exact for lost sales without fixed cost (Zipkin 2008: no
-order above the newsvendor quantity of one period, no position above that of lead time and review) and a first guess
-elsewhere; `jaxinv.exact.solve` checks whether the solution ever meets a bound and widens the grid until it does not.
+Bounds are quantiles of demand over lead times, which are exact for lost sales without fixed cost
+(Zipkin 2008: no order above the newsvendor quantity of one period, no position above that of lead
+time and review) and a first guess elsewhere; `jaxinv.exact.solve` checks whether the solution ever
+meets a bound and widens the grid until it does not.
 """
 
 import numpy as np
@@ -15,7 +16,9 @@ from jaxinv.exact.lattice import cover
 from jaxinv.exact.mdp import Grid
 
 SLACK = 1
-"""Units beyond the bound, so that a solution that keeps it can be told from one that is cut off by it."""
+"""Units beyond the bound, so that a solution that keeps it can be told from one that is cut off by
+it.
+"""
 
 NEVER = 1e-9
 """Probability of a shortage too deep to be held in the grid."""
@@ -31,12 +34,18 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
     reach = onward_lead_times(topology)
     orders, low, high = [], [], []
     for edge, node in enumerate(topology.destinations):
-        others = [topology.lead_times[other] for other, into in enumerate(topology.destinations) if into == node]
+        others = [
+            topology.lead_times[other]
+            for other, into in enumerate(topology.destinations)
+            if into == node
+        ]
         for product in range(topology.products):
             law = _law(passing[:, node, product], mass)
-            level = ratio[product] if not topology.backlog else 1 - NEVER ** 0.5
+            level = ratio[product] if not topology.backlog else 1 - NEVER**0.5
             most = _quantile(law, 1, level) + lots[edge, product] + SLACK
-            if topology.backlog and topology.lead_times[edge] == min(others):  # what a fast edge may have to make good
+            if topology.backlog and topology.lead_times[edge] == min(
+                others
+            ):  # what a fast edge may have to make good
                 most += _quantile(law, topology.lead_times[edge] + 1, 1 - NEVER)
             most = int(np.ceil(most / least_arriving(topology, params)[edge]))
             cap = order_cap(topology, params, edge)
@@ -58,7 +67,8 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
 
 
 def order_cap(topology: Topology, params: InstanceParams, edge: int) -> float:
-    """The most that an order may be: what the edge carries or, where goods perish, the end of the action space.
+    """The most that an order may be: what the edge carries or, where goods perish, the end of the
+    action space.
 
     The published perishable problems set it, and every age class multiplies the states by it.
     """
@@ -70,8 +80,10 @@ def order_cap(topology: Topology, params: InstanceParams, edge: int) -> float:
 
 
 def least_arriving(topology: Topology, params: InstanceParams) -> np.ndarray:
-    """The smallest share of an order on each edge that may come, if anything comes `[E]`: who needs a unit may order as many
-    more. Not every order within such a bound is better than the next, so it cannot be left to widening."""
+    """The smallest share of an order on each edge that may come, if anything comes `[E]`: who needs
+    a unit may order as many more. Not every order within such a bound is better than the next, so
+    it cannot be left to widening.
+    """
     if not topology.has("arrivals"):
         return np.ones(topology.edges)
     shares, _ = params.arrival_law.support()
@@ -84,7 +96,9 @@ def onward_lead_times(topology: Topology) -> np.ndarray:
     for _ in range(topology.nodes):
         for edge, source in enumerate(topology.sources):
             if source != SUPPLIER and edge not in topology.lateral:
-                onward[source] = max(onward[source], topology.lead_times[edge] + onward[topology.destinations[edge]])
+                onward[source] = max(
+                    onward[source], topology.lead_times[edge] + onward[topology.destinations[edge]]
+                )
     return onward
 
 
@@ -96,9 +110,14 @@ def _passing(topology: Topology, demand: np.ndarray) -> np.ndarray:
 
 
 def _critical_ratio(params: InstanceParams) -> np.ndarray:
-    """Largest shortage / (shortage + holding) of each product `[K]`, at the weights of the reward."""
+    """Largest shortage / (shortage + holding) of each product `[K]`, at the weights of the
+    reward.
+    """
     weights = dict(zip(network.COSTS, np.asarray(params.weights)))
-    holding, shortage = np.asarray(params.holding) * weights["holding"], np.asarray(params.shortage) * weights["shortage"]
+    holding, shortage = (
+        np.asarray(params.holding) * weights["holding"],
+        np.asarray(params.shortage) * weights["shortage"],
+    )
     return (shortage / np.maximum(shortage + holding, 1e-9)).max(0)
 
 

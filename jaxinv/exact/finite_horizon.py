@@ -37,7 +37,8 @@ class Plan(NamedTuple):
 
     Attributes:
       value: `[X, R]` least expected cost from the first period on.
-      policy, params: the optimal policy and its orders `[T, X * R, E * K]`, to be rolled out from time 0.
+      policy, params: the optimal policy and its orders `[T, X * R, E * K]`, to be rolled out from
+        time 0.
     """
 
     value: np.ndarray
@@ -59,11 +60,18 @@ class Season:
 
 
 def solve_season(
-    env: InventoryNetwork, params: InstanceParams, periods: int, *, memory: float = MEMORY, most: float = math.inf
+    env: InventoryNetwork,
+    params: InstanceParams,
+    periods: int,
+    *,
+    memory: float = MEMORY,
+    most: float = math.inf,
 ) -> Season:
-    """The policy of least expected cost over `periods`, after which nothing counts, from the first stock on.
+    """The policy of least expected cost over `periods`, after which nothing counts, from the first
+    stock on.
 
-    The grid is widened until the optimal policy meets none of its bounds on the way from the first stock.
+    The grid is widened until the optimal policy meets none of its bounds on the way from the first
+    stock.
 
     Raises:
       UserError: a network that is not covered (`mdp.covered`), or one with too many states.
@@ -76,8 +84,9 @@ def solve_season(
         tables = 4 * periods * grid.states * (1 + len(grid.orders.low))
         if tables > memory:
             raise UserError(
-                f"orders of {grid.states:,} states in each of {periods} periods need about {tables / 1e9:.1f} GB, of "
-                f"{memory / 1e9:.1f} GB allowed; a shorter horizon or lead time shrinks them"
+                f"orders of {grid.states:,} states in each of {periods} periods need about"
+                f" {tables / 1e9:.1f} GB, of {memory / 1e9:.1f} GB allowed; a shorter horizon or"
+                " lead time shrinks them"
             )
         mdp = tabulate(env, params, grid)
         plan = backward_induction([mdp] * periods)
@@ -87,7 +96,9 @@ def solve_season(
         if wider == grid:
             return Season(float(plan.value.reshape(-1)[start].mean()) / periods, plan)
         grid = wider
-    raise UserError(f"the optimal policy goes beyond every grid tried, the last of {grid.states:,} states")
+    raise UserError(
+        f"the optimal policy goes beyond every grid tried, the last of {grid.states:,} states"
+    )
 
 
 def backward_induction(
@@ -120,12 +131,16 @@ def backward_induction(
 
 
 def _first_states(env, params) -> tuple[np.ndarray, np.ndarray]:
-    """Stock vectors and pipelines `[STARTS, C]` that episodes begin with: evenly spread for one cell, else drawn."""
+    """Stock vectors and pipelines `[STARTS, C]` that episodes begin with: evenly spread for one
+    cell, else drawn.
+    """
     shape = env.start_noise["stock"]
     even = (np.arange(STARTS) + 0.5) / STARTS
     uniforms = even if math.prod(shape) == 1 else generator(Role.CHECK, 0).random((STARTS, *shape))
     uniforms = jnp.asarray(uniforms.reshape(STARTS, *shape), jnp.float32)
-    start = jax.vmap(lambda stock: vectors(env.topology, env.start({"stock": stock}, params)))(uniforms)
+    start = jax.vmap(lambda stock: vectors(env.topology, env.start({"stock": stock}, params)))(
+        uniforms
+    )
     return tuple(np.asarray(part) for part in start)
 
 
@@ -134,7 +149,9 @@ def _with_room(grid: Grid, stock: np.ndarray, pipeline: np.ndarray) -> Grid:
     topology = grid.topology
     under_way = int(pipeline.max()) if pipeline.size else 0
     low, high = np.minimum(grid.stock.low, stock.min(0)), np.maximum(grid.stock.high, stock.max(0))
-    return Grid.of(topology, low.tolist(), high.tolist(), [max(order, under_way) for order in grid.orders.high])
+    return Grid.of(
+        topology, low.tolist(), high.tolist(), [max(order, under_way) for order in grid.orders.high]
+    )
 
 
 def _met(mdp: MDP, plan: Plan, start: np.ndarray) -> Visits:
@@ -149,7 +166,10 @@ def _met(mdp: MDP, plan: Plan, start: np.ndarray) -> Visits:
         order, offered, expected = decided(mdp, orders, states)
         row, after, chance, over = follow(mdp, orders, states, every)
         largest += share[states] @ (grid.orders.points()[order] == np.array(grid.orders.high))
-        spilt, cut = spilt + float(share[states] @ over), cut + float(share[states] @ mdp.cut[offered])
+        spilt, cut = (
+            spilt + float(share[states] @ over),
+            cut + float(share[states] @ mdp.cut[offered]),
+        )
         cost += float(share[states] @ expected)
         share = np.bincount(after, share[states][row] * chance, grid.states)
     periods = len(plan.params)
@@ -157,7 +177,9 @@ def _met(mdp: MDP, plan: Plan, start: np.ndarray) -> Visits:
 
 
 def _wider(env, params, grid: Grid, seen: Visits) -> Grid:
-    """The grid with room where the policy meets a bound, below too: who has stopped ordering owes ever more."""
+    """The grid with room where the policy meets a bound, below too: who has stopped ordering owes
+    ever more.
+    """
     wider = widened(env, params, grid, seen)
     if seen.cut <= RARE:
         return wider

@@ -1,7 +1,9 @@
-"""Classical rules at their best: the exact cost of a rule, and the whole numbers that make it least.
+"""Classical rules at their best: the exact cost of a rule, and the whole numbers that make it
+least.
 
-A rule is a policy like any other, so its average cost is that of its steady state on the tables that the optimum is
-computed from. Its numbers are searched one step at a time in all directions at once, from a start that simulation found.
+A rule is a policy like any other, so its average cost is that of its steady state on the tables
+that the optimum is computed from. Its numbers are searched one step at a time in all directions at
+once, from a start that simulation found.
 """
 
 import itertools
@@ -28,7 +30,9 @@ Numbers = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class BestRule:
-    """The best of a class of rules. Attributes: numbers: in product units; cost: average a period, exact."""
+    """The best of a class of rules. Attributes: numbers: in product units; cost: average a period,
+    exact.
+    """
 
     numbers: dict[str, np.ndarray]
     cost: float
@@ -42,15 +46,21 @@ class RuleCosts:
       grid: states and orders, widened when the rule asks for more.
     """
 
-    def __init__(self, env: InventoryNetwork, params: InstanceParams, rule: Rule, memory: float = MEMORY):
+    def __init__(
+        self, env: InventoryNetwork, params: InstanceParams, rule: Rule, memory: float = MEMORY
+    ):
         covered(env)
         self.env, self.params, self.rule, self.memory = env, params, rule, memory
         self._use(first_grid(env, params))
         self._known: dict[tuple, float] = {}
 
     def __call__(self, numbers: Numbers) -> float:
-        """Average cost a period of the rule with whole numbers in product units; infinite where stock has no bound."""
-        key = tuple((name, tuple(np.ravel(value).tolist())) for name, value in sorted(numbers.items()))
+        """Average cost a period of the rule with whole numbers in product units; infinite where
+        stock has no bound.
+        """
+        key = tuple(
+            (name, tuple(np.ravel(value).tolist())) for name, value in sorted(numbers.items())
+        )
         if key not in self._known:
             self._known[key] = self._cost(numbers)
         return self._known[key]
@@ -69,7 +79,9 @@ class RuleCosts:
             most = wanted[seen.share > RARE].max(0)
             if seen.spilt <= RARE and (most <= self.grid.orders.high).all():
                 return seen.cost
-            stock = [int(1.25 * high) + 1 if seen.spilt > RARE else high for high in self.grid.stock.high]
+            stock = [
+                int(1.25 * high) + 1 if seen.spilt > RARE else high for high in self.grid.stock.high
+            ]
             largest = np.maximum(most, self.grid.orders.high).tolist()
             self._use(Grid.of(topology, self.grid.stock.low, stock, largest))
         return math.inf
@@ -91,7 +103,8 @@ def _act(env, rule, grid, params, pure):
 
 
 def best_numbers(costs: RuleCosts, start: Numbers, free: Numbers | None = None) -> BestRule:
-    """The whole numbers of a rule from which no step of one, in any directions at once, lowers the exact cost.
+    """The whole numbers of a rule from which no step of one, in any directions at once, lowers the
+    exact cost.
 
     Args:
       start: whole numbers in product units, such as those of `tuning.tune`, rounded.
@@ -99,13 +112,24 @@ def best_numbers(costs: RuleCosts, start: Numbers, free: Numbers | None = None) 
     """
     shapes = {name: np.shape(value) for name, value in start.items()}
     first = np.concatenate([np.ravel(start[name]) for name in shapes]).round().astype(int)
-    moving = np.concatenate([np.ravel(np.broadcast_to(True if free is None else free[name], shapes[name])) for name in shapes])
+    moving = np.concatenate(
+        [
+            np.ravel(np.broadcast_to(True if free is None else free[name], shapes[name]))
+            for name in shapes
+        ]
+    )
 
     def numbers(point):
-        parts = np.split(np.asarray(point, float), np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])[:-1])
+        parts = np.split(
+            np.asarray(point, float),
+            np.cumsum([np.prod(shape, dtype=int) for shape in shapes.values()])[:-1],
+        )
         return {name: part.reshape(shape) for part, (name, shape) in zip(parts, shapes.items())}
 
-    steps = [np.array(step) for step in itertools.product(*[(-1, 0, 1) if moves else (0,) for moves in moving])]
+    steps = [
+        np.array(step)
+        for step in itertools.product(*[(-1, 0, 1) if moves else (0,) for moves in moving])
+    ]
     point = first
     while True:
         around = [point + step for step in steps if (point + step >= 0).all()]

@@ -1,7 +1,7 @@
 """Demand laws as probability masses on the points 0, step, 2 step, …, in float64 on the host.
 
-Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which moves an
-average cost by an amount of the order of step^2.
+Laws on whole numbers are held exactly (step 1); normal laws are rounded to the nearest point, which
+moves an average cost by an amount of the order of step^2.
 """
 
 from dataclasses import dataclass
@@ -48,25 +48,35 @@ def demand_law(env: InventoryNetwork, params: InstanceParams, points: float) -> 
       points: in the smallest standard deviation, where demand is not on whole numbers anyway.
 
     Raises:
-      UserError: where demand is not independent from period to period, or orders and demand share no lattice.
+      UserError: where demand is not independent from period to period, or orders and demand share
+        no lattice.
     """
     process, numbers = env.world.demand, params.demand
-    if env.topology.has("packs") and (isinstance(process, Normal) or np.any(np.asarray(params.pack_size) != 1)):
-        raise UserError("closed forms need integer_orders=false, or demand in whole units and packs of one")
+    if env.topology.has("packs") and (
+        isinstance(process, Normal) or np.any(np.asarray(params.pack_size) != 1)
+    ):
+        raise UserError(
+            "closed forms need integer_orders=false, or demand in whole units and packs of one"
+        )
     if isinstance(process, Tabulated):
         cdf = np.asarray(numbers.cdf, float)[:, :, 0]
         local = tuple(np.diff(column, prepend=0.0, append=1.0) for column in cdf.T)
         return DemandLaw(1.0, local, sum_of(local))
     if isinstance(process, Normal) and not (process.correlated and process.cut == "truncate"):
-        mean, deviation = np.asarray(numbers.mean, float)[:, 0], np.asarray(numbers.deviation, float)[:, 0]
+        mean, deviation = (
+            np.asarray(numbers.mean, float)[:, 0],
+            np.asarray(numbers.deviation, float)[:, 0],
+        )
         step = float(deviation.min() if deviation.min() > 0 else mean.max()) / points
         local = tuple(normal_mass(*pair, step, process.cut) for pair in zip(mean, deviation))
         correlation = float(numbers.correlation) if process.correlated else 0.0
-        total = _correlated_total(mean, deviation, correlation, step) if correlation else sum_of(local)
+        total = (
+            _correlated_total(mean, deviation, correlation, step) if correlation else sum_of(local)
+        )
         return DemandLaw(step, local, total)
     raise UserError(
-        f"closed forms need demand that is independent from period to period (a table or a normal law), "
-        f"not {type(process).__name__}; evaluate against tuned rules instead"
+        "closed forms need demand that is independent from period to period (a table or a normal"
+        f" law), not {type(process).__name__}; evaluate against tuned rules instead"
     )
 
 
@@ -74,7 +84,8 @@ def normal_mass(mean: float, deviation: float, step: float, cut: str = "clip") -
     """A normal law cut at zero, rounded to the points: `[M]`.
 
     Args:
-      cut: "clip" puts what is negative at zero, "truncate" conditions on being positive (`processes.Normal`).
+      cut: "clip" puts what is negative at zero, "truncate" conditions on being positive
+        (`processes.Normal`).
     """
     deviation = max(deviation, 1e-9 * step)
     last = max(int(np.ceil((mean + 9 * deviation) / step)), 1)
@@ -122,18 +133,25 @@ def shortfall(mass: np.ndarray, size: int) -> np.ndarray:
 
 
 def newsvendor_costs(mass: np.ndarray, size: int, holding: float, shortage: float) -> np.ndarray:
-    """h E(y - D)^+ + b E(D - y)^+ at the points y = 0 .. size-1, for costs a point; either may be negative."""
+    """h E(y - D)^+ + b E(D - y)^+ at the points y = 0 .. size-1, for costs a point; either may be
+    negative.
+    """
     short = shortfall(mass, size)
     return holding * (np.arange(size) - mass @ np.arange(len(mass)) + short) + shortage * short
 
 
 def _correlated_total(mean, deviation, correlation: float, step: float) -> np.ndarray:
-    """The sum of clipped normals that share a factor: independent given the factor, mixed over its quadrature."""
+    """The sum of clipped normals that share a factor: independent given the factor, mixed over its
+    quadrature.
+    """
     nodes, shares = np.polynomial.hermite_e.hermegauss(FACTORS)
     shares = shares / shares.sum()
     own = np.sqrt(1 - correlation) * deviation
     given = [
-        [normal_mass(*pair, step) for pair in zip(mean + np.sqrt(correlation) * deviation * node, own)]
+        [
+            normal_mass(*pair, step)
+            for pair in zip(mean + np.sqrt(correlation) * deviation * node, own)
+        ]
         for node in nodes[shares > NEGLIGIBLE]
     ]
     size = max(sum(len(mass) for mass in masses) for masses in given)

@@ -1,19 +1,24 @@
-"""A network in whole units as a finite Markov decision process, tabulated from the network's own transition.
+"""A network in whole units as a finite Markov decision process, tabulated from the network's own
+transition.
 
-A state is what stands in the nodes and what is on its way. In the networks covered here the two do not meet before the
-end of a period, so one period is three smaller steps, and the transition splits in the same way:
+A state is what stands in the nodes and what is on its way. In the networks covered here the two do
+not meet before the end of a period, so one period is three smaller steps, and the transition splits
+in the same way:
 
-    decide   orders are taken from stock and put on their way         (stock, order) -> stock on offer
-    serve    demand takes from the stock on offer                     stock on offer, demand -> stock left
-    move     what is on its way advances and arrives                  (pipeline, order) -> arrivals, next pipeline
+    decide   orders are taken from stock     (stock, order) -> stock on offer
+    serve    demand takes from it            stock on offer, demand -> stock left
+    move     what is on its way advances     (pipeline, order) -> arrivals, next pipeline
 
-Where only a share of what is due arrives, which nobody knows before, it is drawn when it is due: the arrivals of a pipeline
-and an order are then one of several. The next state is (stock left + arrivals, next pipeline), and the cost is a part of serving and a part of moving. So
-three small tables, each filled by calling `env.transition` on states where the other parts are empty, stand for one
-table over all states, orders and demands; that the parts add up to the whole is checked against the transition itself
-on a sample. Nothing of the dynamics is written a second time, and a Bellman sweep is one product of matrices.
+Where only a share of what is due arrives, which nobody knows before, it is drawn when it is due:
+the arrivals of a pipeline and an order are then one of several. The next state is (stock left +
+arrivals, next pipeline), and the cost is a part of serving and a part of moving. So three small
+tables, each filled by calling `env.transition` on states where the other parts are empty, stand for
+one table over all states, orders and demands; that the parts add up to the whole is checked against
+the transition itself on a sample. Nothing of the dynamics is written a second time, and a Bellman
+sweep is one product of matrices.
 
-Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals, S shares that arrive.
+Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals,
+S shares that arrive.
 """
 
 import math
@@ -45,7 +50,9 @@ CHUNKS = 1 << 12, 1 << 18
 
 @dataclass(frozen=True)
 class Box:
-    """Whole-number vectors between bounds, both included, numbered with the last entry running fastest."""
+    """Whole-number vectors between bounds, both included, numbered with the last entry running
+    fastest.
+    """
 
     low: tuple[int, ...]
     high: tuple[int, ...]
@@ -62,7 +69,9 @@ class Box:
         """All vectors `[size, C]`."""
         if not self.shape:
             return np.zeros((1, 0), np.int32)
-        return np.stack(np.unravel_index(np.arange(self.size), self.shape), -1).astype(np.int32) + np.array(self.low, np.int32)
+        return np.stack(np.unravel_index(np.arange(self.size), self.shape), -1).astype(
+            np.int32
+        ) + np.array(self.low, np.int32)
 
     def index(self, vectors):
         """Numbers `[...]` of vectors `[..., C]`; what lies outside counts as the nearest bound."""
@@ -91,8 +100,13 @@ class Grid:
 
     @classmethod
     def of(cls, topology: Topology, stock_low, stock_high, order_high) -> "Grid":
-        """A grid from the bounds of every stock cell (N * K * A of them) and of every order (E * K)."""
-        slots = [order_high[edge * topology.products + product] for edge, product, _ in open_slots(topology)]
+        """A grid from the bounds of every stock cell (N * K * A of them) and of every order (E *
+        K).
+        """
+        slots = [
+            order_high[edge * topology.products + product]
+            for edge, product, _ in open_slots(topology)
+        ]
         return cls(
             topology,
             Box(tuple(stock_low), tuple(stock_high)),
@@ -106,16 +120,23 @@ class Grid:
 
     @property
     def group_size(self) -> int:
-        """Numbers that a sweep needs at a time, for the pipelines that bring the same arrivals (`Routes`)."""
+        """Numbers that a sweep needs at a time, for the pipelines that bring the same arrivals
+        (`Routes`).
+        """
         leads = np.repeat(self.topology.lead_times, self.topology.products)
         orders = np.array(self.orders.shape)
-        next_ones, groups = math.prod(orders[leads == 1].tolist()), math.prod(orders[leads > 1].tolist())
+        next_ones, groups = (
+            math.prod(orders[leads == 1].tolist()),
+            math.prod(orders[leads > 1].tolist()),
+        )
         return self.stock.size * self.pipeline.size * max(next_ones, self.orders.size // groups)
 
 
-def network_state(topology: Topology, stock: jax.Array, pipeline: jax.Array, share: jax.Array | None = None) -> NetworkState:
-    """The state of one network from a stock vector and a pipeline vector of a `Grid`, and the share `[E]` of what is on its
-    way that will arrive (None: all)."""
+def network_state(
+    topology: Topology, stock: jax.Array, pipeline: jax.Array, share: jax.Array | None = None
+) -> NetworkState:
+    """The state of one network from a stock vector and a pipeline vector of a `Grid`, and the share
+    `[E]` of what is on its way that will arrive (None: all)."""
     shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
     stock = stock.astype(jnp.float32).reshape(shape)
     slots = jnp.zeros((topology.edges, topology.products, topology.slots))
@@ -144,7 +165,9 @@ def vectors(topology: Topology, state) -> tuple[jax.Array, jax.Array]:
 
 
 def open_slots(topology: Topology) -> list[tuple[int, int, int]]:
-    """(edge, product, age) of the pipeline slots that can hold goods, the oldest of each edge and product first."""
+    """(edge, product, age) of the pipeline slots that can hold goods, the oldest of each edge and
+    product first.
+    """
     return [
         (edge, product, age)
         for edge, lead in enumerate(topology.lead_times)
@@ -178,7 +201,9 @@ class MDP:
     grid: Grid = struct.field(pytree_node=False)
     kernel: Kernel
     serve_cost: jax.Array  # [X] expected cost of serving from the stock on offer
-    on_offer: jax.Array | None  # [X, A] stock on offer; None where orders take nothing from stock and bring nothing at once
+    on_offer: (
+        jax.Array | None
+    )  # [X, A] stock on offer; None where orders take nothing from stock and bring nothing at once
     infeasible: jax.Array | None  # [X, A] 0, or infinite where an order cannot be carried out
     landing: jax.Array  # [S, Y, F] next stock
     share: jax.Array  # [S] probability of the share that arrives
@@ -192,29 +217,43 @@ class MDP:
 
 @struct.dataclass
 class Routes:
-    """The tables of moving, arranged for a sweep: pipelines in G groups of M that bring the same n arrivals.
+    """The tables of moving, arranged for a sweep: pipelines in G groups of M that bring the same n
+    arrivals.
 
-    What is to come after a group then are whole rows of the values, and nothing is looked up twice: orders that move
-    the same goods, such as those that arrive at once, share a column.
+    What is to come after a group then are whole rows of the values, and nothing is looked up twice:
+    orders that move the same goods, such as those that arrive at once, share a column.
     """
 
     arrivals: jax.Array  # [G, n] of the F arrivals, one for each order that arrives next
     rows: jax.Array  # [G, M] numbers of the pipelines
-    columns: jax.Array | None  # [G, M, A] of the n * R pairs (arrival, next pipeline); None where they run from 0 up
-    place: jax.Array | None  # [R] of each pipeline in `rows`, read row by row; None where they run from 0 up
+    columns: (
+        jax.Array | None
+    )  # [G, M, A] of the n * R pairs (arrival, next pipeline); None where they run from 0 up
+    place: (
+        jax.Array | None
+    )  # [R] of each pipeline in `rows`, read row by row; None where they run from 0 up
 
     @classmethod
     def of(cls, arrival: np.ndarray, onward: np.ndarray) -> "Routes":
         pipelines, orders = arrival.shape
         kinds, group = np.unique(arrival, axis=0, return_inverse=True)
-        rows = np.argsort(group.reshape(-1), kind="stable").reshape(len(kinds), -1)  # even: slots vary independently
+        rows = np.argsort(group.reshape(-1), kind="stable").reshape(
+            len(kinds), -1
+        )  # even: slots vary independently
         arrivals = np.stack([np.unique(kind) for kind in kinds])
-        which = np.stack([np.searchsorted(known, kind) for known, kind in zip(arrivals, kinds)])  # [G, A]
+        which = np.stack(
+            [np.searchsorted(known, kind) for known, kind in zip(arrivals, kinds)]
+        )  # [G, A]
         columns = (which[:, None, :] * pipelines + onward[rows]).astype(np.int32)
-        in_order = columns[0].size == arrivals.shape[1] * pipelines and (columns.reshape(len(kinds), -1) == np.arange(columns[0].size)).all()
+        in_order = (
+            columns[0].size == arrivals.shape[1] * pipelines
+            and (columns.reshape(len(kinds), -1) == np.arange(columns[0].size)).all()
+        )
         sorted_rows = (rows.reshape(-1) == np.arange(pipelines)).all()
         return cls(
-            arrivals.astype(np.int32), rows.astype(np.int32), None if in_order else columns,
+            arrivals.astype(np.int32),
+            rows.astype(np.int32),
+            None if in_order else columns,
             None if sorted_rows else np.argsort(rows.reshape(-1)).astype(np.int32),
         )
 
@@ -223,10 +262,14 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
     """The tables of a network on a grid, as NumPy arrays in double precision.
 
     Raises:
-      UserError: for a network whose periods do not split in this way, or whose demand has no finite support.
+      UserError: for a network whose periods do not split in this way, or whose demand has no finite
+        support.
     """
     covered(env)
-    play, offer = partial(_in_chunks, partial(_play, env, params)), partial(_in_chunks, partial(_offer, env, params))
+    play, offer = (
+        partial(_in_chunks, partial(_play, env, params)),
+        partial(_in_chunks, partial(_offer, env, params)),
+    )
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
     demand, mass = env.world.demand.support(params.demand)
     shares, chance = arriving_shares(env, params)
@@ -249,20 +292,28 @@ def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
     came = np.stack([landed - standing[ordered] for landed, _, _ in moved], 1)  # [R * A, S, C]
     arrivals, arrival = np.unique(came.reshape(len(came), -1), axis=0, return_inverse=True)
     arrivals = arrivals.reshape(-1, *came.shape[1:])
-    move_cost = chance @ np.stack([cost for _, _, cost in moved]).astype(np.float64) - standing_cost[ordered]
+    move_cost = (
+        chance @ np.stack([cost for _, _, cost in moved]).astype(np.float64)
+        - standing_cost[ordered]
+    )
     shape = (len(pipelines), len(orders))
 
     on_offer, carried = offer(*_pairs(stocks, orders))
     on_offer = grid.stock.index(on_offer).reshape(len(stocks), -1)
     plain = (on_offer == np.arange(len(stocks))[:, None]).all()
     landing = stocks[reached][:, None] + np.moveaxis(arrivals, 1, 0)[:, None]  # [S, Y, F, C]
-    arrival, onward = arrival.reshape(shape).astype(np.int32), grid.pipeline.index(onward).reshape(shape).astype(np.int32)
+    arrival, onward = (
+        arrival.reshape(shape).astype(np.int32),
+        grid.pipeline.index(onward).reshape(shape).astype(np.int32),
+    )
     mdp = MDP(
         grid=grid,
         kernel=kernel,
         serve_cost=serve_cost,
         on_offer=None if plain else on_offer.astype(np.int32),
-        infeasible=None if carried.all() else np.where(carried.reshape(on_offer.shape), 0.0, np.inf),
+        infeasible=(
+            None if carried.all() else np.where(carried.reshape(on_offer.shape), 0.0, np.inf)
+        ),
         landing=grid.stock.index(landing).astype(np.int32),
         share=chance,
         arrival=arrival,
@@ -298,20 +349,24 @@ def covered(env: InventoryNetwork, what: str = "the exact solver") -> None:
         reason = "orders that travel or are owed between nodes"
     elif topology.has("review") or topology.has("calendar"):
         reason = "a review calendar"
-    elif topology.has("orders_first") or topology.has("goodwill") or topology.has("processing_yield"):
+    elif (
+        topology.has("orders_first") or topology.has("goodwill") or topology.has("processing_yield")
+    ):
         reason = "arrivals after orders, goodwill, or losses in processing"
     elif topology.has("arrivals") and 0 in topology.lead_times:
         reason = "lead times of 0 where a part of what is shipped does not arrive"
     elif not topology.has("packs"):
         reason = "divisible orders (set integer_orders=true)"
     if reason:
-        raise UserError(f"{what} works on whole units and fixed lead times; it does not cover {reason}")
+        raise UserError(
+            f"{what} works on whole units and fixed lead times; it does not cover {reason}"
+        )
 
 
 @partial(jax.jit, static_argnums=0)
 def _play(env, params, stock, demand, order, pipeline, share):
-    """The transition of many networks at once, where the share `[E]` of all that is due arrives: next stock, next pipeline
-    and cost."""
+    """The transition of many networks at once, where the share `[E]` of all that is due arrives:
+    next stock, next pipeline and cost."""
 
     def single(stock, demand, order, pipeline, share):
         state = network_state(env.topology, stock, pipeline, share)
@@ -326,7 +381,9 @@ def _play(env, params, stock, demand, order, pipeline, share):
 
 @partial(jax.jit, static_argnums=0)
 def _offer(env, params, stock, order):
-    """Stock on offer `[B, C]` after orders, and whether each order is carried out as it stands `[B]`."""
+    """Stock on offer `[B, C]` after orders, and whether each order is carried out as it stands
+    `[B]`.
+    """
     topology = env.topology
 
     def single(stock, order):
@@ -341,24 +398,32 @@ def _offer(env, params, stock, order):
 
 
 def _in_chunks(function, *columns: np.ndarray) -> list[np.ndarray]:
-    """A function of rows `[B, ...]`, in host arrays and in chunks of one of two sizes, so that it is compiled twice at most."""
+    """A function of rows `[B, ...]`, in host arrays and in chunks of one of two sizes, so that it
+    is compiled twice at most.
+    """
     count = max(len(column) for column in columns)
     size = CHUNKS[count > 8 * CHUNKS[0]]
     outputs = []
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
-        done = function(*[column[rows] if len(column) > 1 else np.repeat(column, size, 0) for column in columns])
+        done = function(
+            *[column[rows] if len(column) > 1 else np.repeat(column, size, 0) for column in columns]
+        )
         outputs.append([np.asarray(leaf)[: count - start] for leaf in done])
     return [np.concatenate(leaves) for leaves in zip(*outputs)]
 
 
 def _pairs(first, second):
     """Every row of the first with every row of the second, the second running fastest."""
-    return np.repeat(first, len(second), 0), np.tile(second, (len(first),) + (1,) * (second.ndim - 1))
+    return np.repeat(first, len(second), 0), np.tile(
+        second, (len(first),) + (1,) * (second.ndim - 1)
+    )
 
 
 def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
-    """Adds up the probabilities of demands that leave the same stock; outcome `[X, W]` numbers the Y stocks."""
+    """Adds up the probabilities of demands that leave the same stock; outcome `[X, W]` numbers the
+    Y stocks.
+    """
     count = len(outcome)
     if count * reached <= DENSE:
         full = np.zeros((count, reached))
@@ -377,24 +442,36 @@ def _kernel(outcome: np.ndarray, mass: np.ndarray, reached: int) -> Kernel:
 
 
 def _check_sum(mdp, play, offer, demand, shares, arrivals) -> None:
-    """Raises where serving and moving do not add up to the transition, on a sample of states, orders and demands."""
+    """Raises where serving and moving do not add up to the transition, on a sample of states,
+    orders and demands.
+    """
     grid, draw = mdp.grid, generator(Role.CHECK, 0)
     sizes = (grid.stock.size, grid.pipeline.size, grid.orders.size, len(demand), len(shares))
     stock, pipeline, order, world, share = (draw.integers(0, size, SAMPLE) for size in sizes)
     offered = stock if mdp.on_offer is None else mdp.on_offer[stock, order]
     stocks, pipelines, orders = grid.stock.points(), grid.pipeline.points(), grid.orders.points()
-    inside = np.ones(SAMPLE, bool) if mdp.infeasible is None else np.isfinite(mdp.infeasible[stock, order])
+    inside = (
+        np.ones(SAMPLE, bool)
+        if mdp.infeasible is None
+        else np.isfinite(mdp.infeasible[stock, order])
+    )
     true_offer, _ = offer(stocks[stock], orders[order])
     inside &= (true_offer == stocks[offered]).all(-1)  # beyond the grid, stock counts as its bound
-    landed, onward, cost = play(stocks[stock], demand[world], orders[order], pipelines[pipeline], shares[share])
-    left, _, serve_cost = play(stocks[offered], demand[world], orders[:1], pipelines[:1], shares[share])
+    landed, onward, cost = play(
+        stocks[stock], demand[world], orders[order], pipelines[pipeline], shares[share]
+    )
+    left, _, serve_cost = play(
+        stocks[offered], demand[world], orders[:1], pipelines[:1], shares[share]
+    )
     expected = left + arrivals[mdp.arrival[pipeline, order], share]
-    same = (landed == expected).all(-1) & (grid.pipeline.index(onward) == mdp.onward[pipeline, order])
+    same = (landed == expected).all(-1) & (
+        grid.pipeline.index(onward) == mdp.onward[pipeline, order]
+    )
     if len(shares) == 1:  # elsewhere the cost of moving is a mean over what arrives
         together = serve_cost + mdp.move_cost[pipeline, order]
         same &= np.abs(cost - together) <= 1e-4 * (1.0 + np.abs(cost))
     if not same[inside].all():
         raise UserError(
-            "the exact solver does not cover this network: what is served and what is on its way do not add up to its "
-            "transition. A bound is given by the clairvoyant instead"
+            "the exact solver does not cover this network: what is served and what is on its way do"
+            " not add up to its transition. A bound is given by the clairvoyant instead"
         )

@@ -1,4 +1,6 @@
-"""What any policy costs, exactly: its orders in every state of a grid, and their costs on the tables of the instance."""
+"""What any policy costs, exactly: its orders in every state of a grid, and their costs on the
+tables of the instance.
+"""
 
 from functools import partial
 from typing import Any
@@ -19,12 +21,18 @@ from jaxinv.policies.policy import Policy
 
 @partial(jax.jit, static_argnames=("env", "policy", "grid", "executed"))
 def orders_in_every_state(
-    env: InventoryNetwork, policy: Policy, grid: Grid, params: InstanceParams, policy_params: Any, executed: bool = True
+    env: InventoryNetwork,
+    policy: Policy,
+    grid: Grid,
+    params: InstanceParams,
+    policy_params: Any,
+    executed: bool = True,
 ) -> jax.Array:
     """What a policy that needs no history orders in every state `[X, R, E * K]`, in whole units.
 
     Args:
-      executed: what is really shipped, which is what the tables know the cost of; else what was asked for.
+      executed: what is really shipped, which is what the tables know the cost of; else what was
+        asked for.
     """
 
     def single(stock, pipeline):
@@ -47,5 +55,8 @@ def discounted_costs(mdp: MDP, orders: np.ndarray, discount: float) -> np.ndarra
     states = np.arange(orders.size)
     row, after, chance, _ = follow(mdp, orders, states, mdp.kernel.mass > 0)
     chain = sparse.csr_matrix((chance, (row, after)), (orders.size, orders.size))
-    value = spsolve(sparse.identity(orders.size, format="csc") - discount * chain.tocsc(), decided(mdp, orders, states)[2])
+    value = spsolve(
+        sparse.identity(orders.size, format="csc") - discount * chain.tocsc(),
+        decided(mdp, orders, states)[2],
+    )
     return value.reshape(orders.shape)

@@ -4,19 +4,19 @@ from typing import Any
 
 import numpy as np
 
-from jaxinv.exact.mdp import open_slots
 from jaxinv.exact.enumeration import Enumeration
+from jaxinv.exact.mdp import open_slots
 
 SEEN = 1e-9
 """Share of periods from which on a state counts as visited."""
 
 
 def policy_rows(solution: Enumeration) -> list[dict[str, Any]]:
-    """One row a visited state, the most frequent first: every stock cell, pipeline slot and order, the share of periods
-    spent there, and the relative value of the state.
+    """One row a visited state, the most frequent first: every stock cell, pipeline slot and order,
+    the share of periods spent there, and the relative value of the state.
 
-    Columns are named by node and edge, with the product where there are several, the age of goods from the oldest on,
-    and for the pipeline the periods since the order was placed.
+    Columns are named by node and edge, with the product where there are several, the age of goods
+    from the oldest on, and for the pipeline the periods since the order was placed.
     """
     grid = solution.grid
     stock, pipeline = np.nonzero(solution.visited > SEEN)
@@ -24,7 +24,9 @@ def policy_rows(solution: Enumeration) -> list[dict[str, Any]]:
     stock, pipeline = stock[most], pipeline[most]
     columns = dict(zip(_stock_names(grid), grid.stock.points()[stock].T))
     columns |= dict(zip(_slot_names(grid), grid.pipeline.points()[pipeline].T))
-    columns |= dict(zip(_order_names(grid), grid.orders.points()[solution.orders[stock, pipeline]].T))
+    columns |= dict(
+        zip(_order_names(grid), grid.orders.points()[solution.orders[stock, pipeline]].T)
+    )
     columns["share of periods"] = np.round(solution.visited[stock, pipeline], 9)
     columns["relative value"] = np.round(solution.value[stock, pipeline], 6)
     return [dict(zip(columns, (value.item() for value in row))) for row in zip(*columns.values())]
@@ -34,7 +36,8 @@ def order_map(solution: Enumeration) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """Mean total order by net stock and units on their way, over the time spent there.
 
     Returns:
-      Net stock levels `[X]`, units on their way `[Q]`, and mean orders `[X, Q]`, NaN where no state is visited.
+      Net stock levels `[X]`, units on their way `[Q]`, and mean orders `[X, Q]`, NaN where no state
+      is visited.
     """
     grid = solution.grid
     stock, pipeline = np.nonzero(solution.visited > SEEN)
@@ -54,13 +57,21 @@ def _stock_names(grid) -> list[str]:
     topology = grid.topology
     kind = "net stock" if topology.backlog else "on hand"
     names = [
-        _of_product(topology, f"{kind} {topology.node_names[node] if topology.node_names else node}", product)
+        _of_product(
+            topology,
+            f"{kind} {topology.node_names[node] if topology.node_names else node}",
+            product,
+        )
         for node in range(topology.nodes)
         for product in range(topology.products)
     ]
     if topology.ages == 1:
         return names
-    return [f"{name}, {age + 1} period{'s' * (age > 0)} left" for name in names for age in range(topology.ages)]
+    return [
+        f"{name}, {age + 1} period{'s' * (age > 0)} left"
+        for name in names
+        for age in range(topology.ages)
+    ]
 
 
 def _slot_names(grid) -> list[str]:
@@ -83,7 +94,8 @@ def _order_names(grid) -> list[str]:
 def _edge(topology, edge: int) -> str:
     if topology.edge_names:
         return topology.edge_names[edge]
-    return f"to {topology.node_names[topology.destinations[edge]] if topology.node_names else topology.destinations[edge]}"
+    end = topology.destinations[edge]
+    return f"to {topology.node_names[end] if topology.node_names else end}"
 
 
 def _of_product(topology, name: str, product: int) -> str:

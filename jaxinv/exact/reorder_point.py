@@ -1,8 +1,10 @@
-"""One store with backlog on the host, in float64: the best base-stock level, (s, S) and (R, nQ), all exact.
+"""One store with backlog on the host, in float64: the best base-stock level, (s, S) and (R, nQ),
+all exact.
 
-What is ordered in period t meets demand from t + L on. So the inventory position y after ordering decides the
-expected cost G(y) of period t + L alone, h E(y - D)^+ + b E(D - y)^+ with D the demand of L + 1 periods, and a
-policy costs its mean of G over the positions it visits, plus what it pays for ordering.
+What is ordered in period t meets demand from t + L on. So the inventory position y after ordering
+decides the expected cost G(y) of period t + L alone, h E(y - D)^+ + b E(D - y)^+ with D the demand
+of L + 1 periods, and a policy costs its mean of G over the positions it visits, plus what it pays
+for ordering.
 """
 
 from dataclasses import dataclass
@@ -39,7 +41,9 @@ class Store:
 
     def __post_init__(self):
         if not self.holding > 0 or not self.shortage > 0:
-            raise UserError(f"holding={self.holding:g} and shortage={self.shortage:g} must be above 0")
+            raise UserError(
+                f"holding={self.holding:g} and shortage={self.shortage:g} must be above 0"
+            )
         if len(self.mass) < 2 or self.mass[0] >= 1:
             raise UserError("demand is always zero; there is nothing to order for")
 
@@ -58,7 +62,9 @@ class Store:
         ahead = cover(self.mass, self.lead_time + 1)
         levels = np.arange(low, high + 1)
         mean = (self.lead_time + 1) * self.mean
-        short = np.where(levels < 0, mean - levels, shortfall(ahead, max(high + 1, 1))[np.maximum(levels, 0)])
+        short = np.where(
+            levels < 0, mean - levels, shortfall(ahead, max(high + 1, 1))[np.maximum(levels, 0)]
+        )
         return self.holding * (levels - mean + short) + self.shortage * short
 
     def best_level(self) -> int:
@@ -116,7 +122,9 @@ def read_store(env: InventoryNetwork, params: InstanceParams, points: int = 64) 
 
 
 def optimal_order_up_to(store: Store) -> OrderPoint:
-    """The optimal (s, S), which no policy beats (Zheng & Federgruen 1991, section 2); K = 0 gives base-stock."""
+    """The optimal (s, S), which no policy beats (Zheng & Federgruen 1991, section 2); K = 0 gives
+    base-stock.
+    """
     start = store.best_level()
     costs = _Costs(store)
     fixed, renewals = store.fixed_cost, _Renewals(store.mass)
@@ -144,8 +152,8 @@ def optimal_order_up_to(store: Store) -> OrderPoint:
 def order_up_to_cost(store: Store, s: int, up_to: int) -> float:
     """Average cost a period of any (s, S), in points (Veinott & Wagner 1965).
 
-    K and G at each position between two orders, over the periods between them; the periods spent at S - j are the
-    renewal density of demand.
+    K and G at each position between two orders, over the periods between them; the periods spent at
+    S - j are the renewal density of demand.
     """
     visited = _Renewals(store.mass).density(up_to - s)
     costs = store.costs(s + 1, up_to)[::-1]
@@ -155,12 +163,13 @@ def order_up_to_cost(store: Store, s: int, up_to: int) -> float:
 def optimal_lots(store: Store, quantity: int | None = None) -> OrderPoint:
     """The optimal (R, nQ): at or below R, the fewest lots of Q that lift the position above R.
 
-    After ordering, the position is uniform on R + 1 .. R + Q (Hadley & Whitin 1961; for demand whose sizes have
-    no common divisor). An order, of however many lots, costs K. With demand of one unit at a
-    time this is (r, Q).
+    After ordering, the position is uniform on R + 1 .. R + Q (Hadley & Whitin 1961; for demand
+    whose sizes have no common divisor). An order, of however many lots, costs K. With demand of one
+    unit at a time this is (r, Q).
 
     Args:
-      quantity: Q in points; None to search for it. Its cost without K cannot fall in Q, so the search can stop.
+      quantity: Q in points; None to search for it. Its cost without K cannot fall in Q, so the
+        search can stop.
     """
     start, costs = store.best_level(), _Costs(store)
     chance = np.cumsum(store.mass[::-1])[::-1]  # P(D >= k)
@@ -170,14 +179,19 @@ def optimal_lots(store: Store, quantity: int | None = None) -> OrderPoint:
     size = 1
     while True:
         orders += chance[size] if size < len(chance) else 0.0
-        if best is not None and quantity is None and total / size >= best.average_cost - store.purchase:
+        if (
+            best is not None
+            and quantity is None
+            and total / size >= best.average_cost - store.purchase
+        ):
             return best
         cost = (total + store.fixed_cost * orders) / size + store.purchase
         if (quantity is None and (best is None or cost < best.average_cost)) or size == quantity:
             best = OrderPoint((low - 1) * store.step, size * store.step, float(cost))
         if size == quantity:
             return best
-        # G falls and then rises, so the cheapest positions are neighbours: take the cheaper of the next two
+        # G falls and then rises, so the cheapest positions are neighbours: take the cheaper of the
+        # next two
         if costs.at(low - 1) < costs.at(high + 1):
             low -= 1
             total += costs.at(low)
@@ -220,5 +234,7 @@ class _Renewals:
         """At 0 .. size-1 points."""
         while len(self.table) < size:
             recent = self.table[::-1][: len(self.mass) - 1]
-            self.table = np.append(self.table, self.mass[1 : len(recent) + 1] @ recent / (1.0 - self.mass[0]))
+            self.table = np.append(
+                self.table, self.mass[1 : len(recent) + 1] @ recent / (1.0 - self.mass[0])
+            )
         return self.table[:size]

@@ -1,4 +1,6 @@
-"""What a closed form says something about: refuses other networks, and reads the costs of an instance."""
+"""What a closed form says something about: refuses other networks, and reads the costs of an
+instance.
+"""
 
 import numpy as np
 
@@ -7,7 +9,9 @@ from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.errors import UserError
 
 
-def require(env: InventoryNetwork, what: str, mechanisms: set[str], backlog: bool | None = None) -> None:
+def require(
+    env: InventoryNetwork, what: str, mechanisms: set[str], backlog: bool | None = None
+) -> None:
     """Refuses a network that a closed form says nothing about.
 
     Args:
@@ -20,7 +24,9 @@ def require(env: InventoryNetwork, what: str, mechanisms: set[str], backlog: boo
     if strange:
         raise UserError(f"{what} does not know {', '.join(strange)}, which {env.name} has")
     if backlog is not None and topology.backlog != backlog:
-        raise UserError(f"{what} is for {'backlog' if backlog else 'lost sales'}, and {env.name} has the other")
+        raise UserError(
+            f"{what} is for {'backlog' if backlog else 'lost sales'}, and {env.name} has the other"
+        )
     if topology.lead_times is None or topology.ages > 1 or topology.return_lags:
         raise UserError(f"{what} is for fixed lead times, without ageing or returns")
     if topology.advance_nodes:
@@ -29,7 +35,9 @@ def require(env: InventoryNetwork, what: str, mechanisms: set[str], backlog: boo
         raise UserError(f"{what} is for one product, and {env.name} has {topology.products}")
 
 
-def require_store(env: InventoryNetwork, what: str, mechanisms: set[str], backlog: bool | None = None) -> None:
+def require_store(
+    env: InventoryNetwork, what: str, mechanisms: set[str], backlog: bool | None = None
+) -> None:
     """As `require`, for one store with one supplier."""
     if env.topology.nodes > 1 or env.topology.edges > 1:
         raise UserError(f"{what} is for one store with one supplier, and {env.name} has more")
@@ -37,5 +45,10 @@ def require_store(env: InventoryNetwork, what: str, mechanisms: set[str], backlo
 
 
 def weighted(params: InstanceParams, part: str, field: str) -> np.ndarray:
-    """A cost of one product by node or edge, `[N]` or `[E]`, times the weight of its part in the reward."""
-    return float(np.asarray(params.weights)[COSTS.index(part)]) * np.asarray(getattr(params, field), float)[:, 0]
+    """A cost of one product by node or edge, `[N]` or `[E]`, times the weight of its part in the
+    reward.
+    """
+    return (
+        float(np.asarray(params.weights)[COSTS.index(part)])
+        * np.asarray(getattr(params, field), float)[:, 0]
+    )

@@ -1,14 +1,17 @@
-"""Dual sourcing: the instances of Veeraraghavan & Scheller-Wolf that Gijsbrechts et al. measured their learner on."""
+"""Dual sourcing: the instances of Veeraraghavan & Scheller-Wolf that Gijsbrechts et al. measured
+their learner on.
+"""
 
 from jaxinv.instances.instance import Instance, Published
 
 SOURCE = (
-    "Gijsbrechts et al. 2022, Manufacturing & Service Operations Management 24(3), figure 9 (gaps in per cent); the "
-    "optimum, which is not in print, by an independent value iteration in NumPy"
+    "Gijsbrechts et al. 2022, Manufacturing & Service Operations Management 24(3), figure 9 (gaps"
+    " in per cent); the optimum, which is not in print, by an independent value iteration in NumPy"
 )
 
 CELLS = {
-    # regular lead time, expedited cost: optimum; gaps of capped dual index, dual index, single index, tailored base-surge
+    # regular lead time, expedited cost: optimum; gaps of capped dual index, dual index, single
+    # index, tailored base-surge
     (2, 105): (216.76980, 0.00, 0.11, 0.56, 0.06),
     (2, 110): (219.73333, 0.03, 0.18, 1.03, 0.99),
     (3, 105): (216.87672, 0.00, 0.27, 0.98, 0.01),

@@ -13,7 +13,8 @@ class Published:
 
     Attributes:
       value: as printed.
-      error: what it may be off by: half a unit of its last digit, or its stated error where it was simulated.
+      error: what it may be off by: half a unit of its last digit, or its stated error where it was
+        simulated.
       excuse: why a difference is no surprise, where the source leaves something open.
     """
 
@@ -31,8 +32,8 @@ class Instance:
       family: one of `FAMILIES`.
       source: author, year and table.
       preset, options: what builds it; without a preset, the options of a closed form.
-      published: numbers by what was measured: "optimal", the name of a rule at its best, or a name that the study of the
-        family knows.
+      published: numbers by what was measured: "optimal", the name of a rule at its best, or a name
+        that the study of the family knows.
       slow: whether it takes minutes rather than seconds.
     """
 

@@ -1,4 +1,6 @@
-"""Lost sales with a lead time: Zipkin's test bed (2008) and its geometric twin, and the fixed-cost instance of Bijvank."""
+"""Lost sales with a lead time: Zipkin's test bed (2008) and its geometric twin, and the fixed-cost
+instance of Bijvank.
+"""
 
 from jaxinv.instances.instance import Instance, Published
 
@@ -49,7 +51,9 @@ BASE_STOCK = {
 def _cell(law: str, shortage: int, lead_time: int, optimal: float) -> Instance:
     published = {"optimal": Published(optimal, 1e-3 if lead_time <= 4 else 1e-4)}
     if lead_time <= 4:
-        published["capped_base_stock"] = Published(CAPPED_BASE_STOCK[law][shortage][lead_time - 1], 0.005)
+        published["capped_base_stock"] = Published(
+            CAPPED_BASE_STOCK[law][shortage][lead_time - 1], 0.005
+        )
     if lead_time <= 4 and law == "poisson":
         published["base_stock"] = Published(BASE_STOCK[shortage][lead_time - 1], 0.01)
     return Instance(
@@ -57,7 +61,12 @@ def _cell(law: str, shortage: int, lead_time: int, optimal: float) -> Instance:
         family="lost_sales",
         source=(ZIPKIN if law == "poisson" else GEOMETRIC) + RECOMPUTED,
         preset="lost_sales",
-        options={"demand": law, "mean": 5.0, "lead_time": lead_time, "shortage_cost": float(shortage)},
+        options={
+            "demand": law,
+            "mean": 5.0,
+            "lead_time": lead_time,
+            "shortage_cost": float(shortage),
+        },
         published=published,
         slow=lead_time > 4,
     )
@@ -73,15 +82,29 @@ LOST_SALES = tuple(
 FIXED_COST = Instance(
     name="lost sales with fixed cost, K=5",
     family="lost_sales",
-    source="Bijvank, Bhulai & Huh 2015, European Journal of Operational Research 241(2): Poisson demand of mean 5",
+    source=(
+        "Bijvank, Bhulai & Huh 2015, European Journal of Operational Research 241(2): Poisson"
+        " demand of mean 5"
+    ),
     preset="lost_sales",
-    options={"demand": "poisson", "mean": 5.0, "lead_time": 2, "shortage_cost": 14.0, "fixed_cost": 5.0},
-    published={"optimal": Published(11.46, 0.005), "s_S": Published(11.62, 0.005), "r_nQ": Published(11.56, 0.005)},
+    options={
+        "demand": "poisson",
+        "mean": 5.0,
+        "lead_time": 2,
+        "shortage_cost": 14.0,
+        "fixed_cost": 5.0,
+    },
+    published={
+        "optimal": Published(11.46, 0.005),
+        "s_S": Published(11.62, 0.005),
+        "r_nQ": Published(11.56, 0.005),
+    },
 )
 
 BEST_KNOWN = {
     8: {4: 4.961, 9: 7.523, 19: 10.196, 39: 12.834},
     10: {4: 5.019, 9: 7.692, 19: 10.758, 39: 13.957},
 }
-"""Lead times too long to solve, Poisson demand of mean 5, h = 1: lead time, shortage cost, and the lowest cost in print, that
-of deep controlled learning (run logs of DynaPlex, Temizoz et al.; simulated, error not stated)."""
+"""Lead times too long to solve, Poisson demand of mean 5, h = 1: lead time, shortage cost, and the
+lowest cost in print, that of deep controlled learning (run logs of DynaPlex, Temizoz et al.;
+simulated, error not stated)."""

@@ -2,7 +2,10 @@
 
 from jaxinv.instances.instance import Instance, Published
 
-SOURCE = "Farrington et al. 2025, Annals of Operations Research, table 3 (De Moor et al. 2022): mean return of 10,000 paths"
+SOURCE = (
+    "Farrington et al. 2025, Annals of Operations Research, table 3 (De Moor et al. 2022): mean"
+    " return of 10,000 paths"
+)
 
 DISCOUNT, PERIODS, WARM_UP = 0.99, 365, 100
 """Returns are discounted over a year that starts after a warm-up from empty stock."""
@@ -16,19 +19,60 @@ COLUMNS = [
 
 RETURNS = {
     # shelf life: optimal and best base-stock return in each column
-    2: ((1553, 1565), (1457, 1474), (1571, 1581), (1463, 1485), (1551, 1590), (1461, 1495), (1569, 1606), (1469, 1504)),
-    3: ((1490, 1500), (1424, 1435), (1498, 1512), (1425, 1436), (1513, 1533), (1435, 1456), (1526, 1544), (1437, 1457)),
-    4: ((1459, 1476), (1422, 1430), (1465, 1481), (1422, 1430), (1480, 1496), (1432, 1453), (1489, 1505), (1432, 1453)),
-    5: ((1443, 1454), (1422, 1430), (1446, 1460), (1422, 1430), (1463, 1480), (1432, 1453), (1467, 1484), (1432, 1453)),
+    2: (
+        (1553, 1565),
+        (1457, 1474),
+        (1571, 1581),
+        (1463, 1485),
+        (1551, 1590),
+        (1461, 1495),
+        (1569, 1606),
+        (1469, 1504),
+    ),
+    3: (
+        (1490, 1500),
+        (1424, 1435),
+        (1498, 1512),
+        (1425, 1436),
+        (1513, 1533),
+        (1435, 1456),
+        (1526, 1544),
+        (1437, 1457),
+    ),
+    4: (
+        (1459, 1476),
+        (1422, 1430),
+        (1465, 1481),
+        (1422, 1430),
+        (1480, 1496),
+        (1432, 1453),
+        (1489, 1505),
+        (1432, 1453),
+    ),
+    5: (
+        (1443, 1454),
+        (1422, 1430),
+        (1446, 1460),
+        (1422, 1430),
+        (1463, 1480),
+        (1432, 1453),
+        (1467, 1484),
+        (1432, 1453),
+    ),
 }
 
 PRINTED = 0.5
-"""Returns are printed in whole units; their standard error over 10,000 paths comes on top (`studies.instances`)."""
+"""Returns are printed in whole units; their standard error over 10,000 paths comes on top
+(`studies.instances`).
+"""
 
 
 def _cell(shelf_life: int, column: dict, optimal: float, base_stock: float) -> Instance:
     return Instance(
-        name=f"perishable, m={shelf_life}, L={column['lead_time']}, w={column['expiry_cost']:g}, sells {column['issuing']}",
+        name=(
+            f"perishable, m={shelf_life}, L={column['lead_time']}, w={column['expiry_cost']:g},"
+            f" sells {column['issuing']}"
+        ),
         family="perishable",
         source=SOURCE,
         preset="perishable",
@@ -42,5 +86,7 @@ def _cell(shelf_life: int, column: dict, optimal: float, base_stock: float) -> I
 
 
 PERISHABLE = tuple(
-    _cell(shelf_life, column, *pair) for shelf_life, row in RETURNS.items() for column, pair in zip(COLUMNS, row)
+    _cell(shelf_life, column, *pair)
+    for shelf_life, row in RETURNS.items()
+    for column, pair in zip(COLUMNS, row)
 )

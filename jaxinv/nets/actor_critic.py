@@ -1,4 +1,6 @@
-"""The networks of learned policies: encoder, actor, critic, forecast and stock-out heads (methods D.2)."""
+"""The networks of learned policies: encoder, actor, critic, forecast and stock-out heads (methods
+D.2).
+"""
 
 import flax.linen as nn
 import jax
@@ -19,11 +21,14 @@ class Decision:
     log_deviation: jax.Array | None = None  # [A]
     value: jax.Array | None = None  # [...]
     stockout: jax.Array | None = None  # [...] logit of a stock-out within the next coverage
-    q: jax.Array | None = None  # [..., A, levels] value of each level of a grid, for each order apart
+    q: jax.Array | None = (
+        None  # [..., A, levels] value of each level of a grid, for each order apart
+    )
 
 
 class Actor(nn.Module):
-    """Encoder and actor; stock enters after the encoder, so a trace is encoded once whatever is ordered.
+    """Encoder and actor; stock enters after the encoder, so a trace is encoded once whatever is
+    ordered.
 
     Attributes:
       outputs: A, raw outputs of the actor.
@@ -51,8 +56,11 @@ class Actor(nn.Module):
         states, _ = self.encode(signals)
         return self.decide(None if states is None else states[..., -1, :], stock)
 
-    def encode(self, signals: jax.Array, rows: int | None = None) -> tuple[jax.Array | None, jax.Array | None]:
-        """Signals `[..., T, C]` to states `[..., T, H]` and demand quantiles `[..., T, horizon, D * K, Q]`.
+    def encode(
+        self, signals: jax.Array, rows: int | None = None
+    ) -> tuple[jax.Array | None, jax.Array | None]:
+        """Signals `[..., T, C]` to states `[..., T, H]` and demand quantiles
+        `[..., T, horizon, D * K, Q]`.
 
         With `rows` those of the latest rows alone; for some encoders that is less work.
         Quantiles are in the unit of recent demand, never negative, and rise with their level.
@@ -72,7 +80,8 @@ class Actor(nn.Module):
 
 
 class ActorCritic(Actor):
-    """An actor that explores, a critic of states, a stock-out head, and values of actions on a grid.
+    """An actor that explores, a critic of states, a stock-out head, and values of actions on a
+    grid.
 
     Attributes:
       log_deviation: first log standard deviation of the raw outputs.
@@ -87,7 +96,9 @@ class ActorCritic(Actor):
         self.critic = MLP(self.hidden, 2, self.activation)
         if self.levels:
             self.q = MLP(self.hidden, self.outputs * self.levels, self.activation)
-        self.spread = self.param("log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,))
+        self.spread = self.param(
+            "log_deviation", nn.initializers.constant(self.log_deviation), (self.outputs,)
+        )
 
     def decide(self, state, stock):
         judged, q = self.critic(seen(state, stock)), None

@@ -1,8 +1,10 @@
-"""Agents who each propose the whole decision, and a coordinator who makes one decision of their proposals (seed 002).
+"""Agents who each propose the whole decision, and a coordinator who makes one decision of their
+proposals (seed 002).
 
-Every agent values every level of every order (and of what becomes of every return), and proposes the level that it values
-most. The paper averages what agents decide (its equation 6), and calls that a weighted average; both are here, beside the two
-ends of the question what coordination is worth.
+Every agent values every level of every order (and of what becomes of every return), and proposes
+the level that it values most. The paper averages what agents decide (its equation 6), and calls
+that a weighted average; both are here, beside the two ends of the question what coordination is
+worth.
 """
 
 import jax
@@ -15,9 +17,18 @@ from jaxinv.nets.divided import Divided, agents_first
 COORDINATORS = {
     "owner": "each order as the agent decides whose it is: no coordination",
     "mean": "the mean level of all proposals (equation 6)",
-    "weighted": "a weighted mean, in which the owner of an order has `owner_weight` and the others share the rest",
-    "learned": "a mean weighted by how much each agent, by its own values, gains by its proposal over the mean of all levels",
-    "hierarchy": "a further agent, the allocator, chooses a range of levels for every order, and its owner a level within it",
+    "weighted": (
+        "a weighted mean, in which the owner of an order has `owner_weight` and the others share"
+        " the rest"
+    ),
+    "learned": (
+        "a mean weighted by how much each agent, by its own values, gains by its proposal over the"
+        " mean of all levels"
+    ),
+    "hierarchy": (
+        "a further agent, the allocator, chooses a range of levels for every order, and its owner a"
+        " level within it"
+    ),
 }
 """How proposals become a decision, by name."""
 
@@ -26,8 +37,9 @@ RANGES = 5
 
 
 class Council(Divided):
-    """G agents whose decisions are one. The decision chooses a level of each of A branches: `Decision.mean` has 1 there and 0
-    elsewhere, `Decision.q` is what each agent thinks of each level `[..., G, A, levels]`.
+    """G agents whose decisions are one. The decision chooses a level of each of A branches:
+    `Decision.mean` has 1 there and 0 elsewhere, `Decision.q` is what each agent thinks of each
+    level `[..., G, A, levels]`.
 
     Attributes:
       coordinator: a name in `COORDINATORS`. With "hierarchy" the last agent is the allocator.
@@ -42,7 +54,9 @@ class Council(Divided):
     owner_weight: float = 0.8
 
     def decide(self, state, stock):
-        told = self._each(lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock))
+        told = self._each(
+            lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock)
+        )
         q = jnp.moveaxis(told.mean, 0, -2)
         q = q.reshape(*q.shape[:-1], len(self.owners), self.levels)
         chosen = jax.nn.one_hot(self.coordinated(q), self.levels)
@@ -79,7 +93,9 @@ def ranges(levels: int) -> np.ndarray:
 
 def range_of(q: jax.Array) -> jax.Array:
     """The range of levels `[...]` that is worth most on average by values `[..., levels]`."""
-    belongs = np.eye(min(RANGES, q.shape[-1]), dtype=np.float32)[ranges(q.shape[-1])]  # [levels, ranges]
+    belongs = np.eye(min(RANGES, q.shape[-1]), dtype=np.float32)[
+        ranges(q.shape[-1])
+    ]  # [levels, ranges]
     return jnp.argmax(jnp.dot(q, belongs / belongs.sum(0), precision="highest"), -1)
 
 

@@ -1,4 +1,6 @@
-"""Networks that judge actions: actors with critics of state and action, and values on a grid of actions."""
+"""Networks that judge actions: actors with critics of state and action, and values on a grid of
+actions.
+"""
 
 import flax.linen as nn
 import jax
@@ -9,7 +11,9 @@ from jaxinv.nets.actor_critic import Actor, Decision, seen
 from jaxinv.nets.mlp import MLP
 
 SPAN = 3.0
-"""Raw outputs lie within this of 0: factors of 0.08 to 3.6 on what an untrained network orders, see `decode`."""
+"""Raw outputs lie within this of 0: factors of 0.08 to 3.6 on what an untrained network orders, see
+`decode`.
+"""
 
 
 class ActorQ(Actor):
@@ -17,7 +21,8 @@ class ActorQ(Actor):
 
     Attributes:
       critics: how many there are, each with parameters of its own.
-      quantiles: numbers that each critic says of the return: 1 for its mean, more for its distribution.
+      quantiles: numbers that each critic says of the return: 1 for its mean, more for its
+        distribution.
       spread: whether the actor gives each decision a log standard deviation of its own.
       log_deviation: what that one starts at and stays within 2 of; without, that of all.
     """
@@ -46,7 +51,9 @@ class ActorQ(Actor):
         if not self.spread:
             return Decision(mean, jnp.full(self.outputs, self.log_deviation))
         # bounded softly, for a clipped one would have no gradient to come back by
-        return Decision(mean, self.log_deviation + 2.0 * jnp.tanh(self.deviation(seen(state, stock)) / 2.0))
+        return Decision(
+            mean, self.log_deviation + 2.0 * jnp.tanh(self.deviation(seen(state, stock)) / 2.0)
+        )
 
     def judge(self, state: jax.Array | None, stock: jax.Array, raw: jax.Array) -> jax.Array:
         """What each critic says of raw outputs `[..., A]`: `[critics, ..., quantiles]`."""
@@ -59,16 +66,22 @@ class ActorQ(Actor):
 
 def ensemble(network: ActorQ) -> nn.Module:
     """The critics of a network: what is judged `[..., C]` to `[critics, ..., quantiles]`."""
-    critics = nn.vmap(MLP, variable_axes={"params": 0}, split_rngs={"params": True}, in_axes=None, axis_size=network.critics)
+    critics = nn.vmap(
+        MLP,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=None,
+        axis_size=network.critics,
+    )
     return critics(network.hidden, network.quantiles, network.activation)
 
 
 class GridQ(Actor):
     """Values of every level of a grid, for each of several orders that are chosen apart (branches).
 
-    Value and advantage are separate streams (dueling, Wang et al. 2016), the value shared by all branches (branching,
-    Tavakoli et al. 2018): q_b(s, a) = v(s) + g_b(s, a) - mean_a g_b(s, a). The advantages of a branch are a cubic spline of
-    the level, its weights told by the network.
+    Value and advantage are separate streams (dueling, Wang et al. 2016), the value shared by all
+    branches (branching, Tavakoli et al. 2018): q_b(s, a) = v(s) + g_b(s, a) - mean_a g_b(s, a). The
+    advantages of a branch are a cubic spline of the level, its weights told by the network.
 
     Attributes:
       levels: G, actions of each branch; `outputs` is the number of branches times G.
@@ -80,17 +93,23 @@ class GridQ(Actor):
 
     def setup(self):
         self.value = MLP(self.hidden, 1, self.activation)
-        self.weights = MLP(self.hidden, self.outputs // self.levels * (self.knots + 3), self.activation)
+        self.weights = MLP(
+            self.hidden, self.outputs // self.levels * (self.knots + 3), self.activation
+        )
 
     def decide(self, state, stock):
         weights = self.weights(seen(state, stock))
-        gain = weights.reshape(*weights.shape[:-1], -1, self.knots + 3) @ cubic_splines(self.knots, self.levels)
+        gain = weights.reshape(*weights.shape[:-1], -1, self.knots + 3) @ cubic_splines(
+            self.knots, self.levels
+        )
         q = self.value(seen(state, stock))[..., None] + gain - gain.mean(-1, keepdims=True)
         return Decision(q.reshape(*q.shape[:-2], -1))
 
 
 def cubic_splines(knots: int, levels: int) -> np.ndarray:
-    """Cubic B-splines on `knots` pieces of equal length, at levels evenly from end to end: `[knots + 3, levels]`."""
+    """Cubic B-splines on `knots` pieces of equal length, at levels evenly from end to end:
+    `[knots + 3, levels]`.
+    """
     middles = np.arange(knots + 3) - 1.0
     distance = np.abs(np.linspace(0.0, knots, levels) - middles[:, None])
     near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance) ** 3 / 6

@@ -1,4 +1,6 @@
-"""Several agents as one network: the same modules over an axis of agents, each with its own inputs and outputs."""
+"""Several agents as one network: the same modules over an axis of agents, each with its own inputs
+and outputs.
+"""
 
 import flax.linen as nn
 import jax
@@ -39,8 +41,12 @@ class Divided(nn.Module):
         states, _ = self.encode(signals)
         return self.decide(None if states is None else states[..., -1, :, :], stock)
 
-    def encode(self, signals: jax.Array, rows: int | None = None) -> tuple[jax.Array | None, jax.Array | None]:
-        """Signals `[..., T, C]` to states `[..., T, G, H]` and demand quantiles `[..., T, horizon, G * D * K, Q]`."""
+    def encode(
+        self, signals: jax.Array, rows: int | None = None
+    ) -> tuple[jax.Array | None, jax.Array | None]:
+        """Signals `[..., T, C]` to states `[..., T, G, H]` and demand quantiles
+        `[..., T, horizon, G * D * K, Q]`.
+        """
         if self.agent.encoder is None:
             return None, None
         padded = jnp.concatenate([signals, jnp.zeros_like(signals[..., :1])], -1)
@@ -52,21 +58,34 @@ class Divided(nn.Module):
         return jnp.moveaxis(states, 0, -2), forecast
 
     def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
-        """States `[..., G, H]` and stock features `[..., G, F]` to a joint decision, its values by agent `[..., G]`."""
-        told = self._each(lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock))
+        """States `[..., G, H]` and stock features `[..., G, F]` to a joint decision, its values by
+        agent `[..., G]`.
+        """
+        told = self._each(
+            lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock)
+        )
         return Decision(
             mean=self._joint(told.mean),
             log_deviation=None if told.log_deviation is None else self._joint(told.log_deviation),
             value=None if told.value is None else jnp.moveaxis(told.value, 0, -1),
             stockout=None if told.stockout is None else jnp.moveaxis(told.stockout, 0, -1),
-            q=None if told.q is None else jnp.moveaxis(self._joint(jnp.moveaxis(told.q, -1, 1)), 0, -1),
+            q=(
+                None
+                if told.q is None
+                else jnp.moveaxis(self._joint(jnp.moveaxis(told.q, -1, 1)), 0, -1)
+            ),
         )
 
     def _each(self, function, *inputs):
-        """A function of one agent and its inputs, of all; a leading axis of agents on inputs and outputs."""
+        """A function of one agent and its inputs, of all; a leading axis of agents on inputs and
+        outputs.
+        """
         axis = None if self.shared else 0
         side_by_side = nn.vmap(
-            function, variable_axes={"params": axis}, split_rngs={"params": not self.shared}, axis_size=self.agents
+            function,
+            variable_axes={"params": axis},
+            split_rngs={"params": not self.shared},
+            axis_size=self.agents,
         )
         return side_by_side(self.agent, *inputs)
 
@@ -80,7 +99,9 @@ class Divided(nn.Module):
 
 
 class DividedActorQ(Divided):
-    """Agents with the actor of an `ActorQ` each, and its critics of what all of them see and do together."""
+    """Agents with the actor of an `ActorQ` each, and its critics of what all of them see and do
+    together.
+    """
 
     def setup(self):
         self.q = ensemble(self.agent)

@@ -1,9 +1,10 @@
 """Encoders: signals of a series to a state for every period, in one pass.
 
-Every encoder is causal with a finite memory: the state of period t is a function of the latest `memory`
-tokens, t included, and of nothing else. So a whole trace encoded once gives at every t the state that the
-window of t encoded alone gives as its last row ("encode once" equals "window by window"): training reads a
-trace in one pass, and a decision in use reads one window. Where only the latest rows are wanted, `rows` says how many.
+Every encoder is causal with a finite memory: the state of period t is a function of the latest
+`memory` tokens, t included, and of nothing else. So a whole trace encoded once gives at every t the
+state that the window of t encoded alone gives as its last row ("encode once" equals "window by
+window"): training reads a trace in one pass, and a decision in use reads one window. Where only the
+latest rows are wanted, `rows` says how many.
 
 Source: seed 000 (D3S-CI), equations 2-4, made causal, with positions and several heads.
 """
@@ -25,20 +26,24 @@ def make_encoder(
     dtype: jnp.dtype = jnp.float32,
     series: int = 0,
 ) -> nn.Module:
-    """The encoder of that name: it maps `[..., T, C]` to `[..., T, features]` and has a `memory` in tokens.
+    """The encoder of that name: it maps `[..., T, C]` to `[..., T, features]` and has a `memory` in
+    tokens.
 
     Args:
-      kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter), "last" (no state representation: the
-        ablation) or "known" (the covariates of the coming period as they are, and no demand).
+      kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter), "last" (no state
+        representation: the ablation) or "known" (the covariates of the coming period as they are,
+        and no demand).
       features: width of the state.
       heads: attention heads of the transformer; eq3 has one, gru and last none.
-      layers: layers of the transformer, or cells of the gru on top of each other; eq3 has one, last none.
+      layers: layers of the transformer, or cells of the gru on top of each other; eq3 has one, last
+        none.
       window: tokens that a state depends on; with last it is one.
       dtype: of the activations; parameters, softmax and states are float32 in any case.
       series: demand series, the first channels of a token; known leaves them out.
 
     Raises:
-      UserError: an unknown kind, a size below 1, or features that are no multiple of the transformer's heads.
+      UserError: an unknown kind, a size below 1, or features that are no multiple of the
+        transformer's heads.
     """
     for name, size in dict(features=features, heads=heads, layers=layers, window=window).items():
         if size < 1:
@@ -61,13 +66,14 @@ def make_encoder(
 class TransformerEncoder(nn.Module):
     """Causal pre-LN Transformer with sliding-window attention, then equation 4 of seed 000.
 
-    A layer sees the present token and `reach` tokens before it. Reaches add up over the layers, so the layers
-    share `window - 1` out among them: at window 28 one layer reaches 27, two reach 14 and 13, and a state
-    depends on 28 tokens exactly. An early token attends to fewer tokens; none is made up for it.
+    A layer sees the present token and `reach` tokens before it. Reaches add up over the layers, so
+    the layers share `window - 1` out among them: at window 28 one layer reaches 27, two reach 14
+    and 13, and a state depends on 28 tokens exactly. An early token attends to fewer tokens; none
+    is made up for it.
 
-    Positions are relative, as a bias learned per head and lag: it rides on the mask that is added anyway,
-    where rotary positions would turn every query and key, and absolute ones would tell where in the trace a
-    window is.
+    Positions are relative, as a bias learned per head and lag: it rides on the mask that is added
+    anyway, where rotary positions would turn every query and key, and absolute ones would tell
+    where in the trace a window is.
 
     Attributes:
       features: width of tokens, layers and states; a multiple of `heads`.
@@ -89,24 +95,30 @@ class TransformerEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the
+        latest `rows`.
+        """
         share, extra = divmod(self.window - 1, self.layers)
         x = nn.Dense(self.features, dtype=self.dtype)(signals)
         for layer in range(self.layers):
             reach = share + (layer < extra)
             attend = _SelfAttention(self.features, self.heads, reach, self.dtype)
             x = x + attend(nn.LayerNorm(dtype=self.dtype)(x))
-            hidden = nn.Dense(2 * self.features, dtype=self.dtype)(nn.LayerNorm(dtype=self.dtype)(x))
+            hidden = nn.Dense(2 * self.features, dtype=self.dtype)(
+                nn.LayerNorm(dtype=self.dtype)(x)
+            )
             x = x + nn.Dense(self.features, dtype=self.dtype)(nn.gelu(hidden))
         return _Refine(self.features, self.dtype)(_latest(nn.LayerNorm(dtype=self.dtype)(x), rows))
 
 
 class RecurrentEncoder(nn.Module):
-    """Gated recurrent units (Cho et al. 2014) over the window that ends in each token, then equation 4 of seed 000.
+    """Gated recurrent units (Cho et al. 2014) over the window that ends in each token, then
+    equation 4 of seed 000.
 
-    A recurrence along the whole trace would remember where the trace began, and a decision would depend on how long
-    a simulation has run. So every window is read from a blank state, all windows side by side: `window` steps,
-    however long the trace, at `window` times the work of one pass along it.
+    A recurrence along the whole trace would remember where the trace began, and a decision would
+    depend on how long a simulation has run. So every window is read from a blank state, all windows
+    side by side: `window` steps, however long the trace, at `window` times the work of one pass
+    along it.
 
     Attributes:
       features: width of cells and states.
@@ -126,12 +138,20 @@ class RecurrentEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the
+        latest `rows`.
+        """
         steps = signals.shape[-2]
         rows = steps if rows is None else rows
-        place = np.arange(self.window)[:, None] + np.arange(steps - rows, steps) - (self.window - 1)  # [window, rows]
-        tokens = jnp.moveaxis(signals[..., np.maximum(place, 0), :], -3, 0)  # [window, ..., rows, C]
-        exists = jnp.asarray(place >= 0)[..., None]  # an early token has fewer before it; none is made up
+        place = (
+            np.arange(self.window)[:, None] + np.arange(steps - rows, steps) - (self.window - 1)
+        )  # [window, rows]
+        tokens = jnp.moveaxis(
+            signals[..., np.maximum(place, 0), :], -3, 0
+        )  # [window, ..., rows, C]
+        exists = jnp.asarray(place >= 0)[
+            ..., None
+        ]  # an early token has fewer before it; none is made up
 
         read = nn.scan(_Cells, variable_broadcast="params", split_rngs={"params": False})
         blank = (jnp.zeros((*tokens.shape[1:-1], self.features), self.dtype),) * self.layers
@@ -140,10 +160,11 @@ class RecurrentEncoder(nn.Module):
 
 
 class LiteralEncoder(nn.Module):
-    """Equations 2-4 of seed 000: Q = XW^Q, K = XW^K, V = XW^V, s = softmax(QK^T / sqrt(d_k)) V, then FC.
+    """Equations 2-4 of seed 000: Q = XW^Q, K = XW^K, V = XW^V, s = softmax(QK^T / sqrt(d_k)) V,
+    then FC.
 
-    One head over the window, with no position, residual, perceptron or norm. X of period t is the window that
-    ends in t, and its state is the row of t.
+    One head over the window, with no position, residual, perceptron or norm. X of period t is the
+    window that ends in t, and its state is the row of t.
 
     Attributes:
       features: d_k, and the width of the state.
@@ -161,16 +182,20 @@ class LiteralEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the
+        latest `rows`.
+        """
         query, key, value = (
-            nn.Dense(self.features, use_bias=False, dtype=self.dtype)(signals)[..., None, :] for _ in range(3)
+            nn.Dense(self.features, use_bias=False, dtype=self.dtype)(signals)[..., None, :]
+            for _ in range(3)
         )
         state = banded_attention(query, key, value, lag_bias=jnp.zeros((1, self.window)))
         return _Refine(self.features, self.dtype)(_latest(state[..., 0, :], rows))
 
 
 class LastEncoder(nn.Module):
-    """A perceptron of the last token: D3S-CI "without state representation" (seed 000, section 4.5).
+    """A perceptron of the last token: D3S-CI "without state representation" (seed 000, section
+    4.5).
 
     Attributes:
       features: width of the hidden layer and of the state.
@@ -186,13 +211,16 @@ class LastEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
-        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the latest `rows`."""
+        """Signals `[..., T, C]`, standardised, to states `[..., T, features]`, or those of the
+        latest `rows`.
+        """
         hidden = nn.gelu(nn.Dense(self.features, dtype=self.dtype)(_latest(signals, rows)))
         return _Refine(self.features, self.dtype)(hidden)
 
 
 class KnownEncoder(nn.Module):
-    """What is known of the coming period, as it is: for problems whose covariates say all that the past can.
+    """What is known of the coming period, as it is: for problems whose covariates say all that the
+    past can.
 
     Attributes:
       series: channels of demand, which come first in a token and are left out.
@@ -207,11 +235,15 @@ class KnownEncoder(nn.Module):
         return _latest(signals, rows)[..., self.series :]
 
 
-def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bias: jax.Array) -> jax.Array:
-    """softmax(q_t k_s / sqrt(D) + lag_bias[t - s]) v_s over t - reach <= s <= t (seed 000, equation 3).
+def banded_attention(
+    query: jax.Array, key: jax.Array, value: jax.Array, lag_bias: jax.Array
+) -> jax.Array:
+    """softmax(q_t k_s / sqrt(D) + lag_bias[t - s]) v_s over t - reach <= s <= t (seed 000, equation
+    3).
 
-    Time is cut into blocks no shorter than `reach`, so that a block's queries need the keys of their own
-    block and the one before: T * 2 * block products, never T * T, all of them in batched matrix products.
+    Time is cut into blocks no shorter than `reach`, so that a block's queries need the keys of
+    their own block and the one before: T * 2 * block products, never T * T, all of them in batched
+    matrix products.
 
     Args:
       query, key, value: `[..., T, H, D]`, H heads of width D.
@@ -239,12 +271,15 @@ def banded_attention(query: jax.Array, key: jax.Array, value: jax.Array, lag_bia
 
     place = np.arange(2 * size)  # of a key among its own and the previous block
     lag = np.arange(size, 2 * size)[:, None] - place
-    exists = (np.arange(blocks)[:, None, None] > 0) | (place >= size)  # the first block has none before it
+    exists = (np.arange(blocks)[:, None, None] > 0) | (
+        place >= size
+    )  # the first block has none before it
     seen = (lag >= 0) & (lag <= reach) & exists  # [blocks, size, 2 * size]
     bias = jnp.where(seen, lag_bias[:, None, np.clip(lag, 0, reach)], -1e30)
 
     scores = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=jnp.float32) + bias
-    # The sum divides after the product with the values, on D columns not 2 * size: 5-14% less time on CPU.
+    # The sum divides after the product with the values, on D columns not 2 * size: 5-14% less time
+    # on CPU.
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
     mixed = jnp.einsum("...qk,...kd->...qd", weights.astype(value.dtype), value)
     mixed = (mixed / weights.sum(-1, keepdims=True)).astype(value.dtype)
@@ -266,7 +301,9 @@ class _SelfAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        lag_bias = self.param("lag_bias", nn.initializers.normal(0.02), (self.heads, self.reach + 1))
+        lag_bias = self.param(
+            "lag_bias", nn.initializers.normal(0.02), (self.heads, self.reach + 1)
+        )
         # One product for queries, keys and values of every head.
         qkv = nn.Dense(3 * self.features, use_bias=False, dtype=self.dtype)(x)
         qkv = qkv.reshape(*x.shape[:-1], 3, self.heads, self.features // self.heads)
@@ -275,7 +312,9 @@ class _SelfAttention(nn.Module):
 
 
 class _Cells(nn.Module):
-    """Reads one token with cells on top of each other; where it does not exist, their states stay."""
+    """Reads one token with cells on top of each other; where it does not exist, their states
+    stay.
+    """
 
     features: int
     dtype: jnp.dtype
@@ -285,7 +324,9 @@ class _Cells(nn.Module):
         token, exists = inputs
         after = []
         for state in states:
-            state = jnp.where(exists, nn.GRUCell(self.features, dtype=self.dtype)(state, token)[0], state)
+            state = jnp.where(
+                exists, nn.GRUCell(self.features, dtype=self.dtype)(state, token)[0], state
+            )
             after.append(state)
             token = state
         return tuple(after), None

@@ -11,9 +11,9 @@ ACTIVATIONS = {"elu": nn.elu, "gelu": nn.gelu, "relu": nn.relu, "tanh": nn.tanh}
 class MLP(nn.Module):
     """Hidden layers with an activation, then a linear layer: `[..., C]` to `[..., out]`.
 
-    Hidden kernels are orthogonal with gain sqrt(2), as is usual in actor-critic training. The last kernel is
-    small by default, so that an untrained actor starts in the middle of its range and a critic near 0, on any
-    input.
+    Hidden kernels are orthogonal with gain sqrt(2), as is usual in actor-critic training. The last
+    kernel is small by default, so that an untrained actor starts in the middle of its range and a
+    critic near 0, on any input.
 
     Attributes:
       hidden: widths of the hidden layers; empty gives a linear map.

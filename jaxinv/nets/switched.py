@@ -1,7 +1,9 @@
-"""Networks with parts that a switch turns off: the ablations of D3S-CI as numbers of one network (seed 000, section 4.5).
+"""Networks with parts that a switch turns off: the ablations of D3S-CI as numbers of one network
+(seed 000, section 4.5).
 
-A switch is a number 0 or 1 in the collection "switches" of a network's parameters, beside what is learned. So variants are
-runs of one program, they are saved and played as any other parameters are, and no gradient moves them.
+A switch is a number 0 or 1 in the collection "switches" of a network's parameters, beside what is
+learned. So variants are runs of one program, they are saved and played as any other parameters are,
+and no gradient moves them.
 """
 
 import flax.linen as nn
@@ -14,7 +16,9 @@ SWITCHES = "switches"
 """The collection of parameters that holds them."""
 
 TUNING = 10.0
-"""A level is this many times its parameter: tuned numbers are few and have far to go where weights are many and move little."""
+"""A level is this many times its parameter: tuned numbers are few and have far to go where weights
+are many and move little.
+"""
 
 
 class SwitchedEncoder(nn.Module):
@@ -40,7 +44,9 @@ class SwitchedEncoder(nn.Module):
 
 
 class SwitchedActorCritic(ActorCritic):
-    """An actor-critic; with the switch "core" off its raw outputs are a few learned levels, the same at every decision."""
+    """An actor-critic; with the switch "core" off its raw outputs are a few learned levels, the
+    same at every decision.
+    """
 
     def setup(self):
         super().setup()

@@ -56,8 +56,9 @@ class Outcome(NamedTuple):
 
 
 def competitors(problem: Problem) -> list[str]:
-    """Rules that compete where none is named, for a list is wanted in minutes: ordering up to levels, the newsvendors on the
-    forecasts that were about the best, and (s, S) where an order costs something by itself."""
+    """Rules that compete where none is named, for a list is wanted in minutes: ordering up to
+    levels, the newsvendors on the forecasts that were about the best, and (s, S) where an order
+    costs something by itself."""
     topology = problem.env.topology
     families = ["newsvendor", "echelon_base_stock" if topology.depth else "base_stock"]
     families += ["s_S"] if topology.has("fixed_cost") or topology.has("minimum_order") else []
@@ -66,7 +67,9 @@ def competitors(problem: Problem) -> list[str]:
 
 
 def budget(problem: Problem, least: int) -> int:
-    """Simulated periods that a rule is tuned with: at least so many, and enough to tell many numbers apart."""
+    """Simulated periods that a rule is tuned with: at least so many, and enough to tell many
+    numbers apart.
+    """
     return max(least, EPISODES * min(problem.instances, ENOUGH) * problem.horizon)
 
 
@@ -97,7 +100,8 @@ def compete(
     best = names[0]
     periods = f"{len(played[best])} {problem.shared.period}s" if by_period else "paths"
     why = [
-        f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that nothing was learned from"
+        f"{best} acts: it costs {found[best].value:.4g} a period and series on {periods} that"
+        " nothing was learned from"
     ]
     if len(names) > 1:
         other = paired_difference(played[names[1]], played[best], over)
@@ -112,8 +116,9 @@ def compete(
                 chosen.append(own)
             which[np.asarray(classes) == label] = chosen.index(own)
             why.append(
-                f"{own} acts for {label}: there it costs {-gain.value:.2g} a period and series less than {best} "
-                f"(95% interval {-gain.high:.2g} to {-gain.low:.2g}, on periods that had no part in this choice)"
+                f"{own} acts for {label}: there it costs {-gain.value:.2g} a period and series less"
+                f" than {best} (95% interval {-gain.high:.2g} to {-gain.low:.2g}, on periods that"
+                " had no part in this choice)"
             )
     return Outcome(tuple(chosen), which, tuple(why), {name: found[name] for name in names})
 

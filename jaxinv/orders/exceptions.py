@@ -15,8 +15,10 @@ from jaxinv.orders.today import Today
 from jaxinv.orders.waste import wasted
 
 KINDS = (
-    "runs out before anything can arrive", "late order", "open order not counted", "no room", "lane limit", "budget",
-    "below the minimum order", "raised to the minimum order", "may spoil", "order beyond the forecast", "surplus",
+    "runs out before anything can arrive", "late order", "open order not counted", "no room",
+    "lane limit", "budget",
+    "below the minimum order", "raised to the minimum order", "may spoil",
+    "order beyond the forecast", "surplus",
     "no sales for long", "out of the policy's range", "never seen by the policy", "not planned",
 )  # fmt: skip
 """What there is, the most urgent first."""
@@ -98,9 +100,19 @@ def _run_out(today, lines, judged, add):
         )
         lost = max(first * rate[s, node, product] - stock[s, node, product], 0.0)
         when = _day(today.date, days)
-        what = f"{risk[s, node, product]:.0%} will run out before {_day(today.date, first * today.period_days)}, when an order could be here"
-        add("runs out before anything can arrive", today.skus[s], today.nodes[s][node], what, when, round(lost, 1),
-            "hasten what is on its way, transfer, or order faster")  # fmt: skip
+        what = (
+            f"{risk[s, node, product]:.0%} will run out before"
+            f" {_day(today.date, first * today.period_days)}, when an order could be here"
+        )
+        add(
+            "runs out before anything can arrive",
+            today.skus[s],
+            today.nodes[s][node],
+            what,
+            when,
+            round(lost, 1),
+            "hasten what is on its way, transfer, or order faster",
+        )
 
 
 def _stock(today, lines, judged, add):
@@ -111,7 +123,9 @@ def _stock(today, lines, judged, add):
     nothing = judged.cost("nothing")
     ordered, spared = np.zeros(stock.shape), np.zeros(stock.shape)
     for edge, end in enumerate(topology.destinations):
-        mine = (np.asarray(today.destinations)[:, edge] != "")[:, None] & (lines.quantity[:, edge] > 0)
+        mine = (np.asarray(today.destinations)[:, edge] != "")[:, None] & (
+            lines.quantity[:, edge] > 0
+        )
         ordered[:, end] += np.where(mine, lines.quantity[:, edge], 0.0)
         spared[:, end] += np.where(mine, -nothing[:, edge], 0.0)
     demand = np.asarray(today.demand, float)
@@ -119,9 +133,15 @@ def _stock(today, lines, judged, add):
     last, gone = last_sold(demand), silent(demand, today.period_days)
     keeps = np.full(len(today.skus), np.inf)
     if today.plan is not None:
-        keeps = today.plan.full_items["shelf_life"].reindex(today.skus).fillna(np.inf).to_numpy(float)
+        keeps = (
+            today.plan.full_items["shelf_life"].reindex(today.skus).fillna(np.inf).to_numpy(float)
+        )
     waste = wasted(today, lines, np.where(np.isfinite(rate), rate, 0.0) * today.period_days)
-    played = np.asarray(today.params.shelf_life) > 0 if topology.has("shelf_lives") else np.zeros(waste.shape, bool)
+    played = (
+        np.asarray(today.params.shelf_life) > 0
+        if topology.has("shelf_lives")
+        else np.zeros(waste.shape, bool)
+    )
     for place in range(places):
         node = topology.demand_nodes[place]
         for product in range(topology.products):
@@ -134,8 +154,15 @@ def _stock(today, lines, judged, add):
                 day = np.asarray(today.dates)[last[s, column] - 1]
                 what = f"last sold in the period of {np.datetime64(day, 'D')}"
                 what += f"; {placed[s]:,.0f} are ordered all the same" if placed[s] > 0 else ""
-                add("no sales for long", today.skus[s], today.nodes[s][node], what,
-                    str(np.datetime64(day, "D")), float(held[s]), "sell off, or tell the end of the SKU")  # fmt: skip
+                add(
+                    "no sales for long",
+                    today.skus[s],
+                    today.nodes[s][node],
+                    what,
+                    str(np.datetime64(day, "D")),
+                    float(held[s]),
+                    "sell off, or tell the end of the SKU",
+                )
             speed = np.where(np.isfinite(rate[:, node, product]), rate[:, node, product], 0.0)
             enough = np.maximum(
                 SURPLUS_DAYS * speed,
@@ -144,23 +171,54 @@ def _stock(today, lines, judged, add):
             over = held + way - enough
             for s in np.flatnonzero((over >= 1) & ~mute & (speed > 0)):
                 days = (held[s] + way[s]) / speed[s]
-                add("surplus", today.skus[s], today.nodes[s][node], f"stock and orders for {days:.0f} days", _day(today.date, min(days, 36500.0)),
-                    round(float(over[s]), 1), "cancel what is on order, transfer, or sell off")  # fmt: skip
+                add(
+                    "surplus",
+                    today.skus[s],
+                    today.nodes[s][node],
+                    f"stock and orders for {days:.0f} days",
+                    _day(today.date, min(days, 36500.0)),
+                    round(float(over[s]), 1),
+                    "cancel what is on order, transfer, or sell off",
+                )
             lasts = (held + way + placed) / np.maximum(speed, 1e-9)
             lost, total = waste[:, node, product], held + way + placed
             unplayed = (placed > 0) & (lasts > keeps) & (speed > 0)
-            spoil = np.where(played[:, node, product], (lost >= 1) & (lost > SPOILS * total), unplayed)
+            spoil = np.where(
+                played[:, node, product], (lost >= 1) & (lost > SPOILS * total), unplayed
+            )
             for s in np.flatnonzero(spoil):
-                what = f"stock and orders last {min(lasts[s], 36500.0):,.0f} days, and it keeps for {keeps[s]:,.0f}"
-                what += f": {lost[s]:,.0f} of {total[s]:,.0f} are expected to spoil" if lost[s] else ""
-                add("may spoil", today.skus[s], today.nodes[s][node], what, str(today.date), round(float(lost[s] or placed[s]), 1),
-                    "sell it off before, order less, or more often")  # fmt: skip
+                what = (
+                    f"stock and orders last {min(lasts[s], 36500.0):,.0f} days, and it keeps for"
+                    f" {keeps[s]:,.0f}"
+                )
+                what += (
+                    f": {lost[s]:,.0f} of {total[s]:,.0f} are expected to spoil" if lost[s] else ""
+                )
+                add(
+                    "may spoil",
+                    today.skus[s],
+                    today.nodes[s][node],
+                    what,
+                    str(today.date),
+                    round(float(lost[s] or placed[s]), 1),
+                    "sell it off before, order less, or more often",
+                )
             dear = (placed > 0) & (lasts > SURPLUS_DAYS) & (spared[:, node, product] > 0)
             for s in np.flatnonzero(dear & ~mute):
                 days = min(lasts[s], 36500.0)
-                what = f"with it, stock and orders last {days:,.0f} days; ordering nothing is expected to cost {spared[s, node, product]:,.4g} less"
-                add("order beyond the forecast", today.skus[s], today.nodes[s][node], what, str(today.date), float(placed[s]),
-                    "look whether it still sells so; order less, or tell the end of the SKU")  # fmt: skip
+                what = (
+                    f"with it, stock and orders last {days:,.0f} days; ordering nothing is expected"
+                    f" to cost {spared[s, node, product]:,.4g} less"
+                )
+                add(
+                    "order beyond the forecast",
+                    today.skus[s],
+                    today.nodes[s][node],
+                    what,
+                    str(today.date),
+                    float(placed[s]),
+                    "look whether it still sells so; order less, or tell the end of the SKU",
+                )
 
 
 def _late(today, add):
@@ -169,12 +227,26 @@ def _late(today, add):
     orders = today.plan.open_orders.reset_index(drop=True)
     for row in today.late:
         order = orders.iloc[row]
-        add("late order", order["sku"], order["destination"], f"was due from {order['source']}", str(order["due"])[:10],
-            float(order["quantity"]), "ask the supplier; it is counted as coming in the next period")  # fmt: skip
+        add(
+            "late order",
+            order["sku"],
+            order["destination"],
+            f"was due from {order['source']}",
+            str(order["due"])[:10],
+            float(order["quantity"]),
+            "ask the supplier; it is counted as coming in the next period",
+        )
     for row, why in today.beyond:
         order = orders.iloc[row]
-        add("open order not counted", order["sku"], order["destination"], why, str(order["due"])[:10].replace("NaT", ""),
-            float(order["quantity"]), "mend the row, or leave it out")  # fmt: skip
+        add(
+            "open order not counted",
+            order["sku"],
+            order["destination"],
+            why,
+            str(order["due"])[:10].replace("NaT", ""),
+            float(order["quantity"]),
+            "mend the row, or leave it out",
+        )
 
 
 def _range(today, acting, add):
@@ -190,12 +262,22 @@ def _range(today, acting, add):
         for s in np.flatnonzero(mine):
             place = "".join(today.nodes[s][node] for node in places)
             if known and (today.labels or today.problem.labels)[s] not in known:
-                add("never seen by the policy", today.skus[s], place, "what orders was made without it", str(today.date), np.nan,
-                    "train anew; until then it acts as for SKUs like it")  # fmt: skip
+                add(
+                    "never seen by the policy",
+                    today.skus[s],
+                    place,
+                    "what orders was made without it",
+                    str(today.date),
+                    np.nan,
+                    "train anew; until then it acts as for SKUs like it",
+                )
             elif ratio[s] > FAR or (
                 ratio[s] < 1 / FAR and recent[s] == 0 and np.nansum(demand[s]) > 0 and ratio[s] > 0
             ):
-                what = f"demand of the last 8 periods is {ratio[s]:.2g} times what {decider.name} was made for"
+                what = (
+                    f"demand of the last 8 periods is {ratio[s]:.2g} times what {decider.name} was"
+                    " made for"
+                )
                 add(
                     "out of the policy's range",
                     today.skus[s],

@@ -14,8 +14,10 @@ from jaxinv.sheets import guarded, read_table
 from jaxinv.whole import flush, write_text
 
 DIGITS = {
-    "quantity": 4, "packs": 4, "unit_cost": 4, "cost": 2, "on_hand": 2, "on_order": 2, "net_position": 2, "cover_days": 1, "forecast": 2,
-    "forecast_low": 2, "forecast_high": 2, "target": 2, "risk_with": 4, "risk_without": 4, "days_of_cover": 1, "rule_quantity": 4,
+    "quantity": 4, "packs": 4, "unit_cost": 4, "cost": 2, "on_hand": 2, "on_order": 2,
+    "net_position": 2, "cover_days": 1, "forecast": 2,
+    "forecast_low": 2, "forecast_high": 2, "target": 2, "risk_with": 4, "risk_without": 4,
+    "days_of_cover": 1, "rule_quantity": 4,
 }  # fmt: skip
 """Digits behind the point of columns; 2 of all others."""
 

@@ -81,7 +81,8 @@ class Forecaster:
 
 
 def fit(
-    demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, horizon: int, period_days: float, groups: np.ndarray | None = None
+    demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, horizon: int, period_days: float,
+    groups: np.ndarray | None = None
 ) -> Forecaster:  # fmt: skip
     """Fits the forecast.
 
@@ -286,7 +287,8 @@ def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
         if (w > 0).sum() < 40:
             found[ahead - 1] = found[max(ahead - 2, 0)]
             continue
-        # all weights on the mean would be a sum of one: the penalty draws towards weights that share a sum of one evenly
+        # all weights on the mean would be a sum of one: the penalty draws towards weights that
+        # share a sum of one evenly
         even = np.full(rows.shape[1], 1.0 / rows.shape[1])
         gram = (rows * w[:, None]).T @ rows / w.sum()
         pull = (rows * w[:, None]).T @ (y - rows @ even) / w.sum()

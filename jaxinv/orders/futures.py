@@ -173,7 +173,8 @@ class Futures:
 
 
 def futures(
-    demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, period_days: float, *, whole: bool | None = None,
+    demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, period_days: float, *,
+    whole: bool | None = None,
     groups: np.ndarray | None = None, like: dict[int, int] | None = None, seed: int = 0,
 ) -> Futures:  # fmt: skip
     """Fits what demand may be.
@@ -286,7 +287,7 @@ def _stretched(made: Futures, number: int, draw: np.random.Generator) -> float:
     rows = np.flatnonzero(fore.classes.reshape(-1, made.places)[:, 0] == number)
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 256)).astype(int))]
     first = made._first(made._series(rows)).reshape(-1, made.places).max(1)
-    outs, count = {factor: 0.0 for factor in STRETCHES}, 0.0
+    outs, count = dict.fromkeys(STRETCHES, 0.0), 0.0
     lengths = sorted({max(horizon // 2, 1), horizon})  # lists play for twice the longest cover
     for back in range(LAST):
         last = periods - 1 - horizon * (back + 1)

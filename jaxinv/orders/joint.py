@@ -190,8 +190,15 @@ class _Draft:
         where = np.argwhere(group)
         source = self.today.sources[where[0][0], where[0][1]]
         amount = f"{minimum:,.10g} {unit}"
-        more, cost = _top_up(self.quantity, where, weights, minimum - total, self.lines.pack,
-                             partial(self._costs, "pack_more"), self.judged.mean)  # fmt: skip
+        more, cost = _top_up(
+            self.quantity,
+            where,
+            weights,
+            minimum - total,
+            self.lines.pack,
+            partial(self._costs, "pack_more"),
+            self.judged.mean,
+        )
         waits = float(np.nansum(self.judged.cost("review_later")[group & (self.quantity > 0)]))
         if waits < cost:
             self.quantity[group] = 0.0
@@ -204,7 +211,10 @@ class _Draft:
         else:
             self.quantity = more
             said = f"raised to the minimum of {amount} of {source}"
-            what, costs = f"from {total:,.2f} to {amount}", f"costs {cost:.2f} more than orders as they are"
+            what, costs = (
+                f"from {total:,.2f} to {amount}",
+                f"costs {cost:.2f} more than orders as they are",
+            )
             self.remarks.append(Remark("raised to the minimum order", source, what, minimum, costs))
         self._tell(group & (self.quantity != self.lines.quantity), said)
 
@@ -212,7 +222,12 @@ class _Draft:
         """Takes packs from lines of a group until `excess` is gone; what is left of their total."""
         where = np.argwhere(group & (self.quantity > 0))
         self.quantity = trim(
-            self.quantity, where, weights, excess, self.lines.pack, partial(self._costs, "pack_less")
+            self.quantity,
+            where,
+            weights,
+            excess,
+            self.lines.pack,
+            partial(self._costs, "pack_less"),
         )
         self._tell(group & (self.quantity < self.lines.quantity), said)
         return self.total(group, weights)
@@ -259,7 +274,7 @@ def _top_up(quantity, where, weights, missing, pack, costs, mean):
     quantity, spent = quantity.copy(), 0.0
     spots = tuple(where.T)
     brings = (weights * pack)[spots]
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         if missing <= 1e-9:
             return quantity, spent
         cost = np.nan_to_num(costs(quantity, where), nan=np.inf)

@@ -49,9 +49,13 @@ class Acting:
         return cls((decider,), np.zeros(instances, int))
 
     def over(self, instances: int, alike: Mapping[int, int]) -> "Acting":
-        """Those who act for all instances of today: for a new one, who does for the one that it is like, else the first."""
+        """Those who act for all instances of today: for a new one, who does for the one that it is
+        like, else the first.
+        """
         new = range(len(self.which), instances)
-        more = [self.which[alike[s]] if alike.get(s, instances) < len(self.which) else 0 for s in new]
+        more = [
+            self.which[alike[s]] if alike.get(s, instances) < len(self.which) else 0 for s in new
+        ]
         return replace(self, which=np.concatenate([self.which, np.asarray(more, int)]))
 
     @property
@@ -177,7 +181,8 @@ def check_decider(today: Today, decider: Decider) -> None:
     """
     if decider.policy.topology != today.problem.env.topology:
         raise UserError(
-            f"{decider.name} orders for another network than that of today; train or tune it for this plan"
+            f"{decider.name} orders for another network than that of today; train or tune it for"
+            " this plan"
         )
     if decider.policy.remembers or decider.policy.draws:
         raise UserError(
@@ -186,7 +191,17 @@ def check_decider(today: Today, decider: Decider) -> None:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _ask(env: InventoryNetwork, policy: Policy, axis, params, instance, state, signals, open_now, promised):
+def _ask(
+    env: InventoryNetwork,
+    policy: Policy,
+    axis,
+    params,
+    instance,
+    state,
+    signals,
+    open_now,
+    promised,
+):
     topology = env.topology
 
     def single(params, instance, state, signals, open_now, promised):

@@ -21,9 +21,12 @@ from jaxinv.orders.risk import CASES, PATHS, Judged, judge
 from jaxinv.orders.today import Today
 
 COLUMNS = (
-    "sku", "name", "source", "destination", "order_date", "quantity", "packs", "unit_cost", "cost", "currency", "arrival_early",
-    "arrival_likely", "arrival_late", "due", "on_hand", "on_order", "net_position", "cover_days", "forecast", "forecast_low",
-    "forecast_high", "target", "risk_with", "risk_without", "days_of_cover", "rule", "rule_quantity",
+    "sku", "name", "source", "destination", "order_date", "quantity", "packs", "unit_cost", "cost",
+    "currency", "arrival_early",
+    "arrival_likely", "arrival_late", "due", "on_hand", "on_order", "net_position", "cover_days",
+    "forecast", "forecast_low",
+    "forecast_high", "target", "risk_with", "risk_without", "days_of_cover", "rule",
+    "rule_quantity",
     *(f"cost_{name}" for name in CASES), *(f"term_{name}" for name in TERMS), "reason",
 )  # fmt: skip
 
@@ -78,9 +81,11 @@ class OrderList:
         orders = self.orders
         suppliers = sorted(set(orders["source"]) & set(self.all.attrs["suppliers"]))
         sheets = {
-            f"suppliers/{file}.csv": orders[orders["source"] == name][["sku", "quantity"]]
-            .groupby("sku", sort=True, as_index=False)
-            .sum()
+            f"suppliers/{file}.csv": (
+                orders[orders["source"] == name][["sku", "quantity"]]
+                .groupby("sku", sort=True, as_index=False)
+                .sum()
+            )
             for name, file in sheet_names(suppliers).items()
         }
         tables = {
@@ -292,19 +297,28 @@ def _table(
     likely = arrives(np.ceil(lines.lead[s, e] - 1e-4))
     table = pd.DataFrame(
         {
-            "sku": sku, "name": names, "source": np.asarray(today.sources)[s, e], "destination": np.asarray(today.destinations)[s, e],
-            "order_date": str(date), "quantity": quantity, "packs": quantity / pack, "unit_cost": price[s, e],
-            "cost": quantity * price[s, e], "currency": currency[s, e], "arrival_early": arrives(lines.early[s, e]), "arrival_likely": likely,
-            "arrival_late": arrives(lines.late[s, e]), "due": likely, "on_hand": lines.on_hand[at], "on_order": lines.on_order[at],
-            "net_position": lines.position[at], "cover_days": cover_days, "forecast": judged.forecast[at], "forecast_low": judged.low[at],
-            "forecast_high": judged.high[at], "target": lines.target[at], "risk_with": judged.risk_with[at],
-            "risk_without": judged.risk_without[at], "days_of_cover": np.where(rate > 0, position / np.maximum(rate, 1e-9), np.nan),
-            "rule": rule_names[s], "rule_quantity": beside[at], **{f"cost_{name}": judged.cost(name)[at] for name in CASES},
+            "sku": sku, "name": names, "source": np.asarray(today.sources)[s, e],
+            "destination": np.asarray(today.destinations)[s, e],
+            "order_date": str(date), "quantity": quantity, "packs": quantity / pack,
+            "unit_cost": price[s, e],
+            "cost": quantity * price[s, e], "currency": currency[s, e],
+            "arrival_early": arrives(lines.early[s, e]), "arrival_likely": likely,
+            "arrival_late": arrives(lines.late[s, e]), "due": likely, "on_hand": lines.on_hand[at],
+            "on_order": lines.on_order[at],
+            "net_position": lines.position[at], "cover_days": cover_days,
+            "forecast": judged.forecast[at], "forecast_low": judged.low[at],
+            "forecast_high": judged.high[at], "target": lines.target[at],
+            "risk_with": judged.risk_with[at],
+            "risk_without": judged.risk_without[at], "days_of_cover": np.where(rate > 0,
+            position / np.maximum(rate, 1e-9), np.nan),
+            "rule": rule_names[s], "rule_quantity": beside[at],
+            **{f"cost_{name}": judged.cost(name)[at] for name in CASES},
             **{f"term_{name}": values[at] for name, values in terms.table.items()},
         }
     )  # fmt: skip
     table["reason"] = [
-        sentence(lines.position[spot], lines.target[spot], judged.mean[spot], end, lines.asked[spot], lines.pack[spot], lines.quantity[spot],
+        sentence(lines.position[spot], lines.target[spot], judged.mean[spot], end,
+        lines.asked[spot], lines.pack[spot], lines.quantity[spot],
                  settled.why.get(spot, ""))
         for spot, end in zip(map(tuple, place.tolist()), until)
     ]  # fmt: skip

@@ -79,7 +79,10 @@ def sentence(
         if safety >= 0.05
         else f"{_units(mean)} expected"
     )
-    said = f"net {_units(position)}, needs {_units(target)} until {day.day} {day.month_name()} ({kept})"
+    said = (
+        f"net {_units(position)}, needs {_units(target)} until {day.day} {day.month_name()}"
+        f" ({kept})"
+    )
     if why:
         said += f", {why}"
     elif quantity > 0 and pack > 1:

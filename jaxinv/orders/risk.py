@@ -84,7 +84,8 @@ class Judged:
 
 
 def judge(
-    today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS, reorder: np.ndarray | None = None, seed: int = 0,
+    today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS,
+    reorder: np.ndarray | None = None, seed: int = 0,
     rows: np.ndarray | None = None, only: tuple[str, ...] = CASES, everywhere: bool = False,
 ) -> Judged:  # fmt: skip
     """Plays every line.
@@ -240,9 +241,11 @@ class _Player:
             return {
                 "first": self.lines.quantity[rows],
                 "cover": self.window[rows],
-                "lead": np.ceil(self.lines.lead[rows] - 1e-4)
-                + self.window[rows]
-                - self.lines.cover[rows],
+                "lead": (
+                    np.ceil(self.lines.lead[rows] - 1e-4)
+                    + self.window[rows]
+                    - self.lines.cover[rows]
+                ),
             }
 
         return self._played(place, True, case)
@@ -258,7 +261,8 @@ class _Player:
             lowered = np.zeros_like(first)
             lowered[spot] = np.where(until[part] > 0, -change[part], 0.0)
             return {
-                "first": first, "lowered": lowered, "until": until[part], "edge": edge[part], "product": product[part],
+                "first": first, "lowered": lowered, "until": until[part], "edge": edge[part],
+                "product": product[part],
                 "cover": self.window[rows, edge[part]],
             }  # fmt: skip
 
@@ -319,6 +323,7 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
     start = spread(state)
     if state.due is not None:
         start = start.replace(due=due(env, params, state, count, key))
+
     def act(case, observation, time):
         lowered = 0.0 if whole else jnp.where(time < case["until"], case["lowered"], 0.0)
         later = (

@@ -1,4 +1,6 @@
-"""Today: where a shop stands when the orders of a date are decided, in the world that its policies learned in."""
+"""Today: where a shop stands when the orders of a date are decided, in the world that its policies
+learned in.
+"""
 
 from dataclasses import dataclass
 from functools import partial
@@ -29,21 +31,27 @@ class Today:
       plan: the files; None where there are none.
       state: of the network, before the orders of today, arrays with a leading axis `[S, ...]`.
       signals: what policies see of the past `[S, W, C]`.
-      params: numbers of the instances as of today `[S, ...]`; their recorded demand is that of the past.
-      demand: of the past periods, an estimate where stock was out, NaN before a series begins `[S, T, D]`.
+      params: numbers of the instances as of today `[S, ...]`; their recorded demand is that of the
+        past.
+      demand: of the past periods, an estimate where stock was out, NaN before a series begins
+        `[S, T, D]`.
       dates: first days of these periods `[T]`.
       known: what is known ahead of the past and the coming periods `[S, T + H, C]`.
-      open: in which coming periods each edge takes orders, the first of them today's, bool `[S, E, H]`.
+      open: in which coming periods each edge takes orders, the first of them today's, bool
+        `[S, E, H]`.
       period_days: days of a period.
       skus: of each instance `[S]`.
       nodes: name of each node of each instance `[S][N]`.
-      sources, destinations: names of the ends of each edge of each instance `[S, E]`; empty where it has no such lane.
+      sources, destinations: names of the ends of each edge of each instance `[S, E]`; empty where
+        it has no such lane.
       lane: rows of the plan's lanes `[S, E]`, -1 where there is none.
       labels: what the instances are called; those of the problem come first, and then new ones.
-      late: rows of the plan's open orders that are overdue; they are taken to come in the next period.
+      late: rows of the plan's open orders that are overdue; they are taken to come in the next
+        period.
       beyond: rows of open orders that nothing could be done with, and why.
-      promised: units in stock of each node that an open order of today takes to another place `[S, N]`; policies see them,
-        as they did when that order was made, and they are not sent twice.
+      promised: units in stock of each node that an open order of today takes to another place
+        `[S, N]`; policies see them, as they did when that order was made, and they are not sent
+        twice.
     """
 
     date: np.datetime64
@@ -95,7 +103,9 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
     on_hand = _on_hand(shop)
     pipeline, due, late, beyond, arrived = _under_way(shop, date, days)
     params = params.replace(initial_low=on_hand[..., None], initial_high=on_hand[..., None])
-    start = jax.vmap(lambda numbers: env.start({"stock": jnp.zeros((shop.nodes, 1))}, numbers))(jax.device_put(params))
+    start = jax.vmap(lambda numbers: env.start({"stock": jnp.zeros((shop.nodes, 1))}, numbers))(
+        jax.device_put(params)
+    )
     state = start.replace(
         on_hand=_shelves(env.topology, params, on_hand, arrived),
         pipeline=jnp.asarray(pipeline, jnp.float32)[:, :, None],
@@ -114,7 +124,9 @@ def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
         demand=demand_of_past,
         dates=shop.panel.dates,
         known=placed.covariates,
-        open=_open(shop, periods) & ~_ended(shop, date, days) & ~_unsold(shop, demand_of_past, days),
+        open=_open(shop, periods)
+        & ~_ended(shop, date, days)
+        & ~_unsold(shop, demand_of_past, days),
         period_days=days,
         skus=placed.series["sku"].to_numpy(str),
         nodes=shop.places,
@@ -140,7 +152,9 @@ def _signals(env, params) -> jax.Array:
 
 
 def _on_hand(shop: PlanWorld) -> np.ndarray:
-    """Units in stock `[S, N]`: of the table of stock, else what the last period of sales began with less what it sold, else 0."""
+    """Units in stock `[S, N]`: of the table of stock, else what the last period of sales began with
+    less what it sold, else 0.
+    """
     found = _nothing(shop)
     if shop.placed.stock is not None:
         last = shop.placed.stock[..., -1] - shop.placed.demand[..., -1]
@@ -157,9 +171,10 @@ def _on_hand(shop: PlanWorld) -> np.ndarray:
 def _shelves(topology, params, on_hand: np.ndarray, arrived: np.ndarray) -> jax.Array:
     """Stock `[S, N]`, and what arrives now, as the state holds it.
 
-    Where goods age no file says how old they are. They are spread over all the ages that they can have: taken as fresh, what is
-    about to spoil would be counted on. Where stock is sold within its life that makes no difference, for the oldest goes first.
-    Whole units stay whole, and odd ones are fresh.
+    Where goods age no file says how old they are. They are spread over all the ages that they can
+    have: taken as fresh, what is about to spoil would be counted on. Where stock is sold within its
+    life that makes no difference, for the oldest goes first. Whole units stay whole, and odd ones
+    are fresh.
     """
     if topology.ages == 1:
         return jnp.asarray(on_hand + arrived, jnp.float32)[..., None]
@@ -167,17 +182,21 @@ def _shelves(topology, params, on_hand: np.ndarray, arrived: np.ndarray) -> jax.
     ages = np.arange(topology.ages + 1)
     older = stock * ages / np.maximum(life, 1)
     older = np.where(ages < life, np.floor(older) if topology.has("packs") else older, stock)
-    older = np.where((life == 0) & (ages < topology.ages), 0.0, older)  # for ever: all in the last class
+    older = np.where(
+        (life == 0) & (ages < topology.ages), 0.0, older
+    )  # for ever: all in the last class
     shelves = jnp.asarray(np.diff(older, axis=-1), jnp.float32)
     return receive(topology, shelves, jnp.asarray(arrived, jnp.float32)[..., None], params)
 
 
 def _under_way(shop: PlanWorld, date, days):
-    """Open orders as a pipeline `[S, E, L - 1]` with the lead time of each slot `[S, E, L - 1]`, rows that are late, rows that are
-    passed over with the reason, and units that are due now `[S, N]`.
+    """Open orders as a pipeline `[S, E, L - 1]` with the lead time of each slot `[S, E, L - 1]`,
+    rows that are late, rows that are passed over with the reason, and units that are due now
+    `[S, N]`.
 
-    A slot holds what was ordered one period longer ago than the one before it, and all in a slot arrive together. An order that is
-    due in d periods lies where one with the quoted lead time would, or in the nearest slot that is free.
+    A slot holds what was ordered one period longer ago than the one before it, and all in a slot
+    arrive together. An order that is due in d periods lies where one with the quoted lead time
+    would, or in the nearest slot that is free.
     """
     ways, lead = shop.ways, shop.lead
     slots = max(lead.longest - 1, 0)
@@ -193,7 +212,11 @@ def _under_way(shop: PlanWorld, date, days):
             beyond.append((row, "its SKU is not among those that are planned"))
             continue
         s, n = shop.spots[order.sku, order.destination]
-        into = [edge for edge, end in enumerate(ways.destinations) if ways.nodes.index(end) == n and ways.there[s, edge]]
+        into = [
+            edge
+            for edge, end in enumerate(ways.destinations)
+            if ways.nodes.index(end) == n and ways.there[s, edge]
+        ]
         if not into:
             beyond.append((row, "no lane leads there"))
             continue
@@ -201,7 +224,9 @@ def _under_way(shop: PlanWorld, date, days):
         expected = order.due
         if pd.isna(expected):
             begun = date if pd.isna(order.ordered) else np.datetime64(order.ordered, "D")
-            expected = pd.Timestamp(begun + np.timedelta64(int(np.ceil(lead.mean[s, edge] * days)), "D"))
+            expected = pd.Timestamp(
+                begun + np.timedelta64(int(np.ceil(lead.mean[s, edge] * days)), "D")
+            )
         wait = (np.datetime64(expected, "D") - date).astype(int) / days
         if wait < 0:
             late.append(row)
@@ -216,7 +241,9 @@ def _under_way(shop: PlanWorld, date, days):
 
 
 def _promised(shop: PlanWorld, date) -> np.ndarray:
-    """Units that open orders of this day, or a later one, take out of each node `[S, N]`: they are in its stock still."""
+    """Units that open orders of this day, or a later one, take out of each node `[S, N]`: they are
+    in its stock still.
+    """
     found = _nothing(shop)
     orders = shop.plan.open_orders
     new = orders[orders["ordered"] >= pd.Timestamp(date)]
@@ -231,7 +258,9 @@ def _nothing(shop: PlanWorld) -> np.ndarray:
 
 
 def _free_slot(held: np.ndarray, due: np.ndarray, periods: int, quoted: float) -> int:
-    """The slot for goods that arrive in so many periods: one with others that do, else the free one nearest to its place."""
+    """The slot for goods that arrive in so many periods: one with others that do, else the free one
+    nearest to its place.
+    """
     wish = int(np.clip(quoted - periods - 1, 0, len(held) - periods))
     able = np.arange(len(held) - periods + 1)  # the oldest leave before they could arrive
     same = [slot for slot in able if held[slot] > 0 and due[slot] == slot + 1 + periods]
@@ -249,7 +278,9 @@ def _open(shop: PlanWorld, periods: int) -> np.ndarray:
 
 
 def _ended(shop: PlanWorld, date: np.datetime64, days: float) -> np.ndarray:
-    """Whether what is ordered in a coming period would be there after the last day of its SKU `[S, E, H]`."""
+    """Whether what is ordered in a coming period would be there after the last day of its SKU
+    `[S, E, H]`.
+    """
     end = shop.plan.full_items.loc[shop.placed.series["sku"], "end"].to_numpy("datetime64[D]")
     left = np.where(np.isnat(end), np.inf, (end - date).astype(float) / days)
     arrives = shop.lead.mean[..., None] + np.arange(AHEAD)
@@ -257,7 +288,9 @@ def _ended(shop: PlanWorld, date: np.datetime64, days: float) -> np.ndarray:
 
 
 def _unsold(shop: PlanWorld, demand: np.ndarray, days: float) -> np.ndarray:
-    """Whether all places that each edge leads to no longer sell an SKU `[S, E, 1]`: nothing is ordered for them."""
+    """Whether all places that each edge leads to no longer sell an SKU `[S, E, 1]`: nothing is
+    ordered for them.
+    """
     gone, ways = silent(demand, days), shop.ways
     below = shop.reach[:, list(shop.selling)]  # [N, D]
     ends = [ways.nodes.index(end) for end in ways.destinations]

@@ -1,12 +1,15 @@
 """How a learned policy shares out the stock of a node among the edges that draw on it.
 
-Requests that exceed the stock of their node can be left to the network's own rationing, which is feasible and
-differentiable already (`jaxinv.envs.network.ship`). Or the policy never asks for more than there is:
+Requests that exceed the stock of their node can be left to the network's own rationing, which is
+feasible and differentiable already (`jaxinv.envs.network.ship`). Or the policy never asks for more
+than there is:
 
-    shipped_e = stock * w_e / (1 + sum_e w_e),   w_e = mean_i exp(o_ei) f_ei / (demand that all edges of the node lead to)
+    shipped_e = stock * w_e / (1 + sum_e w_e),
+    w_e = mean_i exp(o_ei) f_ei / (demand that all edges of the node lead to),
 
-a softmax over the edges of a node and a constant logit for what it keeps (HDPO, Alvo et al. 2306.11246; methods B.4 item 7).
-With raw outputs o of 0 half of the stock goes, in proportion to demand.
+a softmax over the edges of a node and a constant logit for what it keeps (HDPO, Alvo et al.
+2306.11246; methods B.4 item 7). With raw outputs o of 0 half of the stock goes, in proportion to
+demand.
 """
 
 import jax
@@ -27,7 +30,8 @@ def check_allocation(topology: Topology, allocation: str) -> None:
     """Refuses an allocation that means nothing on a network.
 
     Raises:
-      UserError: an unknown name, or a softmax where no stock of a node is asked for or what is asked for is not shipped at once.
+      UserError: an unknown name, or a softmax where no stock of a node is asked for or what is
+        asked for is not shipped at once.
     """
     if allocation not in ALLOCATIONS:
         raise unknown("allocation", allocation, ALLOCATIONS)
@@ -35,20 +39,24 @@ def check_allocation(topology: Topology, allocation: str) -> None:
         return
     if not topology.internal:
         raise UserError(
-            f"allocation={allocation} shares out the stock of a node, and no edge of this network draws on a node; "
-            "leave it out, or take a network such as serial or one_warehouse_many_stores"
+            f"allocation={allocation} shares out the stock of a node, and no edge of this network"
+            " draws on a node; leave it out, or take a network such as serial or"
+            " one_warehouse_many_stores"
         )
     if topology.order_delays:
         raise UserError(
-            f"allocation={allocation} shares out the stock of the moment, and here orders travel before they are shipped "
-            "(order_delays); leave it out"
+            f"allocation={allocation} shares out the stock of the moment, and here orders travel"
+            " before they are shipped (order_delays); leave it out"
         )
 
 
-def share_out(topology: Topology, observation: Observation, raw: jax.Array, rates: jax.Array) -> jax.Array:
+def share_out(
+    topology: Topology, observation: Observation, raw: jax.Array, rates: jax.Array
+) -> jax.Array:
     """What each edge ships of the stock of its source `[E, K]`, zero for edges from suppliers.
 
-    Less what the source owes already, which is shipped first, the sum over the edges of a node never exceeds its stock.
+    Less what the source owes already, which is shipped first, the sum over the edges of a node
+    never exceeds its stock.
 
     Args:
       raw: `[E, K, R]` raw outputs, one for each rate.

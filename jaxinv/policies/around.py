@@ -53,10 +53,11 @@ class Around(Policy):
 
 @dataclass(frozen=True)
 class Varied(Around):
-    """A policy that strays from the one within, for logs that shall show what other orders bring: each order
-    is multiplied by exp(spread z), with z standard normal.
+    """A policy that strays from the one within, for logs that shall show what other orders bring:
+    each order is multiplied by exp(spread z), with z standard normal.
 
-    Parameters are `{"policy": …, "spread": [] above 0}`. What is drawn is the logarithm of the factors.
+    Parameters are `{"policy": …, "spread": [] above 0}`. What is drawn is the logarithm of the
+    factors.
     """
 
     draws = True

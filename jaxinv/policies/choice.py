@@ -1,4 +1,6 @@
-"""Which forecasts are worth following: those with the smallest error over the coverage of orders, on training demand."""
+"""Which forecasts are worth following: those with the smallest error over the coverage of orders,
+on training demand.
+"""
 
 import itertools
 from collections.abc import Sequence
@@ -12,18 +14,22 @@ from jaxinv.policies.following import Follows
 from jaxinv.policies.past import Past, has_past, past_of
 
 WORTH = 0.02
-"""Share of the error of expecting what is typical that a forecast has to take away to be followed unasked."""
+"""Share of the error of expecting what is typical that a forecast has to take away to be followed
+unasked.
+"""
 
 CLOSE = 0.1
-"""Forecasts whose error is within this share of the smallest are followed too: what comes later can be unlike the past."""
+"""Forecasts whose error is within this share of the smallest are followed too: what comes later can
+be unlike the past.
+"""
 
 GRID = 4
 """Values that are tried of each number of a forecast."""
 
 
 def best_forecasts(problem: Problem, rules: Sequence[type[Follows]]) -> list[type[Follows]]:
-    """The rules whose forecasts are about the best on the last of the training periods, having seen those before; none
-    where none is better by `WORTH` than the mean of what came before.
+    """The rules whose forecasts are about the best on the last of the training periods, having seen
+    those before; none where none is better by `WORTH` than the mean of what came before.
 
     Args:
       rules: following rules with the same coverage, one a forecast.
@@ -39,14 +45,16 @@ def best_forecasts(problem: Problem, rules: Sequence[type[Follows]]) -> list[typ
 
 
 def forecast_error(rule: Follows, past: Past) -> float:
-    """Root of the mean squared error of demand over the coverage, in units of typical demand, at the best of a few values
-    of the forecast's own numbers."""
+    """Root of the mean squared error of demand over the coverage, in units of typical demand, at
+    the best of a few values of the forecast's own numbers."""
     fitted = rule.fitted_on(past.early())
     window = len(past.signals) - len(past.coming) + 1
 
     @jax.jit
     def totals(numbers):
-        encode = jax.vmap(lambda signals, facts: fitted.encode(numbers, signals, facts).total, -1, -1)
+        encode = jax.vmap(
+            lambda signals, facts: fitted.encode(numbers, signals, facts).total, -1, -1
+        )
         return encode(jnp.asarray(past.signals), past.facts)[window - 1 :]
 
     grid = itertools.product(*(np.geomspace(*ends, GRID) for ends in rule.numbers.values()))
@@ -62,7 +70,9 @@ def typical_error(rule: Follows, past: Past) -> float:
 
 
 def _error(rule: Follows, past: Past, totals: np.ndarray) -> float:
-    """Root mean squared error of totals `[R, E, K, B]`, from the period on that a fit has not seen."""
+    """Root mean squared error of totals `[R, E, K, B]`, from the period on that a fit has not
+    seen.
+    """
     flow = np.asarray(jax.vmap(rule.along_edges, -1, -1)(past.coming))
     coverage = np.asarray(jax.vmap(rule.coverage, -1, -1)(past.facts))  # [E, B]
     covered = np.clip(coverage[..., None] - np.arange(past.horizon), 0.0, 1.0)

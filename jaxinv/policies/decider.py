@@ -54,8 +54,8 @@ class Decider:
         series: str | int | None = None,
     ) -> np.ndarray:
         """Units to order now on each edge `[E, K]`: whole packs, minimum orders, limits and the
-        stock of sources are seen to, as the simulator sees to them. What becomes of returns, where that is
-        decided too, is no part of it.
+        stock of sources are seen to, as the simulator sees to them. What becomes of returns, where
+        that is decided too, is no part of it.
 
         Axes of one entry may be left away, such as that of the product in a network of one.
 
@@ -111,9 +111,15 @@ class Decider:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _decide(env: InventoryNetwork, policy: Policy, params, instance, state, signals, returns) -> jax.Array:
-    orders = Action.of(policy(params, env.view(state, instance, signals).replace(returns=returns))).orders
-    if env.topology.order_memory or env.topology.internal_backlog:  # what is asked for is shipped later
+def _decide(
+    env: InventoryNetwork, policy: Policy, params, instance, state, signals, returns
+) -> jax.Array:
+    orders = Action.of(
+        policy(params, env.view(state, instance, signals).replace(returns=returns))
+    ).orders
+    if (
+        env.topology.order_memory or env.topology.internal_backlog
+    ):  # what is asked for is shipped later
         return jnp.maximum(orders, 0.0)
     return shipping.ship(env.topology, state, orders, instance)[0]
 
@@ -128,18 +134,30 @@ def _state_of(env: InventoryNetwork, observation: Observation) -> NetworkState:
 
 
 def _own_numbers(
-    env: InventoryNetwork, policy: Policy, instance: InstanceParams, period: int, *, stock, pipeline, history, known
+    env: InventoryNetwork,
+    policy: Policy,
+    instance: InstanceParams,
+    period: int,
+    *,
+    stock,
+    pipeline,
+    history,
+    known,
 ) -> tuple[NetworkState, jax.Array]:
     """The state and the signals `[W, S]` that a user's numbers make."""
     topology, demand = env.topology, env.world.demand
     more = topology.order_memory or topology.internal_backlog or topology.advance_nodes
     if more or topology.has("dispositions") or topology.has("goodwill"):
-        raise UserError(f"{env.name} has more to its state than stock and pipeline; give the whole observation")
+        raise UserError(
+            f"{env.name} has more to its state than stock and pipeline; give the whole observation"
+        )
     products = topology.products
     shape = (topology.nodes, products) + ((topology.ages,) if topology.ages > 1 else ())
     stock = _shaped("stock", stock, shape, f"units on hand of {topology.nodes} nodes")
     if not topology.backlog and np.any(stock < 0):
-        raise UserError(f"stock={stock.min():g}: stock cannot be below 0 where what is not served is lost")
+        raise UserError(
+            f"stock={stock.min():g}: stock cannot be below 0 where what is not served is lost"
+        )
     slots = (topology.edges, products, topology.slots)
     pipeline = _padded("pipeline", pipeline, slots)
     if np.any(pipeline < 0):
@@ -148,12 +166,17 @@ def _own_numbers(
     places = (env.history, demand.locations, products)
     rows = np.zeros((env.history, env.world.signals), np.float32)
     if reads:
-        sold = _latest("history", history, places, "units of demand of each period, the latest last")
+        sold = _latest(
+            "history", history, places, "units of demand of each period, the latest last"
+        )
         if np.any(sold < 0):
             raise UserError(f"history has a demand of {sold.min():g}; it cannot be below 0")
         rows[:, : math.prod(places[1:])] = sold.reshape(env.history, -1)
         if told := env.world.covariates:
-            what = f"what is known ahead of each period, {', '.join(signal.name for signal in env.signals[-told:])}"
+            what = (
+                "what is known ahead of each period,"
+                f" {', '.join(signal.name for signal in env.signals[-told:])}"
+            )
             rows[:, -told:] = _latest("known", known, (env.history, told), what)
     state = NetworkState(
         time=jnp.int32(period),
@@ -180,7 +203,10 @@ def _shaped(name: str, values: Any, shape: tuple[int, ...], what: str) -> np.nda
     """Values `[...]` as an array of that shape, whose axes of one entry may be missing."""
     found = _numbers(name, values, f"{what} {list(shape)}")
     if [size for size in found.shape if size > 1] != [size for size in shape if size > 1]:
-        raise UserError(f"{name} has the shape {list(found.shape)}, and this network wants {list(shape)}: {what}")
+        raise UserError(
+            f"{name} has the shape {list(found.shape)}, and this network wants {list(shape)}:"
+            f" {what}"
+        )
     return found.reshape(shape)
 
 
@@ -189,11 +215,16 @@ def _padded(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     what = f"units ordered 1 to {shape[-1]} periods ago on {shape[0]} edges that are not here yet"
     if not shape[-1]:
         if values is not None and np.any(_numbers(name, values, what)):
-            raise UserError(f"{name}: here every order arrives in the period after, and nothing is on its way")
+            raise UserError(
+                f"{name}: here every order arrives in the period after, and nothing is on its way"
+            )
         return np.zeros(shape, np.float32)
     found = np.atleast_1d(_numbers(name, values, f"{what} {list(shape)}, zeros where nothing is"))
     if found.shape[-1] > shape[-1]:
-        raise UserError(f"{name} has {found.shape[-1]} periods, and an order is at most {shape[-1]} on its way: {what}")
+        raise UserError(
+            f"{name} has {found.shape[-1]} periods, and an order is at most {shape[-1]} on its way:"
+            f" {what}"
+        )
     missing = [(0, 0)] * (found.ndim - 1) + [(0, shape[-1] - found.shape[-1])]
     return _shaped(name, np.pad(found, missing), shape, what)
 
@@ -202,5 +233,7 @@ def _latest(name: str, values: Any, shape: tuple[int, ...], what: str) -> np.nda
     """The last rows of values that may have more."""
     found = np.atleast_1d(_numbers(name, values, f"{what} {list(shape)}"))
     if len(found) < shape[0]:
-        raise UserError(f"{name} has {len(found)} periods, and this policy reads {shape[0]}: {what}")
+        raise UserError(
+            f"{name} has {len(found)} periods, and this policy reads {shape[0]}: {what}"
+        )
     return _shaped(name, found[-shape[0] :], shape, what)

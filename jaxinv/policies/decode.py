@@ -1,21 +1,26 @@
-"""From raw network outputs to feasible orders: the four forms of DeepStock, for every algorithm alike.
+"""From raw network outputs to feasible orders: the four forms of DeepStock, for every algorithm
+alike.
 
 With o the raw output, f the demand rates of the coefficient forms and IP the inventory position,
 
-    none   order = review * rate * s(o)                 base   order = (coverage * rate * s(o) - IP)^+
-    coeff  order = review * mean_i s(o_i) f_i           both   order = (coverage * mean_i s(o_i) f_i - IP)^+
+    none   order = review * rate * s(o)
+    base   order = (coverage * rate * s(o) - IP)^+
+    coeff  order = review * mean_i s(o_i) f_i
+    both   order = (coverage * mean_i s(o_i) f_i - IP)^+
 
-where s is a softplus shifted so that s(0) = 1: an untrained network orders the recent rate of demand, or up to what
-that rate uses over the coverage, and never falls silent. (DeepStock, seed 003; methods A.3. Under lost sales the optimal
-target still depends on the stock, so the network sees the stock in every form.) Orders that draw on a node of the network
-can share out its stock instead, whatever the form (`jaxinv.policies.allocation`). An edge that serves the customers of a channel
-without stock offers s(o) times what these have booked, in every form, and ships what those before it leave of that
-(`jaxinv.policies.fulfilment`).
+where s is a softplus shifted so that s(0) = 1: an untrained network orders the recent rate of
+demand, or up to what that rate uses over the coverage, and never falls silent. (DeepStock, seed
+003; methods A.3. Under lost sales the optimal target still depends on the stock, so the network
+sees the stock in every form.) Orders that draw on a node of the network can share out its stock
+instead, whatever the form (`jaxinv.policies.allocation`). An edge that serves the customers of a
+channel without stock offers s(o) times what these have booked, in every form, and ships what those
+before it leave of that (`jaxinv.policies.fulfilment`).
 
-Where agents share the network, position, coverage and rates of an order are those that the agent who gives it sees
-(`jaxinv.policies.sight`); an edge whose end that agent does not see has no level to order up to, and orders by rate alone: in
-the form `none` for `base`, and `coeff` for `both`. Where dispositions of returns are decided, three more outputs a node with customers and product
-are a softmax of what is restocked, sent on and liquidated.
+Where agents share the network, position, coverage and rates of an order are those that the agent
+who gives it sees (`jaxinv.policies.sight`); an edge whose end that agent does not see has no level
+to order up to, and orders by rate alone: in the form `none` for `base`, and `coeff` for `both`.
+Where dispositions of returns are decided, three more outputs a node with customers and product are
+a softmax of what is restocked, sent on and liquidated.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +44,9 @@ from jaxinv.policies.sight import as_steered, steers_echelon
 FORMS = ("none", "base", "coeff", "both")
 
 RATES = 4
-"""Demand rates of the coefficient forms: near history, far history, forecast, and the constant typical demand."""
+"""Demand rates of the coefficient forms: near history, far history, forecast, and the constant
+typical demand.
+"""
 
 _UNIT_SHIFT = 0.5413249  # softplus(0.5413249) = 1
 
@@ -57,7 +64,8 @@ class Decode:
       topology: the network.
       form: one of `FORMS`.
       allocation: how edges that draw on a node share its stock, see `jaxinv.policies.allocation`.
-      roles: of the agents that decide; what none of them decides is not ordered. None for one planner of everything.
+      roles: of the agents that decide; what none of them decides is not ordered. None for one
+        planner of everything.
     """
 
     topology: Topology
@@ -81,10 +89,16 @@ class Decode:
 
     @property
     def returning(self) -> tuple[int, ...]:
-        """Nodes whose dispositions are decided: those with customers, of the ones that are somebody's."""
+        """Nodes whose dispositions are decided: those with customers, of the ones that are
+        somebody's.
+        """
         if not self.topology.has("dispositions"):
             return ()
-        ours = [node for role in self.roles.agents for node in role.returns] if self.roles else self.topology.demand_nodes
+        ours = (
+            [node for role in self.roles.agents for node in role.returns]
+            if self.roles
+            else self.topology.demand_nodes
+        )
         return tuple(node for node in self.topology.demand_nodes if node in ours)
 
     @property
@@ -105,18 +119,33 @@ class Decode:
     @property
     def owners(self) -> tuple[int, ...]:
         """The agent of each raw output."""
-        edges = {edge: agent for agent, role in enumerate(self.roles.agents) for edge in role.decides}
-        nodes = {node: agent for agent, role in enumerate(self.roles.agents) for node in role.returns}
-        orders = [edges[edge] for edge in self.edges for _ in range(self.topology.products * self.per_order)]
-        returns = [nodes[node] for node in self.returning for _ in range(self.topology.products * self.per_disposition)]
+        edges = {
+            edge: agent for agent, role in enumerate(self.roles.agents) for edge in role.decides
+        }
+        nodes = {
+            node: agent for agent, role in enumerate(self.roles.agents) for node in role.returns
+        }
+        orders = [
+            edges[edge]
+            for edge in self.edges
+            for _ in range(self.topology.products * self.per_order)
+        ]
+        returns = [
+            nodes[node]
+            for node in self.returning
+            for _ in range(self.topology.products * self.per_disposition)
+        ]
         return (*orders, *returns)
 
-    def __call__(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array | Action:
+    def __call__(
+        self, raw: jax.Array, observation: Observation, rates: jax.Array
+    ) -> jax.Array | Action:
         """Order quantities `[E, K]`, in an `Action` where dispositions are decided.
 
         Args:
           raw: `[outputs]`.
-          rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream included.
+          rates: `[E, K, RATES]` demand a period at the end of each edge, everything downstream
+            included.
         """
         orders = self._order(raw, observation, rates)
         if self.topology.storeless:
@@ -124,25 +153,35 @@ class Decode:
             served = in_turn(self.topology, observation, to_customers)
             orders = jnp.where(self.topology.fulfilment[:, None], served, orders)
         if self.allocation != "rationing":
-            shared = share_out(self.topology, observation, self._by_edge(raw), self._weighable(rates))
+            shared = share_out(
+                self.topology, observation, self._by_edge(raw), self._weighable(rates)
+            )
             orders = jnp.where(draws_on_nodes(self.topology), shared, orders)
         if not self.topology.has("dispositions"):
             return orders
         ours = raw[self._ordering :].reshape(len(self.returning), self.topology.products, -1)
-        return Action(orders, add_rows(self._dispositions(ours), self.returning, self.topology.nodes))
+        return Action(
+            orders, add_rows(self._dispositions(ours), self.returning, self.topology.nodes)
+        )
 
     def target(self, raw: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
-        """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for orders."""
+        """The levels `[E, K]` that the forms `base` and `both` order up to; arguments as for
+        orders.
+        """
         return self._rate(raw, rates) * self._coverage(observation.instance)[:, None]
 
     def raw_for(self, order: jax.Array, observation: Observation, rates: jax.Array) -> jax.Array:
-        """Raw outputs, one for each factor, that order `[E, K]`, for what others decided: of the many that may, those that weigh
-        all rates alike, and the largest of those that order nothing. A factor of 0 is minus infinity."""
+        """Raw outputs, one for each factor, that order `[E, K]`, for what others decided: of the
+        many that may, those that weigh all rates alike, and the largest of those that order
+        nothing. A factor of 0 is minus infinity.
+        """
         facts = observation.instance
         if self.form in ("none", "coeff"):
             rate = order / facts.review_period[:, None]
         else:
-            target = filled_to(self.topology, observation, order, self._position(observation), self._together)
+            target = filled_to(
+                self.topology, observation, order, self._position(observation), self._together
+            )
             rate = target / self._coverage(facts)[:, None]
         if self.topology.storeless:
             rate = jnp.where(self.topology.fulfilment[:, None], order, rate)
@@ -156,7 +195,9 @@ class Decode:
         if self.form in ("none", "coeff"):
             return self._rate(raw, rates) * observation.instance.review_period[:, None]
         target = self.target(raw, observation, rates)
-        orders = fill_to(self.topology, observation, target, self._position(observation), self._together)
+        orders = fill_to(
+            self.topology, observation, target, self._position(observation), self._together
+        )
         if self.roles is None or self._sees_end.all():
             return orders
         by_rate = self._rate(raw, rates) * observation.instance.review_period[:, None]
@@ -167,7 +208,9 @@ class Decode:
         return jax.nn.softmax(raw)
 
     def _wanted(self, observation, rates):
-        """The rates `[E, K, RATES]` with what is booked in the place of those of edges that serve a channel."""
+        """The rates `[E, K, RATES]` with what is booked in the place of those of edges that serve a
+        channel.
+        """
         booked = self.topology.at_destination(observation.booked)[..., None]
         return jnp.where(self.topology.fulfilment[:, None, None], booked, rates)
 
@@ -181,7 +224,11 @@ class Decode:
     def _by_edge(self, raw):
         """Raw outputs of orders `[E, K, per_order]`, zero for edges that nobody decides."""
         raw = raw[: self._ordering] if self.returning else raw
-        return add_rows(raw.reshape(len(self.edges), self.topology.products, -1), self.edges, self.topology.edges)
+        return add_rows(
+            raw.reshape(len(self.edges), self.topology.products, -1),
+            self.edges,
+            self.topology.edges,
+        )
 
     @property
     def _ordering(self) -> int:
@@ -198,7 +245,8 @@ class Decode:
         if self.roles is None:
             return views.edge_position(self.topology, observation)
         return as_steered(
-            np.arange(self.topology.edges), self._steers_echelon, lambda: views.edge_position(self.topology, observation),
+            np.arange(self.topology.edges), self._steers_echelon,
+            lambda: views.edge_position(self.topology, observation),
             lambda: views.own_position(self.topology, observation),
         )  # fmt: skip
 
@@ -207,7 +255,8 @@ class Decode:
         if self.roles is None:
             return views.echelon_coverage(self.topology, facts)
         return as_steered(
-            np.arange(self.topology.edges), self._steers_echelon, lambda: views.echelon_coverage(self.topology, facts),
+            np.arange(self.topology.edges), self._steers_echelon,
+            lambda: views.echelon_coverage(self.topology, facts),
             lambda: views.coverage(facts),
         )  # fmt: skip
 
@@ -243,16 +292,18 @@ class Decode:
                 source, end = topology.sources[edge], topology.destinations[edge]
                 if end in topology.storeless and end not in role.sees:
                     raise UserError(
-                        f"role {role.name} decides {edges[edge]}, which ships what customers of {nodes[end]} have ordered, and does not see "
-                        "that node; let it, or give information=shared"
+                        f"role {role.name} decides {edges[edge]}, which ships what customers of"
+                        f" {nodes[end]} have ordered, and does not see that node; let it, or give"
+                        " information=shared"
                     )
                 if self.allocation == "rationing" or source == SUPPLIER:
                     continue
                 beside = {other for other, start in enumerate(topology.sources) if start == source}
                 if source not in role.sees or not beside <= set(role.decides):
                     raise UserError(
-                        f"allocation={self.allocation} shares out the stock of {nodes[source]}, which takes one role that sees it and "
-                        f"decides all that leaves it, and {role.name} decides {edges[edge]}; leave it out"
+                        f"allocation={self.allocation} shares out the stock of {nodes[source]},"
+                        " which takes one role that sees it and decides all that leaves it, and"
+                        f" {role.name} decides {edges[edge]}; leave it out"
                     )
 
 

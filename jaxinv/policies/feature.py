@@ -9,7 +9,8 @@ from jaxinv.policies.rule import Rule
 
 @dataclass(frozen=True)
 class FeatureBaseStock(Rule):
-    """Order the echelon up to level + sum_c slope_c x_c, where x are the covariates of the coming period.
+    """Order the echelon up to level + sum_c slope_c x_c, where x are the covariates of the coming
+    period.
 
     All numbers are multiples of the typical demand over the coverage of an order (`Rule`).
 

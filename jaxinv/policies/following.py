@@ -1,9 +1,12 @@
-"""Rules that follow a forecast: `following(BaseStock, Seasonal)` is base-stock whose unit is what is expected.
+"""Rules that follow a forecast: `following(BaseStock, Seasonal)` is base-stock whose unit is what
+is expected.
 
-A rule's numbers are multiples of demand over the coverage of an order (`jaxinv.policies.rule.Units`). Its static form takes
-the typical demand for that. Here it is the forecast, made in every period from what a policy may see, plus a safety of so
-many standard deviations: an order-up-to level of 1 is then the myopic newsvendor on that forecast, and a level, a cap or a
-lot goes up and down with trend, season and promotions. Safety, and the numbers of a forecast, are tuned with the rule's own.
+A rule's numbers are multiples of demand over the coverage of an order
+(`jaxinv.policies.rule.Units`). Its static form takes the typical demand for that. Here it is the
+forecast, made in every period from what a policy may see, plus a safety of so many standard
+deviations: an order-up-to level of 1 is then the myopic newsvendor on that forecast, and a level, a
+cap or a lot goes up and down with trend, season and promotions. Safety, and the numbers of a
+forecast, are tuned with the rule's own.
 
 A forecaster is a `Follows` with a `forecast`; it is put before the rule that it is for.
 """
@@ -25,17 +28,23 @@ from jaxinv.policies.past import Past
 from jaxinv.policies.rule import Range, Rule, Units
 
 HIGHEST = 2.0
-"""Levels of a rule on a forecast, which its safety raises besides, are searched first up to this multiple of it."""
+"""Levels of a rule on a forecast, which its safety raises besides, are searched first up to this
+multiple of it.
+"""
 
 LEAST_FLOW = 0.01
-"""Share of typical demand below which a forecast sizes no cap, lot or quantity: a lot of nothing would lift nothing."""
+"""Share of typical demand below which a forecast sizes no cap, lot or quantity: a lot of nothing
+would lift nothing.
+"""
 
 
 @struct.dataclass
 class Forecast:
     """What is expected in each period `[T, ...]`."""
 
-    total: jax.Array  # [E, K] demand over the coverage of an order on each edge, everything downstream included
+    total: (
+        jax.Array
+    )  # [E, K] demand over the coverage of an order on each edge, everything downstream included
     deviation: jax.Array  # [E, K] standard deviation of that
     next: jax.Array  # [D, K] demand of the coming period
 
@@ -72,7 +81,9 @@ class Follows(Rule):
         """The rule with what its forecast learns from the past; most learn nothing."""
         return self
 
-    def forecast(self, params: dict[str, Any], demand: jax.Array, known: jax.Array, facts: Facts) -> Forecast:
+    def forecast(
+        self, params: dict[str, Any], demand: jax.Array, known: jax.Array, facts: Facts
+    ) -> Forecast:
         """Forecasts made with what is known up to each row.
 
         Args:
@@ -82,7 +93,9 @@ class Follows(Rule):
         raise NotImplementedError
 
     def safety(self, params: dict[str, Any], facts: Facts) -> jax.Array:
-        """Standard deviations of demand over the coverage that a level lies above its mean, `[]` or `[E, K]`."""
+        """Standard deviations of demand over the coverage that a level lies above its mean, `[]` or
+        `[E, K]`.
+        """
         return params["safety"]
 
     def encode(self, params, signals, facts):
@@ -108,13 +121,15 @@ class Follows(Rule):
         network = self.topology
 
         def single(demand):
-            return network.at_destination(views.downstream(network, network.at_demand_nodes(demand)))
+            return network.at_destination(
+                views.downstream(network, network.at_demand_nodes(demand))
+            )
 
         return jax.vmap(single)(demand)
 
     def over_coverage(self, variance: jax.Array, facts: Facts) -> jax.Array:
-        """Standard deviation `[T, E, K]` over the coverage from the variance of one period `[T, D, K]`, as if demand of
-        places and periods were independent."""
+        """Standard deviation `[T, E, K]` over the coverage from the variance of one period
+        `[T, D, K]`, as if demand of places and periods were independent."""
         return jnp.sqrt(self.along_edges(variance) + 1e-6) * jnp.sqrt(self.coverage(facts))[:, None]
 
 
@@ -122,7 +137,8 @@ class Follows(Rule):
 def following(rule: type[Rule], forecaster: type[Follows]) -> type[Rule]:
     """The form of a rule that follows a forecast, called `RULE_FORECAST`."""
     ranges = {
-        name: (low, min(high, HIGHEST)) if name in rule.levels else (low, high) for name, (low, high) in rule.ranges.items()
+        name: (low, min(high, HIGHEST)) if name in rule.levels else (low, high)
+        for name, (low, high) in rule.ranges.items()
     }
     body = {
         "__doc__": f"{rule.name} whose numbers are multiples of a forecast: {forecaster.suffix}.",
@@ -131,11 +147,15 @@ def following(rule: type[Rule], forecaster: type[Follows]) -> type[Rule]:
         "bounds": dict.fromkeys(rule.ranges, (0.0, math.inf)) | rule.bounds | forecaster.bounds,
         "scalars": rule.scalars | {*forecaster.numbers, "safety"},
     }
-    return dataclass(frozen=True)(type(f"{rule.__name__}{forecaster.__name__}", (forecaster, rule), body))
+    return dataclass(frozen=True)(
+        type(f"{rule.__name__}{forecaster.__name__}", (forecaster, rule), body)
+    )
 
 
 class Smoothing(Follows):
-    """Exponential smoothing over the window: level and mean squared deviation with the same weights."""
+    """Exponential smoothing over the window: level and mean squared deviation with the same
+    weights.
+    """
 
     suffix = "smoothing"
     numbers = {"smoothing": (0.01, 0.6)}
@@ -151,8 +171,8 @@ class Smoothing(Follows):
 
 
 class Seasonal(Follows):
-    """A rolling seasonal-naive forecast: each period to come is expected to be the mean of the same phase of the season in
-    the window; the error is taken from differences one season apart."""
+    """A rolling seasonal-naive forecast: each period to come is expected to be the mean of the same
+    phase of the season in the window; the error is taken from differences one season apart."""
 
     suffix = "seasonal"
 
@@ -163,7 +183,10 @@ class Seasonal(Follows):
     def __post_init__(self):
         super().__post_init__()
         if self.history < 2 * self.season:
-            raise UserError(f"{self.name} needs history={2 * self.season} or more (two seasons), not {self.history}")
+            raise UserError(
+                f"{self.name} needs history={2 * self.season} or more (two seasons), not"
+                f" {self.history}"
+            )
 
     def forecast(self, params, demand, known, facts):
         season, seasons = self.season, self.history // self.season
@@ -179,11 +202,14 @@ class Seasonal(Follows):
         pairs = self.history - season
         change = demand - jnp.concatenate([demand[:season], demand[:-season]])
         variance = lagged_sum(jnp.full(pairs, 0.5 / pairs), change**2)
-        return Forecast(total, self.over_coverage(variance, facts), lagged_sum(visits(1.0) / seasons, demand))
+        return Forecast(
+            total, self.over_coverage(variance, facts), lagged_sum(visits(1.0) / seasons, demand)
+        )
 
 
 def lagged_sum(weights: jax.Array, series: jax.Array) -> jax.Array:
-    """sum_a weights[a] * series[t - a] for every row t of `[T, ...]`; rows before the first count as zero.
+    """sum_a weights[a] * series[t - a] for every row t of `[T, ...]`; rows before the first count
+    as zero.
 
     One product with a banded matrix, for any number of weights.
     """

@@ -15,11 +15,12 @@ GRID_FORMS = ("none", "base")
 
 @dataclass(frozen=True)
 class GridDecode(Decode):
-    """Reads a value for each level of a grid and orders by the best: its factor stands where s(o) stands in `Decode`.
+    """Reads a value for each level of a grid and orders by the best: its factor stands where s(o)
+    stands in `Decode`.
 
     Attributes:
-      levels: factors, rising: in the form `base` multiples of the demand over the coverage to order up to, in `none`
-        multiples of the demand of a review.
+      levels: factors, rising: in the form `base` multiples of the demand over the coverage to order
+        up to, in `none` multiples of the demand of a review.
     """
 
     levels: tuple[float, ...] = (0.0, 1.0)
@@ -28,16 +29,19 @@ class GridDecode(Decode):
         super().__post_init__()
         if self.form not in GRID_FORMS:
             raise UserError(
-                f"form={self.form} weighs several rates with continuous coefficients, which a grid of orders has not; "
-                f"give form={' or form='.join(GRID_FORMS)}, or an agent with continuous actions"
+                f"form={self.form} weighs several rates with continuous coefficients, which a grid"
+                f" of orders has not; give form={' or form='.join(GRID_FORMS)}, or an agent with"
+                " continuous actions"
             )
         if self.allocation != "rationing":
             raise UserError(
-                f"allocation={self.allocation} shares out stock by continuous shares, which a grid of orders has not; "
-                "leave it out, or take an agent with continuous actions"
+                f"allocation={self.allocation} shares out stock by continuous shares, which a grid"
+                " of orders has not; leave it out, or take an agent with continuous actions"
             )
         if len(self.levels) < 2 or min(self.levels) < 0:
-            raise UserError(f"levels={self.levels}: a grid needs at least two factors, none below 0")
+            raise UserError(
+                f"levels={self.levels}: a grid needs at least two factors, none below 0"
+            )
 
     @property
     def per_order(self) -> int:
@@ -46,7 +50,9 @@ class GridDecode(Decode):
 
     @property
     def per_disposition(self) -> int:
-        """A value for each level, of which the lowest restocks, the one in the middle sends on, and the highest liquidates."""
+        """A value for each level, of which the lowest restocks, the one in the middle sends on, and
+        the highest liquidates.
+        """
         return len(self.levels)
 
     def _factors(self, raw):
@@ -64,5 +70,7 @@ class GridDecode(Decode):
             return (np.log(np.expm1(self.levels)) - np.log(np.expm1(1.0))).astype(np.float32)
 
     def one_hot(self, index: jax.Array) -> jax.Array:
-        """Raw outputs `[outputs]` that choose the levels at `index` of each order, then of each disposition."""
+        """Raw outputs `[outputs]` that choose the levels at `index` of each order, then of each
+        disposition.
+        """
         return jax.nn.one_hot(index, len(self.levels)).reshape(-1)

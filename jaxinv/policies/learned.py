@@ -19,7 +19,9 @@ from jaxinv.policies.preference import preference_features, preferred_ratio
 from jaxinv.policies.sight import ALL, EDGES, ENDS, NODES, Sight
 
 STOCK_BUCKETS = 8
-"""Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of equal length."""
+"""Most pipeline slots a network sees one by one; longer pipelines are added up in stretches of
+equal length.
+"""
 
 
 @struct.dataclass
@@ -27,8 +29,11 @@ class Context:
     """What a decision takes from the signals; a leading time axis on every array."""
 
     state: jax.Array | None  # [H]
-    forecast: jax.Array | None  # [horizon, D * K, Q] in units of `recent`, the series of one agent after another's
-    recent: jax.Array  # [D, K] mean demand of the window, held off zero; [G, D, K] where agents see different demand
+    forecast: (
+        jax.Array | None
+    )  # [horizon, D * K, Q] in units of `recent`, the series of one agent after another's
+    # [D, K] mean demand of the window, held off zero; [G, D, K] where agents see different demand
+    recent: jax.Array
     rates: jax.Array  # [E, K, RATES] see `decode`
     partners: Any = None  # what a rule reads that decides for some agents
 
@@ -41,7 +46,8 @@ class LearnedPolicy(Policy):
       network: the module; its parameters are the policy's.
       decode: from raw outputs to orders.
       history: W, periods of signals that a decision may see.
-      window_by_window: encode the window at every decision instead of the whole trace once; the same decisions, slower.
+      window_by_window: encode the window at every decision instead of the whole trace once; the
+        same decisions, slower.
       preferences: whether it sees the preference among objectives.
       columns: of the signals that its encoder reads; None for all.
     """
@@ -65,14 +71,18 @@ class LearnedPolicy(Policy):
         return self.network.init(key, tokens, stock)
 
     def tokens(self, signals: jax.Array, facts: Facts) -> jax.Array:
-        """Signals `[T, S]` as the network reads them: demand as log(1 + demand / typical demand), the rest as it is."""
+        """Signals `[T, S]` as the network reads them: demand as log(1 + demand / typical demand),
+        the rest as it is.
+        """
         scale = facts.scale[np.asarray(self.topology.demand_nodes)].reshape(-1)
         demand, known = signals[:, : scale.shape[0]], signals[:, scale.shape[0] :]
         tokens = jnp.concatenate([jnp.log1p(demand / scale), known], -1)
         return tokens if self.columns is None else tokens[:, np.asarray(self.columns)]
 
     def encode(self, params, signals, facts):
-        """Contexts of every period of a trace; row t of the signals is the latest that context t saw."""
+        """Contexts of every period of a trace; row t of the signals is the latest that context t
+        saw.
+        """
         if self.window_by_window:
             return None
         states, forecast = self.network.apply(params, self.tokens(signals, facts), method="encode")
@@ -82,8 +92,11 @@ class LearnedPolicy(Policy):
         """Contexts `[T, ...]` of signals `[T, S]` without what an encoder makes of them."""
         return self._context(None, None, signals, facts)
 
-    def encode_decisions(self, params, tokens: jax.Array) -> tuple[jax.Array | None, jax.Array | None]:
-        """States `[B, T, H]` and forecasts `[B, T, ...]` of T decisions from tokens `[B, W + T, C]` (`tokens`).
+    def encode_decisions(
+        self, params, tokens: jax.Array
+    ) -> tuple[jax.Array | None, jax.Array | None]:
+        """States `[B, T, H]` and forecasts `[B, T, ...]` of T decisions from tokens `[B, W + T, C]`
+        (`tokens`).
 
         The last row of the tokens is that of the decision after the last.
         """
@@ -96,7 +109,9 @@ class LearnedPolicy(Policy):
         return jax.tree.map(lambda leaf: leaf[:, :, -1], (states, forecast))
 
     def context(self, params, observation: Observation, context: Context | None) -> Context:
-        """The context of a decision: the one that is given, or that of the observation's own window."""
+        """The context of a decision: the one that is given, or that of the observation's own
+        window.
+        """
         if context is not None:
             return context
         whole = replace(self, window_by_window=False)
@@ -108,7 +123,9 @@ class LearnedPolicy(Policy):
         raw = self.decide(params, observation, context).mean
         return self.orders(raw, observation, context)
 
-    def orders(self, raw: jax.Array, observation: Observation, context: Context) -> jax.Array | Action:
+    def orders(
+        self, raw: jax.Array, observation: Observation, context: Context
+    ) -> jax.Array | Action:
         """What raw outputs order, whether they are the mode's or varied."""
         return self.decode(raw, observation, context.rates)
 
@@ -132,10 +149,14 @@ class LearnedPolicy(Policy):
 
     def decide(self, params, observation: Observation, context: Context):
         """What the heads say (`Decision`) of one observation."""
-        return self.network.apply(params, context.state, self.stock_features(observation, context), method="decide")
+        return self.network.apply(
+            params, context.state, self.stock_features(observation, context), method="decide"
+        )
 
     def stock_features(self, observation: Observation, context: Context) -> jax.Array:
-        """Stock, pipeline and position in units of recent demand, and the facts of the instance: `[F]`, or `[G, F]` of agents."""
+        """Stock, pipeline and position in units of recent demand, and the facts of the instance:
+        `[F]`, or `[G, F]` of agents.
+        """
         topology, facts, sight = self.topology, observation.instance, self.sight
         rate, edge_rate = sight.rates(context.recent)
         cover, longest = sight.coverage(facts)
@@ -143,11 +164,18 @@ class LearnedPolicy(Policy):
         position = sight.position(observation) / (edge_rate * cover[:, None])
         unit, edge_unit = sight.times(jnp.sqrt(longest), rate, edge_rate)
         parts = [
-            (NODES, sight.nodes(observation.on_hand) / (unit if topology.ages == 1 else unit[..., None])),
+            (
+                NODES,
+                sight.nodes(observation.on_hand)
+                / (unit if topology.ages == 1 else unit[..., None]),
+            ),
             (EDGES, pipeline / edge_unit[..., None]),
             (ENDS, position - 1.0),
             (NODES, jnp.log(rate / jnp.maximum(sight.nodes(facts.scale), 1e-6) + 1e-3)),
-            (NODES, sight.nodes(preferred_ratio(facts) if self.preferences else facts.critical_ratio)),
+            (
+                NODES,
+                sight.nodes(preferred_ratio(facts) if self.preferences else facts.critical_ratio),
+            ),
             (ENDS, cover / longest),
         ]
         if observation.backorder is not None:
@@ -161,7 +189,9 @@ class LearnedPolicy(Policy):
         if observation.goodwill is not None:
             parts.append((NODES, jnp.log(sight.nodes(observation.goodwill))))
         if topology.has("review"):
-            parts.append((ENDS, sight.edges((observation.time % facts.review_period) / facts.review_period)))
+            parts.append(
+                (ENDS, sight.edges((observation.time % facts.review_period) / facts.review_period))
+            )
         if observation.returns is not None:
             parts.append((NODES, sight.nodes(observation.returns) / rate))
         if facts.shelf_life is not None:  # 0 for what keeps for ever
@@ -176,14 +206,20 @@ class LearnedPolicy(Policy):
         places = np.asarray(self.topology.demand_nodes)
         typical = facts.scale[places]
         demand = signals[:, : typical.size].reshape(-1, *typical.shape)
-        far = _trailing_mean(demand, self.history) + 0.05 * typical if self.history > 1 else typical + 0.0 * demand
+        far = (
+            _trailing_mean(demand, self.history) + 0.05 * typical
+            if self.history > 1
+            else typical + 0.0 * demand
+        )
         near = _trailing_mean(demand, max(self.history // 4, 1))
         near, far = self.sight.known(near, typical), self.sight.known(far, typical)
         ahead = far
         if forecast is not None:
             median = jax.lax.stop_gradient(forecast[..., 1].mean(-2))  # over the horizon
             ahead = far * median.reshape(far.shape)
-        rates = jnp.stack([near, far, ahead, jnp.broadcast_to(typical, far.shape)], -1)  # [T, D, K, RATES]
+        rates = jnp.stack(
+            [near, far, ahead, jnp.broadcast_to(typical, far.shape)], -1
+        )  # [T, D, K, RATES]
 
         return Context(states, forecast, far, jax.vmap(self.sight.along_edges)(rates))
 

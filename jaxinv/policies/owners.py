@@ -38,7 +38,9 @@ class Owners:
         return self.total(values) / np.maximum(self.count(0), 1.0)
 
     def each(self, values: jax.Array) -> jax.Array:
-        """Values by agent `[..., G]` at each output `[..., A]`; a value for all `[...]` as `[..., 1]`."""
+        """Values by agent `[..., G]` at each output `[..., A]`; a value for all `[...]` as
+        `[..., 1]`.
+        """
         return values[..., np.asarray(self.of)] if self else values[..., None]
 
     def spread(self, values: jax.Array) -> jax.Array:
@@ -59,5 +61,7 @@ class Owners:
 
 
 def beside(values: jax.Array, by_agent: jax.Array) -> jax.Array:
-    """Values `[n, ...]` beside those that may have an axis of agents `[n, G, ...]`: with an axis of one there."""
+    """Values `[n, ...]` beside those that may have an axis of agents `[n, G, ...]`: with an axis of
+    one there.
+    """
     return jnp.expand_dims(values, 1) if by_agent.ndim > values.ndim else values

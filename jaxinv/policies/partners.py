@@ -1,4 +1,6 @@
-"""Partners: who decide by a classical rule with given numbers what the agents that learn leave to them."""
+"""Partners: who decide by a classical rule with given numbers what the agents that learn leave to
+them.
+"""
 
 import ast
 from dataclasses import dataclass
@@ -31,30 +33,39 @@ class Partners:
 
     @classmethod
     def parse(cls, text: str, problem: Problem) -> "Partners":
-        """Partners of a text such as "base_stock(level=[8, 8, 0, 0])" or "anchor_and_adjust(level=17, adjustment=0.5, ...)".
+        """Partners of a text such as "base_stock(level=[8, 8, 0, 0])" or
+        "anchor_and_adjust(level=17, adjustment=0.5, ...)".
 
         Raises:
-          UserError: for an unknown rule, a rule that remembers or draws, or numbers that are not its own.
+          UserError: for an unknown rule, a rule that remembers or draws, or numbers that are not
+            its own.
         """
         name, given = _read(text)
         if name not in RULES:
             raise unknown("rule of partners", name, RULES)
         rule = rule_for(problem, name)
         if rule.remembers or rule.draws:
-            raise UserError(f"partners={name}: the rule remembers or draws, and partners decide by what they see; give another")
+            raise UserError(
+                f"partners={name}: the rule remembers or draws, and partners decide by what they"
+                " see; give another"
+            )
         for number in given:
             if number not in rule.ranges:
                 raise unknown(f"number of {name} in partners", number, rule.ranges)
         missing = [number for number in rule.ranges if number not in given]
         if missing:
             raise UserError(
-                f"partners={text} lacks {', '.join(missing)} of {name}; `python -m jaxinv.tune {name}` finds numbers for a preset"
+                f"partners={text} lacks {', '.join(missing)} of {name}; `python -m jaxinv.tune"
+                f" {name}` finds numbers for a preset"
             )
         edges = problem.env.topology.edges
         for number, values in given.items():
             wanted = (1,) if number in rule.scalars else (1, edges)
             if len(values) not in wanted:
-                raise UserError(f"partners: {number} of {name} has {len(values)} values; give {' or '.join(map(str, dict.fromkeys(wanted)))}")
+                raise UserError(
+                    f"partners: {number} of {name} has {len(values)} values; give"
+                    f" {' or '.join(map(str, dict.fromkeys(wanted)))}"
+                )
         return cls(rule, tuple(given.items()))
 
     def encode(self, signals: jax.Array, facts: Facts) -> Any:
@@ -66,7 +77,9 @@ class Partners:
         return self.rule.act(self.params(observation.instance), observation, context)
 
     def params(self, facts: Facts) -> dict[str, jax.Array]:
-        """The numbers as the rule has them: levels and quantities as multiples of what demand uses."""
+        """The numbers as the rule has them: levels and quantities as multiples of what demand
+        uses.
+        """
         topology: Topology = self.rule.topology
         units = dict.fromkeys(self.rule.levels, self.rule.level_unit(facts))
         units |= dict.fromkeys(self.rule.quantities, quantity_unit(topology, facts))
@@ -75,7 +88,9 @@ class Partners:
             if name in self.rule.scalars:
                 params[name] = jnp.float32(values[0])
             else:
-                value = np.broadcast_to(np.asarray(values, np.float32)[:, None], (topology.edges, topology.products))
+                value = np.broadcast_to(
+                    np.asarray(values, np.float32)[:, None], (topology.edges, topology.products)
+                )
                 params[name] = value / units.get(name, 1.0)
         return params
 
@@ -88,11 +103,15 @@ def _read(text: str) -> tuple[str, dict[str, tuple[float, ...]]]:
             return call.id, {}
         if call.args:
             raise ValueError
-        given = {keyword.arg: np.atleast_1d(np.asarray(ast.literal_eval(keyword.value), float)) for keyword in call.keywords}
+        given = {
+            keyword.arg: np.atleast_1d(np.asarray(ast.literal_eval(keyword.value), float))
+            for keyword in call.keywords
+        }
         if any(values.ndim != 1 or not np.all(np.isfinite(values)) for values in given.values()):
             raise ValueError
         return call.func.id, {name: tuple(map(float, values)) for name, values in given.items()}
     except (SyntaxError, ValueError, TypeError, AttributeError):
         raise UserError(
-            f"partners={text} is no rule with its numbers, such as base_stock(level=[8, 8, 0, 0]): names, =, and numbers or lists of them"
+            f"partners={text} is no rule with its numbers, such as base_stock(level=[8, 8, 0, 0]):"
+            " names, =, and numbers or lists of them"
         ) from None

@@ -1,4 +1,6 @@
-"""Training demand as forecasts are fitted to it and judged on it: what was known at each decision, and what came then."""
+"""Training demand as forecasts are fitted to it and judged on it: what was known at each decision,
+and what came then.
+"""
 
 import dataclasses
 import math
@@ -64,7 +66,9 @@ class Past:
     def early(self) -> "Past":
         """The part that a choice is fitted on."""
         left_out = self.rows - self.learned
-        return dataclasses.replace(self, signals=self.signals[:-left_out], coming=self.coming[:-left_out])
+        return dataclasses.replace(
+            self, signals=self.signals[:-left_out], coming=self.coming[:-left_out]
+        )
 
 
 _PASTS: dict[int, Past] = {}
@@ -79,9 +83,16 @@ def past_of(problem: Problem) -> Past:
 
 
 def has_past(problem: Problem) -> bool:
-    """Whether demand can be told in advance at all, and has been seen for long enough to learn how."""
+    """Whether demand can be told in advance at all, and has been seen for long enough to learn
+    how.
+    """
     demand = problem.env.world.demand
-    start = jax.eval_shape(lambda: demand.init({name: jnp.zeros(shape) for name, shape in demand.start_noise.items()}, problem.first.demand))
+    start = jax.eval_shape(
+        lambda: demand.init(
+            {name: jnp.zeros(shape) for name, shape in demand.start_noise.items()},
+            problem.first.demand,
+        )
+    )
     memoryless = start is None and not demand.covariates
     return not memoryless and _periods(problem) - _horizon(problem) + 1 >= LEAST_ROWS
 
@@ -90,12 +101,18 @@ def _played(problem: Problem) -> Past:
     env, params = problem.env, problem.train
     if isinstance(env.world.demand, Replay):  # every trace once, from its beginning, as it was
         law = params.demand
-        params = params.replace(demand=law.replace(last=law.first, level_spread=jnp.zeros_like(law.level_spread)))
-    index = np.unique(np.linspace(0, problem.instances - 1, min(problem.instances, INSTANCES)).astype(int))
+        params = params.replace(
+            demand=law.replace(last=law.first, level_spread=jnp.zeros_like(law.level_spread))
+        )
+    index = np.unique(
+        np.linspace(0, problem.instances - 1, min(problem.instances, INSTANCES)).astype(int)
+    )
     if problem.single:
         index = np.zeros(PATHS, int)
     instances, axis = instances_at(params, index)
-    _, world = play_world(env, key_of(root(0), Role.FORECAST), instances, len(index), _periods(problem), axis)
+    _, world = play_world(
+        env, key_of(root(0), Role.FORECAST), instances, len(index), _periods(problem), axis
+    )
     facts = jax.vmap(env.facts, 0, BATCH)(take_instances(params, index))
     return Past(
         signals=np.asarray(world.signals),

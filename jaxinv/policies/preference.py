@@ -1,4 +1,6 @@
-"""Policies that are told what their costs weigh: what of a preference they see, and how one acts at a wanted preference."""
+"""Policies that are told what their costs weigh: what of a preference they see, and how one acts at
+a wanted preference.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -16,14 +18,18 @@ FAINTEST = 1e-3
 
 
 def preference_features(topology: Topology, facts: Facts) -> jax.Array:
-    """What a network sees of a preference `[2 G]`: the share of each objective and its logarithm, 0 at equal shares."""
+    """What a network sees of a preference `[2 G]`: the share of each objective and its logarithm, 0
+    at equal shares.
+    """
     groups = membership(topology)
     relative = preference_of(facts)[groups.argmax(1)]  # G * share, by a part that the objective has
     return jnp.concatenate([relative / len(groups), jnp.log(jnp.maximum(relative, FAINTEST))])
 
 
 def preferred_ratio(facts: Facts) -> jax.Array:
-    """The critical ratio `[N, K]` at the preference: holding and shortage are as dear as it makes them."""
+    """The critical ratio `[N, K]` at the preference: holding and shortage are as dear as it makes
+    them.
+    """
     factor = preference_of(facts)
     short = facts.critical_ratio * factor[COSTS.index("shortage")]
     held = (1.0 - facts.critical_ratio) * factor[COSTS.index("holding")]
@@ -37,10 +43,11 @@ def preference_of(facts: Facts) -> jax.Array:
 
 @dataclass(frozen=True)
 class AtPreference(Around):
-    """A policy trained on preferences, acting at the one among its parameters whatever the instance charges.
+    """A policy trained on preferences, acting at the one among its parameters whatever the instance
+    charges.
 
-    Parameters are `{"policy": those of the policy, "preference": [len(COSTS)] factors}` (`jaxinv.envs.objectives.factors`),
-    so one compiled program serves every preference.
+    Parameters are `{"policy": those of the policy, "preference": [len(COSTS)]
+    factors}` (`jaxinv.envs.objectives.factors`), so one compiled program serves every preference.
     """
 
     def step(self, params, observation, context, memory, key):
@@ -50,4 +57,6 @@ class AtPreference(Around):
         return super().log_prob(params, self._told(params, observation), context, memory, key)
 
     def _told(self, params, observation):
-        return replace(observation, instance=observation.instance.replace(preference=params["preference"]))
+        return replace(
+            observation, instance=observation.instance.replace(preference=params["preference"])
+        )

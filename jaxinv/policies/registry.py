@@ -1,6 +1,7 @@
 """The classical rules by name; what a rule takes is on its class.
 
-`base_stock_seasonal` is base-stock that follows the forecast of that name (`jaxinv.policies.following`), and so on.
+`base_stock_seasonal` is base-stock that follows the forecast of that name
+(`jaxinv.policies.following`), and so on.
 """
 
 import importlib

@@ -1,8 +1,9 @@
-"""What a classical rule is: a policy with a few numbers, and all that a tuning needs to know of them.
+"""What a classical rule is: a policy with a few numbers, and all that a tuning needs to know of
+them.
 
-Parameters are pure numbers: a level is a multiple of the typical demand over an order's coverage (lead time and review),
-a quantity a multiple of the typical demand of one review period. So one level can be shared by SKUs of any size.
-`natural` turns them back into units.
+Parameters are pure numbers: a level is a multiple of the typical demand over an order's coverage
+(lead time and review), a quantity a multiple of the typical demand of one review period. So one
+level can be shared by SKUs of any size. `natural` turns them back into units.
 """
 
 from dataclasses import dataclass
@@ -30,19 +31,22 @@ class Units(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule(Policy):
-    """A classical rule: a policy with a few numbers. All that a tuning needs to know is on its class.
+    """A classical rule: a policy with a few numbers. All that a tuning needs to know is on its
+    class.
 
-    Fields `history` and `season`, where a rule has them, are filled with the window of the environment and the periods
-    of a season (`make_rule`).
+    Fields `history` and `season`, where a rule has them, are filled with the window of the
+    environment and the periods of a season (`make_rule`).
 
     Attributes:
       name: what it is called in commands and tables.
-      ranges: where each parameter is searched first. The upper end of a level or quantity is raised to what demand asks
-        for, and an end where the best lies is moved on (`jaxinv.evaluation.ranges`), so a range is a place to begin and
-        no bound. One that begins above zero is of sizes: it stays above zero and is read on a logarithmic scale, as half
-        of the caps are then below 1.3 periods of demand, which is where a cap changes anything.
-      bounds: ends `(low, high)` that a parameter cannot pass, where they are others than those that follow from its kind:
-        no quantity or size is negative, and a level only where something can be owed.
+      ranges: where each parameter is searched first. The upper end of a level or quantity is raised
+        to what demand asks for, and an end where the best lies is moved on
+        (`jaxinv.evaluation.ranges`), so a range is a place to begin and no bound. One that begins
+        above zero is of sizes: it stays above zero and is read on a logarithmic scale, as half of
+        the caps are then below 1.3 periods of demand, which is where a cap changes anything.
+      bounds: ends `(low, high)` that a parameter cannot pass, where they are others than those that
+        follow from its kind: no quantity or size is negative, and a level only where something can
+        be owed.
       scalars: parameters that are one number `[]`; all others are arrays `[E, K]`.
       levels: parameters that are multiples of the typical demand over the coverage of an order.
       quantities: parameters that are multiples of the typical demand of one review period.
@@ -71,13 +75,22 @@ class Rule(Policy):
         return {name: () if name in self.scalars else full for name in self.ranges}
 
     def fitted_to(self, problem: Problem) -> "Rule":
-        """The rule with what it takes from training demand at once, before its numbers are tuned; most take nothing."""
+        """The rule with what it takes from training demand at once, before its numbers are tuned;
+        most take nothing.
+        """
         return self
 
     def units(self, params: dict[str, Any], observation: Observation, context: Any) -> Units:
-        """What levels and quantities are multiples of in this period: typical demand, or a forecast of it."""
-        facts, goodwill = observation.instance, views.goodwill_along_edges(self.topology, observation)
-        return Units(self.level_unit(facts) * goodwill, quantity_unit(self.topology, facts) * goodwill)
+        """What levels and quantities are multiples of in this period: typical demand, or a forecast
+        of it.
+        """
+        facts, goodwill = (
+            observation.instance,
+            views.goodwill_along_edges(self.topology, observation),
+        )
+        return Units(
+            self.level_unit(facts) * goodwill, quantity_unit(self.topology, facts) * goodwill
+        )
 
     def natural(self, params: dict[str, Any], facts: Facts) -> dict[str, Any]:
         """Parameters in product units."""
@@ -87,7 +100,9 @@ class Rule(Policy):
 
     def fill(self, observation: Observation, target: jax.Array, position: jax.Array) -> jax.Array:
         """Orders that bring positions up to targets `[E, K]`; nothing moves along lateral edges."""
-        return fill_to(self.topology, observation, of_supply(self.topology, target, -jnp.inf), position)
+        return fill_to(
+            self.topology, observation, of_supply(self.topology, target, -jnp.inf), position
+        )
 
     def level_unit(self, facts: Facts) -> jax.Array:
         """Typical demand over the coverage of an order on each edge `[E, K]`."""
@@ -98,8 +113,12 @@ class Rule(Policy):
         return views.coverage(facts)
 
 
-def of_supply(topology: Topology, values: jax.Array | float, lateral: jax.Array | float = 0.0) -> jax.Array:
-    """Values `[E, K]` on edges of supply, and others on lateral ones: a rule that knows no transfers orders nothing on these."""
+def of_supply(
+    topology: Topology, values: jax.Array | float, lateral: jax.Array | float = 0.0
+) -> jax.Array:
+    """Values `[E, K]` on edges of supply, and others on lateral ones: a rule that knows no
+    transfers orders nothing on these.
+    """
     if not topology.lateral:
         return values
     return jnp.where(np.isin(np.arange(topology.edges), topology.lateral)[:, None], lateral, values)

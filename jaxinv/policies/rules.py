@@ -43,7 +43,8 @@ class BaseStock(Rule):
 
 @dataclass(frozen=True)
 class EchelonBaseStock(BaseStock):
-    """Order the echelon up to a level; shortages are rationed by the network (proportionally unless it says else).
+    """Order the echelon up to a level; shortages are rationed by the network (proportionally unless
+    it says else).
 
     For a node with several suppliers the levels are those of a dual-index policy.
     """
@@ -64,7 +65,9 @@ class EchelonBaseStock(BaseStock):
 
 @dataclass(frozen=True)
 class CappedBaseStock(EchelonBaseStock):
-    """Base-stock with orders of at most a cap (Xin 2021); on two suppliers, the capped dual index."""
+    """Base-stock with orders of at most a cap (Xin 2021); on two suppliers, the capped dual
+    index.
+    """
 
     name = "capped_base_stock"
     ranges = {"level": (0.0, 4.0), "cap": (0.3, 6.0)}
@@ -80,7 +83,9 @@ class CappedBaseStock(EchelonBaseStock):
 
 @dataclass(frozen=True)
 class DualIndex(EchelonBaseStock):
-    """Two order-up-to levels for a fast and a slow supplier (Veeraraghavan & Scheller-Wolf 2008)."""
+    """Two order-up-to levels for a fast and a slow supplier (Veeraraghavan & Scheller-Wolf
+    2008).
+    """
 
     name = "dual_index"
 
@@ -90,12 +95,16 @@ class DualIndex(EchelonBaseStock):
 
     def __post_init__(self):
         if not views.several_suppliers(self.topology):
-            raise UserError(f"{self.name} needs a node with two suppliers, as in dual_sourcing; try base_stock")
+            raise UserError(
+                f"{self.name} needs a node with two suppliers, as in dual_sourcing; try base_stock"
+            )
 
 
 @dataclass(frozen=True)
 class TailoredBaseSurge(DualIndex):
-    """A constant order from the slow supplier, and a base-stock level for the fast one (Allon & Van Mieghem 2010)."""
+    """A constant order from the slow supplier, and a base-stock level for the fast one (Allon & Van
+    Mieghem 2010).
+    """
 
     name = "tailored_base_surge"
     ranges = {"level": (0.0, 4.0), "quantity": (0.0, 2.0)}
@@ -133,7 +142,8 @@ class ReorderUpTo(EchelonBaseStock):
         reorder = params["reorder"] * unit
         position = self.position(observation)
         target = reorder + params["gap"] * unit
-        # strictly above s nothing is ordered; the margin keeps whole numbers on the right side in float32
+        # strictly above s nothing is ordered; the margin keeps whole numbers on the right side in
+        # float32
         return jnp.where(position <= reorder + 1e-4, self.fill(observation, target, position), 0.0)
 
 
@@ -170,23 +180,29 @@ class ConstantOrder(Rule):
         return not problem.env.topology.backlog
 
     def act(self, params, observation, context):
-        return of_supply(self.topology, params["quantity"] * self.units(params, observation, context).quantity)
+        return of_supply(
+            self.topology, params["quantity"] * self.units(params, observation, context).quantity
+        )
 
 
 @dataclass(frozen=True)
 class AnchorAndAdjust(Rule):
-    """How people order in the beer game (Sterman 1989): what they expect, plus a part of what stock and supply line lack,
+    """How people order in the beer game (Sterman 1989): what they expect, plus a part of what stock
+    and supply line lack,
 
         order = (expected + adjustment * (level - stock - supply_line * outstanding))^+
 
-    where stock is net of what is owed; `level`, `adjustment`, `supply_line` and `smoothing` are Sterman's S', alpha_S, beta
-    and theta. A stage expects the orders it received, smoothed exponentially over the window of history; what lies before
-    counts as the typical demand. Smoothing 0 always expects the typical demand, 1 the order received last. Sterman's
-    players decide before this period's arrivals, which here are in stock already: with `supply_line` below 1 that differs.
+    where stock is net of what is owed; `level`, `adjustment`, `supply_line` and `smoothing` are
+    Sterman's S', alpha_S, beta and theta. A stage expects the orders it received, smoothed
+    exponentially over the window of history; what lies before counts as the typical demand.
+    Smoothing 0 always expects the typical demand, 1 the order received last. Sterman's players
+    decide before this period's arrivals, which here are in stock already: with `supply_line` below
+    1 that differs.
 
     Attributes:
       history: W, the window.
-      settled: periods at the start in which nothing is adjusted; in the game all order 4 for the first weeks.
+      settled: periods at the start in which nothing is adjusted; in the game all order 4 for the
+        first weeks.
     """
 
     history: int = 1
@@ -205,16 +221,20 @@ class AnchorAndAdjust(Rule):
         needed = self.history + max(self.topology.order_delays, default=0)
         if self.topology.internal and self.topology.order_memory < needed:
             raise UserError(
-                f"anchor_and_adjust needs the last {needed} orders between nodes (order_memory) and this network keeps "
-                f"{self.topology.order_memory}; try serial with order_delays"
+                f"anchor_and_adjust needs the last {needed} orders between nodes (order_memory) and"
+                f" this network keeps {self.topology.order_memory}; try serial with order_delays"
             )
 
     def encode(self, params, signals, facts):
-        """Smoothed customer demand at the end of each edge `[T, E, K]`, without what lies before the window."""
+        """Smoothed customer demand at the end of each edge `[T, E, K]`, without what lies before
+        the window.
+        """
         network = self.topology
         places, products = len(network.demand_nodes), network.products
         demand = signals[:, : places * products].reshape(-1, places, products)
-        demand = jax.vmap(lambda demand: network.at_destination(network.at_demand_nodes(demand)))(demand)
+        demand = jax.vmap(lambda demand: network.at_destination(network.at_demand_nodes(demand)))(
+            demand
+        )
         by_order = jax.vmap(jax.vmap(lagged_sum, 1, 1), 1, 1)
         return by_order(self._weights(params), demand)
 
@@ -225,13 +245,20 @@ class AnchorAndAdjust(Rule):
         if network.internal:
             delays = network.order_delays or (0,) * network.edges
             received = jnp.stack(
-                [observation.orders[edge, :, delay : delay + self.history] for edge, delay in enumerate(delays)]
+                [
+                    observation.orders[edge, :, delay : delay + self.history]
+                    for edge, delay in enumerate(delays)
+                ]
             )  # [E, K, W], at the source of each edge
             received = network.at_destination(network.out_of_nodes(received))
-            expected += jnp.einsum("wek,ekw->ek", self._weights(params), received, precision="highest")
+            expected += jnp.einsum(
+                "wek,ekw->ek", self._weights(params), received, precision="highest"
+            )
         stock = network.at_destination(views.net_inventory(network, observation))
         outstanding = views.on_order(network, observation)
-        lacking = params["level"] * self.level_unit(facts) - stock - params["supply_line"] * outstanding
+        lacking = (
+            params["level"] * self.level_unit(facts) - stock - params["supply_line"] * outstanding
+        )
         adjusted = expected + params["adjustment"] * lacking
         return jnp.maximum(jnp.where(observation.time < self.settled, expected, adjusted), 0.0)
 
@@ -243,7 +270,8 @@ class AnchorAndAdjust(Rule):
 
 @dataclass(frozen=True)
 class Newsvendor(EchelonBaseStock):
-    """Order up to forecast demand over the coverage plus a safety stock: the myopic newsvendor on a forecast.
+    """Order up to forecast demand over the coverage plus a safety stock: the myopic newsvendor on a
+    forecast.
 
     It has no number of its own; the safety is that of its forecast (`jaxinv.policies.following`).
     """
@@ -262,13 +290,16 @@ class Newsvendor(EchelonBaseStock):
 
 @dataclass(frozen=True)
 class QuantileNewsvendor(following(Newsvendor, Smoothing)):
-    """Order up to the quantile of forecast demand over the coverage that each node's own costs ask for:
+    """Order up to the quantile of forecast demand over the coverage that each node's own costs ask
+    for:
 
-        level = mean + (z(underage / (underage + holding)) + shift) * standard deviation,   z the standard normal quantile,
+        level = mean + (z(underage / (underage + holding)) + shift) * standard deviation,
+        z the standard normal quantile,
 
-    the generalised newsvendor of Alvo et al. (2306.11246) with a normal forecast; shift 0 is the newsvendor itself, and
-    what is tuned makes good for errors that add up over periods and for what is lost. A node that supplies others has the mean
-    ratio of all below it that sell, by what they sell.
+    the generalised newsvendor of Alvo et al. (2306.11246) with a normal forecast; shift 0 is the
+    newsvendor itself, and what is tuned makes good for errors that add up over periods and for what
+    is lost. A node that supplies others has the mean ratio of all below it that sell, by what they
+    sell.
     """
 
     name = "newsvendor_quantile"
@@ -281,21 +312,32 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
         return super().applies(problem) and ratios_differ(problem)
 
     def safety(self, params, facts):
-        return self.topology.at_destination(ndtri(_ratio_below(self.topology, facts))) + params["shift"]
+        return (
+            self.topology.at_destination(ndtri(_ratio_below(self.topology, facts)))
+            + params["shift"]
+        )
 
 
-def make_rule(name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0) -> Rule:
-    """The rule of that name for a network; what else it takes to know goes to those that have such a field."""
+def make_rule(
+    name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0
+) -> Rule:
+    """The rule of that name for a network; what else it takes to know goes to those that have such
+    a field.
+    """
     if name not in RULES:
         raise unknown("rule", name, RULES)
     rule, known = RULES[name], {"history": history, "season": season, "covariates": covariates}
     rule = fulfilling(rule) if topology.storeless else rule
     rule = kept_fresh(rule) if topology.has("shelf_lives") else rule
-    return rule(topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known})
+    return rule(
+        topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known}
+    )
 
 
 def rule_for(problem: Problem, name: str) -> Rule:
-    """The rule of that name for a problem's network, window, season and covariates, fitted to its training demand."""
+    """The rule of that name for a problem's network, window, season and covariates, fitted to its
+    training demand.
+    """
     env = problem.env
     rule = make_rule(name, env.topology, env.history, problem.season, env.world.covariates)
     return rule.fitted_to(problem)
@@ -307,26 +349,36 @@ def applicable_rules(problem: Problem) -> list[str]:
 
 
 def default_rules(problem: Problem) -> list[str]:
-    """Names of the rules that an evaluation tries unasked: those that apply, and of the forms that follow a forecast only
-    those of forecasts that were about the best on training demand, if they were better than none (`jaxinv.policies.choice`)."""
+    """Names of the rules that an evaluation tries unasked: those that apply, and of the forms that
+    follow a forecast only those of forecasts that were about the best on training demand, if they
+    were better than none (`jaxinv.policies.choice`).
+    """
     forms = {f"{rule}_{forecast}": forecast for forecast in FORECASTS for rule in CLASSICAL}
     names = applicable_rules(problem)
     best = best_forecasts(problem, [RULES[f"newsvendor_{forecast}"] for forecast in FORECASTS])
-    return [name for name in names if name not in forms or forms[name] in {one.suffix for one in best}]
+    return [
+        name for name in names if name not in forms or forms[name] in {one.suffix for one in best}
+    ]
 
 
 def ratios_differ(problem: Problem) -> bool:
-    """Whether the costs of the instances, or of places that sell, ask for different quantiles of demand."""
+    """Whether the costs of the instances, or of places that sell, ask for different quantiles of
+    demand.
+    """
     ratio = jax.vmap(problem.env.facts)(problem.train).critical_ratio
     return float(jnp.ptp(ratio[:, np.asarray(problem.env.topology.demand_nodes)])) > 1e-6
 
 
 def _ratio_below(topology, facts):
-    """The critical ratio `[N, K]` of each node, or of those below it that sell, kept from 0 and 1."""
+    """The critical ratio `[N, K]` of each node, or of those below it that sell, kept from 0 and
+    1.
+    """
     sells = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
     ratio = jnp.clip(facts.critical_ratio, 1e-4, 1.0 - 1e-4)
     if not topology.depth:
         return ratio
     weight = jnp.where(sells, facts.scale, 0.0)
-    below = views.downstream(topology, weight * ratio) / jnp.maximum(views.downstream(topology, weight), 1e-9)
+    below = views.downstream(topology, weight * ratio) / jnp.maximum(
+        views.downstream(topology, weight), 1e-9
+    )
     return jnp.clip(below, 1e-4, 1.0 - 1e-4)

@@ -1,8 +1,10 @@
-"""What decisions are made from: the whole network, or for each of several agents the part that its role sees.
+"""What decisions are made from: the whole network, or for each of several agents the part that its
+role sees.
 
-An agent knows the stock of the nodes that it sees, what is on its way to or from them, their demand, what all may know (the
-calendar, the facts of the instance), and nothing else. Demand that it does not see it takes for the typical one. An order
-is steered by the echelon of the node that it leads to where the agent sees all of that, and by the node alone elsewhere.
+An agent knows the stock of the nodes that it sees, what is on its way to or from them, their
+demand, what all may know (the calendar, the facts of the instance), and nothing else. Demand that
+it does not see it takes for the typical one. An order is steered by the echelon of the node that it
+leads to where the agent sees all of that, and by the node alone elsewhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,8 +21,8 @@ from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import Topology, take_rows
 
 NODES, EDGES, ENDS, ALL = "nodes", "edges", "ends", "all"
-"""What the rows of a part of the features are: nodes, edges with an end that is seen, or with a destination that is; and what
-has no rows and is told to all."""
+"""What the rows of a part of the features are: nodes, edges with an end that is seen, or with a
+destination that is; and what has no rows and is told to all."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,27 @@ class Sight:
     topology: Topology
 
     def known(self, rate: jax.Array, typical: jax.Array) -> jax.Array:
-        """Rates of demand `[T, D, K]` as they are known, where `typical` `[D, K]` is what they would be taken for."""
+        """Rates of demand `[T, D, K]` as they are known, where `typical` `[D, K]` is what they
+        would be taken for.
+        """
         return rate
 
     def along_edges(self, rate: jax.Array) -> jax.Array:
         """Known rates `[D, K, ...]` of all that each edge leads to: `[E, K, ...]`."""
-        return self.topology.at_destination(views.downstream(self.topology, self.topology.at_demand_nodes(rate)))
+        return self.topology.at_destination(
+            views.downstream(self.topology, self.topology.at_demand_nodes(rate))
+        )
 
     def rates(self, known: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Known rates `[D, K]` of all that the node of each row supplies, and that the edge of each row leads to."""
+        """Known rates `[D, K]` of all that the node of each row supplies, and that the edge of each
+        row leads to.
+        """
         rate = views.downstream(self.topology, self.topology.at_demand_nodes(known))
         return rate, self.topology.at_destination(rate)
 
-    def times(self, factor: jax.Array, rate: jax.Array, edge_rate: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def times(
+        self, factor: jax.Array, rate: jax.Array, edge_rate: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         """Rates of `rates` times a factor."""
         rate = factor * rate
         return rate, self.topology.at_destination(rate)
@@ -65,13 +75,16 @@ class Sight:
         return cover, jnp.max(cover)
 
     def features(self, parts: Sequence[tuple[str, jax.Array]]) -> jax.Array:
-        """Parts by row, each with what its rows are (`NODES`, `EDGES`, `ENDS`, `ALL`), as features `[F]`."""
+        """Parts by row, each with what its rows are (`NODES`, `EDGES`, `ENDS`, `ALL`), as features
+        `[F]`.
+        """
         return jnp.concatenate([_clipped(part).reshape(-1) for _, part in parts])
 
 
 @dataclass(frozen=True)
 class RoleSight(Sight):
-    """What each of G agents sees. Rows are those of the first agent, then of the next, filled up to the same number.
+    """What each of G agents sees. Rows are those of the first agent, then of the next, filled up to
+    the same number.
 
     Attributes:
       roles: of the agents.
@@ -90,15 +103,23 @@ class RoleSight(Sight):
         """Of known rates `[G, D, K, ...]`, those of the agent that decides each edge."""
         topology = self.topology
         owners = np.maximum(self.roles.owners(topology), 0)
-        leads_to = topology.echelon[np.ix_(topology.destinations, topology.demand_nodes)].astype(np.float32)
+        leads_to = topology.echelon[np.ix_(topology.destinations, topology.demand_nodes)].astype(
+            np.float32
+        )
         return jnp.einsum("ed,ed...->e...", leads_to, rate[owners], precision="highest")
 
     def rates(self, known):
-        supplies = self.topology.echelon[:, np.asarray(self.topology.demand_nodes)].astype(np.float32)
+        supplies = self.topology.echelon[:, np.asarray(self.topology.demand_nodes)].astype(
+            np.float32
+        )
 
         def by_row(nodes):
-            rows = supplies[nodes].reshape(len(self.roles), -1, supplies.shape[1])  # [G, rows of one, D]
-            return jnp.einsum("grd,gdk->grk", rows, known, precision="highest").reshape(len(nodes), -1)
+            rows = supplies[nodes].reshape(
+                len(self.roles), -1, supplies.shape[1]
+            )  # [G, rows of one, D]
+            return jnp.einsum("grd,gdk->grk", rows, known, precision="highest").reshape(
+                len(nodes), -1
+            )
 
         return by_row(self._nodes[0]), by_row(self._ends[self._edges[0]])
 
@@ -113,13 +134,15 @@ class RoleSight(Sight):
 
     def position(self, observation):
         return as_steered(
-            self._edges[0], self._steers_echelon, lambda: views.edge_position(self.topology, observation),
+            self._edges[0], self._steers_echelon, lambda: views.edge_position(self.topology,
+            observation),
             lambda: views.own_position(self.topology, observation),
         )  # fmt: skip
 
     def coverage(self, facts):
         cover = as_steered(
-            self._edges[0], self._steers_echelon, lambda: views.echelon_coverage(self.topology, facts),
+            self._edges[0], self._steers_echelon, lambda: views.echelon_coverage(self.topology,
+            facts),
             lambda: views.coverage(facts),
         )  # fmt: skip
         return cover, jnp.max(cover)
@@ -152,7 +175,9 @@ class RoleSight(Sight):
     @cached_property
     def _edges(self) -> tuple[np.ndarray, np.ndarray]:
         """Likewise the edges with an end that is seen."""
-        known = np.concatenate([self._sees, np.zeros((len(self.roles), 1), bool)], 1)  # the supplier is seen by nobody
+        known = np.concatenate(
+            [self._sees, np.zeros((len(self.roles), 1), bool)], 1
+        )  # the supplier is seen by nobody
         return _rows(known[:, np.asarray(self.topology.sources)] | known[:, self._ends])
 
     @cached_property
@@ -170,15 +195,22 @@ class RoleSight(Sight):
 
 
 def steers_echelon(topology: Topology, sees: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Whether orders on some edges `[R]` are steered by an echelon of several nodes: all of it is seen, `sees` being `[R, N]`."""
+    """Whether orders on some edges `[R]` are steered by an echelon of several nodes: all of it is
+    seen, `sees` being `[R, N]`.
+    """
     echelon = topology.echelon[np.asarray(topology.destinations)[edges]] > 0
     return (echelon.sum(1) > 1) & ~(echelon & ~sees).any(1)
 
 
 def as_steered(
-    edges: np.ndarray, echelon: np.ndarray, by_echelon: Callable[[], jax.Array], alone: Callable[[], jax.Array]
+    edges: np.ndarray,
+    echelon: np.ndarray,
+    by_echelon: Callable[[], jax.Array],
+    alone: Callable[[], jax.Array],
 ) -> jax.Array:
-    """What orders on some edges `[R]` are steered by, out of `[E, ...]` for all by their `echelon` or by their node alone."""
+    """What orders on some edges `[R]` are steered by, out of `[E, ...]` for all by their `echelon`
+    or by their node alone.
+    """
     rows = tuple(edges.tolist())
     if echelon.all() or not echelon.any():
         return take_rows(by_echelon() if echelon.any() else alone(), rows)
@@ -187,7 +219,9 @@ def as_steered(
 
 
 def _rows(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of what each agent knows, of `[G, places]`: the place of each, 0 where an agent has fewer, and whether there is one."""
+    """Rows of what each agent knows, of `[G, places]`: the place of each, 0 where an agent has
+    fewer, and whether there is one.
+    """
     most = known.sum(1).max()
     places = np.argsort(~known, 1, kind="stable")[:, :most]
     there = np.take_along_axis(known, places, 1)

@@ -1,4 +1,6 @@
-"""A policy that looks the value of every order up in tables, one for each agent of a network in whole units."""
+"""A policy that looks the value of every order up in tables, one for each agent of a network in
+whole units.
+"""
 
 import math
 from dataclasses import dataclass
@@ -18,10 +20,12 @@ from jaxinv.policies.policy import Policy
 
 @dataclass(frozen=True)
 class Index:
-    """How the table of one agent is numbered: a row for each state that it can tell apart, a column for each of its orders.
+    """How the table of one agent is numbered: a row for each state that it can tell apart, a column
+    for each of its orders.
 
-    A state is what stands in the nodes that the agent sees, what is on its way to or from them, and the period where episodes
-    end. Stock and orders are counted in steps; what lies beyond the bounds counts as the nearest.
+    A state is what stands in the nodes that the agent sees, what is on its way to or from them, and
+    the period where episodes end. Stock and orders are counted in steps; what lies beyond the
+    bounds counts as the nearest.
 
     Attributes:
       grid: bounds of the whole network, in units.
@@ -37,13 +41,21 @@ class Index:
 
     @cached_property
     def columns(self) -> tuple[int, ...]:
-        """What is seen of the stock vector and the pipeline vector of the grid, one behind the other."""
+        """What is seen of the stock vector and the pipeline vector of the grid, one behind the
+        other.
+        """
         topology, sees = self.grid.topology, self.role.sees
         cells = topology.products * topology.ages
         stock = [node * cells + cell for node in sees for cell in range(cells)]
-        ways = [edge for edge in range(topology.edges) if {topology.sources[edge], topology.destinations[edge]} & {*sees}]
+        ways = [
+            edge
+            for edge in range(topology.edges)
+            if {topology.sources[edge], topology.destinations[edge]} & {*sees}
+        ]
         first = topology.nodes * cells
-        slots = [first + slot for slot, (edge, *_) in enumerate(open_slots(topology)) if edge in ways]
+        slots = [
+            first + slot for slot, (edge, *_) in enumerate(open_slots(topology)) if edge in ways
+        ]
         return (*stock, *slots)
 
     @cached_property
@@ -51,14 +63,19 @@ class Index:
         """The states, in steps; the period first."""
         low = (*self.grid.stock.low, *self.grid.pipeline.low)
         high = (*self.grid.stock.high, *self.grid.pipeline.high)
-        low, high = ([bound[column] // self.step for column in self.columns] for bound in (low, high))
+        low, high = (
+            [bound[column] // self.step for column in self.columns] for bound in (low, high)
+        )
         if self.periods is None:
             return Box(tuple(low), tuple(high))
         return Box((0, *low), (self.periods - 1, *high))
 
     def state(self, observation: Observation) -> jax.Array:
         """The number `[]` of a state."""
-        seen = jnp.concatenate(vectors(self.grid.topology, observation))[np.asarray(self.columns)] // self.step
+        seen = (
+            jnp.concatenate(vectors(self.grid.topology, observation))[np.asarray(self.columns)]
+            // self.step
+        )
         if self.periods is not None:
             seen = jnp.concatenate([observation.time[None], seen])
         return self.states.index(seen)
@@ -70,13 +87,17 @@ class Index:
 
     @cached_property
     def orders(self) -> np.ndarray:
-        """The orders that the agent chooses among `[A, e * K]`, for its e edges, in units. It never ships both ways between two
-        nodes at once, which would only cost."""
+        """The orders that the agent chooses among `[A, e * K]`, for its e edges, in units. It never
+        ships both ways between two nodes at once, which would only cost."""
         steps = Box((0,) * len(self._highest), tuple(high // self.step for high in self._highest))
         orders = steps.points() * self.step
         opposite = np.kron(opposite_ways(self.grid.topology), np.eye(self.grid.topology.products))
         places = np.asarray(self._places, int)
-        both = (orders[:, :, None] > 0) & (orders[:, None, :] > 0) & (opposite[np.ix_(places, places)] > 0)
+        both = (
+            (orders[:, :, None] > 0)
+            & (orders[:, None, :] > 0)
+            & (opposite[np.ix_(places, places)] > 0)
+        )
         return orders[~both.any((1, 2))]
 
     @property
@@ -87,7 +108,9 @@ class Index:
     @property
     def _places(self) -> list[int]:
         products = self.grid.topology.products
-        return [edge * products + product for edge in self.role.decides for product in range(products)]
+        return [
+            edge * products + product for edge in self.role.decides for product in range(products)
+        ]
 
     @property
     def _highest(self) -> list[int]:
@@ -96,10 +119,12 @@ class Index:
 
 @dataclass(frozen=True)
 class TabularPolicy(Policy):
-    """Every agent gives the order that its table values most. Parameters are the tables, one `[states, orders]` an agent.
+    """Every agent gives the order that its table values most. Parameters are the tables, one
+    `[states, orders]` an agent.
 
-    Orders are put together, transfers that cross are set off against each other, and a node takes in no more than its
-    bound has room for, all that is on its way included: so no stock leaves the grid from above.
+    Orders are put together, transfers that cross are set off against each other, and a node takes
+    in no more than its bound has room for, all that is on its way included: so no stock leaves the
+    grid from above.
 
     Attributes:
       indices: how the table of each agent is numbered.
@@ -108,7 +133,10 @@ class TabularPolicy(Policy):
     indices: tuple[Index, ...]
 
     def act(self, params, observation, context):
-        best = [jnp.argmax(table[index.state(observation)]) for index, table in zip(self.indices, params)]
+        best = [
+            jnp.argmax(table[index.state(observation)])
+            for index, table in zip(self.indices, params)
+        ]
         return self.orders(best, observation)
 
     def orders(self, chosen: list[jax.Array], observation: Observation) -> jax.Array:
@@ -120,16 +148,24 @@ class TabularPolicy(Policy):
             orders = orders.at[np.asarray(index.role.decides)].set(own)
         opposite = opposite_ways(topology)
         if opposite.any():
-            orders = jnp.maximum(orders - jnp.tensordot(opposite, orders, axes=1, precision="highest"), 0.0)
+            orders = jnp.maximum(
+                orders - jnp.tensordot(opposite, orders, axes=1, precision="highest"), 0.0
+            )
         return self._within_room(orders, observation)
 
     def _within_room(self, orders: jax.Array, observation: Observation) -> jax.Array:
         topology = self.topology
-        most = np.reshape(self.indices[0].grid.stock.high, (topology.nodes, topology.products, -1)).sum(-1)
+        most = np.reshape(
+            self.indices[0].grid.stock.high, (topology.nodes, topology.products, -1)
+        ).sum(-1)
         room = topology.at_destination(most - views.inventory_position(topology, observation))
         same = np.equal.outer(topology.destinations, topology.destinations)
         earlier = np.tril(same, -1).astype(np.float32)
-        return jnp.clip(orders, 0.0, jnp.maximum(room - jnp.tensordot(earlier, orders, axes=1, precision="highest"), 0.0))
+        return jnp.clip(
+            orders,
+            0.0,
+            jnp.maximum(room - jnp.tensordot(earlier, orders, axes=1, precision="highest"), 0.0),
+        )
 
 
 def opposite_ways(topology: Topology) -> np.ndarray:
@@ -137,7 +173,12 @@ def opposite_ways(topology: Topology) -> np.ndarray:
     ways = list(zip(topology.sources, topology.destinations))
     return np.asarray(
         [
-            [one in topology.lateral and other in topology.lateral and ways[one] == ways[other][::-1] for other in range(topology.edges)]
+            [
+                one in topology.lateral
+                and other in topology.lateral
+                and ways[one] == ways[other][::-1]
+                for other in range(topology.edges)
+            ]
             for one in range(topology.edges)
         ],
         np.float32,

@@ -1,4 +1,6 @@
-"""Transshipment between equals: what one location can spare goes to another that is short (Xu, Evers & Fu 2003)."""
+"""Transshipment between equals: what one location can spare goes to another that is short (Xu,
+Evers & Fu 2003).
+"""
 
 from dataclasses import dataclass
 
@@ -18,11 +20,13 @@ from jaxinv.policies.rules import EchelonBaseStock
 class Transshipment(EchelonBaseStock):
     """Base-stock from suppliers, and transfers with hold-back levels between equals.
 
-    Along a lateral edge a location is sent what its stock, with what arrives as soon as a transfer, lacks of the `level` of
-    that edge, but of the stock of the other no more than lies above the `hold` of that edge. A location shares among several
-    that are short, and one that is short among several that can spare, in proportion to what each could have by itself. All
-    other edges are then ordered on up to their `level`, transfers counted. The `hold` of an edge that is not lateral says
-    nothing. Levels are multiples of demand over the coverage of an order at its end, `hold` over as long at its beginning.
+    Along a lateral edge a location is sent what its stock, with what arrives as soon as a transfer,
+    lacks of the `level` of that edge, but of the stock of the other no more than lies above the
+    `hold` of that edge. A location shares among several that are short, and one that is short among
+    several that can spare, in proportion to what each could have by itself. All other edges are
+    then ordered on up to their `level`, transfers counted. The `hold` of an edge that is not
+    lateral says nothing. Levels are multiples of demand over the coverage of an order at its end,
+    `hold` over as long at its beginning.
     """
 
     name = "transshipment"
@@ -36,10 +40,15 @@ class Transshipment(EchelonBaseStock):
     def __post_init__(self):
         super().__post_init__()
         if not self.topology.transfers:
-            raise UserError(f"{self.name} needs lateral edges between nodes that hold stock, as in two_warehouses; try base_stock")
+            raise UserError(
+                f"{self.name} needs lateral edges between nodes that hold stock, as in"
+                " two_warehouses; try base_stock"
+            )
 
     def natural(self, params, facts):
-        return super().natural(params, facts) | {"hold": params["hold"] * self._at_source(self.level_unit(facts), facts)}
+        return super().natural(params, facts) | {
+            "hold": params["hold"] * self._at_source(self.level_unit(facts), facts)
+        }
 
     def act(self, params, observation, context):
         topology, unit = self.topology, self.units(params, observation, context).level
@@ -52,14 +61,21 @@ class Transshipment(EchelonBaseStock):
         return sent + self.fill(observation, target, position)
 
     def _at_source(self, level: jax.Array, facts: Facts) -> jax.Array:
-        """The unit of levels at the beginning of each lateral edge `[E, K]`, from that at its end; of other edges, that itself."""
+        """The unit of levels at the beginning of each lateral edge `[E, K]`, from that at its end;
+        of other edges, that itself.
+        """
         topology, cover = self.topology, self.coverage(facts)[:, None]
-        entry = [topology.destinations.index(node) if node in topology.destinations else 0 for node in range(topology.nodes)]
+        entry = [
+            topology.destinations.index(node) if node in topology.destinations else 0
+            for node in range(topology.nodes)
+        ]
         flow = (level / cover)[np.asarray(entry)]  # [N, K] demand a period that passes each node
         return of_supply(topology, level, topology.at_source(flow) * cover)
 
 
-def transfers(topology: Topology, observation: Observation, lacking: jax.Array, hold: jax.Array) -> jax.Array:
+def transfers(
+    topology: Topology, observation: Observation, lacking: jax.Array, hold: jax.Array
+) -> jax.Array:
     """What goes along each lateral edge `[E, K]`, zero along others.
 
     Args:
@@ -77,15 +93,17 @@ def transfers(topology: Topology, observation: Observation, lacking: jax.Array, 
 
 
 def _part(most: jax.Array, wanted: jax.Array, rivals: np.ndarray) -> jax.Array:
-    """The share of what is wanted on each edge that its rivals, itself among them, leave to it `[E, K]`, so that all together
-    get no more than the most that one of them may have."""
+    """The share of what is wanted on each edge that its rivals, itself among them, leave to it
+    `[E, K]`, so that all together get no more than the most that one of them may have."""
     total = jnp.tensordot(rivals.astype(np.float32), wanted, axes=1, precision="highest")
     bound = jnp.max(jnp.where(rivals[..., None] & (wanted > 0)[None], most[None], 0.0), 1)
     return jnp.where(total > bound, bound / jnp.where(total > 0, total, 1.0), 1.0)
 
 
 def _later(topology: Topology, observation: Observation) -> np.ndarray | jax.Array:
-    """`[E, E]`, 1 where the column's lateral edge enters the same node and what goes along it now comes later."""
+    """`[E, E]`, 1 where the column's lateral edge enters the same node and what goes along it now
+    comes later.
+    """
     lead = views.known_lead_times(topology, observation)
     lateral = np.isin(np.arange(topology.edges), topology.lateral)
     same = np.equal.outer(topology.destinations, topology.destinations) & lateral

@@ -1,4 +1,6 @@
-"""`python -m jaxinv.report`: the report on a run or on a folder of orders, one page that needs nothing beside it."""
+"""`python -m jaxinv.report`: the report on a run or on a folder of orders, one page that needs
+nothing beside it.
+"""
 
 from jaxinv.cli import emit, parser, run_command, split_arguments
 from jaxinv.errors import UserError
@@ -8,12 +10,15 @@ from jaxinv.runs import Run
 def main(argv: list[str]) -> None:
     made = parser(
         "report",
-        "Writes the report on a run, on what an evaluation left in its folder, or on a folder of orders: one HTML page that needs "
-        "no network and nothing beside it. Training, evaluation and recommendation write it themselves; this writes it again.",
+        "Writes the report on a run, on what an evaluation left in its folder, or on a folder of"
+        " orders: one HTML page that needs no network and nothing beside it. Training, evaluation"
+        " and recommendation write it themselves; this writes it again.",
         arguments="RUN|FOLDER",
         examples=("my-run", "my-run --out for-the-boss.html", "orders/2025-03-03"),
     )
-    made.add_argument("--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)")
+    made.add_argument(
+        "--runs", default="runs", metavar="FOLDER", help="folder of all runs (default: runs)"
+    )
     made.add_argument("--out", metavar="FILE", help="the page (default: report.html in the folder)")
     args = made.parse_args(argv)
     names, overrides = split_arguments(args.arguments)

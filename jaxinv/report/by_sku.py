@@ -1,4 +1,6 @@
-"""What every policy and rule did for every SKU, as a table: from what an evaluation has measured already."""
+"""What every policy and rule did for every SKU, as a table: from what an evaluation has measured
+already.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,15 +20,21 @@ TEXT = ("problem", "sku", "place", "policy", "name")
 
 
 def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
-    """A row a series and policy or rule, of problems whose series have names; an empty table without any.
+    """A row a series and policy or rule, of problems whose series have names; an empty table
+    without any.
 
     Columns, amounts being a period's mean over the periods that were judged on:
-      problem: where several were judged. sku, place: the series (`place` where it is one of several).
+      problem: where several were judged. sku, place: the series (`place` where it is one of
+        several).
       policy: as in the rows of the evaluation. name: in words.
-      cost; difference: from the best tuned rule, below zero is cheaper, with the ends of its 95% interval over blocks of
-        periods in difference_low and difference_high (not there where series do not share their periods).
-      fill_rate: share of units served at once. stock: units at the end of a period. stock_value: their worth, where known.
-      turnover: units sold a year over units in stock. demand, ordered: units. orders: orders placed.
+      cost; difference: from the best tuned rule, below zero is cheaper, with the ends of its 95%
+      interval over blocks of
+        periods in difference_low and difference_high (not there where series do not share their
+        periods).
+      fill_rate: share of units served at once. stock: units at the end of a period. stock_value:
+        their worth, where known.
+      turnover: units sold a year over units in stock. demand, ordered: units. orders: orders
+        placed.
       "cost of …": the weighted parts of the cost, in words; they add up to it.
     """
     named = [one for one in judged if names_of(one.problem)]
@@ -35,8 +43,8 @@ def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
 
 
 def names_of(problem: Problem) -> dict[str, list[str]]:
-    """The columns that say which series an instance is; nothing where instances have no names, or are not those of a test, or
-    where there is but one, whose noise is drawn."""
+    """The columns that say which series an instance is; nothing where instances have no names, or
+    are not those of a test, or where there is but one, whose noise is drawn."""
     if not problem.labels or problem.test_instances or problem.single:
         return {}
     shop = problem.shop
@@ -49,18 +57,31 @@ def _rows(judged: Judged, agent: str) -> Iterator[pd.DataFrame]:
     problem, names = judged.problem, names_of(judged.problem)
     if judged.label:
         names = {"problem": [judged.label] * problem.tested, **names}
-    costs = {row["policy"]: costs_of(problem, judged.totals[one.name]) for one, row in zip(judged.contestants, judged.rows)}
+    costs = {
+        row["policy"]: costs_of(problem, judged.totals[one.name])
+        for one, row in zip(judged.contestants, judged.rows)
+    }
     best = judged.rows[0]["best_rule"]
-    over = next((one for one in units_of(problem) if isinstance(one, Factor) and one.axis == -2), None)
+    over = next(
+        (one for one in units_of(problem) if isinstance(one, Factor) and one.axis == -2), None
+    )
     charged = np.any([np.any(total.costs, 1) for total in judged.totals.values()], 0)
     for one, row in zip(judged.contestants, judged.rows):
-        frame = pd.DataFrame({**names, "policy": row["policy"], "name": full_name(row["policy"], row["kind"], agent)})
-        differences = _differences(costs[row["policy"]], None if best is None else costs[best], over)
+        frame = pd.DataFrame(
+            {**names, "policy": row["policy"], "name": full_name(row["policy"], row["kind"], agent)}
+        )
+        differences = _differences(
+            costs[row["policy"]], None if best is None else costs[best], over
+        )
         yield frame.assign(**differences, **_amounts(problem, judged.totals[one.name], charged))
 
 
-def _differences(cost: np.ndarray, against: np.ndarray | None, over: Factor | None) -> dict[str, np.ndarray]:
-    """Cost and difference of each series; `[B]` or, where series share their periods, `[T, B]` is given."""
+def _differences(
+    cost: np.ndarray, against: np.ndarray | None, over: Factor | None
+) -> dict[str, np.ndarray]:
+    """Cost and difference of each series; `[B]` or, where series share their periods, `[T, B]` is
+    given.
+    """
     if over is None:
         return {"cost": cost, **({} if against is None else {"difference": cost - against})}
     found = {"cost": cost.mean(0, dtype=float)}
@@ -87,5 +108,9 @@ def _amounts(problem: Problem, total: Totals, charged: np.ndarray) -> dict[str, 
         "demand": total.demand / periods,
         "ordered": total.ordered / periods,
         "orders": total.orders / periods,
-        **{f"cost of {cost_part(name)}": parts[number] for number, name in enumerate(COSTS) if charged[number]},
+        **{
+            f"cost of {cost_part(name)}": parts[number]
+            for number, name in enumerate(COSTS)
+            if charged[number]
+        },
     }

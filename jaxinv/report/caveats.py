@@ -18,26 +18,37 @@ _PATH = re.compile(r"(?<!\S)(?:/[^\s/:]+)+/([^\s/:]+)")
 
 
 def assumptions(findings: Findings, evidence: Evidence | None) -> list[str]:
-    """What was taken for granted, one line each: what was told of the data, and what the costs are."""
+    """What was taken for granted, one line each: what was told of the data, and what the costs
+    are.
+    """
     said = list(findings.about_orders.get("assumptions", ()))
     if evidence:
         said += (_PATH.sub(r"\1", note) for note in evidence.document.get("notes", ()))
         if not evidence.about.get("money"):
             said.append(
-                "Costs are not money: what it costs to hold a period's mean sales of a SKU for a period is 1, so that every SKU weighs the "
-                "same. They are told as an index in which the best rule costs 100. Give costs and prices to have money."
+                "Costs are not money: what it costs to hold a period's mean sales of a SKU for a"
+                " period is 1, so that every SKU weighs the same. They are told as an index in"
+                " which the best rule costs 100. Give costs and prices to have money."
             )
         elif not evidence.currency:
-            said.append("Costs and prices are in the money of your own file; no currency was named.")
+            said.append(
+                "Costs and prices are in the money of your own file; no currency was named."
+            )
         if evidence.about.get("valued_at"):
             said.append(f"Stock is valued at its {evidence.about['valued_at']}.")
         parts = {name for row in evidence.rows for name in row["parts"]}
-        said += [f"{_upper(COST_PARTS[name][0])}: {COST_PARTS[name][1]}." for name in COSTS if name in parts]
+        said += [
+            f"{_upper(COST_PARTS[name][0])}: {COST_PARTS[name][1]}."
+            for name in COSTS
+            if name in parts
+        ]
     return list(dict.fromkeys(said))
 
 
 def caveats(findings: Findings, evidence: Evidence | None) -> list[str]:
-    """What a referee asks: on what it was judged, over what the intervals are, what was left out, what it does not say."""
+    """What a referee asks: on what it was judged, over what the intervals are, what was left out,
+    what it does not say.
+    """
     return [*(_of_evidence(evidence) if evidence else []), *_of_series(findings)]
 
 
@@ -45,47 +56,74 @@ def _of_evidence(evidence: Evidence) -> list[str]:
     about, acts = evidence.about, evidence.acts
     period = about.get("period") or "period"
     said = [
-        f"Everything was judged on {evidence.span}{f' ({evidence.dates})' if evidence.dates else ''} of demand from which no policy "
-        "learned and on which no rule was tuned; all of them met the same demand."
-        + (f" They began {counted(about['warm_up'], period)} earlier, which count for nothing." if about.get("warm_up") else "")
+        "Everything was judged on"
+        f" {evidence.span}{f' ({evidence.dates})' if evidence.dates else ''} of demand from which"
+        " no policy learned and on which no rule was tuned; all of them met the same demand."
+        + (
+            f" They began {counted(about['warm_up'], period)} earlier, which count for nothing."
+            if about.get("warm_up")
+            else ""
+        )
     ]
     if acts.get("interval_over"):
         said.append(
-            f"95% intervals are over {acts['interval_over']}: {period}s that follow each other are alike, and so are SKUs of one "
-            "kind, and an interval that took them for independent would be too narrow. Differences are taken on the same demand."
+            f"95% intervals are over {acts['interval_over']}: {period}s that follow each other are"
+            " alike, and so are SKUs of one kind, and an interval that took them for independent"
+            " would be too narrow. Differences are taken on the same demand."
         )
     else:
         said.append("There are too few numbers for intervals: what differs here may be chance.")
     rules = sum(row["kind"] == "rule" for row in evidence.rows)
     if rules > 1 and evidence.best is not None and evidence.best is not acts:
         said.append(
-            f"The best rule is the one of {rules} tuned rules that turned out cheapest in these very {period}s. Nobody could have known "
-            "that before, so the comparison leans against the policy."
+            f"The best rule is the one of {rules} tuned rules that turned out cheapest in these"
+            f" very {period}s. Nobody could have known that before, so the comparison leans against"
+            " the policy."
         )
     elif evidence.best is acts and rules > 1:
         said.append(
-            f"The rule is the cheapest of {rules} in these very {period}s, so what it costs here is a little too good to be true later."
+            f"The rule is the cheapest of {rules} in these very {period}s, so what it costs here is"
+            " a little too good to be true later."
         )
     year = about.get("periods_per_year")
-    if about.get("periods") and year and about.get("first") and about["periods"] < FEW_PERIODS * year:
-        said.append(f"{evidence.span} are less than half a year: seasons that do not fall into them were not tested.")
+    if (
+        about.get("periods")
+        and year
+        and about.get("first")
+        and about["periods"] < FEW_PERIODS * year
+    ):
+        said.append(
+            f"{evidence.span} are less than half a year: seasons that do not fall into them were"
+            " not tested."
+        )
     said.append(
-        "This is what would have happened, in a simulation. Demand of the future may be other than that of the past."
-        if evidence.dates else "Demand is drawn from a model, and what holds in it need not hold in a shop."
-    )  # fmt: skip
+        "This is what would have happened, in a simulation. Demand of the future may be other than"
+        " that of the past."
+        if evidence.dates
+        else "Demand is drawn from a model, and what holds in it need not hold in a shop."
+    )
     said += _of_choice(evidence)
     for row in evidence.rows:
         if row.get("at_end"):
-            ends = ", ".join(f"{name} ({percent(share, 0)})" for name, share in row["at_end"].items())
-            said.append(f"{_upper(evidence.name(row))} may be better than it looks: the best numbers lie at an end of what was tried: {ends}.")
+            ends = ", ".join(
+                f"{name} ({percent(share, 0)})" for name, share in row["at_end"].items()
+            )
+            said.append(
+                f"{_upper(evidence.name(row))} may be better than it looks: the best numbers lie at"
+                f" an end of what was tried: {ends}."
+            )
     if any(row["policy"] == OWN_ORDERS for row in evidence.rows):
         said.append(
-            "Your own orders are played as they were placed, on demand as it is estimated, from the stock that there was. Whoever "
-            "placed them would have ordered otherwise had other goods been on the shelf."
+            "Your own orders are played as they were placed, on demand as it is estimated, from the"
+            " stock that there was. Whoever placed them would have ordered otherwise had other"
+            " goods been on the shelf."
         )
     labels = {row.get("instance", "") for row in evidence.document["evaluation"]}
     if len(labels) > 1:
-        said.append(f"{len(labels)} problems were judged; this page is about {acts.get('instance')!r}. The others are in summary.json.")
+        said.append(
+            f"{len(labels)} problems were judged; this page is about {acts.get('instance')!r}. The"
+            " others are in summary.json."
+        )
     return said
 
 
@@ -94,8 +132,13 @@ def _of_choice(evidence: Evidence) -> list[str]:
     if not ending:
         return []
     agent = evidence.document.get("agent", "")
-    name = full_name(ending["policy"], "policy" if ending["policy"] in ending["learned"] else "rule", agent)
-    return [f"What is followed, {name}, was chosen before: it cost least in the last {ending['periods']} of those that train."]
+    name = full_name(
+        ending["policy"], "policy" if ending["policy"] in ending["learned"] else "rule", agent
+    )
+    return [
+        f"What is followed, {name}, was chosen before: it cost least in the last"
+        f" {ending['periods']} of those that train."
+    ]
 
 
 def _of_series(findings: Findings) -> list[str]:
@@ -103,16 +146,24 @@ def _of_series(findings: Findings) -> list[str]:
     if findings.dropped:
         kinds = Counter(reason.partition(":")[0] for _, reason in findings.dropped)
         reasons = "; ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(5))
-        said.append(f"{counted(len(findings.dropped), 'series', 'series')} of the data were left out: {reasons}. dropped.csv names them.")
+        said.append(
+            f"{counted(len(findings.dropped), 'series', 'series')} of the data were left out:"
+            f" {reasons}. dropped.csv names them."
+        )
     if findings.skus is not None and "difference_low" in findings.skus:
-        said.append("The interval of one SKU is of that SKU alone: of many SKUs, one in twenty lies outside by chance.")
+        said.append(
+            "The interval of one SKU is of that SKU alone: of many SKUs, one in twenty lies outside"
+            " by chance."
+        )
     if findings.worst is not None and "forecast_low" in findings.worst:
         said.append(
-            "Forecast bands hold 8 in 10 of the demands of the ten SKUs in the periods before; they are no more than that."
+            "Forecast bands hold 8 in 10 of the demands of the ten SKUs in the periods before; they"
+            " are no more than that."
         )
     if findings.document and findings.settings.get("data"):
         said.append(
-            "Sales are taken for demand, but where a column stock says that nothing was there: demand that nobody saw is in no figure."
+            "Sales are taken for demand, but where a column stock says that nothing was there:"
+            " demand that nobody saw is in no figure."
         )
     return said
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 LEARNED, RULE, THEIRS, SHORT, FORECAST = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c", "#6a5aa8"
-"""Colours: of what a report is about, of rules, of what a shop did itself, of what was not served, and of forecasts."""
+"""Colours: of what a report is about, of rules, of what a shop did itself, of what was not served,
+and of forecasts.
+"""
 INK, QUIET, LINE = "#1d2733", "#5b6775", "#d9dee4"
 
 STYLE = {
@@ -71,7 +73,11 @@ def svg(figure: Any, name: str, says: str) -> str:
 
     buffer = io.StringIO()
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "jaxinv"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            buffer,
+            format="svg",
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     pyplot_for_files().close(figure)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -82,5 +88,13 @@ def svg(figure: Any, name: str, says: str) -> str:
     text = re.sub(r'="[^"]*"', lambda found: _NUMBER.sub(_shorter, found[0]), text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
-    head = f'<svg role="img" aria-label="{html.escape(says)}" viewBox="0 0 {width} {height}" class="picture"'
-    return re.sub(r"<svg[^>]*>", f'{head} xmlns:xlink="http://www.w3.org/1999/xlink"><title>{html.escape(says)}</title>', text, count=1)
+    head = (
+        f'<svg role="img" aria-label="{html.escape(says)}" viewBox="0 0 {width} {height}"'
+        ' class="picture"'
+    )
+    return re.sub(
+        r"<svg[^>]*>",
+        f'{head} xmlns:xlink="http://www.w3.org/1999/xlink"><title>{html.escape(says)}</title>',
+        text,
+        count=1,
+    )

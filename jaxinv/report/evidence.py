@@ -8,7 +8,18 @@ from typing import Any
 
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS
 from jaxinv.report.findings import Findings
-from jaxinv.report.numbers import absent, between, counted, day, less_or_more, number, percent, rough, signed, signed_percent
+from jaxinv.report.numbers import (
+    absent,
+    between,
+    counted,
+    day,
+    less_or_more,
+    number,
+    percent,
+    rough,
+    signed,
+    signed_percent,
+)
 from jaxinv.report.tables import Cell, Column, Table
 from jaxinv.report.words import cost_part, explained, full_name
 
@@ -19,7 +30,8 @@ Row = Mapping[str, Any]
 class Evidence:
     """An evaluation as a page tells it.
 
-    A cost is told in money over all periods and series, or where costs are no money as an index: the best rule costs 100.
+    A cost is told in money over all periods and series, or where costs are no money as an index:
+    the best rule costs 100.
     """
 
     document: Mapping[str, Any]
@@ -57,12 +69,18 @@ class Evidence:
     def compared(self) -> list[Row]:
         """What the first page sets side by side, what acts first."""
         rule = [] if self.best is None or self.best is self.acts else [self.best]
-        learned = [row for row in self.rows if row["kind"] == "policy" and row is not self.acts][: 0 if rule else 1]
+        learned = [row for row in self.rows if row["kind"] == "policy" and row is not self.acts][
+            : 0 if rule else 1
+        ]
         return [self.acts, *rule, *learned, *self.theirs]
 
     def name(self, row: Row) -> str:
         label = row.get("instance", "")
-        policy = row["policy"].removesuffix(f" {label}") if label and row["kind"] != "policy" else row["policy"]
+        policy = (
+            row["policy"].removesuffix(f" {label}")
+            if label and row["kind"] != "policy"
+            else row["policy"]
+        )
         return full_name(policy, row["kind"], self.document.get("agent", ""))
 
     def explained(self, row: Row) -> str:
@@ -108,11 +126,19 @@ class Evidence:
 
     def cost_interval(self, row: Row) -> list[float] | None:
         interval = row.get("cost_interval")
-        return None if not interval else sorted(end * self.factor * (-1 if self.earns else 1) for end in interval)
+        return (
+            None
+            if not interval
+            else sorted(end * self.factor * (-1 if self.earns else 1) for end in interval)
+        )
 
     def stock(self, row: Row) -> tuple[float | None, list[float] | None, str]:
         """Stock at the end of a period, all series together: value or units, interval, and unit."""
-        name, unit = ("stock_value", self.currency or "in money") if not absent(row.get("stock_value")) else ("stock", "units")
+        name, unit = (
+            ("stock_value", self.currency or "in money")
+            if not absent(row.get("stock_value"))
+            else ("stock", "units")
+        )
         if absent(row.get(name)):
             return None, None, unit
         times = max(self.about.get("series") or 1, 1)
@@ -130,7 +156,11 @@ class Evidence:
     def span(self) -> str:
         """The periods that were judged on, such as "36 weeks"."""
         period = self.about.get("period") or "period"
-        return counted(self.about["periods"], period) if self.about.get("periods") else f"the held-out {period}s"
+        return (
+            counted(self.about["periods"], period)
+            if self.about.get("periods")
+            else f"the held-out {period}s"
+        )
 
     @property
     def question(self) -> str:
@@ -152,7 +182,9 @@ class Evidence:
 
     @property
     def tone(self) -> str:
-        """Whether what acts is proven cheaper than the best rule ("good"), dearer ("bad"), or neither ("even")."""
+        """Whether what acts is proven cheaper than the best rule ("good"), dearer ("bad"), or
+        neither ("even").
+        """
         compared = self.best is not None and self.best is not self.acts
         return tone(_interval(self.acts)) or "even" if compared else "even"
 
@@ -162,32 +194,58 @@ class Evidence:
             return "nothing to compare with"
         if self.best is self.acts:
             return "a rule is followed"
-        return {"good": "proven cheaper", "bad": "proven dearer", "even": "no difference proven"}[self.tone]
+        return {"good": "proven cheaper", "bad": "proven dearer", "even": "no difference proven"}[
+            self.tone
+        ]
 
     @property
     def verdict(self) -> list[tuple[str, str]]:
-        """What a manager is told first: sentences, each with a smaller one. What the shop did itself comes before the best rule."""
+        """What a manager is told first: sentences, each with a smaller one. What the shop did
+        itself comes before the best rule.
+        """
         name = self.name(self.acts)
         versus = self.acts.get("versus", {})
-        said = [self._against(name, self.name(row), versus[row["policy"]]) for row in self.theirs if row["policy"] in versus]
+        said = [
+            self._against(name, self.name(row), versus[row["policy"]])
+            for row in self.theirs
+            if row["policy"] in versus
+        ]
         if self.best is None:
             return [*said, ("It was compared with no rule.", "")] if not said else said
         if self.best is not self.acts:
             sentence, more = self._against(name, "the best rule", self.acts)
             return [*said, (sentence, f"{more} The best rule: {self.name(self.best)}.".strip())]
         said.append((f"What is followed is the best rule: {name}.", self.explained(self.acts)))
-        least = min((row for row in self.rows if row["kind"] == "policy"), key=lambda row: row["cost"], default=None)
-        return said if least is None else [*said, self._against(self.name(least), "that rule", least)]
+        least = min(
+            (row for row in self.rows if row["kind"] == "policy"),
+            key=lambda row: row["cost"],
+            default=None,
+        )
+        return (
+            said if least is None else [*said, self._against(self.name(least), "that rule", least)]
+        )
 
     def _against(self, name: str, other: str, differences: Row) -> tuple[str, str]:
         """What a policy would have cost against another, and how sure that is."""
-        gain, share = -differences["difference"] * self.factor, differences.get("relative_difference")
+        gain, share = (
+            -differences["difference"] * self.factor,
+            differences.get("relative_difference"),
+        )
         if share is None:  # of a profit
-            amount, verb = number(abs(gain), self.unit), f"earned {{}} {'more' if gain > 0 else 'less'}"
+            amount, verb = (
+                number(abs(gain), self.unit),
+                f"earned {{}} {'more' if gain > 0 else 'less'}",
+            )
         else:
             amount, verb = percent(abs(share)), f"cost {{}} {'less' if share < 0 else 'more'}"
-        money = f": {number(abs(gain), self.unit)} over {self.span}" if self.in_money and share is not None else ""
-        sentence = f"{name[:1].upper()}{name[1:]} would have {verb.format(amount)} than {other}{money}."
+        money = (
+            f": {number(abs(gain), self.unit)} over {self.span}"
+            if self.in_money and share is not None
+            else ""
+        )
+        sentence = (
+            f"{name[:1].upper()}{name[1:]} would have {verb.format(amount)} than {other}{money}."
+        )
         interval = _interval(differences)
         if interval is None:
             return sentence, "There are too few numbers for an interval: this may be chance."
@@ -197,7 +255,9 @@ class Evidence:
         else:
             low, high = interval
             ends = f"{less_or_more(low)} to {less_or_more(high)}"
-        return sentence, f"95% interval: {ends}. " + ("That is more than chance." if tone(interval) else "So no difference is proven.")
+        return sentence, f"95% interval: {ends}. " + (
+            "That is more than chance." if tone(interval) else "So no difference is proven."
+        )
 
     # --- tables and cards
 
@@ -207,28 +267,49 @@ class Evidence:
         rows = self.compared
         costs = [(self.cost(row), self.cost_interval(row)) for row in rows]
         whole = f"over {self.span}" if self.in_money else "the best rule is 100"
-        cards = [self._card("Profit" if self.earns else "Cost", whole, costs, lambda value: number(value, self.unit))]
+        cards = [
+            self._card(
+                "Profit" if self.earns else "Cost",
+                whole,
+                costs,
+                lambda value: number(value, self.unit),
+            )
+        ]
         if any(not absent(row.get("fill_rate")) for row in rows):
             rates = [(row.get("fill_rate"), row.get("fill_rate_interval")) for row in rows]
-            cards.append(self._card("Fill rate", "demand served at once", rates, percent, (0.0, 1.0)))
+            cards.append(
+                self._card("Fill rate", "demand served at once", rates, percent, (0.0, 1.0))
+            )
         stocks = [self.stock(row) for row in rows]
         if any(value is not None for value, _, _ in stocks):
             written = "units" if stocks[0][2] == "units" else self.currency
             found = [(value, interval) for value, interval, _ in stocks]
             says = f"mean, {self.stock_unit}"
-            cards.append(self._card("Stock", says, found, lambda value: number(value, written), (0.0, math.inf)))
+            cards.append(
+                self._card(
+                    "Stock", says, found, lambda value: number(value, written), (0.0, math.inf)
+                )
+            )
         return cards
 
-    def _card(self, title: str, says: str, values, write, within=(-math.inf, math.inf)) -> dict[str, Any]:
-        """Figures of a kind; the ends of intervals, which samples of weeks may carry past what there can be, within it."""
+    def _card(
+        self, title: str, says: str, values, write, within=(-math.inf, math.inf)
+    ) -> dict[str, Any]:
+        """Figures of a kind; the ends of intervals, which samples of weeks may carry past what
+        there can be, within it.
+        """
         low, high = within
         most = max((abs(value) for value, _ in values if not absent(value)), default=0) or 1
         lines = []
         for row, (value, interval) in zip(self.compared, values):
-            interval = interval and [end if absent(end) else min(max(end, low), high) for end in interval]
+            interval = interval and [
+                end if absent(end) else min(max(end, low), high) for end in interval
+            ]
             lines.append({
-                "name": self.name(row), "kind": "acts" if row is self.acts else row["kind"], "value": write(value),
-                "interval": between(interval, percent if write is percent else rough) if interval else "",
+                "name": self.name(row), "kind": "acts" if row is self.acts else row["kind"],
+                "value": write(value),
+                "interval": between(interval,
+                percent if write is percent else rough) if interval else "",
                 "width": 0 if absent(value) else 100 * max(value, 0) / most,
             })  # fmt: skip
         return {"title": title, "says": says, "lines": lines}
@@ -236,15 +317,24 @@ class Evidence:
     def policies(self) -> Table:
         """A row a policy and rule, the cheapest first, numbered as in the picture."""
         columns = [
-            Column("No."), Column("Policy or rule", False), Column(self.cost_title, says=f"over {self.span}, all together"),
-            Column("95% interval", says="of the cost by itself"), Column("Against the best rule", says="difference on the same demand"),
-            Column("Fill rate", says="share of demand served at once"), Column("Stock", says=f"mean, {self.stock_unit}"),
+            Column("No."), Column("Policy or rule", False), Column(self.cost_title,
+            says=f"over {self.span}, all together"),
+            Column("95% interval", says="of the cost by itself"), Column("Against the best rule",
+            says="difference on the same demand"),
+            Column("Fill rate", says="share of demand served at once"), Column("Stock",
+            says=f"mean, {self.stock_unit}"),
             Column("Turns a year", says="units sold a year over units in stock"),
         ]  # fmt: skip
         rows = []
         for place, row in enumerate(self.ranked, 1):
-            share, interval = row.get("relative_difference"), row.get("relative_difference_interval")
-            against, ends = signed_percent(share), between(interval, signed_percent) if interval else ""
+            share, interval = (
+                row.get("relative_difference"),
+                row.get("relative_difference_interval"),
+            )
+            against, ends = (
+                signed_percent(share),
+                (between(interval, signed_percent) if interval else ""),
+            )
             if share is None and row.get("difference") is not None:
                 times = -self.factor if self.earns else self.factor
                 against = signed(row["difference"] * times, self.unit)
@@ -272,24 +362,43 @@ class Evidence:
     def parts(self) -> Table:
         """What costs are made of, of what acts and what it is compared with."""
         names = list(dict.fromkeys(name for row in self.compared for name in row["parts"]))
-        columns = [Column("Part of the cost", False), *(Column(self.name(row)[:1].upper() + self.name(row)[1:]) for row in self.compared)]
+        columns = [
+            Column("Part of the cost", False),
+            *(Column(self.name(row)[:1].upper() + self.name(row)[1:]) for row in self.compared),
+        ]
         rows = []
         for part in names:
             amounts = [row["parts"].get(part, 0.0) * self.factor for row in self.compared]
-            rows.append([Cell(cost_part(part)), *(Cell(number(amount, self.unit), key=amount) for amount in amounts)])
+            rows.append(
+                [
+                    Cell(cost_part(part)),
+                    *(Cell(number(amount, self.unit), key=amount) for amount in amounts),
+                ]
+            )
         total = [row["cost"] * self.factor for row in self.compared]
-        rows.append([Cell("all together"), *(Cell(number(amount, self.unit), key=amount) for amount in total)])
-        return Table("parts", f"What the cost of {self.span} is made of", columns, rows, sortable=False)
+        rows.append(
+            [
+                Cell("all together"),
+                *(Cell(number(amount, self.unit), key=amount) for amount in total),
+            ]
+        )
+        return Table(
+            "parts", f"What the cost of {self.span} is made of", columns, rows, sortable=False
+        )
 
 
 def tone(interval: Sequence[float] | None) -> str:
-    """Whether a difference in cost is below zero beyond chance ("good"), above it ("bad"), or neither."""
+    """Whether a difference in cost is below zero beyond chance ("good"), above it ("bad"), or
+    neither.
+    """
     if not interval or any(absent(end) for end in interval) or interval[0] == interval[1] == 0:
         return ""
     return "good" if interval[1] < 0 else "bad" if interval[0] > 0 else ""
 
 
 def _interval(differences: Row) -> Sequence[float] | None:
-    """The interval that a difference is told with: of the share, or where that means nothing, of the amount."""
+    """The interval that a difference is told with: of the share, or where that means nothing, of
+    the amount.
+    """
     name = "difference" if differences.get("relative_difference") is None else "relative_difference"
     return differences.get(f"{name}_interval")

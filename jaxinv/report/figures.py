@@ -16,10 +16,14 @@ from jaxinv.runs import Run
 
 
 def save_result(run: Run, document: dict[str, Any]) -> None:
-    """Draws `result.png` in the run folder: the cost while learning, and every policy's cost on held-out demand."""
+    """Draws `result.png` in the run folder: the cost while learning, and every policy's cost on
+    held-out demand.
+    """
     pyplot = pyplot_for_files()
     rows = document["evaluation"]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 0.32 * len(rows) + 2.4), constrained_layout=True)
+    figure, (left, right) = pyplot.subplots(
+        1, 2, figsize=(11, 0.32 * len(rows) + 2.4), constrained_layout=True
+    )
     for label, (updates, costs) in learning_curves(run.metrics_path).items():
         left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
     left.set_xlabel("update")
@@ -34,11 +38,31 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     names = [row["policy"] + (", chosen" if row.get("chosen") else "") for row in shown]
     learned = [row["policy"].startswith(document["agent"]) for row in shown]
     intervals = [row["cost_interval"] or [row["cost"]] * 2 for row in shown]
-    spread = [[cost - low for cost, (low, _) in zip(costs, intervals)], [high - cost for cost, (_, high) in zip(costs, intervals)]]
-    right.barh(names, costs, xerr=spread, color=[LEARNED if mine else RULE for mine in learned], error_kw={"linewidth": 1})
+    spread = [
+        [cost - low for cost, (low, _) in zip(costs, intervals)],
+        [high - cost for cost, (_, high) in zip(costs, intervals)],
+    ]
+    right.barh(
+        names,
+        costs,
+        xerr=spread,
+        color=[LEARNED if mine else RULE for mine in learned],
+        error_kw={"linewidth": 1},
+    )
     for place, (cost, mine) in enumerate(zip(costs, learned)):
-        beside = dict(xytext=(4 if cost >= 0 else -4, 0), textcoords="offset points", ha="left" if cost >= 0 else "right")
-        right.annotate(f"{cost:.4g}", (0, place), va="center", fontsize=8, color="white" if mine else "black", **beside)
+        beside = dict(
+            xytext=(4 if cost >= 0 else -4, 0),
+            textcoords="offset points",
+            ha="left" if cost >= 0 else "right",
+        )
+        right.annotate(
+            f"{cost:.4g}",
+            (0, place),
+            va="center",
+            fontsize=8,
+            color="white" if mine else "black",
+            **beside,
+        )
     hidden = len(rows) - len(shown)
     right.set_xlabel(
         "held-out cost a period, 95% interval"
@@ -79,7 +103,9 @@ def save_policy(path: Path, name: str, solution: Enumeration) -> None:
     save(figure, path)
 
 
-def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.ndarray], title: str) -> None:
+def save_fronts(
+    path: Path, objectives: Sequence[str], fronts: Mapping[str, np.ndarray], title: str
+) -> None:
     """Draws Pareto fronts, two objectives a panel.
 
     Args:
@@ -88,12 +114,24 @@ def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.n
     """
     pyplot = pyplot_for_files()
     pairs = list(itertools.combinations(range(len(objectives)), 2))
-    figure, axes = pyplot.subplots(1, len(pairs), figsize=(5.2 * len(pairs), 4.4), constrained_layout=True, squeeze=False)
-    looks = [{"color": LEARNED, "marker": "o"}, {"color": "#8a8a8a", "marker": "x"}, {"color": "black", "marker": "+"}]
+    figure, axes = pyplot.subplots(
+        1, len(pairs), figsize=(5.2 * len(pairs), 4.4), constrained_layout=True, squeeze=False
+    )
+    looks = [
+        {"color": LEARNED, "marker": "o"},
+        {"color": "#8a8a8a", "marker": "x"},
+        {"color": "black", "marker": "+"},
+    ]
     for panel, (across, up) in zip(axes[0], pairs):
         for (label, points), look in zip(fronts.items(), looks):
             points = points[np.argsort(points[:, across])]
-            panel.plot(points[:, across], points[:, up], label=label, linestyle="-" if len(pairs) == 1 else "", **look)
+            panel.plot(
+                points[:, across],
+                points[:, up],
+                label=label,
+                linestyle="-" if len(pairs) == 1 else "",
+                **look,
+            )
         panel.set_xlabel(objectives[across])
         panel.set_ylabel(objectives[up])
         panel.spines[["top", "right"]].set_visible(False)
@@ -103,17 +141,26 @@ def save_fronts(path: Path, objectives: Sequence[str], fronts: Mapping[str, np.n
     save(figure, path)
 
 
-def save_best_so_far(path: Path, curves: dict[tuple[int, str, str], list[tuple[float, float, float]]]) -> None:
-    """Draws the gap of the best trial so far against the number of trials, with bands; a panel a setting and method.
+def save_best_so_far(
+    path: Path, curves: dict[tuple[int, str, str], list[tuple[float, float, float]]]
+) -> None:
+    """Draws the gap of the best trial so far against the number of trials, with bands; a panel a
+    setting and method.
 
     Args:
-      curves: by (setting, method, form): gap in %, and its lower and upper end, after 1, 2, … trials.
+      curves: by (setting, method, form): gap in %, and its lower and upper end, after 1, 2, …
+        trials.
     """
     pyplot = pyplot_for_files()
     settings, methods = (list(dict.fromkeys(of[place] for of in curves)) for place in (0, 1))
     size = (3.2 * len(methods) + 0.4, 2.5 * len(settings) + 0.6)
     figure, panels = pyplot.subplots(
-        len(settings), len(methods), figsize=size, squeeze=False, sharex=True, constrained_layout=True
+        len(settings),
+        len(methods),
+        figsize=size,
+        squeeze=False,
+        sharex=True,
+        constrained_layout=True,
     )
     for (setting, method, form), curve in curves.items():
         panel = panels[settings.index(setting), methods.index(method)]
@@ -150,39 +197,69 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
     """Draws the key figures of policies by period, a panel each, over the season up to each period.
 
     Args:
-      monitored: the first is drawn in colour; of more than `MOST_MONITORED`, the first ones are drawn.
+      monitored: the first is drawn in colour; of more than `MOST_MONITORED`, the first ones are
+        drawn.
       season: periods that each point is a mean over.
     """
     pyplot = pyplot_for_files()
     shown = monitored[:MOST_MONITORED]
     names = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
     size = (8.6, 1.75 * len(names) + 0.7)
-    figure, panels = pyplot.subplots(len(names), 1, figsize=size, sharex=True, squeeze=False, constrained_layout=True)
+    figure, panels = pyplot.subplots(
+        len(names), 1, figsize=size, sharex=True, squeeze=False, constrained_layout=True
+    )
     panels = panels[:, 0]
     greys = pyplot.get_cmap("Dark2")(np.linspace(0, 1, 8))[1:]
     for name, panel in zip(names, panels):
         for number, one in enumerate(shown):
             if one.row[name] is None:
                 continue
-            look = {"color": LEARNED, "linewidth": 1.8, "zorder": 3} if number == 0 else {"color": greys[number], "linewidth": 1.1}
+            look = (
+                {"color": LEARNED, "linewidth": 1.8, "zorder": 3}
+                if number == 0
+                else {"color": greys[number], "linewidth": 1.1}
+            )
             percent = 100 if "%" in MONITORED[name] else 1
-            panel.plot(one.first + np.arange(one.periods), percent * one.smoothed(name, season), label=one.policy, **look)
+            panel.plot(
+                one.first + np.arange(one.periods),
+                percent * one.smoothed(name, season),
+                label=one.policy,
+                **look,
+            )
         panel.set_ylabel(MONITORED[name], fontsize=8)
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    panels[-1].set_xlabel(f"period; each point is over the {season} up to it" if season > 1 else "period", fontsize=9)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
+    panels[-1].set_xlabel(
+        f"period; each point is over the {season} up to it" if season > 1 else "period", fontsize=9
+    )
     hidden = len(monitored) - len(shown)
-    said = f"{title}; {hidden} dearer one{'s' if hidden > 1 else ''} in the table alone" if hidden else title
+    said = (
+        f"{title}; {hidden} dearer one{'s' if hidden > 1 else ''} in the table alone"
+        if hidden
+        else title
+    )
     panels[0].set_title(said, loc="left", fontsize=10)
     save(figure, path)
 
 
-def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping[int, Sequence[float]], printed: Mapping[int, float]) -> None:
+def save_learning(
+    path: Path,
+    costs: Sequence[Sequence[float]],
+    service: Mapping[int, Sequence[float]],
+    printed: Mapping[int, float],
+) -> None:
     """Draws what agents cost while they learn, and how well they serve.
 
     Args:
-      costs: of each episode `[episodes][seeds]`. service: fill rates in per cent of the seeds after so many episodes.
+      costs: of each episode `[episodes][seeds]`. service: fill rates in per cent of the seeds after
+        so many episodes.
       printed: the same in print.
     """
     pyplot = pyplot_for_files()
@@ -191,13 +268,25 @@ def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping
     left.plot(costs, color="#c8c8c8", linewidth=0.6)
     width = max(len(costs) // 50, 1)
     smooth = np.convolve(costs.mean(1), np.ones(width) / width, "valid")
-    left.plot(np.arange(width - 1, len(costs)), smooth, color=LEARNED, label=f"mean of the seeds and of {width} episodes")
+    left.plot(
+        np.arange(width - 1, len(costs)),
+        smooth,
+        color=LEARNED,
+        label=f"mean of the seeds and of {width} episodes",
+    )
     left.set(xlabel="episode", ylabel="cost a day in training")
     left.legend(frameon=False)
     at, rates = list(service), np.asarray(list(service.values()))
     right.plot(at, rates, color="#8a8a8a", marker=".", linewidth=0.8)
     right.plot(at, rates.mean(1), color=LEARNED, marker="o", label="mean of the seeds")
-    right.plot(list(printed), list(printed.values()), color="black", marker="x", linestyle="", label="in print")
+    right.plot(
+        list(printed),
+        list(printed.values()),
+        color="black",
+        marker="x",
+        linestyle="",
+        label="in print",
+    )
     right.set(xlabel="episodes learned from", ylabel="fill rate, %")
     right.legend(frameon=False)
     for panel in (left, right):
@@ -205,18 +294,30 @@ def save_learning(path: Path, costs: Sequence[Sequence[float]], service: Mapping
     save(figure, path)
 
 
-def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], names: Sequence[str]) -> None:
+def save_stock_maps(
+    path: Path, maps: Mapping[str, Sequence[Sequence[float]]], names: Sequence[str]
+) -> None:
     """Draws stock as heat maps, one beside the other on one scale of colours.
 
     Args:
-      maps: for each label the stock of each node on each day, in days of its mean demand `[days][nodes]`. names: of the nodes.
+      maps: for each label the stock of each node on each day, in days of its mean demand
+        `[days][nodes]`. names: of the nodes.
     """
     pyplot = pyplot_for_files()
-    figure, axes = pyplot.subplots(1, len(maps), figsize=(5.4 * len(maps), 3.8), constrained_layout=True, squeeze=False, sharey=True)
+    figure, axes = pyplot.subplots(
+        1,
+        len(maps),
+        figsize=(5.4 * len(maps), 3.8),
+        constrained_layout=True,
+        squeeze=False,
+        sharey=True,
+    )
     tables = {label: np.asarray(table).T for label, table in maps.items()}
     most = max(np.quantile(table, 0.98) for table in tables.values())
     for panel, (label, table) in zip(axes[0], tables.items()):
-        drawn = panel.imshow(table, aspect="auto", cmap="viridis", vmin=0.0, vmax=most, interpolation="nearest")
+        drawn = panel.imshow(
+            table, aspect="auto", cmap="viridis", vmin=0.0, vmax=most, interpolation="nearest"
+        )
         panel.set_title(label, fontsize=11)
         panel.set_xlabel("day")
         panel.set_yticks(range(len(names)), names)
@@ -224,8 +325,12 @@ def save_stock_maps(path: Path, maps: Mapping[str, Sequence[Sequence[float]]], n
     save(figure, path)
 
 
-def save_curves(path: Path, curves: Mapping[str, Sequence[float]], least: float, across: str, up: str) -> None:
-    """Draws curves by name, smoothed over a fiftieth of their length, above a line at the least that is possible."""
+def save_curves(
+    path: Path, curves: Mapping[str, Sequence[float]], least: float, across: str, up: str
+) -> None:
+    """Draws curves by name, smoothed over a fiftieth of their length, above a line at the least
+    that is possible.
+    """
     pyplot = pyplot_for_files()
     figure, axes = pyplot.subplots(figsize=(6.4, 4.2), constrained_layout=True)
     for name, values in curves.items():

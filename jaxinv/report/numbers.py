@@ -28,7 +28,12 @@ def number(value: Any, unit: str = "") -> str:
 
 def whole(value: Any, unit: str = "") -> str:
     """A quantity as it is, with all its digits."""
-    return ABSENT if absent(value) else _sign(f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}") + (f"{_NARROW}{unit}" if unit else "")
+    return (
+        ABSENT
+        if absent(value)
+        else _sign(f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}")
+        + (f"{_NARROW}{unit}" if unit else "")
+    )
 
 
 def rough(value: Any, unit: str = "") -> str:
@@ -38,7 +43,11 @@ def rough(value: Any, unit: str = "") -> str:
 
 def signed(value: Any, unit: str = "", digits: int = 4) -> str:
     """An amount with its sign."""
-    return ABSENT if absent(value) else ("+" if value > 0 else "") + number(_rounded(value, digits), unit)
+    return (
+        ABSENT
+        if absent(value)
+        else ("+" if value > 0 else "") + number(_rounded(value, digits), unit)
+    )
 
 
 def percent(share: Any, digits: int = 1) -> str:
@@ -48,7 +57,11 @@ def percent(share: Any, digits: int = 1) -> str:
 
 def signed_percent(share: Any, digits: int = 1) -> str:
     """A difference as a share, in per cent with its sign."""
-    return ABSENT if absent(share) else ("+" if round(100 * share, digits) > 0 else "") + percent(share, digits)
+    return (
+        ABSENT
+        if absent(share)
+        else ("+" if round(100 * share, digits) > 0 else "") + percent(share, digits)
+    )
 
 
 def between(interval: Sequence[float] | None, write=rough) -> str:
@@ -79,7 +92,9 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def _rounded(value: float, digits: int) -> float:
     """A number above a thousand to so many digits, a smaller one as it is."""
-    return float(f"{value:.{digits}g}") if abs(value) >= 10 ** digits and math.isfinite(value) else value
+    return (
+        float(f"{value:.{digits}g}") if abs(value) >= 10**digits and math.isfinite(value) else value
+    )
 
 
 def _sign(text: str) -> str:

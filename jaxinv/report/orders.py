@@ -15,7 +15,9 @@ def summary(orders: pd.DataFrame, about: Mapping[str, Any]) -> str:
     """The list in a sentence."""
     if orders.empty:
         return "Nothing has to be ordered."
-    cost = f" for {_money(orders, about)}" if "cost" in orders and orders["cost"].notna().any() else ""
+    cost = (
+        f" for {_money(orders, about)}" if "cost" in orders and orders["cost"].notna().any() else ""
+    )
     suppliers = counted(orders["source"].nunique(), "source") if "source" in orders else ""
     dates = orders["order_date"].dropna().unique() if "order_date" in orders else []
     when = f" to be placed on {day(dates[0])}" if len(dates) == 1 else ""
@@ -23,27 +25,70 @@ def summary(orders: pd.DataFrame, about: Mapping[str, Any]) -> str:
 
 
 def tables(orders: pd.DataFrame) -> list[Table]:
-    """Orders by source, and line by line: those first that would run out soonest without their order."""
+    """Orders by source, and line by line: those first that would run out soonest without their
+    order.
+    """
     found = [_by_source(orders)] if "source" in orders and orders["source"].nunique() > 1 else []
     ranked = orders
     if "risk_without" in orders:
-        ranked = orders.sort_values("risk_without", ascending=False, kind="stable", na_position="last")
+        ranked = orders.sort_values(
+            "risk_without", ascending=False, kind="stable", na_position="last"
+        )
     shown, note = cut(ranked.to_dict("records"), MOST_LINES, "lines")
     columns = [
-        ("sku", Column("SKU", False), lambda row: Cell(row["sku"], _other(row.get("name"), row["sku"]))),
-        ("source", Column("From, to", False), lambda row: Cell(str(row["source"]), f"to {row['destination']}" if row.get("destination") else "")),
-        ("quantity", Column("Order", says="units"), lambda row: Cell(whole(row["quantity"]), _packs(row), key=row["quantity"])),
-        ("cost", Column("Cost"), lambda row: Cell(number(row["cost"]), str(row.get("currency") or ""), key=row["cost"])),
-        ("arrival_likely", Column("Arrives", False), lambda row: Cell(day(row["arrival_likely"]), _range(row), key=str(row["arrival_likely"]))),
+        (
+            "sku",
+            Column("SKU", False),
+            lambda row: Cell(row["sku"], _other(row.get("name"), row["sku"])),
+        ),
+        (
+            "source",
+            Column("From, to", False),
+            lambda row: Cell(
+                str(row["source"]), f"to {row['destination']}" if row.get("destination") else ""
+            ),
+        ),
+        (
+            "quantity",
+            Column("Order", says="units"),
+            lambda row: Cell(whole(row["quantity"]), _packs(row), key=row["quantity"]),
+        ),
+        (
+            "cost",
+            Column("Cost"),
+            lambda row: Cell(number(row["cost"]), str(row.get("currency") or ""), key=row["cost"]),
+        ),
+        (
+            "arrival_likely",
+            Column("Arrives", False),
+            lambda row: Cell(
+                day(row["arrival_likely"]), _range(row), key=str(row["arrival_likely"])
+            ),
+        ),
         ("on_hand", Column("On hand", says="units"), _plain("on_hand")),
         ("on_order", Column("On its way", says="units"), _plain("on_order")),
-        ("risk_without", Column("Risk of running out", says="until the next arrival: without this order, and with it"), _risk),
+        (
+            "risk_without",
+            Column(
+                "Risk of running out",
+                says="until the next arrival: without this order, and with it",
+            ),
+            _risk,
+        ),
         ("days_of_cover", Column("Days of cover"), _plain("days_of_cover")),
         ("reason", Column("Why", False), lambda row: Cell(str(row["reason"]))),
     ]
     there = [(column, make) for name, column, make in columns if name in orders]
     rows = [[make(row) for _, make in there] for row in shown]
-    lines = Table("orders", "Order by order", [column for column, _ in there], rows, note, "orders.csv", search=True)
+    lines = Table(
+        "orders",
+        "Order by order",
+        [column for column, _ in there],
+        rows,
+        note,
+        "orders.csv",
+        search=True,
+    )
     return [*found, lines] if len(orders) else []
 
 
@@ -52,22 +97,46 @@ def exceptions(table: pd.DataFrame) -> list[Table]:
     if table.empty:
         return []
     count = table["kind"].value_counts(sort=False)
-    some = table if len(table) <= MOST_EXCEPTIONS else table.groupby("kind", sort=False).head(MOST_EXCEPTIONS // len(count))
+    some = (
+        table
+        if len(table) <= MOST_EXCEPTIONS
+        else table.groupby("kind", sort=False).head(MOST_EXCEPTIONS // len(count))
+    )
     shown, note = some.to_dict("records"), ""
     if len(some) < len(table):
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in count.items())
-        note = f"{len(some):,} of {len(table):,} exceptions are shown ({kinds}); all of them are in "
+        note = (
+            f"{len(some):,} of {len(table):,} exceptions are shown ({kinds}); all of them are in "
+        )
     columns = [
         ("kind", Column("Kind", False), lambda row: Cell(str(row["kind"]).replace("_", " "))),
-        ("sku", Column("SKU", False), lambda row: Cell(str(row["sku"]), str(row.get("location") or ""))),
+        (
+            "sku",
+            Column("SKU", False),
+            lambda row: Cell(str(row["sku"]), str(row.get("location") or "")),
+        ),
         ("what", Column("What", False), lambda row: Cell(str(row["what"]))),
-        ("when", Column("When", False), lambda row: Cell("" if absent(row["when"]) else day(row["when"]), key=str(row["when"]))),
+        (
+            "when",
+            Column("When", False),
+            lambda row: Cell("" if absent(row["when"]) else day(row["when"]), key=str(row["when"])),
+        ),
         ("quantity", Column("Units"), _plain("quantity")),
         ("advice", Column("Advice", False), lambda row: Cell(str(row["advice"]))),
     ]
     there = [(column, make) for name, column, make in columns if name in table]
     rows = [[make(row) for _, make in there] for row in shown]
-    return [Table("exceptions", "What needs your eye", [column for column, _ in there], rows, note, "exceptions.csv", search=True)]
+    return [
+        Table(
+            "exceptions",
+            "What needs your eye",
+            [column for column, _ in there],
+            rows,
+            note,
+            "exceptions.csv",
+            search=True,
+        )
+    ]
 
 
 def _by_source(orders: pd.DataFrame) -> Table:
@@ -79,11 +148,14 @@ def _by_source(orders: pd.DataFrame) -> Table:
     for source, lines in shown:
         cost = lines["cost"].sum() if "cost" in lines else None
         rows.append([
-            Cell(str(source)), Cell(f"{len(lines):,}", key=len(lines)), Cell(whole(lines["quantity"].sum()), key=lines["quantity"].sum()),
+            Cell(str(source)), Cell(f"{len(lines):,}", key=len(lines)),
+            Cell(whole(lines["quantity"].sum()), key=lines["quantity"].sum()),
             Cell(_money(lines, {}), key=cost),
         ])  # fmt: skip
     columns = [Column("Source", False), Column("Lines"), Column("Units"), Column("Cost")]
-    return Table("sources", "By supplier or location", columns, rows, note, "orders.csv", sortable=True)
+    return Table(
+        "sources", "By supplier or location", columns, rows, note, "orders.csv", sortable=True
+    )
 
 
 def _money(lines: pd.DataFrame, about: Mapping[str, Any]) -> str:
@@ -92,7 +164,10 @@ def _money(lines: pd.DataFrame, about: Mapping[str, Any]) -> str:
         return number(None)
     if "currency" not in lines or not lines["currency"].astype(bool).any():
         return number(lines["cost"].sum(), str(about.get("currency") or ""))
-    return " and ".join(number(own["cost"].sum(), str(currency)) for currency, own in lines.groupby("currency", sort=True))
+    return " and ".join(
+        number(own["cost"].sum(), str(currency))
+        for currency, own in lines.groupby("currency", sort=True)
+    )
 
 
 def _plain(name: str):

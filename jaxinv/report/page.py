@@ -1,4 +1,6 @@
-"""The report: one page of HTML that needs nothing beside it, for a run, an evaluation or an order list."""
+"""The report: one page of HTML that needs nothing beside it, for a run, an evaluation or an order
+list.
+"""
 
 import base64
 import hashlib
@@ -25,10 +27,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Writes the report on a folder: of a run, of an evaluation, or of orders. The same folder gives the same bytes.
+    """Writes the report on a folder: of a run, of an evaluation, or of orders. The same folder
+    gives the same bytes.
 
     Args:
-      folder: see `jaxinv.report.findings.find` for what is read of it; what is not there is left out of the page.
+      folder: see `jaxinv.report.findings.find` for what is read of it; what is not there is left
+        out of the page.
       out: the page; `report.html` in the folder where not given.
 
     Returns:
@@ -43,12 +47,16 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, page)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}; give another --out FILE") from None
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}; give another --out FILE"
+        ) from None
     return path
 
 
 def render(findings: Findings) -> str:
-    """The page, under `MOST_BYTES`: pictures of SKUs go, the least bad first, where it would be more."""
+    """The page, under `MOST_BYTES`: pictures of SKUs go, the least bad first, where it would be
+    more.
+    """
     context = _context(findings)
     page = _filled(context)
     while len(page.encode()) > MOST_BYTES and context["worst"]:
@@ -67,20 +75,25 @@ def _context(findings: Findings) -> dict[str, Any]:
         "title": _title(findings, evidence),
         "subtitle": _subtitle(findings, evidence),
         "evidence": evidence,
-        "policies": None, "parts": None, "scatter": None, "sku_tables": [], "worst": [], "learning": None,
+        "policies": None, "parts": None, "scatter": None, "sku_tables": [], "worst": [],
+        "learning": None,
         "orders": None, "exceptions": None,
         "assumptions": _few(caveats.assumptions(findings, evidence)),
         "caveats": _few(caveats.caveats(findings, evidence)),
         "settings": _settings(findings.settings),
         "made_of": findings.document.get("run", "") if findings.document else "",
-        "files": [name for name in ("summary.json", "evaluation.json", "by_sku.csv", "worst.csv", "orders.csv", "exceptions.csv", "dropped.csv")
+        "files": [name for name in ("summary.json", "evaluation.json", "by_sku.csv", "worst.csv",
+        "orders.csv", "exceptions.csv", "dropped.csv")
                   if (findings.folder / name).exists()],
     }  # fmt: skip
     if evidence:
         context |= _evidence(findings, evidence)
     if findings.orders is not None:
         about = findings.about_orders
-        context["orders"] = {"says": orders.summary(findings.orders, about), "tables": orders.tables(findings.orders)}
+        context["orders"] = {
+            "says": orders.summary(findings.orders, about),
+            "tables": orders.tables(findings.orders),
+        }
     if findings.exceptions is not None and len(findings.exceptions):
         context["exceptions"] = orders.exceptions(findings.exceptions)
     return context
@@ -89,8 +102,10 @@ def _context(findings: Findings) -> dict[str, Any]:
 def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
     points = [
         {
-            "name": evidence.name(row), "kind": "acts" if row is evidence.acts else row["kind"], "fill_rate": 100 * row["fill_rate"],
-            "cost": evidence.cost(row), **dict(zip(("low", "high"), evidence.cost_interval(row) or (None, None))),
+            "name": evidence.name(row), "kind": "acts" if row is evidence.acts else row["kind"],
+            "fill_rate": 100 * row["fill_rate"],
+            "cost": evidence.cost(row), **dict(zip(("low", "high"),
+            evidence.cost_interval(row) or (None, None))),
         }
         for row in evidence.ranked if row.get("fill_rate") is not None
     ]  # fmt: skip
@@ -99,7 +114,11 @@ def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
     if len(points) > 1 and len(points) == len(evidence.ranked):
         says = "; ".join(f"{number}: {point['name']}" for number, point in enumerate(points, 1))
         drawn = pictures.cost_and_service(points, unit)
-        found["scatter"] = svg(drawn, "scatter", f"{unit} against the share of demand served at once, by policy and rule. {says}")
+        found["scatter"] = svg(
+            drawn,
+            "scatter",
+            f"{unit} against the share of demand served at once, by policy and rule. {says}",
+        )
     if findings.skus is not None and len(findings.skus):
         found["sku_tables"] = skus.tables(evidence, findings.skus)
     if findings.worst is not None and len(findings.worst):
@@ -107,7 +126,9 @@ def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
     if any(len(updates) > 1 for updates, _ in findings.curves.values()):
         agent = evidence.document.get("agent", "")
         found["learning"] = {
-            "svg": svg(pictures.learning(findings.curves), "learning", "Cost in training, update by update"),
+            "svg": svg(
+                pictures.learning(findings.curves), "learning", "Cost in training, update by update"
+            ),
             "how": LEARNED.get(agent, agent),
         }
     return found
@@ -129,13 +150,19 @@ def _subtitle(findings: Findings, evidence: Evidence | None) -> str:
 
 def _few(lines: list[str]) -> list[str]:
     more = len(lines) - MOST_LINES
-    return lines if more <= 0 else [*lines[:MOST_LINES], f"and {more:,} more, in the files beside this page."]
+    return (
+        lines
+        if more <= 0
+        else [*lines[:MOST_LINES], f"and {more:,} more, in the files beside this page."]
+    )
 
 
 def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Options of the instance as they stand in its configuration, but what is not said."""
     said = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
-    return [(name, Path(value).name if name == "data" else str(value)) for name, value in said.items()]
+    return [
+        (name, Path(value).name if name == "data" else str(value)) for name, value in said.items()
+    ]
 
 
 def _filled(context: Mapping[str, Any]) -> str:
@@ -143,7 +170,12 @@ def _filled(context: Mapping[str, Any]) -> str:
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     surroundings = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+        loader=loader,
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
     surroundings.filters["upper_first"] = lambda text: text[:1].upper() + text[1:]
     surroundings.globals |= {"signed_percent": signed_percent, "Table": Table}

@@ -1,4 +1,6 @@
-"""What a training or an evaluation leaves in its folder for people: results by SKU, the worst of them, and the report."""
+"""What a training or an evaluation leaves in its folder for people: results by SKU, the worst of
+them, and the report.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,18 +15,25 @@ from jaxinv.sheets import write_table
 
 
 def acts(rows: Sequence[dict[str, Any]]) -> str:
-    """The policy that a report is about: what was chosen, or else the first one that was judged, or of rules alone the best."""
+    """The policy that a report is about: what was chosen, or else the first one that was judged, or
+    of rules alone the best.
+    """
     chosen = next((row for row in rows if row.get("chosen")), None)
     first = chosen or rows[0]
-    return first["policy"] if first["kind"] == "policy" or chosen or not first["best_rule"] else first["best_rule"]
+    return (
+        first["policy"]
+        if first["kind"] == "policy" or chosen or not first["best_rule"]
+        else first["best_rule"]
+    )
 
 
 def about(judged: Sequence[Judged]) -> dict[str, Any]:
     """What people have to know of the periods and series of an evaluation, for its document.
 
-    `acts` is the policy that the report is about; `period` what a period is called, `periods` how many of them were judged on,
-    `first` and `last` the days that the first and the last of them begin; `series` is the number of series, `skus` and `places`
-    that of each; `money` says whether costs are money, `currency` of what, `valued_at` what stock is valued at.
+    `acts` is the policy that the report is about; `period` what a period is called, `periods` how
+    many of them were judged on, `first` and `last` the days that the first and the last of them
+    begin; `series` is the number of series, `skus` and `places` that of each; `money` says whether
+    costs are money, `currency` of what, `valued_at` what stock is valued at.
     """
     first = judged[0]
     problem, shop = first.problem, first.problem.shop
@@ -47,7 +56,8 @@ def about(judged: Sequence[Judged]) -> dict[str, Any]:
 
 
 def write_results(folder: Path, judged: Sequence[Judged], agent: str = "") -> None:
-    """Writes `by_sku.csv` and `worst.csv`, where series have names, and `report.html`, whose document is in the folder already.
+    """Writes `by_sku.csv` and `worst.csv`, where series have names, and `report.html`, whose
+    document is in the folder already.
 
     Raises:
       OSError: the folder cannot be written.

@@ -9,7 +9,9 @@ from jaxinv.report.numbers import absent
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, a smaller text below it, what its column is sorted by, and a tone: "good", "bad" or none."""
+    """A cell: its text, a smaller text below it, what its column is sorted by, and a tone: "good",
+    "bad" or none.
+    """
 
     text: str
     below: str = ""
@@ -21,7 +23,13 @@ class Cell:
         """What sorting compares; nothing sorts last."""
         if self.key is None:
             return self.text
-        return "" if absent(self.key) else f"{self.key:.9g}" if isinstance(self.key, float | int) else str(self.key)
+        return (
+            ""
+            if absent(self.key)
+            else f"{self.key:.9g}"
+            if isinstance(self.key, float | int)
+            else str(self.key)
+        )
 
 
 @dataclass(frozen=True)
@@ -58,5 +66,9 @@ class Table:
 def cut(rows: Iterable[Any], most: int, what: str) -> tuple[list[Any], str]:
     """The first rows, and what is said of the others."""
     rows = list(rows)
-    note = "" if len(rows) <= most else f"{most:,} of {len(rows):,} {what} are shown; all of them are in "
+    note = (
+        ""
+        if len(rows) <= most
+        else f"{most:,} of {len(rows):,} {what} are shown; all of them are in "
+    )
     return rows[:most], note

@@ -1,7 +1,9 @@
-"""The long clock measured where the truth is known: counterfactuals, effects from logs, equation 10 part 1, and drift.
+"""The long clock measured where the truth is known: counterfactuals, effects from logs, equation 10
+part 1, and drift.
 
-The seed prints no numbers for its causal module; the claims are those of methods.md D.4. Everything runs on worlds that are
-open to change: `causal_store`, whose demand is a structural causal model, and for drift also a shop of `cross_border`.
+The seed prints no numbers for its causal module; the claims are those of methods.md D.4. Everything
+runs on worlds that are open to change: `causal_store`, whose demand is a structural causal model,
+and for drift also a shop of `cross_border`.
 """
 
 import dataclasses
@@ -15,7 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.adapt.counterfactual import (
-    HORIZON, OUTCOMES, counterfactual, effects, futures, log, order_instead, outcomes,
+    HORIZON,
+    OUTCOMES,
+    counterfactual,
+    effects,
+    futures,
+    log,
+    order_instead,
+    outcomes,
 )  # fmt: skip
 from jaxinv.adapt.effects import ESTIMATORS, effect_at, over_logs, pehe, t_learner
 from jaxinv.adapt.response import fit_from_log, fit_response, pairs, quadratic, respond, trajectory
@@ -33,7 +42,9 @@ from jaxinv.studies import causal_drift
 from jaxinv.studies.rows import row
 
 LEVEL = 1.3
-"""Base-stock level of the policy that is logged, in typical demand over the coverage of an order."""
+"""Base-stock level of the policy that is logged, in typical demand over the coverage of an
+order.
+"""
 
 WARM_UP = 60
 
@@ -49,7 +60,8 @@ class Size:
 
     Attributes:
       logs, days: simulated logs, and the days of each.
-      paths: for a true average effect. states, copies: for true effects given the state: states, and futures of each.
+      paths: for a true average effect. states, copies: for true effects given the state: states,
+        and futures of each.
       drift: see `causal_drift.Size`.
     """
 
@@ -79,7 +91,14 @@ class Bench:
 
     def record(self, batch: int, periods: int) -> Trajectories:
         return log(
-            self.env, self.params, self.policy, self.numbers, next(self.keys), batch=batch, periods=periods, warm_up=WARM_UP
+            self.env,
+            self.params,
+            self.policy,
+            self.numbers,
+            next(self.keys),
+            batch=batch,
+            periods=periods,
+            warm_up=WARM_UP,
         )
 
     @property
@@ -88,23 +107,31 @@ class Bench:
             self._logs = self.record(self.size.logs, self.size.days)
         return self._logs
 
-    def effects(self, episodes: Episodes, treated: Intervention, control: Intervention = Intervention()) -> jax.Array:
+    def effects(
+        self, episodes: Episodes, treated: Intervention, control: Intervention = Intervention()
+    ) -> jax.Array:
         return effects(self.env, self.params, self.policy, self.numbers, episodes, treated, control)
 
     def decisions(self, played: Trajectories) -> tuple[jax.Array, jax.Array]:
         """`states` of every decision of a log `[T, R, ...]`."""
         on_hand, signals = played.on_hand.sum((1, 2)), played.latest
-        return self.states(jnp.moveaxis(signals, 1, -1), on_hand, on_hand + played.in_transit.sum((1, 2)))
+        return self.states(
+            jnp.moveaxis(signals, 1, -1), on_hand, on_hand + played.in_transit.sum((1, 2))
+        )
 
-    def states(self, signals: jax.Array, on_hand: jax.Array, position: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What is known before a decision and moves what follows `[..., 5]`, and whether a promotion runs `[...]`.
+    def states(
+        self, signals: jax.Array, on_hand: jax.Array, position: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """What is known before a decision and moves what follows `[..., 5]`, and whether a
+        promotion runs `[...]`.
 
         Args:
           signals: `[..., S]`; on_hand, position: `[...]` units.
         """
         unit = self.params.scale[0, 0] * self.params.lead_time[0]
         sine, cosine, promotion, price = (
-            signals[..., self.env.columns(name)[0]] for name in ("season sine", "season cosine", "promotion", "price")
+            signals[..., self.env.columns(name)[0]]
+            for name in ("season sine", "season cosine", "promotion", "price")
         )
         stock = [on_hand / unit, position / unit]
         return jnp.stack([sine, cosine, 10 * price, *stock], -1), promotion
@@ -113,7 +140,9 @@ class Bench:
         """`states` of running episodes `[B, 5]`."""
         network = episodes.network
         on_hand = network.on_hand.sum((0, 1))
-        return self.states(episodes.signals[-1].T, on_hand, on_hand + network.pipeline.sum((0, 1, 2)))[0]
+        return self.states(
+            episodes.signals[-1].T, on_hand, on_hand + network.pipeline.sum((0, 1, 2))
+        )[0]
 
 
 def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
@@ -129,7 +158,12 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     bench = Bench(Size.quick() if quick else Size())
     for part in parts or PARTS:
         for claim, ours, interval, holds, note in PARTS[part](bench):
-            yield row(f"{part}: {claim}", Estimate(ours, *(interval or (math.nan, math.nan))), holds=holds, note=note)
+            yield row(
+                f"{part}: {claim}",
+                Estimate(ours, *(interval or (math.nan, math.nan))),
+                holds=holds,
+                note=note,
+            )
 
 
 def replay(bench: Bench) -> Iterator[tuple]:
@@ -139,10 +173,14 @@ def replay(bench: Bench) -> Iterator[tuple]:
     cases = {
         "do(nothing)": counterfactual(env, logged, policy),
         "do(an intervention without effect)": counterfactual(env, logged, policy, Intervention()),
-        "do(the orders that were placed)": counterfactual(env, logged, policy, orders=logged.orders),
+        "do(the orders that were placed)": counterfactual(
+            env, logged, policy, orders=logged.orders
+        ),
     }
     for name, played in cases.items():
-        same = jax.tree.map(lambda new, old: np.mean(np.asarray(new == old)), played, logged.replace(origin=None))
+        same = jax.tree.map(
+            lambda new, old: np.mean(np.asarray(new == old)), played, logged.replace(origin=None)
+        )
         share = min(float(leaf) for leaf in jax.tree.leaves(same))
         yield f"{name} is the factual bit for bit (share of numbers)", share, None, share == 1.0, ""
 
@@ -168,7 +206,9 @@ def truth(bench: Bench) -> Iterator[tuple]:
 
 def logs(bench: Bench) -> Iterator[tuple]:
     """The effect of a promotion from logs alone, by each estimator, against the truth."""
-    exact = np.asarray(bench.effects(bench.record(bench.size.paths, 1).origin.start, PROMOTED, PLAIN)).mean(1)
+    exact = np.asarray(
+        bench.effects(bench.record(bench.size.paths, 1).origin.start, PROMOTED, PLAIN)
+    ).mean(1)
     covariates, treatment, following = _observed(bench)
     size = bench.size
     note = f"{size.logs} logs of {size.days} days"
@@ -181,14 +221,23 @@ def logs(bench: Bench) -> Iterator[tuple]:
             coverage = mean_of(covered)
             judged = None if name == "regression" else coverage.value >= LEAST_COVERAGE
             if name == "naive difference":
-                claim, judged = "does not cover the truth in 90% of logs", coverage.value < LEAST_COVERAGE
+                claim, judged = (
+                    "does not cover the truth in 90% of logs",
+                    coverage.value < LEAST_COVERAGE,
+                )
             else:
                 claim = "95% interval covers the truth in at least 90% of logs"
             yield f"{of}: {claim} (share)", coverage.value, coverage.interval, judged, note
             bias = mean_of(value - true)
             yield f"{of}: bias (truth {true:.4g})", bias.value, bias.interval, None, note
             yield f"{of}: RMSE", np.sqrt(np.mean((value - true) ** 2)), None, None, note
-            yield f"{of}: right sign (share of logs)", np.mean(np.sign(value) == np.sign(true)), None, None, note
+            yield (
+                f"{of}: right sign (share of logs)",
+                np.mean(np.sign(value) == np.sign(true)),
+                None,
+                None,
+                note,
+            )
     yield from _heterogeneity(bench, covariates, treatment, following[..., 0], note)
 
 
@@ -199,10 +248,22 @@ def _heterogeneity(bench, covariates, treatment, demand, note):
     given_state = pehe(jax.vmap(effect_at, (0, None))(learned, bent(states)), effect)
     constant = over_logs(ESTIMATORS["AIPW"], treatment, demand[..., None], covariates).value
     one_number = pehe(jnp.broadcast_to(constant, (len(learned), len(effect))), effect)
-    for name, error in (("T-learner", given_state), ("AIPW, one number for all states", one_number)):
+    for name, error in (
+        ("T-learner", given_state),
+        ("AIPW, one number for all states", one_number),
+    ):
         estimate = mean_of(np.asarray(error))
-        spread = f"true effects differ by {float(effect.std()):.3g} (standard deviation) between states; {note}"
-        yield f"{name}, promotion on 7-day demand: PEHE", estimate.value, estimate.interval, None, spread
+        spread = (
+            f"true effects differ by {float(effect.std()):.3g} (standard deviation) between states;"
+            f" {note}"
+        )
+        yield (
+            f"{name}, promotion on 7-day demand: PEHE",
+            estimate.value,
+            estimate.interval,
+            None,
+            spread,
+        )
 
 
 def _true_effects_of_states(bench):
@@ -213,17 +274,25 @@ def _true_effects_of_states(bench):
 
 
 def _observed(bench):
-    """Covariates `[R, n, C]`, promotion `[R, n]` and the three outcomes of the week `[R, n, 3]` of the logs."""
+    """Covariates `[R, n, C]`, promotion `[R, n]` and the three outcomes of the week `[R, n, 3]` of
+    the logs.
+    """
     played = bench.logs
     covariates, promotion = bench.decisions(played)  # [T, R, ...]
-    daily = jnp.stack([played.demand.sum((1, 2)), (played.short > 0).sum((1, 2)), -played.reward], -1)
+    daily = jnp.stack(
+        [played.demand.sum((1, 2)), (played.short > 0).sum((1, 2)), -played.reward], -1
+    )
     days = daily.shape[0] - HORIZON + 1
     week = sum(daily[ahead : ahead + days] for ahead in range(HORIZON))
-    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf[:days], 0, 1), (bent(covariates), promotion, week))
+    return jax.tree.map(
+        lambda leaf: jnp.swapaxes(leaf[:days], 0, 1), (bent(covariates), promotion, week)
+    )
 
 
 def bent(states):
-    """States `[..., 5]` and the square of the season `[..., 6]`: what is linear in the logarithm of demand bends."""
+    """States `[..., 5]` and the square of the season `[..., 6]`: what is linear in the logarithm of
+    demand bends.
+    """
     return jnp.concatenate([states, states[..., :1] ** 2], -1)
 
 
@@ -234,7 +303,9 @@ def response(bench: Bench) -> Iterator[tuple]:
     def changes(episodes, done):
         """Delta s of interventions `[B, 3]` on promotion, log level of demand and lead time."""
         promotion, level, later = done.T
-        treated = Intervention(promotion=promotion, demand=jnp.exp(level), lead_time=later, stop=1.0)
+        treated = Intervention(
+            promotion=promotion, demand=jnp.exp(level), lead_time=later, stop=1.0
+        )
         return pairs(env, params, policy, numbers, episodes, treated, PLAIN)
 
     def as_numbers(done):  # the squares let a response bend
@@ -259,12 +330,30 @@ def response(bench: Bench) -> Iterator[tuple]:
     mixed = draw(len(states))
     promoted = jnp.tile(jnp.asarray([[1.0, 0.0, 0.0]]), (len(states), 1))
     true_mixed, true_promoted = expected(mixed), expected(promoted)
-    note = f"{len(states)} states with {bench.size.copies} futures each; M = {true_mixed.shape[1]} numbers of stock and demand"
+    note = (
+        f"{len(states)} states with {bench.size.copies} futures each; M = {true_mixed.shape[1]}"
+        " numbers of stock and demand"
+    )
     fit = respond(oracle, states, as_numbers(mixed))
-    yield "oracle, mixed interventions: R^2 of E[Delta s | s, x]", r_squared(fit, true_mixed), None, None, note
-    fits = {"oracle": respond(oracle, states, as_numbers(promoted)), "logs": _from_logs(bench, states)}
+    yield (
+        "oracle, mixed interventions: R^2 of E[Delta s | s, x]",
+        r_squared(fit, true_mixed),
+        None,
+        None,
+        note,
+    )
+    fits = {
+        "oracle": respond(oracle, states, as_numbers(promoted)),
+        "logs": _from_logs(bench, states),
+    }
     for name, fit in fits.items():
-        yield f"{name}, do(promotion): R^2 of E[Delta s | s, x]", r_squared(fit, true_promoted), None, None, note
+        yield (
+            f"{name}, do(promotion): R^2 of E[Delta s | s, x]",
+            r_squared(fit, true_promoted),
+            None,
+            None,
+            note,
+        )
         demand = slice(HORIZON, None)
         error = pehe(fit[:, demand].sum(1), true_promoted[:, demand].sum(1))
         yield f"{name}, do(promotion): PEHE of 7-day demand", error, None, None, note

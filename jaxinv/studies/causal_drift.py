@@ -1,4 +1,6 @@
-"""How soon each scenario is noticed, with detectors that alarm for nothing at most once in two years."""
+"""How soon each scenario is noticed, with detectors that alarm for nothing at most once in two
+years.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ FOLLOWED = 180
 
 @dataclass(frozen=True)
 class Size:
-    """Attributes: shops: simulated for a calibration, and for each scenario; skus: of a cross-border shop."""
+    """Attributes: shops: simulated for a calibration, and for each scenario; skus: of a
+    cross-border shop.
+    """
 
     shops: int = 160
     skus: int = 32
@@ -52,9 +56,14 @@ class Shops:
     def play(self, problem: Problem, role: Role, periods: int) -> list[WorldTrace]:
         """The world of each shop `[T, ..., B]`."""
         params, axis = instances_at(problem.test, jnp.tile(jnp.arange(self.skus), self.count))
-        world = play_world(problem.env, key_of(root(0), role), params, self.count * self.skus, periods, axis)[1]
+        world = play_world(
+            problem.env, key_of(root(0), role), params, self.count * self.skus, periods, axis
+        )[1]
         starts = range(0, self.count * self.skus, self.skus)
-        return [jax.tree.map(lambda leaf: leaf[..., start : start + self.skus], world) for start in starts]
+        return [
+            jax.tree.map(lambda leaf: leaf[..., start : start + self.skus], world)
+            for start in starts
+        ]
 
 
 def rows(size: Size) -> Iterator[tuple]:
@@ -67,12 +76,20 @@ def rows(size: Size) -> Iterator[tuple]:
 
 def _rows(shops: Shops) -> Iterator[tuple]:
     env, instance = shops.problem.env, shops.instance
-    control, fresh = (shops.play(shops.problem, role, WARM_UP + DAYS) for role in (Role.CALIBRATION, Role.FALSE_ALARMS))
-    changed = {name: shops.play(scenario(shops.problem, name, START), Role.STREAM, START + FOLLOWED) for name in SCENARIOS}
+    control, fresh = (
+        shops.play(shops.problem, role, WARM_UP + DAYS)
+        for role in (Role.CALIBRATION, Role.FALSE_ALARMS)
+    )
+    changed = {
+        name: shops.play(scenario(shops.problem, name, START), Role.STREAM, START + FOLLOWED)
+        for name in SCENARIOS
+    }
     follow = jax.jit(lambda watch, world: watch.follow(instance, world)[1])
     for name, detector in DETECTORS.items():
         watch = Watch.calibrated(env, instance, control, detector)
-        levels = ", ".join(f"{level:.3g} on {kind}" for level, kind in zip(np.asarray(watch.threshold), KINDS))
+        levels = ", ".join(
+            f"{level:.3g} on {kind}" for level, kind in zip(np.asarray(watch.threshold), KINDS)
+        )
         note = f"thresholds {levels}; {shops.count} shops"
 
         def alarms(worlds):
@@ -81,16 +98,39 @@ def _rows(shops: Shops) -> Iterator[tuple]:
 
         of = f"{shops.name}, {name}"
         rate = mean_of(alarms(fresh).sum((1, 2)))
-        yield f"{of}: false alarms in {DAYS} days on fresh noise, at most 1", rate.value, rate.interval, rate.value <= 1, note
+        yield (
+            f"{of}: false alarms in {DAYS} days on fresh noise, at most 1",
+            rate.value,
+            rate.interval,
+            rate.value <= 1,
+            note,
+        )
         for scene, worlds in changed.items():
             found = alarms(worlds)
             late = delay(found.any(-1), START)
-            by = [f"{100 * np.isfinite(delay(found[..., kind], START)).mean():.0f}% in {own}" for kind, own in enumerate(KINDS)]
+            by = [
+                f"{100 * np.isfinite(delay(found[..., kind], START)).mean():.0f}% in {own}"
+                for kind, own in enumerate(KINDS)
+            ]
             share = float(np.isfinite(late).mean())
             told = f"noticed by {100 * share:.0f}% within {FOLLOWED} days ({', '.join(by)}); {note}"
             if scene == "none":
-                yield f"{of}: no change: share of shops that alarm within {FOLLOWED} days", share, None, None, told
+                yield (
+                    f"{of}: no change: share of shops that alarm within {FOLLOWED} days",
+                    share,
+                    None,
+                    None,
+                    told,
+                )
                 continue
             late = np.where(np.isnan(late), np.inf, late)
-            middle, low, high = (float(np.quantile(late, q, method="lower")) for q in (0.5, 0.1, 0.9))
-            yield f"{of}: {scene}: median delay in days (10 to 90% of shops)", middle, (low, high), None, told
+            middle, low, high = (
+                float(np.quantile(late, q, method="lower")) for q in (0.5, 0.1, 0.9)
+            )
+            yield (
+                f"{of}: {scene}: median delay in days (10 to 90% of shops)",
+                middle,
+                (low, high),
+                None,
+                told,
+            )

@@ -44,7 +44,9 @@ def plan(problem: Problem, law: np.ndarray) -> Plan:
 def expected_cost(problem: Problem) -> float:
     """Least expected cost a counted day, under the true law, from empty stock."""
     found = plan(problem, TRUE_LAW)
-    return float(found.value[found.policy.grid.stock.index(np.array([0])), 0]) / (DAYS - COUNTED_FROM)
+    return float(found.value[found.policy.grid.stock.index(np.array([0])), 0]) / (
+        DAYS - COUNTED_FROM
+    )
 
 
 def empirical_law(seed: int = 0) -> np.ndarray:
@@ -54,14 +56,23 @@ def empirical_law(seed: int = 0) -> np.ndarray:
 
 
 def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Cost a counted day `[TEST]` of the policy that is optimal under a law, on paths of the true one."""
+    """Cost a counted day `[TEST]` of the policy that is optimal under a law, on paths of the true
+    one.
+    """
     env, params = problem.env, problem.first
     found = plan(problem, law)
-    demand = lowest_demand(DAYS)[:, None] + generator(Role.EVIDENCE, seed).integers(SPREAD, size=(DAYS, TEST))
-    empty = env.start({"stock": jnp.zeros((1, 1))}, params.replace(initial_low=jnp.zeros((1, 1)), initial_high=jnp.zeros((1, 1))))
+    demand = lowest_demand(DAYS)[:, None] + generator(Role.EVIDENCE, seed).integers(
+        SPREAD, size=(DAYS, TEST)
+    )
+    empty = env.start(
+        {"stock": jnp.zeros((1, 1))},
+        params.replace(initial_low=jnp.zeros((1, 1)), initial_high=jnp.zeros((1, 1))),
+    )
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, TEST)), empty)
     _, reward, _ = rollout(
-        env, params, lambda orders, observation, _: (found.policy.act(orders, observation, None), None),
-        jnp.asarray(found.params), start, Exogenous(jnp.asarray(demand[:, None, None, :], jnp.float32)),
+        env, params, lambda orders, observation, _: (found.policy.act(orders, observation, None),
+        None),
+        jnp.asarray(found.params), start, Exogenous(jnp.asarray(demand[:, None, None, :],
+        jnp.float32)),
     )  # fmt: skip
     return -np.asarray(reward)[COUNTED_FROM:].mean(0)

@@ -1,10 +1,12 @@
-"""Random search as DeepStock tunes: trials drawn from a space, the best by validation run again over seeds.
+"""Random search as DeepStock tunes: trials drawn from a space, the best by validation run again
+over seeds.
 
-All trials of a method and a form are one compiled program, and so are the runs over seeds; the programs are compiled once and
-serve every setting, because all settings are brought to one size. What the published spaces (methods A.6) vary and a program
-has fixed is fixed here: network, batch, and for PPO the length of a rollout and its epochs. Their learning rates fall linearly or
-on plateaus, here on a cosine, from the one drawn to the other. Their first order or level, a share U(.2, .7) of a largest order of
-100, is here a multiple of what typical demand needs.
+All trials of a method and a form are one compiled program, and so are the runs over seeds; the
+programs are compiled once and serve every setting, because all settings are brought to one size.
+What the published spaces (methods A.6) vary and a program has fixed is fixed here: network, batch,
+and for PPO the length of a rollout and its epochs. Their learning rates fall linearly or on
+plateaus, here on a cosine, from the one drawn to the other. Their first order or level, a share
+U(.2, .7) of a largest order of 100, is here a multiple of what typical demand needs.
 """
 
 import dataclasses
@@ -43,7 +45,9 @@ class Range(NamedTuple):
 
 
 START = "start"
-"""The number that is none of the learner's: the first order or level, in multiples of what typical demand needs."""
+"""The number that is none of the learner's: the first order or level, in multiples of what typical
+demand needs.
+"""
 
 BIAS = {START: Range(0.5, 1.75, log=False)}
 
@@ -60,7 +64,9 @@ class Method:
     def trials(self, count: int) -> list[dict[str, float]]:
         """Points of the space; the same for every form and setting."""
         draw = generator(Role.TRIALS, 0)
-        return [{name: range.draw(draw) for name, range in self.space.items()} for _ in range(count)]
+        return [
+            {name: range.draw(draw) for name, range in self.space.items()} for _ in range(count)
+        ]
 
     def lasting(self, share: float) -> "Method":
         """The same method with a share of its updates."""
@@ -74,17 +80,20 @@ METHODS = (
     Method(
         "DS",
         DiffSim,
-        DiffSimConfig(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), max_grad_norm=5.0),
+        DiffSimConfig(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32),
+        max_grad_norm=5.0),
         {"learning_rate": Range(4e-4, 1e-1), "final_learning_rate": Range(1e-5, 1e-3), **BIAS},
     ),
     Method(
         "DDPG",
         DDPG,
-        DDPGConfig(updates=200, envs=10, hidden=(32, 32), capacity=28000, batch=128, steps=10, critics=1, **REVIEWS),
+        DDPGConfig(updates=200, envs=10, hidden=(32, 32), capacity=28000, batch=128, steps=10,
+        critics=1, **REVIEWS),
         {
             "learning_rate": Range(3e-4, 9e-3),
             "final_learning_rate": Range(6e-5, 3e-4),
-            "target_rate": Range(5e-3, 5e-2),  # published 1e-3 to 1e-2, for a hundred times as many steps
+            # published 1e-3 to 1e-2, for a hundred times as many steps
+            "target_rate": Range(5e-3, 5e-2),
             "discount": Range(0.98, 1.0, log=False),
             **BIAS,
         },
@@ -93,7 +102,8 @@ METHODS = (
         "PPO",
         PPO,
         PPOConfig(
-            updates=100, envs=64, hidden=(32, 32), epochs=5, minibatches=4, forecast=0, pathwise=False, max_grad_norm=0.5,
+            updates=100, envs=64, hidden=(32, 32), epochs=5, minibatches=4, forecast=0,
+            pathwise=False, max_grad_norm=0.5,
             **REVIEWS,
         ),
         {
@@ -149,20 +159,32 @@ class Search:
         self._trainers: dict[Any, Trainer] = {}
 
     def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> Tuned:
-        """Draws trials, and runs the best again over seeds; the one with the least mean validation is chosen."""
+        """Draws trials, and runs the best again over seeds; the one with the least mean validation
+        is chosen.
+        """
         points = method.trials(self.count)
-        trials = self.train(method, form, problem, points, keys_of(key, Role.SEARCH_TRIALS, self.count))
+        trials = self.train(
+            method, form, problem, points, keys_of(key, Role.SEARCH_TRIALS, self.count)
+        )
         top = np.argsort(trials.validation)[: self.count // self.seeds]
         keys = jnp.tile(keys_of(key, Role.TRAINING, self.seeds), len(top))
-        runs = self.train(method, form, problem, [points[one] for one in np.repeat(top, self.seeds)], keys)
+        runs = self.train(
+            method, form, problem, [points[one] for one in np.repeat(top, self.seeds)], keys
+        )
         best = int(np.argmin(runs.validation.reshape(-1, self.seeds).mean(1)))
         own = slice(best * self.seeds, (best + 1) * self.seeds)
         return Tuned(trials, points, int(top[best]), Trained(runs.validation[own], runs.test[own]))
 
-    def train(self, method: Method, form: str, problem: Problem, points: list[dict[str, float]], keys) -> Trained:
-        """Trains one run for each point and key side by side, and judges the policies that their validations chose."""
+    def train(
+        self, method: Method, form: str, problem: Problem, points: list[dict[str, float]], keys
+    ) -> Trained:
+        """Trains one run for each point and key side by side, and judges the policies that their
+        validations chose.
+        """
         config, updates = dataclasses.replace(method.config, form=form), method.config.updates
-        agent = stack_agents([method.agent.create(problem, _with(config, point)) for point in points], 1)
+        agent = stack_agents(
+            [method.agent.create(problem, _with(config, point)) for point in points], 1
+        )
         validation = Validation.of(problem, key_of(root(0), Role.VALIDATION))
         program = (problem.env, config, len(points), problem.instances, problem.horizon)
         if program not in self._trainers:
@@ -170,20 +192,27 @@ class Search:
         trainer = self._trainers[program].on(agent, validation)
         state = _started(trainer.init(keys), config, np.array([point[START] for point in points]))
         length = stretch_length(updates, 25)
-        for _ in range(updates // length):  # a trial that breaks down is no mistake: no validation chooses it
+        for _ in range(
+            updates // length
+        ):  # a trial that breaks down is no mistake: no validation chooses it
             state, _ = trainer.advance(state, length)
         test = [
-            costs_on_test(problem, Contestant("", agent.policy, select_run(state.params, run))) for run in range(len(points))
+            costs_on_test(problem, Contestant("", agent.policy, select_run(state.params, run)))
+            for run in range(len(points))
         ]
         return Trained(np.asarray(state.best.cost), np.stack(test))
 
 
 def _with(config: LearnerConfig, point: dict[str, float]) -> LearnerConfig:
-    return dataclasses.replace(config, **{name: value for name, value in point.items() if name != START})
+    return dataclasses.replace(
+        config, **{name: value for name, value in point.items() if name != START}
+    )
 
 
 def _started(training: Training, config: LearnerConfig, start: np.ndarray) -> Training:
-    """The same state with the actor's last bias `[R, 1]` moved to a first order or level, its targets too."""
+    """The same state with the actor's last bias `[R, 1]` moved to a first order or level, its
+    targets too.
+    """
     bias, moved = f"Dense_{len(config.hidden)}", jnp.asarray(raw_of(start), jnp.float32)[:, None]
 
     def move(path, leaf):
@@ -207,7 +236,8 @@ def costs_on_test(problem: Problem, contestant: Contestant) -> np.ndarray:
 def of_one_size(problem: Problem, size: int) -> Problem:
     """The problem with its training trajectories repeated up to `size`, and as many to validate on.
 
-    Each is as likely to be drawn as before, so nothing is learned that was not there; problems of one size share a program.
+    Each is as likely to be drawn as before, so nothing is learned that was not there; problems of
+    one size share a program.
     """
     count = problem.instances - len(problem.held_out)
     index = np.concatenate([np.resize(np.arange(count), size), np.resize(problem.held_out, size)])

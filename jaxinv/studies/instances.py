@@ -1,7 +1,7 @@
 """The registry of published instances, measured: every printed number beside ours.
 
-Optima and single-store rules are exact; rules of networks are simulated. What a paper simulated is compared within the
-standard errors of both.
+Optima and single-store rules are exact; rules of networks are simulated. What a paper simulated is
+compared within the standard errors of both.
 """
 
 import dataclasses
@@ -15,7 +15,8 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure as measure_paths
+from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.compare import measure as measure_paths
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
@@ -85,7 +86,9 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
       quick: without the instances that take minutes.
       parts: families of instances; all of them where not given.
     """
-    chosen = [instance for family in parts for instance in instances_of(family)] if parts else INSTANCES
+    chosen = (
+        [instance for family in parts for instance in instances_of(family)] if parts else INSTANCES
+    )
     for instance in chosen:
         if quick and instance.slow:
             continue
@@ -93,7 +96,9 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         for claim, published in instance.published.items():
             measured = measure(bench, claim)
             if claim.endswith(" return"):  # averages of simulated paths, in print too
-                published = dataclasses.replace(published, error=published.error + 1.96 * return_error(bench))
+                published = dataclasses.replace(
+                    published, error=published.error + 1.96 * return_error(bench)
+                )
             yield _row(instance, claim, published, measured)
 
 
@@ -107,16 +112,26 @@ def measure(bench: Bench, claim: str) -> Measured:
     return MEASURES[claim](bench)
 
 
-def _row(instance: Instance, claim: str, published: Published, measured: Measured) -> dict[str, Any]:
+def _row(
+    instance: Instance, claim: str, published: Published, measured: Measured
+) -> dict[str, Any]:
     spread = 1.96 * measured.error
     difference = abs(measured.value - published.value)
     allowed = published.error + spread
-    verdict = "reproduced" if difference <= published.error else "within error" if difference <= allowed else "differs"
+    verdict = (
+        "reproduced"
+        if difference <= published.error
+        else "within error"
+        if difference <= allowed
+        else "differs"
+    )
     if verdict == "differs" and published.excuse:
         verdict = "not reproducible"
     return row(
         f"{instance.name}: {claim}",
-        Estimate(measured.value, measured.value - spread, measured.value + spread, "simulated periods"),
+        Estimate(
+            measured.value, measured.value - spread, measured.value + spread, "simulated periods"
+        ),
         holds=difference <= allowed,
         reference=published.value,
         verdict=verdict,
@@ -125,7 +140,8 @@ def _row(instance: Instance, claim: str, published: Published, measured: Measure
     )
 
 
-# --- measures ---------------------------------------------------------------------------------------
+# --- measures
+# ---------------------------------------------------------------------------------------
 
 
 def optimal(bench: Bench) -> Measured:
@@ -133,12 +149,19 @@ def optimal(bench: Bench) -> Measured:
 
 
 def capped_base_stock(bench: Bench) -> Measured:
-    """The best level and cap; of two suppliers the fast one is not capped (Veeraraghavan & Scheller-Wolf's policy)."""
+    """The best level and cap; of two suppliers the fast one is not capped (Veeraraghavan &
+    Scheller-Wolf's policy).
+    """
     levels, most = _levels(bench), bench.solved().grid.orders.high
     if bench.env.topology.edges == 1:
         return _best(bench, "capped_base_stock", {"level": levels, "cap": [[_mean(bench) + 1]]})
     start = {"level": levels, "cap": [[2 * most[0]], [_mean(bench) + 1]]}
-    return _best(bench, "capped_base_stock", start, free={"level": [[True], [True]], "cap": [[False], [True]]})
+    return _best(
+        bench,
+        "capped_base_stock",
+        start,
+        free={"level": [[True], [True]], "cap": [[False], [True]]},
+    )
 
 
 def dual_index(bench: Bench) -> Measured:
@@ -146,9 +169,16 @@ def dual_index(bench: Bench) -> Measured:
 
 
 def tailored_base_surge(bench: Bench) -> Measured:
-    """The constant order is the largest below mean demand; at the mean, stock would have no steady state."""
+    """The constant order is the largest below mean demand; at the mean, stock would have no steady
+    state.
+    """
     start = {"level": _levels(bench), "quantity": [[0], [_mean(bench) - 1]]}
-    return _best(bench, "tailored_base_surge", start, free={"level": [[True], [False]], "quantity": [[False], [False]]})
+    return _best(
+        bench,
+        "tailored_base_surge",
+        start,
+        free={"level": [[True], [False]], "quantity": [[False], [False]]},
+    )
 
 
 def base_stock(bench: Bench) -> Measured:
@@ -157,28 +187,36 @@ def base_stock(bench: Bench) -> Measured:
     if bench.env.topology.edges == 1:
         return _best(bench, "base_stock", {"level": levels})
     costs = RuleCosts(bench.env, bench.params, make_rule("base_stock", bench.env.topology))
-    gaps = range(2 * _mean(bench))  # a fast level further below the slow one than a period's demand never matters
+    gaps = range(
+        2 * _mean(bench)
+    )  # a fast level further below the slow one than a period's demand never matters
     return Measured(min(_down(costs, levels[1, 0] + _mean(bench), [[-gap], [0]]) for gap in gaps))
 
 
 def order_up_to(bench: Bench) -> Measured:
-    return _best(bench, "s_S", {"reorder": _levels(bench) - _lot(bench) // 2, "gap": [[_lot(bench)]]})
+    return _best(
+        bench, "s_S", {"reorder": _levels(bench) - _lot(bench) // 2, "gap": [[_lot(bench)]]}
+    )
 
 
 def lots(bench: Bench) -> Measured:
-    return _best(bench, "r_nQ", {"reorder": _levels(bench) - _lot(bench) // 2, "lot": [[_lot(bench)]]})
+    return _best(
+        bench, "r_nQ", {"reorder": _levels(bench) - _lot(bench) // 2, "lot": [[_lot(bench)]]}
+    )
 
 
 def optimal_return(bench: Bench) -> Measured:
-    """Of a year after `WARM_UP` periods that begin with nothing in stock, as in print: where orders come every other period,
-    the start is never forgotten."""
+    """Of a year after `WARM_UP` periods that begin with nothing in stock, as in print: where orders
+    come every other period, the start is never forgotten."""
     found = bench.solved(DISCOUNT)
     costs = expected_costs(found.mdp, found.orders, WARM_UP + PERIODS)[WARM_UP:]
     return Measured(-float(DISCOUNT ** np.arange(PERIODS) @ costs))
 
 
 def base_stock_return(bench: Bench) -> Measured:
-    """Of the levels up to the largest order, as in print; the cost has one valley, so the search goes down into it."""
+    """Of the levels up to the largest order, as in print; the cost has one valley, so the search
+    goes down into it.
+    """
     costs = RuleCosts(bench.env, bench.params, make_rule("base_stock", bench.env.topology))
     return Measured(-DISCOUNTED * _down(costs, float(np.max(bench.params.max_order)), [[0]]))
 
@@ -193,10 +231,14 @@ def anchor_and_adjust(bench: Bench) -> Measured:
     env, params = bench.env, bench.params
     rule = AnchorAndAdjust(env.topology, settled=5)
     edges = (env.topology.edges, 1)
-    numbers = {name: np.broadcast_to(np.reshape(value, (-1, 1)), edges) for name, value in STERMAN.items()}
+    numbers = {
+        name: np.broadcast_to(np.reshape(value, (-1, 1)), edges) for name, value in STERMAN.items()
+    }
     pure = pure_numbers(rule, numbers, env, params)
     weeks = bench.instance.options["horizon"]
-    return Measured(-float(simulate(env, params, rule, pure, root(0), batch=1, periods=weeks).reward[0]))
+    return Measured(
+        -float(simulate(env, params, rule, pure, root(0), batch=1, periods=weeks).reward[0])
+    )
 
 
 def echelon_base_stock(bench: Bench) -> Measured:
@@ -241,23 +283,30 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
 
 
 def return_error(bench: Bench) -> float:
-    """Standard error of a return in print, from the spread of simulated years under the same policy."""
+    """Standard error of a return in print, from the spread of simulated years under the same
+    policy.
+    """
     found = bench.solved(DISCOUNT)
     rewards = _simulated_years(bench.env, found.policy, bench.params, found.params)
     return DISCOUNTED * float(np.std(rewards)) / PERIODS / math.sqrt(PUBLISHED_PATHS)
 
 
-def _best(bench: Bench, name: str, *starts: dict[str, Any], free: dict[str, Any] | None = None) -> Measured:
+def _best(
+    bench: Bench, name: str, *starts: dict[str, Any], free: dict[str, Any] | None = None
+) -> Measured:
     """The best of a class, searched from each start."""
     costs = RuleCosts(bench.env, bench.params, make_rule(name, bench.env.topology))
     found: list[BestRule] = [
-        best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free) for start in starts
+        best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free)
+        for start in starts
     ]
     return Measured(min(best.cost for best in found))
 
 
 def _down(costs: RuleCosts, high: float, gaps: list[list[float]]) -> float:
-    """The least cost of levels that go down together from `high`, at `gaps` `[E, 1]` from it; it has one valley."""
+    """The least cost of levels that go down together from `high`, at `gaps` `[E, 1]` from it; it
+    has one valley.
+    """
     best = math.inf
     for level in np.arange(high, 0, -1):
         cost = costs({"level": np.maximum(level + np.array(gaps), 0.0)})
@@ -268,10 +317,20 @@ def _down(costs: RuleCosts, high: float, gaps: list[list[float]]) -> float:
 
 
 def _levels(bench: Bench) -> np.ndarray:
-    """Levels to start a search from `[E, 1]`: the stock that demand over each lead time is met from nine times in ten."""
-    topology, (demand, mass) = bench.env.topology, bench.env.world.demand.support(bench.params.demand)
+    """Levels to start a search from `[E, 1]`: the stock that demand over each lead time is met from
+    nine times in ten.
+    """
+    topology, (demand, mass) = (
+        bench.env.topology,
+        bench.env.world.demand.support(bench.params.demand),
+    )
     law = np.bincount(demand[:, 0, 0].astype(int), mass)
-    return np.array([[float(np.searchsorted(np.cumsum(cover(law, lead + 1)), 0.9))] for lead in topology.lead_times])
+    return np.array(
+        [
+            [float(np.searchsorted(np.cumsum(cover(law, lead + 1)), 0.9))]
+            for lead in topology.lead_times
+        ]
+    )
 
 
 def _mean(bench: Bench) -> int:
@@ -286,4 +345,13 @@ def _lot(bench: Bench) -> int:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _simulated_years(env, policy, params, orders):
-    return simulate(env, params, policy, orders, key_of(root(0), Role.STUDY), batch=512, periods=PERIODS, warm_up=WARM_UP).reward
+    return simulate(
+        env,
+        params,
+        policy,
+        orders,
+        key_of(root(0), Role.STUDY),
+        batch=512,
+        periods=PERIODS,
+        warm_up=WARM_UP,
+    ).reward

@@ -1,8 +1,10 @@
-"""Differentiable simulation on networks: one setting of the learner beside optima, tuned rules and published learners.
+"""Differentiable simulation on networks: one setting of the learner beside optima, tuned rules and
+published learners.
 
-Parts: `serial` and `dual_sourcing` beside the optimal policy and `one_warehouse` beside the tuned echelon base-stock and the
-published PPO, each paired on the same noise, orders in whole units where the instance has them. A folder or file of
-Favorita's weekly sales as a further part adds the profits of one store (`favorita`) and of three warehouses with 21 stores.
+Parts: `serial` and `dual_sourcing` beside the optimal policy and `one_warehouse` beside the tuned
+echelon base-stock and the published PPO, each paired on the same noise, orders in whole units where
+the instance has them. A folder or file of Favorita's weekly sales as a further part adds the
+profits of one store (`favorita`) and of three warehouses with 21 stores.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +26,13 @@ from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relat
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
 from jaxinv.instances import instances_of
-from jaxinv.instances.networks import CHAIN, CHAIN_CONSTANT, CHAIN_IN_PERIODS, KAYNOV_COSTS, KAYNOV_PPO
+from jaxinv.instances.networks import (
+    CHAIN,
+    CHAIN_CONSTANT,
+    CHAIN_IN_PERIODS,
+    KAYNOV_COSTS,
+    KAYNOV_PPO,
+)
 from jaxinv.keys import Role, key_of, root
 from jaxinv.studies.rows import RESERVED_SEED, row
 from jaxinv.studies.seeds import costs_of_all, trained
@@ -32,10 +40,18 @@ from jaxinv.studies.seeds import costs_of_all, trained
 SETTING = DiffSimConfig(
     updates=1600, envs=256, rollout=50, encoder="none", hidden=(64, 64), learning_rate=2e-3
 )
-"""Of all networks without a history; the quick size has a quarter of the updates and half of the environments."""
+"""Of all networks without a history; the quick size has a quarter of the updates and half of the
+environments.
+"""
 
 RETAIL_SETTING = DiffSimConfig(
-    updates=300, envs=256, rollout=40, encoder="transformer", features=32, hidden=(64, 64), learning_rate=3e-3
+    updates=300,
+    envs=256,
+    rollout=40,
+    encoder="transformer",
+    features=32,
+    hidden=(64, 64),
+    learning_rate=3e-3,
 )
 
 SERIAL_GAP, DUAL_SOURCING_GAP = 0.3, 0.1
@@ -78,7 +94,8 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 
     Args:
       quick: one seed, a short training, and few of the rows.
-      parts: names of `PARTS`, and files or folders of Favorita's sales; all of `PARTS` where none is named.
+      parts: names of `PARTS`, and files or folders of Favorita's sales; all of `PARTS` where none
+        is named.
     """
     files = [part for part in parts if Path(part).exists()]
     names = [part for part in parts if part not in files]
@@ -96,24 +113,36 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 def serial(size: Size) -> Iterator[dict[str, Any]]:
     chains = {
         CHAIN.name: (CHAIN_IN_PERIODS, CHAIN_CONSTANT, CHAIN.source),
-        "serial, four stages": (dict(integer_orders=False), 0.0, "Alvo et al. 2306.11246, serial system; Clark & Scarf"),
+        "serial, four stages": (
+            dict(integer_orders=False),
+            0.0,
+            "Alvo et al. 2306.11246, serial system; Clark & Scarf",
+        ),
     }
     for name, (options, constant, source) in chains.items():
-        yield beside_optimum(name, preset("serial")(**options).build(), size, SERIAL_GAP, source, constant)
+        yield beside_optimum(
+            name, preset("serial")(**options).build(), size, SERIAL_GAP, source, constant
+        )
 
 
 def dual_sourcing(size: Size) -> Iterator[dict[str, Any]]:
     for instance in instances_of("dual_sourcing")[: 2 if size.quick else None]:
-        yield beside_optimum(instance.name, instance.problem(), size, DUAL_SOURCING_GAP, instance.source)
+        yield beside_optimum(
+            instance.name, instance.problem(), size, DUAL_SOURCING_GAP, instance.source
+        )
 
 
 def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
     """Two rows an instance: beside the published learner, and beside the rule tuned here."""
-    source = "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
+    source = (
+        "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
+    )
     for number in (1, 9) if size.quick else KAYNOV_PPO:
         problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
         learned = learn(problem, size.of(SETTING), size.seeds)
-        tuned = tune(problem, rule_for(problem, "echelon_base_stock"), root(RESERVED_SEED), size.tuning)
+        tuned = tune(
+            problem, rule_for(problem, "echelon_base_stock"), root(RESERVED_SEED), size.tuning
+        )
         (rule,) = contestants_of({"echelon_base_stock": tuned})
         costs, rival = _costs(problem, learned), _costs(problem, [rule])
         total = mean_of(costs).times(problem.horizon)
@@ -121,18 +150,34 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
         claim = f"row {number}: cost of 100 periods, below PPO in print"
         yield row(claim, total, holds=total.high < printed, reference=printed, source=source)
         change = relative_difference(costs, rival[0]).times(100)
-        note = f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print {KAYNOV_COSTS[number][0]}"
+        note = (
+            f"the tuned rule costs {rival.mean() * problem.horizon:.1f}, the rule in print"
+            f" {KAYNOV_COSTS[number][0]}"
+        )
         holds = change.high < NO_WORSE
-        yield row(f"row {number}: % above tuned echelon base-stock", change, holds=holds, note=note, source=source)
+        yield row(
+            f"row {number}: % above tuned echelon base-stock",
+            change,
+            holds=holds,
+            note=note,
+            source=source,
+        )
 
 
 def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
-    """One store with lost sales; learned on costs per mean demand, which no large series drowns out, and judged on money."""
+    """One store with lost sales; learned on costs per mean demand, which no large series drowns
+    out, and judged on money.
+    """
     options = dict(FAVORITA, data=file)
     problem = preset("retail")(**options).build()
     shown = preset("retail")(**options | dict(relative_costs=True, min_active=0.3)).build()
     learned = learn(shown, size.of(RETAIL_SETTING), size.seeds, problem)
-    names = ("newsvendor_quantile", "newsvendor_smoothing", "capped_base_stock_smoothing", "base_stock")
+    names = (
+        "newsvendor_quantile",
+        "newsvendor_smoothing",
+        "capped_base_stock_smoothing",
+        "base_stock",
+    )
     yield from _profits("favorita, one store", problem, learned, names, size.tuning)
 
 
@@ -141,7 +186,12 @@ def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
     learned = learn(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
-    names = ("dual_index", "dual_index_smoothing", "dual_index_regression", "capped_base_stock_smoothing")
+    names = (
+        "dual_index",
+        "dual_index_smoothing",
+        "dual_index_regression",
+        "capped_base_stock_smoothing",
+    )
     yield from _profits(name, problem, learned, names, size.network_tuning, method="gradient")
 
 
@@ -151,7 +201,8 @@ PARTS = {"serial": serial, "dual_sourcing": dual_sourcing, "one_warehouse": one_
 def beside_optimum(
     name: str, problem: Problem, size: Size, allowed: float, source: str, constant: float = 0.0
 ) -> dict[str, Any]:
-    """The cost of the learned policy: the optimum and the gap measured beside the optimal policy on the same noise.
+    """The cost of the learned policy: the optimum and the gap measured beside the optimal policy on
+    the same noise.
 
     Args:
       allowed: per cent of the optimum that the upper end of the gap may reach.
@@ -162,38 +213,73 @@ def beside_optimum(
     optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
     gap = relative_difference(costs, optimal[0])
     ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap[:3]), gap.over)
-    note = f"gap {100 * gap.value:.3f}% [{100 * gap.low:.3f}, {100 * gap.high:.3f}], at most {allowed}%"
+    note = (
+        f"gap {100 * gap.value:.3f}% [{100 * gap.low:.3f}, {100 * gap.high:.3f}], at most"
+        f" {allowed}%"
+    )
     optimum = solution.average_cost + constant
     claim = f"{name}: learned cost beside the optimum"
-    return row(claim, ours, holds=100 * gap.high <= allowed, reference=optimum, note=note, source=source)
+    return row(
+        claim, ours, holds=100 * gap.high <= allowed, reference=optimum, note=note, source=source
+    )
 
 
-def learn(problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None) -> list[Contestant]:
+def learn(
+    problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None
+) -> list[Contestant]:
     """The policies of several seeds, trained side by side in one program.
 
     Args:
-      judged: whose held-out series choose among the parameters of a training; None to keep the latest.
+      judged: whose held-out series choose among the parameters of a training; None to keep the
+        latest.
     """
-    validation = None if judged is None else Validation.of(judged, key_of(root(RESERVED_SEED), Role.VALIDATION))
+    validation = (
+        None
+        if judged is None
+        else Validation.of(judged, key_of(root(RESERVED_SEED), Role.VALIDATION))
+    )
     return trained("diffsim", DiffSim.create(problem, config), config.updates, seeds, validation)
 
 
-def _profits(name: str, problem: Problem, learned: list[Contestant], rules: Sequence[str], budget: int, method=None):
-    """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies, each on the test weeks."""
-    source = "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
+def _profits(
+    name: str,
+    problem: Problem,
+    learned: list[Contestant],
+    rules: Sequence[str],
+    budget: int,
+    method=None,
+):
+    """Profit a period and instance of the clairvoyant, of tuned rules and of the learned policies,
+    each on the test weeks.
+    """
+    source = (
+        "Alvo et al. 2306.11246: settings, split and laws of the costs; draws and profits are ours"
+    )
     clairvoyant = -unavoidable_cost(problem, root(RESERVED_SEED), PATHS)
     note = "sells all demand from no stock"
     over = ("seeds", *units_of(problem))
-    yield row(f"{name}: profit of the clairvoyant", mean_of(clairvoyant, ("series",)), note=note, source=source)
+    yield row(
+        f"{name}: profit of the clairvoyant",
+        mean_of(clairvoyant, ("series",)),
+        note=note,
+        source=source,
+    )
     best = None
     for rule in rules:
         tuned = tune(problem, rule_for(problem, rule), root(RESERVED_SEED), budget, method)
         profit = -_costs(problem, contestants_of({rule: tuned}))
         best = profit if best is None or profit.mean() > best.mean() else best
-        yield row(f"{name}: profit of {rule}", mean_of(profit, over), note=_share(profit, clairvoyant, over), source=source)
+        yield row(
+            f"{name}: profit of {rule}",
+            mean_of(profit, over),
+            note=_share(profit, clairvoyant, over),
+            source=source,
+        )
     profit = -_costs(problem, learned)
     more = relative_difference(profit, best[0], over)
-    change = f"{100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
+    change = (
+        f"{100 * more.value:+.2f}% [{100 * more.low:+.2f}, {100 * more.high:+.2f}] on the best rule"
+    )
     note = f"{_share(profit, clairvoyant, over)}; {change}"
     claim = f"{name}: profit of diffsim, above the best rule"
     yield row(claim, mean_of(profit, over), holds=more.low > 0, note=note, source=source)
@@ -205,5 +291,7 @@ def _share(profit, clairvoyant, over) -> str:
 
 
 def _costs(problem: Problem, contestants: list[Contestant]) -> np.ndarray:
-    """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
+    """Cost a period `[contestants, B]`, in each period where series share these
+    `[contestants, T, B]`; on the same noise.
+    """
     return costs_of_all(problem, contestants, PATHS)

@@ -1,8 +1,10 @@
-"""How close the learners come to the optimum of Zipkin's lost-sales instances, with one setting of each for all of them.
+"""How close the learners come to the optimum of Zipkin's lost-sales instances, with one setting of
+each for all of them.
 
-A gap is measured against the optimal policy on the same noise, with orders in whole units. Forms `base` (a network says
-what to order up to) and `none` (what to order) stand beside each other: the claim of seed 003 is that the first makes every
-method better. Instances too large to solve are held against the best costs in print.
+A gap is measured against the optimal policy on the same noise, with orders in whole units. Forms
+`base` (a network says what to order up to) and `none` (what to order) stand beside each other: the
+claim of seed 003 is that the first makes every method better. Instances too large to solve are held
+against the best costs in print.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +58,9 @@ TARGETS = {
 """For the form `base`. The best published learner (deep controlled learning) has 0.2%, A3C 3-6%."""
 
 LONG_GAP = 0.2
-"""The same in percent for lead times 5 and 6 at p = 4, where capped base-stock is 2.6 and 3.4% off."""
+"""The same in percent for lead times 5 and 6 at p = 4, where capped base-stock is 2.6 and 3.4%
+off.
+"""
 
 LONG_SEEDS = 2
 
@@ -105,7 +109,9 @@ def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
     target = TARGETS[learner] if form == "base" else Target(None, None)
     what = f"{learner}, form {form}, {len(gaps)} instances, {seeds} seed{'s' * (seeds > 1)}"
     yield _at_most(f"{what}: mean gap, %", mean_of(gaps, ("instances", "seeds")), target.mean)
-    yield _at_most(f"{what}: worst gap, %", Estimate(float(np.max(gaps)), np.nan, np.nan), target.worst)
+    yield _at_most(
+        f"{what}: worst gap, %", Estimate(float(np.max(gaps)), np.nan, np.nan), target.worst
+    )
 
 
 def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
@@ -121,29 +127,51 @@ def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
             cost = mean_of(np.stack([costs_in(cell, policy) for policy in policies]))
             best = printed[cell.shortage]
             source = "DynaPlex run logs: deep controlled learning"
-            yield row(f"diffsim, {cell}: cost", cost, holds=cost.low <= best, reference=best, source=source)
+            yield row(
+                f"diffsim, {cell}: cost",
+                cost,
+                holds=cost.low <= best,
+                reference=best,
+                source=source,
+            )
 
 
 def _range(gaps: Sequence[float]) -> Estimate:
-    return Estimate(float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {len(gaps)} seeds")
+    return Estimate(
+        float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {len(gaps)} seeds"
+    )
 
 
 def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
     return row(claim, ours, holds=None if bound is None else ours.value <= bound, reference=bound)
 
 
-def train(learner: str, form: str, cells: Sequence[Cell], seeds: int) -> Iterator[tuple[Cell, list[Contestant]]]:
-    """Instances of one network, each with several seeds, trained in one program: policies `[seeds]`."""
+def train(
+    learner: str, form: str, cells: Sequence[Cell], seeds: int
+) -> Iterator[tuple[Cell, list[Contestant]]]:
+    """Instances of one network, each with several seeds, trained in one program: policies
+    `[seeds]`.
+    """
     config = replace(AGENTS[learner].Config.suited("lost_sales", history=1), form=form)
     problems = on_one_network([_problem(cell) for cell in cells])
-    agent = stack_agents([AGENTS[learner].create(problem, config) for problem in problems], seeds, own_worlds=True)
+    agent = stack_agents(
+        [AGENTS[learner].create(problem, config) for problem in problems], seeds, own_worlds=True
+    )
     noise = key_of(root(RESERVED_SEED), Role.VALIDATION)
     validations = [Validation.of(problem, noise, settles=agent.settles) for problem in problems]
     trainer = Trainer(agent, len(cells) * seeds, stack_runs(validations, seeds), worlds_axis=0)
-    state = trainer.train(jnp.tile(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), len(cells)), config.updates)
+    state = trainer.train(
+        jnp.tile(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), len(cells)), config.updates
+    )
     for number, cell in enumerate(cells):
         runs = range(number * seeds, (number + 1) * seeds)
-        yield cell, [Contestant(f"seed {run}", agent.policy, select_run(state, run).params) for run in runs]
+        yield (
+            cell,
+            [
+                Contestant(f"seed {run}", agent.policy, select_run(state, run).params)
+                for run in runs
+            ],
+        )
 
 
 def optimality_gaps(cell: Cell, policies: Sequence[Contestant]) -> list[float]:
@@ -166,4 +194,6 @@ def costs_in(cell: Cell, policy: Contestant) -> np.ndarray:
 
 
 def _problem(cell: Cell) -> Problem:
-    return LostSales(demand=cell.law, lead_time=cell.lead_time, shortage_cost=float(cell.shortage)).build()
+    return LostSales(
+        demand=cell.law, lead_time=cell.lead_time, shortage_cost=float(cell.shortage)
+    ).build()

@@ -1,4 +1,6 @@
-"""Rows of a study: a claim, the number that it is compared with beside ours, and whether it holds."""
+"""Rows of a study: a claim, the number that it is compared with beside ours, and whether it
+holds.
+"""
 
 import math
 import time
@@ -8,13 +10,16 @@ from typing import Any
 from jaxinv.evaluation.statistics import Estimate
 
 RESERVED_SEED = 1001
-"""Of trainings and figures whose settings were chosen with other seeds, so that nothing is told of what it was chosen on."""
+"""Of trainings and figures whose settings were chosen with other seeds, so that nothing is told of
+what it was chosen on.
+"""
 
 VERDICTS = {None: "measured", True: "holds", False: "fails"}
 
 
 def row(
-    claim: str, ours: Estimate | float, *, holds: bool | None = None, reference: float | None = None, verdict: str = "",
+    claim: str, ours: Estimate | float, *, holds: bool | None = None,
+    reference: float | None = None, verdict: str = "",
     note: str = "", source: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """A row of what `python -m jaxinv.reproduce` prints.
@@ -26,7 +31,9 @@ def row(
       verdict: in words, where it is not one of `VERDICTS`.
       note: how it was measured. source: where the claim is made.
     """
-    value, low, high, over = ours if isinstance(ours, Estimate) else Estimate(float(ours), math.nan, math.nan)
+    value, low, high, over = (
+        ours if isinstance(ours, Estimate) else Estimate(float(ours), math.nan, math.nan)
+    )
     holds = None if holds is None else bool(holds)
     ends = [None if math.isnan(end) else float(end) for end in (low, high)]
     return {

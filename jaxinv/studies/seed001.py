@@ -1,11 +1,12 @@
-"""Two warehouses that send each other stock (seed 001): the paper's arithmetic, what its Q-learning learns, and what it is worth.
+"""Two warehouses that send each other stock (seed 001): the paper's arithmetic, what its Q-learning
+learns, and what it is worth.
 
-    as_written     the paper's two days by its own formula, beside what it prints
-    one_period     transfers once demand is known: the classical result, from the transition
-    forecasts      how far the forecaster is off, beside simple ones
-    curve          the cost of an episode while a joint table and independent ones learn, 1000 episodes
-    cooperation    one planner, and warehouses that share information, costs, both or neither, on the default world
-    and the parts of `jaxinv.studies.tabular`, beside the exact optimum of a small instance
+as_written     the paper's two days by its own formula, beside what it prints
+one_period     transfers once demand is known: the classical result, from the transition
+forecasts      how far the forecaster is off, beside simple ones
+curve          the cost of an episode while a joint table and independent ones learn, 1000 episodes
+cooperation    one planner, and warehouses that share information, costs, both or neither
+and the parts of `jaxinv.studies.tabular`, beside the exact optimum of a small instance
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +38,10 @@ from jaxinv.studies import tabular
 from jaxinv.studies.rows import RESERVED_SEED, row
 from jaxinv.studies.seeds import costs_of_all, trained
 
-SOURCE = "Dong et al., cross-border e-commerce inventory multi-agent system construction (seed 001), section 4.5"
+SOURCE = (
+    "Dong et al., cross-border e-commerce inventory multi-agent system construction (seed 001),"
+    " section 4.5"
+)
 
 TRANSFERS = "Two locations, N(100, 20) each, holding 1, shortage 4, transfer 0.5; 4 million draws"
 
@@ -47,12 +51,18 @@ SLICES = 128
 RULES = ("base_stock", "base_stock_regression", "transshipment", "transshipment_regression")
 
 AGENTS = {
-    "warehouses, shared information, team": dict(roles="warehouses", information="shared", form="none"),
+    "warehouses, shared information, team": dict(
+        roles="warehouses", information="shared", form="none"
+    ),
     "warehouses, own information, team": dict(roles="warehouses", form="none"),
-    "warehouses, shared information, own costs": dict(roles="warehouses", information="shared", form="none", team_share=0.0),
+    "warehouses, shared information, own costs": dict(
+        roles="warehouses", information="shared", form="none", team_share=0.0
+    ),
     "warehouses, own information, own costs": dict(roles="warehouses", form="none", team_share=0.0),
 }
-"""Who sends does not see where it goes to, with own information: so agents say what to send, not up to what."""
+"""Who sends does not see where it goes to, with own information: so agents say what to send, not up
+to what.
+"""
 
 PATHS = 256
 
@@ -112,37 +122,67 @@ def as_written(size: Size) -> Iterator[dict[str, Any]]:
         ours = roles.rewards(env.topology, params.weights, outcome.places, 0.0)
         for name, reward, printed in zip(WAREHOUSES, np.asarray(ours), day.printed):
             holds = abs(reward - printed) < 1e-3
-            yield row(f"day {number}, {name}: reward by the paper's formula", float(reward), holds=holds, reference=printed, source=SOURCE)
+            yield row(
+                f"day {number}, {name}: reward by the paper's formula",
+                float(reward),
+                holds=holds,
+                reference=printed,
+                source=SOURCE,
+            )
 
 
 def one_period(size: Size) -> Iterator[dict[str, Any]]:
     for sends, best, least in ((True, 112.0, 41.39), (False, 116.8, 55.99)):
         level, cost = best_level(sends)
         how = "with transfers" if sends else "without transfers"
-        yield row(f"one period {how}: least cost", cost, holds=abs(cost - least) <= 0.05, reference=least, source=TRANSFERS)
-        yield row(f"one period {how}: best level", level, holds=abs(level - best) <= 0.75, reference=best, source=TRANSFERS)
+        yield row(
+            f"one period {how}: least cost",
+            cost,
+            holds=abs(cost - least) <= 0.05,
+            reference=least,
+            source=TRANSFERS,
+        )
+        yield row(
+            f"one period {how}: best level",
+            level,
+            holds=abs(level - best) <= 0.75,
+            reference=best,
+            source=TRANSFERS,
+        )
 
 
 def best_level(sends: bool) -> tuple[float, float]:
-    """The best base-stock level of both locations, and its cost: ordered on the first day, for customers who are served on the
-    second, in the morning of which the one may send the other what it has left.
+    """The best base-stock level of both locations, and its cost: ordered on the first day, for
+    customers who are served on the second, in the morning of which the one may send the other what
+    it has left.
 
     Demand is at the means of equal slices of its law, each with each.
     """
     problem = TwoWarehouses(
-        demand=("normal(100, 20)",), lead_time=1, reactive=True, initial_stock=(0.0,), ends=True, horizon=2, integer_orders=False
+        demand=("normal(100, 20)",),
+        lead_time=1,
+        reactive=True,
+        initial_stock=(0.0,),
+        ends=True,
+        horizon=2,
+        integer_orders=False,
     ).build()
     env, params = problem.env, problem.first.replace(initial_pipeline=jnp.zeros((4, 1)))
     ends = norm.pdf(ndtri(np.linspace(0, 1, SLICES + 1)))
     normal = 100 + 20 * SLICES * (ends[:-1] - ends[1:])
     both = np.stack(np.meshgrid(normal, normal), -1).reshape(-1, 2)
     demand = jnp.asarray(np.stack([both.T, 0 * both.T])[:, :, None], jnp.float32)  # [T, D, K, B]
-    start = jax.vmap(lambda stock: env.start({"stock": stock}, params), -1, -1)(jnp.zeros((2, 1, len(both))))
+    start = jax.vmap(lambda stock: env.start({"stock": stock}, params), -1, -1)(
+        jnp.zeros((2, 1, len(both)))
+    )
 
     def act(level, observation, _):
         net = observation.on_hand[:, 0] - observation.booked[:, 0]
         given = jnp.minimum(jnp.maximum(net, 0.0), jnp.maximum(-net[::-1], 0.0)) * sends
-        first, then = jnp.asarray([1.0, 1.0, 0.0, 0.0]) * level, jnp.concatenate([jnp.zeros(2), given])
+        first, then = (
+            jnp.asarray([1.0, 1.0, 0.0, 0.0]) * level,
+            jnp.concatenate([jnp.zeros(2), given]),
+        )
         return jnp.where(observation.time == 0, first, then)[:, None], None
 
     def cost(level):
@@ -156,7 +196,11 @@ def best_level(sends: bool) -> tuple[float, float]:
 def forecasts(size: Size) -> Iterator[dict[str, Any]]:
     for found in TwoWarehouses().forecaster[1]:
         note = f"root mean square {found['rmse']:.2f}, bias {found['bias']:.2f}"
-        yield row(f"{found['forecast']}, day {found['ahead']} from now: mean absolute error, units", found["mae"], note=note)
+        yield row(
+            f"{found['forecast']}, day {found['ahead']} from now: mean absolute error, units",
+            found["mae"],
+            note=note,
+        )
 
 
 # Learning
@@ -166,8 +210,12 @@ def curve(size: Size) -> Iterator[dict[str, Any]]:
     """Costs of episodes of 100 days, with what is tried out in them."""
     kinds = {
         "joint": tabular.JOINT,
-        "independent, shared information": replace(tabular.JOINT, learners="independent", information="shared"),
-        "independent, own information": replace(tabular.JOINT, learners="independent", information="own"),
+        "independent, shared information": replace(
+            tabular.JOINT, learners="independent", information="shared"
+        ),
+        "independent, own information": replace(
+            tabular.JOINT, learners="independent", information="own"
+        ),
     }
     curves = {}
     for name, config in kinds.items():
@@ -177,8 +225,15 @@ def curve(size: Size) -> Iterator[dict[str, Any]]:
         _, metrics = trainer.advance(state, 1000)
         curves[name] = metrics["cost"].mean(1)
         last = mean_of(metrics["cost"][-100:].mean(0), ("seeds",))
-        yield row(f"{name}: cost a day in episodes 901 to 1000", last, reference=float(metrics["cost"][:100].mean()), note="beside episodes 1 to 100")
-    yield row("optimal: cost a day", tabular.least_average_cost()) | {"curves": {name: found.round(4).tolist() for name, found in curves.items()}}
+        yield row(
+            f"{name}: cost a day in episodes 901 to 1000",
+            last,
+            reference=float(metrics["cost"][:100].mean()),
+            note="beside episodes 1 to 100",
+        )
+    yield row("optimal: cost a day", tabular.least_average_cost()) | {
+        "curves": {name: found.round(4).tolist() for name, found in curves.items()}
+    }
 
 
 def cooperation(size: Size) -> Iterator[dict[str, Any]]:
@@ -190,15 +245,26 @@ def cooperation(size: Size) -> Iterator[dict[str, Any]]:
         change = relative_difference(learned_costs(problem, size, setting), planner).times(100)
         yield row(f"{name}, above the planner: cost, %", change)
     for name in RULES:
-        tuned = tune(problem, rule_for(problem, name), key_of(root(RESERVED_SEED), Role.STUDY), size.tuning)
-        cost = costs(problem, Contestant(name, tuned.rule, tuned.params, tuned.policy_axis), root(RESERVED_SEED), PATHS)
+        tuned = tune(
+            problem, rule_for(problem, name), key_of(root(RESERVED_SEED), Role.STUDY), size.tuning
+        )
+        cost = costs(
+            problem,
+            Contestant(name, tuned.rule, tuned.params, tuned.policy_axis),
+            root(RESERVED_SEED),
+            PATHS,
+        )
         change = relative_difference(np.broadcast_to(cost, planner.shape), planner).times(100)
         yield row(f"{name}, tuned, above the planner: cost, %", change)
 
 
 def learned_costs(problem: Problem, size: Size, setting: dict[str, Any]) -> np.ndarray:
     """What policies of differentiable simulation cost a day `[seeds, paths]`."""
-    config = replace(DiffSim.Config.suited("two_warehouses", problem.env.history), updates=size.updates, **setting)
+    config = replace(
+        DiffSim.Config.suited("two_warehouses", problem.env.history),
+        updates=size.updates,
+        **setting,
+    )
     policies = trained("diffsim", DiffSim.create(problem, config), size.updates, size.seeds)
     return costs_of_all(problem, policies, PATHS)
 
@@ -208,7 +274,19 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for found in rows:
         if "curves" in found:
-            save_curves(folder / "learning.png", found["curves"], found["ours"], "episode of 100 days", "cost a day in training")
+            save_curves(
+                folder / "learning.png",
+                found["curves"],
+                found["ours"],
+                "episode of 100 days",
+                "cost a day in training",
+            )
 
 
-PARTS = dict(as_written=as_written, one_period=one_period, forecasts=forecasts, curve=curve, cooperation=cooperation)
+PARTS = dict(
+    as_written=as_written,
+    one_period=one_period,
+    forecasts=forecasts,
+    curve=curve,
+    cooperation=cooperation,
+)

@@ -13,7 +13,9 @@ from jaxinv.keys import Role, keys_of, root
 from jaxinv.studies.rows import RESERVED_SEED
 
 
-def trained(name: str, agent: Learner, updates: int, seeds: int, validation: Validation | None = None) -> list[Contestant]:
+def trained(
+    name: str, agent: Learner, updates: int, seeds: int, validation: Validation | None = None
+) -> list[Contestant]:
     """The policies of several seeds, trained in one program.
 
     Args:
@@ -22,9 +24,16 @@ def trained(name: str, agent: Learner, updates: int, seeds: int, validation: Val
     """
     trainer = Trainer(stack_agents([agent], seeds), seeds, validation)
     params = trainer.train(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds), updates).params
-    return [Contestant(f"{name} seed {seed}", agent.policy, select_run(params, seed)) for seed in range(seeds)]
+    return [
+        Contestant(f"{name} seed {seed}", agent.policy, select_run(params, seed))
+        for seed in range(seeds)
+    ]
 
 
 def costs_of_all(problem: Problem, contestants: Sequence[Contestant], paths: int) -> np.ndarray:
-    """Cost a period `[contestants, B]`, in each period where series share these `[contestants, T, B]`; on the same noise."""
-    return np.stack([costs(problem, contestant, root(RESERVED_SEED), paths) for contestant in contestants])
+    """Cost a period `[contestants, B]`, in each period where series share these
+    `[contestants, T, B]`; on the same noise.
+    """
+    return np.stack(
+        [costs(problem, contestant, root(RESERVED_SEED), paths) for contestant in contestants]
+    )

@@ -1,9 +1,11 @@
-"""Tabular Q-learning on two small warehouses that send each other stock (seed 001), beside the exact optimum.
+"""Tabular Q-learning on two small warehouses that send each other stock (seed 001), beside the
+exact optimum.
 
-Costs are exact: a greedy policy is put into the tables of `jaxinv.exact`, and its discounted cost is that of the linear
-equations of its chain, from the states as often as the optimal policy comes to them. All seeds of a learner are one program.
-Parts: `learners`, joint and independent, on stochastic demand; `two_days`, the paper's two days; `rules`, the tuned
-transshipment rule; `networks`, differentiable simulation and PPO.
+Costs are exact: a greedy policy is put into the tables of `jaxinv.exact`, and its discounted cost
+is that of the linear equations of its chain, from the states as often as the optimal policy comes
+to them. All seeds of a learner are one program. Parts: `learners`, joint and independent, on
+stochastic demand; `two_days`, the paper's two days; `rules`, the tuned transshipment rule;
+`networks`, differentiable simulation and PPO.
 """
 
 import time
@@ -62,7 +64,8 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     """Rows (`studies.rows`).
 
     Args:
-      quick: 30 seeds instead of 1000 of the joint table and 200 of what it is compared with; no networks.
+      quick: 30 seeds instead of 1000 of the joint table and 200 of what it is compared with; no
+        networks.
       parts: of `PARTS`; all where not given.
     """
     for part in parts:
@@ -81,7 +84,9 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 
 @cache
 def small() -> Problem:
-    """Demand of 0, 1 or 2 a day in each warehouse; goods come from the supplier the next morning, and at once from the other."""
+    """Demand of 0, 1 or 2 a day in each warehouse; goods come from the supplier the next morning,
+    and at once from the other.
+    """
     return TwoWarehouses(
         demand=("uniform(0,2)",), lead_time=1, shortage_cost=(9.0,), initial_stock=(2.0,)
     ).build()
@@ -96,7 +101,8 @@ def least_average_cost() -> float:
 
 
 def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterator[dict[str, Any]]:
-    """A joint table, as it is and without centring, and independent ones: what they know, and what they are rewarded with.
+    """A joint table, as it is and without centring, and independent ones: what they know, and what
+    they are rewarded with.
 
     Args:
       seeds: of the joint table; compared: of them that others are compared with, seed by seed.
@@ -119,7 +125,11 @@ def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterato
         gaps, seconds = gaps_of(config, (dict(team_share=1.0), dict(team_share=0.0)), compared)
         for share, gap in zip(("team", "own"), gaps):
             found[information, share] = gap
-            yield row(f"independent, {information} information, {share} reward: gap, %", _over_seeds(gap), note=f"{seconds:.0f} s of a core")
+            yield row(
+                f"independent, {information} information, {share} reward: gap, %",
+                _over_seeds(gap),
+                note=f"{seconds:.0f} s of a core",
+            )
     for share in ("team", "own"):
         claim = f"independent, shared information, {share} reward, less joint: gap, %"
         yield row(claim, _difference(found["shared", share], best))
@@ -127,8 +137,11 @@ def learners(seeds: int, compared: int, joint: TabularConfig = JOINT) -> Iterato
         yield row(claim, _difference(found["own", share], found["shared", share]))
 
 
-def gaps_of(config: TabularConfig, settings: Sequence[dict[str, float]], seeds: int) -> tuple[np.ndarray, float]:
-    """Gaps in per cent `[settings, seeds]` of trainings side by side, and the seconds of a core that they took once compiled.
+def gaps_of(
+    config: TabularConfig, settings: Sequence[dict[str, float]], seeds: int
+) -> tuple[np.ndarray, float]:
+    """Gaps in per cent `[settings, seeds]` of trainings side by side, and the seconds of a core
+    that they took once compiled.
 
     Args:
       settings: traced numbers in which they differ.
@@ -141,11 +154,18 @@ def gaps_of(config: TabularConfig, settings: Sequence[dict[str, float]], seeds: 
     began = time.process_time()
     state, _ = trainer.advance(state, config.updates)
     seconds = time.process_time() - began
-    tables = jax.vmap(lambda params: orders_in_every_state(problem.env, agents[0].policy, optimum.grid, problem.first, params))
+    tables = jax.vmap(
+        lambda params: orders_in_every_state(
+            problem.env, agents[0].policy, optimum.grid, problem.first, params
+        )
+    )
     orders = optimum.grid.orders.index(np.asarray(tables(state.params), int))
     often = optimum.visited
     least = (often * optimum.value).sum()
-    gaps = [100 * ((often * discounted_costs(optimum.mdp, each, config.discount)).sum() / least - 1) for each in orders]
+    gaps = [
+        100 * ((often * discounted_costs(optimum.mdp, each, config.discount)).sum() / least - 1)
+        for each in orders
+    ]
     return np.reshape(gaps, (len(agents), seeds)), seconds
 
 
@@ -171,41 +191,64 @@ def _at_most(claim: str, ours: Estimate, bound: float, note: str = "") -> dict[s
 
 
 def two_days(updates: int = 20_000) -> dict[str, Any]:
-    """The two days with their demand known, which depletes stock, counted in tens: a table that starts at 0, which promises more
-    than any order holds, and so needs no chance to try what may be best."""
+    """The two days with their demand known, which depletes stock, counted in tens: a table that
+    starts at 0, which promises more than any order holds, and so needs no chance to try what may be
+    best."""
     problem = days_of(Replay(locations=2, goes_on=True), _recorded())
     config = TabularConfig(
-        updates=updates, rollout=2, largest_stock=20, largest_order=5, largest_transfer=2, schedule="constant",
+        updates=updates, rollout=2, largest_stock=20, largest_order=5, largest_transfer=2,
+        schedule="constant",
         learning_rate=1.0, exploration=0.0, exploring=0.0, discount=1.0,
     )  # fmt: skip
     agent = TabularQ.create(problem, config)
     trainer = Trainer(agent)
     state, _ = trainer.advance(trainer.init(key_of(root(RESERVED_SEED), Role.TRAINING, 0)), updates)
-    ours = costs(problem, Contestant("tabular_q", agent.policy, state.params), root(RESERVED_SEED), 1)[0] * len(DAYS)
+    ours = costs(
+        problem, Contestant("tabular_q", agent.policy, state.params), root(RESERVED_SEED), 1
+    )[0] * len(DAYS)
     note = f"{updates:,} episodes; cost of both days in those of holding ten units for a day"
     least = least_of_two_days(agent.policy.indices[0].grid)
-    return row("two days of the paper: cost", float(ours), holds=abs(ours - least) <= 1e-4 * least, reference=least, note=note)
+    return row(
+        "two days of the paper: cost",
+        float(ours),
+        holds=abs(ours - least) <= 1e-4 * least,
+        reference=least,
+        note=note,
+    )
 
 
 def days_of(process: Any, numbers: Any) -> Problem:
-    """Two warehouses as on the paper's two days, in tens of units, with a given demand; all that is ordered comes at once."""
+    """Two warehouses as on the paper's two days, in tens of units, with a given demand; all that is
+    ordered comes at once.
+    """
     net = Network(whole_units=True)
     net.supplier("supplier")
     for name, stock in zip(WAREHOUSES, DAYS[0].stock):
         net.node(
-            name, demand=True, typical_demand_units_per_period=10.0, initial_stock_units=stock / TENS,
+            name, demand=True, typical_demand_units_per_period=10.0,
+            initial_stock_units=stock / TENS,
             holding_cost_per_unit_period=1.0, shortage_cost_per_unit=4.0,
         )  # fmt: skip
     for name in WAREHOUSES:
         net.edge("supplier", name, lead_time_periods=0, cost_per_unit=1.0)
     for source, destination in (WAREHOUSES, WAREHOUSES[::-1]):
         net.edge(source, destination, sideways=True, lead_time_periods=0, cost_per_unit=0.5)
-    return net.problem(Preset(horizon=len(DAYS)), demand=(process, numbers), test_periods=len(DAYS), warm_up=0, ends=True)
+    return net.problem(
+        Preset(horizon=len(DAYS)),
+        demand=(process, numbers),
+        test_periods=len(DAYS),
+        warm_up=0,
+        ends=True,
+    )
 
 
 def _recorded() -> TraceParams:
-    days = np.asarray([DAYS[0].demand, *(day.demand for day in DAYS)], np.float32) / TENS  # the first is history
-    return TraceParams(days[:, :, None], np.zeros((len(days), 0), np.float32), np.int32(0), np.int32(0))
+    days = (
+        np.asarray([DAYS[0].demand, *(day.demand for day in DAYS)], np.float32) / TENS
+    )  # the first is history
+    return TraceParams(
+        days[:, :, None], np.zeros((len(days), 0), np.float32), np.int32(0), np.int32(0)
+    )
 
 
 def least_of_two_days(grid: Grid) -> float:
@@ -226,8 +269,13 @@ def least_of_two_days(grid: Grid) -> float:
 def rules(budget: int) -> Iterator[dict[str, Any]]:
     """Base-stock, which sends nothing, and the transshipment rule, tuned."""
     for name in ("base_stock", "transshipment"):
-        tuned = tune(small(), rule_for(small(), name), key_of(root(RESERVED_SEED), Role.STUDY), budget)
-        yield row(f"{name}, tuned: gap in average cost, %", _gap(Contestant(name, tuned.rule, tuned.params)))
+        tuned = tune(
+            small(), rule_for(small(), name), key_of(root(RESERVED_SEED), Role.STUDY), budget
+        )
+        yield row(
+            f"{name}, tuned: gap in average cost, %",
+            _gap(Contestant(name, tuned.rule, tuned.params)),
+        )
 
 
 def networks(seeds: int) -> Iterator[dict[str, Any]]:
@@ -236,13 +284,17 @@ def networks(seeds: int) -> Iterator[dict[str, Any]]:
         kind = AGENTS[name]
         config = replace(kind.Config.suited("lost_sales", history=1), **setting)
         agent = kind.create(small(), config)
-        validation = Validation.of(small(), key_of(root(RESERVED_SEED), Role.VALIDATION), settles=agent.settles)
+        validation = Validation.of(
+            small(), key_of(root(RESERVED_SEED), Role.VALIDATION), settles=agent.settles
+        )
         gaps = []
         for seed, policy in enumerate(trained(name, agent, config.updates, seeds, validation)):
             gap = _gap(policy)
             gaps.append(gap.value)
             yield row(f"{name}, seed {seed}: gap in average cost, %", gap)
-        spread = Estimate(float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {seeds} seeds")
+        spread = Estimate(
+            float(np.mean(gaps)), min(gaps), max(gaps), f"the least and the most of {seeds} seeds"
+        )
         claim = f"{name}: mean gap in average cost, %"
         yield row(claim, spread, holds=spread.value <= bound, reference=bound)
 

@@ -1,4 +1,5 @@
-"""Plays the networks of gym-invmgmt and or-gym, and writes down what happened, for `tests/test_outside_networks.py`.
+"""Plays the networks of gym-invmgmt and or-gym, and writes down what happened, for
+`tests/test_outside_networks.py`.
 
     python tests/recorded/record_invmgmt.py invmgmt > tests/recorded/invmgmt.json      # pip install gym-invmgmt
     python tests/recorded/record_invmgmt.py or_gym > tests/recorded/or_gym.json        # pip install or-gym, numpy below 2
@@ -14,15 +15,24 @@ import numpy as np
 PERIODS = 30
 
 # network, backlog, goodwill, yield of the factories
-INVMGMT = [(network, backlog, goodwill, 1.0) for network in ("base", "serial") for backlog in (True, False) for goodwill in (False, True)]
+INVMGMT = [
+    (network, backlog, goodwill, 1.0)
+    for network in ("base", "serial")
+    for backlog in (True, False)
+    for goodwill in (False, True)
+]
 INVMGMT += [("base", True, True, 0.8), ("serial", False, True, 0.9)]
 
 
 def orders_and_demand(edges, seed, whole=False, most=45.0):
-    """Orders `[T, E]` and the base demand `[T]` of a seed: quiet weeks and busy ones, so that some ask for too much."""
+    """Orders `[T, E]` and the base demand `[T]` of a seed: quiet weeks and busy ones, so that some
+    ask for too much.
+    """
     draw = np.random.default_rng(seed)
     busy = 1.0 + 1.5 * (np.arange(PERIODS)[:, None] // 6 % 2)
-    orders = draw.uniform(0.0, most, (PERIODS, edges)) * busy * (draw.random((PERIODS, edges)) < 0.7)
+    orders = (
+        draw.uniform(0.0, most, (PERIODS, edges)) * busy * (draw.random((PERIODS, edges)) < 0.7)
+    )
     demand = draw.poisson(30.0, PERIODS).astype(float)
     return (np.round(orders) if whole else np.round(orders, 2)), demand
 
@@ -45,14 +55,26 @@ def invmgmt(network, backlog, goodwill, share):
 
 
 def or_gym(backlog):
-    """One episode of or-gym's network, where neither capacity nor stock is shared; orders that no stock is too small for."""
+    """One episode of or-gym's network, where neither capacity nor stock is shared; orders that no
+    stock is too small for.
+    """
     from or_gym.envs.supply_chain.network_management import NetInvMgmtMasterEnv
 
     orders, demand = orders_and_demand(11, 11, whole=True, most=8.0)
     orders[::10, 3:7] = 300.0 * (np.arange(4) == 2)  # more than a factory can make
-    env = NetInvMgmtMasterEnv(backlog=backlog, user_D={(1, 0): demand}, sample_path={(1, 0): False}, num_periods=PERIODS)
+    env = NetInvMgmtMasterEnv(
+        backlog=backlog, user_D={(1, 0): demand}, sample_path={(1, 0): False}, num_periods=PERIODS
+    )
     rewards = [env.step(order)[1] for order in orders]
-    leaving = np.stack([env.R.values[:, [n for n, edge in enumerate(env.reorder_links) if edge[0] == node]].sum(1) for node in env.main_nodes], 1)
+    leaving = np.stack(
+        [
+            env.R.values[:, [n for n, edge in enumerate(env.reorder_links) if edge[0] == node]].sum(
+                1
+            )
+            for node in env.main_nodes
+        ],
+        1,
+    )
     assert (leaving <= env.X.values[:-1]).all()  # where stock is not shared, it could be sold twice
     return env.X.values[1:], env.U.values[:, 0], env.D.values[:, 0], env.R.values, rewards
 
@@ -63,7 +85,12 @@ def main():
     found = []
     for case in cases:
         names = ("on_hand", "unserved", "demand", "shipped", "profit")
-        found.append({"case": case, **{name: np.round(value, 5).tolist() for name, value in zip(names, play(*case))}})
+        found.append(
+            {
+                "case": case,
+                **{name: np.round(value, 5).tolist() for name, value in zip(names, play(*case))},
+            }
+        )
     json.dump(found, sys.stdout)
     print()
 

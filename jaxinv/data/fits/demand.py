@@ -14,8 +14,10 @@ from jaxinv.keys import instance_generator
 VELOCITY_CLASSES = (("fast", 0.2), ("medium", 0.3), ("long_tail", 0.5))  # shares of the SKUs
 HOME = "United Kingdom"
 EUROPE = (
-    "Austria", "Belgium", "Channel Islands", "Cyprus", "Czech Republic", "Denmark", "EIRE", "European Community",
-    "Finland", "France", "Germany", "Greece", "Iceland", "Italy", "Lithuania", "Malta", "Netherlands", "Norway",
+    "Austria", "Belgium", "Channel Islands", "Cyprus", "Czech Republic", "Denmark", "EIRE",
+    "European Community",
+    "Finland", "France", "Germany", "Greece", "Iceland", "Italy", "Lithuania", "Malta",
+    "Netherlands", "Norway",
     "Poland", "Portugal", "Spain", "Sweden", "Switzerland",
 )  # fmt: skip
 
@@ -29,8 +31,8 @@ class VelocityClass:
       skus: how many SKUs.
       volume_share: their share of all units.
       mean_units: mean over SKUs of the mean units a calendar day.
-      log_mean, log_sd: mean and standard deviation over SKUs of the logarithm of the mean units a calendar
-        day.
+      log_mean, log_sd: mean and standard deviation over SKUs of the logarithm of the mean units a
+        calendar day.
       dispersion: r of the negative binomial (variance = mean + mean^2 / r) of a trading day.
       moment_dispersion: r by moments, which follows the bulk orders; for comparison.
       zero_days: observed share of trading days without a sale.
@@ -51,22 +53,26 @@ class VelocityClass:
 
 @dataclass(frozen=True)
 class Demand:
-    """Demand = NB(mean = SKU mean * week factor * month factor, dispersion of the SKU's class), home market.
+    """Demand = NB(mean = SKU mean * week factor * month factor, dispersion of the SKU's class),
+    home market.
 
     Attributes:
       classes: fast, medium, long tail.
-      log_mean, log_sd: of the logarithm of the mean units a calendar day over all SKUs (one log-normal).
+      log_mean, log_sd: of the logarithm of the mean units a calendar day over all SKUs (one
+        log-normal).
       week: factors of Monday to Sunday, mean 1.
       year: factors of January to December, mean 1.
       capped_share: share of units that winsorising took away.
       europe_ratio: units sold to the rest of Europe / units sold at home.
       elsewhere_ratio: the same for the rest of the world.
-      shock_variance: variance of the slow multiplicative shock of an SKU's weekly order rate (its mean is 1).
+      shock_variance: variance of the slow multiplicative shock of an SKU's weekly order rate (its
+        mean is 1).
       shock_persistence: its correlation from one week to the next.
       europe_shock_slope: covariance of the home and European shocks / `shock_variance`.
-      cross_market_correlation: mean correlation of weekly order counts at home and in Europe, which noise
-        attenuates.
-      spikes_a_year: weeks an SKU and year in which orders begin to reach 2.5 times their local level.
+      cross_market_correlation: mean correlation of weekly order counts at home and in Europe, which
+        noise attenuates.
+      spikes_a_year: weeks an SKU and year in which orders begin to reach 2.5 times their local
+        level.
       spikes_a_year_by_chance: the same when orders are Poisson around that level.
     """
 
@@ -145,30 +151,31 @@ ONLINE_RETAIL_DEMAND = Demand(
 def fit_demand(path: str | Path) -> Demand:
     """Fits daily demand to `online_retail_daily.csv.gz`.
 
-    *Units* are units less units cancelled the same day, at least 0, which removes the two known outliers
-    (80,995 of 23843 and 74,215 of 23166). SKUs are those whose first and last home sale lie 180 days apart or
-    more, and each counts from first to last sale. A day on which nothing at all was sold is closed and does
-    not count (Saturdays, Christmas, bank holidays). Bulk orders are winsorised: an SKU's day is held to the
-    SKU's 99.5% quantile over its trading days, at least 1.
+    *Units* are units less units cancelled the same day, at least 0, which removes the two known
+    outliers (80,995 of 23843 and 74,215 of 23166). SKUs are those whose first and last home sale
+    lie 180 days apart or more, and each counts from first to last sale. A day on which nothing at
+    all was sold is closed and does not count (Saturdays, Christmas, bank holidays). Bulk orders are
+    winsorised: an SKU's day is held to the SKU's 99.5% quantile over its trading days, at least 1.
 
-    *Season* is multiplicative, weekday * month, fitted by alternating ratios to the total of the SKUs sold
-    from the first 60 days to the last 40, so that a growing catalogue does not look like a season. One year
-    cannot tell season from growth: the autumn rise holds both. An SKU's mean is its units / its season
-    factors summed, so with week factors of mean 1 it is a mean a calendar day.
+    *Season* is multiplicative, weekday * month, fitted by alternating ratios to the total of the
+    SKUs sold from the first 60 days to the last 40, so that a growing catalogue does not look like
+    a season. One year cannot tell season from growth: the autumn rise holds both. An SKU's mean is
+    its units / its season factors summed, so with week factors of mean 1 it is a mean a calendar
+    day.
 
-    *Classes* are the fastest 20%, next 30% and last 50% of SKUs by that mean. *Dispersion* is one r a class
-    by maximum likelihood given every SKU's mean and the season. Likelihood, not moments: it matches the days
-    without a sale and hardly moves with the winsorising quantile, where moments follow the few largest
-    orders.
+    *Classes* are the fastest 20%, next 30% and last 50% of SKUs by that mean. *Dispersion* is one r
+    a class by maximum likelihood given every SKU's mean and the season. Likelihood, not moments: it
+    matches the days without a sale and hardly moves with the winsorising quantile, where moments
+    follow the few largest orders.
 
-    *Shocks, spikes and markets* come from weekly order counts of the fastest fifth of the SKUs sold all year,
-    since one wholesale order can hold hundreds of units but is one customer. The slow shock is the variance
-    of the count beyond Poisson, relative to the mean squared; its persistence is the ratio of its lag-2 and
-    lag-1 autocovariances. A spike is a week at 2.5 times the centred 13-week median or more, and is compared
-    with Poisson counts around that median: where both are as frequent, promotions cannot be told from chance,
-    and none are taken out of the dispersion. European counts have no variance beyond Poisson, so a
-    correlation of shocks is not estimable; their covariance is, and with the plain correlation of counts it
-    brackets what D.5 sets (.3).
+    *Shocks, spikes and markets* come from weekly order counts of the fastest fifth of the SKUs sold
+    all year, since one wholesale order can hold hundreds of units but is one customer. The slow
+    shock is the variance of the count beyond Poisson, relative to the mean squared; its persistence
+    is the ratio of its lag-2 and lag-1 autocovariances. A spike is a week at 2.5 times the centred
+    13-week median or more, and is compared with Poisson counts around that median: where both are
+    as frequent, promotions cannot be told from chance, and none are taken out of the dispersion.
+    European counts have no variance beyond Poisson, so a correlation of shocks is not estimable;
+    their covariance is, and with the plain correlation of counts it brackets what D.5 sets (.3).
 
     Raises:
       UserError: the file is missing, is not this table, or has too few SKUs.
@@ -180,7 +187,9 @@ def fit_demand(path: str | Path) -> Demand:
     trading = units.sum(axis=1).to_numpy() > 0
     units, active = _lasting(units, trading)
     if units.shape[1] < 20:
-        raise UserError(f"{path}: {units.shape[1]} SKUs sell in {HOME} over 180 days; the fit needs 20")
+        raise UserError(
+            f"{path}: {units.shape[1]} SKUs sell in {HOME} over 180 days; the fit needs 20"
+        )
 
     raw = np.where(active, units.to_numpy(float), np.nan)
     capped = np.minimum(raw, np.maximum(np.nanquantile(raw, 0.995, axis=0), 1.0))
@@ -195,7 +204,9 @@ def fit_demand(path: str | Path) -> Demand:
     abroad = _panel(europe, "orders", days).reindex(columns=units.columns[all_year], fill_value=0)
     abroad = _weekly(abroad, trading)[:, fastest]
     if not (abroad.mean(axis=0) >= 0.5).any():
-        raise UserError(f"{path}: no SKU has an order in two weeks from Europe ({', '.join(EUROPE[:3])} …)")
+        raise UserError(
+            f"{path}: no SKU has an order in two weeks from Europe ({', '.join(EUROPE[:3])} …)"
+        )
     at_home, in_europe, anywhere = (float(rows["units"].sum()) for rows in (home, europe, table))
     return Demand(
         classes=_classes(capped, mean, season),
@@ -219,7 +230,8 @@ def _sales(path: str | Path) -> pd.DataFrame:
     wrong = np.flatnonzero(dates.isna() | ~(counts >= 0).all(axis=1))
     if len(wrong):
         raise UserError(
-            f"{path}: row {wrong[0] + 2}: date is not ISO, or units, orders or cancelled_units is not a number from 0"
+            f"{path}: row {wrong[0] + 2}: date is not ISO, or units, orders or cancelled_units is"
+            " not a number from 0"
         )
     if table.empty:
         raise UserError(f"{path}: no rows")
@@ -229,12 +241,16 @@ def _sales(path: str | Path) -> pd.DataFrame:
 
 def _panel(table: pd.DataFrame, column: str, days: pd.DatetimeIndex) -> pd.DataFrame:
     """One column of the sales as a table of days by SKUs, 0 where there is no row."""
-    wide = table.pivot_table(index="date", columns="stock_code", values=column, aggfunc="sum", fill_value=0)
+    wide = table.pivot_table(
+        index="date", columns="stock_code", values=column, aggfunc="sum", fill_value=0
+    )
     return wide.reindex(days, fill_value=0)
 
 
 def _lasting(units: pd.DataFrame, trading: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """The SKUs sold over 180 days or more, and the trading days from each one's first to its last sale."""
+    """The SKUs sold over 180 days or more, and the trading days from each one's first to its last
+    sale.
+    """
     sold = units.to_numpy() > 0
     index = np.arange(len(units))[:, None]
     first = np.where(sold, index, len(units)).min(axis=0)
@@ -244,7 +260,9 @@ def _lasting(units: pd.DataFrame, trading: np.ndarray) -> tuple[pd.DataFrame, np
     return units.loc[:, lasting], active[:, lasting]
 
 
-def _season(units: np.ndarray, days: pd.DatetimeIndex, trading: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _season(
+    units: np.ndarray, days: pd.DatetimeIndex, trading: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Week [7] and month [12] factors of mean 1 of the SKUs' total, over trading days."""
     open_now = ~np.isnan(units)
     expected = (np.nanmean(units, axis=0) * open_now).sum(axis=1)
@@ -257,16 +275,24 @@ def _season(units: np.ndarray, days: pd.DatetimeIndex, trading: np.ndarray) -> t
     return week / week.mean(), year / year.mean()
 
 
-def _ratio(observed: np.ndarray, expected: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+def _ratio(
+    observed: np.ndarray, expected: np.ndarray, group: np.ndarray, groups: int
+) -> np.ndarray:
     """Observed over expected by group; 0 for a group that never occurs, such as Saturday."""
     total = np.bincount(group, expected, groups)
-    return np.divide(np.bincount(group, observed, groups), total, out=np.zeros(groups), where=total > 0)
+    return np.divide(
+        np.bincount(group, observed, groups), total, out=np.zeros(groups), where=total > 0
+    )
 
 
 def _classes(units: np.ndarray, mean: np.ndarray, season: np.ndarray) -> tuple[VelocityClass, ...]:
-    """Velocity classes of SKUs with daily `units` [days, SKUs] (NaN where not on sale) and calendar means."""
+    """Velocity classes of SKUs with daily `units` [days, SKUs] (NaN where not on sale) and calendar
+    means.
+    """
     order = np.argsort(-mean, kind="stable")
-    cuts = np.round(np.cumsum([share for _, share in VELOCITY_CLASSES])[:-1] * len(mean)).astype(int)
+    cuts = np.round(np.cumsum([share for _, share in VELOCITY_CLASSES])[:-1] * len(mean)).astype(
+        int
+    )
     found = []
     for (name, _), members in zip(VELOCITY_CLASSES, np.split(order, cuts), strict=True):
         y = units[:, members]
@@ -291,13 +317,17 @@ def _classes(units: np.ndarray, mean: np.ndarray, season: np.ndarray) -> tuple[V
 
 
 def _dispersion(y: np.ndarray, mu: np.ndarray) -> float:
-    """Maximum-likelihood r of a negative binomial of known means: golden section on log r in [.001, 100]."""
+    """Maximum-likelihood r of a negative binomial of known means: golden section on log r in [.001,
+    100].
+    """
     values, counts = np.unique(y, return_counts=True)
 
     def loss(log_r: float) -> float:
         r = math.exp(log_r)
         rising = np.array([math.lgamma(v + r) for v in values]) - math.lgamma(r)
-        return float(((r + y) * np.log(r + mu)).sum() - r * log_r * len(y) - (counts * rising).sum())
+        return float(
+            ((r + y) * np.log(r + mu)).sum() - r * log_r * len(y) - (counts * rising).sum()
+        )
 
     low, high, golden = math.log(1e-3), math.log(100.0), (math.sqrt(5) - 1) / 2
     for _ in range(30):
@@ -320,8 +350,15 @@ def _shocks(home: np.ndarray, abroad: np.ndarray) -> dict[str, float]:
     variance = (shock**2 - home).sum() / (expected**2).sum()
     lags = [(shock[k:] * shock[:-k]).sum() / (expected[k:] * expected[:-k]).sum() for k in (1, 2)]
 
-    sold = abroad.mean(axis=0) >= 0.5  # an order in two weeks; the other SKUs say nothing about Europe
-    home, abroad, expected, shock = home[:, sold], abroad[:, sold], expected[:, sold], shock[:, sold]
+    sold = (
+        abroad.mean(axis=0) >= 0.5
+    )  # an order in two weeks; the other SKUs say nothing about Europe
+    home, abroad, expected, shock = (
+        home[:, sold],
+        abroad[:, sold],
+        expected[:, sold],
+        shock[:, sold],
+    )
     expected_abroad = _expected(abroad)
     shock_abroad = abroad - expected_abroad
     covariance = (shock * shock_abroad).sum() / (expected * expected_abroad).sum()
@@ -341,7 +378,9 @@ def _expected(counts: np.ndarray) -> np.ndarray:
 
 
 def _spikes(orders: np.ndarray) -> dict[str, float]:
-    """Spikes of weekly order counts [weeks, SKUs], and of Poisson counts around the same local level."""
+    """Spikes of weekly order counts [weeks, SKUs], and of Poisson counts around the same local
+    level.
+    """
     season = orders.sum(axis=1, keepdims=True) / orders.sum(axis=1).mean()
     level = _local_level(orders / season)
     random = instance_generator(0)
@@ -354,7 +393,13 @@ def _spikes(orders: np.ndarray) -> dict[str, float]:
 
 def _local_level(counts: np.ndarray) -> np.ndarray:
     """Centred 13-week median, at least 1."""
-    return pd.DataFrame(counts).rolling(13, center=True, min_periods=7).median().clip(lower=1).to_numpy()
+    return (
+        pd.DataFrame(counts)
+        .rolling(13, center=True, min_periods=7)
+        .median()
+        .clip(lower=1)
+        .to_numpy()
+    )
 
 
 def _spike_frequency(counts: np.ndarray) -> float:

@@ -44,9 +44,10 @@ class Freight:
     Attributes:
       air: scheduled air freight.
       ocean: ocean freight.
-      usd_value_per_kg: median value of a kilogram of goods over both modes, which turns weight rates into
-        shares of value.
-      reference_kg: median consignment over both modes; tier edges divided by it are in reference orders.
+      usd_value_per_kg: median value of a kilogram of goods over both modes, which turns weight
+        rates into shares of value.
+      reference_kg: median consignment over both modes; tier edges divided by it are in reference
+        orders.
     """
 
     air: FreightRate
@@ -83,32 +84,41 @@ SCMS_FREIGHT = Freight(
 def fit_freight(path: str | Path) -> Freight:
     """Fits freight cost to `scms_delivery_history.csv.gz`.
 
-    A consignment is the line that states weight and freight as positive numbers with the lines that refer to
-    it ("See ASN-… (ID#:…)"), and its value is the sum of their line item values: dividing by the stating
-    line's value alone would overstate the share. Lines whose freight is in the price or is invoiced apart
-    fall out. Only Direct Drop consignments (supplier to country) are used: all but five ocean consignments
-    are, while air freight from the regional stores is another journey. Air Charter is left out: an aircraft
-    is paid whole, whatever it carries. Consignments under 200 kg are left out: no planner ships those by sea,
-    and the handful there are (parts of others, it seems, two at over 1,000 USD a kilogram) would tilt the
-    curve of the heavy ones.
+    A consignment is the line that states weight and freight as positive numbers with the lines that
+    refer to it ("See ASN-… (ID#:…)"), and its value is the sum of their line item values: dividing
+    by the stating line's value alone would overstate the share. Lines whose freight is in the price
+    or is invoiced apart fall out. Only Direct Drop consignments (supplier to country) are used: all
+    but five ocean consignments are, while air freight from the regional stores is another journey.
+    Air Charter is left out: an aircraft is paid whole, whatever it carries. Consignments under 200
+    kg are left out: no planner ships those by sea, and the handful there are (parts of others, it
+    seems, two at over 1,000 USD a kilogram) would tilt the curve of the heavy ones.
 
-    freight = a * weight^b is the median regression of log freight on log weight, so a few misprinted weights
-    do not matter. Tiers are chords of that curve between `TIER_EDGES_KG` (the first from 0 kg, the last to
-    25,000 kg), hence decreasing. Above 10,000 kg the ocean rate is the least certain: 59 consignments, whose
-    own medians suggest about twice the curve's. A rate in USD a kilogram becomes a share of item value
-    through one value density for both modes, since a planner chooses the mode for the same goods: share = USD
-    a kilogram / USD of value a kilogram. For goods of another density multiply the shares by usd_value_per_kg
-    / theirs: these are medicines and test kits, general merchandise is worth less a kilogram and pays a
-    larger share.
+    freight = a * weight^b is the median regression of log freight on log weight, so a few
+    misprinted weights do not matter. Tiers are chords of that curve between `TIER_EDGES_KG` (the
+    first from 0 kg, the last to 25,000 kg), hence decreasing. Above 10,000 kg the ocean rate is the
+    least certain: 59 consignments, whose own medians suggest about twice the curve's. A rate in USD
+    a kilogram becomes a share of item value through one value density for both modes, since a
+    planner chooses the mode for the same goods: share = USD a kilogram / USD of value a kilogram.
+    For goods of another density multiply the shares by usd_value_per_kg / theirs: these are
+    medicines and test kits, general merchandise is worth less a kilogram and pays a larger share.
 
     Raises:
       UserError: the file is missing, is not this table, or has too few consignments of a mode.
     """
     table = read(
         path,
-        ["ID", "Fulfill Via", "Shipment Mode", "Line Item Value", "Weight (Kilograms)", "Freight Cost (USD)"],
+        [
+            "ID",
+            "Fulfill Via",
+            "Shipment Mode",
+            "Line Item Value",
+            "Weight (Kilograms)",
+            "Freight Cost (USD)",
+        ],
     )
-    referred = pd.to_numeric(table["Freight Cost (USD)"].astype(str).str.extract(r"\(ID#:(\d+)\)")[0])
+    referred = pd.to_numeric(
+        table["Freight Cost (USD)"].astype(str).str.extract(r"\(ID#:(\d+)\)")[0]
+    )
     stated = pd.to_numeric(table["Line Item Value"], errors="coerce")
     value = stated.groupby(referred.fillna(table["ID"])).sum()
     table = pd.DataFrame(
@@ -128,15 +138,22 @@ def fit_freight(path: str | Path) -> Freight:
         & table["mode"].isin(["Air", "Ocean"])
     ]
     density = float((table["value"] / table["kg"]).median())
-    air, ocean = (_rate(table[table["mode"] == mode], density, path, mode) for mode in ("Air", "Ocean"))
-    return Freight(air=air, ocean=ocean, usd_value_per_kg=density, reference_kg=float(table["kg"].median()))
+    air, ocean = (
+        _rate(table[table["mode"] == mode], density, path, mode) for mode in ("Air", "Ocean")
+    )
+    return Freight(
+        air=air, ocean=ocean, usd_value_per_kg=density, reference_kg=float(table["kg"].median())
+    )
 
 
 def _rate(consignments: pd.DataFrame, density: float, path: str | Path, mode: str) -> FreightRate:
-    """Rates of one mode's consignments (`kg`, `usd`, `value`); density in USD of value a kilogram."""
+    """Rates of one mode's consignments (`kg`, `usd`, `value`); density in USD of value a
+    kilogram.
+    """
     if len(consignments) < 50:
         raise UserError(
-            f"{path}: {len(consignments)} consignments by {mode} state weight and freight; the fit needs 50"
+            f"{path}: {len(consignments)} consignments by {mode} state weight and freight; the fit"
+            " needs 50"
         )
     kg, usd = consignments["kg"].to_numpy(float), consignments["usd"].to_numpy(float)
     intercept, exponent = _median_regression(np.log(kg), np.log(usd))
@@ -154,7 +171,9 @@ def _rate(consignments: pd.DataFrame, density: float, path: str | Path, mode: st
 
 
 def _median_regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of the line with the least sum of absolute errors, by reweighted least squares."""
+    """Intercept and slope of the line with the least sum of absolute errors, by reweighted least
+    squares.
+    """
     design = np.stack([np.ones_like(x), x], axis=1)
     weight = np.ones_like(x)
     for _ in range(100):

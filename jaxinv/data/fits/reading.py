@@ -11,7 +11,11 @@ def read(path: str | Path, columns: list[str]) -> pd.DataFrame:
     """These columns of a CSV, or one message that says what is wrong with it."""
     try:
         table = pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, EOFError) as error:  # pandas' parser and encoding errors are ValueErrors
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+    ) as error:  # pandas' parser and encoding errors are ValueErrors
         raise UserError(f"{path}: cannot be read as a CSV table ({error})") from error
     missing = [name for name in columns if name not in table]
     if missing:

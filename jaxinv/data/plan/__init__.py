@@ -1,4 +1,6 @@
-"""Plans: a shop's own tables (sales, items, locations, lanes, stock, open orders, calendar, receipts) read and checked as one."""
+"""Plans: a shop's own tables (sales, items, locations, lanes, stock, open orders, calendar,
+receipts) read and checked as one.
+"""
 
 from jaxinv.data.plan.plan import Plan, read_plan
 from jaxinv.data.plan.receipts import LeadTimeLaw, lead_time_laws

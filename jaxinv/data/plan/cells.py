@@ -1,4 +1,6 @@
-"""One validation for all tables of a plan: a frame of texts becomes columns of one kind each, with every problem noted."""
+"""One validation for all tables of a plan: a frame of texts becomes columns of one kind each, with
+every problem noted.
+"""
 
 import difflib
 import re
@@ -17,17 +19,35 @@ from jaxinv.data.problems import Problems, as_text, is_empty, listed
 from jaxinv.data.words import WEEKDAYS, certain, plain
 from jaxinv.errors import UserError
 
-_ANY_DAY = ("any", "daily", "every_day", "all", "taglich", "jeden_tag", "tous_les_jours", "diario", "ogni_giorno")
+_ANY_DAY = (
+    "any",
+    "daily",
+    "every_day",
+    "all",
+    "taglich",
+    "jeden_tag",
+    "tous_les_jours",
+    "diario",
+    "ogni_giorno",
+)
 
 
 def empty_table(name: str) -> pd.DataFrame:
     """The table without rows, with all of its columns."""
-    frame = {column: pd.Series([], dtype=_dtype(spec)) for column, spec in TABLES[name].columns.items()}
+    frame = {
+        column: pd.Series([], dtype=_dtype(spec)) for column, spec in TABLES[name].columns.items()
+    }
     return pd.DataFrame(frame)
 
 
 def read_table(
-    name: str, path: Path, shown: str, columns: Mapping[str, str], dates: str = "", decimal: str = "", sheet: str = ""
+    name: str,
+    path: Path,
+    shown: str,
+    columns: Mapping[str, str],
+    dates: str = "",
+    decimal: str = "",
+    sheet: str = "",
 ) -> tuple[pd.DataFrame, Problems]:
     """A table of a plan from its file, and what is wrong with it.
 
@@ -38,8 +58,9 @@ def read_table(
       dates, decimal, sheet: as `jaxinv.data.schema.Reading` says.
 
     Returns:
-      The table with all columns of its schema, those that the file lacks empty; its index says where rows stand. It is of use
-      only where there are no problems. `attrs["read"]` is one line on how the file was read.
+      The table with all columns of its schema, those that the file lacks empty; its index says
+      where rows stand. It is of use only where there are no problems. `attrs["read"]` is one line
+      on how the file was read.
     """
     try:
         frame = read_frame(path, sheet)
@@ -54,15 +75,25 @@ def read_table(
     for column in found:
         if "money" in _spec(spec, column).meaning or column == "price":
             text[column] = plain_money(text[column], found[column], problems)
-    numbers = [column for column in found if _spec(spec, column).kind in ("number", "share", "steps")]
+    numbers = [
+        column for column in found if _spec(spec, column).kind in ("number", "share", "steps")
+    ]
     cells = {
-        part for column in numbers for whole in set(text[column]) for part in re.split(r"[|/;]", whole) if part.strip("% ")
+        part
+        for column in numbers
+        for whole in set(text[column])
+        for part in re.split(r"[|/;]", whole)
+        if part.strip("% ")
     }
     decimals = find_decimals(sorted(cell.strip("% ") for cell in cells), decimal)
     out = {}
-    day_texts = pd.concat([text[c] for c in found if _spec(spec, c).kind == "date"] or [pd.Series([], dtype=object)])
+    day_texts = pd.concat(
+        [text[c] for c in found if _spec(spec, c).kind == "date"] or [pd.Series([], dtype=object)]
+    )
     codes, distinct = pd.factorize(day_texts)
-    days = read_dates([str(value) for value in distinct], np.bincount(codes, minlength=len(distinct)), dates)
+    days = read_dates(
+        [str(value) for value in distinct], np.bincount(codes, minlength=len(distinct)), dates
+    )
     read = dict(zip(distinct, days.days))
     for column in [*spec.columns, *(other for other in found if other not in spec.columns)]:
         kind = _spec(spec, column)
@@ -79,7 +110,11 @@ def read_table(
             out[column] = pd.Series([read[value] for value in cell], frame.index, "datetime64[s]")
             refuse_either(days, cell, label, problems)
             problems.rows(
-                label, out[column].isna() & ~void, cell, "is no date that can be read (1900 to 2199)", f"write {days.shown}"
+                label,
+                out[column].isna() & ~void,
+                cell,
+                "is no date that can be read (1900 to 2199)",
+                f"write {days.shown}",
             )
         elif kind.kind == "weekdays":
             out[column] = _weekdays(cell, label, problems)
@@ -90,11 +125,15 @@ def read_table(
     table = pd.DataFrame(out, index=frame.index)
     _check_keys(table, spec, problems)
     table.attrs["columns"] = {column: label for column, label in found.items() if label != column}
-    table.attrs["read"] = _understood(name, shown, frame, problems.row, days, decimals, len(day_texts) > 0)
+    table.attrs["read"] = _understood(
+        name, shown, frame, problems.row, days, decimals, len(day_texts) > 0
+    )
     return table, problems
 
 
-def _understood(name: str, shown: str, frame: pd.DataFrame, row: str, days, decimals: Decimals, dated: bool) -> str:
+def _understood(
+    name: str, shown: str, frame: pd.DataFrame, row: str, days, decimals: Decimals, dated: bool
+) -> str:
     parts = [f"{shown}: {name}, {len(frame):,} {row}s, {frame.attrs.get('format', 'a table')}"]
     if dated and days.shown != FORMS["ymd"]:
         parts.append(f"dates {days.shown}")
@@ -103,15 +142,21 @@ def _understood(name: str, shown: str, frame: pd.DataFrame, row: str, days, deci
     return "; ".join(parts)
 
 
-def _find(frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], problems: Problems) -> dict[str, str]:
+def _find(
+    frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], problems: Problems
+) -> dict[str, str]:
     """Schema name -> column of the file; unknown columns are told with the nearest name."""
     present = [str(column) for column in frame.columns]
     found: dict[str, str] = {}
     for column, given in columns.items():
         if column not in spec.columns and not spec.others:
-            problems.add(f"columns.{name}.{column}: no column of {name}; {_near(column, list(spec.columns))}")
+            problems.add(
+                f"columns.{name}.{column}: no column of {name}; {_near(column, list(spec.columns))}"
+            )
         elif given not in present:
-            problems.add(f"column {given!r}, given for {column!r}, is missing; {_near(given, present)}")
+            problems.add(
+                f"column {given!r}, given for {column!r}, is missing; {_near(given, present)}"
+            )
         else:
             found[column] = given
     words = {column: kind.words for column, kind in spec.columns.items()}
@@ -125,31 +170,38 @@ def _find(frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], 
         fits = [] if column in found else certain(column, free, words)
         if len(fits) > 1:
             options = " or ".join(f"columns.{name}.{column}={fit!r}" for fit in fits)
-            problems.add(f"columns {' and '.join(map(repr, fits))} may both be {column!r}; give {options}")
+            problems.add(
+                f"columns {' and '.join(map(repr, fits))} may both be {column!r}; give {options}"
+            )
         if fits:
             found[column] = fits[0]
             free.remove(fits[0])
             problems.notes.append(
-                f"column {fits[0]!r} is read as {column!r}; if it is not, give columns.{name}.{column}=ANOTHER"
+                f"column {fits[0]!r} is read as {column!r}; if it is not, give"
+                f" columns.{name}.{column}=ANOTHER"
             )
     for column, kind in spec.columns.items():
         if kind.needed and column not in found and column not in columns:
             problems.add(
-                f"column {column!r} ({kind.meaning}) is missing; the columns are {listed(present)}; add or rename one, or give columns.{name}.{column}=NAME"
+                f"column {column!r} ({kind.meaning}) is missing; the columns are {listed(present)};"
+                f" add or rename one, or give columns.{name}.{column}=NAME"
             )
     missing = [column for column in spec.columns if column not in found]
     for column in free:
         near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.75)
         if near:
             problems.add(
-                f"column {column!r} is not known; did you mean {near[0]!r}? Rename it, or give columns.{name}.{near[0]}={column!r}; "
-                "if it is something else, give it another name"
+                f"column {column!r} is not known; did you mean {near[0]!r}? Rename it, or give"
+                f" columns.{name}.{near[0]}={column!r}; if it is something else, give it another"
+                " name"
             )
         elif spec.others and looks_numeric(as_text(frame[column])):
             found[plain(column)] = column
         elif (as_text(frame[column]) != "").any():
             nearest = difflib.get_close_matches(plain(column), spec.columns, n=1, cutoff=0.0)[0]
-            problems.notes.append(f"column {column!r} is not known and left out (the nearest is {nearest!r})")
+            problems.notes.append(
+                f"column {column!r} is not known and left out (the nearest is {nearest!r})"
+            )
     return found
 
 
@@ -163,7 +215,9 @@ def _spec(spec: Table, column: str) -> Column:
 
 
 def _dtype(kind: Column) -> str:
-    return {"text": "object", "date": "datetime64[s]", "weekdays": "object", "steps": "object"}.get(kind.kind, "float64")
+    return {"text": "object", "date": "datetime64[s]", "weekdays": "object", "steps": "object"}.get(
+        kind.kind, "float64"
+    )
 
 
 def _nothing(kind: Column):
@@ -176,9 +230,22 @@ def _days_as_text(values: pd.Series) -> pd.Series:
     return values
 
 
-def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimals: Decimals, problems: Problems) -> pd.Series:
-    flags = cell.str.lower().map({"true": "1", "false": "0", "yes": "1", "no": "0", "ja": "1", "nein": "0"})
-    percent = cell.str.endswith("%") if kind.kind == "share" or "share" in kind.meaning else pd.Series(False, cell.index)
+def _numbers(
+    cell: pd.Series,
+    void: pd.Series,
+    label: str,
+    kind: Column,
+    decimals: Decimals,
+    problems: Problems,
+) -> pd.Series:
+    flags = cell.str.lower().map(
+        {"true": "1", "false": "0", "yes": "1", "no": "0", "ja": "1", "nein": "0"}
+    )
+    percent = (
+        cell.str.endswith("%")
+        if kind.kind == "share" or "share" in kind.meaning
+        else pd.Series(False, cell.index)
+    )
     bare = (
         (flags.fillna(cell) if kind.least <= 0 and not kind.open_ends else cell)
         .str.rstrip("% ")
@@ -200,7 +267,13 @@ def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimal
         low = numbers < kind.least
     high = numbers >= kind.most if kind.open_ends and kind.most < 1e15 else numbers > kind.most
     if kind.kind == "share":
-        problems.rows(label, low | high, cell, "is no share between 0 and 1", f"write 0{decimals.mark}97 or 97%")
+        problems.rows(
+            label,
+            low | high,
+            cell,
+            "is no share between 0 and 1",
+            f"write 0{decimals.mark}97 or 97%",
+        )
     else:
         what = (
             "is negative"
@@ -213,7 +286,8 @@ def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimal
             cell,
             what,
             (
-                f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}, or leave it empty{f' ({kind.otherwise})' if kind.otherwise else ''}"
+                f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}, or"
+                f" leave it empty{f' ({kind.otherwise})' if kind.otherwise else ''}"
                 if not kind.needed
                 else f"write {'a number above' if kind.open_ends else 'at least'} {kind.least:g}"
             ),
@@ -225,7 +299,9 @@ def _numbers(cell: pd.Series, void: pd.Series, label: str, kind: Column, decimal
 def _weekdays(cell: pd.Series, label: str, problems: Problems) -> pd.Series:
     read: dict[str, tuple[int, ...] | None] = {}
     for text in cell.unique():
-        words = [word for word in re.split(r"[\s,;/|+&]+|\band\b|\bund\b|\bet\b|\by\b", text) if word]
+        words = [
+            word for word in re.split(r"[\s,;/|+&]+|\band\b|\bund\b|\bet\b|\by\b", text) if word
+        ]
         names = [plain(word) for word in words]
         if not names or plain(text) in _ANY_DAY:
             read[text] = ()
@@ -233,7 +309,13 @@ def _weekdays(cell: pd.Series, label: str, problems: Problems) -> pd.Series:
             days = [WEEKDAYS.get(name) for name in names]
             read[text] = None if None in days else tuple(sorted(set(days)))
     bad = cell.map(lambda text: read[text] is None)
-    problems.rows(label, bad, cell, "is no list of weekdays", "write names such as Mon, Thu; leave it empty for any day")
+    problems.rows(
+        label,
+        bad,
+        cell,
+        "is no list of weekdays",
+        "write names such as Mon, Thu; leave it empty for any day",
+    )
     return pd.Series([read[text] or () for text in cell], cell.index, object)
 
 
@@ -249,7 +331,8 @@ def _steps(cell: pd.Series, label: str, decimals: Decimals, problems: Problems) 
         pd.Series(bad, cell.index, bool),
         cell,
         "is no row of numbers",
-        f"write numbers of at least 0 with bars between, such as 0|100|500 or 0{decimals.mark}9|0{decimals.mark}6|0{decimals.mark}4",
+        "write numbers of at least 0 with bars between, such as 0|100|500 or"
+        f" 0{decimals.mark}9|0{decimals.mark}6|0{decimals.mark}4",
     )
     return pd.Series(found, cell.index, object)
 
@@ -268,5 +351,6 @@ def _check_keys(table: pd.DataFrame, spec: Table, problems: Problems) -> None:
             if first[column] != ""
         )
         problems.add(
-            f"{called} is in {problems.places(same.index)} ({len(again)} such rows in all); keep one row, or add them up"
+            f"{called} is in {problems.places(same.index)} ({len(again)} such rows in all); keep"
+            " one row, or add them up"
         )

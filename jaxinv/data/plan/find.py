@@ -1,12 +1,14 @@
-"""Which files a plan is made of: those that a YAML names, those in a folder or the sheets of a workbook, or one file of sales."""
+"""Which files a plan is made of: those that a YAML names, those in a folder or the sheets of a
+workbook, or one file of sales.
+"""
 
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxinv.data.files import check_file, sheets_of
-from jaxinv.data.plan.settings import Given
 from jaxinv.data.plan.names import FILE_NAMES
+from jaxinv.data.plan.settings import Given
 from jaxinv.data.plan.tables import TABLES
 from jaxinv.data.words import plain
 from jaxinv.errors import UserError
@@ -45,7 +47,11 @@ def yaml_of(path: Path) -> Path | None:
     """The YAML of a plan given as a YAML or as a folder that holds one."""
     if path.suffix in (".yaml", ".yml"):
         return path
-    return next((path / name for name in YAML if (path / name).is_file()), None) if path.is_dir() else None
+    return (
+        next((path / name for name in YAML if (path / name).is_file()), None)
+        if path.is_dir()
+        else None
+    )
 
 
 def find_files(path: Path, given: Given) -> Files:
@@ -62,7 +68,9 @@ def find_files(path: Path, given: Given) -> Files:
         missing = _named(found, given, f"{yaml.name}: ")
         if "sales" not in found.paths and "sales" not in missing:
             if given.files:
-                found.problems.append(f"{yaml.name}: no sales; add a line such as `sales: sales.csv`")
+                found.problems.append(
+                    f"{yaml.name}: no sales; add a line such as `sales: sales.csv`"
+                )
             else:
                 _in_folder(found)
     elif path.is_dir():
@@ -73,9 +81,15 @@ def find_files(path: Path, given: Given) -> Files:
         if len(tables) > 1:
             found.paths, found.sheets = dict.fromkeys(tables, path), tables
             unread = [name for name in names if name not in tables.values()]
-            found.notes += [f"sheets that no table is named like, not read: {', '.join(unread)}"] if unread else []
+            found.notes += (
+                [f"sheets that no table is named like, not read: {', '.join(unread)}"]
+                if unread
+                else []
+            )
             if "sales" not in tables:
-                found.problems.append(f"{path.name}: no sheet of sales among {', '.join(names)}; name it sales")
+                found.problems.append(
+                    f"{path.name}: no sheet of sales among {', '.join(names)}; name it sales"
+                )
         else:
             found.paths["sales"] = path
     if yaml is None:
@@ -99,7 +113,11 @@ def _named(found: Files, given: Given, where: str) -> list[str]:
         near = difflib.get_close_matches(path.name, others, n=1)
         found.problems.append(
             f"{where}{table}: no file {str(path)!r}; "
-            + (f"did you mean {near[0]!r}?" if near else "check the path, which is relative to the plan's own folder")
+            + (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "check the path, which is relative to the plan's own folder"
+            )
         )
     return missing
 
@@ -114,13 +132,20 @@ def table_of(name: str) -> str | None:
 
 
 def stem_of(path: Path) -> str:
-    kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), "")
+    kind = next(
+        (kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)),
+        "",
+    )
     return path.name[: len(path.name) - len(kind)] if kind else ""
 
 
 def _in_folder(found: Files) -> None:
     try:
-        files = sorted(file for file in found.folder.iterdir() if file.is_file() and not file.name.startswith((".", "~$")))
+        files = sorted(
+            file
+            for file in found.folder.iterdir()
+            if file.is_file() and not file.name.startswith((".", "~$"))
+        )
     except OSError as error:
         raise UserError(f"{found.folder}: cannot be read ({error.strerror})") from None
     tables = [file for file in files if stem_of(file)]
@@ -131,8 +156,8 @@ def _in_folder(found: Files) -> None:
             unread.append(file.name)
         elif table in found.paths:
             found.problems.append(
-                f"{file.name} and {found.paths[table].name} may both be the table {table}; keep one, or name it in a plan.yaml "
-                f"(`{table}: {file.name}`)"
+                f"{file.name} and {found.paths[table].name} may both be the table {table}; keep"
+                f" one, or name it in a plan.yaml (`{table}: {file.name}`)"
             )
         else:
             found.paths[table] = file
@@ -140,10 +165,12 @@ def _in_folder(found: Files) -> None:
                 found.notes.append(f"{file.name} is read as the table {table}")
     if unread:
         known = ", ".join(("sales", *TABLES))
-        found.notes.append(f"not read, since no table is named so: {', '.join(unread)} (tables: {known})")
+        found.notes.append(
+            f"not read, since no table is named so: {', '.join(unread)} (tables: {known})"
+        )
     if "sales" not in found.paths:
         shown = ", ".join(file.name for file in tables[:8]) or "no table"
         found.problems.append(
-            f"no table of sales in the folder, which has {shown}; name it sales.csv, or write a plan.yaml with a line such as "
-            f"`sales: {tables[0].name if tables else 'sales.csv'}`"
+            f"no table of sales in the folder, which has {shown}; name it sales.csv, or write a"
+            f" plan.yaml with a line such as `sales: {tables[0].name if tables else 'sales.csv'}`"
         )

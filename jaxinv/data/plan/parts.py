@@ -1,4 +1,6 @@
-"""The tables of a plan while they are checked: frames that know their file and their lines, and what is wrong with each."""
+"""The tables of a plan while they are checked: frames that know their file and their lines, and
+what is wrong with each.
+"""
 
 import datetime
 import difflib
@@ -46,11 +48,25 @@ class Parts:
         """Whether these tables can be read, so that more can be said of them."""
         return not any(self.problems[name].found for name in names if name in self.problems)
 
-    def wrong(self, table: str, column: str, rows: pd.Series | np.ndarray, what: str, fix: str | Callable[[str], str]) -> None:
+    def wrong(
+        self,
+        table: str,
+        column: str,
+        rows: pd.Series | np.ndarray,
+        what: str,
+        fix: str | Callable[[str], str],
+    ) -> None:
         """Notes the rows of a table that are wrong; `fix` may be made from the first cell."""
         self._tell(self.problems[table].found, table, column, rows, what, fix, "")
 
-    def odd(self, table: str, column: str, rows: pd.Series | np.ndarray, what: str, then: str | Callable[[str], str]) -> None:
+    def odd(
+        self,
+        table: str,
+        column: str,
+        rows: pd.Series | np.ndarray,
+        what: str,
+        then: str | Callable[[str], str],
+    ) -> None:
         """Notes rows that are odd and kept, and what becomes of them."""
         self._tell(self.problems[table].notes, table, column, rows, what, then, "")
 
@@ -63,12 +79,19 @@ class Parts:
         shown = (
             ""
             if pd.isna(value)
-            else str(value)[:10]
-            if isinstance(value, pd.Timestamp)
-            else f"{value:.10g}" if isinstance(value, float) else str(value)[:40]
+            else (
+                str(value)[:10]
+                if isinstance(value, pd.Timestamp)
+                else f"{value:.10g}"
+                if isinstance(value, float)
+                else str(value)[:40]
+            )
         )
         fix = fix(shown) if callable(fix) else fix
-        where.append(f"column {column!r} {what} in {problems.places(frame.index[rows])} (first: {shown!r}); {fix}")
+        where.append(
+            f"column {column!r} {what} in {problems.places(frame.index[rows])} (first: {shown!r});"
+            f" {fix}"
+        )
 
     @property
     def as_of(self) -> np.datetime64 | None:
@@ -76,7 +99,13 @@ class Parts:
 
     def skus(self, *tables: str) -> set[str]:
         """SKUs in these tables."""
-        return {sku for table in tables if "sku" in self.frames[table] for sku in self.frames[table]["sku"].unique() if sku}
+        return {
+            sku
+            for table in tables
+            if "sku" in self.frames[table]
+            for sku in self.frames[table]["sku"].unique()
+            if sku
+        }
 
 
 def nearest_of(known: Iterable[str], else_: str) -> Callable[[str], str]:
@@ -84,7 +113,10 @@ def nearest_of(known: Iterable[str], else_: str) -> Callable[[str], str]:
     folded = {name.casefold(): name for name in sorted(known)}
 
     def fix(name: str) -> str:
-        near = [folded[match] for match in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)]
+        near = [
+            folded[match]
+            for match in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.7)
+        ]
         return f"did you mean {near[0]!r}? {else_[:1].upper()}{else_[1:]}" if near else else_
 
     return fix

@@ -1,4 +1,6 @@
-"""A shop's own files as one plan: read, checked against each other, with all defaults in words (`read_plan`)."""
+"""A shop's own files as one plan: read, checked against each other, with all defaults in words
+(`read_plan`).
+"""
 
 import functools
 import hashlib
@@ -15,9 +17,9 @@ from jaxinv.data.fingerprint import fingerprint
 from jaxinv.data.plan.cells import empty_table, read_table
 from jaxinv.data.plan.cross import (
     check_items,
+    check_min_max,
     check_money,
     check_names,
-    check_min_max,
     check_orders,
     settle_dates,
     settle_places,
@@ -40,15 +42,17 @@ from jaxinv.errors import UserError, unknown
 class Plan:
     """What a shop knows of its sales, products, places and orders.
 
-    Names are text (leading zeros kept), numbers float64 with NaN where nothing was given, dates datetime64[s] with NaT. Tables
-    that are not there are empty frames with all columns. Columns are those of `jaxinv.data.plan.tables`, with their units.
+    Names are text (leading zeros kept), numbers float64 with NaN where nothing was given, dates
+    datetime64[s] with NaT. Tables that are not there are empty frames with all columns. Columns are
+    those of `jaxinv.data.plan.tables`, with their units.
 
     Attributes:
       sales: in the sales schema (`jaxinv.data.schema`), before `settings.as_of`.
       items: index sku.
       locations: index location; all of them, also those that only other tables name.
-      lanes: one row a source and destination, or a source, destination and SKU (sku "" for all). Sources that are no location
-        are suppliers. `order_days` are tuples of 0 (Monday) to 6, () for any day; freight tiers are tuples.
+      lanes: one row a source and destination, or a source, destination and SKU (sku "" for all).
+        Sources that are no location are suppliers. `order_days` are tuples of 0 (Monday) to 6, ()
+        for any day; freight tiers are tuples.
       stock, open_orders, calendar, receipts: as given.
       settings: as given, with `as_of` and `currency` as they hold.
       notes: what was read, how, and what is odd, one line each.
@@ -56,8 +60,8 @@ class Plan:
       fingerprint: of all tables and settings together, 64 hexadecimal digits.
       read: what was understood of each file; five lines of sales, one of each other table.
       files: table -> path of its file.
-      reading: how files are read, as a plan's YAML says it (`dates`, `decimal`, `lines`, …); `columns` also has those that were
-        found, and `sheets` those of a workbook.
+      reading: how files are read, as a plan's YAML says it (`dates`, `decimal`, `lines`, …);
+        `columns` also has those that were found, and `sheets` those of a workbook.
       given_keys: settings that were given, others hold by default.
     """
 
@@ -81,7 +85,12 @@ class Plan:
     @property
     def skus(self) -> list[str]:
         """All SKUs of sales, items, stock and open orders, sorted."""
-        named = {*self.sales["sku"].unique(), *self.items.index, *self.stock["sku"].unique(), *self.open_orders["sku"].unique()}
+        named = {
+            *self.sales["sku"].unique(),
+            *self.items.index,
+            *self.stock["sku"].unique(),
+            *self.open_orders["sku"].unique(),
+        }
         return sorted(named)
 
     @functools.cached_property
@@ -91,7 +100,9 @@ class Plan:
 
     @functools.cached_property
     def full_items(self) -> pd.DataFrame:
-        """Items of all SKUs with defaults filled in; index sku. See `jaxinv.data.plan.defaults.fill_items`."""
+        """Items of all SKUs with defaults filled in; index sku. See
+        `jaxinv.data.plan.defaults.fill_items`.
+        """
         return fill_items(self.items, self.sales, self.skus, self.settings)[0]
 
     @functools.cached_property
@@ -101,13 +112,15 @@ class Plan:
 
 
 def read_plan(path: str | Path, columns: Mapping[str, Any] = {}, **settings: Any) -> Plan:  # noqa: B006
-    """Reads a plan: a YAML that names tables, a folder or Excel workbook that holds them, or one file of sales.
+    """Reads a plan: a YAML that names tables, a folder or Excel workbook that holds them, or one
+    file of sales.
 
     Args:
       path: of the YAML, folder or file.
-      columns: schema name -> name in the file: of sales `{"sku": "Lineitem sku"}`, of others `{"items.cost": "EK"}` or
-        `{"items": {"cost": "EK"}}`.
-      **settings: keys of the YAML that go before those of the file, such as `service=0.97` or `dates="dmy"`.
+      columns: schema name -> name in the file: of sales `{"sku": "Lineitem sku"}`, of others
+        `{"items.cost": "EK"}` or `{"items": {"cost": "EK"}}`.
+      **settings: keys of the YAML that go before those of the file, such as `service=0.97` or
+        `dates="dmy"`.
 
     Raises:
       UserError: with all problems of all files, one line each: file, row, column and fix.
@@ -121,7 +134,9 @@ def read_plan(path: str | Path, columns: Mapping[str, Any] = {}, **settings: Any
     parts = _read_parts(files, given)
     parts.general += general
     _cross(parts)
-    lines = [(problems.source, text) for problems in parts.problems.values() for text in problems.found]
+    lines = [
+        (problems.source, text) for problems in parts.problems.values() for text in problems.found
+    ]
     if parts.general or lines:
         raise _error(path, parts.general, lines)
     return _plan(parts, files, given)
@@ -131,7 +146,11 @@ def _error(path: Path, general: list[str], lines: list[tuple[str, str]]) -> User
     count = len(general) + len(lines)
     return UserError(
         "\n  - ".join(
-            [f"{path}: {count} problem{'s' * (count > 1)}", *general, *(f"{source}: {text}" for source, text in lines)]
+            [
+                f"{path}: {count} problem{'s' * (count > 1)}",
+                *general,
+                *(f"{source}: {text}" for source, text in lines),
+            ]
         )
     )
 
@@ -143,11 +162,15 @@ def _read_parts(files: Files, given: Given) -> Parts:
         shown = files.shown(name) if name in files.paths else name
         if name in files.paths:
             frames[name], problems[name] = read_table(
-                name, files.paths[name], shown, given.columns(name), given.of("dates", name), given.of("decimal", name),
+                name, files.paths[name], shown, given.columns(name), given.of("dates", name),
+                given.of("decimal", name),
                 files.sheets.get(name, "") or given.of("sheets", name),
             )  # fmt: skip
         else:
-            frames[name], problems[name] = empty_table(name), Problems(shown, "row", f"table {name}")
+            frames[name], problems[name] = (
+                empty_table(name),
+                Problems(shown, "row", f"table {name}"),
+            )
     return Parts(frames, problems, set(files.paths), given.settings)
 
 
@@ -166,10 +189,13 @@ def _read_sales(files: Files, given: Given) -> tuple[pd.DataFrame, Problems]:
             table.attrs["read"] = [f"{shown}: read by the reader {reader!r}, {len(table):,} rows"]
             return table, problems
         reading = Reading(
-            given.of("dates", "sales"), given.of("decimal", "sales"), given.settings.returns, given.reading.get("lines", ""),
+            given.of("dates", "sales"), given.of("decimal", "sales"), given.settings.returns,
+            given.reading.get("lines", ""),
             by_words=True,
         )  # fmt: skip
-        return check(read_frame(path, sheet), shown, columns, given.reading.get("known_ahead", ()), reading)
+        return check(
+            read_frame(path, sheet), shown, columns, given.reading.get("known_ahead", ()), reading
+        )
     except UserError as error:
         head, *each = str(error).removeprefix(f"{path}: ").split("\n  - ")
         for text in each or [head]:
@@ -197,44 +223,69 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     sales = parts["sales"]
     notes = [
         *files.notes,
-        *(f"{parts.problems[name].source}: {note}" for name in ("sales", *TABLES) for note in _notes(parts, name)),
+        *(
+            f"{parts.problems[name].source}: {note}"
+            for name in ("sales", *TABLES)
+            for note in _notes(parts, name)
+        ),
         *parts.notes,
     ]
     read = [
         *parts["sales"].attrs.get("read", ()),
         *(parts[name].attrs["read"] for name in TABLES if "read" in parts[name].attrs),
     ]
-    named = {name: parts[name].attrs["columns"] for name in ("sales", *TABLES) if parts[name].attrs.get("columns")}
+    named = {
+        name: parts[name].attrs["columns"]
+        for name in ("sales", *TABLES)
+        if parts[name].attrs.get("columns")
+    }
     items = parts["items"].set_index("sku")
     locations = parts["locations"].set_index("location")
     locations = locations.reindex(list(parts.places))
     locations["name"] = locations["name"].fillna("")
     frames = {
         "sales": sales, "items": items, "locations": locations,
-        **{name: parts[name].reset_index(drop=True) for name in TABLES if name not in ("items", "locations")},
+        **{name: parts[name].reset_index(drop=True) for name in TABLES if name not in ("items",
+        "locations")},
     }  # fmt: skip
     for frame in frames.values():
         frame.attrs = {}
     settings = parts.settings
     laws = lead_time_laws(frames["receipts"], np.datetime64(settings.as_of))
     sheets = {"sheets": dict(files.sheets)} if files.sheets else {}
-    skus = sorted({*sales["sku"].unique(), *items.index, *frames["stock"]["sku"], *frames["open_orders"]["sku"]})
+    skus = sorted(
+        {
+            *sales["sku"].unique(),
+            *items.index,
+            *frames["stock"]["sku"],
+            *frames["open_orders"]["sku"],
+        }
+    )
     assumptions = [
         *fill_rest(
-            settings, parts.step, given.settings.as_of is not None, parts.given, parts.places, sales, _missing_stock(parts)
+            settings,
+            parts.step,
+            given.settings.as_of is not None,
+            parts.given,
+            parts.places,
+            sales,
+            _missing_stock(parts),
         ),
         *fill_lanes(frames["lanes"], laws, settings, "lanes" in parts.given)[1],
         *fill_items(items, sales, skus, settings)[1],
     ]
     whole = hashlib.sha256(repr(settings).encode())
     for name, frame in frames.items():
-        whole.update(
-            f"{name} {fingerprint(_plain(frame.reset_index() if frame.index.name in ('sku', 'location') else frame))}".encode()
-        )
+        keyed = frame.index.name in ("sku", "location")
+        rows = _plain(frame.reset_index() if keyed else frame)
+        whole.update(f"{name} {fingerprint(rows)}".encode())
     return Plan(
-        **frames, settings=settings, notes=tuple(notes), assumptions=tuple(assumptions), fingerprint=whole.hexdigest(),
-        read=tuple(read), files=dict(files.paths), reading={**given.reading, **({"columns": named} if named else {}), **sheets},
-        given_keys=tuple(key for key, value in vars(given.settings).items() if value != getattr(Settings(), key)),
+        **frames, settings=settings, notes=tuple(notes), assumptions=tuple(assumptions),
+        fingerprint=whole.hexdigest(),
+        read=tuple(read), files=dict(files.paths), reading={**given.reading,
+        **({"columns": named} if named else {}), **sheets},
+        given_keys=tuple(key for key,
+        value in vars(given.settings).items() if value != getattr(Settings(), key)),
     )  # fmt: skip
 
 
@@ -242,13 +293,19 @@ def _notes(parts: Parts, name: str) -> list[str]:
     """Notes of a table that the lines on how it was read do not say already."""
     own = parts[name].attrs.get("notes", []) if name == "sales" else []
     stated = parts[name].attrs.get("stated", [])
-    return [note for note in dict.fromkeys([*own, *parts.problems[name].notes]) if note not in stated]
+    return [
+        note for note in dict.fromkeys([*own, *parts.problems[name].notes]) if note not in stated
+    ]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """With tuples as text, which can be hashed."""
     return frame.assign(
-        **{name: frame[name].map(repr) for name in frame if len(frame) and isinstance(frame[name].iloc[0], tuple)}
+        **{
+            name: frame[name].map(repr)
+            for name in frame
+            if len(frame) and isinstance(frame[name].iloc[0], tuple)
+        }
     )
 
 

@@ -14,7 +14,8 @@ from jaxinv.errors import UserError
 def typed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`columns` and `settings` of `read_plan` from texts `key=value`.
 
-    Keys may have a dot: `columns.sku=Artikel`, `columns.items.cost=EK`, `rates.USD=0.92`, `service.Tea=0.98`, `dates.sales=dmy`.
+    Keys may have a dot: `columns.sku=Artikel`, `columns.items.cost=EK`, `rates.USD=0.92`,
+    `service.Tea=0.98`, `dates.sales=dmy`.
 
     Raises:
       UserError: a value that is no YAML.
@@ -33,7 +34,10 @@ def typed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
             try:
                 read = yaml.safe_load(value)
             except yaml.YAMLError:
-                raise UserError(f"{text}: {value!r} cannot be read; write such as {key}=0.97, or put it in quotes") from None
+                raise UserError(
+                    f"{text}: {value!r} cannot be read; write such as {key}=0.97, or put it in"
+                    " quotes"
+                ) from None
         if rest:
             inner = settings.setdefault(first, {})
             if not isinstance(inner, dict):
@@ -45,7 +49,8 @@ def typed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def by_name(paths: Sequence[Path]) -> tuple[Path, dict[str, str]]:
-    """The plan among paths that were typed: the one path, or the file of sales and, by table, the others.
+    """The plan among paths that were typed: the one path, or the file of sales and, by table, the
+    others.
 
     Raises:
       UserError: among several, a folder or a plan, two files of one table, or none of sales.
@@ -59,10 +64,13 @@ def by_name(paths: Sequence[Path]) -> tuple[Path, dict[str, str]]:
         table = table_of(stem_of(path)) or "sales"
         if table in named:
             raise UserError(
-                f"{named[table]} and {path} may both be the table {table}; write which is which, such as items={path}"
+                f"{named[table]} and {path} may both be the table {table}; write which is which,"
+                f" such as items={path}"
             )
         named[table] = path
     if "sales" not in named:
-        raise UserError(f"no file of sales among {', '.join(map(str, paths))}; give it too, or sales=FILE")
+        raise UserError(
+            f"no file of sales among {', '.join(map(str, paths))}; give it too, or sales=FILE"
+        )
     sales = named.pop("sales")
     return sales, {table: os.path.abspath(path) for table, path in named.items()}

@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.files import beside, check_file, pick, read_csv
 from jaxinv.data.cells import LARGEST
+from jaxinv.data.files import beside, check_file, pick, read_csv
 from jaxinv.data.schema import validate
 from jaxinv.data.wide import long_table
 from jaxinv.errors import UserError
 
 
 def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
-    """Corporación Favorita, 288 items x 21 stores x 171 weeks, from Alvo et al., "Neural inventory control".
+    """Corporación Favorita, 288 items x 21 stores x 171 weeks, from Alvo et al., "Neural inventory
+    control".
 
-    `weeks.csv` must lie beside the `.npz`; weeks begin on Tuesdays. Ten negative values (returns) become zero.
-    Covariates: `days_from_christmas` (-182 to 182) and `christmas`. The calendar's `earthquake` is dropped:
-    nobody knew it in advance (and it is zero throughout).
+    `weeks.csv` must lie beside the `.npz`; weeks begin on Tuesdays. Ten negative values (returns)
+    become zero. Covariates: `days_from_christmas` (-182 to 182) and `christmas`. The calendar's
+    `earthquake` is dropped: nobody knew it in advance (and it is zero throughout).
     """
     path = Path(path)
     check_file(path)
@@ -27,7 +28,8 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
         with np.load(path, allow_pickle=False) as arrays:
             if not isinstance(arrays, np.lib.npyio.NpzFile) or "weekly_sales" not in arrays:
                 raise UserError(
-                    f"{path}: no array 'weekly_sales' in it; give the weekly_sales.npz of Alvo et al."
+                    f"{path}: no array 'weekly_sales' in it; give the weekly_sales.npz of Alvo"
+                    " et al."
                 )
             sales = arrays["weekly_sales"]
     except UserError:
@@ -41,10 +43,14 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        raise UserError(f"{path}: not a readable .npz of plain arrays ({error}); fetch it again") from None
+        raise UserError(
+            f"{path}: not a readable .npz of plain arrays ({error}); fetch it again"
+        ) from None
     weeks_path = beside(path, "weeks.csv")
     if weeks_path is None:
-        raise UserError(f"{path.parent / 'weeks.csv'}: not there; {path.name} needs its calendar beside it")
+        raise UserError(
+            f"{path.parent / 'weeks.csv'}: not there; {path.name} needs its calendar beside it"
+        )
     weeks = pick(read_csv(weeks_path), ["date", "days_from_christmas", "christmas"], weeks_path)
     names = {name: name for name in ("days_from_christmas", "christmas")}
     weeks = validate(weeks.assign(sku="calendar", sales="0"), str(weeks_path), names)
@@ -56,7 +62,8 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
     if not (np.abs(sales) <= LARGEST).all():
         item, store, week = np.argwhere(~(np.abs(sales) <= LARGEST))[0]
         raise UserError(
-            f"{path}: 'weekly_sales' is no number below {LARGEST:g} at item {item}, store {store}, week {week}; fetch it again"
+            f"{path}: 'weekly_sales' is no number below {LARGEST:g} at item {item}, store {store},"
+            f" week {week}; fetch it again"
         )
     items, stores, _ = sales.shape
     item, store = np.divmod(np.arange(items * stores), stores)
@@ -64,7 +71,5 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
         {"sku": [f"item_{i:03d}" for i in item], "location": [f"store_{s:02d}" for s in store]}
     )
     sales = np.maximum(sales.reshape(items * stores, -1), 0)
-    covariates = {
-        name: np.broadcast_to(weeks[name], sales.shape) for name in names
-    }
+    covariates = {name: np.broadcast_to(weeks[name], sales.shape) for name in names}
     return long_table(series, weeks["date"].to_numpy(), sales, **covariates)

@@ -15,9 +15,9 @@ from jaxinv.errors import UserError
 def m5(path: str | Path) -> pd.DataFrame:
     """M5 (Walmart), daily units of items in stores, from a wide file with columns `d_1`, `d_2` ….
 
-    The calendar (`calendar.csv`, plain or gzip) must lie beside it. Covariates: `snap`, 1 on days when the
-    state of the store pays food stamps, and `event`, 1 on days with a named event. Category is the
-    department.
+    The calendar (`calendar.csv`, plain or gzip) must lie beside it. Covariates: `snap`, 1 on days
+    when the state of the store pays food stamps, and `event`, 1 on days with a named event.
+    Category is the department.
     """
     path = Path(path)
     wide = read_csv(path)
@@ -26,8 +26,8 @@ def m5(path: str | Path) -> pd.DataFrame:
     calendar_path = beside(path, "calendar.csv")
     if calendar_path is None:
         raise UserError(
-            f"{path.parent / 'calendar.csv'}: not there; the days d_1, d_2 … of {path.name} need their "
-            "calendar beside it"
+            f"{path.parent / 'calendar.csv'}: not there; the days d_1, d_2 … of {path.name} need"
+            " their calendar beside it"
         )
     if not len(wide):
         raise UserError(f"{path}: no rows under the header; fetch it again")
@@ -39,14 +39,19 @@ def m5(path: str | Path) -> pd.DataFrame:
     index = np.array([int(day[2:]) for day in days]) - 1
     if index.max() >= len(calendar):
         raise UserError(
-            f"{path}: column 'd_{index.max() + 1}' lies beyond the {len(calendar)} days of {calendar_path}"
+            f"{path}: column 'd_{index.max() + 1}' lies beyond the {len(calendar)} days of"
+            f" {calendar_path}"
         )
     calendar = calendar.assign(event=calendar["event_name_1"] != "").drop(columns="event_name_1")
     # Checked as a table of one series, so that problems name the calendar's own lines.
     snaps = {f"snap_{state}": f"snap_{state}" for state in states}
-    calendar = validate(calendar.assign(sku="calendar", sales=0.0), str(calendar_path), snaps).iloc[index]
+    calendar = validate(calendar.assign(sku="calendar", sales=0.0), str(calendar_path), snaps).iloc[
+        index
+    ]
     sales = wide_numbers(wide[days], path)
-    series = wide[["item_id", "store_id", "dept_id"]].set_axis(["sku", "location", "category"], axis=1)
+    series = wide[["item_id", "store_id", "dept_id"]].set_axis(
+        ["sku", "location", "category"], axis=1
+    )
     snap = np.stack([calendar[f"snap_{state}"] for state in wide["state_id"]])
     return long_table(
         series,
