@@ -5,8 +5,10 @@ Standard output carries the result alone: a table for people, or with `--json` o
 Progress and notes go to standard error. A command is
 
     def main(argv):
-        args = parser("train", "Trains a policy.", arguments="[CONFIG] [key=value
-        ...]").parse_args(argv) positional, overrides = split_arguments(args.arguments) ...
+        made = parser("train", "Trains a policy.", arguments="[CONFIG] [key=value ...]")
+        args = made.parse_args(argv)
+        positional, overrides = split_arguments(args.arguments)
+        ...
         emit(document, args.json, lambda: table(rows, columns))
 
     if __name__ == "__main__":

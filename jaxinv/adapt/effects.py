@@ -80,8 +80,8 @@ def doubly_robust(
     """Augmented inverse propensity weighting with cross-fitting (Robins et al. 1994; Chernozhukov
     et al. 2018):
 
-        tau = mean of  mu_1(x) - mu_0(x) + a (y - mu_1(x)) / e(x) - (1 - a) (y - mu_0(x)) / (1 -
-        e(x)),
+        tau = mean of  mu_1(x) - mu_0(x)
+                       + a (y - mu_1(x)) / e(x) - (1 - a) (y - mu_0(x)) / (1 - e(x)),
 
     right where either the outcome mu or the propensity e is. Both are fitted on other stretches of
     the log than they are used on: mu linear in the covariates within each arm, e logistic.

@@ -4,10 +4,11 @@ Four laws of daily demand, each with the one number that tells a policy all ther
 of a day:
 
     1  independent: uniform on five whole numbers from a lowest that moves from day to day; the
-      number of the review
+       number of the review
     2  D_t = (phi D_{t-1} + (1 - phi) base + N(0, sigma))^+ with numbers of each trajectory's own;
-    the demand of the day before 3  the same with half as many trajectories to learn on 4  N(100,
-    sigma)^+ on every second day and nothing between, a sigma for each SKU; that sigma
+       the demand of the day before
+    3  the same with half as many trajectories to learn on
+    4  N(100, sigma)^+ on every second day and nothing between, a sigma for each SKU; that sigma
 
 Days are counted as in the published code, whose first order comes on day `REVIEW`: T days of
 decisions are T + `REVIEW` days of demand. A generator's random numbers are NumPy's legacy stream

@@ -36,8 +36,8 @@ def scaled_from_table(uniform: jax.Array, cdf: jax.Array, factor: jax.Array) -> 
     A quantile k is spread over [k, k + 1) by the place v of the uniform within its step of the
     table:
 
-        floor(factor k + v)  where factor >= 1, of mean `factor k` for every k, floor(factor (k + v)
-        + (1 - factor) / 2)  below, where the mean is right over many k, not for each.
+        floor(factor k + v)                       factor >= 1: of mean `factor k` for every k,
+        floor(factor (k + v) + (1 - factor) / 2)  below: the mean is right over many k, not for each.
 
     With factor 1 both are k. Arguments as in `from_table`.
     """

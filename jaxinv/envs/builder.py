@@ -53,9 +53,12 @@ class Network:
     """A supply network in words. Everything is checked when it is built, before anything is
     compiled.
 
-        net = jaxinv.Network() net.supplier("factory") net.node("shop", demand="poisson(5)",
-        holding_cost_per_unit_period=1.0, shortage_cost_per_unit=9.0) net.edge("factory", "shop",
-        lead_time_periods=4) problem = net.problem()
+        net = jaxinv.Network()
+        net.supplier("factory")
+        costs = dict(holding_cost_per_unit_period=1.0, shortage_cost_per_unit=9.0)
+        net.node("shop", demand="poisson(5)", **costs)
+        net.edge("factory", "shop", lead_time_periods=4)
+        problem = net.problem()
 
     Arguments carry their units. `jaxinv.envs.words` lists the numbers of a node (`NODE`) and of an
     edge (`EDGE`); times may be given in `_periods`, `_days` or `_weeks`, limits in volume where

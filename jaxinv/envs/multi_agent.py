@@ -1,9 +1,10 @@
 """A network as a multi-agent environment, in the form of JaxMARL; `jaxinv.make_multi_agent` gives
 it, or PettingZoo's.
 
-    env = jaxinv.make_multi_agent("serial", levels=11) observations, state = env.reset(key)
-    observations, state, rewards, dones, infos = env.step(key, state, {agent: ... for agent in
-    env.agents})
+    env = jaxinv.make_multi_agent("serial", levels=11)
+    observations, state = env.reset(key)
+    actions = {agent: ... for agent in env.agents}
+    observations, state, rewards, dones, infos = env.step(key, state, actions)
 
 It needs neither package: where jaxmarl is installed, the same environment is one of its
 `MultiAgentEnv` with spaces of its own.
