@@ -37,7 +37,7 @@ def scaled_from_table(uniform: jax.Array, cdf: jax.Array, factor: jax.Array) -> 
     table:
 
         floor(factor k + v)                       factor >= 1: of mean `factor k` for every k,
-        floor(factor (k + v) + (1 - factor) / 2)  below: the mean is right over many k, not for each.
+        floor(factor (k + v) + (1 - factor) / 2)  below: right over many k, not for each.
 
     With factor 1 both are k. Arguments as in `from_table`.
     """
