@@ -31,7 +31,7 @@ from flax import struct
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
 from jaxinv.agents.scales import over
-from jaxinv.evaluation.rollout import Episodes
+from jaxinv.evaluation.rollout import BATCH, Episodes
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class DiffSimConfig(LearnerConfig):
     Attributes:
       rounding: where orders come in packs, they are disturbed by uniform noise of up to this share
         of a pack either way.
+      alike: the costs of each environment count as a share of what it would cost to serve nobody
+        there, so that instances of any size and money weigh the same; of what is beyond that, a
+        tenth counts.
     """
 
     updates: int = 400
@@ -50,6 +53,7 @@ class DiffSimConfig(LearnerConfig):
     learning_rate: float = traced(3e-3)
     final_learning_rate: float = traced(0.0)
     rounding: float = traced(0.5)
+    alike: bool = False
 
     shares: ClassVar = ("rounding",)
     penalties: ClassVar = ("actor",)
@@ -146,6 +150,9 @@ class DiffSim(Learner):
         played = self.mode_play(
             params, episodes.network, trace, contexts, instance, disturbance, teacher
         )
+        if self.config.alike:
+            loss = self._share(played.reward, trace, instance).mean()
+            return loss, (after.replace(network=played.network), played.cost)
         cost = -played.reward.mean(over(played.reward))
         spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
         worth = self.worth if self.roles is None else self.worth_by_agent
@@ -154,6 +161,16 @@ class DiffSim(Learner):
             played.advice, update
         )
         return loss, (after.replace(network=played.network), played.cost)
+
+    def _share(self, reward, trace, instance):
+        """Costs of each environment as a share of what it would cost to serve nobody `[B]`."""
+        facts = jax.vmap(self.worlds.env.facts, in_axes=self.worlds.axis, out_axes=BATCH)(instance)
+        ratio = facts.critical_ratio[np.asarray(self.worlds.env.topology.demand_nodes)]
+        holding = instance.holding[np.asarray(self.worlds.env.topology.demand_nodes)]
+        underage = holding * ratio / jnp.maximum(1.0 - ratio, 1e-6)  # [D, K, B]
+        nobody = (trace.exogenous.demand * underage).sum((0, 1, 2))
+        share = -reward.sum(0) / jnp.maximum(nobody, underage.max((0, 1)))
+        return jnp.where(share < 1.0, share, 0.9 + 0.1 * share)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

@@ -38,6 +38,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
+from jaxinv.policies.relative import RelativePolicy
 
 
 @struct.dataclass
@@ -456,6 +457,8 @@ def make_policy(
             f"form={config.form} weighs rates of demand in the near and far past, and history=1"
             " shows one period; give history=8 or more, or form=none or form=base"
         )
+    if config.encoder == "relative":
+        return _relative(env, config, network, decode, options)
     encoder, series = None, env.world.demand.locations * env.world.demand.products
     columns = env.columns(*config.signals) if config.signals else tuple(range(len(env.signals)))
     if config.encoder != "none":
@@ -490,3 +493,21 @@ def make_policy(
         env.topology, module, decode, env.history, config.window_by_window, config.preferences,
         columns if config.signals else None,
     )  # fmt: skip
+
+
+def _relative(env, config, network, decode, options) -> RelativePolicy:
+    """The policy that reads a series in units of itself."""
+    topology = env.topology
+    if (topology.nodes, topology.edges, topology.products) != (1, 1, 1) or config.signals:
+        raise UserError(
+            "encoder=relative reads the sales of one product in one store with one supplier, all of"
+            " them; give another encoder, and no signals with this one"
+        )
+    module = network(
+        outputs=decode.outputs, series=1, encoder=None, hidden=tuple(config.hidden),
+        activation=config.activation, **options,
+    )  # fmt: skip
+    clock = env.world.clock
+    return RelativePolicy(
+        topology, module, decode, env.history, horizon=clock.horizon if clock else 0
+    )

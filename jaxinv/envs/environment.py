@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
+from jaxinv.demand.exogenous import Exogenous, LeadTimeLaw, Shapes, World, draw_uniforms
 from jaxinv.demand.signals import Signal, check_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
@@ -71,6 +71,9 @@ class Facts:
         None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
     )
     least: jax.Array | None = None  # [E, K] the least that can be ordered, with "shelf_lives"
+    # [E, L + 1] probabilities of the lead times of an order, where they are drawn
+    lead_times: jax.Array | None = None
+    arrives: jax.Array | None = None  # [E] mean share of an order that arrives, with "arrivals"
 
 
 @struct.dataclass
@@ -326,7 +329,17 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             shelf_life=params.shelf_life if spoils else None,
             waste=params.expiry_cost / at_stake if spoils else None,
             least=least_order(self.topology, params) if spoils else None,
+            lead_times=self._lead_time_law(params),
+            arrives=params.arrival_law.mean() if self.topology.has("arrivals") else None,
         )
+
+    def _lead_time_law(self, params):
+        """Probabilities of lead times in the normal regime, None where they are quoted or fixed."""
+        if not isinstance(params.lead_time_law, LeadTimeLaw):
+            return None
+        reached = params.lead_time_law.cdf[0]  # [L, E]
+        whole = jnp.concatenate([reached, jnp.ones_like(reached[:1])])
+        return jnp.diff(whole, axis=0, prepend=0.0).T
 
     @property
     def _reviewed(self) -> bool:

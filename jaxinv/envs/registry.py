@@ -32,6 +32,7 @@ PRESETS: Known = Known(
     retail="jaxinv.envs.retail:Retail",
     retail_network="jaxinv.envs.retail_network:RetailNetwork",
     network="jaxinv.envs.plan_network:PlanNetwork",
+    unseen="jaxinv.envs.unseen:Unseen",
 )
 
 

@@ -1,0 +1,214 @@
+"""InventoryBench: 1320 public instances of a single store, and what policies score on them.
+
+    python -m jaxinv.reproduce inventorybench FILE_OR_FOLDER
+
+A file is a list of instances as JSON (also `.json.gz`); a folder is the benchmark's own, with a
+`train.csv` and a `test.csv` for each instance. The contract is the benchmark's: stock 0 and nothing
+on order at the start; a period orders whole units, receives what is due, serves demand and loses
+the rest; it earns `p` a unit sold and pays `h` a unit left. The score of an instance is what is
+earned as a share of `p` times all demand, at least 0; that of a set is the mean. Realised lead
+times are not seen before arrival, and orders may never come.
+"""
+
+import gzip
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxinv.demand.arrivals import ArrivalLaw
+from jaxinv.demand.exogenous import Exogenous, LeadTimeLaw
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.unseen import store
+from jaxinv.errors import UserError
+from jaxinv.evaluation.rollout import BATCH, batch_last, rollout
+from jaxinv.policies.policy import Policy
+
+KNOWN = 5
+"""Periods of demand that are known before the first order."""
+
+LAWS = {
+    "lead_time_0": ((1.0,), 1.0),
+    "lead_time_4": ((0.0, 0.0, 0.0, 0.0, 1.0), 1.0),
+    "lead_time_stochastic": ((0.0, 1 / 3, 1 / 3, 1 / 3), 0.75),
+}
+"""By folder of the benchmark: probabilities of each lead time, and that an order comes at all."""
+
+IN_PRINT = {"OR, capped base-stock": 0.445, "language model, then OR": 0.501, "best entry": 0.538}
+"""Scores over all 1320 instances in the benchmark's paper."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance: demand of the known and of the played periods, and what orders take."""
+
+    path: str
+    demand: np.ndarray  # [KNOWN + T]
+    lead_time: np.ndarray  # [T] of an order placed in each period; NaN: it never arrives
+    profit: float
+    holding: float
+
+    @property
+    def periods(self) -> int:
+        return len(self.lead_time)
+
+    @property
+    def kind(self) -> str:
+        return next(name for name in LAWS if f"/{name}/" in f"/{self.path}/")
+
+    @property
+    def family(self) -> str:
+        return self.path.split("/")[0]
+
+
+def score(
+    policy: Policy, numbers: Any, env: InventoryNetwork, instances: Sequence[Instance]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores `[I]` of a policy on instances of equal length, and its orders `[T, I]`.
+
+    Args:
+      env: that of `world_of` for these instances.
+    """
+    params, start, exogenous, signals = _played(env, instances)
+    orders, earned, asked = _play(policy, env, numbers, params, start, exogenous, signals)
+    share = np.asarray(earned) / np.maximum(np.asarray(asked), 1e-9)
+    return np.maximum(share, 0.0), np.asarray(orders)
+
+
+def world_of(instances: Sequence[Instance], history: int) -> InventoryNetwork:
+    """The store of instances of equal length, whose episodes end with their last period."""
+    return store(history, instances[0].periods, longest_lead_time=4)
+
+
+def _played(env, instances):
+    """Parameters of the instances, their first state, and all that comes from outside."""
+    history, periods, count = env.history, instances[0].periods, len(instances)
+    law = [LAWS[one.kind] for one in instances]
+    longest = env.topology.max_lead_time
+    mass = np.stack([np.pad(mass, (0, longest + 1 - len(mass))) for mass, _ in law])
+    demand = np.stack([one.demand for one in instances], 1).astype(np.float32)  # [KNOWN + T, I]
+    first = demand[:KNOWN].mean(0)
+    base = env.default_params
+
+    def each(value):
+        return np.asarray(value, np.float32).reshape(count, 1, 1)
+
+    params = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf)[None], count, 0), base)
+    params = params.replace(
+        holding=each([one.holding for one in instances]),
+        shortage=each([one.profit for one in instances]),
+        scale=each(first),
+        initial_low=each(np.zeros(count)),
+        initial_high=each(np.zeros(count)),
+        initial_pipeline=each(np.zeros(count)),
+        lead_time=(mass @ np.arange(longest + 1)).astype(np.float32)[:, None],
+        max_order=each(np.full(count, np.inf)),
+        review_period=np.ones((count, 1), np.float32),
+        pack_size=each(np.ones(count)),
+        lead_time_law=LeadTimeLaw(
+            np.cumsum(mass, 1)[:, None, :-1, None].astype(np.float32),
+            np.zeros(count, np.float32),
+            np.ones(count, np.float32),
+        ),
+        arrival_law=ArrivalLaw(
+            np.tile(np.array([[0.0], [1.0]], np.float32), (count, 1, 1)),
+            np.array([[[1.0 - share]] for _, share in law], np.float32),
+        ),
+    )
+    lead = np.stack([one.lead_time for one in instances], 1)
+    comes = np.isfinite(lead)
+    latest = np.array([len(mass) - 1 for mass, _ in law])
+    exogenous = Exogenous(
+        jnp.asarray(demand[KNOWN:, None, None]),
+        jnp.asarray(np.where(comes, lead, latest)[:, None], jnp.float32),
+        arrival=jnp.asarray(comes[:, None], jnp.float32),
+    )
+    before = np.zeros((history - KNOWN, count), np.float32)
+    past = np.concatenate([before, demand[:-1]])  # [W - 1 + T, I]
+    left = np.concatenate([np.ones(history - 1), 1.0 - np.arange(periods) / periods])
+    signals = np.stack([past, np.tile(left[:, None], count).astype(np.float32)], 1)
+    params = batch_last(params)
+    start = jax.vmap(env.start, in_axes=BATCH, out_axes=BATCH)(
+        {"stock": jnp.zeros((1, 1, count))}, params
+    )
+    return params, start, exogenous, jnp.asarray(signals)
+
+
+@partial(jax.jit, static_argnames=("policy", "env"))
+def _play(policy, env, numbers, params, start, exogenous, signals):
+    def encode(signals, params):
+        return policy.encode(numbers, signals, env.facts(params))
+
+    contexts = jax.vmap(encode, in_axes=BATCH, out_axes=BATCH)(signals, params)
+    contexts = jax.tree.map(lambda leaf: leaf[env.history - 1 :], contexts)
+
+    def act(numbers, observation, context):
+        return policy.act(numbers, observation, context), None
+
+    def record(observation, outcome, note):
+        return outcome.ordered[0, 0], outcome.sold[0, 0], outcome.on_hand[0, 0]
+
+    _, (orders, sold, left), _ = rollout(
+        env, params, act, numbers, start, exogenous, contexts, axis=BATCH, record=record
+    )
+    profit, holding = params.shortage[0, 0], params.holding[0, 0]
+    earned = profit * sold.sum(0) - holding * left.sum(0)
+    return orders, earned, profit * exogenous.demand[:, 0, 0].sum(0)
+
+
+def read(path: str | Path) -> list[Instance]:
+    """Instances of a file or of the benchmark's own folder.
+
+    Raises:
+      UserError: a file that is none, an instance that lacks something, or of another length.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path} does not exist; give the file or folder of InventoryBench")
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt") as file:
+            rows = json.load(file)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is no JSON of instances ({error})") from None
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{path} holds no list of instances")
+    return [_instance(path, number, one) for number, one in enumerate(rows)]
+
+
+def _instance(file, number, one) -> Instance:
+    what = f"{file}: instance {number}"
+    wanted = ("path", "train", "demand", "lead_time", "p", "h")
+    missing = [name for name in wanted if name not in one]
+    if missing:
+        raise UserError(f"{what} lacks {', '.join(missing)}")
+    what += f" ({one['path']})"
+    if len(one["train"]) != KNOWN:
+        raise UserError(f"{what} has {len(one['train'])} known periods, not {KNOWN}")
+    if len(one["demand"]) != len(one["lead_time"]) or not one["demand"]:
+        raise UserError(
+            f"{what} has {len(one['demand'])} periods of demand and {len(one['lead_time'])} of lead"
+            " times"
+        )
+    if not any(f"/{name}/" in f"/{one['path']}/" for name in LAWS):
+        raise UserError(f"{what}: its path names none of {', '.join(LAWS)}")
+    lead = np.array([np.nan if value is None else value for value in one["lead_time"]], float)
+    demand = np.array([*one["train"], *one["demand"]], float)
+    return Instance(one["path"], demand, lead, float(one["p"]), float(one["h"]))
+
+
+def of_all(policy: Policy, numbers: Any, instances: Sequence[Instance]) -> np.ndarray:
+    """Scores `[I]` of instances of any lengths."""
+    scores = np.zeros(len(instances))
+    for periods in sorted({one.periods for one in instances}):
+        index = [number for number, one in enumerate(instances) if one.periods == periods]
+        group = [instances[number] for number in index]
+        env = world_of(group, policy.history)
+        scores[index] = score(policy, numbers, env, group)[0]
+    return scores
