@@ -38,7 +38,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
-from jaxinv.policies.relative import RelativePolicy
+from jaxinv.policies.relative import RelativePolicy, refusal
 
 
 @struct.dataclass
@@ -497,17 +497,17 @@ def make_policy(
 
 def _relative(env, config, network, decode, options) -> RelativePolicy:
     """The policy that reads a series in units of itself."""
-    topology = env.topology
-    if (topology.nodes, topology.edges, topology.products) != (1, 1, 1) or config.signals:
+    why = refusal(env.topology)
+    if why or config.signals:
         raise UserError(
-            "encoder=relative reads the sales of one product in one store with one supplier, all of"
-            " them; give another encoder, and no signals with this one"
+            "encoder=relative reads all sales of stores with one supplier each, and"
+            f" {why or 'signals= names some'}; give another encoder"
         )
     module = network(
-        outputs=decode.outputs, series=1, encoder=None, hidden=tuple(config.hidden),
+        outputs=1, series=1, encoder=None, hidden=tuple(config.hidden),
         activation=config.activation, **options,
     )  # fmt: skip
     clock = env.world.clock
     return RelativePolicy(
-        topology, module, decode, env.history, horizon=clock.horizon if clock else 0
+        env.topology, module, decode, env.history, horizon=clock.horizon if clock else 0
     )

@@ -3,7 +3,8 @@
 What it is shown has no scale: demand of the window as ratios to its own smoothed level, stock and
 outstanding orders in periods of that level, and the facts of the instance (cost ratio, law of lead
 times, review, time left). Periods before the first sale of the window are masked, so a history may
-have any length; where there is none, the instance's typical demand is taken for the level.
+have any length; the instance's typical demand counts for a part of a period, and is the level where
+there is no history.
 
 Orders fill up to `coverage * level * s(o)`, less what is on hand and what is expected to arrive: an
 order that is still outstanding after a periods arrives with probability
@@ -14,6 +15,7 @@ for a lead time L and a share q of orders that come at all.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,11 +24,18 @@ import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.policies.decode import RATES, factor
 from jaxinv.policies.learned import Context, LearnedPolicy
 
+WINDOW = 32
+"""Periods of sales that are read at most."""
+
 FADES = (0.5, 0.8, 0.95)
 """Factors a period of the smoothed levels that are compared; the middle one is the unit of all."""
+
+GUESS = 0.5
+"""Periods of sales that the instance's typical demand counts for where a level is smoothed."""
 
 LONGEST = 10
 """Lead times, and ages of outstanding orders, that are seen one by one; longer ones together."""
@@ -37,7 +46,9 @@ FAR, NEAR = 16.0, 4.0
 
 @dataclass(frozen=True)
 class RelativePolicy(LearnedPolicy):
-    """One store with one product and one supplier.
+    """Stores with one supplier each: every product in every store is decided by itself.
+
+    Pairs P of an edge and a product are an axis of what the network reads, not of the network.
 
     Attributes:
       horizon: periods of an episode that ends; 0 where none does.
@@ -52,73 +63,53 @@ class RelativePolicy(LearnedPolicy):
 
     def encode(self, params: Any, signals: jax.Array, facts: Facts) -> Context:
         """Contexts of every period of a trace `[T, S]`; nothing of it is learned."""
-        windows = _windows(signals[:, 0], self.history)  # [T, W]
-        seen = (jnp.cumsum(windows > 0, -1) > 0).astype(jnp.float32)
-        levels = [_smoothed(windows, seen, fade) for fade in FADES]
-        mean = _smoothed(windows, seen, 1.0)
-        guess = jnp.maximum(facts.scale[0, 0], 1e-3)
-        sold = seen.sum(-1)
-        unit = jnp.where(sold > 0, jnp.maximum(levels[1], 0.2 * mean), guess)
-        ratio = windows / unit[:, None]
-        spread = jnp.sqrt(_smoothed((ratio - 1.0) ** 2, seen, 1.0))
-        parts = [
-            jnp.log((ratio + 0.1) / 1.1) * seen,
-            jnp.stack(
-                [
-                    *(_log(level / unit) for level in (*levels, mean)),
-                    jnp.where(sold > 0, _log(guess / unit), 0.0),
-                    jnp.minimum(spread, 4.0),
-                    1.0 - _smoothed((windows > 0).astype(jnp.float32), seen, 1.0),
-                    sold / self.history,
-                    jnp.minimum(sold, 6.0) / 6.0,
-                    1.0 / jnp.sqrt(1.0 + unit),
-                ],
-                -1,
-            ),
-            self._left(signals)[:, None] / np.array([FAR, NEAR]),
-        ]
-        state = jnp.concatenate([parts[0], parts[1], jnp.minimum(parts[2], 1.0)], -1)
-        level = unit[:, None, None]
-        rates = jnp.broadcast_to(level[..., None], (*level.shape, RATES))
-        return Context(state, None, level, rates)
+        demand = self._at_stores(self._by_product(signals))  # [P, T]
+        guess = self._at_stores(facts.scale[np.asarray(self.topology.demand_nodes)])
+        length = min(self.history, WINDOW)
+        read, unit = jax.vmap(partial(_read, length=length), out_axes=1)(demand, guess)  # [T, P, …]
+        left = self._left(signals)[:, None, None] / np.array([FAR, NEAR])
+        left = jnp.broadcast_to(jnp.minimum(left, 1.0), (*unit.shape, 2))
+        rates = unit.reshape(-1, self.topology.edges, self.topology.products, 1)
+        rates = jnp.broadcast_to(rates, (*rates.shape[:-1], RATES))
+        return Context(jnp.concatenate([read, left], -1), None, unit, rates)
 
     def stock_features(self, observation: Observation, context: Context) -> jax.Array:
-        facts, unit = observation.instance, context.recent[0, 0]
-        law, arrives = lead_time_law(facts)
-        ratio = jnp.clip(facts.critical_ratio[0, 0], 1e-3, 1.0 - 1e-3)
-        review = facts.review_period[0]
-        outstanding = _by_age(observation.pipeline[0, 0]) / unit
-        expected = self._expected(observation) / unit
-        cover = self.coverage(facts)
-        held = views.net_inventory(self.topology, observation)[0, 0] / unit
-        numbers = [
-            _log1p(held),
-            _log1p((held + expected) / cover),
-            _log1p(expected),
-            jnp.log(ratio / (1.0 - ratio)),
-            ratio,
-            cover / LONGEST,
-            arrives,
-            review / 5.0,
-            (observation.time % review) / review,
-        ]
-        return jnp.concatenate([_log1p(outstanding), law, jnp.clip(jnp.stack(numbers), -5.0, 5.0)])
+        """What is seen of each pair beside its sales `[P, F]`."""
+        facts, topology = observation.instance, self.topology
+        held = views.net_inventory(topology, observation)
+        by_edge = (
+            observation.pipeline,
+            topology.at_destination(held),
+            topology.at_destination(facts.critical_ratio),
+        )
+        per_edge = (lead_time_law(facts), _odds(observation), *_review(observation))
+
+        def of_edge(by_product, whole):
+            return jax.vmap(lambda *one: _stock(*one, *whole))(*by_product)
+
+        unit = context.recent.reshape(topology.edges, topology.products)
+        found = jax.vmap(of_edge)((*by_edge, unit), per_edge)
+        return found.reshape(-1, found.shape[-1])
 
     def orders(self, raw: jax.Array, observation: Observation, context: Context) -> jax.Array:
-        unit = context.recent[0, 0]
-        target = unit * self.coverage(observation.instance) * factor(raw[0])
-        held = views.net_inventory(self.topology, observation)[0, 0]
-        order = jnp.maximum(target - held - self._expected(observation), 0.0)
-        return order[None, None]
+        topology, facts = self.topology, observation.instance
+        shape = (topology.edges, topology.products)
+        target = (context.recent * factor(raw[:, 0])).reshape(shape) * views.coverage(facts)[
+            :, None
+        ]
+        held = topology.at_destination(views.net_inventory(topology, observation))
+        expected = (observation.pipeline * _odds(observation)[:, None]).sum(-1)
+        return jnp.maximum(target - held - expected, 0.0)
 
-    def coverage(self, facts: Facts) -> jax.Array:
-        """Periods that an order has to cover `[]`."""
-        return facts.lead_time[0] + facts.review_period[0]
+    def _by_product(self, signals):
+        """Demand `[D, K, T]` of signals."""
+        demand = signals[:, : len(self.topology.demand_nodes) * self.topology.products]
+        return demand.T.reshape(-1, self.topology.products, signals.shape[0])
 
-    def _expected(self, observation):
-        """Outstanding units that are expected to arrive `[]`."""
-        pipeline = observation.pipeline[0, 0]
-        return pipeline @ arrival_odds(observation.instance, pipeline.shape[0])
+    def _at_stores(self, by_store):
+        """Values `[P, …]` of pairs, from those of stores and products `[D, K, …]`."""
+        stores = [self.topology.demand_nodes.index(end) for end in self.topology.destinations]
+        return by_store[np.asarray(stores)].reshape(-1, *by_store.shape[2:])
 
     def _left(self, signals):
         """Periods that are left of the episode `[T]`; many where it does not end."""
@@ -127,51 +118,127 @@ class RelativePolicy(LearnedPolicy):
         return signals[:, -1] * self.horizon
 
 
-def lead_time_law(facts: Facts) -> tuple[jax.Array, jax.Array]:
-    """Probabilities of lead times 0 .. `LONGEST`, longer ones with the last, and of an order to
-    come at all: `[LONGEST + 1]` and `[]`.
+def refusal(topology: Topology) -> str | None:
+    """Why a network is none that such a policy can decide for; None where it is."""
+    supplied = [end for end, source in zip(topology.destinations, topology.sources)]
+    if any(source != SUPPLIER for source in topology.sources):
+        return "some of its nodes supply others"
+    if sorted(supplied) != sorted(topology.demand_nodes) or len(set(supplied)) < len(supplied):
+        return "not every store has one supplier"
+    if topology.has("dispositions") or topology.storeless or topology.ages > 1:
+        return "its goods spoil, or come back, or are sold from elsewhere"
+    return None
+
+
+def _read(demand: jax.Array, guess: jax.Array, length: int) -> tuple[jax.Array, jax.Array]:
+    """What a network reads of one series `[T]` in every period `[T, F]`, and the level that is its
+    unit `[T]`.
     """
-    times = jnp.arange(LONGEST + 1)
+    guess = jnp.maximum(guess, 1e-3)
+    windows = _windows(demand, length)  # [T, WINDOW]
+    seen = (jnp.cumsum(windows > 0, -1) > 0).astype(jnp.float32)
+    levels = [_smoothed(windows, seen, fade, guess) for fade in FADES]
+    mean = _smoothed(windows, seen, 1.0, guess)
+    unit = jnp.maximum(levels[1], 0.2 * mean)
+    ratio, sold = windows / unit[:, None], seen.sum(-1)
+    spread = jnp.sqrt(_mean((ratio - 1.0) ** 2, seen))
+    numbers = [
+        *(jnp.log(level / unit + 0.02) for level in (*levels, mean, guess)),
+        jnp.minimum(spread, 4.0),
+        1.0 - _mean((windows > 0).astype(jnp.float32), seen),
+        sold / WINDOW,
+        jnp.minimum(sold, 6.0) / 6.0,
+        1.0 / jnp.sqrt(1.0 + unit),
+    ]
+    shape = jnp.log((ratio + 0.1) / 1.1) * seen
+    return jnp.concatenate([shape, jnp.stack(numbers, -1)], -1), unit
+
+
+def _stock(pipeline, held, ratio, unit, law, odds, review, phase) -> jax.Array:
+    """What a network sees of the stock of one pair `[F]`, and of the facts of its instance."""
+    probabilities, arrives, lead_time = law
+    ratio = jnp.clip(ratio, 1e-3, 1.0 - 1e-3)
+    cover, expected = lead_time + review, pipeline @ odds / unit
+    held = held / unit
+    numbers = [
+        held,
+        (held + expected) / cover,
+        expected,
+    ]
+    facts = [jnp.log(ratio / (1.0 - ratio)), ratio, cover / LONGEST, arrives, review / 5.0, phase]
+    return jnp.concatenate(
+        [
+            _log1p(_by_age(pipeline / unit)),
+            _log1p(jnp.stack(numbers)),
+            probabilities,
+            jnp.stack(facts),
+        ]
+    )
+
+
+def _review(observation):
+    """The review period of each edge `[E]`, and the share of it that is over."""
+    review = observation.instance.review_period
+    return review, (observation.time % review) / review
+
+
+def _odds(observation):
+    return arrival_odds(observation.instance, observation.pipeline.shape[-1])
+
+
+def lead_time_law(facts: Facts) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Probabilities of lead times 0 .. `LONGEST`, longer ones with the last, and of an order to
+    come at all, and the quoted lead time: `[E, LONGEST + 1]`, `[E]` and `[E]`.
+    """
+    quoted = facts.lead_time
     if facts.lead_times is None:
-        law = (times == jnp.minimum(jnp.round(facts.lead_time[0]), LONGEST)).astype(jnp.float32)
+        times = np.arange(LONGEST + 1)
+        law = (times == jnp.minimum(jnp.round(quoted), LONGEST)[:, None]).astype(jnp.float32)
     else:
-        given = facts.lead_times[0]
-        law = jnp.zeros(LONGEST + 1).at[np.minimum(np.arange(given.shape[0]), LONGEST)].add(given)
-    return law, jnp.float32(1.0) if facts.arrives is None else facts.arrives[0]
+        given = facts.lead_times
+        place = np.minimum(np.arange(given.shape[1]), LONGEST)
+        law = jnp.zeros((given.shape[0], LONGEST + 1)).at[:, place].add(given)
+    return law, jnp.ones_like(quoted) if facts.arrives is None else facts.arrives, quoted
 
 
 def arrival_odds(facts: Facts, slots: int) -> jax.Array:
-    """Probability `[slots]` that an order arrives which is outstanding after 1, 2, … periods."""
+    """Probability `[E, slots]` that an order arrives which is outstanding after 1, 2, …
+    periods.
+    """
+    edges = facts.lead_time.shape[0]
     if facts.arrives is None:
-        return jnp.ones(slots)
-    share = facts.arrives[0]
+        return jnp.ones((edges, slots))
+    share = facts.arrives[:, None]
     if facts.lead_times is None:
-        return jnp.full(slots, share)
-    late = 1.0 - jnp.cumsum(facts.lead_times[0])[1 : slots + 1]
-    late = jnp.maximum(late, 0.0)
+        return jnp.broadcast_to(share, (edges, slots))
+    late = jnp.maximum(1.0 - jnp.cumsum(facts.lead_times, 1)[:, 1 : slots + 1], 0.0)
     return share * late / jnp.maximum(share * late + 1.0 - share, 1e-6)
 
 
 def _windows(series: jax.Array, length: int) -> jax.Array:
-    """The latest `length` values at every period `[T, length]`, 0 before the first."""
-    padded = jnp.concatenate([jnp.zeros(length - 1), series])
-    return padded[np.arange(series.shape[0])[:, None] + np.arange(length)]
+    """The latest `length` values at every period `[T, WINDOW]`, 0 before them and before the
+    first.
+    """
+    padded = jnp.concatenate([jnp.zeros(WINDOW - 1), series])
+    windows = padded[np.arange(series.shape[0])[:, None] + np.arange(WINDOW)]
+    return jnp.where(np.arange(WINDOW) >= WINDOW - length, windows, 0.0)
 
 
-def _smoothed(windows: jax.Array, seen: jax.Array, fade: float) -> jax.Array:
-    """The mean of what is seen of windows `[T, W]`, the latest most: `[T]`."""
-    weights = seen * fade ** np.arange(windows.shape[-1], dtype=np.float32)[::-1]
-    return (windows * weights).sum(-1) / jnp.maximum(weights.sum(-1), 1e-6)
+def _smoothed(windows: jax.Array, seen: jax.Array, fade: float, guess: jax.Array) -> jax.Array:
+    """The mean of what is seen of windows `[T, WINDOW]`, the latest most, and of a guess: `[T]`."""
+    weights = seen * fade ** np.arange(WINDOW, dtype=np.float32)[::-1]
+    return ((windows * weights).sum(-1) + GUESS * guess) / (weights.sum(-1) + GUESS)
+
+
+def _mean(windows: jax.Array, seen: jax.Array) -> jax.Array:
+    """The mean of what is seen of windows; 0 where nothing is `[T]`."""
+    return (windows * seen).sum(-1) / jnp.maximum(seen.sum(-1), 1.0)
 
 
 def _by_age(pipeline: jax.Array) -> jax.Array:
     """Outstanding units by age `[LONGEST]`, the oldest together."""
     slots = pipeline.shape[-1]
     return jnp.zeros(LONGEST).at[np.minimum(np.arange(slots), LONGEST - 1)].add(pipeline)
-
-
-def _log(ratio: jax.Array) -> jax.Array:
-    return jnp.log(ratio + 0.02)
 
 
 def _log1p(periods: jax.Array) -> jax.Array:
