@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv import training
-from jaxinv.choices import check_choices, run_among_rules
+from jaxinv.choices import BESIDE, check_choices, run_among_rules
 from jaxinv.cli import many_runs
 from jaxinv.ending import told
 from jaxinv.envs import flat
@@ -328,8 +328,8 @@ def compare(
     `python -m jaxinv.evaluate` does.
 
     Args:
-      *policies: runs (`Fitted`, or their names), names of rules, which are tuned first, and
-        "optimal"; without rules, all that apply are tried.
+      *policies: runs (`Fitted`, or their names), names of rules, which are tuned first,
+        "optimal" and "ready"; without rules, all that apply are tried.
       env: the preset, where there is no run among them.
       preference, service: objectives or a fill rate that runs trained with `preferences=True` are
         also judged at.
@@ -346,7 +346,7 @@ def compare(
                 f"compare takes runs, their names, names of rules and 'optimal', not {one!r}"
             )
     rules = [name for name in policies if isinstance(name, str) and name in RULES]
-    others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, "optimal"))]
+    others = [one for one in policies if not (isinstance(one, str) and one in (*RULES, *BESIDE))]
     later = options.pop("data", "") if others else ""
     fitted = []
     for one in others:
@@ -374,7 +374,7 @@ def compare(
         experiment,
         trained,
         rules,
-        "optimal" in policies,
+        [name for name in BESIDE if name in policies],
         preference,
         service,
         seed,
@@ -387,7 +387,7 @@ def judge(
     experiment: Experiment,
     trained: Sequence[tuple[Experiment, list[Contestant]]],
     rules: Sequence[str],
-    optimum: bool,
+    beside: Sequence[str],
     preference: Mapping[str, float] | None,
     service: float | None,
     seed: int,
@@ -399,6 +399,7 @@ def judge(
     Args:
       experiment: whose problem and evaluation count.
       trained: experiments with their learned policies; none for rules alone.
+      beside: of `BESIDE`, who has to be there.
       announce: called once everything has been checked, before what takes its time.
       watch: called with all that were judged, problem by problem (`jaxinv.evidence.judge`).
     """
@@ -421,6 +422,8 @@ def judge(
             )
             place.policies.extend(contest.policies)
     asked = dataclasses.replace(experiment.config.evaluation, rules=tuple(rules))
+    if "ready" in beside:
+        asked = dataclasses.replace(asked, ready=True)
     check_rules(experiment.problem, asked)
     everything = list(contests.values()) or [Contest("", experiment.problem, [])]
     if preference or service is not None:
@@ -428,7 +431,7 @@ def judge(
             with_wanted_points(contest, preference or {}, service, seed) for contest in everything
         ]
     announce()
-    return judge_all(everything, asked, periods, seed, optimum, watch)
+    return judge_all(everything, asked, periods, seed, "optimal" in beside, watch)
 
 
 def one_thread() -> None:

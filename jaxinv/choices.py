@@ -15,6 +15,9 @@ from jaxinv.policies.registry import RULES
 from jaxinv.runs import Run
 from jaxinv.yaml_file import load_yaml
 
+BESIDE = ("optimal", "ready")
+"""What can be judged beside runs and rules: the exact optimum, and the policy that ships ready."""
+
 TABLES = (".csv", ".csv.gz", ".tsv", ".txt", ".parquet", ".xlsx")
 """How the names of tables end."""
 
@@ -69,5 +72,5 @@ def run_among_rules(name: str | Path, folder: str | Path) -> Run:
       UserError: where it is no run either, with the nearest names of both.
     """
     if Run.place(name, folder) is None:
-        raise unknown("run or rule", str(name), [*RULES, "optimal", *Run.names(folder)])
+        raise unknown("run or rule", str(name), [*RULES, *BESIDE, *Run.names(folder)])
     return Run.open(name, folder)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxinv.choices import check_choices, of_plan, run_among_rules
+from jaxinv.choices import BESIDE, check_choices, of_plan, run_among_rules
 from jaxinv.cli import (
     emit,
     enable_compilation_cache,
@@ -22,8 +22,9 @@ from jaxinv.policies.registry import RULES
 def main(argv: list[str]) -> None:
     made = parser(
         "evaluate",
-        "Evaluates trained runs, classical rules and the `optimal` policy on the same held-out"
-        " demand. Rules are tuned on training demand first; without any named, all that apply are."
+        "Evaluates trained runs, classical rules, the `optimal` policy and the one that ships"
+        " `ready` on the same held-out demand. Rules are tuned on training demand first; without"
+        " any named, all that apply are."
         " A run that was trained with preferences=true is also evaluated at the preference, or at"
         " the service level, that is asked for; costs are at the instance's own weights. A run of"
         " sales is also evaluated on later ones, data=FILE, with what was fitted to the first;"
@@ -71,7 +72,7 @@ def main(argv: list[str]) -> None:
             raise UserError(f"{option} {folder} is a file; give a folder")
 
     rules = tuple(name for name in what if name in RULES)
-    runs = [run_among_rules(name, args.runs) for name in what if name not in (*RULES, "optimal")]
+    runs = [run_among_rules(name, args.runs) for name in what if name not in (*RULES, *BESIDE)]
     later = ""
     if runs:
         later, overrides = _later(overrides)
@@ -109,7 +110,7 @@ def main(argv: list[str]) -> None:
         experiment,
         trained,
         rules,
-        "optimal" in what,
+        [name for name in BESIDE if name in what],
         preference,
         args.service,
         args.seed,

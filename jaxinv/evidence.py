@@ -28,6 +28,8 @@ from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
 from jaxinv.exact.bounds import lower_bound
 from jaxinv.keys import Role, key_of, root
+from jaxinv.policies.ready import READY, outside, ready_policy
+from jaxinv.policies.relative import refusal
 from jaxinv.policies.rules import RULES, applicable_rules, default_rules
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS, OwnMinMax, OwnOrders
 
@@ -127,8 +129,8 @@ def judge(
         problem, optimum
     )  # first, so that one too large is refused before rules are tuned
     rules = rules or tune_rules(problem, config, trained_periods, key)
-    theirs = theirs_of(problem)
-    contestants = policies + contestants_of(rules) + optimal + theirs
+    theirs, ready = theirs_of(problem), ready_of(problem, config.ready)
+    contestants = policies + ready + contestants_of(rules) + optimal + theirs
     totals = {one.name: measure(problem, one, key, config.paths) for one in contestants}
     rows = evaluate(
         problem, contestants, key, paths=config.paths, baseline=list(rules), totals=totals,
@@ -139,7 +141,8 @@ def judge(
     for row, contestant in zip(rows, contestants):
         row["preference"] = preference_of(contestant)
         tuned = rules.get(row["policy"])
-        kinds = {"policy": learned, "rule": rules, "theirs": {one.name for one in theirs}}
+        kinds = {"policy": learned, "ready": {READY}, "rule": rules}
+        kinds["theirs"] = {one.name for one in theirs}
         row["kind"] = next(
             (kind for kind, names in kinds.items() if row["policy"] in names), "optimum"
         )
@@ -165,6 +168,23 @@ def theirs_of(problem: Problem) -> list[Contestant]:
         levels = dict(zip(("minimum", "maximum"), map(jax.numpy.float32, shop.min_max)))
         found.append(Contestant(MIN_MAX, OwnMinMax(problem.env.topology), levels, BATCH))
     return found
+
+
+def ready_of(problem: Problem, asked: bool | None) -> list[Contestant]:
+    """The policy that ships ready, alone in a list; an empty one where it is not asked for, or not
+    for this problem.
+
+    Raises:
+      UserError: where it is asked for and knows nothing of such a problem.
+    """
+    recorded = problem.preparation is not None or problem.shop is not None
+    if asked is False or (asked is None and not recorded):
+        return []
+    if asked is None and (refusal(problem.env.topology) or outside(problem.env, problem.test)):
+        return []
+    if why := outside(problem.env, problem.test):
+        raise UserError(f"the ready policy is no help here: there are {why}")
+    return [Contestant(READY, *ready_policy(problem.env))]
 
 
 def with_wanted_points(

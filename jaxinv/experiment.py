@@ -47,12 +47,15 @@ class EvaluationConfig:
         as many as the agent trained with, at least 4,000,000, and for numbers of each instance's
         own at least 300 episodes of each.
       per_instance: rules that are also tuned for every instance by itself, where there are several.
+      ready: whether the policy that ships ready is judged too; null for wherever sales are of a
+        file.
     """
 
     paths: int = 512
     rules: tuple[str, ...] = ()
     tune_periods: int = 0
     per_instance: tuple[str, ...] = ("base_stock",)
+    ready: bool | None = None
 
     def __post_init__(self):
         check_numbers(self)

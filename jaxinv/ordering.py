@@ -13,7 +13,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
 from jaxinv.evaluation.tuning import Tuned
-from jaxinv.evidence import Contest, judge_all, tune_rules, with_rows
+from jaxinv.evidence import Contest, judge_all, ready_of, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
 from jaxinv.orders.competing import Outcome, budget, compete, competitors, decider_of
@@ -21,7 +21,9 @@ from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import OrderList, make_list
 from jaxinv.orders.today import Today, today_of
 from jaxinv.policies.decider import Decider
+from jaxinv.policies.ready import READY
 from jaxinv.policies.registry import RULES
+from jaxinv.report.page import write_report
 from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run, json_text
 
@@ -45,8 +47,11 @@ class Recommended(NamedTuple):
     experiment: Experiment
 
     def write(self, folder: Path) -> None:
-        """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`) and
-        `report.html`: all or nothing."""
+        """Writes the list, the evidence (`evaluation.json`, `by_sku.csv`, `worst.csv`), where there
+        is any, and `report.html`: all or nothing."""
+        if not self.judged:
+            self.list.write(folder, {}, write_report)
+            return
         document = {
             "env": "network",
             "notes": list(self.experiment.problem.notes),
@@ -71,7 +76,8 @@ def recommend(
     Args:
       plan: a plan, a folder of tables, or a table of sales.
       overrides: options of the preset `network` and of the evaluation, as `key=value`.
-      policy: a rule that acts; empty for what is proven cheapest.
+      policy: a rule that acts, or "ready", which acts at once, without evidence; empty for what is
+        proven cheapest.
       run: that acts instead, whatever it costs.
       runs: folder of runs; finished ones of this plan compete.
       date: the day that is decided; that of the plan where not given.
@@ -100,6 +106,8 @@ def recommend(
             f"the list is that of {today.date}, the last {problem.shared.period} that is not over "
             f"before {today.plan.settings.as_of}: what was sold since then is not looked at"
         )
+    if policy == READY:
+        return _ready(experiment, today, seed)
     say("tuning rules on training demand, judging them on held-out demand")
     rules = _rules(experiment, policy, seed)
     to_wanted = None
@@ -115,7 +123,7 @@ def recommend(
         watch=judged.append,
     )
     played = {name: costs_of(problem, total) for name, total in judged[0].totals.items()}
-    contestants = [*learned, *contestants_of(rules)]
+    contestants = [*learned, *ready_of(problem, None), *contestants_of(rules)]
     outcome = compete(
         problem,
         {one.name: played[one.name] for one in contestants},
@@ -140,6 +148,18 @@ def recommend(
     all_rules = names <= set(rules)
     found = make_list(today, acting, None if all_rules else best_rule, seed=seed)
     return Recommended(found, with_rows(judged, rows), outcome, experiment)
+
+
+def _ready(experiment: Experiment, today: Today, seed: int) -> Recommended:
+    """What the ready policy orders: nothing is tuned, and nothing is judged."""
+    (ready,) = ready_of(experiment.problem, True)
+    why = (
+        "the ready policy acts, as asked: it was trained on invented sales, and was not judged here"
+    )
+    decider = decider_of(experiment.problem, ready)
+    acting = dataclasses.replace(Acting.of(decider, len(today.skus)), why=(why,))
+    outcome = Outcome((READY,), acting.which, acting.why, {})
+    return Recommended(make_list(today, acting, None, seed=seed), [], outcome, experiment)
 
 
 def today_for(experiment: Experiment, date: datetime.date | None = None) -> Today:

@@ -39,12 +39,14 @@ def main(argv: list[str]) -> None:
             "shop/ --date 2024-05-06",
             "plan.yaml --policy my-run",
             "sales.csv --policy base_stock",
+            "sales.csv --policy ready",
         ),
     )
     made.add_argument(
         "--policy",
-        metavar="RUN|RULE",
-        help="what decides: a finished run of this plan, or a rule, which is tuned first",
+        metavar="RUN|RULE|ready",
+        help="what decides: a finished run of this plan, a rule, which is tuned first, or the"
+        " policy that ships ready, at once and without evidence",
     )
     made.add_argument("--out", metavar="FOLDER", help="where the files go (default: orders/DATE)")
     made.add_argument(
@@ -63,11 +65,6 @@ def main(argv: list[str]) -> None:
             "name one plan: a plan.yaml, a folder of tables, or a file of sales, as in: python -m"
             " jaxinv.recommend plan.yaml"
         )
-    if args.policy == "ready":
-        raise UserError(
-            "--policy ready: there is no policy yet that is ready for any plan; leave --policy out,"
-            " or name a run or a rule"
-        )
     if not Path(what[0]).expanduser().exists():
         raise UserError(
             f"{what[0]}: there is no such plan; give a plan.yaml, a folder of tables, or a file of"
@@ -75,7 +72,7 @@ def main(argv: list[str]) -> None:
         )
     run = (
         run_among_rules(args.policy, args.runs)
-        if args.policy and args.policy not in RULES
+        if args.policy and args.policy not in (*RULES, "ready")
         else None
     )
     if run and overrides:

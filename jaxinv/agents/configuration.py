@@ -9,6 +9,7 @@ from jaxinv.agents.divided import check_roles
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import check_numbers
 from jaxinv.nets.mlp import ACTIVATIONS
+from jaxinv.policies.ready import READY
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,11 @@ class LearnerConfig:
         rollout: at most those of an episode where it ends for good or its demand is recorded, for
         nothing is invented after an end.
       encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known"
-        (covariates alone), or "none": stock alone.
+        (covariates alone), "relative" (sales in units of themselves, `jaxinv.policies.relative`),
+        or "none": stock alone.
+      init: what the network begins as: "fresh", or "ready", the policy that ships
+        (`jaxinv.policies.ready`), for encoder=relative. The training then ends with what costs less
+        on what it was not shown, that policy or what it became.
       signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an
         owner ("@calendar"); empty for all that is known (`InventoryNetwork.signals`).
       features, heads, layers: of the encoder; it looks back over the history of the environment.
@@ -55,6 +60,7 @@ class LearnerConfig:
     envs: int = 64
     rollout: int = 90
     encoder: str = "transformer"
+    init: str = "fresh"
     signals: tuple[str, ...] = ()
     features: int = 32
     heads: int = 4
@@ -118,6 +124,10 @@ class LearnerConfig:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
+        if self.init not in ("fresh", READY):
+            raise unknown("init", self.init, ("fresh", READY))
+        if self.init == READY and self.encoder != "relative":
+            raise UserError("init=ready goes on with a policy of encoder=relative; give that too")
         if any(width < 1 for width in self.hidden):
             raise UserError(f"hidden={self.hidden}: every width must be at least 1")
         for field in fields(self):

@@ -38,6 +38,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
+from jaxinv.policies.ready import READY, as_ready
 from jaxinv.policies.relative import RelativePolicy, refusal
 
 
@@ -121,10 +122,17 @@ class Learner:
         first = jax.tree.map(lambda leaf: leaf[..., 0], (episodes.network, episodes.signals))
         params = first_of(self.worlds.params)
         net = self.policy.init(net_key, self.worlds.env.view(first[0], params, first[1]))
+        if self.begins_ready:
+            net = as_ready(net)
         strayed = jnp.zeros(self.config.envs) if self.config.penalty == "potential" else None
         return LearnerState(
             net, self._optimiser.init(net), episodes, index, key, jnp.int32(0), strayed
         )
+
+    @property
+    def begins_ready(self) -> bool:
+        """Whether its first policy is the one that ships, and may be what the training ends with."""
+        return self.config.init == READY
 
     def encode(self, params: Any, signals: jax.Array, instance: InstanceParams) -> Any:
         """Contexts `[T, ..., B]` of the decisions that signals `[W - 1 + T, S, B]` lead to."""

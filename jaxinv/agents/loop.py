@@ -76,9 +76,12 @@ class Trainer:
     def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
         learner = self._init(self.agent, key)
-        return Training(
-            learner, None if self.validation is None else Best.first(learner.params, self.runs)
-        )
+        if self.validation is None:
+            return Training(learner)
+        best = Best.first(learner.params, self.runs)
+        if getattr(self.agent, "begins_ready", False):
+            best = jax.jit(self._map(_judged))(self.agent, best, self.validation)
+        return Training(learner, best)
 
     def check_memory(self, key: jax.Array) -> None:
         """Refuses a training whose state cannot fit into memory, before anything is made.
@@ -206,6 +209,11 @@ def in_groups(function: Callable, runs: Any, width: int) -> Any:
     grouped = jax.tree.map(lambda leaf: leaf.reshape(count // width, width, *leaf.shape[1:]), runs)
     done = jax.lax.map(function, grouped)
     return jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), done)
+
+
+def _judged(agent: Agent, best: Best, validation: Validation) -> Best:
+    """The first policy with its cost, so that a later one has to be better."""
+    return best.replace(cost=validation.cost(agent.policy, best.params))
 
 
 def _updates(agent: Agent, learner: Any, count: int) -> tuple[Any, dict[str, jax.Array]]:

@@ -23,7 +23,7 @@ from jaxinv.demand.processes import DemandProcess
 PARTS = dict(
     jump=0.4, second_jump=0.25, swell=0.2, wandering=0.6, trend=0.3, season=0.4, short_season=0.2,
     change_of_spread=0.2, persistence=0.3, heavy_tail=0.3, spikes=0.15, intermittent=0.15,
-    poisson=0.3, launch=0.5, ramp=0.15, decline=0.05,
+    poisson=0.3, launch=0.6, ramp=0.15, decline=0.05,
 )  # fmt: skip
 """What a series can have, and the probability of each."""
 
@@ -92,7 +92,8 @@ class Prior(DemandProcess):
         def where(name: str, value, without=0.0):
             return jnp.where(has[name], value, without)
 
-        launch = where("launch", jnp.floor(between("launch_time", 0.0, params.history + 1.0)))
+        known = u["launch_time"] ** 2  # short histories are as many as long ones, and matter more
+        launch = where("launch", jnp.floor((1.0 - known) * (params.history + 1.0)))
         decline = where("decline", between("decline_time", params.history, end), jnp.inf)
         drawn = dict(
             launch=launch,

@@ -41,7 +41,9 @@ class Unseen(Preset):
     Attributes:
       instances: to learn on, and as many others to be judged on.
       levels: ends of mean demand a period where a series begins, even in the logarithm.
-      ratios: ends of the critical ratio, underage / (underage + holding).
+      ratios: ends of the critical ratio, underage / (underage + holding), even; and of a third of
+        the instances the last of them goes on to `highest_ratio`, even in the logarithm of what is
+        left to 1.
       longest_lead_time: periods.
       without: parts of `jaxinv.demand.prior.PARTS`, or of "random", "lost" (lead times), "reviews"
         and "packs", that are left out.
@@ -53,8 +55,9 @@ class Unseen(Preset):
     tell: tuple[str, ...] = ("left",)
     instances: int = 4096
     levels: tuple[float, ...] = (0.3, 10_000.0)
-    ratios: tuple[float, ...] = (0.4, 0.99)
-    longest_lead_time: int = 8
+    ratios: tuple[float, ...] = (0.4, 0.97)
+    highest_ratio: float = 0.9995
+    longest_lead_time: int = 14
     without: tuple[str, ...] = ()
     seed_of_instances: int = 0
 
@@ -63,8 +66,11 @@ class Unseen(Preset):
         positive(self, "instances", "longest_lead_time")
         check_range("levels", self.levels)
         check_range("ratios", self.ratios)
-        if not 0 < self.ratios[0] <= self.ratios[1] < 1:
-            raise UserError(f"ratios={self.ratios} must lie between 0 and 1, both excluded")
+        if not 0 < self.ratios[0] <= self.ratios[1] <= self.highest_ratio < 1:
+            raise UserError(
+                f"ratios={self.ratios} and highest_ratio={self.highest_ratio} must rise, between 0"
+                " and 1, both excluded"
+            )
         for name in self.without:
             if name not in (*PARTS, *KINDS[1:], "reviews", "packs"):
                 raise unknown("part", name, (*PARTS, *KINDS[1:], "reviews", "packs"))
@@ -73,7 +79,7 @@ class Unseen(Preset):
         draw = instance_generator(self.seed_of_instances)
         count = 2 * self.instances  # the second half is to be judged on
         level = np.exp(draw.uniform(*np.log(self.levels), count))
-        ratio = draw.uniform(*self.ratios, count)
+        ratio = self._ratios(draw, count)
         mass, arrives = self._lead_times(draw, count)
         lead = mass @ np.arange(mass.shape[1])
         review = np.where(self._some(draw, "reviews", 0.2, count), draw.integers(2, 5, count), 1)
@@ -112,6 +118,13 @@ class Unseen(Preset):
         )
         return self._in_halves(problem, params)
 
+    def _ratios(self, draw, count) -> np.ndarray:
+        low, high = self.ratios
+        steep = 1.0 - np.exp(
+            draw.uniform(np.log(1.0 - self.highest_ratio), np.log(1.0 - high), count)
+        )
+        return np.where(draw.random(count) < 1 / 3, steep, draw.uniform(low, high, count))
+
     def _series(self, level, chances) -> PriorParams:
         def of_all(value):
             return np.full(len(level), value, np.float32)
@@ -131,7 +144,7 @@ class Unseen(Preset):
         shares = [0.45, 0.0 if "random" in self.without else 0.25]
         shares.append(0.0 if "lost" in self.without else 0.3)
         kind = draw.choice(len(KINDS), count, p=np.array(shares) / sum(shares))
-        first = np.minimum(draw.geometric(0.25, count) - 1, longest)
+        first = np.minimum(draw.geometric(0.22, count) - 1, longest)
         last = np.minimum(first + draw.integers(1, 5, count), longest)
         last = np.where(kind == 0, first, last)
         times = np.arange(longest + 1)

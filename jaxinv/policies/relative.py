@@ -37,10 +37,10 @@ FADES = (0.5, 0.8, 0.95)
 GUESS = 0.5
 """Periods of sales that the instance's typical demand counts for where a level is smoothed."""
 
-LONGEST = 10
+LONGEST = 14
 """Lead times, and ages of outstanding orders, that are seen one by one; longer ones together."""
 
-FAR, NEAR = 16.0, 4.0
+FAR, NEAR = 24.0, 4.0
 """Periods before the end of an episode from which on it is seen, and seen sharply."""
 
 
