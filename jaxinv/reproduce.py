@@ -25,6 +25,8 @@ STUDIES = (
     "seed001",
     "seed002",
     "beer_game",
+    "ready",
+    "inventorybench",
 )
 """Modules of `jaxinv.studies`."""
 

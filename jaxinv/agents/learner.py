@@ -131,7 +131,7 @@ class Learner:
 
     @property
     def begins_ready(self) -> bool:
-        """Whether its first policy is the one that ships, and may be what the training ends with."""
+        """Whether its first policy is the one that ships, and may be what a training ends with."""
         return self.config.init == READY
 
     def encode(self, params: Any, signals: jax.Array, instance: InstanceParams) -> Any:
