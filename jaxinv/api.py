@@ -29,13 +29,13 @@ from jaxinv.ending import told
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, Judged
+from jaxinv.evaluation.compare import Contestant, Evaluation
 from jaxinv.evaluation.tuning import Tuned, tune
 from jaxinv.evidence import (
     Contest,
     Watch,
     check_rules,
-    judge_all,
+    evaluate_contests,
     verdict,
     with_rows,
     with_wanted_points,
@@ -65,7 +65,7 @@ class Comparison:
     """
 
     rows: list[dict[str, Any]]
-    judged: tuple[Judged, ...] = field(default=(), kw_only=True)
+    judged: tuple[Evaluation, ...] = field(default=(), kw_only=True)
 
     @property
     def by_sku(self) -> pd.DataFrame:
@@ -295,12 +295,12 @@ def tuned(
     check_seed(seed)
     overrides = [*_overrides(options), f"env={env}"]
     check_choices(None, overrides, rules)
-    return tune_rules(
+    return tune_named(
         Experiment.load(None, overrides).problem, rules, periods, method, per_instance, seed
     )
 
 
-def tune_rules(
+def tune_named(
     problem: Problem,
     rules: Sequence[str],
     periods: int,
@@ -369,8 +369,8 @@ def compare(
         experiment = Experiment.load(None, overrides)
     else:
         experiment = trained[0][0]
-    judged: list[Judged] = []
-    rows = judge(
+    judged: list[Evaluation] = []
+    rows = evaluate_trained(
         experiment,
         trained,
         rules,
@@ -383,7 +383,7 @@ def compare(
     return Comparison(rows, judged=tuple(with_rows(judged, rows)))
 
 
-def judge(
+def evaluate_trained(
     experiment: Experiment,
     trained: Sequence[tuple[Experiment, list[Contestant]]],
     rules: Sequence[str],
@@ -400,7 +400,7 @@ def judge(
       experiment: whose problem and evaluation count.
       trained: experiments with their learned policies; none for rules alone.
       announce: called once everything has been checked, before what takes its time.
-      watch: called with all that were judged, problem by problem (`jaxinv.evidence.judge`).
+      watch: called with each `Evaluation` (`jaxinv.evidence.evaluate_contest`).
     """
     if not trained and (preference or service is not None):
         raise UserError(
@@ -428,7 +428,7 @@ def judge(
             with_wanted_points(contest, preference or {}, service, seed) for contest in everything
         ]
     announce()
-    return judge_all(everything, asked, periods, seed, optimum, watch)
+    return evaluate_contests(everything, asked, periods, seed, optimum, watch)
 
 
 def one_thread() -> None:

@@ -29,7 +29,7 @@ def choose(
 
     Args:
       contest: of a problem with a `choice`.
-      config: an `EvaluationConfig`; trained_periods, seed: see `jaxinv.evidence.judge`.
+      config: an `EvaluationConfig`; trained_periods, seed: see `jaxinv.evidence.evaluate_contest`.
 
     Returns:
       A document for `Run.write_ending`: `policy`, the name of what costs least; `parameters`, its

@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
+from jaxinv.evaluation.compare import Contestant, Evaluation, contestants_of, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
 from jaxinv.evaluation.tuning import Tuned
-from jaxinv.evidence import Contest, judge_all, tune_rules, with_rows
+from jaxinv.evidence import Contest, evaluate_contests, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
 from jaxinv.orders.competing import Outcome, budget, compete, competitors, decider_of
@@ -40,7 +40,7 @@ class Recommended(NamedTuple):
     """
 
     list: OrderList
-    judged: list[Judged]
+    judged: list[Evaluation]
     outcome: Outcome
     experiment: Experiment
 
@@ -106,8 +106,8 @@ def recommend(
     if problem.service and run is None:
         tuned, to_wanted = _to_service(problem, rules, today, seed)
         rules[to_wanted.deciders[0].name] = tuned
-    judged: list[Judged] = []
-    rows = judge_all(
+    judged: list[Evaluation] = []
+    rows = evaluate_contests(
         [Contest("", problem, learned, rules)],
         experiment.config.evaluation,
         0,

@@ -13,8 +13,8 @@ from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretc
 from jaxinv.cli import Interrupted, interruptible, note, progress
 from jaxinv.ending import choose
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Judged
-from jaxinv.evidence import check_learned, check_rules, judge_all, with_rows
+from jaxinv.evaluation.compare import Evaluation
+from jaxinv.evidence import check_learned, check_rules, evaluate_contests, with_rows
 from jaxinv.experiment import Experiment
 from jaxinv.report.figures import save_result
 from jaxinv.report.results import about, write_results
@@ -111,8 +111,8 @@ def train(
             )
             contests = [contest]
             run.write_ending(ending)
-        judged: list[Judged] = []
-        evidence = judge_all(
+        judged: list[Evaluation] = []
+        evidence = evaluate_contests(
             contests, config.evaluation, agent.simulated_periods, config.seed, watch=judged.append
         )
     except KeyboardInterrupt:

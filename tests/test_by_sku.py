@@ -15,7 +15,7 @@ from jaxinv.envs.retail import Retail
 from jaxinv.envs.shop import ordered_by_period
 from jaxinv.evaluation.compare import costs_of, units_of
 from jaxinv.evaluation.statistics import Factor, mean_of, means_of_columns
-from jaxinv.evidence import Contest, judge_all, with_rows
+from jaxinv.evidence import Contest, evaluate_contests, with_rows
 from jaxinv.experiment import EvaluationConfig
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS
 from jaxinv.report.by_sku import TEXT, by_sku
@@ -95,7 +95,7 @@ def judged(problem):
     exact = dataclasses.replace(exact, shop=shop)
     seen = []
     config = EvaluationConfig(rules=("base_stock", "s_S"), tune_periods=40_000, per_instance=())
-    rows = judge_all([Contest("", exact, [])], config, 0, seed=0, watch=seen.append)
+    rows = evaluate_contests([Contest("", exact, [])], config, 0, seed=0, watch=seen.append)
     return with_rows(seen, rows), (stock, demand, short, orders)
 
 

@@ -359,10 +359,10 @@ def test_the_study_as_a_command(capsys):
 
 @pytest.mark.slow
 def test_all_parts_of_the_study(monkeypatch):
-    tiny = causal.Size(
-        logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.Size(12, 2)
+    tiny = causal.CausalSize(
+        logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.DriftSize(12, 2)
     )
-    monkeypatch.setattr(causal.Size, "quick", classmethod(lambda cls: tiny))
+    monkeypatch.setattr(causal.CausalSize, "quick", classmethod(lambda cls: tiny))
     rows = list(causal.run(quick=True))
     assert {row["claim"].split(":")[0] for row in rows} == set(causal.PARTS)
     assert all({"claim", "paper", "ours", "interval", "holds"} <= row.keys() for row in rows)

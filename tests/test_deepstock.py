@@ -149,7 +149,7 @@ def test_a_size_changes_no_trajectory():
 
 @pytest.mark.slow
 def test_a_tiny_study():
-    size = study.Size(
+    size = study.DeepStockSize(
         trials=2, seeds=1, updates=0.005, settings=(1, 2), skus=(2, 3), days=(5,), grid=(1, 1)
     )
     rows = list(study.run(size=size))

@@ -237,7 +237,7 @@ def test_a_world_played_in_chunks_is_the_world_played_at_once():
 def replay_world(trace, covariates, history=3, first=0, last=0, **numbers):
     """A store whose demand replays `trace` `[T]` with `covariates` `[T, C]`."""
     store, params = jaxinv.make("lost_sales", lead_time=2)
-    process = processes.Replay(
+    process = processes.TraceReplay(
         told=tuple(Signal(f"signal {column}") for column in range(covariates.shape[1]))
     )
     params = params.replace(
@@ -292,7 +292,7 @@ def test_replay_invents_nothing_past_the_end_and_spreads_levels_only_when_asked(
     np.testing.assert_array_equal(known, [1] * 7 + [0] * 5)
     rule = InventoryNetwork(
         env.topology,
-        World(processes.Replay(told=(Signal("signal"),), goes_on=True)),
+        World(processes.TraceReplay(told=(Signal("signal"),), goes_on=True)),
         params,
         env.history,
     )

@@ -13,8 +13,15 @@ from jaxinv.adapt.belief import Belief, fit, later
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
-from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
-from jaxinv.adapt.streams import Streams, changeable, side_by_side
+from jaxinv.adapt.online import (
+    FineTuner,
+    OnlineConfig,
+    Recent,
+    as_if,
+    kl_divergence,
+    simulate_recent,
+)
+from jaxinv.adapt.streams import Streams, changeable, scenario_streams
 from jaxinv.adapt.watch import DEMAND, KINDS, WARM_UP, Calm, Watch, announced
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.demand.exogenous import Exogenous
@@ -88,7 +95,9 @@ def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
         assert not same(before.params, after.params)
         # measured anew, on the states that the mode of the old policy comes through
         stock = jnp.moveaxis(
-            replay(tuner.agent, before.params, network, recent, instance).stock[:-1], BATCH, 0
+            simulate_recent(tuner.agent, before.params, network, recent, instance).stock[:-1],
+            BATCH,
+            0,
         )
         if gradient == "pathwise":
             pair = [
@@ -226,7 +235,7 @@ def test_each_change_is_heard_by_its_own_detector(quick_compilation):
         skus=16, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24
     ).build()
     problem = changeable(problem, names)
-    streams = side_by_side(problem, names, start, 140, jax.random.key(1))
+    streams = scenario_streams(problem, names, start, 140, jax.random.key(1))
     worlds = [
         jax.tree.map(lambda leaf: leaf[number], streams.worlds) for number in range(len(names))
     ]
@@ -258,7 +267,7 @@ def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compila
         CrossBorder(skus=2, history=7, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build(),
         ("lead_time",),
     )
-    streams = side_by_side(problem, ("lead_time",), 40, 80, jax.random.key(1))
+    streams = scenario_streams(problem, ("lead_time",), 40, 80, jax.random.key(1))
     world = jax.tree.map(lambda leaf: leaf[0], streams.worlds)
     other = world.exogenous.lead_time.at[:, ::2].add(
         jnp.where(jnp.arange(80) % 7, 5.0, 0.0)[:, None, None]

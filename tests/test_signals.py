@@ -9,7 +9,7 @@ import jaxinv
 from jaxinv.agents.loop import Trainer
 from jaxinv.agents.registry import AGENTS
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.registry import preset
@@ -99,7 +99,7 @@ def test_two_signals_of_one_name_are_refused_when_built():
     with pytest.raises(
         UserError, match="two signals are called 'event'; give each a name of its own"
     ):
-        InventoryNetwork(store.topology, World(Replay(told=(Signal("event"),) * 2)), params)
+        InventoryNetwork(store.topology, World(TraceReplay(told=(Signal("event"),) * 2)), params)
 
 
 # --- what encoders read ---------------------------------------------------------------------------

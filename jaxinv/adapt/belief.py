@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxinv.adapt.gate import choose
+from jaxinv.adapt.gate import select
 from jaxinv.adapt.watch import CALENDAR, DEMAND, KINDS, SUPPLIES, TRANSFERS, Calm
 from jaxinv.envs.network import InstanceParams
 
@@ -120,7 +120,7 @@ class Belief:
             error=course.error,
         )
         burst = jnp.isfinite(heard[CALENDAR]).astype(jnp.float32)
-        found = choose(told, of_demand, self).replace(heard=heard, burst=burst)
+        found = select(told, of_demand, self).replace(heard=heard, burst=burst)
         if shipments is None:
             return found
         shipments = shipments[-LATEST:]
@@ -128,7 +128,7 @@ class Belief:
         late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS]) - LOOK_BACK
         late = jnp.minimum(late, jnp.where(planned, day + 1.0 - LATEST, jnp.inf))
         delay = later(calm.hazard, shipments, ages, day + 1.0 - ages >= late)
-        return choose(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
+        return select(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
 
     def differs(self, other: "Belief") -> jax.Array:
         """Whether a policy made for the other belief is none for this one."""

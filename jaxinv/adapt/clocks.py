@@ -30,7 +30,7 @@ from flax import struct
 
 from jaxinv.adapt.belief import Belief
 from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
-from jaxinv.adapt.gate import MARGIN, ONE_SIDED, STRICT, Verdict, choose, judge
+from jaxinv.adapt.gate import MARGIN, ONE_SIDED, STRICT, Verdict, non_inferiority, select
 from jaxinv.adapt.online import (
     FineTuner,
     OnlineConfig,
@@ -43,7 +43,7 @@ from jaxinv.adapt.online import (
 )
 from jaxinv.adapt.streams import Streams
 from jaxinv.adapt.watch import Calm, announced, latest, no_shipments
-from jaxinv.agents.loop import in_groups, side_by_side
+from jaxinv.agents.loop import in_groups, runs_at_once
 from jaxinv.agents.ppo import PPO, PPOState
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import NetworkState
@@ -225,7 +225,7 @@ class Clocks:
             lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number)
         )
         batch = streams.instance.weights.shape[BATCH]
-        done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * batch))
+        done = in_groups(of_group, own, runs_at_once(math.prod(shape), REPLAYS * batch))
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
     def alarms(self, params: Any, streams: Streams) -> jax.Array:
@@ -422,9 +422,9 @@ class Clocks:
         starts = over & (planned | found.differs(state.made_for))
         return state.replace(
             found=found,
-            belief=choose(blind, Belief.none(self.env.topology.edges), found),
+            belief=select(blind, Belief.none(self.env.topology.edges), found),
             started=jnp.where(starts, day, state.started).astype(jnp.float32),
-            made_for=choose(starts, found, state.made_for),
+            made_for=select(starts, found, state.made_for),
         )
 
     def _tune(self, state, recent, key, day, instance):
@@ -460,7 +460,7 @@ class Clocks:
         """Today's updates in the training worlds under what is believed."""
         key = key_of(key, Role.RETRAINING, jnp.maximum(state.started, 0.0).astype(jnp.int32))
         beginner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=state.online.acting)
-        learner = choose(day == state.started, beginner, state.learner)
+        learner = select(day == state.started, beginner, state.learner)
         agent = self._in_believed_worlds(state.belief, key, calm)
         learner, _ = jax.lax.scan(
             lambda learner, _: agent.update(learner), learner, length=self.config.daily_updates
@@ -476,7 +476,7 @@ class Clocks:
         better = self._judge_in_fresh_worlds(
             state, key, calm, policy, retrained, margin=0.0, quantile=STRICT
         ).promoted
-        online = choose(better, self.tuner.init(retrained), state.online)
+        online = select(better, self.tuner.init(retrained), state.online)
         # a student of the one before acts no longer
         return state.replace(online=online, promoted=state.promoted & ~better), better
 
@@ -488,7 +488,9 @@ class Clocks:
         """
         agent = self._in_whole_packs(self._in_believed_worlds(state.belief, key, calm))
         contenders = [(policy, params), (agent.policy, state.online.acting)]
-        return judge(*in_fresh_worlds(self.tuner, agent, contenders, key), margin, quantile)
+        return non_inferiority(
+            *in_fresh_worlds(self.tuner, agent, contenders, key), margin, quantile
+        )
 
     def _in_whole_packs(self, agent: PPO) -> PPO:
         """An agent on the network that orders are really placed on: to judge, not to learn."""
@@ -551,4 +553,4 @@ class Clocks:
 
 def _where(which, new, old):
     """Trees `[G, ...]`: new where `which` `[G]` holds."""
-    return jax.vmap(choose)(which, new, old)
+    return jax.vmap(select)(which, new, old)

@@ -68,7 +68,7 @@ def one_after_another(
     return Streams(network, world, watched(problem, key), instance)
 
 
-def side_by_side(
+def scenario_streams(
     problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array
 ) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""

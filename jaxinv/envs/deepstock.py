@@ -9,7 +9,7 @@ import numpy as np
 from jaxinv.demand import deepstock as published
 from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Paths
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
@@ -98,7 +98,7 @@ class DeepStock(Preset):
         shown, scale = self.learned_from, train.demand.mean()
         learned = Paths(*map(np.concatenate, zip(train, held_out)))
         topology, params = self._built(learned, scale)
-        world = World(Replay(told=(self.feature,)), clock=self.clock)
+        world = World(TraceReplay(told=(self.feature,)), clock=self.clock)
         return Problem(
             env=InventoryNetwork(topology, world, first_of(params), self.history, "deepstock"),
             train=params,

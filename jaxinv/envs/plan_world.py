@@ -16,7 +16,7 @@ from jaxinv.data.plan import Plan
 from jaxinv.demand.arrivals import Arrivals
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.order_days import OrderDays
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
@@ -313,7 +313,7 @@ class PlanWorld:
             topology = replace(topology, mechanisms=topology.mechanisms | {"arrivals"})
         lead_times = QuotedLeadTimes() if self.lead.law is None else RandomLeadTimes(topology.edges)
         arrivals = None if self.lead.shares is None else Arrivals(topology.edges)
-        demand = Replay(locations=len(self.selling), told=self.placed.told)
+        demand = TraceReplay(locations=len(self.selling), told=self.placed.told)
         world = World(
             demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None
         )

@@ -10,7 +10,7 @@ import numpy as np
 from jaxinv.demand.arrivals import check_shares
 from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes
 from jaxinv.demand.laws import Law
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive
 from jaxinv.errors import UserError
@@ -349,7 +349,7 @@ class Serial(Preset):
             (self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32
         )
         start = np.int32(0)
-        return Replay(goes_on=True), TraceParams(
+        return TraceReplay(goes_on=True), TraceParams(
             path[:, None, None], np.zeros((len(path), 0), np.float32), start, start
         )
 

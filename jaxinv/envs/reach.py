@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.demand.exogenous import draw_uniforms
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
@@ -65,7 +65,7 @@ def reaching(env: InventoryNetwork, params: InstanceParams) -> InstanceParams:
 @partial(jax.jit, static_argnums=0)
 def _most(env, params):
     demand, law = env.world.demand, params.demand
-    recorded = isinstance(demand, Replay) and not demand.goes_on
+    recorded = isinstance(demand, TraceReplay) and not demand.goes_on
     flow = Flow.of(env.topology, params, law.demand[None] if recorded else _drawn(demand, law))
     return flow.most(views.echelon_coverage(env.topology, env.facts(params))) + flow.least
 

@@ -14,7 +14,7 @@ from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.data.fitted import Preparation
 from jaxinv.data.preparation import mean_prices, names_of, prepare
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
@@ -168,7 +168,7 @@ class Retail(SalesFile):
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
-        world = World(Replay(told=told), lead_times, self.clock)
+        world = World(TraceReplay(told=told), lead_times, self.clock)
         problem = Problem(
             env=InventoryNetwork(topology, world, first_of(training), self.history, "retail"),
             train=training,

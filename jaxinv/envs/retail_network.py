@@ -13,7 +13,7 @@ from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.fitted import Preparation
 from jaxinv.data.preparation import mean_prices
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import set_aside, with_choice
@@ -213,7 +213,7 @@ class RetailNetwork(SalesFile):
             )
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
-        world = World(Replay(locations=len(stores), told=placed.told), clock=self.clock)
+        world = World(TraceReplay(locations=len(stores), told=placed.told), clock=self.clock)
         problem = Problem(
             env=InventoryNetwork(
                 topology, world, first_of(training), self.history, "retail_network"

@@ -81,7 +81,7 @@ class Periods:
     on_hand: jax.Array  # units at the end of the period
 
 
-class Judged(NamedTuple):
+class Evaluation(NamedTuple):
     """Policies that were measured and judged on one problem.
 
     Attributes:
@@ -213,7 +213,9 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
     for index, instance, world in held_out_groups(problem, key, paths):
         own = params if policy_axis is None else own_params(params, index)
         parts.append(
-            _simulate(problem.env, policy, Size.of(problem), policy_axis, instance, own, world)
+            _simulate(
+                problem.env, policy, SimulationSize.of(problem), policy_axis, instance, own, world
+            )
         )
     return _join(parts, path_count(problem, paths))
 
@@ -266,7 +268,13 @@ def forecast_error(
     for index, instance, world in held_out_groups(problem, key, paths):
         own = params if policy_axis is None else own_params(params, index)
         sums = _forecast_sums(
-            problem.env, contestant.policy, Size.of(problem), policy_axis, instance, own, world
+            problem.env,
+            contestant.policy,
+            SimulationSize.of(problem),
+            policy_axis,
+            instance,
+            own,
+            world,
         )
         error, demand = error + float(sums[0]), demand + float(sums[1])
     return error / demand if demand > 0 else None
@@ -298,7 +306,7 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
     is below zero.
     """
     parts = [
-        _unavoidable(problem.env, Size.of(problem), instance, world)
+        _unavoidable(problem.env, SimulationSize.of(problem), instance, world)
         for _, instance, world in held_out_groups(problem, key, paths)
     ]
     return _join(parts, path_count(problem, paths))
@@ -370,7 +378,7 @@ def _parts(problem: Problem, total: Totals, periods: int) -> dict[str, float]:
 # ---------------------------------------------------------------------------
 
 
-class Size(NamedTuple):
+class SimulationSize(NamedTuple):
     """What a compiled evaluation depends on besides the environment."""
 
     warm_up: int
@@ -379,7 +387,7 @@ class Size(NamedTuple):
     by_period: bool
 
     @classmethod
-    def of(cls, problem: Problem) -> "Size":
+    def of(cls, problem: Problem) -> "SimulationSize":
         axis = None if problem.tested == 1 else BATCH
         return cls(
             problem.warm_up,
@@ -424,7 +432,13 @@ def _join(parts: list, paths: int):
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _simulate(
-    env: InventoryNetwork, policy: Policy, size: Size, policy_axis, instance, params, world
+    env: InventoryNetwork,
+    policy: Policy,
+    size: SimulationSize,
+    policy_axis,
+    instance,
+    params,
+    world,
 ) -> Totals:
     return simulate_in(
         env,
@@ -446,7 +460,7 @@ def _each_period(outcome):
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _forecast_sums(env, policy: Policy, size: Size, policy_axis, instance, params, world):
+def _forecast_sums(env, policy: Policy, size: SimulationSize, policy_axis, instance, params, world):
     """Sums of absolute forecast errors and of demand over the counted periods of a group."""
     periods = min(size.warm_up + size.periods, 512)
     demand, signals = (
@@ -467,7 +481,7 @@ def _forecast_sums(env, policy: Policy, size: Size, policy_axis, instance, param
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _unavoidable(env: InventoryNetwork, size: Size, instance, world) -> jax.Array:
+def _unavoidable(env: InventoryNetwork, size: SimulationSize, instance, world) -> jax.Array:
     """Mean unavoidable cost a period `[B]`: the demand of `_simulate` times what a unit costs at
     least.
     """

@@ -28,7 +28,7 @@ halved.
 """
 
 
-class Measured(NamedTuple):
+class PathCosts(NamedTuple):
     """What P policies cost on the same B paths.
 
     Attributes:
@@ -156,7 +156,7 @@ def preference_of(contestant: Contestant) -> dict[str, float] | None:
 
 def measured(
     problem: Problem, contestants: Sequence[Contestant], key: jax.Array, paths: int = 512
-) -> Measured:
+) -> PathCosts:
     """What policies cost on the same noise of `problem.test`; those that differ in parameters alone
     share one program.
     """
@@ -168,7 +168,7 @@ def measured(
         )
         short.append(total.short)
         demand.append(total.demand)
-    return Measured(np.stack(costs), np.stack(short), np.stack(demand))
+    return PathCosts(np.stack(costs), np.stack(short), np.stack(demand))
 
 
 def lattice(objectives: int, divisions: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
@@ -160,7 +160,7 @@ def counted_periods(problem: Problem) -> int:
     longer; other worlds go on for as long as one likes, here for long enough that the warm-up is a
     small part.
     """
-    if not (problem.ends or isinstance(problem.env.world.demand, Replay)):
+    if not (problem.ends or isinstance(problem.env.world.demand, TraceReplay)):
         return (
             problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
         )
@@ -211,7 +211,7 @@ def as_recorded(problem: Problem) -> InstanceParams:
     was.
     """
     train = problem.train
-    if not isinstance(problem.env.world.demand, Replay):
+    if not isinstance(problem.env.world.demand, TraceReplay):
         return train
     return train.replace(
         demand=train.demand.replace(level_spread=jnp.zeros_like(train.demand.level_spread))

@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxinv.orders.futures import Futures
 from jaxinv.orders.lines import Lines, from_supplier
-from jaxinv.orders.risk import Judged, judge
+from jaxinv.orders.risk import LineRisks, line_risks
 from jaxinv.orders.today import Today
 
 ROUNDS = 12
@@ -113,7 +113,7 @@ class Settled:
 def settle(
     today: Today,
     lines: Lines,
-    judged: Judged,
+    judged: LineRisks,
     futures: Futures,
     limits: Limits,
     paths: int,
@@ -169,7 +169,7 @@ class _Draft:
         self.worth = np.broadcast_to(limits.worth[..., None], shape)
         self.volume = np.broadcast_to(limits.volume[:, None, None], shape)
         self.lane = np.broadcast_to(np.asarray(today.lane)[..., None], shape)
-        self._judge = partial(judge, today, futures=futures, paths=paths, seed=seed)
+        self._judge = partial(line_risks, today, futures=futures, paths=paths, seed=seed)
 
     @property
     def minimums(self):

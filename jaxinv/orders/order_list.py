@@ -17,7 +17,7 @@ from jaxinv.orders.futures import Futures, futures
 from jaxinv.orders.joint import Limits, Settled, settle
 from jaxinv.orders.lines import Acting, Lines, coming, from_supplier, lines_of
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
-from jaxinv.orders.risk import CASES, PATHS, Judged, judge
+from jaxinv.orders.risk import CASES, PATHS, LineRisks, line_risks
 from jaxinv.orders.today import Today
 
 COLUMNS = (
@@ -59,7 +59,7 @@ class OrderList:
     assumptions: tuple[str, ...]
     futures: Futures
     lines: Lines
-    judged: Judged
+    judged: LineRisks
 
     @property
     def orders(self) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def make_list(
     beside = lines.quantity if rule is None else lines_of(today, rule).quantity
     horizon = horizon_of(today, lines)
     outlook = futures_of(today, horizon, seed)
-    judged = judge(
+    judged = line_risks(
         today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed
     )
     price, currency = prices(today)
@@ -146,7 +146,7 @@ def make_list(
     if limits.any:
         settled = settle(today, lines, judged, outlook, limits, paths, seed)
         if len(settled.changed):
-            again = judge(
+            again = line_risks(
                 today,
                 settled.lines,
                 outlook,
@@ -252,21 +252,21 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     return np.where(there, price, np.nan), currency
 
 
-def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
+def _with(judged: LineRisks, again: LineRisks, rows: np.ndarray) -> LineRisks:
     """What was judged with some instances judged anew."""
     found = {}
-    for one in dataclasses.fields(Judged):
+    for one in dataclasses.fields(LineRisks):
         values = np.array(getattr(judged, one.name))
         if one.name == "costs":
             values[:, rows] = again.costs[:, rows]
         else:
             values[rows] = getattr(again, one.name)[rows]
         found[one.name] = values
-    return Judged(**found)
+    return LineRisks(**found)
 
 
 def _table(
-    today, settled: Settled, judged: Judged, beside, rule_names, price, currency
+    today, settled: Settled, judged: LineRisks, beside, rule_names, price, currency
 ) -> pd.DataFrame:
     lines, days = settled.lines, today.period_days
     place = np.argwhere(

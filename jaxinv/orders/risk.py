@@ -55,7 +55,7 @@ CASES = ("nothing", "pack_less", "pack_more", "review_later")
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class LineRisks:
     """What was found of each line, `[S, E, K]`.
 
     Attributes:
@@ -83,11 +83,11 @@ class Judged:
         return self.costs[CASES.index(case)]
 
 
-def judge(
+def line_risks(
     today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS,
     reorder: np.ndarray | None = None, seed: int = 0,
     rows: np.ndarray | None = None, only: tuple[str, ...] = CASES, everywhere: bool = False,
-) -> Judged:  # fmt: skip
+) -> LineRisks:  # fmt: skip
     """Plays every line.
 
     Args:
@@ -181,7 +181,7 @@ def judge(
                 money[(CASES.index(name), *at)] = (cost - base[back[some]]).mean(1)
                 if name == "nothing":
                     found["risk_without"][at] = risk
-    return Judged(**found, costs=money)
+    return LineRisks(**found, costs=money)
 
 
 def _onward(env: InventoryNetwork, today: Today) -> np.ndarray:

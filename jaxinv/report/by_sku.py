@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Judged, costs_of, units_of
+from jaxinv.evaluation.compare import Evaluation, costs_of, units_of
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import Factor, means_of_columns
 from jaxinv.report.words import cost_part, full_name
@@ -19,7 +19,7 @@ TEXT = ("problem", "sku", "place", "policy", "name")
 """Columns that are text, whatever is in them."""
 
 
-def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
+def by_sku(judged: Sequence[Evaluation], agent: str = "") -> pd.DataFrame:
     """A row a series and policy or rule, of problems whose series have names; an empty table
     without any.
 
@@ -53,7 +53,7 @@ def names_of(problem: Problem) -> dict[str, list[str]]:
     return {"sku": list(shop.skus), **({"place": list(shop.places)} if shop.places else {})}
 
 
-def _rows(judged: Judged, agent: str) -> Iterator[pd.DataFrame]:
+def _rows(judged: Evaluation, agent: str) -> Iterator[pd.DataFrame]:
     problem, names = judged.problem, names_of(judged.problem)
     if judged.label:
         names = {"problem": [judged.label] * problem.tested, **names}

@@ -55,14 +55,14 @@ LEAST_COVERAGE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class CausalSize:
     """How much is simulated.
 
     Attributes:
       logs, days: simulated logs, and the days of each.
       paths: for a true average effect. states, copies: for true effects given the state: states,
         and futures of each.
-      drift: see `causal_drift.Size`.
+      drift: see `causal_drift.DriftSize`.
     """
 
     logs: int = 1000
@@ -70,17 +70,17 @@ class Size:
     paths: int = 1 << 16
     states: int = 256
     copies: int = 512
-    drift: causal_drift.Size = causal_drift.Size()
+    drift: causal_drift.DriftSize = causal_drift.DriftSize()
 
     @classmethod
-    def quick(cls) -> "Size":
-        return cls(300, 371, 1 << 15, 128, 256, causal_drift.Size.quick())
+    def quick(cls) -> "CausalSize":
+        return cls(300, 371, 1 << 15, 128, 256, causal_drift.DriftSize.quick())
 
 
 class Bench:
     """The causal store, the policy that runs it, and its logs, each worked out once."""
 
-    def __init__(self, size: Size, seed: int = 0):
+    def __init__(self, size: CausalSize, seed: int = 0):
         self.size = size
         self.problem: Problem = open_to_change(preset("causal_store")().build())
         self.env, self.params = self.problem.env, self.problem.first
@@ -155,7 +155,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in PARTS:
             raise unknown("part of the causal study", part, PARTS)
-    bench = Bench(Size.quick() if quick else Size())
+    bench = Bench(CausalSize.quick() if quick else CausalSize())
     for part in parts or PARTS:
         for claim, ours, interval, holds, note in PARTS[part](bench):
             yield row(

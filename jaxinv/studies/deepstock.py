@@ -40,8 +40,8 @@ from jaxinv.studies.deepstock_search import (
     METHODS,
     START,
     Search,
+    SearchResult,
     Trained,
-    Tuned,
     costs_on_test,
     of_one_size,
     training_alone,
@@ -78,7 +78,7 @@ at T = 129.
 
 
 @dataclass(frozen=True)
-class Size:
+class DeepStockSize:
     """How large a study is.
 
     Attributes:
@@ -98,14 +98,14 @@ class Size:
     grid: tuple[int, int] = (4, 3)
 
 
-FULL = Size()
-QUICK = Size(
+FULL = DeepStockSize()
+QUICK = DeepStockSize(
     trials=6, seeds=3, updates=0.1, settings=(1, 2), skus=(5, 20), days=(5, 17), grid=(2, 2)
 )
 
 
 def run(
-    quick: bool = False, parts: Sequence[str] = (), size: Size | None = None
+    quick: bool = False, parts: Sequence[str] = (), size: DeepStockSize | None = None
 ) -> Iterator[dict[str, Any]]:
     """Rows (`studies.rows`), those of a search with its `curve`.
 
@@ -150,7 +150,7 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 # --------------------------------------------------------------------------------------
 
 
-def _setting(setting: int, size: Size, search: Search):
+def _setting(setting: int, size: DeepStockSize, search: Search):
     """Yields the rows of a setting as they come; returns base against none of each method, and the
     rows about them.
     """
@@ -185,7 +185,7 @@ def _setting(setting: int, size: Size, search: Search):
         gap = costs.mean() / best.mean() - 1, bootstrap.means(costs) / bootstrap.means(best) - 1
         yield _in_percent(f"setting {setting}, {rule} base-stock: gap, %", *gap)
 
-    tuned: dict[tuple[str, str], Tuned] = {}
+    tuned: dict[tuple[str, str], SearchResult] = {}
     for method in METHODS:
         for form in FORMS:
             result = search.tune(method.lasting(size.updates), form, problem, root(0))
@@ -315,7 +315,7 @@ def _over_settings(changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 # ------------------------------------------------------------------
 
 
-def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
+def _skus_and_days(size: DeepStockSize) -> Iterator[dict[str, Any]]:
     """The gap of DS with form base to the newsvendor, by SKUs that are learned from and by days."""
     points, seeds = size.grid
     most, method, search = (

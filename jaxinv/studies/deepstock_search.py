@@ -128,7 +128,7 @@ class Trained(NamedTuple):
     test: np.ndarray
 
 
-class Tuned(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search came to.
 
     Attributes:
@@ -158,7 +158,7 @@ class Search:
         self.count, self.seeds = trials, seeds
         self._trainers: dict[Any, Trainer] = {}
 
-    def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> Tuned:
+    def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> SearchResult:
         """Draws trials, and runs the best again over seeds; the one with the least mean validation
         is chosen.
         """
@@ -173,7 +173,9 @@ class Search:
         )
         best = int(np.argmin(runs.validation.reshape(-1, self.seeds).mean(1)))
         own = slice(best * self.seeds, (best + 1) * self.seeds)
-        return Tuned(trials, points, int(top[best]), Trained(runs.validation[own], runs.test[own]))
+        return SearchResult(
+            trials, points, int(top[best]), Trained(runs.validation[own], runs.test[own])
+        )
 
     def train(
         self, method: Method, form: str, problem: Problem, points: list[dict[str, float]], keys

@@ -64,7 +64,7 @@ SEEDS, PATHS = 3, 2048
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworksSize:
     """How much is spent."""
 
     quick: bool
@@ -102,7 +102,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for name in names:
         if name not in PARTS:
             raise unknown("part, and no file or folder,", name, PARTS)
-    size = Size(quick)
+    size = NetworksSize(quick)
     for name in names or ([] if files else PARTS):
         yield from PARTS[name](size)
     for file in files:
@@ -110,7 +110,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         yield from favorita_network(size, file)
 
 
-def serial(size: Size) -> Iterator[dict[str, Any]]:
+def serial(size: NetworksSize) -> Iterator[dict[str, Any]]:
     chains = {
         CHAIN.name: (CHAIN_IN_PERIODS, CHAIN_CONSTANT, CHAIN.source),
         "serial, four stages": (
@@ -125,14 +125,14 @@ def serial(size: Size) -> Iterator[dict[str, Any]]:
         )
 
 
-def dual_sourcing(size: Size) -> Iterator[dict[str, Any]]:
+def dual_sourcing(size: NetworksSize) -> Iterator[dict[str, Any]]:
     for instance in instances_of("dual_sourcing")[: 2 if size.quick else None]:
         yield beside_optimum(
             instance.name, instance.problem(), size, DUAL_SOURCING_GAP, instance.source
         )
 
 
-def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
+def one_warehouse(size: NetworksSize) -> Iterator[dict[str, Any]]:
     """Two rows an instance: beside the published learner, and beside the rule tuned here."""
     source = (
         "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
@@ -164,7 +164,7 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
         )
 
 
-def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
+def favorita(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     """One store with lost sales; learned on costs per mean demand, which no large series drowns
     out, and judged on money.
     """
@@ -181,7 +181,7 @@ def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
     yield from _profits("favorita, one store", problem, learned, names, size.tuning)
 
 
-def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
+def favorita_network(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     problem = preset("retail_network")(data=file, published_split=True, life_cycles=False).build()
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
     learned = learn(problem, size.of(setting), size.seeds, problem)
@@ -199,7 +199,12 @@ PARTS = {"serial": serial, "dual_sourcing": dual_sourcing, "one_warehouse": one_
 
 
 def beside_optimum(
-    name: str, problem: Problem, size: Size, allowed: float, source: str, constant: float = 0.0
+    name: str,
+    problem: Problem,
+    size: NetworksSize,
+    allowed: float,
+    source: str,
+    constant: float = 0.0,
 ) -> dict[str, Any]:
     """The cost of the learned policy: the optimum and the gap measured beside the optimal policy on
     the same noise.

@@ -24,7 +24,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import Contestant
 from jaxinv.evaluation.pareto import (
-    Measured,
+    PathCosts,
     at_preference,
     at_service,
     hypervolume_ratio,
@@ -210,7 +210,7 @@ def charged_by(problem: Problem, shares: np.ndarray) -> Problem:
     return dataclasses.replace(problem, train=train, test=test)
 
 
-def _worst(wanted: np.ndarray, ours: Measured, others: Measured) -> str:
+def _worst(wanted: np.ndarray, ours: PathCosts, others: PathCosts) -> str:
     """The range of the conditioned policy's weighted cost over that of the others."""
     mine, theirs = (np.sum(wanted * points.points, 1) for points in (ours, others))
     percent = 100 * (mine / theirs - 1)

@@ -96,7 +96,7 @@ FEWER = 5
 
 
 @dataclass(frozen=True)
-class Size:
+class Seed002Size:
     """How much is spent."""
 
     quick: bool
@@ -132,7 +132,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in PARTS:
             raise unknown("part of the study", part, PARTS)
-    size = Size(quick)
+    size = Seed002Size(quick)
     for part in parts or PARTS:
         yield from PARTS[part](size)
 
@@ -140,7 +140,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 # The paper's curve
 
 
-def curve(size: Size) -> Iterator[dict[str, Any]]:
+def curve(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, setting = world(size), size.of(AGENTS)
     agent, trainer, state = started(setting, size)
     metrics, services, done, length = [], {}, 0, math.gcd(*size.checkpoints)
@@ -224,7 +224,7 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 # Beside rules
 
 
-def rules(size: Size) -> Iterator[dict[str, Any]]:
+def rules(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
     judged = {
         name: measure(problem, each, _key(), PATHS)
@@ -256,7 +256,7 @@ def rules(size: Size) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def tuned_rules(size: Size, **instance: Any) -> dict[str, Tuned]:
+def tuned_rules(size: Seed002Size, **instance: Any) -> dict[str, Tuned]:
     """The classical rules, each tuned on noise of its own; `instance` as of `world`."""
     problem = world(size, **instance)
     key = key_of(root(RESERVED_SEED), Role.STUDY)
@@ -266,7 +266,7 @@ def tuned_rules(size: Size, **instance: Any) -> dict[str, Tuned]:
 # What cooperation is worth
 
 
-def coordination(size: Size) -> Iterator[dict[str, Any]]:
+def coordination(size: Seed002Size) -> Iterator[dict[str, Any]]:
     alone = learned_costs(replace(size.of(AGENTS), coordinator="none"), size)
     yield row("agents without coordination: cost", mean_of(alone))
     for name in COORDINATORS:
@@ -281,7 +281,7 @@ def coordination(size: Size) -> Iterator[dict[str, Any]]:
     )
 
 
-def returns(size: Size) -> Iterator[dict[str, Any]]:
+def returns(size: Seed002Size) -> Iterator[dict[str, Any]]:
     for who, setting in (("agents", AGENTS), ("one planner by differentiable simulation", PLANNER)):
         decided, constant = (
             learned_costs(size.of(setting), size, **one) for one in ({}, {"decide_returns": False})
@@ -295,7 +295,7 @@ def returns(size: Size) -> Iterator[dict[str, Any]]:
 # The yardstick
 
 
-def yardstick(size: Size) -> Iterator[dict[str, Any]]:
+def yardstick(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
     (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
     least = bound(problem, OmniChannel(**size.options))
@@ -324,7 +324,7 @@ WEIGHTS = (0.3, 1.0, 3.0, 10.0)
 FRONTIER = "Where lost sales weigh 0.3, 1, 3 and 10 times what they cost"
 
 
-def frontier(size: Size) -> Iterator[dict[str, Any]]:
+def frontier(size: Seed002Size) -> Iterator[dict[str, Any]]:
     for weight in WEIGHTS:
         instance = (
             {} if weight == 1.0 else {"shortage": weight}
@@ -380,7 +380,7 @@ def bound(problem: Problem, preset: OmniChannel) -> float:
 
 
 @cache
-def world(size: Size, decide_returns: bool = True, shortage: float = 1.0) -> Problem:
+def world(size: Seed002Size, decide_returns: bool = True, shortage: float = 1.0) -> Problem:
     """The instance; a lost sale weighs `shortage` times what it costs."""
     options = dict(decide_returns=decide_returns, weights={"shortage": shortage})
     return OmniChannel(**size.options, **options).build()
@@ -391,7 +391,9 @@ def fill_rate(total: Totals) -> float:
 
 
 @cache
-def learn(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> list[Contestant]:
+def learn(
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
+) -> list[Contestant]:
     """The policy of each seed: the best on noise that none of them learned on, or of a planner the
     last.
 
@@ -406,7 +408,7 @@ def learn(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> li
 
 
 def started(
-    setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
 ) -> tuple[Learner, Trainer, Training]:
     """An agent, and the training of all its seeds before its first update; a planner has one
     seed.
@@ -425,7 +427,9 @@ def _policies(agent: Learner, params: Any, seeds: int) -> list[Contestant]:
     return [Contestant("learned", agent.policy, select_run(params, seed)) for seed in range(seeds)]
 
 
-def learned_costs(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> np.ndarray:
+def learned_costs(
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
+) -> np.ndarray:
     """What learned policies cost a day `[seeds, paths]`; `instance` as of `world`."""
     return costs_of_all(world(size, **instance), learn(setting, size, **instance), PATHS)
 

@@ -22,7 +22,7 @@ from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.tabular import TabularConfig, TabularQ
 from jaxinv.agents.validation import Validation
-from jaxinv.demand.processes import Replay, TableParams, Tabulated, TraceParams
+from jaxinv.demand.processes import TableParams, Tabulated, TraceParams, TraceReplay
 from jaxinv.envs.as_written import DAYS
 from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem
@@ -194,7 +194,7 @@ def two_days(updates: int = 20_000) -> dict[str, Any]:
     """The two days with their demand known, which depletes stock, counted in tens: a table that
     starts at 0, which promises more than any order holds, and so needs no chance to try what may be
     best."""
-    problem = days_of(Replay(locations=2, goes_on=True), _recorded())
+    problem = days_of(TraceReplay(locations=2, goes_on=True), _recorded())
     config = TabularConfig(
         updates=updates, rollout=2, largest_stock=20, largest_order=5, largest_transfer=2,
         schedule="constant",
