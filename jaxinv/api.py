@@ -47,7 +47,7 @@ from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rules import rule_for
 from jaxinv.report.by_sku import FILE as BY_SKU
-from jaxinv.report.by_sku import TEXT, by_sku
+from jaxinv.report.by_sku import TEXT, sku_table
 from jaxinv.runs import Run
 from jaxinv.sheets import read_table
 
@@ -70,8 +70,8 @@ class Comparison:
     @property
     def by_sku(self) -> pd.DataFrame:
         """A row a series and policy or rule, of problems whose series have names: costs, service,
-        stock and orders a period, see `jaxinv.report.by_sku.by_sku`."""
-        return by_sku(self.judged)
+        stock and orders a period, see `jaxinv.report.by_sku.sku_table`."""
+        return sku_table(self.judged)
 
     @property
     def table(self) -> pd.DataFrame:
@@ -236,7 +236,7 @@ def fit(
     file = None if config is None else Path(config)
     check_choices(file, overrides)
     experiment = Experiment.load(file, overrides)
-    (document,) = training.begin([experiment], name, runs, quiet, one_thread)
+    (document,) = training.train_in_new_runs([experiment], name, runs, quiet, one_thread)
     return load_run(document["run"], runs)
 
 

@@ -22,7 +22,7 @@ from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import applicable_rules, rule_for
 
 
-def choose(
+def choose_policy(
     contest: Contest, config: Any, trained_periods: int, seed: int
 ) -> tuple[Contest, dict[str, Any]]:
     """The contest with its rules tuned, and what the training ends with.
@@ -74,7 +74,7 @@ def chosen_policy(
     """What a run ended with.
 
     Args:
-      ending: the document of `choose`.
+      ending: the document of `choose_policy`.
       policies: the learned ones, named as there.
       name: of the run.
     """

@@ -12,6 +12,7 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
+from jaxinv.evaluation.budget import as_recorded, counted_periods
 from jaxinv.evaluation.compare import (
     COLUMNS,
     Contestant,
@@ -21,8 +22,7 @@ from jaxinv.evaluation.compare import (
     just_in_time,
     measure,
 )
-from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
-from jaxinv.evaluation.plan import as_recorded, counted_periods
+from jaxinv.evaluation.pareto import acting_preference, at_preference, at_service
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
@@ -137,7 +137,7 @@ def evaluate_contest(
     )  # fmt: skip
     learned = {one.name for one in policies}
     for row, contestant in zip(rows, contestants):
-        row["preference"] = preference_of(contestant)
+        row["preference"] = acting_preference(contestant)
         tuned = rules.get(row["policy"])
         kinds = {"policy": learned, "rule": rules, "theirs": {one.name for one in theirs}}
         row["kind"] = next(

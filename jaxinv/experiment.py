@@ -19,7 +19,7 @@ from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import Validation
 from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
-from jaxinv.data.fingerprint import changed
+from jaxinv.data.fingerprint import sales_changed
 from jaxinv.data.fitted import Preparation
 from jaxinv.ending import chosen_policy
 from jaxinv.envs.network import COSTS
@@ -149,7 +149,7 @@ class Experiment:
         """
         path = run.data_path
         if path.exists() and self.problem.fingerprint not in path.read_text(encoding="utf-8"):
-            raise changed(self.config.instance.data, f"run {run.name!r}")
+            raise sales_changed(self.config.instance.data, f"run {run.name!r}")
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from jaxinv.evaluation.tuning import Tuned
 from jaxinv.evidence import Contest, evaluate_contests, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
-from jaxinv.orders.competing import Outcome, budget, compete, competitors, decider_of
+from jaxinv.orders.competing import CompetitionResult, budget, compete, competitors, decider_of
 from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import OrderList, make_list
 from jaxinv.orders.today import Today, today_of
@@ -41,7 +41,7 @@ class Recommended(NamedTuple):
 
     list: OrderList
     judged: list[Evaluation]
-    outcome: Outcome
+    outcome: CompetitionResult
     experiment: Experiment
 
     def write(self, folder: Path) -> None:
@@ -180,7 +180,9 @@ def _to_service(
     return whole, Acting(deciders, which, (why,))
 
 
-def _as_asked(problem: Problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:
+def _as_asked(
+    problem: Problem, learned: Contestant, outcome: CompetitionResult, instances: int
+) -> Acting:
     """A run that acts since it was named."""
     mine, best = outcome.costs[learned.name].value, next(iter(outcome.costs))
     why = (

@@ -11,7 +11,7 @@ import jax
 
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
 from jaxinv.cli import Interrupted, interruptible, note, progress
-from jaxinv.ending import choose
+from jaxinv.ending import choose_policy
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Evaluation
 from jaxinv.evidence import check_learned, check_rules, evaluate_contests, with_rows
@@ -24,7 +24,7 @@ CHECKPOINT_SECONDS = 20.0
 """Time between checkpoints; one is also saved at the end and when the user stops the run."""
 
 
-def begin(
+def train_in_new_runs(
     experiments: Sequence[Experiment],
     name: str | None,
     folder: str | Path,
@@ -106,7 +106,7 @@ def train(
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
         if experiment.problem.choice:
-            contest, ending = choose(
+            contest, ending = choose_policy(
                 contests[0], config.evaluation, agent.simulated_periods, config.seed
             )
             contests = [contest]

@@ -9,9 +9,9 @@ from scipy import stats
 from jaxinv import reproduce
 from jaxinv.adapt.counterfactual import (
     HORIZON,
+    branch_futures,
     counterfactual,
     effects,
-    futures,
     log,
     order_instead,
     outcomes,
@@ -159,7 +159,7 @@ def test_true_effects_are_those_of_the_model(logged, store):
     both = [effects(*arguments, now.replace(promotion=value))[0] for value in (1.0, 0.0)]
     direct = effects(*arguments, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     np.testing.assert_allclose(both[0] - both[1], direct)
-    copies = futures(logged.origin.start, jax.random.key(5), 60)
+    copies = branch_futures(logged.origin.start, jax.random.key(5), 60)
     state = effects(
         problem.env,
         problem.first,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.belief import Belief, fit, later
+from jaxinv.adapt.belief import Belief, fit_course, later
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
@@ -182,7 +182,9 @@ def test_the_course_of_demand_is_flat_or_a_step_or_a_line():
         np.where(rows < 58, 1.0, 1.5),
         1.0 + 0.006 * rows,
     ]
-    level, before, step, growth, error = jax.vmap(fit)(jnp.asarray(courses + noise, jnp.float32))
+    level, before, step, growth, error = jax.vmap(fit_course)(
+        jnp.asarray(courses + noise, jnp.float32)
+    )
     np.testing.assert_array_equal(step, [0, 40, 58, 0])
     np.testing.assert_allclose(level, [1, 1.5, 1.5, 1.378], rtol=0.1)
     np.testing.assert_allclose(before, [1, 1, 1, 1.378], rtol=0.1)

@@ -17,7 +17,7 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.plan import counted_periods
+from jaxinv.evaluation.budget import counted_periods
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.experiment import Experiment
 from jaxinv.policies.rules import make_rule

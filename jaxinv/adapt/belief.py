@@ -110,7 +110,7 @@ class Belief:
         """
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
         days = demand.shape[0]
-        course = fit(calm.index(demand, known))
+        course = fit_course(calm.index(demand, known))
         told = jnp.isfinite(heard[DEMAND]) | planned
         of_demand = self.replace(
             level=course.level,
@@ -206,7 +206,7 @@ class Course(NamedTuple):
     error: jax.Array  # relative standard error of the level
 
 
-def fit(index: jax.Array) -> Course:
+def fit_course(index: jax.Array) -> Course:
     """The course of an index `[T]`: flat, one step, or a line."""
     days = index.shape[0]
     rows = jnp.arange(days)

@@ -131,7 +131,7 @@ def with_moments(worlds: Worlds) -> Worlds:
         return jnp.asarray(np.moveaxis(found, -1, 0).astype(np.float32))
 
     demand = env.topology.at_demand_nodes(jnp.moveaxis(world.exogenous.demand, 0, 1))
-    demand = jnp.moveaxis(views.downstream(env.topology, demand), 1, 0)  # [T, N, K, paths]
+    demand = jnp.moveaxis(views.echelon_sum(env.topology, demand), 1, 0)  # [T, N, K, paths]
     lead_time = world.exogenous.lead_time
     moments = Moments(
         mean=by_instance(demand, np.mean),

@@ -37,7 +37,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.trajectories import Trajectories
-from jaxinv.policies.owners import beside
+from jaxinv.policies.owners import with_agent_axis
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,7 @@ class OffPolicy(Learner):
         reward = (steps.reward - scales.reward_mean) / scales.reward_deviation
         if self.config.penalty not in ON_REWARDS:
             return reward
-        return reward + self.numbers["penalty_weight"] * beside(steps.advice, reward)
+        return reward + self.numbers["penalty_weight"] * with_agent_axis(steps.advice, reward)
 
     def _actor_penalty(self, params, seen, update):
         """The penalty on the mode policy, which moves the actor alone; 0 for none."""

@@ -40,7 +40,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.nets.actor_critic import QUANTILES, ActorCritic
 from jaxinv.policies.decode import factor
-from jaxinv.policies.owners import beside
+from jaxinv.policies.owners import with_agent_axis
 
 LEVELS = np.arange(9) * 0.25
 """Order-up-to multipliers, in units of recent demand over the coverage, that actions are valued
@@ -264,7 +264,7 @@ class PPO(Learner):
             gain += (
                 self.numbers["penalty_weight"]
                 * along(scales.reward_deviation)
-                * beside(advice, gain)
+                * with_agent_axis(advice, gain)
             )
         scaled = gain / along(scales.return_deviation)
         advantage, target = generalised_advantage(

@@ -22,7 +22,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.plan import as_recorded, counted_periods
+from jaxinv.evaluation.budget import as_recorded, counted_periods
 from jaxinv.evaluation.rollout import WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.policies.policy import Policy

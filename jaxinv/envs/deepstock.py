@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxinv.demand import deepstock as published
-from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Paths
+from jaxinv.demand import deepstock_paths as published
+from jaxinv.demand.deepstock_paths import LEAD_TIME, REVIEW, SETTINGS, Paths
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
@@ -40,7 +40,7 @@ class DeepStock(Preset):
     The loss is the paper's: 1 / (T - L) times the sum over days L + 1 .. T of shortage_cost * owed
     + holding_cost * on hand. As in the published code, two days of demand before the first order
     are owed when an episode begins. A policy sees the stock and the setting's one feature
-    (`jaxinv.demand.deepstock`), scaled to the order of 1.
+    (`jaxinv.demand.deepstock_paths`), scaled to the order of 1.
 
     What differs from the published code: orders have no upper limit; the network sees stock in
     units of typical demand; and learners explore (the published DDPG does not).

@@ -14,7 +14,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
-from jaxinv.demand.signals import Signal, check_names, columns_of
+from jaxinv.demand.signals import Signal, check_unique_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
@@ -130,7 +130,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         self._params = params
         self._name = name
         self._own_numbers = True
-        check_names(self.signals)
+        check_unique_names(self.signals)
 
     def _identity(self):
         numbers = self._fingerprint if self._own_numbers else None

@@ -26,7 +26,7 @@ from jaxinv.envs.problem import first_of
 from jaxinv.envs.recorded import trace_until
 from jaxinv.envs.shelf_lives import ShelfLives
 from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
-from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
+from jaxinv.envs.ways import WayLeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError
 
 AHEAD = 60
@@ -64,7 +64,7 @@ class PlanWorld:
     placed: Placed
     learned: int
     ways: Ways
-    lead: LeadTimes
+    lead: WayLeadTimes
     network: Network
     cycles: list[np.ndarray] | None
     selling: tuple[int, ...]
@@ -108,9 +108,11 @@ class PlanWorld:
         days = Frequency.parse(panel.frequency).days
         # A run keeps what it found, so that it fits whatever is on order by now; what is due later
         # is the last to arrive.
-        lead = LeadTimes.of(ways, plan, days, options.longest_lead_time or _latest_due(plan, days))
+        lead = WayLeadTimes.of(
+            ways, plan, days, options.longest_lead_time or _latest_due(plan, days)
+        )
         cycles = order_cycles(ways, panel.dates[0], days)
-        costs = costs_of(plan, placed, panel, ways.nodes)
+        costs = unit_costs(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
         lives = ShelfLives.of(
             plan, placed.series["sku"], days, panel.frequency, apart, options.longest_shelf_life
@@ -360,7 +362,7 @@ def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
     )
 
 
-def costs_of(
+def unit_costs(
     plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Money of each instance: `cost` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and

@@ -156,7 +156,7 @@ class Problem:
                 f" {self.test_periods} periods would arrive in it; lower the lead time"
             )
         for params in (self.train, self.test):
-            check_money(params)
+            check_costs_finite(params)
         clock = self.env.world.clock
         if clock and clock.horizon and clock.horizon != self.test_periods:
             raise UserError(
@@ -226,7 +226,7 @@ def first_of(instances: Any) -> Any:
     return jax.tree.map(first, instances)
 
 
-def check_money(params: InstanceParams) -> None:
+def check_costs_finite(params: InstanceParams) -> None:
     """Refuses costs that overflow once they are multiplied by quantities and weights.
 
     Raises:

@@ -43,7 +43,7 @@ class Flow:
     def of(cls, topology: Topology, instance: InstanceParams, demand: jax.Array) -> "Flow":
         """Of demand `[C, T, D, K]`."""
         flow = jax.vmap(jax.vmap(lambda demand: topology.at_destination(
-            views.downstream(topology, topology.at_demand_nodes(demand)))))(demand)  # fmt: skip
+            views.echelon_sum(topology, topology.at_demand_nodes(demand)))))(demand)  # fmt: skip
         return cls(flow, least_order(topology, instance))
 
     def most(self, periods: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.covariates import known_covariates
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.data.fitted import Preparation
-from jaxinv.data.preparation import mean_prices, names_of, prepare
+from jaxinv.data.preparation import mean_prices, prepare, series_names
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.processes import TraceReplay
 from jaxinv.demand.quantiles import lognormal_mass
@@ -179,7 +179,7 @@ class Retail(SalesFile):
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
             notes=(*panel.notes, *fitted.notes),
-            labels=tuple(names_of(panel.series)),
+            labels=tuple(series_names(panel.series)),
             held_out=fitted.held_out,
             dropped=fitted.dropped,
             fingerprint=fitted.fingerprint,

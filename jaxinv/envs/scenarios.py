@@ -83,10 +83,10 @@ def scenario(problem: Problem, name: str, start: int) -> Problem:
     """
     if name not in SCENARIOS:
         raise unknown("scenario", name, SCENARIOS)
-    return changed(problem, SCENARIOS[name].from_day(start))
+    return under_intervention(problem, SCENARIOS[name].from_day(start))
 
 
-def changed(problem: Problem, change: Intervention) -> Problem:
+def under_intervention(problem: Problem, change: Intervention) -> Problem:
     """The problem with any intervention in its test world; its days count from the first
     decision.
     """
@@ -106,7 +106,7 @@ def suite(problem: Problem, start: int, names: tuple[str, ...] = tuple(SCENARIOS
     """
     changes = [SCENARIOS[name].from_day(start) for name in names]
     for change in changes:
-        changed(problem, change)
+        under_intervention(problem, change)
     stacked = jax.tree.map(lambda *numbers: jnp.asarray(numbers, jnp.float32), *changes)
     return stacked.from_day(problem.env.history)
 

@@ -85,7 +85,7 @@ def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
         topology.order_delays
     ):  # an order from within the echelon, which its source does not know yet, adds nothing to it
         position = position - topology.out_of_nodes(travelling(topology, observation))
-    return downstream(topology, position)
+    return echelon_sum(topology, position)
 
 
 def edge_position(topology: Topology, observation: Observation) -> jax.Array:
@@ -171,7 +171,10 @@ def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Ar
         return 1.0
     faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
     typical = jnp.where(faces, observation.instance.scale, 0.0)
-    then, now = downstream(topology, typical), downstream(topology, typical * observation.goodwill)
+    then, now = (
+        echelon_sum(topology, typical),
+        echelon_sum(topology, typical * observation.goodwill),
+    )
     return topology.at_destination(jnp.where(then > 0, now / jnp.where(then > 0, then, 1.0), 1.0))
 
 
@@ -199,7 +202,7 @@ def several_suppliers(topology: Topology) -> bool:
     return len(set(ends)) < len(ends)
 
 
-def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
+def echelon_sum(topology: Topology, quantity: jax.Array) -> jax.Array:
     """Sums a quantity of nodes `[N, K]` over each node's echelon `[N, K]`."""
     if not topology.internal:
         return quantity

@@ -16,7 +16,7 @@ from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import unknown
-from jaxinv.evaluation.plan import instance_groups
+from jaxinv.evaluation.budget import instance_groups
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import Totals, simulate_in
 from jaxinv.evaluation.statistics import (

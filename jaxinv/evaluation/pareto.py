@@ -144,7 +144,7 @@ def at_service(
     )
 
 
-def preference_of(contestant: Contestant) -> dict[str, float] | None:
+def acting_preference(contestant: Contestant) -> dict[str, float] | None:
     """The share of each objective that a policy acts at; None for one that knows no preferences."""
     policy = contestant.policy
     names = objectives_of(policy.topology)

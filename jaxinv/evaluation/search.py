@@ -12,14 +12,16 @@ import optax
 
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.evaluation.plan import ELITE, FINALISTS, SPREAD_AGAIN, Plan
+from jaxinv.evaluation.budget import ELITE, FINALISTS, SPREAD_AGAIN, TuningBudget
 from jaxinv.evaluation.ranges import first_ranges
 from jaxinv.evaluation.rollout import BATCH, play_world
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.policies.rule import Rule
 
 
-def spend(env: InventoryNetwork, rule: Rule, plan: Plan, instance: InstanceParams, key: jax.Array):
+def spend(
+    env: InventoryNetwork, rule: Rule, plan: TuningBudget, instance: InstanceParams, key: jax.Array
+):
     """Tunes in worlds of its own.
 
     Returns:

@@ -17,7 +17,13 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.plan import METHODS, Plan, as_recorded, choose_groups, make_plan
+from jaxinv.evaluation.budget import (
+    METHODS,
+    TuningBudget,
+    as_recorded,
+    choose_groups,
+    divide_budget,
+)
 from jaxinv.evaluation.rollout import BATCH, instances_at
 from jaxinv.evaluation.search import spend
 from jaxinv.evaluation.statistics import mean_of
@@ -121,7 +127,7 @@ def tune(
     if per_instance and problem.instances == 1:
         raise UserError("per_instance tuning needs a problem with several instances")
     groups = choose_groups(problem, key_of(key, Role.SERIES), per_instance, budget_periods)
-    plan = make_plan(
+    plan = divide_budget(
         problem, rule, budget_periods // len(groups), method, len(groups[0]), not per_instance
     )
     results = []
@@ -177,7 +183,7 @@ def tune_many(
         return dict(zip(names, pool.map(single, rules)))
 
 
-def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:
+def _history(plan: TuningBudget, groups: list) -> list[dict[str, Any]]:
     search, descent = (np.mean(stage, 0) for stage in zip(*groups))
     rows = [("search", plan.generation_periods, cost) for cost in search]
     rows += [("gradient", plan.step_periods, cost) for cost in descent]

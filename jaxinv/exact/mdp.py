@@ -83,7 +83,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Grid:
+class StateSpace:
     """The states and orders of the finite problem.
 
     Attributes:
@@ -99,7 +99,7 @@ class Grid:
     orders: Box
 
     @classmethod
-    def of(cls, topology: Topology, stock_low, stock_high, order_high) -> "Grid":
+    def of(cls, topology: Topology, stock_low, stock_high, order_high) -> "StateSpace":
         """A grid from the bounds of every stock cell (N * K * A of them) and of every order (E *
         K).
         """
@@ -135,8 +135,8 @@ class Grid:
 def network_state(
     topology: Topology, stock: jax.Array, pipeline: jax.Array, share: jax.Array | None = None
 ) -> NetworkState:
-    """The state of one network from a stock vector and a pipeline vector of a `Grid`, and the share
-    `[E]` of what is on its way that will arrive (None: all)."""
+    """The state of one network from a stock vector and a pipeline vector of a `StateSpace`, and the
+    share `[E]` of what is on its way that will arrive (None: all)."""
     shape = (topology.nodes, topology.products) + ((topology.ages,) if topology.ages > 1 else ())
     stock = stock.astype(jnp.float32).reshape(shape)
     slots = jnp.zeros((topology.edges, topology.products, topology.slots))
@@ -198,7 +198,7 @@ class Kernel:
 class MDP:
     """The tables of a finite problem."""
 
-    grid: Grid = struct.field(pytree_node=False)
+    grid: StateSpace = struct.field(pytree_node=False)
     kernel: Kernel
     serve_cost: jax.Array  # [X] expected cost of serving from the stock on offer
     on_offer: (
@@ -258,7 +258,7 @@ class Routes:
         )
 
 
-def tabulate(env: InventoryNetwork, params: InstanceParams, grid: Grid) -> MDP:
+def tabulate(env: InventoryNetwork, params: InstanceParams, grid: StateSpace) -> MDP:
     """The tables of a network on a grid, as NumPy arrays in double precision.
 
     Raises:

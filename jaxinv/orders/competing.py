@@ -32,7 +32,7 @@ LEAST_PERIODS = 8
 """Held-out periods that are needed to choose for classes."""
 
 
-class Outcome(NamedTuple):
+class CompetitionResult(NamedTuple):
     """What a competition ended with.
 
     Attributes:
@@ -82,7 +82,7 @@ def decider_of(problem: Problem, contestant: Contestant) -> Decider:
 
 def compete(
     problem: Problem, played: Mapping[str, np.ndarray], classes: Sequence[str] | None = None
-) -> Outcome:
+) -> CompetitionResult:
     """Who acts.
 
     Args:
@@ -120,7 +120,9 @@ def compete(
                 f" than {best} (95% interval {-gain.high:.2g} to {-gain.low:.2g}, on periods that"
                 " had no part in this choice)"
             )
-    return Outcome(tuple(chosen), which, tuple(why), {name: found[name] for name in names})
+    return CompetitionResult(
+        tuple(chosen), which, tuple(why), {name: found[name] for name in names}
+    )
 
 
 def _by_class(problem, played, best, classes):

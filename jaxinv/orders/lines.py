@@ -286,7 +286,7 @@ def next_open(calendar: np.ndarray) -> np.ndarray:
     return np.where(later.any(-1), later.argmax(-1) + 1, 1).astype(int)
 
 
-def coming(today: Today, periods: int) -> np.ndarray:
+def period_dates(today: Today, periods: int) -> np.ndarray:
     """First days of all past periods and of some to come `[T + H]`."""
     if today.period_days > 27:  # months
         step = round(today.period_days / 30.4)
@@ -305,7 +305,7 @@ def _spread(today: Today, lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple((cdf < share - 1e-6).sum(1).astype(float) for share in (0.1, 0.9))
 
 
-def downstream(today: Today) -> np.ndarray:
+def demand_reach(today: Today) -> np.ndarray:
     """`[E, D]`, 1 where demand at a place is met through an edge."""
     topology = today.problem.env.topology
     reach = topology.echelon[np.asarray(topology.destinations)]

@@ -13,9 +13,9 @@ import pandas as pd
 
 from jaxinv.orders.exceptions import exceptions_of
 from jaxinv.orders.files import sheet_names, write_list
-from jaxinv.orders.futures import Futures, futures
+from jaxinv.orders.futures import Futures, fit_futures
 from jaxinv.orders.joint import Limits, Settled, settle
-from jaxinv.orders.lines import Acting, Lines, coming, from_supplier, lines_of
+from jaxinv.orders.lines import Acting, Lines, from_supplier, lines_of, period_dates
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
 from jaxinv.orders.risk import CASES, PATHS, LineRisks, line_risks
 from jaxinv.orders.today import Today
@@ -186,9 +186,9 @@ def futures_of(today: Today, horizon: int, seed: int = 0) -> Futures:
     if missing > 0:
         known = np.concatenate([known, np.repeat(known[:, -1:], missing, 1)], 1)
     seen = np.isfinite(demand).any(2).sum(1)
-    return futures(
+    return fit_futures(
         demand,
-        coming(today, horizon),
+        period_dates(today, horizon),
         known,
         today.period_days,
         groups=today.categories,

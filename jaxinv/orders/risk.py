@@ -34,7 +34,7 @@ from jaxinv.envs.landed import stock_value
 from jaxinv.evaluation.rollout import BATCH, rollout
 from jaxinv.keys import Role, key_of, root
 from jaxinv.orders.futures import Futures
-from jaxinv.orders.lines import Lines, downstream, in_chunks, refill, take
+from jaxinv.orders.lines import Lines, demand_reach, in_chunks, refill, take
 from jaxinv.orders.nature import due, lead_times
 from jaxinv.orders.today import Today
 
@@ -124,7 +124,7 @@ def line_risks(
     )
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
-    served, there = downstream(today), np.asarray(today.destinations) != ""
+    served, there = demand_reach(today), np.asarray(today.destinations) != ""
     window = np.minimum(lines.cover + _onward(env, today), horizon)
     rows = np.arange(size) if rows is None else np.asarray(rows)
     for number, part in enumerate(in_chunks(rows, TOGETHER)):

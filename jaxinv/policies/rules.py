@@ -378,7 +378,7 @@ def _ratio_below(topology, facts):
     if not topology.depth:
         return ratio
     weight = jnp.where(sells, facts.scale, 0.0)
-    below = views.downstream(topology, weight * ratio) / jnp.maximum(
-        views.downstream(topology, weight), 1e-9
+    below = views.echelon_sum(topology, weight * ratio) / jnp.maximum(
+        views.echelon_sum(topology, weight), 1e-9
     )
     return jnp.clip(below, 1e-4, 1.0 - 1e-4)

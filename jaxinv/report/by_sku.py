@@ -19,7 +19,7 @@ TEXT = ("problem", "sku", "place", "policy", "name")
 """Columns that are text, whatever is in them."""
 
 
-def by_sku(judged: Sequence[Evaluation], agent: str = "") -> pd.DataFrame:
+def sku_table(judged: Sequence[Evaluation], agent: str = "") -> pd.DataFrame:
     """A row a series and policy or rule, of problems whose series have names; an empty table
     without any.
 
@@ -37,12 +37,12 @@ def by_sku(judged: Sequence[Evaluation], agent: str = "") -> pd.DataFrame:
         placed.
       "cost of …": the weighted parts of the cost, in words; they add up to it.
     """
-    named = [one for one in judged if names_of(one.problem)]
+    named = [one for one in judged if sku_columns(one.problem)]
     rows = [rows for one in named for rows in _rows(one, agent)]
     return pd.concat(rows, ignore_index=True).dropna(axis=1, how="all") if rows else pd.DataFrame()
 
 
-def names_of(problem: Problem) -> dict[str, list[str]]:
+def sku_columns(problem: Problem) -> dict[str, list[str]]:
     """The columns that say which series an instance is; nothing where instances have no names, or
     are not those of a test, or where there is but one, whose noise is drawn."""
     if not problem.labels or problem.test_instances or problem.single:
@@ -54,7 +54,7 @@ def names_of(problem: Problem) -> dict[str, list[str]]:
 
 
 def _rows(judged: Evaluation, agent: str) -> Iterator[pd.DataFrame]:
-    problem, names = judged.problem, names_of(judged.problem)
+    problem, names = judged.problem, sku_columns(judged.problem)
     if judged.label:
         names = {"problem": [judged.label] * problem.tested, **names}
     costs = {

@@ -62,7 +62,7 @@ def write_results(folder: Path, judged: Sequence[Evaluation], agent: str = "") -
     Raises:
       OSError: the folder cannot be written.
     """
-    table = by_sku.by_sku(judged, agent)
+    table = by_sku.sku_table(judged, agent)
     if len(table):
         write_table(folder / by_sku.FILE, table)
         periods = worst.worst(judged[0], acts(judged[0].rows))

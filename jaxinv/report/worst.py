@@ -22,7 +22,7 @@ from jaxinv.evaluation.compare import (
 from jaxinv.evaluation.monitor import predicted
 from jaxinv.evaluation.rollout import BATCH, instances_at
 from jaxinv.evaluation.simulate import simulate_in
-from jaxinv.report.by_sku import names_of
+from jaxinv.report.by_sku import sku_columns
 
 FILE = "worst.csv"
 TEXT = ("problem", "sku", "place", "policy", "period")
@@ -49,7 +49,7 @@ def worst(judged: Evaluation, acts: str) -> pd.DataFrame:
       policy forecasts, `forecast`, and `forecast_low` and `forecast_high`, between which 80% of
       demand should lie: as its own errors did in the periods before.
     """
-    names = names_of(judged.problem)
+    names = sku_columns(judged.problem)
     if not names:
         return pd.DataFrame()
     best = judged.rows[0]["best_rule"]

@@ -233,7 +233,9 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
             "turnover": 365 * totals["sold"] / np.maximum(totals["on_hand"], 1e-6),
             "f1": np.array(
                 [
-                    f1_score(risk[seed] > 0, coming(short[seed] > 0, config.learner.forecast))
+                    f1_score(
+                        risk[seed] > 0, flagged_ahead(short[seed] > 0, config.learner.forecast)
+                    )
                     for seed in range(config.seeds)
                 ]
             ),
@@ -241,7 +243,7 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
     return found
 
 
-def coming(flag: np.ndarray, horizon: int) -> np.ndarray:
+def flagged_ahead(flag: np.ndarray, horizon: int) -> np.ndarray:
     """Whether a flag `[T, B]` is up on a day or in the `horizon` - 1 days after it; past the end it
     is down.
     """

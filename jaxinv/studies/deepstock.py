@@ -23,7 +23,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.deepstock import SETTINGS
+from jaxinv.demand.deepstock_paths import SETTINGS
 from jaxinv.envs.deepstock import DeepStock
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
@@ -107,7 +107,7 @@ QUICK = DeepStockSize(
 def run(
     quick: bool = False, parts: Sequence[str] = (), size: DeepStockSize | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows (`studies.rows`), those of a search with its `curve`.
+    """Rows (`studies.rows`), those of a search with its `best_so_far_curve`.
 
     Args:
       quick: fewer trials, updates and settings.
@@ -195,7 +195,11 @@ def _setting(setting: int, size: DeepStockSize, search: Search):
                 f"{key}={value:.3g}" for key, value in result.points[result.best].items()
             )
             found = _in_percent(f"setting {setting}, {method.name} {form}: gap, %", *gap, note=told)
-            yield {**found, "of": (setting, method.name, form), "curve": curve(result.trials, best)}
+            yield {
+                **found,
+                "of": (setting, method.name, form),
+                "curve": best_so_far_curve(result.trials, best),
+            }
     changes, rows = {}, []
     for method in METHODS:
         pair = [tuned[method.name, form] for form in FORMS]
@@ -242,7 +246,7 @@ def tuned_rule(problem: Problem, name: str) -> tuple[np.ndarray, str]:
     return costs_on_test(problem, Contestant(name, rule, found.params)), numbers
 
 
-def curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, float]]:
+def best_so_far_curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, float]]:
     """Gap in % of the best trial so far, by validation, and its 95% band, after 1, 2, … trials."""
     gaps = 100 * (_best_so_far(trials) / reference.mean() - 1)
     return [(float(now.mean()), *map(float, np.quantile(now, (0.025, 0.975)))) for now in gaps.T]

@@ -139,7 +139,7 @@ def one_warehouse(size: NetworksSize) -> Iterator[dict[str, Any]]:
     )
     for number in (1, 9) if size.quick else KAYNOV_PPO:
         problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
-        learned = learn(problem, size.of(SETTING), size.seeds)
+        learned = train_policies(problem, size.of(SETTING), size.seeds)
         tuned = tune(
             problem, rule_for(problem, "echelon_base_stock"), root(RESERVED_SEED), size.tuning
         )
@@ -171,7 +171,7 @@ def favorita(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     options = dict(FAVORITA, data=file)
     problem = preset("retail")(**options).build()
     shown = preset("retail")(**options | dict(relative_costs=True, min_active=0.3)).build()
-    learned = learn(shown, size.of(RETAIL_SETTING), size.seeds, problem)
+    learned = train_policies(shown, size.of(RETAIL_SETTING), size.seeds, problem)
     names = (
         "newsvendor_quantile",
         "newsvendor_smoothing",
@@ -184,7 +184,7 @@ def favorita(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
 def favorita_network(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     problem = preset("retail_network")(data=file, published_split=True, life_cycles=False).build()
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
-    learned = learn(problem, size.of(setting), size.seeds, problem)
+    learned = train_policies(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
     names = (
         "dual_index",
@@ -214,7 +214,7 @@ def beside_optimum(
       constant: what the published model charges beyond the simulator's, whatever the policy.
     """
     solution = solve(problem.env, problem.first)
-    costs = _costs(problem, learn(problem, size.of(SETTING), size.seeds))
+    costs = _costs(problem, train_policies(problem, size.of(SETTING), size.seeds))
     optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
     gap = relative_difference(costs, optimal[0])
     ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap[:3]), gap.over)
@@ -229,7 +229,7 @@ def beside_optimum(
     )
 
 
-def learn(
+def train_policies(
     problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None
 ) -> list[Contestant]:
     """The policies of several seeds, trained side by side in one program.

@@ -117,10 +117,10 @@ def run(
         if name not in known:
             raise unknown("part of the study", name, known)
     for name in parts or known:
-        yield from compare(name, known[name], folder)
+        yield from network_rows(name, known[name], folder)
 
 
-def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
+def network_rows(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of one network."""
     problem, key = case.problem(), root(0)
     names = objectives_of(problem.env.topology)

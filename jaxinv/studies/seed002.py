@@ -140,7 +140,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 # The paper's curve
 
 
-def curve(size: Seed002Size) -> Iterator[dict[str, Any]]:
+def learning_curve(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, setting = world(size), size.of(AGENTS)
     agent, trainer, state = started(setting, size)
     metrics, services, done, length = [], {}, 0, math.gcd(*size.checkpoints)
@@ -236,7 +236,7 @@ def rules(size: Seed002Size) -> Iterator[dict[str, Any]]:
             mean_of(costs_of(problem, total), ("paths",)),
             note=f"fill rate {fill_rate(total):.1%}",
         )
-    totals = [measure(problem, each, _key(), PATHS) for each in learn(size.of(AGENTS), size)]
+    totals = [measure(problem, each, _key(), PATHS) for each in train_seeds(size.of(AGENTS), size)]
     cost, service = (
         np.stack([costs_of(problem, total) for total in totals]),
         np.mean([fill_rate(total) for total in totals]),
@@ -298,7 +298,7 @@ def returns(size: Seed002Size) -> Iterator[dict[str, Any]]:
 def yardstick(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
     (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
-    least = bound(problem, OmniChannel(**size.options))
+    least = cost_bound(problem, OmniChannel(**size.options))
     candidates = {
         "one planner by differentiable simulation": learned_costs(size.of(PLANNER), size)[0],
         f"{rule.name}, tuned": costs_of(problem, measure(problem, rule, _key(), PATHS)),
@@ -333,8 +333,10 @@ def frontier(size: Seed002Size) -> Iterator[dict[str, Any]]:
         (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
         points = {
             "best tuned rule": [rule],
-            "one planner by differentiable simulation": learn(size.of(PLANNER), size, **instance),
-            "agents, mean of proposals": learn(size.of(AGENTS), size, **instance),
+            "one planner by differentiable simulation": train_seeds(
+                size.of(PLANNER), size, **instance
+            ),
+            "agents, mean of proposals": train_seeds(size.of(AGENTS), size, **instance),
         }
         for name, policies in points.items():
             totals = [measure(problem, each, _key(), PATHS) for each in policies]
@@ -354,7 +356,7 @@ def spent_of(problem: Problem, total: Totals) -> np.ndarray:
     return parts / (problem.test_periods - problem.warm_up)
 
 
-def bound(problem: Problem, preset: OmniChannel) -> float:
+def cost_bound(problem: Problem, preset: OmniChannel) -> float:
     """No policy costs less a day in the long run: for each unit of demand the lower of what it
     costs to lose and to serve it.
 
@@ -391,7 +393,7 @@ def fill_rate(total: Totals) -> float:
 
 
 @cache
-def learn(
+def train_seeds(
     setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
 ) -> list[Contestant]:
     """The policy of each seed: the best on noise that none of them learned on, or of a planner the
@@ -431,7 +433,7 @@ def learned_costs(
     setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
 ) -> np.ndarray:
     """What learned policies cost a day `[seeds, paths]`; `instance` as of `world`."""
-    return costs_of_all(world(size, **instance), learn(setting, size, **instance), PATHS)
+    return costs_of_all(world(size, **instance), train_seeds(setting, size, **instance), PATHS)
 
 
 def _key() -> jax.Array:
@@ -440,6 +442,10 @@ def _key() -> jax.Array:
 
 
 PARTS = dict(
-    curve=curve, rules=rules, coordination=coordination, returns=returns, yardstick=yardstick,
-    frontier=frontier
-)  # fmt: skip
+    curve=learning_curve,
+    rules=rules,
+    coordination=coordination,
+    returns=returns,
+    yardstick=yardstick,
+    frontier=frontier,
+)

@@ -33,7 +33,7 @@ from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, pair
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact.enumeration import Enumeration, enumerate_states, visits
 from jaxinv.exact.finite_horizon import backward_induction
-from jaxinv.exact.mdp import Grid, tabulate
+from jaxinv.exact.mdp import StateSpace, tabulate
 from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.policies.rules import rule_for
@@ -251,7 +251,7 @@ def _recorded() -> TraceParams:
     )
 
 
-def least_of_two_days(grid: Grid) -> float:
+def least_of_two_days(grid: StateSpace) -> float:
     """The least cost of both days, by backward induction on the same states and orders."""
     days = []
     for day in DAYS:

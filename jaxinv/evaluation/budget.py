@@ -45,7 +45,7 @@ WIDTH = 256
 
 
 @dataclass(frozen=True)
-class Plan:
+class TuningBudget:
     """How a budget is spent. An episode is a path of `warm_up + periods`; they are counted by
     instance.
     """
@@ -105,9 +105,9 @@ class Plan:
         return self.generations * self.generation_periods + self.steps * self.step_periods + final
 
 
-def make_plan(
+def divide_budget(
     problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool
-) -> Plan:
+) -> TuningBudget:
     """Spends a budget: enough candidates for the number of parameters first, then more noise for
     each.
     """
@@ -139,7 +139,7 @@ def make_plan(
     finalists = (FINALISTS + 1 + starts) * (2 if snap else 1)
     spent = population * generations * search_episodes + starts * steps * gradient_episodes
     final_episodes = 2 * _whole((available - spent) / finalists / 2, instances, True)
-    plan = Plan(
+    plan = TuningBudget(
         warm_up, periods, instances, shared, population, generations, search_episodes, starts,
         steps,
         gradient_episodes, finalists, final_episodes, snap,
