@@ -162,7 +162,7 @@ def teacher_levels(
     topology, facts = env.topology, env.facts(instance)
     holding = instance.weights[COSTS.index("holding")] * instance.holding
     shortage = instance.weights[COSTS.index("shortage")] * instance.shortage
-    places = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+    places = topology.among(topology.demand_nodes)[:, 0]
     served = (topology.echelon * places)[
         ..., None
     ] > 0  # [N, N, 1]: the column node has customers and the row supplies it

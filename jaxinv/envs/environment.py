@@ -19,6 +19,7 @@ from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
 from jaxinv.envs.shipping import least_order
+from jaxinv.envs.stock import coming_back, receive
 from jaxinv.envs.topology import RELAXABLE, Topology
 from jaxinv.errors import UserError
 
@@ -226,9 +227,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if topology.backlog:
             on_hand, backorder = jnp.maximum(on_hand, 0.0), jnp.maximum(-on_hand, 0.0)
         if topology.ages > 1:
-            on_hand = network.receive(
-                topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params
-            )
+            on_hand = receive(topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params)
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
@@ -304,7 +303,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             if state.booked is None
             else state.booked
         )
-        return network.coming_back(self.topology, known, state.sales, params)
+        return coming_back(self.topology, known, state.sales, params)
 
     def facts(self, params: InstanceParams) -> Facts:
         underage = params.shortage

@@ -13,7 +13,6 @@ from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.interventions import Intervened, Intervention, check_movable
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError, unknown
 
 SCENARIOS = {
@@ -49,7 +48,7 @@ def open_to_change(problem: Problem, room: int = 0) -> Problem:
         topology = replace(topology, lead_times=None, max_lead_time=topology.max_lead_time + room)
     else:
         world = env.world
-    suppliers = tuple(source == SUPPLIER for source in topology.sources)
+    suppliers = tuple(topology.from_supplier.tolist())
     world = Intervened(
         world.demand,
         world.lead_time,

@@ -169,7 +169,7 @@ def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Ar
     """
     if observation.goodwill is None:
         return 1.0
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    faces = topology.among(topology.demand_nodes)
     typical = jnp.where(faces, observation.instance.scale, 0.0)
     then, now = (
         echelon_sum(topology, typical),

@@ -32,8 +32,10 @@ from flax import struct
 
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import InstanceParams, NetworkState, due_at_once, receive
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.pipeline import due_at_once
 from jaxinv.envs.shipping import ship
+from jaxinv.envs.stock import receive
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, generator

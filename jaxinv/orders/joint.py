@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxinv.orders.futures import Futures
-from jaxinv.orders.lines import Lines, from_supplier
+from jaxinv.orders.lines import Lines
 from jaxinv.orders.risk import LineRisks, line_risks
 from jaxinv.orders.today import Today
 
@@ -143,7 +143,8 @@ def settle(
             place = str(today.plan.full_lanes["source"].iat[row]) if today.plan else ""
             draft.remarks.append(Remark("lane limit", place, "orders were cut", total, said))
     if limits.budget is not None:
-        group = np.broadcast_to(from_supplier(today)[None, :, None], draft.quantity.shape)
+        bought = today.problem.env.topology.from_supplier
+        group = np.broadcast_to(bought[None, :, None], draft.quantity.shape)
         total = draft.total(group, draft.worth)
         if total > limits.budget * (1 + 1e-6):
             said = f"cut: all orders came to {total:,.2f}, the budget is {limits.budget:,.10g}"

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs import network, shipping, views
+from jaxinv.envs import shipping, views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action
-from jaxinv.envs.topology import SUPPLIER
+from jaxinv.envs.stock import receive
 from jaxinv.errors import UserError
 from jaxinv.orders.today import Today
 from jaxinv.policies.decider import Decider
@@ -261,7 +261,7 @@ def _usual(topology, policy, params, observation, instance, aim):
     coming = jnp.arange(1, topology.slots + 1) < jnp.round(instance.lead_time)[:, None]
     rate = topology.at_destination(instance.scale)
     covered = observation.replace(
-        on_hand=network.receive(topology, nothing, instance.scale, instance),
+        on_hand=receive(topology, nothing, instance.scale, instance),
         pipeline=jnp.where(coming[:, None, :], rate[..., None], 0.0),
     )
     asked = jnp.maximum(Action.of(policy(params, covered)).orders, 0.0)
@@ -310,11 +310,6 @@ def demand_reach(today: Today) -> np.ndarray:
     topology = today.problem.env.topology
     reach = topology.echelon[np.asarray(topology.destinations)]
     return reach[:, np.asarray(topology.demand_nodes)]
-
-
-def from_supplier(today: Today) -> np.ndarray:
-    """`[E]` bool, whether an edge comes from a supplier."""
-    return np.asarray(today.problem.env.topology.sources) == SUPPLIER
 
 
 def in_chunks(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from jaxinv.orders.exceptions import exceptions_of
 from jaxinv.orders.files import sheet_names, write_list
 from jaxinv.orders.futures import Futures, fit_futures
 from jaxinv.orders.joint import Limits, Settled, settle
-from jaxinv.orders.lines import Acting, Lines, from_supplier, lines_of, period_dates
+from jaxinv.orders.lines import Acting, Lines, lines_of, period_dates
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
 from jaxinv.orders.risk import CASES, PATHS, LineRisks, line_risks
 from jaxinv.orders.today import Today
@@ -161,8 +161,9 @@ def make_list(
     why = _why(today, acting, settled.lines, judged, table)
     found = exceptions_of(today, acting, settled.lines, judged, settled.remarks)
     table = table.drop(columns=["_line"])
+    bought = today.problem.env.topology.from_supplier
     table.attrs["suppliers"] = sorted(
-        set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""}
+        set(np.asarray(today.sources)[:, bought].ravel().tolist()) - {""}
     )
     plan = today.plan
     told = ((), ()) if plan is None else (tuple(plan.notes), tuple(plan.assumptions))
@@ -247,7 +248,8 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     currency = np.where(there, lanes["currency"].to_numpy(object)[today.lane], settings.currency)
     rate = settings.rates_of(currency)
     cost = plan.full_items["cost"].reindex(today.skus).to_numpy(float)[:, None]
-    bought = np.where(from_supplier(today), cost / rate, 0.0)  # own goods cost nothing again
+    # goods that were bought before cost nothing again
+    bought = np.where(today.problem.env.topology.from_supplier, cost / rate, 0.0)
     price = bought + lanes["unit_cost"].to_numpy(float)[today.lane]
     return np.where(there, price, np.nan), currency
 

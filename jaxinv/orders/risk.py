@@ -362,7 +362,7 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 def _served_by(topology) -> np.ndarray:
     """Weights `[E, N]` of the places whose risk is that of an order on each edge: its destination,
     or all below it that face demand."""
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+    faces = topology.among(topology.demand_nodes)[:, 0]
     below = np.asarray(topology.echelon) * faces
     ends = list(topology.destinations)
     own = np.where(faces[:, None], np.eye(topology.nodes), below)[ends]

@@ -373,7 +373,7 @@ def _ratio_below(topology, facts):
     """The critical ratio `[N, K]` of each node, or of those below it that sell, kept from 0 and
     1.
     """
-    sells = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    sells = topology.among(topology.demand_nodes)
     ratio = jnp.clip(facts.critical_ratio, 1e-4, 1.0 - 1e-4)
     if not topology.depth:
         return ratio

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.envs.network import Outcome
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 from jaxinv.evaluation.compare import (
     Contestant,
     Evaluation,
@@ -119,7 +119,7 @@ def _played(judged: Evaluation, one: Contestant, series: np.ndarray) -> Mapping[
 def _periods(
     env, policy, size: SimulationSize, policy_axis, instance, params, state, trace, key
 ) -> dict[str, jax.Array]:
-    bought = np.equal(env.topology.sources, SUPPLIER).astype(np.float32)
+    bought = env.topology.from_supplier.astype(np.float32)
     played = simulate_in(
         env, instance, policy, params, state, trace, key, warm_up=size.warm_up, axis=size.axis,
         policy_axis=policy_axis,
