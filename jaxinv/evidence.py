@@ -12,7 +12,6 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.budget import as_recorded, counted_periods
 from jaxinv.evaluation.compare import (
     COLUMNS,
     Contestant,
@@ -183,8 +182,8 @@ def with_wanted_points(
             continue
         known = dataclasses.replace(
             problem,
-            test=as_recorded(problem),
-            test_periods=problem.warm_up + counted_periods(problem),
+            test=problem.unaugmented,
+            test_periods=problem.warm_up + problem.counted_periods,
         )
         key = key_of(root(seed), Role.SERVICE)
         policies.append(at_service(known, policy, service, key, others=preference).contestant)

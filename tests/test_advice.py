@@ -356,11 +356,11 @@ def test_the_penalty_of_an_actor_fades_and_its_teacher_has_no_gradient():
         (["penalty=rewrd"], "unknown penalty 'rewrd'; did you mean 'reward'"),
         (
             ["agent=dqn", "penalty=actor"],
-            "penalty=actor is on the loss of an actor, which dqn has not; give penalty=reward or",
+            "penalty=actor is added to the loss of an actor, and this agent has no actor; give",
         ),
         (
             ["agent=diffsim", "penalty=potential"],
-            "penalty=potential changes rewards, from which diffsim does not learn; give",
+            "penalty=potential is added to rewards, and this agent does not learn from rewards; give",
         ),
         (
             ["agent=sac", "penalty=level", "form=none"],

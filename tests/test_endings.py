@@ -16,7 +16,6 @@ from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import Backlog, LostSales
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
-from jaxinv.evaluation.budget import counted_periods
 from jaxinv.evaluation.compare import Contestant, evaluate, measure
 from jaxinv.evidence import best_bound, evaluate_contest
 from jaxinv.exact import solve, solve_problem
@@ -87,7 +86,7 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
     come.
     """
     problem = SEASON.build()
-    assert problem.test_periods == 8 and problem.warm_up == 0 and counted_periods(problem) == 8
+    assert problem.test_periods == 8 and problem.warm_up == 0 and problem.counted_periods == 8
     best, long_run = solve_problem(problem), solve(problem.env, problem.first)
     assert np.isclose(best.average_cost, 36.167, atol=2e-3)
     rule = make_rule("constant_order", problem.env.topology)

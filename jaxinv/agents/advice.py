@@ -51,19 +51,17 @@ PENALTIES = ("none", *ON_REWARDS, "actor")
 
 def check_penalty(config: Any) -> None:
     """Raises for a penalty that a `LearnerConfig` has no use for."""
-    penalty, agent = config.penalty, type(config).__name__.removesuffix("Config").lower()
+    penalty = config.penalty
     if penalty not in PENALTIES:
         raise unknown("penalty", penalty, PENALTIES)
     if penalty not in ("none", *config.penalties):
         why = (
-            "is on the loss of an actor, which"
+            "is added to the loss of an actor, and this agent has no actor"
             if penalty == "actor"
-            else "changes rewards, from which"
+            else "is added to rewards, and this agent does not learn from rewards"
         )
-        lacks = "has not" if penalty == "actor" else "does not learn"
         raise UserError(
-            f"penalty={penalty} {why} {agent} {lacks}; give"
-            f" penalty={' or penalty='.join(config.penalties)}"
+            f"penalty={penalty} {why}; give penalty={' or penalty='.join(config.penalties)}"
         )
     if penalty == "level" and config.form in ("none", "coeff"):
         raise UserError(

@@ -1,5 +1,6 @@
 """A problem: an environment, the instances to learn on, and the unseen ones to be judged on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ import pandas as pd
 from jaxinv.data.fitted import Preparation
 from jaxinv.demand.clock import Clock
 from jaxinv.demand.exogenous import QuotedLeadTimes
-from jaxinv.demand.processes import TableParams
+from jaxinv.demand.processes import TableParams, TraceReplay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.roles import Roles
@@ -213,6 +214,36 @@ class Problem:
     def horizon(self) -> int:
         """Periods of the longest training episode."""
         return int(np.max(np.asarray(self.train.max_steps_in_episode)))
+
+    @property
+    def counted_periods(self) -> int:
+        """Periods of a training episode that costs are counted for.
+
+        A replayed trace, and an episode that ends for good, last for the training horizon and no
+        longer. Other worlds go on for as long as one likes: here for so long that the warm-up is a
+        small part.
+
+        Raises:
+          UserError: where the horizon leaves no period after the warm-up.
+        """
+        if not (self.ends or isinstance(self.env.world.demand, TraceReplay)):
+            return self.warm_up * max(3, math.ceil(128 / self.warm_up)) if self.warm_up else 128
+        horizon = int(np.min(self.train.max_steps_in_episode))
+        if horizon <= self.warm_up:
+            raise UserError(
+                f"horizon={horizon} leaves no period to count after a warm-up of {self.warm_up}"
+            )
+        return horizon - self.warm_up
+
+    @property
+    def unaugmented(self) -> InstanceParams:
+        """The training instances without augmentation of their demand, which is for learners alone:
+        rules are tuned on the sales that were recorded.
+        """
+        if not isinstance(self.env.world.demand, TraceReplay):
+            return self.train
+        level_spread = jnp.zeros_like(self.train.demand.level_spread)
+        return self.train.replace(demand=self.train.demand.replace(level_spread=level_spread))
 
 
 def first_of(instances: Any) -> Any:

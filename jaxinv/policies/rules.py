@@ -1,7 +1,7 @@
 """The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -321,17 +321,17 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
 def make_rule(
     name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0
 ) -> Rule:
-    """The rule of that name for a network; what else it takes to know goes to those that have such
-    a field.
+    """The rule of that name for a network, in the form that its mechanisms ask for.
+
+    Args:
+      history, season, covariates: of the environment; see `Rule.create`.
     """
     if name not in RULES:
         raise unknown("rule", name, RULES)
-    rule, known = RULES[name], {"history": history, "season": season, "covariates": covariates}
+    rule = RULES[name]
     rule = fulfilling(rule) if topology.storeless else rule
     rule = kept_fresh(rule) if topology.has("shelf_lives") else rule
-    return rule(
-        topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known}
-    )
+    return rule.create(topology, history=history, season=season, covariates=covariates)
 
 
 def rule_for(problem: Problem, name: str) -> Rule:
