@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from jaxinv.adapt.belief import Belief, fit_course, later
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, Switches
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
 from jaxinv.adapt.online import (
     FineTuner,
     OnlineConfig,
     Recent,
-    as_if,
     kl_divergence,
+    signals_under_change,
     simulate_recent,
 )
 from jaxinv.adapt.streams import Streams, changeable, scenario_streams
@@ -432,5 +433,7 @@ def test_a_replay_moves_days_before_each_change_behind_it():
 
 def test_demand_before_a_change_is_seen_as_if_it_had_come_after():
     signals = jnp.ones((5, 2, 1))
-    np.testing.assert_array_equal(as_if(signals, 2, 3.0, 1)[..., 0], [[3, 1]] * 3 + [[1, 1]] * 2)
-    assert same(as_if(signals, jnp.inf, 1.0, 1), signals)
+    np.testing.assert_array_equal(
+        signals_under_change(signals, 2, 3.0, 1)[..., 0], [[3, 1]] * 3 + [[1, 1]] * 2
+    )
+    assert same(signals_under_change(signals, jnp.inf, 1.0, 1), signals)

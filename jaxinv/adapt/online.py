@@ -126,7 +126,9 @@ class Recent:
         demand = (
             jnp.where((rows < change)[:, None, None, None], factor, 1.0) * self.exogenous.demand
         )
-        signals = as_if(self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2])
+        signals = signals_under_change(
+            self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2]
+        )
         exogenous = self.exogenous.replace(demand=demand)
         if exogenous.lead_time is not None:
             longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
@@ -136,7 +138,9 @@ class Recent:
         return Recent(exogenous, signals)
 
 
-def as_if(signals: jax.Array, days: jax.Array, factor: jax.Array, series: int) -> jax.Array:
+def signals_under_change(
+    signals: jax.Array, days: jax.Array, factor: jax.Array, series: int
+) -> jax.Array:
     """What policies see, with all demand but that of the last `days` days multiplied by `factor`.
 
     Args:

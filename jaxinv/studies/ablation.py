@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.ppo import soon

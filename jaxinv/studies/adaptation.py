@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Diary, Switches
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, Diary, Switches
 from jaxinv.adapt.distill import (
     SHARE,
     Lesson,
