@@ -29,7 +29,8 @@ from jaxinv.ending import told
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, Evaluation
+from jaxinv.evaluation.compare import Evaluation
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import Tuned, tune
 from jaxinv.evidence import (
     Contest,

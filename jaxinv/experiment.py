@@ -26,7 +26,7 @@ from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.service import served
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root

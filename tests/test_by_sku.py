@@ -13,7 +13,8 @@ import jaxinv
 from jaxinv.envs.problem import Shared
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.shop import ordered_by_period
-from jaxinv.evaluation.compare import costs_of, units_of
+from jaxinv.evaluation.compare import units_of
+from jaxinv.evaluation.held_out import costs_of
 from jaxinv.evaluation.statistics import Factor, mean_of, means_of_columns
 from jaxinv.evidence import Contest, evaluate_contests, with_rows
 from jaxinv.experiment import EvaluationConfig

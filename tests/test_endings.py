@@ -16,7 +16,8 @@ from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import Backlog, LostSales
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, evaluate, measure
+from jaxinv.evaluation.compare import evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evidence import best_bound, evaluate_contest
 from jaxinv.exact import solve, solve_problem
 from jaxinv.keys import root

@@ -11,9 +11,9 @@ import pandas as pd
 
 from jaxinv.envs.network import Outcome
 from jaxinv.envs.topology import Topology
-from jaxinv.evaluation.compare import (
+from jaxinv.evaluation.compare import Evaluation
+from jaxinv.evaluation.held_out import (
     Contestant,
-    Evaluation,
     SimulationSize,
     costs_of,
     held_out_groups,

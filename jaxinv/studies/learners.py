@@ -21,7 +21,7 @@ from jaxinv.agents.validation import Validation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem, on_one_network
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
