@@ -23,7 +23,8 @@ from jaxinv.data.fingerprint import sales_changed
 from jaxinv.data.fitted import Preparation
 from jaxinv.ending import chosen_policy
 from jaxinv.envs.network import COSTS
-from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
+from jaxinv.envs.one_network import DifferentNetworks, on_one_network
+from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.held_out import Contestant

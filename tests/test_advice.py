@@ -16,9 +16,10 @@ from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents
 from jaxinv.agents.registry import AGENTS
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.cross_border import CrossBorder
+from jaxinv.envs.one_network import on_one_network
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, LostSales, Serial
-from jaxinv.envs.problem import first_of, on_one_network
+from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.experiment import Experiment
 from jaxinv.policies.decode import RATES, Decode

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import jaxinv
-from jaxinv.envs.problem import Shared
 from jaxinv.envs.retail import Retail
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import ordered_by_period
 from jaxinv.evaluation.compare import units_of
 from jaxinv.evaluation.held_out import costs_of

@@ -12,8 +12,9 @@ import pytest
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales
-from jaxinv.envs.problem import Problem, Shared
+from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
+from jaxinv.envs.shared import Shared
 from jaxinv.errors import UserError
 from jaxinv.evaluation import held_out
 from jaxinv.evaluation.compare import best_of, contestants_of, evaluate

@@ -20,9 +20,10 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.problem import Problem, check_range, first_of, not_negative, positive
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
 from jaxinv.envs.sales_file import SalesFile
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator

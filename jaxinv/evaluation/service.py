@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jaxinv.envs.problem import Problem, Shared
+from jaxinv.envs.problem import Problem
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.wanted import with_factors
 from jaxinv.evaluation.compare import contestants_of
 from jaxinv.evaluation.held_out import measure

@@ -18,8 +18,9 @@ import numpy as np
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
+from jaxinv.envs.one_network import on_one_network
 from jaxinv.envs.presets import LostSales
-from jaxinv.envs.problem import Problem, on_one_network
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
 from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of
