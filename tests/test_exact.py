@@ -19,8 +19,9 @@ from jaxinv.exact.bounds import lower_bound
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.finite_horizon import backward_induction
 from jaxinv.exact.in_class import RuleCosts, best_numbers
-from jaxinv.exact.mdp import StateSpace, tabulate
+from jaxinv.exact.mdp import tabulate
 from jaxinv.exact.policy_table import order_map, policy_rows
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.exact.value_iteration import cheapest, iterate, sweep
 from jaxinv.policies.rules import make_rule
 

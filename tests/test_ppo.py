@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
-from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, seen_ahead, soon
+from jaxinv.agents.losses import generalised_advantage, pinball, seen_ahead, soon
+from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import first_of

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.envs.two_warehouses import TwoWarehouses

@@ -25,9 +25,10 @@ from flax import struct
 
 from jaxinv.adapt.online import ADAM, Recent, kl_divergence, simulate_recent
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import LEVELS, PPO, by_environment, flat, pinball
-from jaxinv.envs.environment import Observation
+from jaxinv.agents.losses import by_environment, flat, pinball
+from jaxinv.agents.ppo import LEVELS, PPO
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, key_of

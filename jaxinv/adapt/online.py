@@ -24,7 +24,8 @@ from flax import struct
 
 from jaxinv.adapt.gate import STRICT, Verdict, non_inferiority, select
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
+from jaxinv.agents.losses import by_environment, flat, pinball
+from jaxinv.agents.ppo import PPO
 from jaxinv.agents.scales import Scales
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState

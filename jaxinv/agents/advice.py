@@ -36,8 +36,9 @@ from flax import struct
 
 from jaxinv.agents.agent import Worlds
 from jaxinv.envs import views
-from jaxinv.envs.environment import InventoryNetwork, Observation
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.observation import Observation
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world
 from jaxinv.keys import Role, key_of, root

@@ -29,7 +29,7 @@ from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
-from jaxinv.agents.learner import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.errors import UserError, unknown
 from jaxinv.nets.council import COORDINATORS

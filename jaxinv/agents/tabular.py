@@ -37,7 +37,8 @@ from jaxinv.envs.roles import INFORMATION, Roles
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import StateSpace, covered, network_state
+from jaxinv.exact.mdp import covered
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.limits import check_memory, check_numbers
 from jaxinv.policies.tabular import Index, TabularPolicy
 

@@ -14,7 +14,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
 from jaxinv.exact.extent import first_grid, order_cap
-from jaxinv.exact.mdp import MDP, StateSpace, covered, tabulate, vectors
+from jaxinv.exact.mdp import MDP, covered, tabulate
+from jaxinv.exact.state_space import StateSpace, vectors
 from jaxinv.exact.value_iteration import block_size, greedy, iterate
 from jaxinv.policies.policy import Policy
 

@@ -13,7 +13,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.exact.lattice import cover
-from jaxinv.exact.mdp import StateSpace
+from jaxinv.exact.state_space import StateSpace
 
 SLACK = 1
 """Units beyond the bound, so that a solution that keeps it can be told from one that is cut off by

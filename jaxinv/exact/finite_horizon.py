@@ -24,7 +24,8 @@ from jaxinv.exact.enumeration import (
     widened,
 )
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import MDP, StateSpace, covered, tabulate, vectors
+from jaxinv.exact.mdp import MDP, covered, tabulate
+from jaxinv.exact.state_space import StateSpace, vectors
 from jaxinv.exact.value_iteration import best_order, cheapest, sweep
 from jaxinv.keys import Role, generator
 

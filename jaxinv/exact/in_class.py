@@ -20,8 +20,9 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import StateSpace, covered, network_state, tabulate
+from jaxinv.exact.mdp import covered, tabulate
 from jaxinv.exact.solve import pure_numbers
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]

@@ -15,7 +15,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.shipping import ship
 from jaxinv.exact.enumeration import decided, follow
-from jaxinv.exact.mdp import MDP, StateSpace, network_state
+from jaxinv.exact.mdp import MDP
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.policies.policy import Policy
 
 

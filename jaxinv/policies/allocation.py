@@ -15,7 +15,7 @@ demand.
 import jax
 import jax.numpy as jnp
 
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 

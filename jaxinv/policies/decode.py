@@ -31,8 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import flat, views
-from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.network import Action
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
 from jaxinv.errors import UserError, unknown

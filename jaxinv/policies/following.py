@@ -22,7 +22,7 @@ import numpy as np
 from flax import struct
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts
+from jaxinv.envs.observation import Facts
 from jaxinv.errors import UserError
 from jaxinv.policies.past import Past
 from jaxinv.policies.rule import Range, Rule, Units

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.scipy.special import erf
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.policies.rule import Rule
 
 HALVINGS = 8

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.shipping import waiting
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.policies.rule import Rule

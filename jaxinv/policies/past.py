@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts
+from jaxinv.envs.observation import Facts
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world, take_instances
 from jaxinv.keys import Role, key_of, root

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from jaxinv.envs.environment import Facts
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.objectives import membership
+from jaxinv.envs.observation import Facts
 from jaxinv.envs.topology import Topology
 from jaxinv.policies.around import Around
 

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.roles import Role
 from jaxinv.envs.topology import Topology
-from jaxinv.exact.mdp import Box, StateSpace, open_slots, vectors
+from jaxinv.exact.state_space import Box, StateSpace, open_slots, vectors
 from jaxinv.policies.policy import Policy
 
 

@@ -25,7 +25,7 @@ from jaxinv.adapt.clock_steps import ClocksConfig
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import Trainer, stack_agents
-from jaxinv.agents.ppo import soon
+from jaxinv.agents.losses import soon
 from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
 from jaxinv.config import resolve
 from jaxinv.envs.cross_border import CrossBorder

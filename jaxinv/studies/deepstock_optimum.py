@@ -10,7 +10,8 @@ from jaxinv.demand.processes import TableParams
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import rollout
 from jaxinv.exact.finite_horizon import FiniteHorizonOptimum, backward_induction
-from jaxinv.exact.mdp import StateSpace, tabulate
+from jaxinv.exact.mdp import tabulate
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.instances.moving_demand import COUNTED_FROM, DAYS
 from jaxinv.keys import Role, generator
 

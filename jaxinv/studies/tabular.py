@@ -33,8 +33,9 @@ from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, pair
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact.enumeration import Enumeration, enumerate_states, visits
 from jaxinv.exact.finite_horizon import backward_induction
-from jaxinv.exact.mdp import StateSpace, tabulate
+from jaxinv.exact.mdp import tabulate
 from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.policies.rules import rule_for
 from jaxinv.studies.rows import RESERVED_SEED, row
