@@ -10,12 +10,13 @@ from typing import Any
 import jax
 
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
-from jaxinv.cli import Interrupted, interruptible, note, progress
+from jaxinv.cli import Interrupted, interruptible, note
 from jaxinv.ending import choose_policy
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Evaluation
 from jaxinv.evidence import check_learned, check_rules, evaluate_contests, with_rows
 from jaxinv.experiment import Experiment
+from jaxinv.progress import progress
 from jaxinv.report.figures import save_result
 from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run

@@ -25,7 +25,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
@@ -151,8 +150,7 @@ def learning_curve(size: Seed002Size) -> Iterator[dict[str, Any]]:
             metrics.append(learned["cost"])
         done = episodes
         totals = [
-            measure(problem, each, _key(), PATHS)
-            for each in _policies(agent, state.learner.params, size.seeds)
+            _measured(problem, each) for each in _policies(agent, state.learner.params, size.seeds)
         ]
         services[episodes] = [100 * fill_rate(total) for total in totals]
         printed = PRINTED.get(episodes)
@@ -185,7 +183,7 @@ def stock_of(problem: Problem, agent: Learner, params: Any) -> np.ndarray:
     env, instance = problem.env, problem.first
     periods = problem.warm_up + DAYS_SHOWN
     _, played = record(
-        env, instance, agent.policy, params, begin(env, _key(), instance, 1), periods
+        env, instance, agent.policy, params, begin(env, root(RESERVED_SEED), instance, 1), periods
     )
     stock = np.asarray(played.observation.on_hand[problem.warm_up : -1, ..., 0]).sum(-1)
     scale = np.asarray(instance.scale).sum(-1)
@@ -227,17 +225,14 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 
 def rules(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
-    judged = {
-        name: measure(problem, each, _key(), PATHS)
-        for name, each in zip(tuned, contestants_of(tuned))
-    }
+    judged = {name: _measured(problem, each) for name, each in zip(tuned, contestants_of(tuned))}
     for name, total in judged.items():
         yield row(
             f"{name}, tuned: cost",
             mean_of(costs_of(problem, total), ("paths",)),
             note=f"fill rate {fill_rate(total):.1%}",
         )
-    totals = [measure(problem, each, _key(), PATHS) for each in train_seeds(size.of(AGENTS), size)]
+    totals = [_measured(problem, each) for each in train_seeds(size.of(AGENTS), size)]
     cost, service = (
         np.stack([costs_of(problem, total) for total in totals]),
         np.mean([fill_rate(total) for total in totals]),
@@ -302,7 +297,7 @@ def yardstick(size: Seed002Size) -> Iterator[dict[str, Any]]:
     least = cost_bound(problem, OmniChannel(**size.options))
     candidates = {
         "one planner by differentiable simulation": learned_costs(size.of(PLANNER), size)[0],
-        f"{rule.name}, tuned": costs_of(problem, measure(problem, rule, _key(), PATHS)),
+        f"{rule.name}, tuned": costs_of(problem, _measured(problem, rule)),
         "agents, mean of proposals": learned_costs(size.of(AGENTS), size),
     }
     for name, cost in candidates.items():
@@ -340,7 +335,7 @@ def frontier(size: Seed002Size) -> Iterator[dict[str, Any]]:
             "agents, mean of proposals": train_seeds(size.of(AGENTS), size, **instance),
         }
         for name, policies in points.items():
-            totals = [measure(problem, each, _key(), PATHS) for each in policies]
+            totals = [_measured(problem, each) for each in policies]
             spent = np.stack([spent_of(problem, total) for total in totals])
             service = 100 * np.asarray([fill_rate(total) for total in totals])
             claim = f"lost sales at {weight:g} times their cost, {name}: cost without them"
@@ -437,9 +432,9 @@ def learned_costs(
     return costs_of_all(world(size, **instance), train_seeds(setting, size, **instance), PATHS)
 
 
-def _key() -> jax.Array:
-    """Of the noise that all policies are judged on."""
-    return root(RESERVED_SEED)
+def _measured(problem: Problem, contestant: Contestant) -> Totals:
+    """What a policy does on the noise that all are judged on."""
+    return measure(problem, contestant, root(RESERVED_SEED), PATHS)
 
 
 PARTS = dict(
