@@ -20,7 +20,7 @@ from about import about
 from scipy import stats
 
 from jaxinv.data import Panel, load
-from jaxinv.orders.futures import futures
+from jaxinv.orders.futures import fit_futures
 
 DATA = Path(__file__).parents[1] / "../shared/data"
 FILES = {
@@ -105,7 +105,7 @@ def sold(sales):
 def ways(past, dates, announced, cover, period_days):
     """Samples of the sum over the cover `[P, S]` by each way."""
     size = len(past)
-    made = futures(past[..., None], dates, announced, period_days)
+    made = fit_futures(past[..., None], dates, announced, period_days)
     draw = np.random.default_rng(1)
     yield "windows of errors", made.paths(np.arange(size), PATHS)[..., 0].sum(-1)
     begun = np.isfinite(past)

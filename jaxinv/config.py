@@ -11,9 +11,7 @@ import dataclasses
 import difflib
 import itertools
 import logging
-import math
 import re
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +21,15 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from jaxinv.config_types import (
+    as_kind,
+    at_place,
+    is_dict,
+    is_literal,
+    is_tuple,
+    item_kinds,
+    without_none,
+)
 from jaxinv.errors import UserError, unknown
 from jaxinv.yaml_file import load_yaml
 
@@ -202,14 +209,14 @@ def _flatten(section: type, values: Mapping, path, names, origin) -> Iterator[_A
     for key, value in values.items():
         here = (*path, str(key))
         if key not in fields:
-            raise _at(
+            raise at_place(
                 origin(here), UserError(f"{unknown('key', str(key), fields)} (in {'.'.join(path)})")
             )
         yield from _assign(kinds[key], value, here, names, origin)
 
 
 def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]:
-    inner, optional = _optional(kind)
+    inner, optional = without_none(kind)
     where, place = origin(path), ".".join(path)
     if dataclasses.is_dataclass(inner):
         if isinstance(value, Mapping):
@@ -222,17 +229,19 @@ def _assign(kind: Any, value: Any, path, names, origin) -> Iterator[_Assignment]
         elif optional:
             yield _Assignment(path, None, where)
         # A section with nothing under it, as when all its lines are commented out, gives nothing.
-    elif _is_dict(inner):
+    elif is_dict(inner):
         if not isinstance(value, Mapping | None):
             raise UserError(f"{where}: {place} must be keys with values, not {value!r}")
         values = Any if inner is dict else typing.get_args(inner)[1]
         for key, item in (value or {}).items():
             if place in names and key not in names[place]:
-                raise _at(origin((*path, str(key))), unknown("key", str(key), names[place]))
+                raise at_place(origin((*path, str(key))), unknown("key", str(key), names[place]))
             here = (*path, str(key))
-            yield _Assignment(here, _fit(values, item, ".".join(here), origin(here)), origin(here))
+            yield _Assignment(
+                here, as_kind(values, item, ".".join(here), origin(here)), origin(here)
+            )
     else:
-        yield _Assignment(path, _fit(kind, value, place, where), where)
+        yield _Assignment(path, as_kind(kind, value, place, where), where)
 
 
 def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -248,7 +257,7 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
     kinds = typing.get_type_hints(section)
     arguments = {}
     for name, value in values.items():
-        inner, _ = _optional(kinds[name])
+        inner, _ = without_none(kinds[name])
         nested = dataclasses.is_dataclass(inner) and value is not None
         arguments[name] = (
             _build(inner, value, (*path, name), origins) if nested else _frozen(inner, value)
@@ -259,15 +268,15 @@ def _build(section: type[Schema], values: Mapping[str, Any], path, origins) -> S
         words = re.findall(r"\w+", str(error))
         places = [".".join((*path, word)) for word in words]
         origin = next((origins[place] for place in places if place in origins), ".".join(path))
-        raise (_at(origin, error) if origin else error) from None
+        raise (at_place(origin, error) if origin else error) from None
 
 
 def _frozen(kind: Any, value: Any) -> Any:
     """Lists as the tuples that a field of tuples holds, however deep."""
-    if not _is_tuple(kind) or value is None:
+    if not is_tuple(kind) or value is None:
         return value
     return tuple(
-        _frozen(item, each) for item, each in zip(_items(kind, len(value)), value, strict=True)
+        _frozen(item, each) for item, each in zip(item_kinds(kind, len(value)), value, strict=True)
     )
 
 
@@ -283,20 +292,20 @@ def _split(override: str) -> tuple[str, str]:
 
 def _read(kind: Any, text: str) -> Any:
     """The value that a text on the command line stands for where `kind` is wanted."""
-    inner, optional = _optional(kind)
+    inner, optional = without_none(kind)
     if optional and text == "null":
         return None
-    words = _is_literal(inner) and all(isinstance(choice, str) for choice in typing.get_args(inner))
+    words = is_literal(inner) and all(isinstance(choice, str) for choice in typing.get_args(inner))
     if inner is str or words:
         return text  # verbatim: a product called `no` or `1e5` is text
-    if _is_tuple(inner):
+    if is_tuple(inner):
         bracketed = text[:1] + text[-1:] in ("[]", "()") and len(text) > 1
         pieces = _pieces(text[1:-1] if bracketed else text)
         pieces = [] if pieces == [""] else pieces
-        items = _items(inner, len(pieces))
+        items = item_kinds(inner, len(pieces))
         items = (
             items if len(items) == len(pieces) else [Any] * len(pieces)
-        )  # `_fit` says what is wrong
+        )  # `as_kind` says what is wrong
         return [_read(item, piece) for item, piece in zip(items, pieces, strict=True)]
     return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
 
@@ -326,7 +335,7 @@ def _kinds(
         here = (*path, field.name)
         place = ".".join(here)
         kinds[place] = hints[field.name]
-        inner, _ = _optional(hints[field.name])
+        inner, _ = without_none(hints[field.name])
         if dataclasses.is_dataclass(inner):
             kinds |= _kinds(inner, names, here)
         for name in names.get(place, ()):
@@ -336,8 +345,8 @@ def _kinds(
 
 def _kind_at(place: str, kinds: Mapping[str, Any]) -> Any:
     """The type at a dotted place; inside a free-form dict, that of its values."""
-    inner, _ = _optional(kinds.get(place.rpartition(".")[0], Any))
-    values = typing.get_args(inner)[1] if _is_dict(inner) and inner is not dict else Any
+    inner, _ = without_none(kinds.get(place.rpartition(".")[0], Any))
+    values = typing.get_args(inner)[1] if is_dict(inner) and inner is not dict else Any
     return kinds.get(place, values)
 
 
@@ -350,13 +359,13 @@ def _locate(
     if key in kinds:
         return key
     for place, kind in kinds.items():
-        if _is_dict(_optional(kind)[0]) and key.startswith(f"{place}."):
+        if is_dict(without_none(kind)[0]) and key.startswith(f"{place}."):
             name = key.removeprefix(f"{place}.").split(".")[0]
             if place in names and name not in names[place]:
-                raise _at(origin, unknown("key", name, names[place]))
+                raise at_place(origin, unknown("key", name, names[place]))
             return key
         if (
-            _is_dict(_optional(kind)[0])
+            is_dict(without_none(kind)[0])
             and place not in names
             and key.startswith(f"{place.rpartition('.')[2]}.")
         ):
@@ -369,100 +378,10 @@ def _locate(
             f"{origin}: {key!r} could be {' or '.join(places)}; write one of them in full"
         )
     leaves = [
-        place for place, kind in kinds.items() if not dataclasses.is_dataclass(_optional(kind)[0])
+        place
+        for place, kind in kinds.items()
+        if not dataclasses.is_dataclass(without_none(kind)[0])
     ]
     every = {*kinds, *(place.rpartition(".")[2] for place in kinds)}
     near = difflib.get_close_matches(key, every, n=1, cutoff=0.5)
-    raise _at(origin, unknown("key", key, near or leaves))
-
-
-def _at(origin: str, error: UserError) -> UserError:
-    return error if f"{error} ".startswith(f"{origin} ") else UserError(f"{origin}: {error}")
-
-
-# --- types ----------------------------------------------------------------------------------------
-
-
-def _fit(kind: Any, value: Any, place: str, origin: str) -> Any:
-    """The value as `kind`, or the error that says what `place` takes."""
-    inner, optional = _optional(kind)
-    wrong = UserError(f"{origin}: {place} must be {_describe(kind)}, not {_show(value)}")
-    if isinstance(value, str) and "${" in value:
-        return value  # an interpolation: omegaconf checks what it resolves to
-    if value is None:
-        if optional:
-            return None
-        raise wrong
-    if _is_literal(inner):
-        choices = typing.get_args(inner)
-        if value in choices:
-            return value
-        raise _at(origin, unknown(f"value of {place}", str(value), map(str, choices)))
-    if _is_tuple(inner):
-        if not isinstance(value, list | tuple):
-            raise wrong
-        items = _items(inner, len(value))
-        if len(items) != len(value):
-            raise wrong
-        return [_fit(item, each, place, origin) for item, each in zip(items, value, strict=True)]
-    if inner is int and isinstance(value, float) and value.is_integer():
-        return int(value)  # 1e6 is how people write a number of steps
-    if inner is float and value in ("inf", "-inf"):
-        return float(value)  # YAML itself knows only .inf
-    if inner is float and isinstance(value, float) and math.isnan(value):
-        raise wrong
-    allowed = {int: int, float: int | float, bool: bool, str: str}.get(inner, object)
-    if not isinstance(value, allowed) or (isinstance(value, bool) and inner in (int, float)):
-        raise wrong
-    return value
-
-
-def _describe(kind: Any) -> str:
-    inner, optional = _optional(kind)
-    if _is_literal(inner):
-        text = f"one of {', '.join(map(str, typing.get_args(inner)))}"
-    elif _is_tuple(inner):
-        items = typing.get_args(inner)
-        same = len(items) == 2 and items[1] is Ellipsis
-        text = f"a list, each {_describe(items[0])}" if same else f"a list of {len(items)} values"
-    else:
-        words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        text = words.get(inner, str(inner))
-    return f"{text}, or null" if optional else text
-
-
-def _show(value: Any) -> str:
-    if value is None:
-        return "empty"
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _optional(kind: Any) -> tuple[Any, bool]:
-    """The type without None, and whether None was part of it."""
-    if kind is Any:
-        return Any, True
-    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
-        return kind, False
-    items = typing.get_args(kind)
-    rest = tuple(item for item in items if item is not type(None))
-    return typing.Union[rest], len(rest) < len(items)  # noqa: UP007 -- of as many as there are
-
-
-def _is_literal(kind: Any) -> bool:
-    return typing.get_origin(kind) is typing.Literal
-
-
-def _is_tuple(kind: Any) -> bool:
-    return typing.get_origin(kind) is tuple
-
-
-def _is_dict(kind: Any) -> bool:
-    return kind is dict or typing.get_origin(kind) is dict
-
-
-def _items(kind: Any, length: int) -> list[Any]:
-    """The type of each item of a tuple of `length` items; of another length if the tuple type fixes
-    it.
-    """
-    items = typing.get_args(kind)
-    return [items[0]] * length if len(items) == 2 and items[1] is Ellipsis else list(items)
+    raise at_place(origin, unknown("key", key, near or leaves))

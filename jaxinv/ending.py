@@ -15,21 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant, contestants_of, costs_of, measure
+from jaxinv.evaluation.compare import contestants_of
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evidence import OWN, Contest, money, rules_of, tune_rules
 from jaxinv.keys import Role, key_of, root
 from jaxinv.policies.rules import applicable_rules, rule_for
 
 
-def choose(
+def choose_policy(
     contest: Contest, config: Any, trained_periods: int, seed: int
 ) -> tuple[Contest, dict[str, Any]]:
     """The contest with its rules tuned, and what the training ends with.
 
     Args:
       contest: of a problem with a `choice`.
-      config: an `EvaluationConfig`; trained_periods, seed: see `jaxinv.evidence.judge`.
+      config: an `EvaluationConfig`; trained_periods, seed: see `jaxinv.evidence.evaluate_contest`.
 
     Returns:
       A document for `Run.write_ending`: `policy`, the name of what costs least; `parameters`, its
@@ -74,7 +75,7 @@ def chosen_policy(
     """What a run ended with.
 
     Args:
-      ending: the document of `choose`.
+      ending: the document of `choose_policy`.
       policies: the learned ones, named as there.
       name: of the run.
     """

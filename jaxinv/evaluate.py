@@ -87,7 +87,7 @@ def main(argv: list[str]) -> None:
         )
         check_choices(None, overrides)
 
-    from jaxinv.api import judge
+    from jaxinv.api import evaluate_trained
     from jaxinv.ending import notes_of
     from jaxinv.evidence import evidence_table, tuning_notes, verdict, with_rows
     from jaxinv.experiment import Experiment, trained_policies
@@ -106,7 +106,7 @@ def main(argv: list[str]) -> None:
             note("tuning rules on training demand, evaluating on held-out demand")
 
     judged: list[Any] = []
-    rows = judge(
+    rows = evaluate_trained(
         experiment,
         trained,
         rules,

@@ -12,17 +12,10 @@ import jax
 from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import (
-    COLUMNS,
-    Contestant,
-    Judged,
-    contestants_of,
-    evaluate,
-    just_in_time,
-    measure,
-)
-from jaxinv.evaluation.pareto import at_preference, at_service, preference_of
-from jaxinv.evaluation.plan import as_recorded, counted_periods
+from jaxinv.evaluation.compare import COLUMNS, Evaluation, contestants_of, evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
+from jaxinv.evaluation.just_in_time import just_in_time
+from jaxinv.evaluation.pareto import acting_preference, at_preference, at_service
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import Tuned, tune_many
 from jaxinv.exact import solve_problem
@@ -48,7 +41,7 @@ QUICK = 4e6
 """States times orders up to which an optimum is worked out unasked: seconds."""
 
 
-Watch = Callable[[Judged], None]
+Watch = Callable[[Evaluation], None]
 """Gets to know who was judged, on what, and what each of them did."""
 
 
@@ -66,7 +59,7 @@ class Contest(NamedTuple):
     rules: dict[str, Tuned] | None = None
 
 
-def judge_all(
+def evaluate_contests(
     contests: Sequence[Contest],
     config: Any,
     trained_periods: int,
@@ -74,13 +67,15 @@ def judge_all(
     optimum: bool = False,
     watch: Watch | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of `judge` for every contest, each with its label as `instance`; rules carry it too,
-    as policies do.
+    """The rows of `evaluate_contest` for every contest, each with its label as `instance`; names of
+    rules end with the label too, as those of policies do.
     """
     rows = []
     for label, problem, policies, rules in contests:
         own = (lambda judged, label=label: watch(judged._replace(label=label))) if watch else None
-        found = judge(problem, policies, config, trained_periods, seed, optimum, rules, own)
+        found = evaluate_contest(
+            problem, policies, config, trained_periods, seed, optimum, rules, own
+        )
         for row in found:
             row["best_rule"] = row["best_rule"] and f"{row['best_rule']} {label}".strip()
             if row["kind"] in ("rule", "optimum"):
@@ -89,10 +84,8 @@ def judge_all(
     return rows
 
 
-def with_rows(judged: Sequence[Judged], rows: list[dict[str, Any]]) -> list[Judged]:
-    """What `judge_all` told its watch, with the rows that it returned: of all problems one after
-    the other.
-    """
+def with_rows(judged: Sequence[Evaluation], rows: list[dict[str, Any]]) -> list[Evaluation]:
+    """What `evaluate_contests` told its watch, each with its share of the rows that it returned."""
     found, start = [], 0
     for one in judged:
         found.append(one._replace(rows=rows[start : start + len(one.rows)]))
@@ -100,7 +93,7 @@ def with_rows(judged: Sequence[Judged], rows: list[dict[str, Any]]) -> list[Judg
     return found
 
 
-def judge(
+def evaluate_contest(
     problem: Problem, policies: list[Contestant], config: Any, trained_periods: int, seed: int,
     optimum: bool = False,
     rules: dict[str, Tuned] | None = None, watch: Watch | None = None,
@@ -139,7 +132,7 @@ def judge(
     )  # fmt: skip
     learned = {one.name for one in policies}
     for row, contestant in zip(rows, contestants):
-        row["preference"] = preference_of(contestant)
+        row["preference"] = acting_preference(contestant)
         tuned = rules.get(row["policy"])
         kinds = {"policy": learned, "ready": {READY}, "rule": rules}
         kinds["theirs"] = {one.name for one in theirs}
@@ -152,7 +145,7 @@ def judge(
         row["at_end"] = tuned.at_end if tuned else None
         row["reference"] = "optimum" if optimal else None if row["gap"] is None else "lower bound"
     if watch:
-        watch(Judged(problem, contestants, key, totals, rows))
+        watch(Evaluation(problem, contestants, key, totals, rows))
     return rows
 
 
@@ -203,8 +196,8 @@ def with_wanted_points(
             continue
         known = dataclasses.replace(
             problem,
-            test=as_recorded(problem),
-            test_periods=problem.warm_up + counted_periods(problem),
+            test=problem.unaugmented,
+            test_periods=problem.warm_up + problem.counted_periods,
         )
         key = key_of(root(seed), Role.SERVICE)
         policies.append(at_service(known, policy, service, key, others=preference).contestant)
@@ -307,7 +300,7 @@ def check_learned(contests: Sequence[Contest], rows: list[dict[str, Any]]) -> No
     learned.
 
     Args:
-      rows: of all contests, of `judge_all`.
+      rows: of all contests, of `evaluate_contests`.
     """
     for label, _, policies, _ in contests:
         names = {policy.name for policy in policies}

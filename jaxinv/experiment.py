@@ -19,14 +19,15 @@ from jaxinv.agents.registry import AGENTS, learner, learner_address
 from jaxinv.agents.validation import Validation
 from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
-from jaxinv.data.fingerprint import changed
+from jaxinv.data.fingerprint import sales_changed
 from jaxinv.data.fitted import Preparation
 from jaxinv.ending import chosen_policy
 from jaxinv.envs.network import COSTS
-from jaxinv.envs.problem import DifferentNetworks, Preset, Problem, on_one_network
+from jaxinv.envs.one_network import DifferentNetworks, on_one_network
+from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.service import served
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root
@@ -152,7 +153,7 @@ class Experiment:
         """
         path = run.data_path
         if path.exists() and self.problem.fingerprint not in path.read_text(encoding="utf-8"):
-            raise changed(self.config.instance.data, f"run {run.name!r}")
+            raise sales_changed(self.config.instance.data, f"run {run.name!r}")
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:

@@ -36,11 +36,11 @@ def main(argv: list[str]) -> None:
 
     from jaxinv.data.plan.look import look
     from jaxinv.data.plan.plan import read_plan
-    from jaxinv.data.plan.typed import by_name, typed
+    from jaxinv.data.plan.typed import by_name, parse_overrides
     from jaxinv.data.plan.written import plan_text
     from jaxinv.whole import write_text
 
-    columns, settings = typed(overrides)
+    columns, settings = parse_overrides(overrides)
     path, files = by_name([Path(text) for text in what])
     plan = read_plan(path, columns, **files, **settings)
     found = look(plan)

@@ -10,13 +10,14 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, Judged, contestants_of, costs_of
+from jaxinv.evaluation.compare import Evaluation, contestants_of
+from jaxinv.evaluation.held_out import Contestant, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
 from jaxinv.evaluation.tuning import Tuned
-from jaxinv.evidence import Contest, judge_all, ready_of, tune_rules, with_rows
+from jaxinv.evidence import Contest, evaluate_contests, ready_of, tune_rules, with_rows
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
-from jaxinv.orders.competing import Outcome, budget, compete, competitors, decider_of
+from jaxinv.orders.competing import CompetitionResult, budget, compete, competitors, decider_of
 from jaxinv.orders.lines import Acting
 from jaxinv.orders.order_list import OrderList, make_list
 from jaxinv.orders.today import Today, today_of
@@ -42,8 +43,8 @@ class Recommended(NamedTuple):
     """
 
     list: OrderList
-    judged: list[Judged]
-    outcome: Outcome
+    judged: list[Evaluation]
+    outcome: CompetitionResult
     experiment: Experiment
 
     def write(self, folder: Path) -> None:
@@ -114,8 +115,8 @@ def recommend(
     if problem.service and run is None:
         tuned, to_wanted = _to_service(problem, rules, today, seed)
         rules[to_wanted.deciders[0].name] = tuned
-    judged: list[Judged] = []
-    rows = judge_all(
+    judged: list[Evaluation] = []
+    rows = evaluate_contests(
         [Contest("", problem, learned, rules)],
         experiment.config.evaluation,
         0,
@@ -158,7 +159,7 @@ def _ready(experiment: Experiment, today: Today, seed: int) -> Recommended:
     )
     decider = decider_of(experiment.problem, ready)
     acting = dataclasses.replace(Acting.of(decider, len(today.skus)), why=(why,))
-    outcome = Outcome((READY,), acting.which, acting.why, {})
+    outcome = CompetitionResult((READY,), acting.which, acting.why, {})
     return Recommended(make_list(today, acting, None, seed=seed), [], outcome, experiment)
 
 
@@ -200,7 +201,9 @@ def _to_service(
     return whole, Acting(deciders, which, (why,))
 
 
-def _as_asked(problem: Problem, learned: Contestant, outcome: Outcome, instances: int) -> Acting:
+def _as_asked(
+    problem: Problem, learned: Contestant, outcome: CompetitionResult, instances: int
+) -> Acting:
     """A run that acts since it was named."""
     mine, best = outcome.costs[learned.name].value, next(iter(outcome.costs))
     why = (

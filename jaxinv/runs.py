@@ -29,8 +29,6 @@ jax and orbax are imported where they are used, so that a mistyped run name is a
 """
 
 import contextlib
-import csv
-import io
 import json
 import logging
 import math
@@ -45,6 +43,7 @@ from typing import Any
 
 from jaxinv.checkpoint import damage_of, read_tree, write_tree
 from jaxinv.errors import UserError, unknown
+from jaxinv.metrics_file import append_row, csv_line, drop_rows_after
 from jaxinv.sheets import guarded
 from jaxinv.whole import flush, write_text
 
@@ -231,24 +230,7 @@ class Run:
         Raises:
           ValueError: a column that the first row did not have.
         """
-        row = {"update": update, **metrics}
-        columns = self._columns()
-        new = sorted(set(row) - set(columns or row))
-        if new:
-            raise ValueError(
-                f"the columns of {self.metrics_path} are fixed by its first row; new:"
-                f" {', '.join(new)}"
-            )
-        lines = _csv_line(
-            [_text(row[column]) if column in row else "" for column in columns or row]
-        )
-        if not columns:
-            lines = _csv_line(row) + lines
-        try:
-            with self.metrics_path.open("a", encoding="utf-8", newline="") as file:
-                file.write(lines)
-        except OSError as error:
-            raise UserError(f"{self.metrics_path}: cannot be written: {error.strerror}") from None
+        append_row(self.metrics_path, update, metrics)
 
     def save_checkpoint(self, update: int, tree: Any) -> None:
         """Saves a pytree of arrays and typed random keys as the state after `update`, whole or not
@@ -332,33 +314,10 @@ class Run:
         for later in self.updates():
             if later > update:
                 _remove(self._checkpoint(later))
-        if not self.metrics_path.is_file():
-            _remove(self.metrics_path)
-            return
-        text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
-        whole = text.split("\n")[:-1]  # a kill may have cut the last one
-        header, rows = whole[:1], whole[1:]
-        if header and header[0].split(",")[0] != "update":
-            log.warning(
-                "%s is damaged: it has no heading, and its rows are dropped", self.metrics_path
-            )
-            header, rows = [], []
-        read = [
-            row
-            for row in rows
-            if re.fullmatch("[0-9]{1,9}", row.split(",")[0]) and _cells(row) == _cells(header[0])
-        ]
-        if len(read) < len(rows):
-            log.warning(
-                "%s is damaged: %d of its rows are dropped",
-                self.metrics_path,
-                len(rows) - len(read),
-            )
-        kept = [row for row in read if int(row.split(",")[0]) <= update]
-        if kept:
-            write_text(self.metrics_path, "\n".join([*header, *kept]) + "\n")
+        if self.metrics_path.is_file():
+            drop_rows_after(self.metrics_path, update)
         else:
-            self.metrics_path.unlink()
+            _remove(self.metrics_path)
 
     def write_data(self, file: str, fingerprint: str) -> None:
         """Writes data.csv, whole or not at all: the file of sales, and the fingerprint of what was
@@ -383,7 +342,7 @@ class Run:
     def _write_rows(
         self, path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]
     ) -> None:
-        write_text(path, "".join(_csv_line(line) for line in (columns, *rows)))
+        write_text(path, "".join(csv_line(line) for line in (columns, *rows)))
 
     def write_ending(self, ending: Any) -> None:
         """Writes ending.json, whole or not at all: what was chosen to end the run with
@@ -409,12 +368,6 @@ class Run:
     def write_summary(self, summary: Any) -> None:
         """Writes summary.json, whole or not at all."""
         write_text(self.summary_path, json_text(summary) + "\n")
-
-    def _columns(self) -> list[str]:
-        if not self.metrics_path.exists():
-            return []
-        with self.metrics_path.open(encoding="utf-8", newline="") as file:
-            return next(csv.reader(file), [])
 
     def _checkpoint(self, update: int) -> Path:
         return self.checkpoints_path / f"{update:08d}"
@@ -446,31 +399,12 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _cells(line: str) -> int:
-    try:
-        return len(next(csv.reader([line]), []))
-    except csv.Error:
-        return 0
-
-
 def _new_name(root: Path) -> str:
     stamp = time.strftime("%Y-%m-%d-%H%M%S")
     while True:
         name = stamp + "-" + "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz", k=3))
         if not (root / name).exists():
             return name
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
-
-
-def _text(value: Any) -> str:
-    import numpy as np
-
-    return value if isinstance(value, str) else str(np.asarray(value).reshape(())[()])
 
 
 def _plain(value: Any) -> Any:

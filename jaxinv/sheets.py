@@ -23,7 +23,7 @@ def guarded(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) else text
 
 
-def plain(text: str) -> str:
+def unguarded(text: str) -> str:
     """The text that `guarded` wrote."""
     return text[1:] if _GUARDED.match(text) else text
 
@@ -53,7 +53,7 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> "pd.DataFrame":
     frame = pd.read_csv(
         path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=absent
     )
-    return frame.apply(_each, of=plain)
+    return frame.apply(_each, of=unguarded)
 
 
 def _each(column: "pd.Series", of) -> "pd.Series":

@@ -84,7 +84,9 @@ def main(argv: list[str]) -> None:
 
         enable_compilation_cache()
         experiments = expand(file, overrides, args.sweep)
-        documents = training.begin(experiments, args.name, args.runs, args.json, many_runs)
+        documents = training.train_in_new_runs(
+            experiments, args.name, args.runs, args.json, many_runs
+        )
     emit(documents[0] if len(documents) == 1 else documents, args.json, lambda: render(documents))
 
 

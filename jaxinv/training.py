@@ -10,12 +10,13 @@ from typing import Any
 import jax
 
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
-from jaxinv.cli import Interrupted, interruptible, note, progress
-from jaxinv.ending import choose
+from jaxinv.cli import Interrupted, interruptible, note
+from jaxinv.ending import choose_policy
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Judged
-from jaxinv.evidence import check_learned, check_rules, judge_all, with_rows
+from jaxinv.evaluation.compare import Evaluation
+from jaxinv.evidence import check_learned, check_rules, evaluate_contests, with_rows
 from jaxinv.experiment import Experiment
+from jaxinv.progress import progress
 from jaxinv.report.figures import save_result
 from jaxinv.report.results import about, write_results
 from jaxinv.runs import Run
@@ -24,7 +25,7 @@ CHECKPOINT_SECONDS = 20.0
 """Time between checkpoints; one is also saved at the end and when the user stops the run."""
 
 
-def begin(
+def train_in_new_runs(
     experiments: Sequence[Experiment],
     name: str | None,
     folder: str | Path,
@@ -106,13 +107,13 @@ def train(
     try:
         contests = experiment.contests(experiment.contestants(state, config.agent))
         if experiment.problem.choice:
-            contest, ending = choose(
+            contest, ending = choose_policy(
                 contests[0], config.evaluation, agent.simulated_periods, config.seed
             )
             contests = [contest]
             run.write_ending(ending)
-        judged: list[Judged] = []
-        evidence = judge_all(
+        judged: list[Evaluation] = []
+        evidence = evaluate_contests(
             contests, config.evaluation, agent.simulated_periods, config.seed, watch=judged.append
         )
     except KeyboardInterrupt:

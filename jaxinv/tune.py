@@ -43,14 +43,14 @@ def main(argv: list[str]) -> None:
     _, overrides = of_plan(None, [f"env={preset}", *overrides])
     check_choices(None, overrides, [name])
 
-    from jaxinv.api import tune_rules
+    from jaxinv.api import tune_named
     from jaxinv.experiment import Experiment
 
     enable_compilation_cache()
     problem = Experiment.load(None, overrides).problem
     for text in problem.notes:
         note(text)
-    tuned = tune_rules(problem, [name], args.periods, args.method, args.per_instance, args.seed)
+    tuned = tune_named(problem, [name], args.periods, args.method, args.per_instance, args.seed)
     (document,) = tuned.documents
     emit(document, args.json, lambda: _render(document))
 

@@ -87,7 +87,7 @@ def today_of_network(
     """Of a network with instances: `demand` `[S, T, D]`, `stock` `[S, N]`, `pipeline`
     `[S, E, L - 1]`.
     """
-    from jaxinv.demand.processes import Replay, TraceParams
+    from jaxinv.demand.processes import TraceParams, TraceReplay
     from jaxinv.demand.signals import Signal
 
     size, periods, places = demand.shape
@@ -108,7 +108,7 @@ def today_of_network(
     )
     problem = net.problem(
         Preset(horizon=20, history=history),
-        demand=(Replay(places, 1, told=told), trace),
+        demand=(TraceReplay(places, 1, told=told), trace),
         test_periods=40,
         warm_up=10,
         labels=tuple(f"SKU {number}" for number in range(size)),

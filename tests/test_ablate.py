@@ -17,9 +17,9 @@ from jaxinv.studies.ablation import (
     PUBLISHED,
     VARIANTS,
     _rows,
-    coming,
     configure,
     f1_score,
+    flagged_ahead,
 )
 
 TINY = dict(
@@ -104,7 +104,7 @@ def test_switches_are_not_learned_and_switched_off_parts_stand_still(quick_compi
 
 def test_f1_and_coming_by_hand():
     flag = np.array([[0], [0], [1], [0]], bool)
-    np.testing.assert_array_equal(coming(flag, 2)[:, 0], [False, True, True, False])
+    np.testing.assert_array_equal(flagged_ahead(flag, 2)[:, 0], [False, True, True, False])
     assert f1_score(np.array([1, 1, 0], bool), np.array([1, 0, 1], bool)) == pytest.approx(0.5)
 
 

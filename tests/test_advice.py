@@ -16,9 +16,10 @@ from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents
 from jaxinv.agents.registry import AGENTS
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.cross_border import CrossBorder
+from jaxinv.envs.one_network import on_one_network
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, LostSales, Serial
-from jaxinv.envs.problem import first_of, on_one_network
+from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.experiment import Experiment
 from jaxinv.policies.decode import RATES, Decode
@@ -356,11 +357,11 @@ def test_the_penalty_of_an_actor_fades_and_its_teacher_has_no_gradient():
         (["penalty=rewrd"], "unknown penalty 'rewrd'; did you mean 'reward'"),
         (
             ["agent=dqn", "penalty=actor"],
-            "penalty=actor is on the loss of an actor, which dqn has not; give penalty=reward or",
+            "penalty=actor is added to the loss of an actor, and this agent has no actor; give",
         ),
         (
             ["agent=diffsim", "penalty=potential"],
-            "penalty=potential changes rewards, from which diffsim does not learn; give",
+            "penalty=potential is added to rewards, and this agent does not learn from rewards; give",
         ),
         (
             ["agent=sac", "penalty=level", "form=none"],

@@ -8,7 +8,13 @@ import pytest
 
 import jaxinv
 from jaxinv.demand.arrivals import ArrivalLaw, Arrivals
-from jaxinv.demand.exogenous import Exogenous, LeadTimeLaw, QuotedLeadTimes, RandomLeadTimes, World
+from jaxinv.demand.exogenous import (
+    Exogenous,
+    QuotedLeadTimes,
+    RandomLeadTimes,
+    RandomLeadTimesParams,
+    World,
+)
 from jaxinv.demand.processes import TableParams, Tabulated
 from jaxinv.envs import views
 from jaxinv.envs.costs import COSTS
@@ -168,7 +174,7 @@ def test_a_position_counts_what_is_lost_until_it_is_overdue_and_no_longer():
     """Two edges, laws that end after 2 and 4 periods: a lost order of 7 stands in the position as
     long as it may still come.
     """
-    law = LeadTimeLaw(
+    law = RandomLeadTimesParams(
         jnp.asarray([[[0.0, 0.0], [0.5, 0.0], [1.0, 0.5], [1.0, 0.75]]]),
         jnp.float32(0.0),
         jnp.float32(1.0),

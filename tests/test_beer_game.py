@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import jaxinv
-from jaxinv.agents.ppo import PPOConfig, make_policy
+from jaxinv.agents.networks import make_policy
+from jaxinv.agents.ppo import PPOConfig
 from jaxinv.envs import views
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.presets import BEER_GAME

@@ -10,17 +10,18 @@ import pandas as pd
 import pytest
 
 import jaxinv
-from jaxinv.envs.problem import Shared
 from jaxinv.envs.retail import Retail
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import ordered_by_period
-from jaxinv.evaluation.compare import costs_of, units_of
+from jaxinv.evaluation.compare import units_of
+from jaxinv.evaluation.held_out import costs_of
 from jaxinv.evaluation.statistics import Factor, mean_of, means_of_columns
-from jaxinv.evidence import Contest, judge_all, with_rows
+from jaxinv.evidence import Contest, evaluate_contests, with_rows
 from jaxinv.experiment import EvaluationConfig
 from jaxinv.policies.theirs import MIN_MAX, OWN_ORDERS
-from jaxinv.report.by_sku import TEXT, by_sku
+from jaxinv.report.by_sku import TEXT, sku_table
 from jaxinv.report.worst import worst
-from jaxinv.sheets import guarded, plain, read_table, write_table
+from jaxinv.sheets import guarded, read_table, unguarded, write_table
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -95,7 +96,7 @@ def judged(problem):
     exact = dataclasses.replace(exact, shop=shop)
     seen = []
     config = EvaluationConfig(rules=("base_stock", "s_S"), tune_periods=40_000, per_instance=())
-    rows = judge_all([Contest("", exact, [])], config, 0, seed=0, watch=seen.append)
+    rows = evaluate_contests([Contest("", exact, [])], config, 0, seed=0, watch=seen.append)
     return with_rows(seen, rows), (stock, demand, short, orders)
 
 
@@ -105,7 +106,7 @@ def test_amounts_are_those_of_a_shop_in_plain_numpy(problem, judged):
     holding, shortage = (
         np.asarray(getattr(problem.test, name))[:, 0, 0] for name in ("holding", "shortage")
     )
-    table = by_sku(judged)
+    table = sku_table(judged)
     for policy in (MIN_MAX, OWN_ORDERS):
         mine = table[table["policy"] == policy]
         np.testing.assert_allclose(
@@ -141,7 +142,7 @@ def _order(mine):
 
 def test_series_add_up_to_the_rows_of_the_evaluation(judged):
     (one,), _ = judged
-    table = by_sku([one])
+    table = sku_table([one])
     assert len(table) == 16 * len(one.rows) and list(table.columns[:4]) == [
         "sku",
         "place",
@@ -175,7 +176,7 @@ def test_intervals_of_many_columns_are_those_of_each(judged):
     for column in range(difference.shape[1]):
         alone = mean_of(difference[:, [column]], (over,))
         np.testing.assert_allclose([low[column], high[column]], alone.interval, rtol=1e-9)
-    mine = by_sku([one]).query("policy == @other")
+    mine = sku_table([one]).query("policy == @other")
     np.testing.assert_allclose(mine["difference_low"], low)
     assert np.isnan(
         means_of_columns(difference[:1], Factor("one block", np.zeros(1), axis=-2))[1]
@@ -192,7 +193,7 @@ def test_intervals_of_many_columns_are_those_of_each(judged):
 def test_the_worst_are_played_again_as_they_were_judged(judged, problem):
     (one,), (stock, demand, short, orders) = judged
     table = worst(one, MIN_MAX)
-    costs = by_sku([one]).query("policy == @MIN_MAX").reset_index(drop=True)
+    costs = sku_table([one]).query("policy == @MIN_MAX").reset_index(drop=True)
     ranked = costs.sort_values("difference", ascending=False)
     mine = table[table["policy"] == MIN_MAX]
     first = mine.drop_duplicates(["sku", "place"])
@@ -219,11 +220,11 @@ def test_the_worst_are_played_again_as_they_were_judged(judged, problem):
 def test_series_with_noise_of_their_own_have_no_intervals(judged):
     (one,), _ = judged
     alone = one._replace(problem=dataclasses.replace(one.problem, shared=None))
-    table = by_sku([alone])
+    table = sku_table([alone])
     assert "difference" in table and "difference_low" not in table
-    np.testing.assert_allclose(table["cost"], by_sku([one])["cost"], rtol=1e-4)
+    np.testing.assert_allclose(table["cost"], sku_table([one])["cost"], rtol=1e-4)
     unnamed = one._replace(problem=dataclasses.replace(one.problem, labels=()))
-    assert by_sku([unnamed]).empty and worst(unnamed, MIN_MAX).empty
+    assert sku_table([unnamed]).empty and worst(unnamed, MIN_MAX).empty
     assert Shared.of("week").period == "week"
 
 
@@ -271,7 +272,7 @@ def test_what_a_shop_ordered_is_found_by_period_edge_and_series():
 
 
 def test_text_stays_text_in_a_spreadsheet(tmp_path, judged):
-    table = by_sku(judged[0])
+    table = sku_table(judged[0])
     write_table(tmp_path / "by_sku.csv", table)
     first = (tmp_path / "by_sku.csv").read_bytes()
     with (tmp_path / "by_sku.csv").open(newline="") as file:
@@ -292,7 +293,7 @@ def test_text_stays_text_in_a_spreadsheet(tmp_path, judged):
     "text", ["=1", "'=1", "''=1", "+", "-a", "@", "\tx", "'a", "a=1", "", "NA", "nan"]
 )
 def test_every_name_comes_back(text, tmp_path):
-    assert plain(guarded(text)) == text and guarded(text)[:1] not in ("=", "+", "-", "@", "\t")
+    assert unguarded(guarded(text)) == text and guarded(text)[:1] not in ("=", "+", "-", "@", "\t")
     write_table(tmp_path / "t.csv", pd.DataFrame({"sku": [text, "b"], "cost": [1.5, np.nan]}))
     back = read_table(tmp_path / "t.csv", ("sku",))
     assert list(back["sku"]) == [text, "b"] and back["cost"][0] == 1.5 and np.isnan(back["cost"][1])

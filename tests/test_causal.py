@@ -9,9 +9,9 @@ from scipy import stats
 from jaxinv import reproduce
 from jaxinv.adapt.counterfactual import (
     HORIZON,
+    branch_futures,
     counterfactual,
     effects,
-    futures,
     log,
     order_instead,
     outcomes,
@@ -159,7 +159,7 @@ def test_true_effects_are_those_of_the_model(logged, store):
     both = [effects(*arguments, now.replace(promotion=value))[0] for value in (1.0, 0.0)]
     direct = effects(*arguments, now.replace(promotion=1.0), now.replace(promotion=0.0))[0]
     np.testing.assert_allclose(both[0] - both[1], direct)
-    copies = futures(logged.origin.start, jax.random.key(5), 60)
+    copies = branch_futures(logged.origin.start, jax.random.key(5), 60)
     state = effects(
         problem.env,
         problem.first,
@@ -359,10 +359,10 @@ def test_the_study_as_a_command(capsys):
 
 @pytest.mark.slow
 def test_all_parts_of_the_study(monkeypatch):
-    tiny = causal.Size(
-        logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.Size(12, 2)
+    tiny = causal.CausalSize(
+        logs=30, days=90, paths=512, states=8, copies=16, drift=causal_drift.DriftSize(12, 2)
     )
-    monkeypatch.setattr(causal.Size, "quick", classmethod(lambda cls: tiny))
+    monkeypatch.setattr(causal.CausalSize, "quick", classmethod(lambda cls: tiny))
     rows = list(causal.run(quick=True))
     assert {row["claim"].split(":")[0] for row in rows} == set(causal.PARTS)
     assert all({"claim", "paper", "ours", "interval", "holds"} <= row.keys() for row in rows)

@@ -14,6 +14,7 @@ import pytest
 
 from jaxinv import cli
 from jaxinv.errors import UserError
+from jaxinv.progress import progress
 
 # The package's own import takes seconds and is not what is tried here: this stands in for
 # `import jaxinv`.
@@ -27,6 +28,7 @@ DEMO = """
 import time
 from jaxinv.cli import *
 from jaxinv.errors import UserError, unknown
+from jaxinv.progress import progress
 
 def main(argv):
     arguments = "[CONFIG] [key=value ...]"
@@ -294,9 +296,7 @@ def test_a_terminal_gets_a_bar(folder):
 
 def test_rate_and_time_left_leave_out_the_first_chunk_which_compiles():
     now = [0.0]
-    with cli.progress(
-        4_000_000, "training", done=1_000_000, quiet=True, clock=lambda: now[0]
-    ) as bar:
+    with progress(4_000_000, "training", done=1_000_000, quiet=True, clock=lambda: now[0]) as bar:
         assert bar.pace() == ""
         now[0] = 60.0
         bar.advance(500_000)
@@ -311,7 +311,7 @@ def test_rate_and_time_left_leave_out_the_first_chunk_which_compiles():
 
 def test_lines_are_sparse_where_there_is_no_terminal(capsys):
     now = [0.0]
-    with cli.progress(100, "training", clock=lambda: now[0]) as bar:
+    with progress(100, "training", clock=lambda: now[0]) as bar:
         for _ in range(50):
             now[0] += 1.0
             bar.advance(2)

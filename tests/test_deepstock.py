@@ -7,11 +7,11 @@ import pytest
 
 from jaxinv.agents.agent import Worlds
 from jaxinv.agents.ppo import PPO, PPOConfig
-from jaxinv.demand import deepstock as published
+from jaxinv.demand import deepstock_paths as published
 from jaxinv.envs.deepstock import UNITS, DeepStock
 from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.studies import deepstock as study
 from jaxinv.studies import deepstock_levels
@@ -61,13 +61,13 @@ def test_the_numbers_of_setting_4_are_the_published_ones():
 
 
 def test_a_feature_tells_the_day_before_or_the_review():
-    drawn = published.autoregressive(3, 31)
+    drawn = published.autoregressive_paths(3, 31)
     np.testing.assert_array_equal(drawn.feature[:, 1:], drawn.demand[:, :-1])
-    assert list(published.independent(1, 6).feature[0]) == [0, 0, 1, 1, 2, 2]
+    assert list(published.independent_paths(1, 6).feature[0]) == [0, 0, 1, 1, 2, 2]
 
 
 def test_levels_of_setting_1_are_the_optimum():
-    _, costs = deepstock_levels.independent(29, 0.9)
+    _, costs = deepstock_levels.independent_levels(29, 0.9)
     assert costs.sum() / 14 == pytest.approx(0.854286, abs=1e-6)
     preset = DeepStock()
     assert study.best_known(preset, preset.build()).mean() == pytest.approx(0.8592, abs=1e-4)
@@ -149,7 +149,7 @@ def test_a_size_changes_no_trajectory():
 
 @pytest.mark.slow
 def test_a_tiny_study():
-    size = study.Size(
+    size = study.DeepStockSize(
         trials=2, seeds=1, updates=0.005, settings=(1, 2), skus=(2, 3), days=(5,), grid=(1, 1)
     )
     rows = list(study.run(size=size))

@@ -10,7 +10,13 @@ from scipy import stats
 
 import jaxinv
 from jaxinv.demand import processes, quantiles
-from jaxinv.demand.exogenous import MECHANISMS, LeadTimeLaw, RandomLeadTimes, World, draw_uniforms
+from jaxinv.demand.exogenous import (
+    MECHANISMS,
+    RandomLeadTimes,
+    RandomLeadTimesParams,
+    World,
+    draw_uniforms,
+)
 from jaxinv.demand.laws import LAWS, Law
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
@@ -237,7 +243,7 @@ def test_a_world_played_in_chunks_is_the_world_played_at_once():
 def replay_world(trace, covariates, history=3, first=0, last=0, **numbers):
     """A store whose demand replays `trace` `[T]` with `covariates` `[T, C]`."""
     store, params = jaxinv.make("lost_sales", lead_time=2)
-    process = processes.Replay(
+    process = processes.TraceReplay(
         told=tuple(Signal(f"signal {column}") for column in range(covariates.shape[1]))
     )
     params = params.replace(
@@ -292,7 +298,7 @@ def test_replay_invents_nothing_past_the_end_and_spreads_levels_only_when_asked(
     np.testing.assert_array_equal(known, [1] * 7 + [0] * 5)
     rule = InventoryNetwork(
         env.topology,
-        World(processes.Replay(told=(Signal("signal"),), goes_on=True)),
+        World(processes.TraceReplay(told=(Signal("signal"),), goes_on=True)),
         params,
         env.history,
     )
@@ -367,7 +373,9 @@ def test_a_chain_of_two_regimes_has_its_stationary_share_and_lead_times():
         [[[0.7, 0.2], [1.0, 0.5]], [[0.0, 0.0], [0.1, 0.0]]]
     )  # [R, L, E], lead times 0, 1, 2
     process = RandomLeadTimes(edges=2, regimes=2)
-    law = LeadTimeLaw(jnp.asarray(cdf, jnp.float32), jnp.float32(enter), jnp.float32(leave))
+    law = RandomLeadTimesParams(
+        jnp.asarray(cdf, jnp.float32), jnp.float32(enter), jnp.float32(leave)
+    )
     params = jaxinv.make("lost_sales")[1].replace(lead_time_law=law)
     batch = 40_000
 

@@ -19,7 +19,7 @@ from jaxinv.adapt.distill import (
     teach_fleet,
     value_at,
 )
-from jaxinv.adapt.gate import MARGIN, judge
+from jaxinv.adapt.gate import MARGIN, non_inferiority
 from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent
 from jaxinv.agents.ppo import LEVELS, PPO, nearest_level
 from jaxinv.envs.presets import DualSourcing
@@ -100,22 +100,24 @@ def test_the_value_of_an_action_is_read_between_levels():
 
 def test_the_gate_accepts_an_equal_student_and_refuses_a_worse_one():
     cost = jnp.asarray(np.random.default_rng(1).gamma(2.0, 5.0, 200), jnp.float32)
-    equal = judge(cost, cost)
+    equal = non_inferiority(cost, cost)
     assert (
         bool(equal.promoted)
         and float(equal.bound) == pytest.approx(0, abs=1e-6)
         and "promoted" in equal.reason()
     )
-    worse = judge(1.02 * cost, cost)
+    worse = non_inferiority(1.02 * cost, cost)
     assert (
         not bool(worse.promoted)
         and float(worse.ratio) == pytest.approx(0.02, rel=1e-3)
         and "not promoted" in worse.reason()
     )
     noise = jnp.asarray(np.random.default_rng(2).normal(0, 10.0, 200), jnp.float32)
-    uncertain = judge(cost + noise - noise.mean(), cost)  # as good on average, but who knows
+    uncertain = non_inferiority(
+        cost + noise - noise.mean(), cost
+    )  # as good on average, but who knows
     assert float(uncertain.ratio) < MARGIN and not bool(uncertain.promoted)
-    assert not bool(judge(cost * jnp.nan, cost).promoted)
+    assert not bool(non_inferiority(cost * jnp.nan, cost).promoted)
 
 
 def test_a_student_that_is_too_large_is_refused():

@@ -16,11 +16,11 @@ from jaxinv import evaluate as evaluate_command
 from jaxinv import train as train_command
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
-from jaxinv.ending import choose, chosen_policy, notes_of, told
+from jaxinv.ending import choose_policy, chosen_policy, notes_of, told
 from jaxinv.envs.held_out import LEAST_PERIODS, kept_periods
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
-from jaxinv.evaluation.compare import Contestant, costs_of, measure
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evidence import Contest
 from jaxinv.experiment import EvaluationConfig, trained_policies
 from jaxinv.policies.rules import make_rule
@@ -158,7 +158,7 @@ def settled(few):
             "ppo", make_rule("base_stock", problem.env.topology), {"level": jnp.full((1, 1), level)}
         )
         config = EvaluationConfig(rules=rules, tune_periods=60_000, per_instance=())
-        return problem, learned, *choose(Contest("", problem, [learned]), config, 0, 0)
+        return problem, learned, *choose_policy(Contest("", problem, [learned]), config, 0, 0)
 
     return ending
 

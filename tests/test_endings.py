@@ -16,9 +16,9 @@ from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.presets import Backlog, LostSales
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, evaluate, measure
-from jaxinv.evaluation.plan import counted_periods
-from jaxinv.evidence import best_bound, judge
+from jaxinv.evaluation.compare import evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
+from jaxinv.evidence import best_bound, evaluate_contest
 from jaxinv.exact import solve, solve_problem
 from jaxinv.keys import root
 from jaxinv.policies.rules import make_rule
@@ -87,7 +87,7 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
     come.
     """
     problem = SEASON.build()
-    assert problem.test_periods == 8 and problem.warm_up == 0 and counted_periods(problem) == 8
+    assert problem.test_periods == 8 and problem.warm_up == 0 and problem.counted_periods == 8
     best, long_run = solve_problem(problem), solve(problem.env, problem.first)
     assert np.isclose(best.average_cost, 36.167, atol=2e-3)
     rule = make_rule("constant_order", problem.env.topology)
@@ -109,7 +109,7 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
 def test_the_evidence_of_a_season_has_its_optimum():
     problem = LostSales(lead_time=1, unit_cost=2.0, shortage_cost=9.0, horizon=5, **TINY).build()
     config = SimpleNamespace(paths=256, rules=("base_stock",), tune_periods=20_000, per_instance=())
-    rows = judge(problem, [], config, 20_000, 0)
+    rows = evaluate_contest(problem, [], config, 20_000, 0)
     assert [row["reference"] for row in rows] == ["optimum"] * len(rows)
     assert all(row["gap_interval"][1] >= 0 for row in rows)
     assert best_bound(problem, root(0), 64) is None  # bounds of the long run are none of a season

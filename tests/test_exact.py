@@ -19,8 +19,9 @@ from jaxinv.exact.bounds import lower_bound
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.finite_horizon import backward_induction
 from jaxinv.exact.in_class import RuleCosts, best_numbers
-from jaxinv.exact.mdp import Grid, tabulate
+from jaxinv.exact.mdp import tabulate
 from jaxinv.exact.policy_table import order_map, policy_rows
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.exact.value_iteration import cheapest, iterate, sweep
 from jaxinv.policies.rules import make_rule
 
@@ -132,7 +133,7 @@ class Enumerated:
 )  # fmt: skip
 def test_a_sweep_over_the_tables_is_the_transition_played_out(name, options, low, high, orders):
     env, params = jaxinv.make(name, **options)
-    grid = Grid.of(env.topology, low, high, orders)
+    grid = StateSpace.of(env.topology, low, high, orders)
     plain = Enumerated(env, params, grid)
     assert plain.inside.any()
     value = np.random.default_rng(0).normal(size=(grid.stock.size, grid.pipeline.size))
@@ -213,7 +214,7 @@ def test_backward_induction_is_brute_force():
     count.
     """
     env, params = jaxinv.make("backlog", lead_time=1, **UNIFORM)
-    grid = Grid.of(env.topology, [-8], [10], [3])
+    grid = StateSpace.of(env.topology, [-8], [10], [3])
     laws = [
         params.replace(demand=TableParams(jnp.asarray(cdf, jnp.float32)[:, None, None]))
         for cdf in ([0.5, 0.75], [0.25, 0.5], [0.0, 0.5])
@@ -282,7 +283,7 @@ def test_a_grid_that_binds_is_widened(monkeypatch, narrow):
         grid = first_grid(env, params)
         stock = [high - narrow.get("stock", 0) * 4 for high in grid.stock.high]
         orders = [high - narrow.get("orders", 0) * 3 for high in grid.orders.high]
-        return Grid.of(env.topology, grid.stock.low, stock, orders)
+        return StateSpace.of(env.topology, grid.stock.low, stock, orders)
 
     small = enumerate_states(env, params, grid=too_small(env, params))
     monkeypatch.setattr(enumeration, "first_grid", too_small)

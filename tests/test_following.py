@@ -10,16 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxinv.demand.regression import averages, ridge
+from jaxinv.demand.regression import ridge, window_weights
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, LostSales, Serial
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, contestants_of, evaluate
+from jaxinv.evaluation.compare import contestants_of, evaluate
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import tune_many
 from jaxinv.evidence import rules_of
 from jaxinv.exact import solve_problem
-from jaxinv.policies.choice import best_forecasts, forecast_error, typical_error
+from jaxinv.policies.choice import best_forecasts, coverage_error, typical_error
 from jaxinv.policies.past import past_of
 from jaxinv.policies.registry import CLASSICAL, FORECASTS, RULES
 from jaxinv.policies.regression import regressors
@@ -77,7 +78,7 @@ def test_regressors_by_hand():
     np.testing.assert_allclose(found[-1, 0, 0], by_hand, rtol=1e-5)
     np.testing.assert_allclose(spread[-1, 0, 0], last.var(), rtol=1e-4)
     for window in (1, 3, 7, 8, 16, 20, 28, 104):  # every period is in one part
-        np.testing.assert_allclose((averages(window)[1:] > 0).sum(0), 1)
+        np.testing.assert_allclose((window_weights(window)[1:] > 0).sum(0), 1)
 
 
 def test_ridge_is_that_of_numpy():
@@ -147,7 +148,7 @@ def test_a_regression_knows_the_season_ahead_and_its_own_error():
     rule = RULES["newsvendor_regression"](problem.env.topology, history=12)
     past = past_of(problem)
     noise = 2.0 * 5**0.5 / (5 * 20.0)
-    assert forecast_error(rule, past) == pytest.approx(noise, rel=0.06)
+    assert coverage_error(rule, past) == pytest.approx(noise, rel=0.06)
     assert typical_error(rule, past) > 5 * noise
     fitted = rule.fitted_on(past)
     context = jax.vmap(lambda signals, facts: fitted.encode({}, signals, facts), -1, -1)(

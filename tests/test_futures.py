@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom, poisson
 
-from jaxinv.orders.forecast import averages
-from jaxinv.orders.futures import _back, _curve, as_like, futures
+from jaxinv.orders.forecast import smoothed_levels
+from jaxinv.orders.futures import _back, _curve, as_like, fit_futures
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -25,7 +25,9 @@ def weeks(count):
 def made(sales, horizon, days=7, announced=None, **options):
     dates = MONDAY + days * np.arange(sales.shape[1] + horizon)
     announced = np.zeros((len(sales), len(dates), 0)) if announced is None else announced
-    return futures(sales[..., None].astype(np.float32), dates, announced, float(days), **options)
+    return fit_futures(
+        sales[..., None].astype(np.float32), dates, announced, float(days), **options
+    )
 
 
 def level_of_risk(sums, risk=0.1):
@@ -129,7 +131,7 @@ def test_places_of_an_instance_keep_what_they_share():
     draw = np.random.default_rng(6)
     common = draw.gamma(4.0, 0.25, (80, 120, 1))
     sales = draw.poisson(12 * common * np.ones((1, 1, 2))).astype(np.float32)
-    found = futures(sales, MONDAY + 7 * np.arange(124), np.zeros((80, 124, 0)), 7.0)
+    found = fit_futures(sales, MONDAY + 7 * np.arange(124), np.zeros((80, 124, 0)), 7.0)
     first = found.paths(np.arange(80), 256)[:, :, 0]  # [P, S, D]
     together = [np.corrcoef(first[:, number, 0], first[:, number, 1])[0, 1] for number in range(80)]
     assert np.mean(together) > 0.5
@@ -150,7 +152,7 @@ def test_the_curve_and_the_averages():
     for curve in (0.01, 0.5, 20.0):
         assert np.allclose(_back(_curve(values, curve), curve), values, rtol=1e-4, atol=1e-5)
     level = np.array([[np.nan, 4.0, 0.0, 2.0]], np.float32)
-    found = averages(level)
+    found = smoothed_levels(level)
     assert found[0, 3, 0] == pytest.approx(2.0)
     weights = np.array([0.6**2, 0.6, 1.0])
     assert found[0, 3, -1] == pytest.approx((weights * [4, 0, 2]).sum() / weights.sum(), rel=1e-6)
@@ -198,7 +200,7 @@ def test_risks_come_true_on_real_sales(name):
             panel.dates[-keep:][: now + cover],
             np.zeros((active.sum(), now + cover, 0)),
         )
-        found = futures(past[active, :, None], dates, nothing, days)
+        found = fit_futures(past[active, :, None], dates, nothing, days)
         sums = found.paths(np.arange(active.sum()), 200)[..., 0].sum(-1)
         order = np.ceil(np.sort(sums, 0)[150:196])  # levels whose risk is about 2 to 25%
         risks = np.stack([(sums > level).mean(0) for level in order])

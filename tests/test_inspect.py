@@ -11,7 +11,7 @@ from shop import LIFT, make_shop
 
 from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import TABLES, read_plan
-from jaxinv.data.plan.look import classify, look, season
+from jaxinv.data.plan.look import classify, look, seasonality
 from jaxinv.data.plan.written import plan_text
 from jaxinv.errors import UserError
 from jaxinv.inspect import main
@@ -75,13 +75,13 @@ def test_a_season_needs_two_years():
     dates = np.arange("2022-01-03", "2024-01-15", dtype="datetime64[D]")
     month = dates.astype("datetime64[M]").astype(int) % 12
     total = np.where(month == 11, 20.0, 10.0) * np.where((dates.astype(int) + 3) % 7 == 5, 2, 1)
-    found = season(dates, total, "day")
+    found = seasonality(dates, total, "day")
     assert (
         found["weekdays"]["Sat"] == pytest.approx(2 * found["weekdays"]["Mon"], rel=0.02)
         and found["repeats"] > 0.99
     )
     assert found["months"]["12"] == pytest.approx(2 * found["months"]["06"], rel=0.05)
-    short = season(dates[:600], total[:600], "day")
+    short = seasonality(dates[:600], total[:600], "day")
     assert short["months"] is None and short["repeats"] is None and short["weekdays"]
 
 

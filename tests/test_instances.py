@@ -42,7 +42,7 @@ def test_every_instance_builds(instance):
 
 def test_a_claim_without_a_measure_is_told():
     with pytest.raises(UserError, match="no measure called 'profit'"):
-        study.measure(study.Bench(INSTANCES[0]), "profit")
+        study.compute(study.SolvedInstance(INSTANCES[0]), "profit")
 
 
 def test_cheap_families_are_reproduced():

@@ -11,10 +11,10 @@ import pytest
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer, select_run, stack_agents
+from jaxinv.envs.one_network import DifferentNetworks, on_one_network
 from jaxinv.envs.presets import Backlog, LostSales, Serial
-from jaxinv.envs.problem import DifferentNetworks, on_one_network
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.experiment import expand
 from jaxinv.policies.rules import BaseStock
 

@@ -13,7 +13,14 @@ from jaxinv.demand.laws import LAWS
 from jaxinv.demand.market import HORIZON
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.registry import preset
-from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change, scenario, suite
+from jaxinv.envs.scenarios import (
+    SCENARIOS,
+    intervene,
+    open_to_change,
+    scenario,
+    suite,
+    under_intervention,
+)
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, batch_last, instances_at, play_world, take_instances
 from jaxinv.exact import solve
@@ -74,7 +81,7 @@ def test_nothing_changes_before_its_day(name, market, factual):
 @pytest.mark.parametrize("factor", [0.5, 1.5])
 def test_demand_moves_by_its_factor(law, factor):
     problem = open_to_change(preset("lost_sales")(demand=law).build())
-    world, other = (play(changed(problem, change), batch=400).exogenous.demand for change in (
+    world, other = (play(under_intervention(problem, change), batch=400).exogenous.demand for change in (
         Intervention(demand=factor, start=50, stop=80), Intervention()))  # fmt: skip
     np.testing.assert_array_equal(world[:50], other[:50])
     np.testing.assert_array_equal(world[80:], other[80:])
@@ -183,13 +190,15 @@ def test_mistakes():
     with pytest.raises(UserError, match="no lead_time"):
         scenario(preset("lost_sales")().build(), "lead_time", 10)
     with pytest.raises(UserError, match="before it starts"):
-        changed(store, Intervention(demand=2.0, start=5, stop=3))
+        under_intervention(store, Intervention(demand=2.0, start=5, stop=3))
     with pytest.raises(UserError, match="needs a last day"):
-        changed(store, Intervention(outage=1.0))
+        under_intervention(store, Intervention(outage=1.0))
     with pytest.raises(UserError, match="at least 1"):
-        changed(preset("cross_border")(skus=2).build(), Intervention(promotion=0.5, stop=9))
+        under_intervention(
+            preset("cross_border")(skus=2).build(), Intervention(promotion=0.5, stop=9)
+        )
     with pytest.raises(UserError, match="at least 0"):
-        changed(store, dataclasses.replace(Intervention(), demand=-1.0))
+        under_intervention(store, dataclasses.replace(Intervention(), demand=-1.0))
     with pytest.raises(UserError, match="stays as it is"):
         moved = scenario(store, "demand_step", 10)
         solve(moved.env, first_of(moved.test))

@@ -73,7 +73,7 @@ def test_generators_are_apart():
     )
 
 
-PUBLISHED = {"demand/deepstock.py"}
+PUBLISHED = {"demand/deepstock_paths.py"}
 """Draws as published code does, from NumPy's plain generators."""
 
 

@@ -196,7 +196,7 @@ def test_an_untrained_network_orders_the_recent_rate(name):
         observation.signals[:, : len(topology.demand_nodes)].mean(0)[:, None]
         + 0.05 * observation.instance.scale[np.asarray(topology.demand_nodes)]
     )
-    rate = topology.at_destination(views.downstream(topology, topology.at_demand_nodes(recent)))
+    rate = topology.at_destination(views.echelon_sum(topology, topology.at_demand_nodes(recent)))
     np.testing.assert_allclose(decide(policy, params, observation), rate, rtol=0.1)
     policy, params = policy_of(name, noise=0.0, form="base")
     if not views.shared_destinations(topology):

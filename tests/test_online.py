@@ -9,12 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.adapt.belief import Belief, fit, later
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Switches
+from jaxinv.adapt.belief import Belief, fit_course, later
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, Switches
 from jaxinv.adapt.distill import StudentConfig
 from jaxinv.adapt.drift import delay, expected_lead_times, hazards
-from jaxinv.adapt.online import FineTuner, OnlineConfig, Recent, as_if, kl_divergence, replay
-from jaxinv.adapt.streams import Streams, changeable, side_by_side
+from jaxinv.adapt.online import (
+    FineTuner,
+    OnlineConfig,
+    Recent,
+    kl_divergence,
+    signals_under_change,
+    simulate_recent,
+)
+from jaxinv.adapt.streams import Streams, changeable, scenario_streams
 from jaxinv.adapt.watch import DEMAND, KINDS, WARM_UP, Calm, Watch, announced
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.demand.exogenous import Exogenous
@@ -88,7 +96,9 @@ def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
         assert not same(before.params, after.params)
         # measured anew, on the states that the mode of the old policy comes through
         stock = jnp.moveaxis(
-            replay(tuner.agent, before.params, network, recent, instance).stock[:-1], BATCH, 0
+            simulate_recent(tuner.agent, before.params, network, recent, instance).stock[:-1],
+            BATCH,
+            0,
         )
         if gradient == "pathwise":
             pair = [
@@ -173,7 +183,9 @@ def test_the_course_of_demand_is_flat_or_a_step_or_a_line():
         np.where(rows < 58, 1.0, 1.5),
         1.0 + 0.006 * rows,
     ]
-    level, before, step, growth, error = jax.vmap(fit)(jnp.asarray(courses + noise, jnp.float32))
+    level, before, step, growth, error = jax.vmap(fit_course)(
+        jnp.asarray(courses + noise, jnp.float32)
+    )
     np.testing.assert_array_equal(step, [0, 40, 58, 0])
     np.testing.assert_allclose(level, [1, 1.5, 1.5, 1.378], rtol=0.1)
     np.testing.assert_allclose(before, [1, 1, 1, 1.378], rtol=0.1)
@@ -226,7 +238,7 @@ def test_each_change_is_heard_by_its_own_detector(quick_compilation):
         skus=16, history=14, ocean_lead_times=(7.0, 10.0), max_lead_time=24
     ).build()
     problem = changeable(problem, names)
-    streams = side_by_side(problem, names, start, 140, jax.random.key(1))
+    streams = scenario_streams(problem, names, start, 140, jax.random.key(1))
     worlds = [
         jax.tree.map(lambda leaf: leaf[number], streams.worlds) for number in range(len(names))
     ]
@@ -258,7 +270,7 @@ def test_of_lead_times_nothing_is_seen_but_orders_that_were_placed(quick_compila
         CrossBorder(skus=2, history=7, ocean_lead_times=(7.0, 10.0), max_lead_time=24).build(),
         ("lead_time",),
     )
-    streams = side_by_side(problem, ("lead_time",), 40, 80, jax.random.key(1))
+    streams = scenario_streams(problem, ("lead_time",), 40, 80, jax.random.key(1))
     world = jax.tree.map(lambda leaf: leaf[0], streams.worlds)
     other = world.exogenous.lead_time.at[:, ::2].add(
         jnp.where(jnp.arange(80) % 7, 5.0, 0.0)[:, None, None]
@@ -421,5 +433,7 @@ def test_a_replay_moves_days_before_each_change_behind_it():
 
 def test_demand_before_a_change_is_seen_as_if_it_had_come_after():
     signals = jnp.ones((5, 2, 1))
-    np.testing.assert_array_equal(as_if(signals, 2, 3.0, 1)[..., 0], [[3, 1]] * 3 + [[1, 1]] * 2)
-    assert same(as_if(signals, jnp.inf, 1.0, 1), signals)
+    np.testing.assert_array_equal(
+        signals_under_change(signals, 2, 3.0, 1)[..., 0], [[3, 1]] * 3 + [[1, 1]] * 2
+    )
+    assert same(signals_under_change(signals, jnp.inf, 1.0, 1), signals)

@@ -9,7 +9,7 @@ from reference import Reference, Shipment, Stock
 import jaxinv
 from jaxinv.demand.exogenous import World
 from jaxinv.demand.order_days import OrderDays
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.problem import Preset
 from jaxinv.errors import UserError
@@ -88,7 +88,7 @@ def test_recorded_demand_has_the_days_of_its_own_rows():
     for first in (0, 3, 5):
         law = TraceParams(demand, np.zeros((40, 0), np.float32), np.int32(first), np.int32(first))
         params = jax.device_put(numbers.replace(demand=law))
-        env = InventoryNetwork(topology, World(Replay(), order_days=OrderDays()), params, 2)
+        env = InventoryNetwork(topology, World(TraceReplay(), order_days=OrderDays()), params, 2)
         _, trace = unroll_world(env, begin(env, jax.random.key(1), params, 1), params, 14)
         expected = [MONDAY_AND_THURSDAY[(first + 2 + t) % 7] for t in range(14)]
         assert np.asarray(trace.exogenous.open)[:, 0, 0].tolist() == expected

@@ -18,7 +18,7 @@ from jaxinv.orders.joint import Limits, settle, trim
 from jaxinv.orders.lines import Acting, Lines, lines_of
 from jaxinv.orders.order_list import COLUMNS, futures_of, horizon_of, make_list, prices
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
-from jaxinv.orders.risk import judge
+from jaxinv.orders.risk import line_risks
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 PATHS = 64
@@ -127,7 +127,7 @@ def test_counterfactuals_ask_the_policy():
     who = acting(today, "base_stock_regression", level=1.0, safety=1.0)
     lines = lines_of(today, who)
     outlook = futures_of(today, horizon_of(today, lines))
-    judged = judge(today, lines, outlook, paths=PATHS)
+    judged = line_risks(today, lines, outlook, paths=PATHS)
     found = counterfactuals(today, who, lines, judged)
     assert set(found) == {
         "without_promotion",
@@ -151,7 +151,7 @@ def settled(today, who=None, **given):
     who = acting(today) if who is None else who
     lines = lines_of(today, who)
     outlook = futures_of(today, horizon_of(today, lines))
-    judged = judge(today, lines, outlook, paths=PATHS)
+    judged = line_risks(today, lines, outlook, paths=PATHS)
     return lines, judged, settle(today, lines, judged, outlook, limits(today, **given), PATHS)
 
 
@@ -162,7 +162,7 @@ def test_an_order_below_the_minimum_is_raised_where_that_costs_least():
     )
     more = found.lines.quantity - lines.quantity
     assert more.sum() == 8 and (more >= 0).all()
-    cheapest = judge(
+    cheapest = line_risks(
         today, lines, futures_of(today, horizon_of(today, lines)), paths=PATHS, everywhere=True
     ).cost("pack_more")
     assert cheapest[more > 0].max() <= np.quantile(cheapest, 0.5)
@@ -272,7 +272,9 @@ def test_exceptions():
     today = dataclasses.replace(today, late=(0,), beyond=((0, "no lane leads there"),))
     who = acting(today)
     lines = lines_of(today, who)
-    judged = judge(today, lines, futures_of(dataclasses.replace(today, plan=None), 8), paths=PATHS)
+    judged = line_risks(
+        today, lines, futures_of(dataclasses.replace(today, plan=None), 8), paths=PATHS
+    )
     found = exceptions_of(today, who, lines, judged)
     urgency = found["kind"].map(KINDS.index)
     assert urgency.is_monotonic_increasing and urgency.iloc[0] == 0
@@ -293,7 +295,7 @@ def test_an_order_for_what_sells_no_more_is_told():
     who = acting(today, level=4.0)
     lines = lines_of(today, who)
     assert (lines.quantity > 0).all()
-    judged = judge(today, lines, futures_of(today, 8), paths=PATHS)
+    judged = line_risks(today, lines, futures_of(today, 8), paths=PATHS)
     found = exceptions_of(today, who, lines, judged).set_index(["kind", "sku"])
     assert "are ordered all the same" in found.loc[("no sales for long", "SKU 0"), "what"]
     row = found.loc[("order beyond the forecast", "SKU 1")]

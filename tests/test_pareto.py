@@ -17,8 +17,9 @@ from jaxinv.cli import run_command
 from jaxinv.envs.objectives import factors, prefer, shares
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.pareto import (
+    acting_preference,
     at_preference,
     at_service,
     hypervolume,
@@ -27,7 +28,6 @@ from jaxinv.evaluation.pareto import (
     measured,
     nadir,
     nondominated,
-    preference_of,
 )
 from jaxinv.exact import solve
 from jaxinv.policies.rules import make_rule
@@ -146,9 +146,9 @@ def test_the_point_at_a_service_level(learned):
     assert sum(point.preference.values()) == pytest.approx(1)
     again = measured(problem, [point.contestant], jax.random.key(2), 16)
     assert float(again.fill_rates[0]) == pytest.approx(point.fill_rate)
-    found = preference_of(point.contestant)
+    found = acting_preference(point.contestant)
     assert found == pytest.approx(point.preference, rel=1e-5)
-    assert preference_of(one) == {"stock": 0.5, "service": 0.5}
+    assert acting_preference(one) == {"stock": 0.5, "service": 0.5}
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.2, 95.0, float("nan")])
@@ -174,7 +174,7 @@ def test_mistakes_about_preferences(learned):
         UserError, match="base_stock knows no preferences; train it with preferences=true"
     ):
         at_preference(rule, {})
-    assert preference_of(rule) is None
+    assert acting_preference(rule) is None
 
 
 def test_the_optimum_of_a_preference_is_that_of_weighed_costs():
@@ -216,7 +216,7 @@ def test_the_study_on_a_small_store(tmp_path):
     case = study.Case(
         lambda: LostSales(lead_time=1, horizon=40).build(), config, divisions=2, optimal=True
     )
-    rows = list(study.compare("store", case, tmp_path))
+    rows = list(study.network_rows("store", case, tmp_path))
     assert [row["paper"] for row in rows] == [0.97, 0.97, 0.97, 0.95]
     assert all(
         0.9 < row["ours"] < 1.1 and row["holds"] == (row["interval"][0] >= 0.97) for row in rows[:3]

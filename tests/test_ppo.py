@@ -12,12 +12,13 @@ import pytest
 from scipy import stats
 
 from jaxinv.agents.loop import Trainer, check_finite, select_run, stack_agents, stretch_length
-from jaxinv.agents.ppo import PPO, PPOConfig, generalised_advantage, pinball, seen_ahead, soon
+from jaxinv.agents.losses import generalised_advantage, pinball, seen_ahead, soon
+from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.policies.decode import FORMS
 
 TINY = PPOConfig(

@@ -12,7 +12,8 @@ from jaxinv.data.preparation import mean_prices, prepare
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, evaluate
+from jaxinv.evaluation.compare import evaluate
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.experiment import Experiment
 from jaxinv.keys import root
 from jaxinv.policies.rules import make_rule

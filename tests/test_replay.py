@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxinv.agents.replay import Replay
+from jaxinv.agents.replay import ReplayBuffer
 from jaxinv.errors import UserError
 
 
 def filled(added, count=2, capacity=8):
     """A buffer that saw the items 0, 1, 2, …, each a number and a vector of it."""
-    replay = Replay.empty({"number": jnp.int32(0), "vector": jnp.zeros(3)}, capacity)
+    replay = ReplayBuffer.empty({"number": jnp.int32(0), "vector": jnp.zeros(3)}, capacity)
     for start in range(0, added, count):
         number = jnp.arange(start, start + count)
         replay = replay.add(

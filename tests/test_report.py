@@ -19,8 +19,8 @@ from jaxinv.report import __main__ as report
 from jaxinv.report import pictures
 from jaxinv.report.drawing import svg
 from jaxinv.report.findings import find
-from jaxinv.report.numbers import day, number, percent, rough, signed, signed_percent, whole
-from jaxinv.report.page import MOST_BYTES, render, write_report
+from jaxinv.report.numbers import number, percent, rough, signed, signed_percent, whole, written_day
+from jaxinv.report.page import MOST_BYTES, render_page, write_report
 from jaxinv.report.results import acts
 from jaxinv.report.words import COST_PARTS, FOLLOWING, explained, full_name
 from jaxinv.sheets import write_table
@@ -143,7 +143,7 @@ def test_skus_are_those_of_the_table(page):
 
 
 def test_names_are_text_everywhere(page, tmp_path):
-    order_page = render(find(order_folder(tmp_path / "orders")))
+    order_page = render_page(find(order_folder(tmp_path / "orders")))
     for made in (page, order_page):
         said = text_of(made)
         assert all(name in said for name in ODD) and "'=1+1" not in said
@@ -173,7 +173,7 @@ def test_other_ends(tmp_path):
         (tmp_path / "run" / "summary.json").write_text(
             json.dumps(document(found, 12, **about)), encoding="utf-8"
         )
-        return text_of(render(find(tmp_path / "run")))
+        return text_of(render_page(find(tmp_path / "run")))
 
     rule = row("s_S", "rule", 10.0, 0.0)
     assert "What is followed is the best rule: min-max." in said(
@@ -250,7 +250,7 @@ def test_small_for_any_number_of_skus(tmp_path):
 
 def test_orders_and_exceptions(tmp_path):
     folder = order_folder(tmp_path / "2024-11-04")
-    page = render(find(folder))
+    page = render_page(find(folder))
     said, told = text_of(page), orders(12)
     assert (
         "What to order on 4 Nov 2024" in said
@@ -273,7 +273,7 @@ def test_orders_and_exceptions(tmp_path):
     assert [line[1] for line in table_of(page, "exceptions")] == [f"{ODD[1]} / shop", "007 / shop"]
     assert "a lead time of 7 days was taken for 3 SKUs" in said and "Policies and rules" not in said
     write_table(folder / "orders.csv", orders(12).iloc[:0])
-    assert "Nothing has to be ordered." in text_of(render(find(folder)))
+    assert "Nothing has to be ordered." in text_of(render_page(find(folder)))
 
 
 def test_of_many_exceptions_some_of_each_kind_are_shown(tmp_path):
@@ -285,7 +285,7 @@ def test_of_many_exceptions_some_of_each_kind_are_shown(tmp_path):
         for _ in range(count)
     ]
     write_table(folder / "exceptions.csv", pd.concat(many))
-    page = render(find(folder))
+    page = render_page(find(folder))
     kinds = [line[0] for line in table_of(page, "exceptions")]
     assert kinds == ["late order"] * 50 + ["surplus"] * 3
     assert (
@@ -299,7 +299,7 @@ def test_an_order_list_tells_the_evidence_of_its_run(tmp_path, folder):
     (lists / "about.json").write_text(
         json.dumps({"date": "2024-11-04", "run": str(folder)}), encoding="utf-8"
     )
-    said = text_of(render(find(lists)))
+    said = text_of(render_page(find(lists)))
     assert (
         "What to order on 4 Nov 2024" in said
         and "What if you had followed this for the last 26 weeks?" in said
@@ -355,7 +355,7 @@ def test_runs_from_before_have_a_report_too(tmp_path):
     (tmp_path / "summary.json").write_text(
         json.dumps({"run": "old", "env": "retail", "agent": "diffsim", "evaluation": old})
     )
-    said = text_of(render(find(tmp_path)))
+    said = text_of(render_page(find(tmp_path)))
     assert (
         "The learned policy would have cost 8.2% less than the best rule" in said
         and "SKU by SKU" not in said
@@ -403,7 +403,7 @@ def test_what_acts():
         (number(float("nan")), "–"),
         (whole(12_345.0), "12,345"), (whole(0.5), "0.5"), (rough(987_654), "988,000"),
         (signed(12.0), "+12.0"), (percent(0.9634), "96.3%"),
-        (signed_percent(0.0001), "0.0%"), (day("2025-03-03"), "3\xa0Mar\xa02025"), (day("soon"),
+        (signed_percent(0.0001), "0.0%"), (written_day("2025-03-03"), "3\xa0Mar\xa02025"), (written_day("soon"),
         "soon"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from scipy.stats import poisson
 
 import jaxinv
 from jaxinv.orders.lines import Acting, lines_of
-from jaxinv.orders.risk import CASES, judge
+from jaxinv.orders.risk import CASES, line_risks
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -46,7 +46,7 @@ def test_risks_are_the_newsvendors():
     stock = np.array([8.0, 12.0, 16.0, 20.0])
     today = shop(np.full((4, 80), 5.0), stock, lead=2)
     _, lines = orders_of(today, level=1.2)
-    found = judge(today, lines, poisson_paths(5.0, 4096, 4, 10), paths=4096)
+    found = line_risks(today, lines, poisson_paths(5.0, 4096, 4, 10), paths=4096)
     without = poisson.sf(stock, 15.0)
     before = poisson.sf(stock, 10.0)
     error = 4 * np.sqrt(np.maximum(without * (1 - without), 0.01) / 4096)
@@ -97,7 +97,7 @@ def test_costs_of_other_orders_are_those_of_a_simulation_by_hand():
     )
     _, lines = orders_of(today, level=2.2)
     futures = poisson_paths(5.0, 16, 3, 14, seed=4)
-    found = judge(today, lines, futures, paths=16)
+    found = line_risks(today, lines, futures, paths=16)
     assert np.all(lines.quantity > 0) and np.all(lines.cover == lead + 1)
     for number in range(3):
         ordered, level = lines.quantity[number, 0, 0], lines.target[number, 0, 0]
@@ -145,7 +145,7 @@ def test_orders_under_way_take_what_is_left_of_their_law():
     _, lines = orders_of(today, level=0.0)
     demand = np.zeros((4000, 1, 8, 1))
     demand[:, :, :2] = 5.0  # the shelf is empty after the first period
-    found = judge(today, lines, Drawn(demand), paths=4000)
+    found = line_risks(today, lines, Drawn(demand), paths=4000)
     late = pmf[4] / (pmf[3] + pmf[4])
     assert found.risk_without[0, 0, 0] == pytest.approx(late, abs=0.03)
 
@@ -188,7 +188,7 @@ def test_lines_of_a_network():
             series=label,
         )
         assert np.allclose(by_itself, lines.quantity[number])
-    found = judge(today, lines, poisson_paths(5.0, 512, 2, 12, places=2), paths=512)
+    found = line_risks(today, lines, poisson_paths(5.0, 512, 2, 12, places=2), paths=512)
     assert np.all(found.risk_with <= found.risk_without + 1e-6)
     north = (found.risk_without - found.risk_with)[:, 1, 0]
     assert north[1] > 0.3  # what the warehouse sends is what it lives on
@@ -212,8 +212,8 @@ def test_closed_days_are_kept():
     always = shop(np.full((2, 80), 5.0), [5.0, 18.0], lead=2)
     futures = poisson_paths(5.0, 256, 2, 12)
     found, other = (
-        judge(today, lines, futures, paths=256),
-        judge(always, orders_of(always, level=2.0)[1], futures, paths=256),
+        line_risks(today, lines, futures, paths=256),
+        line_risks(always, orders_of(always, level=2.0)[1], futures, paths=256),
     )
     assert np.all(found.cost("review_later") > other.cost("review_later"))
     closed = np.zeros((2, 1, 16), bool)

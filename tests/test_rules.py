@@ -9,7 +9,7 @@ import pytest
 
 import jaxinv
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.errors import UserError

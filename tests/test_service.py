@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from jaxinv.envs.plan_network import PlanNetwork
-from jaxinv.evaluation.compare import contestants_of, measure
+from jaxinv.evaluation.compare import contestants_of
+from jaxinv.evaluation.held_out import measure
 from jaxinv.evaluation.service import served, to_service, told_service
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.keys import root

@@ -13,7 +13,7 @@ from jaxinv.envs.costs import COSTS
 from jaxinv.envs.landed import stock_value
 from jaxinv.envs.spoiling import fate
 from jaxinv.errors import UserError
-from jaxinv.policies.fresh import bound
+from jaxinv.policies.fresh import freshness_bound
 from jaxinv.policies.rules import make_rule
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -242,9 +242,9 @@ def test_the_bound_is_the_newsvendor_with_waste():
         grid = np.linspace(0, 200, 400_001)
         best = grid[np.argmax(laws[0].cdf(grid) + waste * laws[1].cdf(grid) >= ratio)]
         numbers = map(jnp.float32, (rate, coverage, spoils, ratio, waste, variation))
-        assert float(bound(*numbers)) == pytest.approx(best, abs=0.02 * max(best, 1))
+        assert float(freshness_bound(*numbers)) == pytest.approx(best, abs=0.02 * max(best, 1))
     slope = jax.grad(
-        lambda variation: bound(*map(jnp.float32, (20.0, 2.0, 2.0, 0.9, 0.0)), variation)
+        lambda variation: freshness_bound(*map(jnp.float32, (20.0, 2.0, 2.0, 0.9, 0.0)), variation)
     )
     scale = np.sqrt(2 * (20 + (0.3 * 20) ** 2))  # mean + z * scale, by the variation
     assert float(slope(jnp.float32(0.3))) == pytest.approx(

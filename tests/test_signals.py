@@ -9,13 +9,13 @@ import jaxinv
 from jaxinv.agents.loop import Trainer
 from jaxinv.agents.registry import AGENTS
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import begin, unroll_world
 from jaxinv.exact.solve import solve_problem
 from jaxinv.policies.rules import applicable_rules, rule_for
@@ -99,7 +99,7 @@ def test_two_signals_of_one_name_are_refused_when_built():
     with pytest.raises(
         UserError, match="two signals are called 'event'; give each a name of its own"
     ):
-        InventoryNetwork(store.topology, World(Replay(told=(Signal("event"),) * 2)), params)
+        InventoryNetwork(store.topology, World(TraceReplay(told=(Signal("event"),) * 2)), params)
 
 
 # --- what encoders read ---------------------------------------------------------------------------

@@ -17,10 +17,10 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.two_warehouses import TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.exact.enumeration import enumerate_states, visits
-from jaxinv.exact.mdp import network_state
 from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
+from jaxinv.exact.state_space import network_state
 from jaxinv.policies.tabular import TabularPolicy
 from jaxinv.studies import tabular as study
 

@@ -17,8 +17,7 @@ from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
-from jaxinv.evaluation.plan import counted_periods
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world
 from jaxinv.policies.rules import make_rule
 
@@ -100,7 +99,7 @@ def test_validation_and_tuning_and_test_stay_within_their_weeks(ramp, name):
     problem = problem_of(ramp, name, validation=0.9)
     world = Validation.of(problem, jax.random.key(0)).world
     assert rises_by_one(world.exogenous.demand) and world.exogenous.demand.max() <= 105
-    assert problem.warm_up + counted_periods(problem) <= problem.horizon
+    assert problem.warm_up + problem.counted_periods <= problem.horizon
     _, world = play_world(
         problem.env,
         jax.random.key(0),

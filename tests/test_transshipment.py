@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.envs.two_warehouses import TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact import solve
 from jaxinv.policies.registry import CLASSICAL, RULES

@@ -18,8 +18,9 @@ from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, evaluate, measure
-from jaxinv.evaluation.plan import instance_groups, make_plan
+from jaxinv.evaluation.budget import divide_budget, instance_groups
+from jaxinv.evaluation.compare import evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.ranges import Ranges, first_ranges
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import tune, tune_many
@@ -303,7 +304,7 @@ def test_one_series_is_simulated_as_wide_as_many(tmp_path):
     did not finish.
     """
     problem = Retail(data=str(case("one_sku", tmp_path)), lead_time=2).build()
-    plan = make_plan(problem, rule_for(problem, "base_stock"), 4_000_000, "search", 1, True)
+    plan = divide_budget(problem, rule_for(problem, "base_stock"), 4_000_000, "search", 1, True)
     assert not plan.several  # all of its episodes are the batch of one program, in two halves
     for episodes in (plan.search_episodes, plan.final_episodes):
         assert episodes > 100 and episodes % 2 == 0

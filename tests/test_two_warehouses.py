@@ -24,10 +24,10 @@ from jaxinv.envs.as_written import DAYS, WEIGHTS, reward
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import first_of
-from jaxinv.envs.scenarios import changed
+from jaxinv.envs.scenarios import under_intervention
 from jaxinv.envs.two_warehouses import AHEAD, WINDOW, TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, held_out_groups
+from jaxinv.evaluation.held_out import Contestant, held_out_groups
 from jaxinv.evaluation.monitor import monitor, save_table
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.exact import solve_problem
@@ -308,7 +308,7 @@ def test_errors_are_those_of_forecasts_made_apart():
 
 
 def test_forecasts_follow_a_change_of_demand():
-    problem = changed(problem_of(), Intervention(demand=1.5, start=3.0))
+    problem = under_intervention(problem_of(), Intervention(demand=1.5, start=3.0))
     episodes = begin(problem.env, jax.random.key(6), first_of(problem.test), 256)
     _, trace = unroll_world(problem.env, episodes, first_of(problem.test), 45)
     told, demand = np.asarray(trace.signals)[:, 4:6], np.asarray(trace.exogenous.demand)[:, :, 0]

@@ -17,7 +17,6 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
-from jaxinv.evaluation.plan import counted_periods
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.experiment import Experiment
 from jaxinv.policies.rules import make_rule
@@ -84,7 +83,7 @@ def test_one_instance_is_validated_on_noise_of_its_own():
         float(Validation.of(problem, jax.random.key(seed)).cost(policy, params))
         for seed in (0, 0, 1)
     ]
-    periods = counted_periods(problem)
+    periods = problem.counted_periods
     total = simulate(
         problem.env, problem.first, policy, params, jax.random.key(0), batch=PATHS, periods=periods,
         warm_up=problem.warm_up

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxinv.adapt.gate import choose
+from jaxinv.adapt.gate import select
 from jaxinv.adapt.watch import CALENDAR, DEMAND, KINDS, SUPPLIES, TRANSFERS, Calm
 from jaxinv.envs.network import InstanceParams
 
@@ -110,7 +110,7 @@ class Belief:
         """
         heard = jnp.minimum(self.heard, jnp.where(alarm, day, jnp.inf))
         days = demand.shape[0]
-        course = fit(calm.index(demand, known))
+        course = fit_course(calm.index(demand, known))
         told = jnp.isfinite(heard[DEMAND]) | planned
         of_demand = self.replace(
             level=course.level,
@@ -120,7 +120,7 @@ class Belief:
             error=course.error,
         )
         burst = jnp.isfinite(heard[CALENDAR]).astype(jnp.float32)
-        found = choose(told, of_demand, self).replace(heard=heard, burst=burst)
+        found = select(told, of_demand, self).replace(heard=heard, burst=burst)
         if shipments is None:
             return found
         shipments = shipments[-LATEST:]
@@ -128,7 +128,7 @@ class Belief:
         late = jnp.minimum(heard[SUPPLIES], heard[TRANSFERS]) - LOOK_BACK
         late = jnp.minimum(late, jnp.where(planned, day + 1.0 - LATEST, jnp.inf))
         delay = later(calm.hazard, shipments, ages, day + 1.0 - ages >= late)
-        return choose(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
+        return select(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
 
     def differs(self, other: "Belief") -> jax.Array:
         """Whether a policy made for the other belief is none for this one."""
@@ -206,7 +206,7 @@ class Course(NamedTuple):
     error: jax.Array  # relative standard error of the level
 
 
-def fit(index: jax.Array) -> Course:
+def fit_course(index: jax.Array) -> Course:
     """The course of an index `[T]`: flat, one step, or a line."""
     days = index.shape[0]
     rows = jnp.arange(days)

@@ -21,37 +21,23 @@ alarms as if nothing had changed, which tells what more training alone is worth.
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxinv.adapt.belief import Belief
-from jaxinv.adapt.distill import Distiller, Lesson, StudentConfig, StudentState, example, study
-from jaxinv.adapt.gate import MARGIN, ONE_SIDED, STRICT, Verdict, choose, judge
-from jaxinv.adapt.online import (
-    FineTuner,
-    OnlineConfig,
-    OnlineState,
-    Recent,
-    as_if,
-    fresh,
-    half,
-    in_fresh_worlds,
-)
+from jaxinv.adapt.clock_steps import WEEK, ClocksConfig, ClocksState, ClockSteps
+from jaxinv.adapt.distill import Distiller
+from jaxinv.adapt.gate import select
+from jaxinv.adapt.online import FineTuner, Recent
 from jaxinv.adapt.streams import Streams
-from jaxinv.adapt.watch import Calm, announced, latest, no_shipments
-from jaxinv.agents.loop import in_groups, side_by_side
-from jaxinv.agents.ppo import PPO, PPOState
+from jaxinv.agents.loop import in_groups, runs_at_once
+from jaxinv.agents.ppo import PPO
 from jaxinv.envs.environment import InventoryNetwork
-from jaxinv.envs.network import NetworkState
 from jaxinv.errors import UserError
-from jaxinv.evaluation.rollout import BATCH
-from jaxinv.keys import Role, key_of, keys_of, root
-
-WEEK = 7
+from jaxinv.evaluation.rollout import BATCH, WorldTrace
+from jaxinv.keys import Role, key_of, root
 
 REPLAYS = 16
 """What a run of B instances takes of a CPU's caches, in environments of a training: on so many
@@ -61,46 +47,6 @@ TOTALS = ("demand", "forecast_error", "sold", "on_hand")
 """Units of demand, of the absolute error of the median forecast, of sales, and on hand at the end
 of the day.
 """
-
-
-@dataclass(frozen=True)
-class ClocksConfig:
-    """The static side of the three clocks.
-
-    Attributes:
-      online: of the short clock.
-      student: of the medium clock; None where no student is taught at all.
-      lessons: of a student each week, see `distill.study`.
-      retraining: days that a retraining lasts.
-      daily_updates: of the agent in each of them.
-      retraining_rate, final_retraining_rate: its learning rate then, cosine from one to the other.
-    """
-
-    online: OnlineConfig = field(default_factory=OnlineConfig)
-    student: StudentConfig | None = None
-    lessons: int = 5
-    retraining: int = 28
-    daily_updates: int = 2
-    retraining_rate: float = 5e-4
-    final_retraining_rate: float = 5e-5
-
-    def __post_init__(self):
-        for name in ("lessons", "retraining", "daily_updates"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.online.days % WEEK or self.online.days < 3 * WEEK:
-            raise UserError(
-                f"days={self.online.days} must be whole weeks, three or more: the weekday is part"
-                " of the noise"
-            )
-        for name in ("retraining_rate", "final_retraining_rate"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{name}={getattr(self, name)} must be at least 0")
-
-    @property
-    def retraining_updates(self) -> int:
-        """Updates of a whole retraining."""
-        return self.retraining * self.daily_updates
 
 
 @struct.dataclass
@@ -123,23 +69,6 @@ ADAPTIVE = Switches(short=1.0, medium=1.0, long=1.0)
 
 
 @struct.dataclass
-class ClocksState:
-    """A run in the stream."""
-
-    online: OnlineState
-    student: StudentState | None
-    promoted: jax.Array  # [] bool: the student acts
-    network: NetworkState  # [..., B]
-    shipments: jax.Array | None  # [longest, E, B] of the latest days, see `watch.arrival_residual`
-    detectors: Any
-    found: Belief  # what the days tell
-    belief: Belief  # what is acted on
-    learner: PPOState  # of the retraining
-    started: jax.Array  # [] day on which the last one began; -inf before the first
-    made_for: Belief  # what had been found when it began
-
-
-@struct.dataclass
 class Diary:
     """What happened on a day of the stream."""
 
@@ -159,19 +88,8 @@ class Diary:
 
 
 @struct.dataclass
-class Clocks:
-    """The system on a stream of B instances.
-
-    Attributes:
-      env: the network that orders are really placed on, whole packs and all; policies learn on
-        divisible orders.
-    """
-
-    config: ClocksConfig = struct.field(pytree_node=False)
-    env: InventoryNetwork = struct.field(pytree_node=False)
-    agent: PPO  # that retrains
-    tuner: FineTuner  # on the even instances
-    distiller: Distiller | None
+class Clocks(ClockSteps):
+    """The clocks of many runs on streams of B instances."""
 
     @classmethod
     def create(
@@ -225,7 +143,7 @@ class Clocks:
             lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (params, switches, number)
         )
         batch = streams.instance.weights.shape[BATCH]
-        done = in_groups(of_group, own, side_by_side(math.prod(shape), REPLAYS * batch))
+        done = in_groups(of_group, own, runs_at_once(math.prod(shape), REPLAYS * batch))
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
     def alarms(self, params: Any, streams: Streams) -> jax.Array:
@@ -235,10 +153,10 @@ class Clocks:
 
         def of_stream(world):
             def day(state, day):
-                state, lived = self._live(state, day, world, streams.instance, streams.watch)
+                state, lived = self.live(state, day, world, streams.instance, streams.watch)
                 return state, lived["alarms"]
 
-            state = self._begin(params, root(0), streams)
+            state = self.begin(params, root(0), streams)
             return jax.lax.scan(day, state, jnp.arange(world.exogenous.demand.shape[0]))[1]
 
         return jax.lax.map(of_stream, streams.worlds)
@@ -246,309 +164,165 @@ class Clocks:
     def _run(self, params, switches, key, worlds, streams) -> tuple[ClocksState, Diary]:
         """G runs side by side, each with a world `[G, T, ..., B]` of its own; the diary is
         `[G, T - days, ...]`.
-
-        Work is left out on days on which none of the runs has a use for it.
         """
-        lead_in, days = self.config.online.days, worlds.exogenous.demand.shape[1]
-        instance, calm = streams.instance, streams.watch.calm
-        expected = calm.lead_time
-
-        def live(state, day):
-            return jax.vmap(
-                lambda state, world: self._live(state, day, world, instance, streams.watch)
-            )(state, worlds)
-
-        def work(state, day):
-            state, lived = live(state, day)
-            recent = jax.vmap(
-                lambda world: Recent.before(world, day + 1, lead_in, self.env.history, expected)
-            )(worlds)
-            planned = (
-                day - lead_in
-            ) % switches.every == switches.every // 2  # never, where that is infinite
-            heard = lived["alarms"] & (switches.long[:, None] > 0)
-            listens = jnp.any(heard) | jnp.any(planned) | jnp.any(jnp.isfinite(state.found.heard))
-
-            def listen(state):
-                blind = switches.blind > 0
-                return jax.vmap(lambda *own: self._listen(*own, day, calm))(
-                    state, heard, planned, blind, recent
-                )
-
-            state = jax.lax.cond(listens, listen, lambda state: state, state)
-            retrains = day - state.started < self.config.retraining
-            tunes = (switches.short > 0) & ~retrains
-            today = key_of(key, Role.CLOCKS, day)
-            proves = retrains & ((day - state.started) % WEEK == WEEK - 1)
-            weekly = day % WEEK == WEEK - 1
-
-            def tune(state):
-                stepped, kl = jax.vmap(lambda *own: self._tune(*own, today, day, instance))(
-                    state, recent
-                )
-                return _where(tunes, stepped, state), jnp.where(tunes, kl, 0.0)
-
-            def retrain(state):
-                return _where(
-                    retrains,
-                    jax.vmap(lambda state: self._retrain(state, key, day, calm))(state),
-                    state,
-                )
-
-            def prove(state):
-                proven, better = jax.vmap(lambda state: self._prove(state, today, calm))(state)
-                return _where(proves, proven, state), proves & better
-
-            def check(state):
-                return jax.vmap(lambda *own: self._check(*own, day, instance))(state, recent)
-
-            def teach(state):
-                return jax.vmap(lambda *own: self._teach(*own, today, calm))(state, switches)
-
-            nothing = jnp.zeros(tunes.shape)
-            promoted = state.promoted
-            state, kl = jax.lax.cond(jnp.any(tunes), tune, lambda state: (state, nothing), state)
-            state = jax.lax.cond(jnp.any(retrains), retrain, lambda state: state, state)
-            state, proven = jax.lax.cond(
-                jnp.any(proves), prove, lambda state: (state, nothing > 0), state
-            )
-            unmoved = jnp.zeros((*tunes.shape, 2), bool)
-            state, moved = jax.lax.cond(
-                weekly & jnp.any(switches.short > 0), check, lambda state: (state, unmoved), state
-            )
-            bound = jnp.full(tunes.shape, jnp.nan)
-            if self.distiller is not None:
-                due = weekly & jnp.any(switches.medium > 0)
-                state, bound = jax.lax.cond(due, teach, lambda state: (state, bound), state)
-            adopted, rolled_back = jnp.moveaxis(moved, -1, 0)
-            return state, Diary(
-                **lived,
-                kl=kl,
-                adopted=adopted,
-                rolled_back=rolled_back,
-                retrained=proven,
-                promoted=promoted,
-                bound=bound,
-            )
-
-        state = jax.vmap(lambda params: self._begin(params, key, streams))(params)
+        group = _Group(switches, key, worlds, streams)
+        history, days = self.config.online.days, worlds.exogenous.demand.shape[1]
+        state = jax.vmap(lambda params: self.begin(params, key, streams))(params)
         state, _ = jax.lax.scan(
-            lambda state, day: (live(state, day)[0], None), state, jnp.arange(lead_in)
+            lambda state, day: (self._live_all(state, day, group)[0], None),
+            state,
+            jnp.arange(history),
         )
-        state, diary = jax.lax.scan(work, state, jnp.arange(lead_in, days))
+        state, diary = jax.lax.scan(
+            lambda state, day: self._day(state, day, group), state, jnp.arange(history, days)
+        )
         return state, jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), diary)
 
-    def _begin(self, params, key, streams) -> ClocksState:
-        student = (
-            None
-            if self.distiller is None
-            else self.distiller.init(key_of(key, Role.TEACHING), example(self.tuner.agent))
-        )
-        belief = Belief.none(self.env.topology.edges)
-        learner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=params)
-        return ClocksState(
-            online=self.tuner.init(params),
-            student=student,
-            promoted=jnp.bool_(False),
-            network=streams.network,
-            shipments=no_shipments(self.env.topology, streams.instance.weights.shape[BATCH]),
-            detectors=streams.watch.init(),
-            found=belief,
-            belief=belief,
-            learner=learner,
-            started=jnp.float32(-jnp.inf),
-            made_for=belief,
+    # a day of G runs: a step that is due in none of them is left out
+
+    def _day(self, state, day, group) -> tuple[ClocksState, Diary]:
+        """The day is lived; then the long, the short and the medium clock do what is due."""
+        state, lived = self._live_all(state, day, group)
+        recent = self._recent(day, group)
+        state = self._listen_all(state, day, group, lived["alarms"], recent)
+        retraining = day - state.started < self.config.retraining
+        promoted = state.promoted
+        state, kl = self._tune_all(state, day, group, recent, ~retraining)
+        state = self._retrain_all(state, day, group, retraining)
+        state, retrained = self._prove_all(state, day, group, retraining)
+        state, adopted, rolled_back = self._check_all(state, day, group, recent)
+        state, bound = self._teach_all(state, day, group)
+        return state, Diary(
+            **lived,
+            kl=kl,
+            adopted=adopted,
+            rolled_back=rolled_back,
+            retrained=retrained,
+            promoted=promoted,
+            bound=bound,
         )
 
-    def _live(self, state, day, world, instance, watch):
-        """Orders and lives through a day: the state, and what the `Diary` keeps of it."""
-        env, policy = self.env, self.agent.policy
-        window = jax.lax.dynamic_slice_in_dim(world.signals, day, env.history)
-        exogenous = jax.tree.map(lambda leaf: leaf[day], world.exogenous)
-        belief, demand, longest = state.belief, exogenous.demand, env.topology.max_lead_time
-        window = as_if(
-            window, day - belief.changed, belief.factor, demand.shape[0] * demand.shape[1]
-        )
+    def _live_all(self, state, day, group):
+        streams = group.streams
+        return jax.vmap(
+            lambda state, world: self.live(state, day, world, streams.instance, streams.watch)
+        )(state, group.worlds)
 
-        def single(network, window, exogenous, instance):
-            observation = env.view(network, belief.told(instance, longest), window)
-            context = policy.context(state.online.acting, observation, None)
-            decision = policy.decide(state.online.acting, observation, context)
-            order = policy.decode(decision.mean, observation, context.rates)
-            if state.student is not None:
-                taught = self.distiller.student(state.student.params, observation)
-                order = jnp.where(state.promoted, taught, order)
-            network, outcome = env.transition(network, order, exogenous, instance)
-            rate, demand = context.recent.reshape(-1), exogenous.demand.reshape(-1)
-            error = jnp.abs(demand - context.forecast[0, :, 1] * rate)
-            totals = jnp.stack(
-                [demand.sum(), error.sum(), outcome.sold.sum(), outcome.on_hand.sum()]
+    def _recent(self, day, group) -> Recent:
+        """The noise of the latest days `[G, ...]`, as far as it has been seen on the evening."""
+        expected = group.streams.watch.calm.lead_time
+        return jax.vmap(
+            lambda world: Recent.before(
+                world, day + 1, self.config.online.days, self.env.history, expected
             )
-            ordered = jnp.any(outcome.ordered > 0, -1)
-            return (
-                network,
-                ordered,
-                dict(
-                    cost=-outcome.reward,
-                    short=outcome.short.sum(),
-                    risk=decision.stockout,
-                    totals=totals,
-                ),
+        )(group.worlds)
+
+    def _listen_all(self, state, day, group, alarms, recent):
+        """The long clock, its estimate: after an alarm, and every day from then on."""
+        switches, calm = group.switches, group.streams.watch.calm
+        planned = (day - self.config.online.days) % switches.every == switches.every // 2
+        heard = alarms & (switches.long[:, None] > 0)
+        due = jnp.any(heard) | jnp.any(planned) | jnp.any(jnp.isfinite(state.found.heard))
+
+        def listen(state):
+            return jax.vmap(lambda *own: self.listen(*own, day, calm))(
+                state, heard, planned, switches.blind > 0, recent
             )
 
-        network, ordered, lived = jax.vmap(single, in_axes=BATCH, out_axes=BATCH)(
-            state.network, window, exogenous, instance
-        )
-        lived["totals"] = lived["totals"].sum(BATCH)
-        known = announced(env, window)[0]
-        detectors, _, lived["alarms"] = watch.step(
-            state.detectors, day, demand[:, 0], known, state.shipments
-        )
-        shipments = state.shipments
-        if shipments is not None:
-            shipments = latest(shipments, jnp.where(ordered, exogenous.lead_time, 0.0))
-        return state.replace(network=network, shipments=shipments, detectors=detectors), lived
+        return _where_due(due, listen, state)
 
-    def _listen(self, state, heard, planned, blind, recent, day, calm: Calm):
-        """The long clock: the state with today's belief, and the retraining that begins where it
-        has moved away.
+    def _tune_all(self, state, day, group, recent, allowed):
+        """The short clock, every day but those of a retraining: the states, and the KL divergences
+        of the steps `[G]`.
         """
-        known = announced(self.env, recent.signals[:-1])
-        demand = recent.exogenous.demand[:, :, 0]
-        found = state.found.follow(
-            heard, planned, day.astype(jnp.float32), calm, demand, known, state.shipments
-        )
-        over = day - state.started >= self.config.retraining
-        starts = over & (planned | found.differs(state.made_for))
-        return state.replace(
-            found=found,
-            belief=choose(blind, Belief.none(self.env.topology.edges), found),
-            started=jnp.where(starts, day, state.started).astype(jnp.float32),
-            made_for=choose(starts, found, state.made_for),
-        )
+        tunes = (group.switches.short > 0) & allowed
 
-    def _tune(self, state, recent, key, day, instance):
-        """A step of the short clock: the state, and the KL divergence of the step."""
-        factor_key, step_key = jax.random.split(key)
-        spread = jnp.exp(
-            state.belief.error * jax.random.normal(factor_key, (instance.weights.shape[BATCH],))
-        )
-        recent, instance = self._had_it_come_before(state.belief, spread, recent, day, instance)
-        online, metrics = self.tuner.step(
-            state.online, step_key, half(state.network, 0), half(recent, 0), half(instance, 0)
-        )
-        return state.replace(online=online), metrics["kl"]
+        def tune(state):
+            stepped, kl = jax.vmap(
+                lambda *own: self.tune(*own, group.today(day), day, group.streams.instance)
+            )(state, recent)
+            return _where(tunes, stepped, state), jnp.where(tunes, kl, 0.0)
 
-    def _had_it_come_before(self, belief, spread, recent, day, instance):
-        """The latest noise as it would have been had the change come before it, and the instances
-        as they are told of it.
+        return _where_due(jnp.any(tunes), tune, state, jnp.zeros(tunes.shape))
 
-        Args:
-          spread: on the factor on demand of each instance, for what is not known of it.
+    def _retrain_all(self, state, day, group, retraining):
+        """The long clock, its retraining: the updates of a day."""
+
+        def retrain(state):
+            retrained = jax.vmap(
+                lambda state: self.retrain(state, group.key, day, group.streams.watch.calm)
+            )(state)
+            return _where(retraining, retrained, state)
+
+        return _where_due(jnp.any(retraining), retrain, state)
+
+    def _prove_all(self, state, day, group, retraining):
+        """The long clock, its gate, at the end of each week of a retraining: the states, and
+        whether what was retrained acts from now on `[G]`.
         """
-        first, longest = day + 1 - self.config.online.days, self.env.topology.max_lead_time
-        recent = recent.under(
-            belief.changed - first,
-            spread * belief.factor,
-            belief.late - first,
-            belief.delay[:, None],
-            longest,
-        )
-        return recent, belief.told(instance, longest)
+        proves = retraining & ((day - state.started) % WEEK == WEEK - 1)
 
-    def _retrain(self, state, key, day, calm):
-        """Today's updates in the training worlds under what is believed."""
-        key = key_of(key, Role.RETRAINING, jnp.maximum(state.started, 0.0).astype(jnp.int32))
-        beginner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=state.online.acting)
-        learner = choose(day == state.started, beginner, state.learner)
-        agent = self._in_believed_worlds(state.belief, key, calm)
-        learner, _ = jax.lax.scan(
-            lambda learner, _: agent.update(learner), learner, length=self.config.daily_updates
-        )
-        return state.replace(learner=learner)
+        def prove(state):
+            proven, better = jax.vmap(
+                lambda state: self.prove(state, group.today(day), group.streams.watch.calm)
+            )(state)
+            return _where(proves, proven, state), proves & better
 
-    def _prove(self, state, key, calm):
-        """Lets what has been retrained act where fresh worlds under what is believed prove it to be
-        cheaper.
+        return _where_due(jnp.any(proves), prove, state, jnp.zeros(proves.shape, bool))
+
+    def _check_all(self, state, day, group, recent):
+        """The short clock, its gate, on the last day of a week: the states, whether what was
+        fine-tuned acts from now on, and whether it was taken back `[G]`.
         """
-        policy, retrained = self.agent.policy, state.learner.params
-        # looked at every week, as what is fine-tuned is
-        better = self._judge_in_fresh_worlds(
-            state, key, calm, policy, retrained, margin=0.0, quantile=STRICT
-        ).promoted
-        online = choose(better, self.tuner.init(retrained), state.online)
-        # a student of the one before acts no longer
-        return state.replace(online=online, promoted=state.promoted & ~better), better
+        due = (day % WEEK == WEEK - 1) & jnp.any(group.switches.short > 0)
 
-    def _judge_in_fresh_worlds(
-        self, state, key, calm, policy, params, margin, quantile=ONE_SIDED
-    ) -> Verdict:
-        """The gate for a policy beside the one that acts, on fresh noise under what is believed,
-        orders in whole packs.
-        """
-        agent = self._in_whole_packs(self._in_believed_worlds(state.belief, key, calm))
-        contenders = [(policy, params), (agent.policy, state.online.acting)]
-        return judge(*in_fresh_worlds(self.tuner, agent, contenders, key), margin, quantile)
-
-    def _in_whole_packs(self, agent: PPO) -> PPO:
-        """An agent on the network that orders are really placed on: to judge, not to learn."""
-        return agent.replace(worlds=agent.worlds.replace(env=self.env))
-
-    def _in_believed_worlds(self, belief, key, calm) -> PPO:
-        worlds, history = self.agent.worlds, self.env.history
-        last, longest = history + worlds.rollouts * worlds.periods, self.env.topology.max_lead_time
-        key = key_of(key, Role.BELIEF)
-        params = belief.believed(worlds.params, worlds.instances, key, calm, last, longest)
-        return self.agent.replace(worlds=worlds.replace(params=params))
-
-    def _check(self, state, recent, day, instance):
-        """What was fine-tuned acts from now on, or is taken back, or neither: the state, and
-        whether each.
-        """
-        recent, instance = self._had_it_come_before(state.belief, 1.0, recent, day, instance)
-        tuner = self.tuner.replace(agent=self._in_whole_packs(self.tuner.agent))
-        online, found = tuner.check(
-            state.online, half(state.network, 1), half(recent, 1), half(instance, 1)
-        )
-        moved = jnp.array([found.promoted & (found.ratio < 0), ~(found.ratio <= 0)])
-        return state.replace(online=online), moved
-
-    def _teach(self, state, switches, key, calm):
-        """A week's lessons of the student, in fresh worlds under what is believed, and its gate:
-        the state, and the bound of its excess cost."""
-        agent, params = (
-            self._in_believed_worlds(state.belief, key_of(key, Role.TEACHING), calm),
-            state.online.acting,
-        )
-
-        def lesson(student, key):
-            of_today = Lesson.of(agent, params, *fresh(agent, key))
-            return (
-                study(
-                    self.distiller,
-                    student,
-                    params,
-                    of_today,
-                    self.distiller.numbers["learning_rate"],
-                )[0],
-                None,
+        def check(state):
+            return jax.vmap(lambda *own: self.check(*own, day, group.streams.instance))(
+                state, recent
             )
 
-        student, _ = jax.lax.scan(
-            lesson, state.student, keys_of(key, Role.TEACHING, self.config.lessons)
-        )
-        verdict = self._judge_in_fresh_worlds(
-            state,
-            key_of(key, Role.VALIDATION),
-            calm,
-            self.distiller.student,
-            student.params,
-            MARGIN,
-        )
-        promoted = verdict.promoted & (switches.medium > 0)
-        return state.replace(student=student, promoted=promoted), verdict.bound
+        unmoved = jnp.zeros((*group.switches.short.shape, 2), bool)
+        state, moved = _where_due(due, check, state, unmoved)
+        return state, *jnp.moveaxis(moved, -1, 0)
+
+    def _teach_all(self, state, day, group):
+        """The medium clock, on the last day of a week: the states, and the bounds of the gate
+        `[G]`.
+        """
+        bound = jnp.full(group.switches.medium.shape, jnp.nan)
+        if self.distiller is None:
+            return state, bound
+        due = (day % WEEK == WEEK - 1) & jnp.any(group.switches.medium > 0)
+
+        def teach(state):
+            calm = group.streams.watch.calm
+            return jax.vmap(lambda *own: self.teach(*own, group.today(day), calm))(
+                state, group.switches
+            )
+
+        return _where_due(due, teach, state, bound)
+
+
+class _Group(NamedTuple):
+    """G runs that go side by side."""
+
+    switches: Switches  # [G]
+    key: jax.Array
+    worlds: WorldTrace  # [G, T, ..., B]
+    streams: Streams
+
+    def today(self, day: jax.Array) -> jax.Array:
+        """The key of a day."""
+        return key_of(self.key, Role.CLOCKS, day)
+
+
+def _where_due(due, step, state, *nothing):
+    """What a step makes of the states, where it is due; else they stay, with `nothing` found."""
+    if not nothing:
+        return jax.lax.cond(due, step, lambda state: state, state)
+    return jax.lax.cond(due, step, lambda state: (state, *nothing), state)
 
 
 def _where(which, new, old):
     """Trees `[G, ...]`: new where `which` `[G]` holds."""
-    return jax.vmap(choose)(which, new, old)
+    return jax.vmap(select)(which, new, old)

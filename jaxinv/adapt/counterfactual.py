@@ -133,7 +133,7 @@ def outcomes(played: Trajectories) -> jax.Array:
     return jnp.stack([played.demand.sum((0, 1, 2)), stockouts, -played.reward.sum(0)])
 
 
-def futures(episodes: Episodes, key: jax.Array, count: int) -> Episodes:
+def branch_futures(episodes: Episodes, key: jax.Array, count: int) -> Episodes:
     """Each episode `count` times in a row with noise of its own from now on: batch `B count`.
 
     The mean effect over the copies is tau(s), that of the very state an episode stands in.

@@ -23,11 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from jaxinv.adapt.online import ADAM, Recent, kl_divergence, replay
+from jaxinv.adapt.online import ADAM, Recent, kl_divergence, simulate_recent
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import LEVELS, PPO, by_environment, flat, pinball
-from jaxinv.envs.environment import Observation
+from jaxinv.agents.losses import by_environment, flat, pinball
+from jaxinv.agents.ppo import LEVELS, PPO
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.keys import Role, key_of
@@ -92,7 +93,7 @@ class Lesson:
         instance: InstanceParams,
     ) -> "Lesson":
         """The states of the teacher's mode policy on a replay that begins with stock `network`."""
-        played = replay(teacher, params, network, recent, instance)
+        played = simulate_recent(teacher, params, network, recent, instance)
         return cls(
             tokens=teacher.tokens(recent.signals, instance),
             stock=by_environment(played.stock[:-1]),

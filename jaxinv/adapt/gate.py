@@ -43,7 +43,7 @@ class Verdict:
         return f"{found}, and {100 * MARGIN:g}% is allowed: not promoted"
 
 
-def judge(
+def non_inferiority(
     new: jax.Array, old: jax.Array, margin: float = MARGIN, quantile: float = ONE_SIDED
 ) -> Verdict:
     """Whether a new policy may replace an old one.
@@ -60,6 +60,6 @@ def judge(
     return Verdict(ratio - 1.0, bound, (bound <= margin) & (old.sum() > 0))
 
 
-def choose(condition: jax.Array, yes, no):
+def select(condition: jax.Array, yes, no):
     """One of two trees, by a condition `[]`."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

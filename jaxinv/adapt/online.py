@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxinv.adapt.gate import STRICT, Verdict, choose, judge
+from jaxinv.adapt.gate import STRICT, Verdict, non_inferiority, select
 from jaxinv.agents.agent import split_config, traced
-from jaxinv.agents.ppo import PPO, by_environment, flat, pinball
+from jaxinv.agents.losses import by_environment, flat, pinball
+from jaxinv.agents.ppo import PPO
 from jaxinv.agents.scales import Scales
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.network import InstanceParams, NetworkState
@@ -126,7 +127,9 @@ class Recent:
         demand = (
             jnp.where((rows < change)[:, None, None, None], factor, 1.0) * self.exogenous.demand
         )
-        signals = as_if(self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2])
+        signals = signals_under_change(
+            self.signals, len(rows) - change, factor, demand.shape[1] * demand.shape[2]
+        )
         exogenous = self.exogenous.replace(demand=demand)
         if exogenous.lead_time is not None:
             longer = jnp.clip(exogenous.lead_time + delay, 1.0, longest)
@@ -136,7 +139,9 @@ class Recent:
         return Recent(exogenous, signals)
 
 
-def as_if(signals: jax.Array, days: jax.Array, factor: jax.Array, series: int) -> jax.Array:
+def signals_under_change(
+    signals: jax.Array, days: jax.Array, factor: jax.Array, series: int
+) -> jax.Array:
     """What policies see, with all demand but that of the last `days` days multiplied by `factor`.
 
     Args:
@@ -217,18 +222,18 @@ class FineTuner:
         costs = [
             self.cost(params, network, recent, instance) for params in (state.params, state.acting)
         ]
-        verdict = judge(*costs, margin=0.0, quantile=STRICT)
+        verdict = non_inferiority(*costs, margin=0.0, quantile=STRICT)
         worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
         anew = self.init(state.acting)
         better = state.replace(acting=state.params)
-        return choose(worse, anew, choose(verdict.promoted, better, state)), verdict
+        return select(worse, anew, select(verdict.promoted, better, state)), verdict
 
     def cost(
         self, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
     ) -> jax.Array:
         """Mean cost a period `[B]` of the mode policy on a replay, less what it has gained in
         goods, lest one that sells out look cheap."""
-        played = replay(self.agent, params, network, recent, instance)
+        played = simulate_recent(self.agent, params, network, recent, instance)
         gained = self.agent.worth(played.network, instance) - self.agent.worth(network, instance)
         return -played.reward.mean(0) - gained / played.reward.shape[0]
 
@@ -250,7 +255,7 @@ class FineTuner:
 
     def _pathwise_loss(self, params, network, recent, instance):
         """Mean cost in units of its spread, and the forecast loss."""
-        played = replay(self.agent, params, network, recent, instance)
+        played = simulate_recent(self.agent, params, network, recent, instance)
         cost = -played.reward.mean()
         left = self.agent.worth(played.network, instance).mean() / played.reward.shape[0]
         loss = (cost - left) / (jax.lax.stop_gradient(played.reward.std()) + 1e-6)
@@ -293,7 +298,7 @@ class FineTuner:
 
         share, kl, _ = jax.lax.while_loop(too_far, cut, (jnp.float32(1.0), divergence(1.0), 0))
         allowed = kl <= trust
-        return choose(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
+        return select(allowed, part(share), old), jnp.where(allowed, kl, 0.0)
 
     def _decisions(self, params, stock, recent, instance):
         contexts = self.agent.encode(params, recent.signals[:-1], instance)
@@ -328,7 +333,7 @@ def in_fresh_worlds(
     return [cost.reshape(-1) for cost in jax.lax.map(costs, keys_of(key, Role.VALIDATION, PROOFS))]
 
 
-def replay(
+def simulate_recent(
     agent: PPO, params: Any, network: NetworkState, recent: Recent, instance: InstanceParams
 ) -> Trajectories:
     """The mode policy on the noise of the latest days, from the stock `network` `[..., B]` on;

@@ -15,7 +15,7 @@ from jaxinv.demand.interventions import Intervention
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.scenarios import SCENARIOS, changed, intervene, open_to_change
+from jaxinv.envs.scenarios import SCENARIOS, intervene, open_to_change, under_intervention
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, WorldTrace, batch_last, play_world
 from jaxinv.keys import Role, key_of, keys_of
@@ -68,7 +68,7 @@ def one_after_another(
     return Streams(network, world, watched(problem, key), instance)
 
 
-def side_by_side(
+def scenario_streams(
     problem: Problem, scenarios: tuple[str, ...], start: int, days: int, key: jax.Array
 ) -> Streams:
     """A stream for each scenario, which comes on day `start` of all of them."""
@@ -84,7 +84,7 @@ def changeable(problem: Problem, scenarios: tuple[str, ...], days: int = 0) -> P
         opened = open_to_change(problem, room)
         try:
             for name in scenarios:
-                changed(opened, SCENARIOS[name].from_day(days))
+                under_intervention(opened, SCENARIOS[name].from_day(days))
             return opened
         except UserError as error:
             if "room=" not in str(error):

@@ -33,7 +33,7 @@ from jaxinv.adapt.drift import (
 )  # fmt: skip
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 from jaxinv.evaluation.rollout import BATCH, WorldTrace
 
 KINDS = ("demand", "supplies", "transfers", "calendar")
@@ -178,7 +178,7 @@ class Watch:
         nothing = jnp.float32(0.0)
         arrivals = [nothing, nothing]
         if shipments is not None:
-            supplied = np.array(topology.sources) == SUPPLIER
+            supplied = topology.from_supplier
             arrivals = [
                 arrival_residual(shipments[:, which], self.calm.hazard[:, which])
                 for which in (supplied, ~supplied)

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from jaxinv.agents.learner import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.nets.critics import SPAN, ActorQ
 

@@ -36,8 +36,9 @@ from flax import struct
 
 from jaxinv.agents.agent import Worlds
 from jaxinv.envs import views
-from jaxinv.envs.environment import InventoryNetwork, Observation
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
+from jaxinv.envs.observation import Observation
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world
 from jaxinv.keys import Role, key_of, root
@@ -51,19 +52,17 @@ PENALTIES = ("none", *ON_REWARDS, "actor")
 
 def check_penalty(config: Any) -> None:
     """Raises for a penalty that a `LearnerConfig` has no use for."""
-    penalty, agent = config.penalty, type(config).__name__.removesuffix("Config").lower()
+    penalty = config.penalty
     if penalty not in PENALTIES:
         raise unknown("penalty", penalty, PENALTIES)
     if penalty not in ("none", *config.penalties):
         why = (
-            "is on the loss of an actor, which"
+            "is added to the loss of an actor, and this agent has no actor"
             if penalty == "actor"
-            else "changes rewards, from which"
+            else "is added to rewards, and this agent does not learn from rewards"
         )
-        lacks = "has not" if penalty == "actor" else "does not learn"
         raise UserError(
-            f"penalty={penalty} {why} {agent} {lacks}; give"
-            f" penalty={' or penalty='.join(config.penalties)}"
+            f"penalty={penalty} {why}; give penalty={' or penalty='.join(config.penalties)}"
         )
     if penalty == "level" and config.form in ("none", "coeff"):
         raise UserError(
@@ -131,7 +130,7 @@ def with_moments(worlds: Worlds) -> Worlds:
         return jnp.asarray(np.moveaxis(found, -1, 0).astype(np.float32))
 
     demand = env.topology.at_demand_nodes(jnp.moveaxis(world.exogenous.demand, 0, 1))
-    demand = jnp.moveaxis(views.downstream(env.topology, demand), 1, 0)  # [T, N, K, paths]
+    demand = jnp.moveaxis(views.echelon_sum(env.topology, demand), 1, 0)  # [T, N, K, paths]
     lead_time = world.exogenous.lead_time
     moments = Moments(
         mean=by_instance(demand, np.mean),
@@ -162,7 +161,7 @@ def teacher_levels(
     topology, facts = env.topology, env.facts(instance)
     holding = instance.weights[COSTS.index("holding")] * instance.holding
     shortage = instance.weights[COSTS.index("shortage")] * instance.shortage
-    places = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+    places = topology.among(topology.demand_nodes)[:, 0]
     served = (topology.echelon * places)[
         ..., None
     ] > 0  # [N, N, 1]: the column node has customers and the row supplies it

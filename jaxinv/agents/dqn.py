@@ -29,14 +29,14 @@ from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
-from jaxinv.agents.learner import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
 from jaxinv.errors import UserError, unknown
 from jaxinv.nets.council import COORDINATORS
 from jaxinv.nets.critics import GridQ
 from jaxinv.policies.decode import factor
 from jaxinv.policies.grid import GridDecode
-from jaxinv.policies.owners import beside
+from jaxinv.policies.owners import with_agent_axis
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,12 @@ class DQN(OffPolicy):
         owners = self.policy.owners.every(self.config.actions)
         value = owners.mean(_take(after, best))
         wanted = jax.lax.stop_gradient(
-            seen.reward + self.numbers["discount"] * beside(seen.follows, value) * value
+            seen.reward + self.numbers["discount"] * with_agent_axis(seen.follows, value) * value
         )
-        q = _take(self._values(params, seen.state, seen.stock), beside(seen.action, after[..., 0]))
+        q = _take(
+            self._values(params, seen.state, seen.stock),
+            with_agent_axis(seen.action, after[..., 0]),
+        )
         loss = squared_error(q, owners.each(wanted))
         return loss, {"value_loss": loss, "value": q.mean()}
 

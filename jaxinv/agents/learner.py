@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -26,20 +25,16 @@ from jaxinv.agents.agent import Worlds, longest_rollout, split_config
 from jaxinv.agents.alignment import Window
 from jaxinv.agents.configuration import LearnerConfig
 from jaxinv.agents.divided import shared_out
+from jaxinv.agents.networks import make_policy
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value, stock_values
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.envs.roles import Roles
-from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, Episodes, WorldTrace, rollout
 from jaxinv.evaluation.trajectories import Trajectories
-from jaxinv.nets.actor_critic import Actor
-from jaxinv.nets.encoder import make_encoder
-from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
 from jaxinv.policies.ready import READY, as_ready
-from jaxinv.policies.relative import RelativePolicy, refusal
 
 
 @struct.dataclass
@@ -444,78 +439,3 @@ def _aligned(config, problem):
     if config.aligned_rewards is not None:
         return config.aligned_rewards
     return config.penalty == "none" and Window.refusal(problem, config.rollout) is None
-
-
-def make_policy(
-    env: InventoryNetwork,
-    config: LearnerConfig,
-    network: type[nn.Module] = Actor,
-    decode: Decode | None = None,
-    **options: Any,
-) -> LearnedPolicy:
-    """A network and its decode for an environment.
-
-    Args:
-      network: an `Actor` or what extends it; options: its further attributes.
-      decode: that of `config.form`, unless another is given.
-    """
-    decode = decode or Decode(env.topology, config.form, config.allocation)
-    if config.form in ("coeff", "both") and env.history == 1:
-        raise UserError(
-            f"form={config.form} weighs rates of demand in the near and far past, and history=1"
-            " shows one period; give history=8 or more, or form=none or form=base"
-        )
-    if config.encoder == "relative":
-        return _relative(env, config, network, decode, options)
-    encoder, series = None, env.world.demand.locations * env.world.demand.products
-    columns = env.columns(*config.signals) if config.signals else tuple(range(len(env.signals)))
-    if config.encoder != "none":
-        demand = sum(column < series for column in columns)
-        if config.encoder == "known" and demand == len(columns):
-            raise UserError(
-                "encoder=known sees covariates alone and this demand has none; try encoder=last or"
-                " none"
-            )
-        encoder = make_encoder(
-            config.encoder, config.features, config.heads, config.layers, env.history, series=demand
-        )
-    elif config.signals:
-        raise UserError(
-            f"signals={','.join(config.signals)} are what an encoder reads, and encoder=none has"
-            " none"
-        )
-    elif env.world.clock:
-        raise UserError(
-            "the time that tell= tells is read by an encoder, and encoder=none has none; give"
-            " encoder=known or last"
-        )
-    module = network(
-        outputs=decode.outputs,
-        series=series,
-        encoder=encoder,
-        hidden=tuple(config.hidden),
-        activation=config.activation,
-        **options,
-    )
-    return LearnedPolicy(
-        env.topology, module, decode, env.history, config.window_by_window, config.preferences,
-        columns if config.signals else None,
-    )  # fmt: skip
-
-
-def _relative(env, config, network, decode, options) -> RelativePolicy:
-    """The policy that reads a series in units of itself."""
-    why = refusal(env.topology)
-    if why or config.signals:
-        raise UserError(
-            "encoder=relative reads all sales of stores with one supplier each, and"
-            f" {why or 'signals= names some'}; give another encoder"
-        )
-    module = network(
-        outputs=1, series=1, encoder=None, hidden=tuple(config.hidden),
-        activation=config.activation, **options,
-    )  # fmt: skip
-    clock = env.world.clock
-    return RelativePolicy(
-        env.topology, module, decode, env.history, horizon=clock.horizon if clock else 0
-    )

@@ -177,7 +177,7 @@ class Trainer:
                 state,
                 None if self.worlds_axis is None else (agent.worlds, validation),
             )
-            return in_groups(jax.vmap(of_one), own, side_by_side(self.runs, self.agent.config.envs))
+            return in_groups(jax.vmap(of_one), own, runs_at_once(self.runs, self.agent.config.envs))
 
         return of_all
 
@@ -186,7 +186,7 @@ def _bytes(tree: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def side_by_side(runs: int, environments: int) -> int:
+def runs_at_once(runs: int, environments: int) -> int:
     """How many of some runs go at once: all, but on a CPU as many as its caches hold, in groups of
     equal size.
 

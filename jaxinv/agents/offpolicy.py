@@ -1,8 +1,8 @@
 """What learners from a replay buffer share: they play, remember, and descend their loss on what
 they gather.
 
-One update plays T periods in all environments, puts each decision and what followed into the buffer
-(`Replay`), and takes some gradient steps. Each gathers steps, drawn uniformly, and learns from
+One update plays T periods in all environments, puts each decision and what followed into the
+`ReplayBuffer`, and takes some gradient steps. Each gathers steps, drawn uniformly, and learns from
 them. With a log nothing is played: steps are gathered from what is in it (`jaxinv.agents.logged`),
 and learned from in the same way. After each step the target parameters move towards the learned
 ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient`
@@ -31,13 +31,13 @@ from jaxinv.agents.advice import ON_REWARDS, squared_distance
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
 from jaxinv.agents.logged import as_decided
-from jaxinv.agents.replay import Replay
+from jaxinv.agents.replay import ReplayBuffer
 from jaxinv.agents.scales import Scales
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.trajectories import Trajectories
-from jaxinv.policies.owners import beside
+from jaxinv.policies.owners import with_agent_axis
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class OffPolicyState(LearnerState):
     """
 
     target: Any = None
-    replay: Replay = None
+    replay: ReplayBuffer = None
     scales: Scales = None
 
 
@@ -131,7 +131,7 @@ class OffPolicy(Learner):
       log: steps of a log that is all there is to learn from; None to play.
     """
 
-    log: Replay | None = None
+    log: ReplayBuffer | None = None
 
     @classmethod
     def create(
@@ -157,7 +157,7 @@ class OffPolicy(Learner):
             if agent.policy.network.encoder is None
             else jax.vmap(agent.policy.tokens, BATCH)(told.signals, told.facts)
         )
-        return agent.replace(log=Replay.of(agent._steps(told, tokens)))
+        return agent.replace(log=ReplayBuffer.of(agent._steps(told, tokens)))
 
     def choose(self, decision, noise):
         """(`Decision`, noise) of one environment to raw outputs, and what the loss wants to know of
@@ -202,7 +202,7 @@ class OffPolicy(Learner):
             one = jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), shapes
             )
-            replay = Replay.empty(one, self.config.capacity)
+            replay = ReplayBuffer.empty(one, self.config.capacity)
         else:
             scales = scales.follow(self.log.items.reward[None], self.numbers["discount"])
         return OffPolicyState(**vars(common), target=common.params, replay=replay, scales=scales)
@@ -295,7 +295,7 @@ class OffPolicy(Learner):
         reward = (steps.reward - scales.reward_mean) / scales.reward_deviation
         if self.config.penalty not in ON_REWARDS:
             return reward
-        return reward + self.numbers["penalty_weight"] * beside(steps.advice, reward)
+        return reward + self.numbers["penalty_weight"] * with_agent_axis(steps.advice, reward)
 
     def _actor_penalty(self, params, seen, update):
         """The penalty on the mode policy, which moves the actor alone; 0 for none."""

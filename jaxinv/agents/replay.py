@@ -10,7 +10,7 @@ from jaxinv.errors import UserError
 
 
 @struct.dataclass
-class Replay:
+class ReplayBuffer:
     """The latest items, at most `capacity` of them.
 
     Items are any struct of arrays; the buffer is that struct with a leading axis, so
@@ -22,7 +22,7 @@ class Replay:
     size: jax.Array  # [] int32 how many there are
 
     @classmethod
-    def empty(cls, item: Any, capacity: int) -> "Replay":
+    def empty(cls, item: Any, capacity: int) -> "ReplayBuffer":
         """A buffer without items.
 
         Args:
@@ -32,7 +32,7 @@ class Replay:
         return cls(items, jnp.int32(0), jnp.int32(0))
 
     @classmethod
-    def of(cls, items: Any) -> "Replay":
+    def of(cls, items: Any) -> "ReplayBuffer":
         """A buffer that holds just these items `[n, ...]`."""
         size = jnp.int32(jax.tree.leaves(items)[0].shape[0])
         return cls(items, jnp.int32(0), size)
@@ -41,7 +41,7 @@ class Replay:
     def capacity(self) -> int:
         return jax.tree.leaves(self.items)[0].shape[0]
 
-    def add(self, items: Any) -> "Replay":
+    def add(self, items: Any) -> "ReplayBuffer":
         """The buffer with `items` `[n, ...]` in place of the oldest; n must divide the capacity, so
         that none wraps.
         """
@@ -55,7 +55,7 @@ class Replay:
         def put(kept, new):
             return jax.lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), self.place, 0)
 
-        return Replay(
+        return ReplayBuffer(
             items=jax.tree.map(put, self.items, items),
             place=(self.place + count) % self.capacity,
             size=jnp.minimum(self.size + count, self.capacity),

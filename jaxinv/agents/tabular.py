@@ -37,7 +37,8 @@ from jaxinv.envs.roles import INFORMATION, Roles
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import Grid, covered, network_state
+from jaxinv.exact.mdp import covered
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.limits import check_memory, check_numbers
 from jaxinv.policies.tabular import Index, TabularPolicy
 
@@ -336,7 +337,7 @@ def _roles(problem: Problem, config: TabularConfig) -> Roles:
     return Roles.named(config.roles, topology, problem.roles, config.information)
 
 
-def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig) -> Grid:
+def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig) -> StateSpace:
     """The grid of what is asked for, and else that of the demand."""
     topology = env.topology
     given = [config.largest_stock, config.largest_order] + (
@@ -370,4 +371,4 @@ def _bounds(env: InventoryNetwork, params: InstanceParams, config: TabularConfig
             else config.largest_order
         )
         most.append(order if bound is None else bound)
-    return Grid.of(topology, low, high, most)
+    return StateSpace.of(topology, low, high, most)

@@ -22,7 +22,6 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
 from jaxinv.envs.objectives import draw_preferences, prefer
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.plan import as_recorded, counted_periods
 from jaxinv.evaluation.rollout import WorldTrace, instances_at, play_world
 from jaxinv.evaluation.simulate import simulate_in
 from jaxinv.policies.policy import Policy
@@ -55,7 +54,7 @@ class Validation:
         """
         if problem.held_out:
             index = np.resize(problem.held_out, max(len(problem.held_out), PATHS))
-            params, periods = as_recorded(problem), problem.warm_up + counted_periods(problem)
+            params, periods = problem.unaugmented, problem.warm_up + problem.counted_periods
         elif problem.choice:
             problem = problem.choice
             again = (
@@ -67,7 +66,7 @@ class Validation:
             params, periods = problem.test, problem.test_periods
         elif problem.single and not settles:
             index = np.zeros(PATHS, int)
-            params, periods = as_recorded(problem), problem.warm_up + counted_periods(problem)
+            params, periods = problem.unaugmented, problem.warm_up + problem.counted_periods
         else:
             return None
         instances, axis = instances_at(params, index, apart=preferences)

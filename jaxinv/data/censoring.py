@@ -33,7 +33,7 @@ def sold_out(sales: np.ndarray, stock: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class OwnPeriods:
     """The parts that periods are summed from: the periods of the table's own step.
 
     Attributes:
@@ -46,8 +46,8 @@ class Parts:
     out: np.ndarray
     grid: Grid
 
-    def rows(self, rows: np.ndarray) -> "Parts":
-        return Parts(self.sales[rows], self.out[rows], self.grid)
+    def rows(self, rows: np.ndarray) -> "OwnPeriods":
+        return OwnPeriods(self.sales[rows], self.out[rows], self.grid)
 
     def estimate(self, first: np.ndarray, stop: int, seed: int = 0) -> "Estimates":
         """Demand of each part, an estimate where it is censored.

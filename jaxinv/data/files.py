@@ -131,7 +131,7 @@ def inside(directory: Path, name: str) -> Path | None:
     )
 
 
-def beside(path: Path, name: str) -> Path | None:
+def file_beside(path: Path, name: str) -> Path | None:
     return inside(path.parent, name)
 
 

@@ -24,7 +24,7 @@ def fingerprint(table: pd.DataFrame) -> str:
     return found.hexdigest()
 
 
-def changed(file: str, run: str = "the run") -> UserError:
+def sales_changed(file: str, run: str = "the run") -> UserError:
     """What is said of a file whose sales are no longer those that a run was made of."""
     return UserError(
         f"{file}: its sales are not those that {run} was made of, so neither would its figures be;"

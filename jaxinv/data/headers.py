@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from jaxinv.data.problems import Problems, as_text, listed
-from jaxinv.data.words import WEAK, certain, nearest, plain
+from jaxinv.data.words import WEAK, certain, nearest, snake_case
 
 REQUIRED = ("date", "sku", "sales")
 OPTIONAL = ("location", "stock", "price", "promotion", "lead_time", "category")
@@ -60,7 +60,7 @@ def find_columns(
             column: other for other, column in found.items() if other not in REQUIRED + OPTIONAL
         }
         near = nearest(name, free)
-        rename = f"rename it to {name!r}, or give {typed(name, near)}"
+        rename = f"rename it to {name!r}, or give {column_override(name, near)}"
         if name in REQUIRED:
             hint = (
                 f"{near!r} looks like it: {rename}"
@@ -84,7 +84,7 @@ def find_columns(
             problems.add(f"column {name!r} is missing; {hint}")
         elif near and (
             name == "location"
-            or difflib.SequenceMatcher(None, plain(near), name).ratio() > 0.85
+            or difflib.SequenceMatcher(None, snake_case(near), name).ratio() > 0.85
             and not _numbered(near, free)
         ):
             # `Stock` taken for a covariate, or stores for one series, is a guess that nobody would
@@ -108,11 +108,11 @@ def _numbered(column: str, columns: Iterable[str]) -> bool:
     """Whether the column is one of several that differ by a number, as `price1` to `price11`: then
     it is none of them alone.
     """
-    stem = re.sub(r"\d+$", "", plain(column))
-    return sum(re.sub(r"\d+$", "", plain(other)) == stem for other in columns) > 1
+    stem = re.sub(r"\d+$", "", snake_case(column))
+    return sum(re.sub(r"\d+$", "", snake_case(other)) == stem for other in columns) > 1
 
 
-def typed(name: str, column: str | None) -> str:
+def column_override(name: str, column: str | None) -> str:
     """What a user types to say that a column is `name`."""
     return shlex.quote(f"columns.{name}={column}")
 
@@ -126,20 +126,20 @@ def _by_words(found: dict[str, str], columns: dict[str, str], problems: Problems
         if name in found or name in columns:
             continue
         free = [column for other, column in found.items() if other not in REQUIRED + OPTIONAL]
-        fits = [column for column in certain(name, free) if plain(column) not in WEAK]
+        fits = [column for column in certain(name, free) if snake_case(column) not in WEAK]
         if len(fits) > 1:
             problems.add(
                 f"columns {' and '.join(map(repr, fits))} may both be {name!r}; give"
-                f" {' or '.join(typed(name, c) for c in fits)}"
+                f" {' or '.join(column_override(name, c) for c in fits)}"
             )
         if fits:
             del found[fits[0]]
             found[name] = fits[0]
-            if len(fits) == 1 and plain(fits[0]) != name:
+            if len(fits) == 1 and snake_case(fits[0]) != name:
                 read.append((name, fits[0]))
     if read:
         problems.notes.append(
             "columns are read by what they are called:"
             f" {', '.join(f'{name} = {column!r}' for name, column in read)}; if one is something"
-            f" else, give its right column, as in {typed(read[0][0], read[0][1])}"
+            f" else, give its right column, as in {column_override(read[0][0], read[0][1])}"
         )

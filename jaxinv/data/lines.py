@@ -11,7 +11,7 @@ from jaxinv.data.dates import is_date
 from jaxinv.data.headers import OPTIONAL, REQUIRED
 from jaxinv.data.numbers import looks_numeric
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.data.words import ORDER_NUMBERS, TOTALS, certain, plain
+from jaxinv.data.words import ORDER_NUMBERS, TOTALS, certain, snake_case
 
 RETURNS = ("refuse", "net", "separate")
 """What can be typed as `returns=`: negative sales are an error, are taken off what was sold before,
@@ -41,7 +41,7 @@ def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> 
     Cells that are empty have no row: nothing was sold then.
     """
     present = list(map(str, frame.columns))
-    named = {plain(column) for column in present} | set(columns)
+    named = {snake_case(column) for column in present} | set(columns)
     dates = [column for column in present if is_date(column)]
     if len(dates) >= _FEWEST_DATES and not {"date", "sales"} & named:
         fixed = [column for column in present if column not in dates]
@@ -64,7 +64,7 @@ def unfold(frame: pd.DataFrame, columns: dict[str, str], problems: Problems) -> 
             frame, [c for c in present if c not in products], products, "sku", "products", problems
         )
     parts = {
-        part: next((c for c in present if plain(c) in words), None)
+        part: next((c for c in present if snake_case(c) in words), None)
         for part, words in _PARTS.items()
     }
     if (
@@ -141,7 +141,7 @@ def without_totals(frame: pd.DataFrame, found: dict[str, str], problems: Problem
 
 
 def _is_total(text: str) -> bool:
-    name = plain(text)
+    name = snake_case(text)
     return name in TOTALS or name.split("_")[0] in (
         "total",
         "summe",
@@ -154,14 +154,15 @@ def _is_total(text: str) -> bool:
 
 def is_total_name(name: str) -> bool:
     """Whether a name of a SKU or location says that it adds up others."""
-    return plain(name) in TOTALS
+    return snake_case(name) in TOTALS
 
 
 def order_column(frame: pd.DataFrame, found: dict[str, str]) -> str | None:
     """The column that numbers orders, if there is one beside those of the schema."""
     schema = {found[name] for name in REQUIRED + OPTIONAL if name in found}
     return next(
-        (c for c in map(str, frame.columns) if c not in schema and plain(c) in ORDER_NUMBERS), None
+        (c for c in map(str, frame.columns) if c not in schema and snake_case(c) in ORDER_NUMBERS),
+        None,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.censoring import Parts, sold_out
+from jaxinv.data.censoring import OwnPeriods, sold_out
 from jaxinv.data.fill import fill, rows_tell_of_sales
 from jaxinv.data.grid import Frequency, Grid, lay_out
 from jaxinv.data.schema import series_keys
@@ -47,7 +47,7 @@ class Panel:
     frequency: str = "day"
     notes: tuple[str, ...] = ()
     quoted: dict[str, np.ndarray] = field(default_factory=dict)
-    parts: Parts | None = None
+    parts: OwnPeriods | None = None
 
     def __post_init__(self):
         expected = (len(self.series), len(self.dates))
@@ -136,7 +136,7 @@ class Panel:
         if "stock" in table:
             given = spread("stock", np.nan)
             stock, out = grid.first(given), sold_out(own, given)
-            parts = Parts(own, out, grid) if out.any() else None
+            parts = OwnPeriods(own, out, grid) if out.any() else None
         others = [
             name
             for name in table.columns

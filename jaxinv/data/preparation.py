@@ -54,7 +54,7 @@ class Prepared:
     estimates: Estimates | None = None
 
 
-def names_of(series: pd.DataFrame) -> list[str]:
+def series_names(series: pd.DataFrame) -> list[str]:
     """What each series of a table of them is called."""
     return [" / ".join(str(part) for part in row) for row in series.itertuples(index=False)]
 
@@ -138,7 +138,7 @@ def prepare(
             lambda row: f"not drawn: max_series={max_series}",
         )
         kept = chosen
-    names = names_of(panel.series)
+    names = series_names(panel.series)
     notes = (
         [f"left out {len(reasons)} of {len(sold)} series: {_told(reasons, names)}"]
         if reasons

@@ -119,10 +119,10 @@ def header(found: Text, path: Path) -> list[str]:
         raise UserError(
             f"{path}: no header in line 1 ({error}); begin with the names of the columns"
         ) from None
-    return check_names(names, path)
+    return header_names(names, path)
 
 
-def check_names(names: list[str], path: Path) -> list[str]:
+def header_names(names: list[str], path: Path) -> list[str]:
     """Names for empty cells of a header; refuses a header that is blank or has a name twice."""
     if not any(names):
         raise UserError(f"{path}: line 1 is blank; begin with the names of the columns")

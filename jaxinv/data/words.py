@@ -1,8 +1,8 @@
 """What other software, and other languages, call the same thing: English, German, French, Spanish
 and Italian.
 
-Words are written as `plain` makes them: small letters without accents, `_` for all else. They word
-hints, and name columns only where the reader is told that it may and says so.
+Words are written as `snake_case` makes them: small letters without accents, `_` for all else. They
+word hints, and name columns only where the reader is told that it may and says so.
 """
 
 import difflib
@@ -120,7 +120,7 @@ WEEKDAYS = {
 """Names of weekdays and the number of each, 0 for Monday."""
 
 
-def plain(column: str) -> str:
+def snake_case(column: str) -> str:
     """`Units Sold`, `unitsSold` and `UNITS-SOLD` as `units_sold`; `Stück` as `stuck`."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(column)).casefold()
     folded = "".join(
@@ -135,7 +135,7 @@ def nearest(
     """The column most likely meant by the schema name `name`, to word a hint; None where none looks
     like it.
     """
-    found = {column: plain(column) for column in columns}
+    found = {column: snake_case(column) for column in columns}
     for wanted in (name, *words.get(name, ())):
         for column, text in found.items():
             if text == wanted:
@@ -153,6 +153,6 @@ def certain(
     """Columns whose whole name is a word for `name`: its own name first, else all that are
     synonyms.
     """
-    found = {column: plain(column) for column in columns}
+    found = {column: snake_case(column) for column in columns}
     own = [column for column, text in found.items() if text == name]
     return own or [column for column, text in found.items() if text in words.get(name, ())]

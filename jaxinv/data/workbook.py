@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxinv.data.text_table import check_names
+from jaxinv.data.text_table import header_names
 from jaxinv.errors import UserError
 
 
@@ -70,7 +70,7 @@ def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
             len(cells) >= len(titles) and cells[len(titles) - 1] for _, cells in rows
         ):
             titles.pop()
-    names = check_names(titles, path)
+    names = header_names(titles, path)
     cells = [(cells + [""] * width)[: len(names)] for _, cells in rows[1:]]
     frame = pd.DataFrame(
         cells, columns=names, index=pd.Index([row for row, _ in rows[1:]], name="row"), dtype=str

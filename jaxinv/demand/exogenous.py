@@ -177,7 +177,7 @@ class World:
         return jnp.concatenate([last_demand.reshape(-1), known, *time])
 
 
-class LeadTimes:
+class LeadTimeProcess:
     """Base of the lead-time processes; `step` gets the whole `InstanceParams` because quoted times
     live there.
     """
@@ -196,7 +196,7 @@ class LeadTimes:
 
 
 @dataclass(frozen=True)
-class QuotedLeadTimes(LeadTimes):
+class QuotedLeadTimes(LeadTimeProcess):
     """Every order takes the quoted lead time of its edge; for batches whose instances differ in
     lead time.
     """
@@ -209,7 +209,7 @@ class QuotedLeadTimes(LeadTimes):
 
 
 @struct.dataclass
-class LeadTimeLaw:
+class RandomLeadTimesParams:
     """Numbers of `RandomLeadTimes`."""
 
     cdf: jax.Array  # [R, L, E] probability of at most l periods, l = 0 .. L-1, in each regime
@@ -218,7 +218,7 @@ class LeadTimeLaw:
 
 
 @dataclass(frozen=True)
-class RandomLeadTimes(LeadTimes):
+class RandomLeadTimes(LeadTimeProcess):
     """An independent lead time for each order, from a table that depends on the present regime.
 
     With two regimes the world switches between normal (0) and disrupted (1), for instance at

@@ -12,7 +12,7 @@ from flax import struct
 
 from jaxinv.demand.exogenous import Shapes
 from jaxinv.demand.processes import DemandProcess
-from jaxinv.demand.regression import RIDGES, averages, joined, ridge
+from jaxinv.demand.regression import RIDGES, joined, ridge, window_weights
 from jaxinv.demand.signals import Signal
 
 LEARNED = 0.7
@@ -109,7 +109,7 @@ class Forecasted(DemandProcess):
         inner, past = state
         known = self.inner.known(inner, params.demand)
         means = jnp.einsum(
-            "pw,wdk->dkp", averages(self.window), past / params.scale, precision="highest"
+            "pw,wdk->dkp", window_weights(self.window), past / params.scale, precision="highest"
         )
         expected = jnp.einsum(
             "dkf,hdkf->hdk", joined(means, known, jnp), params.weights, precision="highest"
@@ -210,7 +210,7 @@ def _rows(demand: np.ndarray, known: np.ndarray, window: int) -> np.ndarray:
     past = np.lib.stride_tricks.sliding_window_view(demand, window, axis=0)[
         :-1, ..., ::-1
     ]  # [R, D, K, W], latest first
-    return joined(past @ averages(window).T, known[window:], np)
+    return joined(past @ window_weights(window).T, known[window:], np)
 
 
 def _ahead(demand: np.ndarray, window: int, horizon: int) -> np.ndarray:

@@ -234,7 +234,7 @@ class TraceParams:
 
 
 @dataclass(frozen=True)
-class Replay(DemandProcess):
+class TraceReplay(DemandProcess):
     """Replays a recorded trace from a period drawn at reset.
 
     One instance holds one trace; a panel of SKUs is a batch of instances. Training may spread the

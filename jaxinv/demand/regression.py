@@ -19,7 +19,7 @@ SINGLE = 7
 """Latest periods of the window that are regressors one by one: a week of days."""
 
 
-def averages(window: int) -> np.ndarray:
+def window_weights(window: int) -> np.ndarray:
     """Weights `[1 + P, W]` on the ages of a window: of its mean, of the latest periods one by one,
     and then of parts that are each as long as all later ones."""
     edges = [*range(min(SINGLE, window) + 1)]
@@ -36,7 +36,7 @@ def joined(means: Any, known: Any, arrays: Any) -> Any:
     """Regressors `[..., D, K, F]`, the first of which is 1.
 
     Args:
-      means: `[..., D, K, 1 + P]`, the `averages` of a window of demand.
+      means: `[..., D, K, 1 + P]`, the `window_weights` of a window of demand.
       known: covariates of the coming period `[..., C]`.
       arrays: `numpy` or `jax.numpy`.
     """

@@ -35,7 +35,7 @@ class Signal:
         return Signal(f"{self.name}[{place}]", self.unit, place)
 
 
-def check_names(signals: Iterable[Signal]) -> None:
+def check_unique_names(signals: Iterable[Signal]) -> None:
     """Refuses signals of which two have one name."""
     names = [signal.name for signal in signals]
     for name in names:

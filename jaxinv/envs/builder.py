@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxinv.demand.arrivals import ArrivalLaw, Arrivals
-from jaxinv.demand.exogenous import LeadTimeLaw, QuotedLeadTimes, RandomLeadTimes, World
+from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, RandomLeadTimesParams, World
 from jaxinv.demand.laws import WHOLE, Law, independent
 from jaxinv.demand.order_days import OrderDays
 from jaxinv.demand.processes import TableParams, Tabulated
@@ -23,8 +23,8 @@ from jaxinv.envs.words import (
     EDGE,
     NODE,
     Number,
+    check_arguments,
     check_edge,
-    check_names,
     check_node,
     in_own_units,
     known_arguments,
@@ -179,7 +179,7 @@ class Network:
           **given: numbers of `jaxinv.envs.words.NODE`.
         """
         where = f"node {name!r}"
-        check_names("node", given, known_arguments(NODE, NODE_WORDS))
+        check_arguments("node", given, known_arguments(NODE, NODE_WORDS))
         spec = in_own_units(where, given, self.period, self.volume is not None)
         for argument, value in spec.items():
             if argument in NODE:
@@ -220,7 +220,7 @@ class Network:
           **given: numbers of `jaxinv.envs.words.EDGE`.
         """
         where = f"edge {source}-{destination}" if not name else f"edge {name!r}"
-        check_names("edge", given, known_arguments(EDGE, EDGE_WORDS))
+        check_arguments("edge", given, known_arguments(EDGE, EDGE_WORDS))
         spec = in_own_units(where, given, self.period, self.volume is not None)
         for end, known in (
             (source, [*self._suppliers, *self._nodes]),
@@ -525,7 +525,7 @@ class Network:
             return None, max(longest, *pmfs) if pmfs else longest
         return tuple(int(lead[0]) for lead in given), 0
 
-    def _lead_time_law(self, edges, longest) -> LeadTimeLaw:
+    def _lead_time_law(self, edges, longest) -> RandomLeadTimesParams:
         mass = np.zeros((longest + 1, len(edges)))
         for number, spec in enumerate(edges):
             pmf = spec.get("lead_time_pmf")
@@ -534,7 +534,7 @@ class Network:
             else:
                 mass[: len(pmf), number] = pmf
         cdf = np.minimum(np.cumsum(mass, 0)[:-1], 1.0)
-        return LeadTimeLaw(cdf[None].astype(np.float32), np.float32(0.0), np.float32(1.0))
+        return RandomLeadTimesParams(cdf[None].astype(np.float32), np.float32(0.0), np.float32(1.0))
 
     def _laws(self, name: str) -> list[Law]:
         """The law of each product at a node with demand."""

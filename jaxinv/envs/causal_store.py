@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from jaxinv.demand.causal import LARGEST, CausalDemand, causal_params
-from jaxinv.demand.exogenous import LeadTimeLaw
+from jaxinv.demand.exogenous import RandomLeadTimesParams
 from jaxinv.envs.presets import SingleStore
 from jaxinv.envs.problem import mass_function, not_negative, positive, probability
 from jaxinv.errors import UserError
@@ -130,7 +130,7 @@ class CausalStore(SingleStore):
         both = np.stack([normal, np.roll(normal, self.disruption_delay)])
         leave = 1 / self.disruption_days
         disrupted = self.disruption_probability / (self.disruption_probability + leave)
-        law = LeadTimeLaw(
+        law = RandomLeadTimesParams(
             np.asarray(np.cumsum(both, 1)[:, :-1, None], np.float32),
             np.float32(self.disruption_probability),
             np.float32(leave),

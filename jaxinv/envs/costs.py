@@ -41,6 +41,21 @@ class Places:
         return self.nodes + topology.into_nodes(self.edges)
 
 
+class Flows(NamedTuple):
+    """What costs are charged on: the units that moved, and stood, in a period."""
+
+    ordered: jax.Array  # [E, K] units shipped, which are paid for
+    in_transit: jax.Array  # [E, K] pipeline at the end of the period
+    lost: jax.Array  # [E, K] units that were due and did not arrive, or were lost in processing
+    on_hand: jax.Array  # [N, K] stock at the end of the period, before goods expire
+    sold: jax.Array  # [N, K] units handed over, backorders included
+    price: jax.Array | None  # [N, K] money per unit sold; None where there is no revenue
+    unmet: jax.Array  # [N, K] lost sales, or backorders of customers and of other nodes
+    returned: jax.Array  # [N, K]
+    liquidated: jax.Array  # [N, K]
+    expired: jax.Array  # [N, K]
+
+
 class Charge(NamedTuple):
     """Money that is due in a period."""
 
@@ -49,13 +64,8 @@ class Charge(NamedTuple):
     amount: jax.Array  # [N, K] or [N], [E, K] or [E]
 
 
-def charge(
-    topology, params, exogenous, ordered, sold, short, on_hand, in_transit, expired, returned,
-    liquidated, lost
-) -> list[Charge]:  # fmt: skip
-    """All that a period costs in a network; `short` is lost or owed demand, `in_transit` and `lost`
-    are `[E, K]`.
-    """
+def charge(topology: Topology, params: Any, flows: Flows) -> list[Charge]:
+    """All that a period costs in a network."""
     charges = []
 
     def at_nodes(part, amount):
@@ -64,32 +74,31 @@ def charge(
     def on_edges(part, amount):
         charges.append(Charge(part, True, amount))
 
-    at_nodes("holding", params.holding * on_hand)
-    at_nodes("shortage", params.shortage * short)
+    at_nodes("holding", params.holding * flows.on_hand)
+    at_nodes("shortage", params.shortage * flows.unmet)
     if topology.has("transit_holding"):
-        on_edges("holding", params.transit_holding * in_transit)
+        on_edges("holding", params.transit_holding * flows.in_transit)
     if topology.has("unit_cost"):
-        on_edges("ordering", params.unit_cost * ordered)
+        on_edges("ordering", params.unit_cost * flows.ordered)
     if topology.has("fixed_cost"):
-        on_edges("ordering", params.fixed_cost * (ordered > 0))
+        on_edges("ordering", params.fixed_cost * (flows.ordered > 0))
     if topology.has("freight"):
-        on_edges("transport", freight(ordered.sum(-1), params))
+        on_edges("transport", freight(flows.ordered.sum(-1), params))
     if topology.has("duty"):
-        on_edges("duty", params.duty * ordered)
+        on_edges("duty", params.duty * flows.ordered)
     if topology.return_lags:
-        at_nodes("returns", params.return_cost * returned)
-        at_nodes("returns", params.return_fixed_cost * (returned.sum(-1) > 0))
-        at_nodes("returns", -(params.liquidation_value * liquidated))
+        at_nodes("returns", params.return_cost * flows.returned)
+        at_nodes("returns", params.return_fixed_cost * (flows.returned.sum(-1) > 0))
+        at_nodes("returns", -(params.liquidation_value * flows.liquidated))
     if topology.ages > 1:
-        at_nodes("expiry", params.expiry_cost * expired)
+        at_nodes("expiry", params.expiry_cost * flows.expired)
     if topology.has("capacity"):
-        over = jnp.maximum(jnp.dot(on_hand, params.volume) - params.capacity, 0.0)
+        over = jnp.maximum(jnp.dot(flows.on_hand, params.volume) - params.capacity, 0.0)
         at_nodes("overflow", params.overflow_cost * over)
     if topology.has("revenue"):
-        price = params.price if exogenous.price is None else exogenous.price
-        at_nodes("revenue", -(price * sold))
+        at_nodes("revenue", -(flows.price * flows.sold))
     if topology.has("loss_cost"):
-        on_edges("loss", params.loss_cost * lost)
+        on_edges("loss", params.loss_cost * flows.lost)
     return charges
 
 

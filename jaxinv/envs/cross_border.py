@@ -25,7 +25,7 @@ from scipy import special
 
 from jaxinv.data.fits import ONLINE_RETAIL_DEMAND, SCMS_FREIGHT, SCMS_LEAD_TIMES, TIER_EDGES_KG
 from jaxinv.demand import quantiles
-from jaxinv.demand.exogenous import LeadTimes
+from jaxinv.demand.exogenous import LeadTimeProcess
 from jaxinv.demand.market import MarketDemand, MarketParams, Promotions, market_params
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
@@ -341,7 +341,7 @@ class CustomsLaw:
 
 
 @dataclass(frozen=True)
-class CustomsLeadTimes(LeadTimes):
+class CustomsLeadTimes(LeadTimeProcess):
     """An independent lognormal lead time for each order, in whole days of 1 .. `longest`, longer
     while customs is disrupted.
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxinv.demand import deepstock as published
-from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SETTINGS, Paths
+from jaxinv.demand import deepstock_paths as published
+from jaxinv.demand.deepstock_paths import LEAD_TIME, REVIEW, SETTINGS, Paths
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
@@ -40,7 +40,7 @@ class DeepStock(Preset):
     The loss is the paper's: 1 / (T - L) times the sum over days L + 1 .. T of shortage_cost * owed
     + holding_cost * on hand. As in the published code, two days of demand before the first order
     are owed when an episode begins. A policy sees the stock and the setting's one feature
-    (`jaxinv.demand.deepstock`), scaled to the order of 1.
+    (`jaxinv.demand.deepstock_paths`), scaled to the order of 1.
 
     What differs from the published code: orders have no upper limit; the network sees stock in
     units of typical demand; and learners explore (the published DDPG does not).
@@ -98,7 +98,7 @@ class DeepStock(Preset):
         shown, scale = self.learned_from, train.demand.mean()
         learned = Paths(*map(np.concatenate, zip(train, held_out)))
         topology, params = self._built(learned, scale)
-        world = World(Replay(told=(self.feature,)), clock=self.clock)
+        world = World(TraceReplay(told=(self.feature,)), clock=self.clock)
         return Problem(
             env=InventoryNetwork(topology, world, first_of(params), self.history, "deepstock"),
             train=params,

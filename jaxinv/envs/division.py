@@ -68,7 +68,7 @@ class Division:
         """The division of an environment: what each role sees is read off the names of the
         observation's entries.
         """
-        seen = tuple(flat.seen(env, params, role.sees) for role in roles.agents)
+        seen = tuple(flat.known_entries(env, params, role.sees) for role in roles.agents)
         return cls(env.within(env.ends), roles, seen=seen, **options)
 
     # Playing

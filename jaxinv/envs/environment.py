@@ -13,67 +13,16 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxinv.demand.exogenous import Exogenous, LeadTimeLaw, Shapes, World, draw_uniforms
-from jaxinv.demand.signals import Signal, check_names, columns_of
+from jaxinv.demand.exogenous import Exogenous, RandomLeadTimesParams, Shapes, World, draw_uniforms
+from jaxinv.demand.signals import Signal, check_unique_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.shipping import least_order
+from jaxinv.envs.stock import coming_back, receive
 from jaxinv.envs.topology import RELAXABLE, Topology
 from jaxinv.errors import UserError
-
-
-@struct.dataclass
-class Observation:
-    """What a policy may know when it decides: stock, what is on its way, history, and the facts of
-    its instance.
-    """
-
-    time: jax.Array  # [] int32, periods since reset
-    on_hand: jax.Array  # [N, K] or [N, K, A]
-    pipeline: jax.Array  # [E, K, L - 1] outstanding orders by age
-    backorder: jax.Array | None  # [N, K]
-    instance: "Facts"
-    signals: jax.Array | None = (
-        None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
-    )
-    owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
-    orders: jax.Array | None = (
-        None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
-    )
-    returns: jax.Array | None = (
-        None  # [N, K] units known to come back in this period, where dispositions are decided
-    )
-    goodwill: jax.Array | None = (
-        None  # [N, K] factor on the demand that signals tell of, where service moves it
-    )
-    booked: jax.Array | None = (
-        None  # [N, K] what customers ordered for this period, where some order ahead
-    )
-
-
-@struct.dataclass
-class Facts:
-    """What a planner knows of the instance itself; it does not change with time."""
-
-    lead_time: jax.Array  # [E] quoted, from order to arrival
-    review_period: jax.Array  # [E]
-    scale: jax.Array  # [N, K] typical demand a period
-    # [N, K] underage / (underage + holding): what a unit short costs, a lost sale's price included
-    critical_ratio: jax.Array
-    preference: jax.Array | None = (
-        None  # [len(COSTS)] factors on the weights of the costs; None: 1 each
-    )
-    shelf_life: jax.Array | None = (
-        None  # [N, K] periods in which a unit can be sold, 0: for ever, with "shelf_lives"
-    )
-    waste: jax.Array | None = (
-        None  # [N, K] what a unit that spoils costs / (underage + holding), with "shelf_lives"
-    )
-    least: jax.Array | None = None  # [E, K] the least that can be ordered, with "shelf_lives"
-    # [E, L + 1] probabilities of the lead times of an order, where they are drawn
-    lead_times: jax.Array | None = None
-    arrives: jax.Array | None = None  # [E] mean share of an order that arrives, with "arrivals"
 
 
 @struct.dataclass
@@ -93,10 +42,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
     - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product.
-      What is no number or below
-    0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are
-    decided (topology mechanism of that name), an action is a mapping or an `Action` of `orders` and
-    `dispositions` `[N, K, 3]`; orders alone will do.
+      What is no number or below 0 orders nothing, and what is above `params.max_order` is cut to
+      it. Where dispositions are decided (topology mechanism of that name), an action is a mapping
+      or an `Action` of `orders` and `dispositions` `[N, K, 3]`; orders alone will do.
     - observation: float32 `[F]`, whose entries `observation_names` names (`jaxinv.envs.flat`).
     - reward: minus the weighted costs of the period.
     - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an
@@ -133,7 +81,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         self._params = params
         self._name = name
         self._own_numbers = True
-        check_names(self.signals)
+        check_unique_names(self.signals)
 
     def _identity(self):
         numbers = self._fingerprint if self._own_numbers else None
@@ -229,9 +177,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         if topology.backlog:
             on_hand, backorder = jnp.maximum(on_hand, 0.0), jnp.maximum(-on_hand, 0.0)
         if topology.ages > 1:
-            on_hand = network.receive(
-                topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params
-            )
+            on_hand = receive(topology, jnp.zeros((*on_hand.shape, topology.ages)), on_hand, params)
         return NetworkState(
             time=jnp.int32(0),
             on_hand=on_hand,
@@ -307,7 +253,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
             if state.booked is None
             else state.booked
         )
-        return network.coming_back(self.topology, known, state.sales, params)
+        return coming_back(self.topology, known, state.sales, params)
 
     def facts(self, params: InstanceParams) -> Facts:
         underage = params.shortage
@@ -335,7 +281,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     def _lead_time_law(self, params):
         """Probabilities of lead times in the normal regime, None where they are quoted or fixed."""
-        if not isinstance(params.lead_time_law, LeadTimeLaw):
+        if not isinstance(params.lead_time_law, RandomLeadTimesParams):
             return None
         reached = params.lead_time_law.cdf[0]  # [L, E]
         whole = jnp.concatenate([reached, jnp.ones_like(reached[:1])])

@@ -99,7 +99,9 @@ def names(env: Any, params: network.InstanceParams) -> tuple[str, ...]:
     return tuple(found)
 
 
-def seen(env: Any, params: network.InstanceParams, nodes: Collection[int]) -> tuple[int, ...]:
+def known_entries(
+    env: Any, params: network.InstanceParams, nodes: Collection[int]
+) -> tuple[int, ...]:
     """The entries of the vector that are known at some nodes: what is there and on the edges that
     lead to them or from them, what signals they own, and what nobody's in particular is."""
     topology = env.topology

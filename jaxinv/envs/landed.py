@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxinv.envs.network import COSTS, InstanceParams, NetworkState
 from jaxinv.envs.spoiling import fate
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.topology import Topology
 
 
 def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
@@ -32,7 +32,7 @@ def landed_cost(topology: Topology, params: InstanceParams) -> jax.Array:
     enters = (destinations == np.arange(topology.nodes)[:, None])[..., None]  # [N, E, 1]
     landed = jnp.full((topology.nodes, topology.products), jnp.inf)
     for _ in range(_longest_way(topology)):
-        there = jnp.where((sources == SUPPLIER)[:, None], 0.0, landed[sources])
+        there = jnp.where(topology.from_supplier[:, None], 0.0, landed[sources])
         if topology.has("processing_yield"):
             there = there / params.processing_yield[:, None]
         here = edge + there

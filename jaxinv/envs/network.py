@@ -1,26 +1,26 @@
 """The one transition: everything that moves stock, in every preset, is `transition` below.
 
-A period runs in this order: `ship` (`jaxinv.envs.shipping`), then `serve`, `take_back` and
-`advance` of this module, and `charge` (`jaxinv.envs.costs`) for all of it. The transition is
-deterministic and differentiable; what is random comes in as `Exogenous` values, so the same noise
-can be replayed under any policy. Axes: N nodes, E edges, K products, L largest lead time, A ages, R
-return lags, B freight tiers. Quantities are in product units, time in periods, money in one
-currency.
+A period runs in this order: `ship` (`jaxinv.envs.shipping`), `advance` (`jaxinv.envs.pipeline`),
+`receive`, `serve`, `take_back` and `age` (`jaxinv.envs.stock`), and `charge` (`jaxinv.envs.costs`)
+for all of it. The transition is deterministic and differentiable; what is random comes in as
+`Exogenous` values, so the same noise can be replayed under any policy. Axes: N nodes, E edges, K
+products, L largest lead time, A ages, R return lags, B freight tiers. Quantities are in product
+units, time in periods, money in one currency.
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 from gymnax.environments.environment import EnvParams
 
 from jaxinv.demand.exogenous import Exogenous
-from jaxinv.envs.costs import COSTS, Places, by_place, charge, totals
-from jaxinv.envs.shipping import ROUNDING, ship, taken
-from jaxinv.envs.topology import Topology, add_rows
-from jaxinv.errors import UserError
+from jaxinv.envs.costs import COSTS, Flows, Places, by_place, charge, totals
+from jaxinv.envs.pipeline import advance, arrived, due_at_once
+from jaxinv.envs.shipping import ship, taken
+from jaxinv.envs.stock import age, book, goodwill_after, handed_over, receive, serve, take_back
+from jaxinv.envs.topology import Topology
 
 
 @struct.dataclass
@@ -248,16 +248,27 @@ def transition(
     if topology.has("processing_yield"):
         lost = lost + taken(topology, ordered, params) - ordered
     stock_held = stock.sum(-1) if topology.ages > 1 else stock
-    stock, expired = _age(topology, stock, params)
+    stock, expired = age(topology, stock, params)
     waiting = short if backorder is None else backorder
-    goodwill = moved(topology, state.goodwill, demand, waiting, params)
+    goodwill = goodwill_after(topology, state.goodwill, demand, waiting, params)
     if owed is not None:
         waiting = waiting + topology.out_of_nodes(owed)
     charges = charge(
-        topology, params, exogenous, ordered, sold, waiting, stock_held,
-        pipeline.sum(-1) + due_next, expired, returned,
-        liquidated, lost,
-    )  # fmt: skip
+        topology,
+        params,
+        Flows(
+            ordered=ordered,
+            in_transit=pipeline.sum(-1) + due_next,
+            lost=lost,
+            on_hand=stock_held,
+            sold=sold,
+            price=params.price if exogenous.price is None else exogenous.price,
+            unmet=waiting,
+            returned=returned,
+            liquidated=liquidated,
+            expired=expired,
+        ),
+    )
     next_state = NetworkState(
         time=state.time + 1,
         on_hand=receive(topology, stock, topology.into_nodes(arrivals), params),
@@ -276,251 +287,18 @@ def transition(
     # then has to build
     reward = -sum(params.weights[COSTS.index(name)] * part for name, part in parts.items())
     costs = jnp.stack([parts.get(name, jnp.zeros_like(reward)) for name in COSTS])
-    return next_state, Outcome(
-        reward, costs, ordered, demand, sold, short, stock_held, expired, returned, liquidated,
-        lost,
-        by_place(topology, charges),
-    )  # fmt: skip
-
-
-# 1. What is there at once
-
-
-def due_at_once(topology, order, exogenous):
-    """What is due in the period it is shipped in `[E, K]`: shipments with lead time 0."""
-    if topology.random_lead_time:
-        return order * (exogenous.lead_time == 0)[:, None]
-    if 0 not in topology.lead_times:
-        return jnp.zeros_like(order)
-    return order * jnp.asarray([[lead == 0] for lead in topology.lead_times], order.dtype)
-
-
-def arrived(topology, due, share):
-    """What arrives of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]`
-    (None: all of them).
-
-    Goods that are ordered in packs arrive in whole units; the gradient passes as if they did not.
-    """
-    if not topology.has("arrivals"):
-        return due
-    part = due * share[:, None]
-    if topology.has("packs"):
-        part = part + jax.lax.stop_gradient(jnp.minimum(jnp.round(part), due) - part)
-    return part
-
-
-def receive(topology, stock, arrivals, params):
-    """Adds arrivals `[N, K]`; where goods age they are of the freshest class that there is of
-    them.
-    """
-    if topology.has("shelf_lives"):
-        freshest = (
-            params.shelf_life[..., None] - 1
-        ) % topology.ages  # the last one of what keeps for ever, whose life is 0
-        return stock + jnp.where(jnp.arange(topology.ages) == freshest, arrivals[..., None], 0.0)
-    return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
-
-
-# 2. Demand
-
-
-def book(topology, demand, booked):
-    """Demand to serve in this period `[N, K]`, and what is booked for the next (None: nobody orders
-    ahead), where some of what is asked for now is for the next period."""
-    if not topology.advance_nodes:
-        return demand, None
-    ahead = topology.among(topology.advance_nodes)
-    return jnp.where(ahead, booked, demand), jnp.where(ahead, demand, 0.0)
-
-
-def handed_over(topology, stock, demand, backorder):
-    """Stock with what nodes without any were sent made all that their customers wait for, where it
-    is but for rounding.
-    """
-    if not topology.storeless:
-        return stock
-    wanted = demand if backorder is None else demand + backorder
-    all_of_it = topology.among(topology.storeless) & (jnp.abs(stock - wanted) <= ROUNDING * wanted)
-    return stock + jax.lax.stop_gradient(jnp.where(all_of_it, wanted - stock, 0.0))
-
-
-def serve(topology, stock, demand, backorder):
-    """Serves demand, and what is owed, from stock.
-
-    Returns:
-      Stock left, units sold `[N, K]`, new demand not served `[N, K]`, and the new backorders (None:
-      lost sales).
-    """
-    wanted = demand if backorder is None else demand + backorder
-    if topology.ages == 1:
-        sold = jnp.minimum(stock, wanted)
-        left = stock - sold
-    else:
-        order = stock if topology.issuing == "oldest" else stock[..., ::-1]
-        before = jnp.cumsum(order, -1) - order
-        taken = jnp.clip(wanted[..., None] - before, 0.0, order)
-        sold = jnp.minimum(
-            stock.sum(-1), wanted
-        )  # not the sum of `taken`, whose rounding would look like a shortage
-        left = stock - (taken if topology.issuing == "oldest" else taken[..., ::-1])
-    if backorder is None:
-        return left, sold, wanted - sold, None
-    owed = wanted - sold
-    return left, sold, jnp.minimum(owed, demand), owed
-
-
-def moved(topology, goodwill, demand, waiting, params):
-    """Goodwill `[N, K]` after a period in which so much of demand, or of what was owed before,
-    waits or is lost.
-    """
-    if not topology.has("goodwill"):
-        return None
-    enough = (
-        params.goodwill_tolerance * demand
-    )  # of what is unserved, for goodwill to decay in full
-    unserved = jnp.where(
-        enough > 0,
-        jnp.minimum(waiting / jnp.where(enough > 0, enough, 1.0), 1.0),
-        1.0 * (waiting > 0),
+    outcome = Outcome(
+        reward=reward,
+        costs=costs,
+        ordered=ordered,
+        demand=demand,
+        sold=sold,
+        short=short,
+        on_hand=stock_held,
+        expired=expired,
+        returned=returned,
+        liquidated=liquidated,
+        lost=lost,
+        places=by_place(topology, charges),
     )
-    factor = params.goodwill_growth + unserved * (params.goodwill_decay - params.goodwill_growth)
-    level = jnp.clip(goodwill * factor, params.goodwill_low, params.goodwill_high)
-    asked = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
-    return jnp.where(asked, level, goodwill)
-
-
-# 3. Returns
-
-
-def take_back(topology, stock, demand, sold, sales, dispositions, params):
-    """Past sales (or a share of demand) come back and are restocked, sent on, or liquidated: as
-    `dispositions` `[N, K, 3]` decide, or by the shares of the instance.
-
-    Returns:
-      Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
-    """
-    nothing = jnp.zeros_like(sold)
-    if dispositions is not None and not topology.has("dispositions"):
-        raise UserError(
-            "this network decides no dispositions: give orders alone, or the topology mechanism"
-            " 'dispositions'"
-        )
-    if not topology.return_lags:
-        return stock, None, nothing, nothing
-    returned = coming_back(topology, demand, sales, params)
-    restock, forward = params.restock_share, params.forward_share
-    if dispositions is not None:
-        restock, forward = feasible(topology, dispositions, restock, forward)
-    if topology.storeless:  # there is no shelf to put it back on
-        bare = topology.among(topology.storeless)
-        restock, forward = (
-            jnp.where(bare, 0.0, restock),
-            jnp.where(bare, restock + forward, forward),
-        )
-    if topology.has("resaleable"):
-        restock = restock * params.resaleable_share
-        forward = forward * params.resaleable_share if topology.return_to else forward
-    restocked = restock * returned
-    if topology.return_to:
-        forwarded = forward * returned
-        put_back = restocked + add_rows(forwarded, topology.return_to, topology.nodes)
-    else:
-        forwarded, put_back = nothing, restocked
-    if topology.returns_of == "sales":
-        sales = jnp.concatenate([sold[..., None], sales[..., :-1]], -1)
-    return (
-        receive(topology, stock, put_back, params),
-        sales,
-        returned,
-        returned - restocked - forwarded,
-    )
-
-
-def coming_back(topology, demand, sales, params):
-    """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand
-    `[N, K]`.
-    """
-    if topology.returns_of == "demand":
-        return params.return_share[..., 0] * demand
-    # lag by lag: on CPU a reduction over so short an axis is a kernel of its own, and takes longer
-    # than all the rest
-    lags = range(topology.return_lags)
-    return sum(params.return_share[..., lag] * sales[..., lag] for lag in lags)
-
-
-def feasible(topology, dispositions, restock, forward):
-    """The shares `[N, K]` that are restocked and forwarded, of dispositions as they were asked for:
-    not below 0 (nor no number), none forwarded where that leads nowhere, the sum 1. Where nothing
-    is left of them, the instance's own.
-    """
-    wanted = jnp.where(dispositions > 0, dispositions, 0.0)
-    if not topology.return_to:
-        wanted = wanted * jnp.asarray([1.0, 0.0, 1.0])
-    total = wanted.sum(-1)
-    shares = wanted / jnp.where(total > 0, total, 1.0)[..., None]
-    own = jnp.zeros_like(restock) if forward is None else forward
-    return jnp.where(total > 0, shares[..., 0], restock), jnp.where(total > 0, shares[..., 1], own)
-
-
-# 4. Time
-
-
-def advance(topology, state, shipped, exogenous):
-    """Pipelines grow older by one period.
-
-    Returns:
-      Pipeline `[E, K, L - 1]`; realised lead times and shares of its orders (None where all are the
-      same); what is due at the start of the next period `[E, K]` (in this one, where orders come
-      first), and what arrives of it `[E, K]`.
-    """
-    if topology.max_lead_time == 0 and not topology.has("orders_first"):
-        nothing = jnp.zeros_like(shipped)
-        return state.pipeline, state.due, state.arriving, nothing, nothing
-    underway = jnp.concatenate(
-        [shipped[..., None], state.pipeline], -1
-    )  # [E, K, L], the latest order first
-    lead = share = None
-    if topology.random_lead_time:
-        lead = jnp.concatenate([exogenous.lead_time[:, None], state.due], -1)
-    if topology.has("arrivals"):
-        share = jnp.concatenate([exogenous.arrival[:, None], state.arriving], -1)
-    due, pipeline = _due(topology, underway, lead)
-    arrivals = due if share is None else _due(topology, arrived(topology, underway, share), lead)[0]
-    return (
-        pipeline,
-        *(None if known is None else known[:, :-1] for known in (lead, share)),
-        due,
-        arrivals,
-    )
-
-
-def _due(topology, underway, lead):
-    """What of the orders `[E, K, L]` is due `[E, K]`, and what of all but the oldest is not
-    `[E, K, L - 1]`.
-    """
-    # lead times of the orders that are due, the latest order first: at the start of the next period
-    # it is 1 period old
-    ages = np.arange(underway.shape[-1]) + (0 if topology.has("orders_first") else 1)
-    if topology.random_lead_time:
-        due = (lead == ages)[:, None, :]
-        return jnp.sum(jnp.where(due, underway, 0.0), -1), jnp.where(due, 0.0, underway)[..., :-1]
-    leads = topology.lead_times
-    if len(set(leads)) == 1:
-        return underway[..., -1], underway[..., :-1]
-    due = jnp.stack([underway[edge, :, max(lead - ages[0], 0)] for edge, lead in enumerate(leads)])
-    still = jnp.asarray([[age < lead for age in ages[:-1]] for lead in leads], jnp.float32)
-    return due, underway[..., :-1] * still[:, None, :]
-
-
-def _age(topology, stock, params):
-    """Goods grow one period older; the oldest class expires. What keeps for ever does neither."""
-    if topology.ages == 1:
-        return stock, jnp.zeros_like(stock)
-    older, expired = (
-        jnp.concatenate([stock[..., 1:], jnp.zeros_like(stock[..., :1])], -1),
-        stock[..., 0],
-    )
-    if not topology.has("shelf_lives"):
-        return older, expired
-    ages = params.shelf_life > 0
-    return jnp.where(ages[..., None], older, stock), jnp.where(ages, expired, 0.0)
+    return next_state, outcome

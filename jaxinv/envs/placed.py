@@ -17,8 +17,8 @@ from jaxinv.data.preparation import (
     SCALE_FLOOR,
     Prepared,
     launches,
-    names_of,
     prepare,
+    series_names,
     told_estimates,
 )
 from jaxinv.demand.signals import Signal
@@ -172,7 +172,7 @@ class Placed:
             told=told,
             covariates=covariates,
             stock=None if panel.stock is None else spread(panel.stock, np.nan),
-            labels=tuple(names_of(grouping.series)),
+            labels=tuple(series_names(grouping.series)),
             series=grouping.series,
             dropped=fitted.dropped,
             notes=tuple(notes),
@@ -230,7 +230,7 @@ class Placed:
                 name: np.concatenate([getattr(self, name), values]) for name, values in more.items()
             },
             stock=None if self.stock is None else np.concatenate([self.stock, unknown]),
-            labels=(*self.labels, *names_of(grouping.series)),
+            labels=(*self.labels, *series_names(grouping.series)),
             series=pd.concat([self.series, grouping.series], ignore_index=True),
         )
 

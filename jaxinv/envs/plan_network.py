@@ -18,8 +18,9 @@ from jaxinv.data.plan import Plan, read_plan
 from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.plan_world import PlanWorld
-from jaxinv.envs.problem import Problem, Shared, not_negative
+from jaxinv.envs.problem import Problem, not_negative
 from jaxinv.envs.recorded import RecordedSales, check_lengths, train_until
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import Shop
 from jaxinv.envs.wanted import with_factors
 from jaxinv.errors import UserError, unknown

@@ -16,26 +16,19 @@ from jaxinv.data.plan import Plan
 from jaxinv.demand.arrivals import Arrivals
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
 from jaxinv.demand.order_days import OrderDays
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.newcomers import going_on, spliced, with_newcomers
 from jaxinv.envs.placed import Placed, by_series, by_sku, prepare_placed
+from jaxinv.envs.plan_calendar import with_calendar_columns
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.recorded import trace_until
 from jaxinv.envs.shelf_lives import ShelfLives
 from jaxinv.envs.shop import Shop, ordered_by_period, own_min_max
-from jaxinv.envs.ways import LeadTimes, Ways, order_cycles
+from jaxinv.envs.ways import WayLeadTimes, Ways, order_cycles
 from jaxinv.errors import UserError
-
-AHEAD = 60
-"""Periods to come of which covariates are told."""
-
-SHARES = ("promotion", "holiday")
-"""Columns of the calendar that are 0 on days without a row, and in longer periods a share of the
-days.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +57,7 @@ class PlanWorld:
     placed: Placed
     learned: int
     ways: Ways
-    lead: LeadTimes
+    lead: WayLeadTimes
     network: Network
     cycles: list[np.ndarray] | None
     selling: tuple[int, ...]
@@ -108,9 +101,11 @@ class PlanWorld:
         days = Frequency.parse(panel.frequency).days
         # A run keeps what it found, so that it fits whatever is on order by now; what is due later
         # is the last to arrive.
-        lead = LeadTimes.of(ways, plan, days, options.longest_lead_time or _latest_due(plan, days))
+        lead = WayLeadTimes.of(
+            ways, plan, days, options.longest_lead_time or _latest_due(plan, days)
+        )
         cycles = order_cycles(ways, panel.dates[0], days)
-        costs = costs_of(plan, placed, panel, ways.nodes)
+        costs = unit_costs(plan, placed, panel, ways.nodes)
         selling = (0,) if apart else tuple(places.index(place) for place in sellers)
         lives = ShelfLives.of(
             plan, placed.series["sku"], days, panel.frequency, apart, options.longest_shelf_life
@@ -313,7 +308,7 @@ class PlanWorld:
             topology = replace(topology, mechanisms=topology.mechanisms | {"arrivals"})
         lead_times = QuotedLeadTimes() if self.lead.law is None else RandomLeadTimes(topology.edges)
         arrivals = None if self.lead.shares is None else Arrivals(topology.edges)
-        demand = Replay(locations=len(self.selling), told=self.placed.told)
+        demand = TraceReplay(locations=len(self.selling), told=self.placed.told)
         world = World(
             demand, lead_times, options.clock, arrivals, OrderDays() if self.cycles else None
         )
@@ -325,42 +320,7 @@ class PlanWorld:
         return partial(trace_until, demand, self.placed.covariates[:count])
 
 
-def with_calendar_columns(plan: Plan, panel: Panel) -> Panel:
-    """The panel `AHEAD` periods longer, without sales there, with what the calendar tells of past
-    periods and of those to come.
-
-    What the table of sales tells of the past stays. What nobody tells of the future is as on most
-    days: no promotion, the last price, the mean of any other number.
-    """
-    later = Frequency.parse(panel.frequency).after(panel.dates[-1], np.arange(1, AHEAD + 1))
-    dates = np.concatenate([panel.dates, later])
-    covariates = {}
-    columns = [name for name in plan.calendar if name not in ("date", "sku", "location")]
-    for name in dict.fromkeys([*panel.covariates, *columns]):
-        past = panel.covariates.get(name)
-        told = (
-            _told(plan.calendar, name, panel, dates)
-            if name in columns
-            else np.full((len(panel.series), len(dates)), np.nan)
-        )
-        if past is not None:
-            told[:, : len(panel.dates)] = past
-        if name == "price":
-            last = np.nan_to_num(told[:, len(panel.dates) - 1 : len(panel.dates)])
-            covariates[name] = np.where(np.isnan(told), last, told).astype(np.float32)
-        else:
-            usual = 0.0 if name in SHARES or past is None else past.mean(1, keepdims=True)
-            covariates[name] = np.where(np.isnan(told), usual, told).astype(np.float32)
-    nothing = np.full((len(panel.series), AHEAD), np.nan, np.float32)
-    stock = None if panel.stock is None else np.concatenate([panel.stock, nothing], 1)
-    quoted = {name: np.concatenate([values, nothing], 1) for name, values in panel.quoted.items()}
-    sales = np.concatenate([panel.sales, nothing], 1)
-    return replace(
-        panel, sales=sales, dates=dates, covariates=covariates, stock=stock, quoted=quoted
-    )
-
-
-def costs_of(
+def unit_costs(
     plan: Plan, placed: Placed, panel: Panel, nodes: Sequence[str]
 ) -> dict[str, np.ndarray]:
     """Money of each instance: `cost` of a unit `[S]`, `shortage` of one that is not sold `[S]`, and
@@ -397,35 +357,6 @@ def wanted_of(plan: Plan, placed: Placed) -> np.ndarray | None:
     """
     wanted = plan.full_items.loc[placed.series["sku"], "service"].to_numpy(float)
     return None if np.isnan(wanted).all() else wanted
-
-
-def _told(calendar: pd.DataFrame, name: str, panel: Panel, dates: np.ndarray) -> np.ndarray:
-    """A column of the calendar `[S, T]`, its mean over the rows of a period, or over its days what
-    is a share of them; NaN where it has no row there. Rows without an SKU or a location are for
-    all."""
-    ends = np.append(dates[1:], Frequency.parse(panel.frequency).after(dates[-1]))
-    rows = calendar[calendar[name].notna()]
-    day = rows["date"].to_numpy("datetime64[D]")
-    period = np.searchsorted(dates, day, "right") - 1
-    inside = (period >= 0) & (day < ends[-1])
-    total = np.full((len(panel.series), len(dates)), np.nan)
-    length = (ends - dates).astype("timedelta64[D]").astype(float)
-    sku, location = (rows[key].to_numpy(str) for key in ("sku", "location"))
-    own_sku = panel.series["sku"].to_numpy(str)
-    own_place = (
-        panel.series["location"].to_numpy(str)
-        if "location" in panel.series
-        else np.full(len(own_sku), "")
-    )
-    members: dict[str, np.ndarray] = {key: np.flatnonzero(own_sku == key) for key in np.unique(sku)}
-    count = np.zeros_like(total)
-    for row in np.flatnonzero(inside):
-        chosen = members[sku[row]] if sku[row] else np.arange(len(own_sku))
-        if location[row] and own_place[0]:
-            chosen = chosen[own_place[chosen] == location[row]]
-        total[chosen, period[row]] = np.nan_to_num(total[chosen, period[row]]) + rows[name].iat[row]
-        count[chosen, period[row]] += 1
-    return total / (length if name in SHARES else np.maximum(count, 1))
 
 
 def _latest_due(plan: Plan, days: float) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxinv.demand.arrivals import check_shares
-from jaxinv.demand.exogenous import LeadTimeLaw, RandomLeadTimes
+from jaxinv.demand.exogenous import RandomLeadTimes, RandomLeadTimesParams
 from jaxinv.demand.laws import Law
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem, mass_function, not_negative, positive
 from jaxinv.errors import UserError
@@ -104,7 +104,7 @@ class SingleStore(Preset):
         )
         return *law.process(before=self.history), law.average
 
-    def lead_time_law(self) -> tuple[LeadTimeLaw | None, float]:
+    def lead_time_law(self) -> tuple[RandomLeadTimesParams | None, float]:
         """The law of random lead times, None where they are fixed, and the lead time that is
         quoted.
         """
@@ -349,7 +349,7 @@ class Serial(Preset):
             (self.demand_path[0],) * self.history + tuple(self.demand_path), np.float32
         )
         start = np.int32(0)
-        return Replay(goes_on=True), TraceParams(
+        return TraceReplay(goes_on=True), TraceParams(
             path[:, None, None], np.zeros((len(path), 0), np.float32), start, start
         )
 
@@ -395,12 +395,12 @@ def law_of(preset: Preset, *numbers: str) -> Law:
     return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})
 
 
-def fixed_regime(cdf: np.ndarray) -> LeadTimeLaw:
+def fixed_regime(cdf: np.ndarray) -> RandomLeadTimesParams:
     """A lead-time law with one regime from the distribution functions `[..., L, E]` at 0 .. L-1;
     leading axes are instances.
     """
     cdf = np.asarray(cdf, np.float32)
     instances = cdf.shape[:-2]
-    return LeadTimeLaw(
+    return RandomLeadTimesParams(
         cdf[..., None, :, :], np.zeros(instances, np.float32), np.ones(instances, np.float32)
     )

@@ -1,71 +1,24 @@
 """A problem: an environment, the instances to learn on, and the unseen ones to be judged on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 
 from jaxinv.data.fitted import Preparation
 from jaxinv.demand.clock import Clock
-from jaxinv.demand.exogenous import QuotedLeadTimes
-from jaxinv.demand.processes import TableParams
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.roles import Roles
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import Shop
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import MOST_MONEY, check_memory, check_numbers
-
-FEW_CLUSTERS = 4
-"""Between fewer clusters than this nothing can be told apart from chance."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the instances of a test have in common, so that their costs are not independent.
-
-    All replay the same periods, one after another.
-
-    Attributes:
-      period: what a period is called.
-      clusters: by name in the plural, such as stores, a label for each instance; those of one label
-        are alike.
-      same: what all have in common and is too little to say anything of others of its kind, such as
-        "2 stores".
-    """
-
-    period: str = "period"
-    clusters: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    same: str = ""
-
-    @classmethod
-    def of(cls, period: str, **columns: Sequence[str]) -> "Shared":
-        """The clusters among some columns of labels, one label an instance: those that group
-        instances. What is said of fewer than `FEW_CLUSTERS` is said of these alone."""
-        columns = {name: tuple(map(str, labels)) for name, labels in columns.items()}
-        count = {name: len(set(labels)) for name, labels in columns.items()}
-        grouping = [
-            (name, own) for name, own in columns.items() if FEW_CLUSTERS <= count[name] < len(own)
-        ]
-        same = [
-            f"{count[name]} {name}"
-            for name, own in columns.items()
-            if 1 < count[name] < min(FEW_CLUSTERS, len(own))
-        ]
-        return cls(period if period.isalpha() else "period", tuple(grouping), " and ".join(same))
-
-    @classmethod
-    def of_series(cls, period: str, series: pd.DataFrame) -> "Shared":
-        """The items of series of sales, one an instance, and their stores where the table names
-        stores.
-        """
-        stores = {"stores": series["location"]} if "location" in series else {}
-        return cls.of(period, items=series["sku"], **stores)
 
 
 @dataclass(frozen=True)
@@ -156,7 +109,7 @@ class Problem:
                 f" {self.test_periods} periods would arrive in it; lower the lead time"
             )
         for params in (self.train, self.test):
-            check_money(params)
+            check_costs_finite(params)
         clock = self.env.world.clock
         if clock and clock.horizon and clock.horizon != self.test_periods:
             raise UserError(
@@ -214,6 +167,36 @@ class Problem:
         """Periods of the longest training episode."""
         return int(np.max(np.asarray(self.train.max_steps_in_episode)))
 
+    @property
+    def counted_periods(self) -> int:
+        """Periods of a training episode that costs are counted for.
+
+        A replayed trace, and an episode that ends for good, last for the training horizon and no
+        longer. Other worlds go on for as long as one likes: here for so long that the warm-up is a
+        small part.
+
+        Raises:
+          UserError: where the horizon leaves no period after the warm-up.
+        """
+        if not (self.ends or isinstance(self.env.world.demand, TraceReplay)):
+            return self.warm_up * max(3, math.ceil(128 / self.warm_up)) if self.warm_up else 128
+        horizon = int(np.min(self.train.max_steps_in_episode))
+        if horizon <= self.warm_up:
+            raise UserError(
+                f"horizon={horizon} leaves no period to count after a warm-up of {self.warm_up}"
+            )
+        return horizon - self.warm_up
+
+    @property
+    def unaugmented(self) -> InstanceParams:
+        """The training instances without augmentation of their demand, which is for learners alone:
+        rules are tuned on the sales that were recorded.
+        """
+        if not isinstance(self.env.world.demand, TraceReplay):
+            return self.train
+        level_spread = jnp.zeros_like(self.train.demand.level_spread)
+        return self.train.replace(demand=self.train.demand.replace(level_spread=level_spread))
+
 
 def first_of(instances: Any) -> Any:
     """The first of a tree of arrays that have a leading axis of the instances; taken on the host,
@@ -226,7 +209,7 @@ def first_of(instances: Any) -> Any:
     return jax.tree.map(first, instances)
 
 
-def check_money(params: InstanceParams) -> None:
+def check_costs_finite(params: InstanceParams) -> None:
     """Refuses costs that overflow once they are multiplied by quantities and weights.
 
     Raises:
@@ -260,72 +243,6 @@ def check_money(params: InstanceParams) -> None:
                 f" more money a period than {MOST_MONEY:.0e}, which float32 cannot square; count"
                 " money or goods in larger units"
             )
-
-
-class DifferentNetworks(UserError):
-    """Problems that no one environment can play."""
-
-
-def on_one_network(problems: Sequence[Problem]) -> list[Problem]:
-    """The same problems on one and the same environment, so that one compiled program plays them
-    side by side.
-
-    Where lead times differ they become numbers of the instance, and shorter demand tables are
-    filled up. What the problems are about does not change; only their arrays get a common shape.
-
-    Raises:
-      DifferentNetworks: if they differ in more than numbers.
-    """
-    first = problems[0].env
-    if any(problem.env != first for problem in problems):
-        longest = max(problem.env.topology.max_lead_time for problem in problems)
-        problems = [_quote_lead_times(problem, longest) for problem in problems]
-    problems = _fill_up_tables(problems)
-    env = problems[0].env
-
-    def sizes(problem):
-        return (
-            problem.env,
-            problem.instances,
-            jax.tree.map(jnp.shape, (problem.train, problem.test)),
-            problem.horizon,
-        )
-
-    if any(sizes(problem) != sizes(problems[0]) for problem in problems):
-        raise DifferentNetworks(
-            "these instances differ in more than numbers and cannot share one program"
-        )
-    return [replace(problem, env=env) for problem in problems]
-
-
-def _quote_lead_times(problem: Problem, longest: int) -> Problem:
-    """The problem with fixed lead times as numbers of the instance, up to `longest`."""
-    env, topology = problem.env, problem.env.topology
-    if topology.lead_times is None or longest < 1 or topology.storeless:
-        return problem
-    topology = replace(topology, lead_times=None, max_lead_time=longest)
-    world = replace(env.world, lead_time=QuotedLeadTimes())
-    return replace(
-        problem, env=type(env)(topology, world, env.default_params, env.history, env.name)
-    )
-
-
-def _fill_up_tables(problems: Sequence[Problem]) -> list[Problem]:
-    """The problems with their tables of demand of one length; a distribution function ends in
-    ones.
-    """
-    laws = [params.demand for problem in problems for params in (problem.train, problem.test)]
-    if not all(isinstance(law, TableParams) for law in laws):
-        return list(problems)
-    longest = max(law.cdf.shape[-3] for law in laws)
-    return [
-        replace(
-            problem,
-            train=problem.train.replace(demand=problem.train.demand.filled(longest)),
-            test=problem.test.replace(demand=problem.test.demand.filled(longest)),
-        )
-        for problem in problems
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.demand.exogenous import draw_uniforms
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs import views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
@@ -43,7 +43,7 @@ class Flow:
     def of(cls, topology: Topology, instance: InstanceParams, demand: jax.Array) -> "Flow":
         """Of demand `[C, T, D, K]`."""
         flow = jax.vmap(jax.vmap(lambda demand: topology.at_destination(
-            views.downstream(topology, topology.at_demand_nodes(demand)))))(demand)  # fmt: skip
+            views.echelon_sum(topology, topology.at_demand_nodes(demand)))))(demand)  # fmt: skip
         return cls(flow, least_order(topology, instance))
 
     def most(self, periods: jax.Array) -> jax.Array:
@@ -65,7 +65,7 @@ def reaching(env: InventoryNetwork, params: InstanceParams) -> InstanceParams:
 @partial(jax.jit, static_argnums=0)
 def _most(env, params):
     demand, law = env.world.demand, params.demand
-    recorded = isinstance(demand, Replay) and not demand.goes_on
+    recorded = isinstance(demand, TraceReplay) and not demand.goes_on
     flow = Flow.of(env.topology, params, law.demand[None] if recorded else _drawn(demand, law))
     return flow.most(views.echelon_coverage(env.topology, env.facts(params))) + flow.least
 

@@ -12,17 +12,18 @@ from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.covariates import known_covariates
 from jaxinv.data.fits import SCMS_LEAD_TIMES
 from jaxinv.data.fitted import Preparation
-from jaxinv.data.preparation import mean_prices, names_of, prepare
+from jaxinv.data.preparation import mean_prices, prepare, series_names
 from jaxinv.demand.exogenous import QuotedLeadTimes, RandomLeadTimes, World
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.demand.quantiles import lognormal_mass
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Problem, Shared, check_range, first_of, not_negative, positive
+from jaxinv.envs.problem import Problem, check_range, first_of, not_negative, positive
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
 from jaxinv.envs.sales_file import SalesFile
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
@@ -168,7 +169,7 @@ class Retail(SalesFile):
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
         lead_times = RandomLeadTimes(edges=1) if law else QuotedLeadTimes() if quoted else None
-        world = World(Replay(told=told), lead_times, self.clock)
+        world = World(TraceReplay(told=told), lead_times, self.clock)
         problem = Problem(
             env=InventoryNetwork(topology, world, first_of(training), self.history, "retail"),
             train=training,
@@ -179,7 +180,7 @@ class Retail(SalesFile):
             warm_up=warm_up,
             periods_per_year=panel.periods_per_year,
             notes=(*panel.notes, *fitted.notes),
-            labels=tuple(names_of(panel.series)),
+            labels=tuple(series_names(panel.series)),
             held_out=fitted.held_out,
             dropped=fitted.dropped,
             fingerprint=fitted.fingerprint,

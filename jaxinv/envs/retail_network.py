@@ -13,14 +13,15 @@ from jaxinv.data import Panel, TimeSplit
 from jaxinv.data.fitted import Preparation
 from jaxinv.data.preparation import mean_prices
 from jaxinv.demand.exogenous import World
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.held_out import set_aside, with_choice
 from jaxinv.envs.placed import Placed, by_sku, prepare_placed
-from jaxinv.envs.problem import Problem, Shared, check_range, first_of, not_negative
+from jaxinv.envs.problem import Problem, check_range, first_of, not_negative
 from jaxinv.envs.recorded import check_lengths, trace_until, train_until
 from jaxinv.envs.sales_file import SalesFile
+from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import Shop
 from jaxinv.errors import UserError
 from jaxinv.keys import instance_generator
@@ -213,7 +214,7 @@ class RetailNetwork(SalesFile):
             )
 
         training, scored = train(split.train.stop, self.horizon), split.scored("test")
-        world = World(Replay(locations=len(stores), told=placed.told), clock=self.clock)
+        world = World(TraceReplay(locations=len(stores), told=placed.told), clock=self.clock)
         problem = Problem(
             env=InventoryNetwork(
                 topology, world, first_of(training), self.history, "retail_network"

@@ -6,7 +6,7 @@ from typing import ClassVar
 import pandas as pd
 
 from jaxinv.data import FAVORITA_SPLIT, Panel, TimeSplit, load
-from jaxinv.data.fingerprint import changed, fingerprint
+from jaxinv.data.fingerprint import fingerprint, sales_changed
 from jaxinv.data.fitted import Preparation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.recorded import RecordedSales, check_lengths
@@ -63,7 +63,7 @@ class SalesFile(RecordedSales):
         """
         table = self.read()
         if fingerprint(table) != preparation.fingerprint:
-            raise changed(self.data)
+            raise sales_changed(self.data)
         panel = Panel.from_table(table, preparation.frequency)
         if later:
             both = preparation.joined(table, self.read(later), later)

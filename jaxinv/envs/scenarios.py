@@ -13,7 +13,6 @@ from jaxinv.demand.exogenous import QuotedLeadTimes
 from jaxinv.demand.interventions import Intervened, Intervention, check_movable
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
-from jaxinv.envs.topology import SUPPLIER
 from jaxinv.errors import UserError, unknown
 
 SCENARIOS = {
@@ -49,7 +48,7 @@ def open_to_change(problem: Problem, room: int = 0) -> Problem:
         topology = replace(topology, lead_times=None, max_lead_time=topology.max_lead_time + room)
     else:
         world = env.world
-    suppliers = tuple(source == SUPPLIER for source in topology.sources)
+    suppliers = tuple(topology.from_supplier.tolist())
     world = Intervened(
         world.demand,
         world.lead_time,
@@ -83,10 +82,10 @@ def scenario(problem: Problem, name: str, start: int) -> Problem:
     """
     if name not in SCENARIOS:
         raise unknown("scenario", name, SCENARIOS)
-    return changed(problem, SCENARIOS[name].from_day(start))
+    return under_intervention(problem, SCENARIOS[name].from_day(start))
 
 
-def changed(problem: Problem, change: Intervention) -> Problem:
+def under_intervention(problem: Problem, change: Intervention) -> Problem:
     """The problem with any intervention in its test world; its days count from the first
     decision.
     """
@@ -106,7 +105,7 @@ def suite(problem: Problem, start: int, names: tuple[str, ...] = tuple(SCENARIOS
     """
     changes = [SCENARIOS[name].from_day(start) for name in names]
     for change in changes:
-        changed(problem, change)
+        under_intervention(problem, change)
     stacked = jax.tree.map(lambda *numbers: jnp.asarray(numbers, jnp.float32), *changes)
     return stacked.from_day(problem.env.history)
 

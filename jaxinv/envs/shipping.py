@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs.topology import SUPPLIER
-
 ROUNDING = 1e-6
 """Relative differences below this are float32 rounding, not goods."""
 
@@ -33,7 +31,7 @@ def ship(topology, state, action, params):
         order = jnp.where((state.time % params.review_period == 0)[:, None], order, 0.0)
     order = _round_to_packs(topology, order, params, jnp.round)
     if topology.has("minimum_order"):
-        minimum = _least(topology, params)
+        minimum = _minimum_in_packs(topology, params)
         order = jnp.where(order >= 0.5 * minimum, jnp.maximum(order, minimum), 0.0)
     order, orders = _send_orders(topology, order, state.orders)
     if topology.internal_backlog:
@@ -44,7 +42,7 @@ def ship(topology, state, action, params):
     if topology.has("order_limit"):
         order = order * _cut(params.order_limit, jnp.dot(order, params.volume))[:, None]
     if topology.has("budget"):
-        bought = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+        bought = jnp.asarray(topology.from_supplier)[:, None]
         paid = jnp.sum(jnp.where(bought, order * params.unit_cost, 0.0))
         order = jnp.where(bought, order * _cut(params.budget, paid), order)
     if topology.has("shipping_capacity") and topology.internal:
@@ -103,7 +101,7 @@ def _owed(topology, asked, shipped):
     """What source nodes still have to ship `[E, K]`; None where they cut instead."""
     if not topology.internal_backlog:
         return None
-    internal = jnp.asarray([source != SUPPLIER for source in topology.sources])[:, None]
+    internal = jnp.asarray(~topology.from_supplier)[:, None]
     return jnp.where(internal & (shipped < asked * (1.0 - ROUNDING)), asked - shipped, 0.0)
 
 
@@ -125,8 +123,8 @@ def least_order(topology, params):
     return least
 
 
-def _least(topology, params):
-    """The smallest order `[E, K]` that is a minimum order and whole packs too."""
+def _minimum_in_packs(topology, params):
+    """The minimum order `[E, K]`, raised to whole packs."""
     if not topology.has("packs"):
         return params.minimum_order
     return params.pack_size * jnp.ceil(params.minimum_order / params.pack_size - 1e-4)
@@ -157,7 +155,7 @@ def _ration(topology, stock, order):
     """Shares what a source node has `[N, K]`, stock or capacity, among its outgoing edges
     `[E, K]`.
     """
-    from_supplier = jnp.asarray([source == SUPPLIER for source in topology.sources])[:, None]
+    from_supplier = jnp.asarray(topology.from_supplier)[:, None]
     if topology.rationing == "proportional":
         share = topology.at_source(_cut(stock, topology.out_of_nodes(order)))
         return jnp.where(from_supplier, order, order * share)
@@ -197,4 +195,4 @@ def _last_packs(topology, stock, order, allowed, params):
 def _rivals(topology):
     """`[E, E]`, whether two edges (or an edge and itself) leave the same node."""
     sources = np.asarray(topology.sources)
-    return (sources[:, None] == sources[None, :]) & (sources != SUPPLIER)[:, None]
+    return (sources[:, None] == sources[None, :]) & ~topology.from_supplier[:, None]

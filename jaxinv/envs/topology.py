@@ -160,9 +160,14 @@ class Topology:
         return mechanism in self.mechanisms
 
     @property
+    def from_supplier(self) -> np.ndarray:
+        """`[E]` bool, whether each edge starts at an external supplier."""
+        return np.equal(self.sources, SUPPLIER)
+
+    @property
     def internal(self) -> bool:
         """Whether any edge starts at a node of the network."""
-        return any(source != SUPPLIER for source in self.sources)
+        return not bool(self.from_supplier.all())
 
     @property
     def fulfilment(self) -> np.ndarray:

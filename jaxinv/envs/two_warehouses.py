@@ -15,7 +15,7 @@ from jaxinv.demand.forecasted import (
 )
 from jaxinv.demand.laws import Law, independent
 from jaxinv.demand.persistent import Persistent, PersistentParams, recorded
-from jaxinv.demand.processes import Replay, TraceParams
+from jaxinv.demand.processes import TraceParams, TraceReplay
 from jaxinv.demand.signals import Signal
 from jaxinv.envs.as_written import DAYS, WEIGHTS, Literal, PaperReward
 from jaxinv.envs.builder import Network
@@ -261,7 +261,7 @@ class TwoWarehouses(Preset):
             weights={**WEIGHTS, **self.weights},
         )
         problem = self._network(mean, lead_time=0).problem(
-            preset, demand=(Replay(locations=2, told=told, goes_on=True), trace),
+            preset, demand=(TraceReplay(locations=2, told=told, goes_on=True), trace),
             name="two_warehouses",
             test_periods=len(DAYS), warm_up=0, ends=True,
         )  # fmt: skip

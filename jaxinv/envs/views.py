@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.spoiling import Fate, fate
 from jaxinv.envs.topology import SUPPLIER, Topology
 
@@ -85,7 +85,7 @@ def echelon_position(topology: Topology, observation: Observation) -> jax.Array:
         topology.order_delays
     ):  # an order from within the echelon, which its source does not know yet, adds nothing to it
         position = position - topology.out_of_nodes(travelling(topology, observation))
-    return downstream(topology, position)
+    return echelon_sum(topology, position)
 
 
 def edge_position(topology: Topology, observation: Observation) -> jax.Array:
@@ -169,9 +169,12 @@ def goodwill_along_edges(topology: Topology, observation: Observation) -> jax.Ar
     """
     if observation.goodwill is None:
         return 1.0
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    faces = topology.among(topology.demand_nodes)
     typical = jnp.where(faces, observation.instance.scale, 0.0)
-    then, now = downstream(topology, typical), downstream(topology, typical * observation.goodwill)
+    then, now = (
+        echelon_sum(topology, typical),
+        echelon_sum(topology, typical * observation.goodwill),
+    )
     return topology.at_destination(jnp.where(then > 0, now / jnp.where(then > 0, then, 1.0), 1.0))
 
 
@@ -199,7 +202,7 @@ def several_suppliers(topology: Topology) -> bool:
     return len(set(ends)) < len(ends)
 
 
-def downstream(topology: Topology, quantity: jax.Array) -> jax.Array:
+def echelon_sum(topology: Topology, quantity: jax.Array) -> jax.Array:
     """Sums a quantity of nodes `[N, K]` over each node's echelon `[N, K]`."""
     if not topology.internal:
         return quantity

@@ -125,7 +125,7 @@ class Ways:
 
 
 @dataclass(frozen=True, eq=False)
-class LeadTimes:
+class WayLeadTimes:
     """Lead times of ways in whole periods.
 
     Attributes:
@@ -139,7 +139,7 @@ class LeadTimes:
     shares: ArrivalLaw | None
 
     @classmethod
-    def of(cls, ways: Ways, plan: Plan, period_days: float, least: int) -> "LeadTimes":
+    def of(cls, ways: Ways, plan: Plan, period_days: float, least: int) -> "WayLeadTimes":
         """What lanes quote, or, where a lane leaves it to its receipts and has enough of them, what
         these show; and what of a shipment arrives, by receipts.
 

@@ -204,7 +204,7 @@ def known_arguments(table: Mapping[str, Number], more: tuple[str, ...]) -> list[
     ]
 
 
-def check_names(where: str, given: Mapping[str, Any], known: list[str]) -> None:
+def check_arguments(where: str, given: Mapping[str, Any], known: list[str]) -> None:
     """Refuses an argument that there is not, naming the nearest."""
     for name in given:
         if name not in known:

@@ -18,7 +18,13 @@ from jaxinv.demand.forecasted import forecast_name
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant, Size, held_out_groups, own_params, path_count
+from jaxinv.evaluation.held_out import (
+    Contestant,
+    SimulationSize,
+    held_out_groups,
+    own_params,
+    path_count,
+)
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.simulate import chunks_of, lengthen, simulate_in, stretch
 from jaxinv.policies.policy import Policy
@@ -127,7 +133,7 @@ def monitor(
                 _sums(
                     problem.env,
                     policy,
-                    Size.of(problem),
+                    SimulationSize.of(problem),
                     policy_axis,
                     instance,
                     own,
@@ -165,7 +171,14 @@ def save_table(path: Path, monitored: Sequence[Monitored]) -> None:
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _sums(
-    env: InventoryNetwork, policy: Policy, size: Size, policy_axis, instance, params, world, counted
+    env: InventoryNetwork,
+    policy: Policy,
+    size: SimulationSize,
+    policy_axis,
+    instance,
+    params,
+    world,
+    counted,
 ) -> dict[str, jax.Array]:
     """Sums over the paths that count, of each counted period `[T, ...]`."""
     lateral = np.isin(np.arange(env.topology.edges), env.topology.transfers)

@@ -15,7 +15,7 @@ from scipy import special
 from jaxinv.envs.objectives import factors, membership, objective_costs, objectives_of, shares
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, jackknife, left_out, ratio_of_sums
 from jaxinv.policies.preference import AtPreference
 
@@ -28,7 +28,7 @@ halved.
 """
 
 
-class Measured(NamedTuple):
+class PathCosts(NamedTuple):
     """What P policies cost on the same B paths.
 
     Attributes:
@@ -144,7 +144,7 @@ def at_service(
     )
 
 
-def preference_of(contestant: Contestant) -> dict[str, float] | None:
+def acting_preference(contestant: Contestant) -> dict[str, float] | None:
     """The share of each objective that a policy acts at; None for one that knows no preferences."""
     policy = contestant.policy
     names = objectives_of(policy.topology)
@@ -156,7 +156,7 @@ def preference_of(contestant: Contestant) -> dict[str, float] | None:
 
 def measured(
     problem: Problem, contestants: Sequence[Contestant], key: jax.Array, paths: int = 512
-) -> Measured:
+) -> PathCosts:
     """What policies cost on the same noise of `problem.test`; those that differ in parameters alone
     share one program.
     """
@@ -168,7 +168,7 @@ def measured(
         )
         short.append(total.short)
         demand.append(total.demand)
-    return Measured(np.stack(costs), np.stack(short), np.stack(demand))
+    return PathCosts(np.stack(costs), np.stack(short), np.stack(demand))
 
 
 def lattice(objectives: int, divisions: int) -> np.ndarray:

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import struct
 
 from jaxinv.demand.exogenous import Exogenous, draw_uniforms
-from jaxinv.envs.environment import InventoryNetwork, Observation
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 

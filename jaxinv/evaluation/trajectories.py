@@ -18,8 +18,9 @@ import numpy as np
 from flax import struct
 
 from jaxinv.envs.costs import Places
-from jaxinv.envs.environment import Facts, InventoryNetwork, Observation
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.errors import UserError
 from jaxinv.evaluation.playing import first_memory, play
 from jaxinv.evaluation.rollout import BATCH, Episodes, unroll_world

@@ -6,8 +6,8 @@ their luck. What a tuning may simulate is a budget of periods, so that a rule an
 given the same.
 """
 
-import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,12 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.plan import METHODS, Plan, as_recorded, choose_groups, make_plan
+from jaxinv.evaluation.budget import (
+    METHODS,
+    TuningBudget,
+    choose_groups,
+    divide_budget,
+)
 from jaxinv.evaluation.rollout import BATCH, instances_at
 from jaxinv.evaluation.search import spend
 from jaxinv.evaluation.statistics import mean_of
@@ -106,49 +111,35 @@ def tune(
       UserError: for an unknown method, a budget too small to tell candidates apart, or a horizon
         that leaves no training period to count.
     """
-    if method is None:
-        method = (
-            "both" if sum(math.prod(shape) for shape in rule.shapes().values()) > FEW else "search"
-        )
-    if method not in METHODS:
-        raise unknown("method", method, METHODS)
-    if rule.jumps:
-        if method == "gradient":
-            raise UserError(
-                f"{rule.name} jumps in its parameters and has no gradient; use method=search"
-            )
-        method = "search"
+    method = _method(rule, method)
     if per_instance and problem.instances == 1:
         raise UserError("per_instance tuning needs a problem with several instances")
     groups = choose_groups(problem, key_of(key, Role.SERIES), per_instance, budget_periods)
-    plan = make_plan(
+    budget = divide_budget(
         problem, rule, budget_periods // len(groups), method, len(groups[0]), not per_instance
     )
-    results = []
+    found = []
     for number, index in enumerate(groups):
-        instance, _ = instances_at(as_recorded(problem), index)
+        instance, _ = instances_at(problem.unaugmented, index)
         own = key_of(key, Role.TUNING, number)
-        results.append(jax.device_get(spend(problem.env, rule, plan, instance, own)))
-
-    def join(*parts):  # groups lie along the last axis; the last group was filled up
-        return (
-            parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., : problem.instances]
+        found.append(jax.device_get(spend(problem.env, rule, budget, instance, own)))
+    params, costs, at_end = (
+        jax.tree.map(
+            lambda *parts: _joined(parts, problem.instances), *[group[part] for group in found]
         )
-
-    params, costs = jax.tree.map(join, *[result[:2] for result in results])
-    at_end = {
-        name: float(np.mean(join(*[result[3][name] for result in results]))) for name in params
-    }
-    costs = costs.mean(0) if plan.several else costs.reshape(-1)
+        for part in (0, 1, 3)
+    )
+    costs = costs.mean(0) if budget.several else costs.reshape(-1)
+    shares = {name: float(np.mean(at_end[name])) for name in params}
     return Tuned(
         rule=rule,
         params=params,
-        policy_axis=plan.policy_axis,
+        policy_axis=budget.policy_axis,
         cost=float(costs.mean()),
         cost_interval=mean_of(costs).interval,
-        simulated_periods=plan.simulated_periods * len(groups),
-        history=_history(plan, [result[2] for result in results]),
-        at_end={name: share for name, share in at_end.items() if share > 0},
+        simulated_periods=budget.simulated_periods * len(groups),
+        history=_history(budget, [group[2] for group in found]),
+        at_end={name: share for name, share in shares.items() if share > 0},
     )
 
 
@@ -177,10 +168,30 @@ def tune_many(
         return dict(zip(names, pool.map(single, rules)))
 
 
-def _history(plan: Plan, groups: list) -> list[dict[str, Any]]:
+def _method(rule: Rule, method: str | None) -> str:
+    """The method that a rule is tuned by: the one that is asked for (None: the one that suits the
+    number of its parameters), or a search where the rule has no derivative.
+    """
+    if method is None:
+        method = "both" if rule.dimensions > FEW else "search"
+    if method not in METHODS:
+        raise unknown("method", method, METHODS)
+    if rule.jumps and method == "gradient":
+        raise UserError(
+            f"{rule.name} jumps in its parameters and has no gradient; use method=search"
+        )
+    return "search" if rule.jumps else method
+
+
+def _joined(parts: Sequence[np.ndarray], instances: int) -> np.ndarray:
+    """Arrays of the groups as one, which lie along the last axis; the last group was filled up."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, BATCH)[..., :instances]
+
+
+def _history(budget: TuningBudget, groups: list) -> list[dict[str, Any]]:
     search, descent = (np.mean(stage, 0) for stage in zip(*groups))
-    rows = [("search", plan.generation_periods, cost) for cost in search]
-    rows += [("gradient", plan.step_periods, cost) for cost in descent]
+    rows = [("search", budget.generation_periods, cost) for cost in search]
+    rows += [("gradient", budget.step_periods, cost) for cost in descent]
     used = len(groups) * np.cumsum([periods for _, periods, _ in rows])
     return [
         {"stage": stage, "simulated_periods": int(total), "cost": float(cost)}

@@ -14,7 +14,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
 from jaxinv.exact.extent import first_grid, order_cap
-from jaxinv.exact.mdp import MDP, Grid, covered, tabulate, vectors
+from jaxinv.exact.mdp import MDP, covered, tabulate
+from jaxinv.exact.state_space import StateSpace, vectors
 from jaxinv.exact.value_iteration import block_size, greedy, iterate
 from jaxinv.policies.policy import Policy
 
@@ -40,7 +41,7 @@ class TablePolicy(Policy):
       grid: how states are numbered; what lies beyond it counts as its bound.
     """
 
-    grid: Grid
+    grid: StateSpace
 
     def act(self, params, observation, context):
         params = jnp.asarray(params)  # a table of the host cannot be read at a traced state
@@ -77,7 +78,7 @@ class Enumeration:
     visits: "Visits"
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> StateSpace:
         return self.mdp.grid
 
     @property
@@ -101,7 +102,7 @@ def enumerate_states(
     *,
     discount: float = 1.0,
     tolerance: float = 1e-7,
-    grid: Grid | None = None,
+    grid: StateSpace | None = None,
     memory: float = MEMORY,
     most: float = math.inf,
 ) -> Enumeration:
@@ -150,7 +151,7 @@ def enumerate_states(
     )
 
 
-def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> None:
+def check_size(grid: StateSpace, memory: float = MEMORY, most: float = math.inf) -> None:
     """Refuses a grid that needs more memory or work than allowed, before anything is built."""
     needed = memory_needed(grid)
     if needed > memory or grid.states * grid.orders.size > most:
@@ -162,7 +163,7 @@ def check_size(grid: Grid, memory: float = MEMORY, most: float = math.inf) -> No
         )
 
 
-def memory_needed(grid: Grid) -> float:
+def memory_needed(grid: StateSpace) -> float:
     """Bytes: tables of moving, values of two sweeps, the policy, and the blocks of a sweep."""
     stock, pipelines, orders = grid.stock.size, grid.pipeline.size, grid.orders.size
     moves = pipelines * orders * (2 * 4 + 8)
@@ -291,7 +292,7 @@ def follow(mdp: MDP, orders: np.ndarray, states: np.ndarray, likely: np.ndarray)
     )
 
 
-def _middle(grid: Grid) -> int:
+def _middle(grid: StateSpace) -> int:
     """A state in the middle: half of the stock that fits, and typical orders on their way."""
     stock = np.array(
         [
@@ -303,7 +304,9 @@ def _middle(grid: Grid) -> int:
     return int(grid.stock.index(stock) * grid.pipeline.size + grid.pipeline.index(pipeline))
 
 
-def widened(env: InventoryNetwork, params: InstanceParams, grid: Grid, seen: Visits) -> Grid:
+def widened(
+    env: InventoryNetwork, params: InstanceParams, grid: StateSpace, seen: Visits
+) -> StateSpace:
     """The grid with room where a policy meets a bound; the same one if it meets none."""
     topology = env.topology
     caps = [
@@ -316,4 +319,4 @@ def widened(env: InventoryNetwork, params: InstanceParams, grid: Grid, seen: Vis
         for high, met, cap in zip(grid.orders.high, seen.most_ordered, caps)
     ]
     stock = [int(1.25 * high) + 1 if seen.spilt > RARE else high for high in grid.stock.high]
-    return Grid.of(topology, grid.stock.low, stock, orders)
+    return StateSpace.of(topology, grid.stock.low, stock, orders)

@@ -13,7 +13,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.exact.lattice import cover
-from jaxinv.exact.mdp import Grid
+from jaxinv.exact.state_space import StateSpace
 
 SLACK = 1
 """Units beyond the bound, so that a solution that keeps it can be told from one that is cut off by
@@ -24,7 +24,7 @@ NEVER = 1e-9
 """Probability of a shortage too deep to be held in the grid."""
 
 
-def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
+def first_grid(env: InventoryNetwork, params: InstanceParams) -> StateSpace:
     """A grid from the demand and the costs of an instance."""
     topology = env.topology
     demand, mass = env.world.demand.support(params.demand)
@@ -63,7 +63,7 @@ def first_grid(env: InventoryNetwork, params: InstanceParams) -> Grid:
             least = -_quantile(law, min(leads) + reach[node] + 1, 1 - NEVER) if owed else 0
             low += [least] * topology.ages
             high += [most] * topology.ages
-    return Grid.of(topology, low, high, orders)
+    return StateSpace.of(topology, low, high, orders)
 
 
 def order_cap(topology: Topology, params: InstanceParams, edge: int) -> float:

@@ -24,7 +24,8 @@ from jaxinv.exact.enumeration import (
     widened,
 )
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import MDP, Grid, covered, tabulate, vectors
+from jaxinv.exact.mdp import MDP, covered, tabulate
+from jaxinv.exact.state_space import StateSpace, vectors
 from jaxinv.exact.value_iteration import best_order, cheapest, sweep
 from jaxinv.keys import Role, generator
 
@@ -32,7 +33,7 @@ STARTS = 1 << 14
 """First stocks that the cost of an episode is a mean over."""
 
 
-class Plan(NamedTuple):
+class FiniteHorizonOptimum(NamedTuple):
     """The optimum of T periods.
 
     Attributes:
@@ -56,7 +57,7 @@ class Season:
     """
 
     cost: float
-    plan: Plan
+    plan: FiniteHorizonOptimum
 
 
 def solve_season(
@@ -103,7 +104,7 @@ def solve_season(
 
 def backward_induction(
     mdps: Sequence[MDP], orders: Sequence[bool] | None = None, counted: Sequence[bool] | None = None
-) -> Plan:
+) -> FiniteHorizonOptimum:
     """The least expected cost of T periods, after which nothing counts (Bellman 1957).
 
     Args:
@@ -127,7 +128,7 @@ def backward_induction(
             tables.append(np.asarray(table))
     points = grid.orders.points().astype(np.float32)
     params = np.stack([points[table.reshape(-1)] for table in reversed(tables)])
-    return Plan(np.asarray(value), TablePolicy(grid.topology, grid), params)
+    return FiniteHorizonOptimum(np.asarray(value), TablePolicy(grid.topology, grid), params)
 
 
 def _first_states(env, params) -> tuple[np.ndarray, np.ndarray]:
@@ -144,17 +145,17 @@ def _first_states(env, params) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.asarray(part) for part in start)
 
 
-def _with_room(grid: Grid, stock: np.ndarray, pipeline: np.ndarray) -> Grid:
+def _with_room(grid: StateSpace, stock: np.ndarray, pipeline: np.ndarray) -> StateSpace:
     """The grid with room for what episodes begin with."""
     topology = grid.topology
     under_way = int(pipeline.max()) if pipeline.size else 0
     low, high = np.minimum(grid.stock.low, stock.min(0)), np.maximum(grid.stock.high, stock.max(0))
-    return Grid.of(
+    return StateSpace.of(
         topology, low.tolist(), high.tolist(), [max(order, under_way) for order in grid.orders.high]
     )
 
 
-def _met(mdp: MDP, plan: Plan, start: np.ndarray) -> Visits:
+def _met(mdp: MDP, plan: FiniteHorizonOptimum, start: np.ndarray) -> Visits:
     """What the policy meets of the bounds of the grid on its way from the states `[S]`."""
     grid = mdp.grid
     share = np.bincount(start, minlength=grid.states) / len(start)
@@ -176,7 +177,7 @@ def _met(mdp: MDP, plan: Plan, start: np.ndarray) -> Visits:
     return Visits(cost / periods, share, largest / periods, spilt / periods, cut / periods)
 
 
-def _wider(env, params, grid: Grid, seen: Visits) -> Grid:
+def _wider(env, params, grid: StateSpace, seen: Visits) -> StateSpace:
     """The grid with room where the policy meets a bound, below too: who has stopped ordering owes
     ever more.
     """
@@ -184,7 +185,7 @@ def _wider(env, params, grid: Grid, seen: Visits) -> Grid:
     if seen.cut <= RARE:
         return wider
     low = [int(1.5 * bound) - 1 if bound < 0 else bound for bound in grid.stock.low]
-    return Grid.of(grid.topology, low, wider.stock.high, wider.orders.high)
+    return StateSpace.of(grid.topology, low, wider.stock.high, wider.orders.high)
 
 
 def _nothing(costs, rows):

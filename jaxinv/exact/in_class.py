@@ -20,8 +20,9 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
-from jaxinv.exact.mdp import Grid, covered, network_state, tabulate
+from jaxinv.exact.mdp import covered, tabulate
 from jaxinv.exact.solve import pure_numbers
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]
@@ -65,7 +66,7 @@ class RuleCosts:
             self._known[key] = self._cost(numbers)
         return self._known[key]
 
-    def _use(self, grid: Grid) -> None:
+    def _use(self, grid: StateSpace) -> None:
         check_size(grid, self.memory)
         self.grid, self.mdp = grid, tabulate(self.env, self.params, grid)
 
@@ -83,7 +84,7 @@ class RuleCosts:
                 int(1.25 * high) + 1 if seen.spilt > RARE else high for high in self.grid.stock.high
             ]
             largest = np.maximum(most, self.grid.orders.high).tolist()
-            self._use(Grid.of(topology, self.grid.stock.low, stock, largest))
+            self._use(StateSpace.of(topology, self.grid.stock.low, stock, largest))
         return math.inf
 
     def _orders(self, numbers) -> np.ndarray:

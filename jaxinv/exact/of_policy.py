@@ -15,7 +15,8 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.shipping import ship
 from jaxinv.exact.enumeration import decided, follow
-from jaxinv.exact.mdp import MDP, Grid, network_state
+from jaxinv.exact.mdp import MDP
+from jaxinv.exact.state_space import StateSpace, network_state
 from jaxinv.policies.policy import Policy
 
 
@@ -23,7 +24,7 @@ from jaxinv.policies.policy import Policy
 def orders_in_every_state(
     env: InventoryNetwork,
     policy: Policy,
-    grid: Grid,
+    grid: StateSpace,
     params: InstanceParams,
     policy_params: Any,
     executed: bool = True,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from jaxinv.exact.enumeration import Enumeration
-from jaxinv.exact.mdp import open_slots
+from jaxinv.exact.state_space import open_slots
 
 SEEN = 1e-9
 """Share of periods from which on a state counts as visited."""

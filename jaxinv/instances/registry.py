@@ -1,10 +1,10 @@
 """All published instances by family."""
 
 from jaxinv.errors import unknown
-from jaxinv.instances.deepstock import DEEPSTOCK
 from jaxinv.instances.dual_sourcing import DUAL_SOURCING
 from jaxinv.instances.instance import Instance
 from jaxinv.instances.lost_sales import FIXED_COST, LOST_SALES
+from jaxinv.instances.moving_demand import DEEPSTOCK
 from jaxinv.instances.networks import BEER, CHAIN, ONE_WAREHOUSE
 from jaxinv.instances.perishable import PERISHABLE
 

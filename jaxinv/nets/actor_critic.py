@@ -76,7 +76,7 @@ class Actor(nn.Module):
 
     def decide(self, state: jax.Array | None, stock: jax.Array) -> Decision:
         """States `[..., H]` and stock features `[..., F]` to a decision."""
-        return Decision(self.actor(seen(state, stock)))
+        return Decision(self.actor(head_input(state, stock)))
 
 
 class ActorCritic(Actor):
@@ -101,13 +101,15 @@ class ActorCritic(Actor):
         )
 
     def decide(self, state, stock):
-        judged, q = self.critic(seen(state, stock)), None
+        judged, q = self.critic(head_input(state, stock)), None
         if self.levels:
-            q = self.q(seen(state, stock)).reshape(*judged.shape[:-1], self.outputs, self.levels)
+            q = self.q(head_input(state, stock)).reshape(
+                *judged.shape[:-1], self.outputs, self.levels
+            )
         mean = super().decide(state, stock).mean
         return Decision(mean, jnp.clip(self.spread, -5.0, 1.0), judged[..., 0], judged[..., 1], q)
 
 
-def seen(state: jax.Array | None, stock: jax.Array) -> jax.Array:
+def head_input(state: jax.Array | None, stock: jax.Array) -> jax.Array:
     """What a head sees: the encoded state, where there is one, and the stock features."""
     return stock if state is None else jnp.concatenate([state, stock], -1)

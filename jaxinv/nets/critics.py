@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.nets.actor_critic import Actor, Decision, seen
+from jaxinv.nets.actor_critic import Actor, Decision, head_input
 from jaxinv.nets.mlp import MLP
 
 SPAN = 3.0
@@ -52,12 +52,13 @@ class ActorQ(Actor):
             return Decision(mean, jnp.full(self.outputs, self.log_deviation))
         # bounded softly, for a clipped one would have no gradient to come back by
         return Decision(
-            mean, self.log_deviation + 2.0 * jnp.tanh(self.deviation(seen(state, stock)) / 2.0)
+            mean,
+            self.log_deviation + 2.0 * jnp.tanh(self.deviation(head_input(state, stock)) / 2.0),
         )
 
     def judge(self, state: jax.Array | None, stock: jax.Array, raw: jax.Array) -> jax.Array:
         """What each critic says of raw outputs `[..., A]`: `[critics, ..., quantiles]`."""
-        return self.q(jnp.concatenate([seen(state, stock), raw], -1))
+        return self.q(jnp.concatenate([head_input(state, stock), raw], -1))
 
     def temperature(self) -> jax.Array:
         """Log of the weight of entropy."""
@@ -98,11 +99,11 @@ class GridQ(Actor):
         )
 
     def decide(self, state, stock):
-        weights = self.weights(seen(state, stock))
+        weights = self.weights(head_input(state, stock))
         gain = weights.reshape(*weights.shape[:-1], -1, self.knots + 3) @ cubic_splines(
             self.knots, self.levels
         )
-        q = self.value(seen(state, stock))[..., None] + gain - gain.mean(-1, keepdims=True)
+        q = self.value(head_input(state, stock))[..., None] + gain - gain.mean(-1, keepdims=True)
         return Decision(q.reshape(*q.shape[:-2], -1))
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, paired_difference
 from jaxinv.orders.lines import Acting
 from jaxinv.policies.decider import Decider
@@ -32,7 +32,7 @@ LEAST_PERIODS = 8
 """Held-out periods that are needed to choose for classes."""
 
 
-class Outcome(NamedTuple):
+class CompetitionResult(NamedTuple):
     """What a competition ended with.
 
     Attributes:
@@ -82,13 +82,13 @@ def decider_of(problem: Problem, contestant: Contestant) -> Decider:
 
 def compete(
     problem: Problem, played: Mapping[str, np.ndarray], classes: Sequence[str] | None = None
-) -> Outcome:
+) -> CompetitionResult:
     """Who acts.
 
     Args:
       problem: whose `test` is held out.
       played: by name what each cost a period there, `[T, S]` where instances share their periods,
-        else `[B]` (`jaxinv.evaluation.compare.costs_of`).
+        else `[B]` (`jaxinv.evaluation.held_out.costs_of`).
       classes: of each instance `[S]`; one for all where not given.
     """
     by_period = problem.shared is not None
@@ -120,7 +120,9 @@ def compete(
                 f" than {best} (95% interval {-gain.high:.2g} to {-gain.low:.2g}, on periods that"
                 " had no part in this choice)"
             )
-    return Outcome(tuple(chosen), which, tuple(why), {name: found[name] for name in names})
+    return CompetitionResult(
+        tuple(chosen), which, tuple(why), {name: found[name] for name in names}
+    )
 
 
 def _by_class(problem, played, best, classes):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxinv.orders.joint import Remark
 from jaxinv.orders.lines import Acting, Lines
-from jaxinv.orders.risk import Judged
+from jaxinv.orders.risk import LineRisks
 from jaxinv.orders.silence import last_sold, silent
 from jaxinv.orders.today import Today
 from jaxinv.orders.waste import wasted
@@ -40,7 +40,7 @@ range."""
 
 
 def exceptions_of(
-    today: Today, acting: Acting, lines: Lines, judged: Judged, remarks: Sequence[Remark] = ()
+    today: Today, acting: Acting, lines: Lines, judged: LineRisks, remarks: Sequence[Remark] = ()
 ) -> pd.DataFrame:
     """All exceptions, a row each: the most urgent kind first, and of each the largest quantity."""
     rows: list[dict[str, Any]] = []

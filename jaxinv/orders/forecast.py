@@ -63,10 +63,10 @@ class Forecaster:
     def averages(self, rows: np.ndarray) -> np.ndarray:
         """What levels are made of after each period, of some series `[R, T, 1 +
         len(SMOOTHINGS)]`."""
-        return averages(self.demand[rows] / self.profile[rows, : self.demand.shape[1]])
+        return smoothed_levels(self.demand[rows] / self.profile[rows, : self.demand.shape[1]])
 
     def levels(self, rows: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Levels of the coming periods `[R, ..., H]` from `averages` `[R, ..., 1 +
+        """Levels of the coming periods `[R, ..., H]` from `smoothed_levels` `[R, ..., 1 +
         len(SMOOTHINGS)]`."""
         found = np.einsum(
             "r...k,rhk->r...h", known, self.weights[self.classes[rows]], optimize=True
@@ -80,7 +80,7 @@ class Forecaster:
         return self.levels(rows, self.averages(rows)[:, -1]) * profile[rows, self.demand.shape[1] :]
 
 
-def fit(
+def fit_forecaster(
     demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, horizon: int, period_days: float,
     groups: np.ndarray | None = None
 ) -> Forecaster:  # fmt: skip
@@ -121,7 +121,7 @@ def fit(
     return Forecaster(demand, profile.astype(np.float32), flat, classes, weights.astype(np.float32))
 
 
-def averages(level: np.ndarray) -> np.ndarray:
+def smoothed_levels(level: np.ndarray) -> np.ndarray:
     """The mean of all that was and exponential averages, after each period `[N, T, 1 +
     len(SMOOTHINGS)]`.
 
@@ -214,7 +214,7 @@ def _effects(level: np.ndarray, announced: np.ndarray) -> np.ndarray:
     on average."""
     count, periods = level.shape
     rows = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(int))
-    usual = averages(level[rows])[:, :-1, 2]
+    usual = smoothed_levels(level[rows])[:, :-1, 2]
     ratio = level[rows, 1:] / np.maximum(usual, 1e-6)
     use = np.isfinite(ratio) & (usual > 0.05 * np.maximum(_mean(level[rows]), 1e-9)[:, None])
     x, y = announced[rows, 1:periods][use].astype(float), np.minimum(ratio[use], 8.0)
@@ -255,8 +255,8 @@ def _classes(mean: np.ndarray) -> np.ndarray:
 
 
 def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
-    """Weights `[H, 1 + len(SMOOTHINGS)]` of `averages` on the level of each coming period, by
-    weighted least squares."""
+    """Weights `[H, 1 + len(SMOOTHINGS)]` of `smoothed_levels` on the level of each coming period,
+    by weighted least squares."""
     periods = level.shape[1]
     nothing = np.zeros((horizon, 1 + len(SMOOTHINGS)))
     nothing[:, 2] = 1.0  # of too short a past: the second average
@@ -269,7 +269,7 @@ def _weights(level: np.ndarray, horizon: int) -> np.ndarray:
     )
     if periods < first + 4:
         return nothing
-    known = averages(level)
+    known = smoothed_levels(level)
     unit = np.maximum(known[..., :1], 1e-9)
     x = (known / unit)[:, origins]
     ready = (begun[:, origins] >= first) & (known[:, origins, 0] > 0)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jaxinv.keys import Role, generator
-from jaxinv.orders.forecast import FEW, Forecaster, fit
+from jaxinv.orders.forecast import FEW, Forecaster, fit_forecaster
 
 OWN = 12.0
 """Windows of others that are taken beside a series' own count as so many independent ones of its
@@ -172,7 +172,7 @@ class Futures:
         return np.moveaxis(values.reshape(-1, self.places, values.shape[-1]), 1, 2)
 
 
-def futures(
+def fit_futures(
     demand: np.ndarray, dates: np.ndarray, announced: np.ndarray, period_days: float, *,
     whole: bool | None = None,
     groups: np.ndarray | None = None, like: dict[int, int] | None = None, seed: int = 0,
@@ -204,7 +204,7 @@ def futures(
         whole = bool(np.all((some == np.round(some)) | ~np.isfinite(some)))
     told = np.repeat(announced, places, 0)
     group = None if groups is None else np.repeat(groups, places)
-    fore = fit(series, dates, told, horizon, period_days, group)
+    fore = fit_forecaster(series, dates, told, horizon, period_days, group)
     one = (
         fore.classes.reshape(-1, places)[:, :1].repeat(places, 1).ravel()
     )  # one class for all places of an instance

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxinv.orders.futures import Futures
-from jaxinv.orders.lines import Lines, from_supplier
-from jaxinv.orders.risk import Judged, judge
+from jaxinv.orders.lines import Lines
+from jaxinv.orders.risk import LineRisks, line_risks
 from jaxinv.orders.today import Today
 
 ROUNDS = 12
@@ -113,7 +113,7 @@ class Settled:
 def settle(
     today: Today,
     lines: Lines,
-    judged: Judged,
+    judged: LineRisks,
     futures: Futures,
     limits: Limits,
     paths: int,
@@ -143,7 +143,8 @@ def settle(
             place = str(today.plan.full_lanes["source"].iat[row]) if today.plan else ""
             draft.remarks.append(Remark("lane limit", place, "orders were cut", total, said))
     if limits.budget is not None:
-        group = np.broadcast_to(from_supplier(today)[None, :, None], draft.quantity.shape)
+        bought = today.problem.env.topology.from_supplier
+        group = np.broadcast_to(bought[None, :, None], draft.quantity.shape)
         total = draft.total(group, draft.worth)
         if total > limits.budget * (1 + 1e-6):
             said = f"cut: all orders came to {total:,.2f}, the budget is {limits.budget:,.10g}"
@@ -169,7 +170,7 @@ class _Draft:
         self.worth = np.broadcast_to(limits.worth[..., None], shape)
         self.volume = np.broadcast_to(limits.volume[:, None, None], shape)
         self.lane = np.broadcast_to(np.asarray(today.lane)[..., None], shape)
-        self._judge = partial(judge, today, futures=futures, paths=paths, seed=seed)
+        self._judge = partial(line_risks, today, futures=futures, paths=paths, seed=seed)
 
     @property
     def minimums(self):

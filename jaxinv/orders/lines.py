@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs import network, shipping, views
+from jaxinv.envs import shipping, views
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action
-from jaxinv.envs.topology import SUPPLIER
+from jaxinv.envs.stock import receive
 from jaxinv.errors import UserError
 from jaxinv.orders.today import Today
 from jaxinv.policies.decider import Decider
@@ -261,7 +261,7 @@ def _usual(topology, policy, params, observation, instance, aim):
     coming = jnp.arange(1, topology.slots + 1) < jnp.round(instance.lead_time)[:, None]
     rate = topology.at_destination(instance.scale)
     covered = observation.replace(
-        on_hand=network.receive(topology, nothing, instance.scale, instance),
+        on_hand=receive(topology, nothing, instance.scale, instance),
         pipeline=jnp.where(coming[:, None, :], rate[..., None], 0.0),
     )
     asked = jnp.maximum(Action.of(policy(params, covered)).orders, 0.0)
@@ -286,7 +286,7 @@ def next_open(calendar: np.ndarray) -> np.ndarray:
     return np.where(later.any(-1), later.argmax(-1) + 1, 1).astype(int)
 
 
-def coming(today: Today, periods: int) -> np.ndarray:
+def period_dates(today: Today, periods: int) -> np.ndarray:
     """First days of all past periods and of some to come `[T + H]`."""
     if today.period_days > 27:  # months
         step = round(today.period_days / 30.4)
@@ -305,16 +305,11 @@ def _spread(today: Today, lead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return tuple((cdf < share - 1e-6).sum(1).astype(float) for share in (0.1, 0.9))
 
 
-def downstream(today: Today) -> np.ndarray:
+def demand_reach(today: Today) -> np.ndarray:
     """`[E, D]`, 1 where demand at a place is met through an edge."""
     topology = today.problem.env.topology
     reach = topology.echelon[np.asarray(topology.destinations)]
     return reach[:, np.asarray(topology.demand_nodes)]
-
-
-def from_supplier(today: Today) -> np.ndarray:
-    """`[E]` bool, whether an edge comes from a supplier."""
-    return np.asarray(today.problem.env.topology.sources) == SUPPLIER
 
 
 def in_chunks(rows: np.ndarray, most: int) -> Iterator[np.ndarray]:

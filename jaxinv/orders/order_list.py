@@ -13,11 +13,11 @@ import pandas as pd
 
 from jaxinv.orders.exceptions import exceptions_of
 from jaxinv.orders.files import sheet_names, write_list
-from jaxinv.orders.futures import Futures, futures
+from jaxinv.orders.futures import Futures, fit_futures
 from jaxinv.orders.joint import Limits, Settled, settle
-from jaxinv.orders.lines import Acting, Lines, coming, from_supplier, lines_of
+from jaxinv.orders.lines import Acting, Lines, lines_of, period_dates
 from jaxinv.orders.reasons import TERMS, Terms, counterfactuals, sentence
-from jaxinv.orders.risk import CASES, PATHS, Judged, judge
+from jaxinv.orders.risk import CASES, PATHS, LineRisks, line_risks
 from jaxinv.orders.today import Today
 
 COLUMNS = (
@@ -59,7 +59,7 @@ class OrderList:
     assumptions: tuple[str, ...]
     futures: Futures
     lines: Lines
-    judged: Judged
+    judged: LineRisks
 
     @property
     def orders(self) -> pd.DataFrame:
@@ -137,7 +137,7 @@ def make_list(
     beside = lines.quantity if rule is None else lines_of(today, rule).quantity
     horizon = horizon_of(today, lines)
     outlook = futures_of(today, horizon, seed)
-    judged = judge(
+    judged = line_risks(
         today, lines, outlook, paths=paths, reorder=reorder_points(acting, lines), seed=seed
     )
     price, currency = prices(today)
@@ -146,7 +146,7 @@ def make_list(
     if limits.any:
         settled = settle(today, lines, judged, outlook, limits, paths, seed)
         if len(settled.changed):
-            again = judge(
+            again = line_risks(
                 today,
                 settled.lines,
                 outlook,
@@ -161,8 +161,9 @@ def make_list(
     why = _why(today, acting, settled.lines, judged, table)
     found = exceptions_of(today, acting, settled.lines, judged, settled.remarks)
     table = table.drop(columns=["_line"])
+    bought = today.problem.env.topology.from_supplier
     table.attrs["suppliers"] = sorted(
-        set(np.asarray(today.sources)[:, from_supplier(today)].ravel().tolist()) - {""}
+        set(np.asarray(today.sources)[:, bought].ravel().tolist()) - {""}
     )
     plan = today.plan
     told = ((), ()) if plan is None else (tuple(plan.notes), tuple(plan.assumptions))
@@ -186,9 +187,9 @@ def futures_of(today: Today, horizon: int, seed: int = 0) -> Futures:
     if missing > 0:
         known = np.concatenate([known, np.repeat(known[:, -1:], missing, 1)], 1)
     seen = np.isfinite(demand).any(2).sum(1)
-    return futures(
+    return fit_futures(
         demand,
-        coming(today, horizon),
+        period_dates(today, horizon),
         known,
         today.period_days,
         groups=today.categories,
@@ -247,26 +248,27 @@ def prices(today: Today) -> tuple[np.ndarray, np.ndarray]:
     currency = np.where(there, lanes["currency"].to_numpy(object)[today.lane], settings.currency)
     rate = settings.rates_of(currency)
     cost = plan.full_items["cost"].reindex(today.skus).to_numpy(float)[:, None]
-    bought = np.where(from_supplier(today), cost / rate, 0.0)  # own goods cost nothing again
+    # goods that were bought before cost nothing again
+    bought = np.where(today.problem.env.topology.from_supplier, cost / rate, 0.0)
     price = bought + lanes["unit_cost"].to_numpy(float)[today.lane]
     return np.where(there, price, np.nan), currency
 
 
-def _with(judged: Judged, again: Judged, rows: np.ndarray) -> Judged:
+def _with(judged: LineRisks, again: LineRisks, rows: np.ndarray) -> LineRisks:
     """What was judged with some instances judged anew."""
     found = {}
-    for one in dataclasses.fields(Judged):
+    for one in dataclasses.fields(LineRisks):
         values = np.array(getattr(judged, one.name))
         if one.name == "costs":
             values[:, rows] = again.costs[:, rows]
         else:
             values[rows] = getattr(again, one.name)[rows]
         found[one.name] = values
-    return Judged(**found)
+    return LineRisks(**found)
 
 
 def _table(
-    today, settled: Settled, judged: Judged, beside, rule_names, price, currency
+    today, settled: Settled, judged: LineRisks, beside, rule_names, price, currency
 ) -> pd.DataFrame:
     lines, days = settled.lines, today.period_days
     place = np.argwhere(

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri
 
 from jaxinv.orders.lines import Acting, Lines, ask
-from jaxinv.orders.risk import Judged
+from jaxinv.orders.risk import LineRisks
 from jaxinv.orders.today import Today
 from jaxinv.policies.rule import Rule
 
@@ -43,7 +43,7 @@ class Terms:
     rounding: np.ndarray
 
     @classmethod
-    def of(cls, lines: Lines, judged: Judged) -> "Terms":
+    def of(cls, lines: Lines, judged: LineRisks) -> "Terms":
         base, mean, target = (
             np.round(np.asarray(one, float), 2) for one in (judged.base, judged.mean, lines.target)
         )
@@ -107,7 +107,7 @@ def _units(number: float) -> str:
 
 
 def counterfactuals(
-    today: Today, acting: Acting, lines: Lines, judged: Judged
+    today: Today, acting: Acting, lines: Lines, judged: LineRisks
 ) -> dict[str, np.ndarray]:
     """What would be ordered otherwise `[S, E, K]`, by asking the policy again.
 
@@ -143,7 +143,7 @@ def counterfactuals(
     return found
 
 
-def _more_service(today: Today, acting: Acting, lines: Lines, judged: Judged) -> np.ndarray:
+def _more_service(today: Today, acting: Acting, lines: Lines, judged: LineRisks) -> np.ndarray:
     facts = today.params
     holding, shortage = np.asarray(facts.holding), np.asarray(facts.shortage)
     price = np.asarray(facts.price) if today.problem.env.topology.has("revenue") else 0.0

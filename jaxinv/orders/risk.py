@@ -34,7 +34,7 @@ from jaxinv.envs.landed import stock_value
 from jaxinv.evaluation.rollout import BATCH, rollout
 from jaxinv.keys import Role, key_of, root
 from jaxinv.orders.futures import Futures
-from jaxinv.orders.lines import Lines, downstream, in_chunks, refill, take
+from jaxinv.orders.lines import Lines, demand_reach, in_chunks, refill, take
 from jaxinv.orders.nature import due, lead_times
 from jaxinv.orders.today import Today
 
@@ -55,7 +55,7 @@ CASES = ("nothing", "pack_less", "pack_more", "review_later")
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class LineRisks:
     """What was found of each line, `[S, E, K]`.
 
     Attributes:
@@ -83,11 +83,11 @@ class Judged:
         return self.costs[CASES.index(case)]
 
 
-def judge(
+def line_risks(
     today: Today, lines: Lines, futures: Futures, *, paths: int = PATHS,
     reorder: np.ndarray | None = None, seed: int = 0,
     rows: np.ndarray | None = None, only: tuple[str, ...] = CASES, everywhere: bool = False,
-) -> Judged:  # fmt: skip
+) -> LineRisks:  # fmt: skip
     """Plays every line.
 
     Args:
@@ -124,7 +124,7 @@ def judge(
     )
     found = {name: np.full((size, edges, products), np.nan, np.float32) for name in names}
     money = np.full((len(CASES), size, edges, products), np.nan, np.float32)
-    served, there = downstream(today), np.asarray(today.destinations) != ""
+    served, there = demand_reach(today), np.asarray(today.destinations) != ""
     window = np.minimum(lines.cover + _onward(env, today), horizon)
     rows = np.arange(size) if rows is None else np.asarray(rows)
     for number, part in enumerate(in_chunks(rows, TOGETHER)):
@@ -181,7 +181,7 @@ def judge(
                 money[(CASES.index(name), *at)] = (cost - base[back[some]]).mean(1)
                 if name == "nothing":
                     found["risk_without"][at] = risk
-    return Judged(**found, costs=money)
+    return LineRisks(**found, costs=money)
 
 
 def _onward(env: InventoryNetwork, today: Today) -> np.ndarray:
@@ -362,7 +362,7 @@ def _play(env: InventoryNetwork, count: int, whole: bool, params, state, case, d
 def _served_by(topology) -> np.ndarray:
     """Weights `[E, N]` of the places whose risk is that of an order on each edge: its destination,
     or all below it that face demand."""
-    faces = np.isin(np.arange(topology.nodes), topology.demand_nodes)
+    faces = topology.among(topology.demand_nodes)[:, 0]
     below = np.asarray(topology.echelon) * faces
     ends = list(topology.destinations)
     own = np.where(faces[:, None], np.eye(topology.nodes), below)[ends]

@@ -13,10 +13,12 @@ import pandas as pd
 from jaxinv.data.grid import Frequency
 from jaxinv.data.plan import Plan
 from jaxinv.envs.environment import EnvState
-from jaxinv.envs.network import InstanceParams, NetworkState, receive
+from jaxinv.envs.network import InstanceParams, NetworkState
+from jaxinv.envs.plan_calendar import AHEAD
 from jaxinv.envs.plan_network import PlanNetwork
-from jaxinv.envs.plan_world import AHEAD, PlanWorld
+from jaxinv.envs.plan_world import PlanWorld
 from jaxinv.envs.problem import Problem
+from jaxinv.envs.stock import receive
 from jaxinv.keys import Role, key_of, root
 from jaxinv.orders.silence import silent
 

@@ -1,7 +1,7 @@
 """How a learned policy shares out the stock of a node among the edges that draw on it.
 
 Requests that exceed the stock of their node can be left to the network's own rationing, which is
-feasible and differentiable already (`jaxinv.envs.network.ship`). Or the policy never asks for more
+feasible and differentiable already (`jaxinv.envs.shipping.ship`). Or the policy never asks for more
 than there is:
 
     shipped_e = stock * w_e / (1 + sum_e w_e),
@@ -14,10 +14,9 @@ demand.
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxinv.envs.environment import Observation
-from jaxinv.envs.topology import SUPPLIER, Topology
+from jaxinv.envs.observation import Observation
+from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
 
 ALLOCATIONS = ("rationing", "softmax")
@@ -70,8 +69,3 @@ def share_out(
     if observation.owed is not None:
         stock = jnp.maximum(stock - topology.out_of_nodes(observation.owed), 0.0)
     return topology.at_source(stock) * weights / kept
-
-
-def draws_on_nodes(topology: Topology) -> np.ndarray:
-    """`[E, 1]`, whether each edge starts at a node of the network."""
-    return np.asarray([source != SUPPLIER for source in topology.sources])[:, None]

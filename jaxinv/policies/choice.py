@@ -39,12 +39,12 @@ def best_forecasts(problem: Problem, rules: Sequence[type[Follows]]) -> list[typ
         return []
     past, env = past_of(problem), problem.env
     made = [rule(env.topology, history=env.history, season=problem.season) for rule in rules]
-    errors = [forecast_error(rule, past) for rule in made]
+    errors = [coverage_error(rule, past) for rule in made]
     most = min((1.0 + CLOSE) * min(errors), (1.0 - WORTH) * typical_error(made[0], past))
     return [rule for rule, error in zip(rules, errors) if error < most]
 
 
-def forecast_error(rule: Follows, past: Past) -> float:
+def coverage_error(rule: Follows, past: Past) -> float:
     """Root of the mean squared error of demand over the coverage, in units of typical demand, at
     the best of a few values of the forecast's own numbers."""
     fitted = rule.fitted_on(past.early())

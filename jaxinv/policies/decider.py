@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import flat, shipping
-from jaxinv.envs.environment import InventoryNetwork, Observation
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import Action, InstanceParams, NetworkState
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError, unknown
 from jaxinv.policies.policy import Policy

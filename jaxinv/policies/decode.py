@@ -31,12 +31,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import flat, views
-from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.network import Action
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import SUPPLIER, Topology, add_rows
 from jaxinv.errors import UserError, unknown
-from jaxinv.policies.allocation import check_allocation, draws_on_nodes, share_out
+from jaxinv.policies.allocation import check_allocation, share_out
 from jaxinv.policies.fulfilment import in_turn
 from jaxinv.policies.policy import fill_to, filled_to
 from jaxinv.policies.sight import as_steered, steers_echelon
@@ -156,7 +156,7 @@ class Decode:
             shared = share_out(
                 self.topology, observation, self._by_edge(raw), self._weighable(rates)
             )
-            orders = jnp.where(draws_on_nodes(self.topology), shared, orders)
+            orders = jnp.where(~self.topology.from_supplier[:, None], shared, orders)
         if not self.topology.has("dispositions"):
             return orders
         ours = raw[self._ordering :].reshape(len(self.returning), self.topology.products, -1)

@@ -22,7 +22,7 @@ import numpy as np
 from flax import struct
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts
+from jaxinv.envs.observation import Facts
 from jaxinv.errors import UserError
 from jaxinv.policies.past import Past
 from jaxinv.policies.rule import Range, Rule, Units
@@ -122,7 +122,7 @@ class Follows(Rule):
 
         def single(demand):
             return network.at_destination(
-                views.downstream(network, network.at_demand_nodes(demand))
+                views.echelon_sum(network, network.at_demand_nodes(demand))
             )
 
         return jax.vmap(single)(demand)
@@ -170,7 +170,7 @@ class Smoothing(Follows):
         return Forecast(total, self.over_coverage(variance, facts), mean)
 
 
-class Seasonal(Follows):
+class SeasonalNaive(Follows):
     """A rolling seasonal-naive forecast: each period to come is expected to be the mean of the same
     phase of the season in the window; the error is taken from differences one season apart."""
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.scipy.special import erf
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.policies.rule import Rule
 
 HALVINGS = 8
@@ -64,7 +64,7 @@ def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
     coverage, spoils = rule.coverage(facts)[:, None], facts.lead_time[:, None] + life
     rate = rule.units(params, observation, context).level / coverage
     for_later = any(map(topology.has, ("fixed_cost", "freight", "minimum_order")))
-    target = bound(
+    target = freshness_bound(
         rate, spoils if for_later else coverage, spoils, ratio, waste, params["variation"]
     )
     position = views.edge_position(topology, observation)
@@ -76,7 +76,7 @@ def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
     return jnp.where(life > 0, jnp.where(pays, jnp.maximum(room, facts.least), room), jnp.inf)
 
 
-def bound(
+def freshness_bound(
     rate: jax.Array,
     coverage: jax.Array,
     spoils: jax.Array,

@@ -21,10 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.shipping import waiting
 from jaxinv.envs.topology import SUPPLIER, Topology
-from jaxinv.policies.allocation import draws_on_nodes
 from jaxinv.policies.rule import Rule
 
 
@@ -65,7 +64,8 @@ def fulfilled(
     share = topology.at_source(
         jnp.where(asked > left, left / jnp.where(asked > 0, asked, 1.0), 1.0)
     )
-    return jnp.where(straight, shipped, jnp.where(draws_on_nodes(topology), others * share, others))
+    internal = ~topology.from_supplier[:, None]
+    return jnp.where(straight, shipped, jnp.where(internal, others * share, others))
 
 
 def to_channels(
@@ -91,7 +91,7 @@ def in_turn(topology: Topology, observation: Observation, offer: jax.Array) -> j
         jnp.where(topology.among(topology.storeless), waiting(observation), 0.0)
     )
     there = topology.at_source(views.on_hand(topology, observation))
-    offer = jnp.where(draws_on_nodes(topology), jnp.minimum(offer, there), wanted)
+    offer = jnp.where(~topology.from_supplier[:, None], jnp.minimum(offer, there), wanted)
     offer = jnp.where(topology.fulfilment[:, None], offer, 0.0)
     before = jnp.tensordot(_earlier(topology), offer, axes=1, precision="highest")
     return jnp.clip(wanted - before, 0.0, offer)

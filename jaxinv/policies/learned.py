@@ -10,8 +10,8 @@ import numpy as np
 from flax import struct
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
 from jaxinv.envs.network import Action
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.owners import Owners
 from jaxinv.policies.policy import Policy

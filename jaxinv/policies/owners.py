@@ -60,7 +60,7 @@ class Owners:
         return np.eye(self.agents, dtype=np.float32)[np.asarray(self.of)]  # [A, G]
 
 
-def beside(values: jax.Array, by_agent: jax.Array) -> jax.Array:
+def with_agent_axis(values: jax.Array, by_agent: jax.Array) -> jax.Array:
     """Values `[n, ...]` beside those that may have an axis of agents `[n, G, ...]`: with an axis of
     one there.
     """

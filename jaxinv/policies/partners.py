@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown

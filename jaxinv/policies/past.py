@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.processes import Replay
+from jaxinv.demand.processes import TraceReplay
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts
+from jaxinv.envs.observation import Facts
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import BATCH, instances_at, play_world, take_instances
 from jaxinv.keys import Role, key_of, root
@@ -99,7 +99,7 @@ def has_past(problem: Problem) -> bool:
 
 def _played(problem: Problem) -> Past:
     env, params = problem.env, problem.train
-    if isinstance(env.world.demand, Replay):  # every trace once, from its beginning, as it was
+    if isinstance(env.world.demand, TraceReplay):  # every trace once, from its beginning, as it was
         law = params.demand
         params = params.replace(
             demand=law.replace(last=law.first, level_spread=jnp.zeros_like(law.level_spread))
@@ -126,7 +126,7 @@ def _played(problem: Problem) -> Past:
 def _periods(problem: Problem) -> int:
     """Decisions that there are."""
     law = problem.train.demand
-    if isinstance(problem.env.world.demand, Replay):
+    if isinstance(problem.env.world.demand, TraceReplay):
         return law.demand.shape[-3] - int(np.max(law.first)) - problem.env.history
     return PERIODS + _horizon(problem)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 

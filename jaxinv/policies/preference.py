@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from jaxinv.envs.environment import Facts
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.objectives import membership
+from jaxinv.envs.observation import Facts
 from jaxinv.envs.topology import Topology
 from jaxinv.policies.around import Around
 
@@ -22,7 +22,9 @@ def preference_features(topology: Topology, facts: Facts) -> jax.Array:
     at equal shares.
     """
     groups = membership(topology)
-    relative = preference_of(facts)[groups.argmax(1)]  # G * share, by a part that the objective has
+    relative = weight_factors(facts)[
+        groups.argmax(1)
+    ]  # G * share, by a part that the objective has
     return jnp.concatenate([relative / len(groups), jnp.log(jnp.maximum(relative, FAINTEST))])
 
 
@@ -30,13 +32,13 @@ def preferred_ratio(facts: Facts) -> jax.Array:
     """The critical ratio `[N, K]` at the preference: holding and shortage are as dear as it makes
     them.
     """
-    factor = preference_of(facts)
+    factor = weight_factors(facts)
     short = facts.critical_ratio * factor[COSTS.index("shortage")]
     held = (1.0 - facts.critical_ratio) * factor[COSTS.index("holding")]
     return short / jnp.maximum(short + held, 1e-6)
 
 
-def preference_of(facts: Facts) -> jax.Array:
+def weight_factors(facts: Facts) -> jax.Array:
     """Factors on the weights `[len(COSTS)]`: 1 for an instance without a preference."""
     return jnp.ones(len(COSTS)) if facts.preference is None else facts.preference
 

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.envs.environment import Facts, InventoryNetwork
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
+from jaxinv.envs.observation import Facts
 from jaxinv.errors import UserError
 from jaxinv.nets.actor_critic import Actor
 from jaxinv.policies.decode import Decode

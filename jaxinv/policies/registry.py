@@ -24,7 +24,7 @@ CLASSICAL: Known = Known(
 
 FORECASTS: Known = Known(
     smoothing="jaxinv.policies.following:Smoothing",
-    seasonal="jaxinv.policies.following:Seasonal",
+    seasonal="jaxinv.policies.following:SeasonalNaive",
     regression="jaxinv.policies.regression:Regression",
 )
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import nnls
 
-from jaxinv.demand.regression import RIDGES, averages, joined, ridge
+from jaxinv.demand.regression import RIDGES, joined, ridge, window_weights
 from jaxinv.errors import UserError
 from jaxinv.policies.following import Follows, Forecast, lagged_sum
 from jaxinv.policies.past import Past, has_past, past_of
@@ -80,7 +80,7 @@ class Regression(Follows):
 
     def fitted_on(self, past: Past) -> "Regression":
         """The rule with weights from what happened."""
-        mean, variance = fit(past, self.topology.products)
+        mean, variance = fit_regression(past, self.topology.products)
         return replace(self, mean=mean, variance=variance)
 
     def forecast(self, params, demand, known, facts):
@@ -127,7 +127,7 @@ def regressors(demand: jax.Array, known: jax.Array, window: int) -> tuple[jax.Ar
     Args:
       demand: `[T, D, K]` in units of typical demand; known: `[T, C]`.
     """
-    lags = jnp.asarray(averages(window), jnp.float32)
+    lags = jnp.asarray(window_weights(window), jnp.float32)
     means = jax.vmap(lagged_sum, (0, None), -1)(lags, demand)
     spread = jnp.maximum(
         lagged_sum(jnp.full(window, 1.0 / window), demand**2) - means[..., 0] ** 2, 0.0
@@ -136,7 +136,7 @@ def regressors(demand: jax.Array, known: jax.Array, window: int) -> tuple[jax.Ar
 
 
 @lru_cache(maxsize=2)
-def fit(past: Past, products: int) -> tuple[Numbers, Numbers]:
+def fit_regression(past: Past, products: int) -> tuple[Numbers, Numbers]:
     """Weights of mean `[H, D, K, F]` and variance `[H, D, K, 3]` from what happened."""
     places = past.coming.shape[1]
     demand, known = np.split(past.signals, [places * products], axis=1)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.policies.decode import RATES, factor
 from jaxinv.policies.learned import Context, LearnedPolicy

@@ -6,7 +6,8 @@ Parameters are pure numbers: a level is a multiple of the typical demand over an
 level can be shared by SKUs of any size. `natural` turns them back into units.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.policies.policy import Policy, fill_to
@@ -35,7 +36,7 @@ class Rule(Policy):
     class.
 
     Fields `history` and `season`, where a rule has them, are filled with the window of the
-    environment and the periods of a season (`make_rule`).
+    environment and the periods of a season (`create`).
 
     Attributes:
       name: what it is called in commands and tables.
@@ -68,6 +69,19 @@ class Rule(Policy):
     def applies(cls, problem: Problem) -> bool:
         """Whether the rule makes sense for a problem and no other rule behaves the same there."""
         return True
+
+    @classmethod
+    def create(cls, topology: Topology, **known: int) -> "Rule":
+        """The rule for a network, with those of `known` (`history`, `season`, `covariates`) that it
+        has a field for.
+        """
+        own = {field.name for field in fields(cls)}
+        return cls(topology, **{name: value for name, value in known.items() if name in own})
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers a tuning has to find."""
+        return sum(math.prod(shape) for shape in self.shapes().values())
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each parameter."""

@@ -1,7 +1,7 @@
 """The classical rules, each with the numbers that are tuned (`jaxinv.policies.rule`)."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError, unknown
@@ -321,17 +321,17 @@ class QuantileNewsvendor(following(Newsvendor, Smoothing)):
 def make_rule(
     name: str, topology: Topology, history: int = 1, season: int = 7, covariates: int = 0
 ) -> Rule:
-    """The rule of that name for a network; what else it takes to know goes to those that have such
-    a field.
+    """The rule of that name for a network, in the form that its mechanisms ask for.
+
+    Args:
+      history, season, covariates: of the environment; see `Rule.create`.
     """
     if name not in RULES:
         raise unknown("rule", name, RULES)
-    rule, known = RULES[name], {"history": history, "season": season, "covariates": covariates}
+    rule = RULES[name]
     rule = fulfilling(rule) if topology.storeless else rule
     rule = kept_fresh(rule) if topology.has("shelf_lives") else rule
-    return rule(
-        topology, **{field.name: known[field.name] for field in fields(rule) if field.name in known}
-    )
+    return rule.create(topology, history=history, season=season, covariates=covariates)
 
 
 def rule_for(problem: Problem, name: str) -> Rule:
@@ -373,12 +373,12 @@ def _ratio_below(topology, facts):
     """The critical ratio `[N, K]` of each node, or of those below it that sell, kept from 0 and
     1.
     """
-    sells = np.isin(np.arange(topology.nodes), topology.demand_nodes)[:, None]
+    sells = topology.among(topology.demand_nodes)
     ratio = jnp.clip(facts.critical_ratio, 1e-4, 1.0 - 1e-4)
     if not topology.depth:
         return ratio
     weight = jnp.where(sells, facts.scale, 0.0)
-    below = views.downstream(topology, weight * ratio) / jnp.maximum(
-        views.downstream(topology, weight), 1e-9
+    below = views.echelon_sum(topology, weight * ratio) / jnp.maximum(
+        views.echelon_sum(topology, weight), 1e-9
     )
     return jnp.clip(below, 1e-4, 1.0 - 1e-4)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.roles import Roles
 from jaxinv.envs.topology import Topology, take_rows
 
@@ -40,14 +40,14 @@ class Sight:
     def along_edges(self, rate: jax.Array) -> jax.Array:
         """Known rates `[D, K, ...]` of all that each edge leads to: `[E, K, ...]`."""
         return self.topology.at_destination(
-            views.downstream(self.topology, self.topology.at_demand_nodes(rate))
+            views.echelon_sum(self.topology, self.topology.at_demand_nodes(rate))
         )
 
     def rates(self, known: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Known rates `[D, K]` of all that the node of each row supplies, and that the edge of each
         row leads to.
         """
-        rate = views.downstream(self.topology, self.topology.at_demand_nodes(known))
+        rate = views.echelon_sum(self.topology, self.topology.at_demand_nodes(known))
         return rate, self.topology.at_destination(rate)
 
     def times(

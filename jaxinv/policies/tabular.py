@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.envs.roles import Role
 from jaxinv.envs.topology import Topology
-from jaxinv.exact.mdp import Box, Grid, open_slots, vectors
+from jaxinv.exact.state_space import Box, StateSpace, open_slots, vectors
 from jaxinv.policies.policy import Policy
 
 
@@ -34,7 +34,7 @@ class Index:
       periods: of an episode that ends; None where time says nothing.
     """
 
-    grid: Grid
+    grid: StateSpace
     role: Role
     step: int = 1
     periods: int | None = None

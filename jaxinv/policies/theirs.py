@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Observation
+from jaxinv.envs.observation import Observation
 from jaxinv.policies.policy import Policy
 
 OWN_ORDERS, MIN_MAX = "own_orders", "own_min_max"

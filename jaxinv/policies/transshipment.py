@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
-from jaxinv.envs.environment import Facts, Observation
+from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.topology import Topology
 from jaxinv.errors import UserError
 from jaxinv.policies.rule import of_supply
@@ -57,7 +57,7 @@ class Transshipment(EchelonBaseStock):
         sent = transfers(topology, observation, jnp.maximum(target - position, 0.0), hold)
         moved = topology.into_nodes(sent) - topology.out_of_nodes(sent)
         late = jnp.tensordot(_later(topology, observation), sent, axes=1, precision="highest")
-        position = position + topology.at_destination(views.downstream(topology, moved)) - late
+        position = position + topology.at_destination(views.echelon_sum(topology, moved)) - late
         return sent + self.fill(observation, target, position)
 
     def _at_source(self, level: jax.Array, facts: Facts) -> jax.Array:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Judged, costs_of, units_of
+from jaxinv.evaluation.compare import Evaluation, units_of
+from jaxinv.evaluation.held_out import costs_of
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import Factor, means_of_columns
 from jaxinv.report.words import cost_part, full_name
@@ -19,7 +20,7 @@ TEXT = ("problem", "sku", "place", "policy", "name")
 """Columns that are text, whatever is in them."""
 
 
-def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
+def sku_table(judged: Sequence[Evaluation], agent: str = "") -> pd.DataFrame:
     """A row a series and policy or rule, of problems whose series have names; an empty table
     without any.
 
@@ -37,12 +38,12 @@ def by_sku(judged: Sequence[Judged], agent: str = "") -> pd.DataFrame:
         placed.
       "cost of …": the weighted parts of the cost, in words; they add up to it.
     """
-    named = [one for one in judged if names_of(one.problem)]
+    named = [one for one in judged if sku_columns(one.problem)]
     rows = [rows for one in named for rows in _rows(one, agent)]
     return pd.concat(rows, ignore_index=True).dropna(axis=1, how="all") if rows else pd.DataFrame()
 
 
-def names_of(problem: Problem) -> dict[str, list[str]]:
+def sku_columns(problem: Problem) -> dict[str, list[str]]:
     """The columns that say which series an instance is; nothing where instances have no names, or
     are not those of a test, or where there is but one, whose noise is drawn."""
     if not problem.labels or problem.test_instances or problem.single:
@@ -53,8 +54,8 @@ def names_of(problem: Problem) -> dict[str, list[str]]:
     return {"sku": list(shop.skus), **({"place": list(shop.places)} if shop.places else {})}
 
 
-def _rows(judged: Judged, agent: str) -> Iterator[pd.DataFrame]:
-    problem, names = judged.problem, names_of(judged.problem)
+def _rows(judged: Evaluation, agent: str) -> Iterator[pd.DataFrame]:
+    problem, names = judged.problem, sku_columns(judged.problem)
     if judged.label:
         names = {"problem": [judged.label] * problem.tested, **names}
     costs = {

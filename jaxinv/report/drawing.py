@@ -48,7 +48,7 @@ def pyplot_for_files() -> Any:
     return pyplot
 
 
-def save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
     """Writes a figure as a picture, and is done with it."""
     figure.savefig(path, dpi=120)
     pyplot_for_files().close(figure)

@@ -12,13 +12,13 @@ from jaxinv.report.numbers import (
     absent,
     between,
     counted,
-    day,
     less_or_more,
     number,
     percent,
     rough,
     signed,
     signed_percent,
+    written_day,
 )
 from jaxinv.report.tables import Cell, Column, Table
 from jaxinv.report.words import cost_part, explained, full_name
@@ -170,7 +170,7 @@ class Evidence:
     @property
     def dates(self) -> str:
         first, last = self.about.get("first"), self.about.get("last")
-        return f"{day(first)} to {day(last)}" if first and last else ""
+        return f"{written_day(first)} to {written_day(last)}" if first and last else ""
 
     @property
     def what(self) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxinv.evaluation.monitor import Monitored
 from jaxinv.exact.enumeration import Enumeration
 from jaxinv.exact.policy_table import order_map
-from jaxinv.report.drawing import LEARNED, RULE, pyplot_for_files, save
+from jaxinv.report.drawing import LEARNED, RULE, pyplot_for_files, save_figure
 from jaxinv.runs import Run
 
 
@@ -71,7 +71,7 @@ def save_result(run: Run, document: dict[str, Any]) -> None:
     )
     right.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"{document['agent']} on {document['env']}", fontsize=11)
-    save(figure, run.path / "result.png")
+    save_figure(figure, run.path / "result.png")
 
 
 def learning_curves(path: Path) -> dict[str, tuple[list[int], list[float]]]:
@@ -100,7 +100,7 @@ def save_policy(path: Path, name: str, solution: Enumeration) -> None:
         figure.colorbar(drawn, label="mean order")
     axes.set_xlabel("net stock" if solution.grid.topology.backlog else "units on hand")
     axes.set_title(f"optimal orders of {name}, average cost {solution.cost:.5g}", fontsize=11)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def save_fronts(
@@ -138,7 +138,7 @@ def save_fronts(
     axes[0][0].legend(frameon=False)
     figure.suptitle(title, fontsize=11)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def save_best_so_far(
@@ -177,7 +177,7 @@ def save_best_so_far(
     for panel in panels[:, 0]:
         panel.set_ylabel("gap, %")
     panels[0, 0].legend(frameon=False, fontsize=8)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 MONITORED = {
@@ -246,7 +246,7 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
         else title
     )
     panels[0].set_title(said, loc="left", fontsize=10)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def save_learning(
@@ -291,7 +291,7 @@ def save_learning(
     right.legend(frameon=False)
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def save_stock_maps(
@@ -322,7 +322,7 @@ def save_stock_maps(
         panel.set_xlabel("day")
         panel.set_yticks(range(len(names)), names)
     figure.colorbar(drawn, ax=axes[0].tolist(), label="stock in days of mean demand")
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def save_curves(
@@ -343,4 +343,4 @@ def save_curves(
     axes.set(xlabel=across, ylabel=up)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    save(figure, path)
+    save_figure(figure, path)

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxinv.errors import UserError
 from jaxinv.report import by_sku, worst
 from jaxinv.report.figures import learning_curves
-from jaxinv.sheets import plain, read_table
+from jaxinv.sheets import read_table, unguarded
 from jaxinv.yaml_file import load_yaml
 
 DOCUMENTS = ("summary.json", "evaluation.json")
@@ -166,7 +166,9 @@ def _dropped(path: Path) -> tuple[tuple[str, str], ...]:
     if not path.is_file():
         return ()
     with path.open(encoding="utf-8", newline="") as file:
-        return tuple((plain(row[0]), row[1]) for row in list(csv.reader(file))[1:] if len(row) == 2)
+        return tuple(
+            (unguarded(row[0]), row[1]) for row in list(csv.reader(file))[1:] if len(row) == 2
+        )
 
 
 def _settings(path: Path) -> Mapping[str, Any]:

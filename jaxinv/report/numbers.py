@@ -76,7 +76,7 @@ def less_or_more(share: float, digits: int = 1) -> str:
     return f"{percent(abs(share), digits)} {'less' if share < 0 else 'more'}"
 
 
-def day(text: Any) -> str:
+def written_day(text: Any) -> str:
     """A day, such as "3 Mar 2025", from "2025-03-03"; another text is kept."""
     try:
         found = date.fromisoformat(str(text)[:10])

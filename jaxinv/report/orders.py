@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from jaxinv.report.numbers import absent, counted, day, number, percent, whole
+from jaxinv.report.numbers import absent, counted, number, percent, whole, written_day
 from jaxinv.report.tables import Cell, Column, Table, cut
 
 MOST_LINES, MOST_EXCEPTIONS, MOST_SUPPLIERS = 150, 100, 40
@@ -20,11 +20,11 @@ def summary(orders: pd.DataFrame, about: Mapping[str, Any]) -> str:
     )
     suppliers = counted(orders["source"].nunique(), "source") if "source" in orders else ""
     dates = orders["order_date"].dropna().unique() if "order_date" in orders else []
-    when = f" to be placed on {day(dates[0])}" if len(dates) == 1 else ""
+    when = f" to be placed on {written_day(dates[0])}" if len(dates) == 1 else ""
     return f"{counted(len(orders), 'line')}{when}{cost}, from {suppliers or 'your suppliers'}."
 
 
-def tables(orders: pd.DataFrame) -> list[Table]:
+def order_tables(orders: pd.DataFrame) -> list[Table]:
     """Orders by source, and line by line: those first that would run out soonest without their
     order.
     """
@@ -62,7 +62,7 @@ def tables(orders: pd.DataFrame) -> list[Table]:
             "arrival_likely",
             Column("Arrives", False),
             lambda row: Cell(
-                day(row["arrival_likely"]), _range(row), key=str(row["arrival_likely"])
+                written_day(row["arrival_likely"]), _range(row), key=str(row["arrival_likely"])
             ),
         ),
         ("on_hand", Column("On hand", says="units"), _plain("on_hand")),
@@ -119,7 +119,9 @@ def exceptions(table: pd.DataFrame) -> list[Table]:
         (
             "when",
             Column("When", False),
-            lambda row: Cell("" if absent(row["when"]) else day(row["when"]), key=str(row["when"])),
+            lambda row: Cell(
+                "" if absent(row["when"]) else written_day(row["when"]), key=str(row["when"])
+            ),
         ),
         ("quantity", Column("Units"), _plain("quantity")),
         ("advice", Column("Advice", False), lambda row: Cell(str(row["advice"]))),
@@ -186,7 +188,11 @@ def _packs(row: Mapping[str, Any]) -> str:
 
 def _range(row: Mapping[str, Any]) -> str:
     early, late = row.get("arrival_early"), row.get("arrival_late")
-    return "" if absent(early) or absent(late) or early == late else f"{day(early)} to {day(late)}"
+    return (
+        ""
+        if absent(early) or absent(late) or early == late
+        else f"{written_day(early)} to {written_day(late)}"
+    )
 
 
 def _risk(row: Mapping[str, Any]) -> Cell:

@@ -13,7 +13,7 @@ from jaxinv.report import caveats, orders, pictures, skus
 from jaxinv.report.drawing import svg
 from jaxinv.report.evidence import Evidence
 from jaxinv.report.findings import Findings, find
-from jaxinv.report.numbers import day, signed_percent
+from jaxinv.report.numbers import signed_percent, written_day
 from jaxinv.report.tables import Table
 from jaxinv.report.words import LEARNED
 from jaxinv.whole import write_text
@@ -41,7 +41,7 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
     Raises:
       UserError: there is nothing in the folder to report on, or the page cannot be written.
     """
-    page = render(find(folder))
+    page = render_page(find(folder))
     path = Path(folder) / FILE if out is None else Path(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
     return path
 
 
-def render(findings: Findings) -> str:
+def render_page(findings: Findings) -> str:
     """The page, under `MOST_BYTES`: pictures of SKUs go, the least bad first, where it would be
     more.
     """
@@ -92,7 +92,7 @@ def _context(findings: Findings) -> dict[str, Any]:
         about = findings.about_orders
         context["orders"] = {
             "says": orders.summary(findings.orders, about),
-            "tables": orders.tables(findings.orders),
+            "tables": orders.order_tables(findings.orders),
         }
     if findings.exceptions is not None and len(findings.exceptions):
         context["exceptions"] = orders.exceptions(findings.exceptions)
@@ -120,7 +120,7 @@ def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
             f"{unit} against the share of demand served at once, by policy and rule. {says}",
         )
     if findings.skus is not None and len(findings.skus):
-        found["sku_tables"] = skus.tables(evidence, findings.skus)
+        found["sku_tables"] = skus.sku_tables(evidence, findings.skus)
     if findings.worst is not None and len(findings.worst):
         found["worst"] = skus.pictures(evidence, findings.worst)
     if any(len(updates) > 1 for updates, _ in findings.curves.values()):
@@ -137,7 +137,7 @@ def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
 def _title(findings: Findings, evidence: Evidence | None) -> str:
     if findings.orders is not None:
         when = findings.about_orders.get("date")
-        return f"What to order on {day(when)}" if when else "What to order"
+        return f"What to order on {written_day(when)}" if when else "What to order"
     return evidence.question if evidence else "Report"
 
 

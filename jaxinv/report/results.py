@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxinv.evaluation.compare import Judged
+from jaxinv.evaluation.compare import Evaluation
 from jaxinv.report import by_sku, worst
 from jaxinv.report.page import write_report
 from jaxinv.sheets import write_table
@@ -27,7 +27,7 @@ def acts(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def about(judged: Sequence[Judged]) -> dict[str, Any]:
+def about(judged: Sequence[Evaluation]) -> dict[str, Any]:
     """What people have to know of the periods and series of an evaluation, for its document.
 
     `acts` is the policy that the report is about; `period` what a period is called, `periods` how
@@ -55,14 +55,14 @@ def about(judged: Sequence[Judged]) -> dict[str, Any]:
     }
 
 
-def write_results(folder: Path, judged: Sequence[Judged], agent: str = "") -> None:
+def write_results(folder: Path, judged: Sequence[Evaluation], agent: str = "") -> None:
     """Writes `by_sku.csv` and `worst.csv`, where series have names, and `report.html`, whose
     document is in the folder already.
 
     Raises:
       OSError: the folder cannot be written.
     """
-    table = by_sku.by_sku(judged, agent)
+    table = by_sku.sku_table(judged, agent)
     if len(table):
         write_table(folder / by_sku.FILE, table)
         periods = worst.worst(judged[0], acts(judged[0].rows))

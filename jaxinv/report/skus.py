@@ -21,7 +21,7 @@ MOST_POINTS = 12_000
 """Periods of all pictures together; where there are more, fewer SKUs are drawn."""
 
 
-def tables(evidence: Evidence, skus: pd.DataFrame) -> list[Table]:
+def sku_tables(evidence: Evidence, skus: pd.DataFrame) -> list[Table]:
     """SKUs that gain and lose most against the best rule, and those that cost most with all that is
     known of them.
     """

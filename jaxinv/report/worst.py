@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.envs.network import Outcome
-from jaxinv.envs.topology import SUPPLIER, Topology
-from jaxinv.evaluation.compare import (
+from jaxinv.envs.topology import Topology
+from jaxinv.evaluation.compare import Evaluation
+from jaxinv.evaluation.held_out import (
     Contestant,
-    Judged,
-    Size,
+    SimulationSize,
     costs_of,
     held_out_groups,
     own_params,
@@ -22,7 +22,7 @@ from jaxinv.evaluation.compare import (
 from jaxinv.evaluation.monitor import predicted
 from jaxinv.evaluation.rollout import BATCH, instances_at
 from jaxinv.evaluation.simulate import simulate_in
-from jaxinv.report.by_sku import names_of
+from jaxinv.report.by_sku import sku_columns
 
 FILE = "worst.csv"
 TEXT = ("problem", "sku", "place", "policy", "period")
@@ -33,7 +33,7 @@ BAND = 0.1, 0.9
 """Shares of demand below the ends of a forecast's band."""
 
 
-def worst(judged: Judged, acts: str) -> pd.DataFrame:
+def worst(judged: Evaluation, acts: str) -> pd.DataFrame:
     """What a policy, and the best tuned rule, did in each period for the SKUs that it does worst
     on; empty without names.
 
@@ -49,7 +49,7 @@ def worst(judged: Judged, acts: str) -> pd.DataFrame:
       policy forecasts, `forecast`, and `forecast_low` and `forecast_high`, between which 80% of
       demand should lie: as its own errors did in the periods before.
     """
-    names = names_of(judged.problem)
+    names = sku_columns(judged.problem)
     if not names:
         return pd.DataFrame()
     best = judged.rows[0]["best_rule"]
@@ -69,7 +69,7 @@ def worst(judged: Judged, acts: str) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-def _ranked(judged: Judged, acts: str, best: str | None) -> np.ndarray:
+def _ranked(judged: Evaluation, acts: str, best: str | None) -> np.ndarray:
     """Numbers of the series, the worst first."""
     totals = {
         row["policy"]: judged.totals[one.name] for one, row in zip(judged.contestants, judged.rows)
@@ -80,14 +80,14 @@ def _ranked(judged: Judged, acts: str, best: str | None) -> np.ndarray:
     return np.argsort(-(cost if cost.ndim == 1 else cost.mean(0)), kind="stable")
 
 
-def _dates(judged: Judged) -> Sequence[str]:
+def _dates(judged: Evaluation) -> Sequence[str]:
     shop, periods = judged.problem.shop, judged.problem.test_periods - judged.problem.warm_up
     if shop is None or shop.dates is None or len(shop.dates) != periods:
         return [str(number) for number in range(1, periods + 1)]
     return [str(date) for date in shop.dates]
 
 
-def _played(judged: Judged, one: Contestant, series: np.ndarray) -> Mapping[str, np.ndarray]:
+def _played(judged: Evaluation, one: Contestant, series: np.ndarray) -> Mapping[str, np.ndarray]:
     """Amounts of each counted period `[T, B]` of some series, in their order."""
     problem, parts, found = judged.problem, [], []
     number = 0
@@ -105,7 +105,7 @@ def _played(judged: Judged, one: Contestant, series: np.ndarray) -> Mapping[str,
     state, trace = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, BATCH), *parts)
     instance, axis = instances_at(problem.test, np.asarray(found))
     params = one.params if one.policy_axis is None else own_params(one.params, np.asarray(found))
-    size = Size.of(problem)._replace(axis=axis)
+    size = SimulationSize.of(problem)._replace(axis=axis)
     kept = jax.device_get(
         _periods(
             problem.env, one.policy, size, one.policy_axis, instance, params, state, trace, key
@@ -117,9 +117,9 @@ def _played(judged: Judged, one: Contestant, series: np.ndarray) -> Mapping[str,
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _periods(
-    env, policy, size: Size, policy_axis, instance, params, state, trace, key
+    env, policy, size: SimulationSize, policy_axis, instance, params, state, trace, key
 ) -> dict[str, jax.Array]:
-    bought = np.equal(env.topology.sources, SUPPLIER).astype(np.float32)
+    bought = env.topology.from_supplier.astype(np.float32)
     played = simulate_in(
         env, instance, policy, params, state, trace, key, warm_up=size.warm_up, axis=size.axis,
         policy_axis=policy_axis,

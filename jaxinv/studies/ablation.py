@@ -21,10 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, ClocksConfig, Diary
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import Trainer, stack_agents
-from jaxinv.agents.ppo import soon
+from jaxinv.agents.losses import soon
 from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
 from jaxinv.config import resolve
 from jaxinv.envs.cross_border import CrossBorder
@@ -233,7 +234,9 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
             "turnover": 365 * totals["sold"] / np.maximum(totals["on_hand"], 1e-6),
             "f1": np.array(
                 [
-                    f1_score(risk[seed] > 0, coming(short[seed] > 0, config.learner.forecast))
+                    f1_score(
+                        risk[seed] > 0, flagged_ahead(short[seed] > 0, config.learner.forecast)
+                    )
                     for seed in range(config.seeds)
                 ]
             ),
@@ -241,7 +244,7 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
     return found
 
 
-def coming(flag: np.ndarray, horizon: int) -> np.ndarray:
+def flagged_ahead(flag: np.ndarray, horizon: int) -> np.ndarray:
     """Whether a flag `[T, B]` is up on a day or in the `horizon` - 1 days after it; past the end it
     is down.
     """

@@ -21,7 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, ClocksConfig, Diary, Switches
+from jaxinv.adapt.clock_steps import ClocksConfig
+from jaxinv.adapt.clocks import ADAPTIVE, NEVER, Clocks, Diary, Switches
 from jaxinv.adapt.distill import (
     SHARE,
     Lesson,
@@ -31,9 +32,9 @@ from jaxinv.adapt.distill import (
     teach_fleet,
 )
 from jaxinv.adapt.drift import DAYS, delay
-from jaxinv.adapt.gate import MARGIN, judge
+from jaxinv.adapt.gate import MARGIN, non_inferiority
 from jaxinv.adapt.online import OnlineConfig, fresh
-from jaxinv.adapt.streams import changeable, side_by_side
+from jaxinv.adapt.streams import changeable, scenario_streams
 from jaxinv.adapt.watch import KINDS, WARM_UP
 from jaxinv.agents.loop import Trainer, select_run
 from jaxinv.agents.ppo import PPO, PPOConfig
@@ -41,7 +42,7 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
 from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.studies.rows import row
@@ -192,7 +193,7 @@ def _scenarios(
         diaries, costs = [], []
         for key, params in zip(keys, trained):
             start = setting.history + QUIET
-            streams = side_by_side(
+            streams = scenario_streams(
                 setting.problem,
                 (name,),
                 start,
@@ -281,7 +282,7 @@ def _false_alarms(setting: Setting, keys: jax.Array, trained: list) -> dict[str,
     counts = []
     for key, params in zip(keys, trained):
         for own in keys_of(key, Role.FALSE_ALARMS, setting.quiet_worlds):
-            streams = side_by_side(setting.problem, ("none",), 0, DAYS + WARM_UP, own)
+            streams = scenario_streams(setting.problem, ("none",), 0, DAYS + WARM_UP, own)
             counts.append(int(np.asarray(heard(params, streams)).any(-1).sum()))
     rate = mean_of(np.array(counts, float))
     note = f"{sum(counts)} in {len(counts)} worlds, detectors calibrated anew for each"
@@ -321,7 +322,7 @@ def _student_rows(setting: Setting, key: jax.Array, params: Any) -> Iterator[dic
     choosing, judging = keys_of(key, Role.CHOICE, JUDGED), keys_of(key, Role.STUDY, JUDGED)
     students = [select_run(fleet, number) for number in range(6)]
     chosen = min(students, key=lambda own: costs(distiller.student, own, choosing).mean())
-    verdict = judge(
+    verdict = non_inferiority(
         jnp.asarray(costs(distiller.student, chosen, judging)),
         jnp.asarray(costs(agent.policy, params, judging)),
     )

@@ -18,7 +18,7 @@ from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.envs.presets import Serial
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, optimality_gap
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
@@ -51,7 +51,7 @@ PATHS = 512
 
 
 @dataclass(frozen=True)
-class Size:
+class BeerGameSize:
     """How much is spent."""
 
     quick: bool
@@ -83,7 +83,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in STAGES:
             raise unknown("stage", part, STAGES)
-    size = Size(quick)
+    size = BeerGameSize(quick)
     yield row("optimal cost a week", optimum(), note="Clark & Scarf")
     yield row(
         "levels in print: % above the optimum",
@@ -130,7 +130,7 @@ def optimum() -> float:
     return float(solve(chain.env, chain.first).average_cost - HOLDING * sum(longer[1:]) * mean)
 
 
-def tuned_levels(size: Size) -> tuple[float, ...]:
+def tuned_levels(size: BeerGameSize) -> tuple[float, ...]:
     """Base-stock levels of all stages in whole units, tuned together."""
     tuned = tune(
         game(), rule_for(game(), "base_stock"), key_of(root(RESERVED_SEED), Role.STUDY), size.tuning
@@ -150,7 +150,7 @@ def cost_by_rule(text: str) -> np.ndarray:
     return costs(game(), Contestant(text, partners.rule, params), root(RESERVED_SEED), PATHS)
 
 
-def _learned(stage: str, partners: str, size: Size) -> np.ndarray:
+def _learned(stage: str, partners: str, size: BeerGameSize) -> np.ndarray:
     """The same where one stage has learned to order for the chain `[seeds, paths]`."""
     learns = (f"stage {STAGES.index(stage)}",)
     agent = DiffSim.create(game(), size.setting(learns, partners))

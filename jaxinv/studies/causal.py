@@ -19,9 +19,9 @@ import numpy as np
 from jaxinv.adapt.counterfactual import (
     HORIZON,
     OUTCOMES,
+    branch_futures,
     counterfactual,
     effects,
-    futures,
     log,
     order_instead,
     outcomes,
@@ -55,14 +55,14 @@ LEAST_COVERAGE = 0.9
 
 
 @dataclasses.dataclass(frozen=True)
-class Size:
+class CausalSize:
     """How much is simulated.
 
     Attributes:
       logs, days: simulated logs, and the days of each.
       paths: for a true average effect. states, copies: for true effects given the state: states,
         and futures of each.
-      drift: see `causal_drift.Size`.
+      drift: see `causal_drift.DriftSize`.
     """
 
     logs: int = 1000
@@ -70,17 +70,17 @@ class Size:
     paths: int = 1 << 16
     states: int = 256
     copies: int = 512
-    drift: causal_drift.Size = causal_drift.Size()
+    drift: causal_drift.DriftSize = causal_drift.DriftSize()
 
     @classmethod
-    def quick(cls) -> "Size":
-        return cls(300, 371, 1 << 15, 128, 256, causal_drift.Size.quick())
+    def quick(cls) -> "CausalSize":
+        return cls(300, 371, 1 << 15, 128, 256, causal_drift.DriftSize.quick())
 
 
-class Bench:
+class CausalStoreLogs:
     """The causal store, the policy that runs it, and its logs, each worked out once."""
 
-    def __init__(self, size: Size, seed: int = 0):
+    def __init__(self, size: CausalSize, seed: int = 0):
         self.size = size
         self.problem: Problem = open_to_change(preset("causal_store")().build())
         self.env, self.params = self.problem.env, self.problem.first
@@ -155,7 +155,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in PARTS:
             raise unknown("part of the causal study", part, PARTS)
-    bench = Bench(Size.quick() if quick else Size())
+    bench = CausalStoreLogs(CausalSize.quick() if quick else CausalSize())
     for part in parts or PARTS:
         for claim, ours, interval, holds, note in PARTS[part](bench):
             yield row(
@@ -166,7 +166,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             )
 
 
-def replay(bench: Bench) -> Iterator[tuple]:
+def unchanged_replay(bench: CausalStoreLogs) -> Iterator[tuple]:
     """Counterfactuals that change nothing are the log itself."""
     logged = bench.record(256, 120)
     policy, env = bench.policy, bench.env
@@ -185,7 +185,7 @@ def replay(bench: Bench) -> Iterator[tuple]:
         yield f"{name} is the factual bit for bit (share of numbers)", share, None, share == 1.0, ""
 
 
-def truth(bench: Bench) -> Iterator[tuple]:
+def truth(bench: CausalStoreLogs) -> Iterator[tuple]:
     """True effects of one day's interventions on the week that begins with it."""
     logged = bench.record(bench.size.paths // 4, HORIZON)
     now = {
@@ -204,7 +204,7 @@ def truth(bench: Bench) -> Iterator[tuple]:
                 yield f"{name} on 7-day {outcome}", estimate.value, estimate.interval, None, ""
 
 
-def logs(bench: Bench) -> Iterator[tuple]:
+def logs(bench: CausalStoreLogs) -> Iterator[tuple]:
     """The effect of a promotion from logs alone, by each estimator, against the truth."""
     exact = np.asarray(
         bench.effects(bench.record(bench.size.paths, 1).origin.start, PROMOTED, PLAIN)
@@ -268,7 +268,7 @@ def _heterogeneity(bench, covariates, treatment, demand, note):
 
 def _true_effects_of_states(bench):
     start = bench.record(bench.size.states, 1).origin.start
-    copies = futures(start, next(bench.keys), bench.size.copies)
+    copies = branch_futures(start, next(bench.keys), bench.size.copies)
     effect = bench.effects(copies, PROMOTED, PLAIN)[0].reshape(bench.size.states, -1).mean(1)
     return bench.present(start), effect
 
@@ -296,7 +296,7 @@ def bent(states):
     return jnp.concatenate([states, states[..., :1] ** 2], -1)
 
 
-def response(bench: Bench) -> Iterator[tuple]:
+def response(bench: CausalStoreLogs) -> Iterator[tuple]:
     """Equation 10, part 1, from pairs of worlds and from logs alone, on states it has not seen."""
     env, params, policy, numbers = bench.env, bench.params, bench.policy, bench.numbers
 
@@ -321,7 +321,7 @@ def response(bench: Bench) -> Iterator[tuple]:
 
     unseen = bench.record(bench.size.states, 1).origin.start
     states = bench.present(unseen)
-    copies = futures(unseen, next(bench.keys), bench.size.copies)
+    copies = branch_futures(unseen, next(bench.keys), bench.size.copies)
 
     def expected(done):
         change = changes(copies, jnp.repeat(done, bench.size.copies, 0))
@@ -374,9 +374,15 @@ def r_squared(fit: jax.Array, target: jax.Array) -> float:
     return float(1.0 - jnp.sum((target - fit) ** 2) / jnp.sum((target - target.mean()) ** 2))
 
 
-def drift(bench: Bench) -> Iterator[tuple]:
+def drift(bench: CausalStoreLogs) -> Iterator[tuple]:
     """Detection delays and false alarms; see `causal_drift`."""
     yield from causal_drift.rows(bench.size.drift)
 
 
-PARTS = {"replay": replay, "truth": truth, "logs": logs, "response": response, "drift": drift}
+PARTS = {
+    "replay": unchanged_replay,
+    "truth": truth,
+    "logs": logs,
+    "response": response,
+    "drift": drift,
+}

@@ -26,7 +26,7 @@ FOLLOWED = 180
 
 
 @dataclass(frozen=True)
-class Size:
+class DriftSize:
     """Attributes: shops: simulated for a calibration, and for each scenario; skus: of a
     cross-border shop.
     """
@@ -35,7 +35,7 @@ class Size:
     skus: int = 32
 
     @classmethod
-    def quick(cls) -> "Size":
+    def quick(cls) -> "DriftSize":
         return cls(48, 32)
 
 
@@ -66,7 +66,7 @@ class Shops:
         ]
 
 
-def rows(size: Size) -> Iterator[tuple]:
+def rows(size: DriftSize) -> Iterator[tuple]:
     """Claims with their numbers, of a single store and of a shop."""
     store = open_to_change(preset("causal_store")().build())
     shop = open_to_change(preset("cross_border")(skus=size.skus).build())

@@ -23,11 +23,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.deepstock import SETTINGS
+from jaxinv.demand.deepstock_paths import SETTINGS
 from jaxinv.envs.deepstock import DeepStock
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
@@ -40,8 +40,8 @@ from jaxinv.studies.deepstock_search import (
     METHODS,
     START,
     Search,
+    SearchResult,
     Trained,
-    Tuned,
     costs_on_test,
     of_one_size,
     training_alone,
@@ -78,7 +78,7 @@ at T = 129.
 
 
 @dataclass(frozen=True)
-class Size:
+class DeepStockSize:
     """How large a study is.
 
     Attributes:
@@ -98,16 +98,16 @@ class Size:
     grid: tuple[int, int] = (4, 3)
 
 
-FULL = Size()
-QUICK = Size(
+FULL = DeepStockSize()
+QUICK = DeepStockSize(
     trials=6, seeds=3, updates=0.1, settings=(1, 2), skus=(5, 20), days=(5, 17), grid=(2, 2)
 )
 
 
 def run(
-    quick: bool = False, parts: Sequence[str] = (), size: Size | None = None
+    quick: bool = False, parts: Sequence[str] = (), size: DeepStockSize | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows (`studies.rows`), those of a search with its `curve`.
+    """Rows (`studies.rows`), those of a search with its `best_so_far_curve`.
 
     Args:
       quick: fewer trials, updates and settings.
@@ -150,7 +150,7 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 # --------------------------------------------------------------------------------------
 
 
-def _setting(setting: int, size: Size, search: Search):
+def _setting(setting: int, size: DeepStockSize, search: Search):
     """Yields the rows of a setting as they come; returns base against none of each method, and the
     rows about them.
     """
@@ -185,7 +185,7 @@ def _setting(setting: int, size: Size, search: Search):
         gap = costs.mean() / best.mean() - 1, bootstrap.means(costs) / bootstrap.means(best) - 1
         yield _in_percent(f"setting {setting}, {rule} base-stock: gap, %", *gap)
 
-    tuned: dict[tuple[str, str], Tuned] = {}
+    tuned: dict[tuple[str, str], SearchResult] = {}
     for method in METHODS:
         for form in FORMS:
             result = search.tune(method.lasting(size.updates), form, problem, root(0))
@@ -195,7 +195,11 @@ def _setting(setting: int, size: Size, search: Search):
                 f"{key}={value:.3g}" for key, value in result.points[result.best].items()
             )
             found = _in_percent(f"setting {setting}, {method.name} {form}: gap, %", *gap, note=told)
-            yield {**found, "of": (setting, method.name, form), "curve": curve(result.trials, best)}
+            yield {
+                **found,
+                "of": (setting, method.name, form),
+                "curve": best_so_far_curve(result.trials, best),
+            }
     changes, rows = {}, []
     for method in METHODS:
         pair = [tuned[method.name, form] for form in FORMS]
@@ -242,7 +246,7 @@ def tuned_rule(problem: Problem, name: str) -> tuple[np.ndarray, str]:
     return costs_on_test(problem, Contestant(name, rule, found.params)), numbers
 
 
-def curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, float]]:
+def best_so_far_curve(trials: Trained, reference: np.ndarray) -> list[tuple[float, float, float]]:
     """Gap in % of the best trial so far, by validation, and its 95% band, after 1, 2, … trials."""
     gaps = 100 * (_best_so_far(trials) / reference.mean() - 1)
     return [(float(now.mean()), *map(float, np.quantile(now, (0.025, 0.975)))) for now in gaps.T]
@@ -315,7 +319,7 @@ def _over_settings(changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 # ------------------------------------------------------------------
 
 
-def _skus_and_days(size: Size) -> Iterator[dict[str, Any]]:
+def _skus_and_days(size: DeepStockSize) -> Iterator[dict[str, Any]]:
     """The gap of DS with form base to the newsvendor, by SKUs that are learned from and by days."""
     points, seeds = size.grid
     most, method, search = (

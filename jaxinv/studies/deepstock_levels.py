@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand import deepstock as published
-from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SPREAD
+from jaxinv.demand import deepstock_paths as published
+from jaxinv.demand.deepstock_paths import LEAD_TIME, REVIEW, SPREAD
 from jaxinv.envs import views
 from jaxinv.envs.deepstock import DeepStock
 from jaxinv.keys import Role, generator
@@ -55,17 +55,17 @@ def levels(preset: DeepStock, knowing_law: bool = False) -> np.ndarray:
     ratio = preset.shortage_cost / (preset.shortage_cost + preset.holding_cost)
     feature = test.feature[:, REVIEW:]
     if preset.setting == 1:
-        found = np.broadcast_to(independent(days, ratio)[0], feature.shape)
+        found = np.broadcast_to(independent_levels(days, ratio)[0], feature.shape)
     elif preset.setting == 4:
         found = published.MEAN + normal_quantile(ratio) * feature
     elif knowing_law:
-        found = autoregressive(test.law, feature, ratio)
+        found = autoregressive_levels(test.law, feature, ratio)
     else:
         found = after_demand(feature, days, ratio)
     return np.ascontiguousarray(found.T)[:, None, None, :].astype(np.float32)
 
 
-def independent(days: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+def independent_levels(days: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
     """Setting 1, exactly: levels `[days]`, and their expected cost a day of the window `[days]` in
     units of h + b.
     """
@@ -91,7 +91,9 @@ def independent(days: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
     return found, costs
 
 
-def autoregressive(law: np.ndarray, before: np.ndarray, ratio: float, seed: int = 0) -> np.ndarray:
+def autoregressive_levels(
+    law: np.ndarray, before: np.ndarray, ratio: float, seed: int = 0
+) -> np.ndarray:
     """Levels `[S, T]` for laws `[S, 3]` and the demand of the day before `[S, T]`, by
     simulation.
     """
@@ -113,7 +115,7 @@ def after_demand(before: np.ndarray, days: int, ratio: float, seed: int = 0) -> 
 
     Days are grouped by the demand before them; between the groups' means the level is linear.
     """
-    drawn = published.autoregressive(LAWS, days + REVIEW, seed)
+    drawn = published.autoregressive_paths(LAWS, days + REVIEW, seed)
     demand, feature = drawn.demand[:, REVIEW:], drawn.feature[:, REVIEW:]
     reviews = np.arange(0, days - LEAD_TIME - REVIEW + 1, REVIEW)
     given = feature[:, reviews].ravel()

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.deepstock import REVIEW, SPREAD, lowest_demand
+from jaxinv.demand.deepstock_paths import REVIEW, SPREAD, lowest_demand
 from jaxinv.demand.exogenous import Exogenous
 from jaxinv.demand.processes import TableParams
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.rollout import rollout
-from jaxinv.exact.finite_horizon import Plan, backward_induction
-from jaxinv.exact.mdp import Grid, tabulate
-from jaxinv.instances.deepstock import COUNTED_FROM, DAYS
+from jaxinv.exact.finite_horizon import FiniteHorizonOptimum, backward_induction
+from jaxinv.exact.mdp import tabulate
+from jaxinv.exact.state_space import StateSpace
+from jaxinv.instances.moving_demand import COUNTED_FROM, DAYS
 from jaxinv.keys import Role, generator
 
 LOWEST, HIGHEST, LARGEST = -100, 200, 100
@@ -23,13 +24,13 @@ TRAINING, TEST = 10, 100
 """Paths that a law is counted on, and paths that policies are judged on."""
 
 
-def plan(problem: Problem, law: np.ndarray) -> Plan:
+def plan(problem: Problem, law: np.ndarray) -> FiniteHorizonOptimum:
     """The optimal orders of all days.
 
     Args:
       law: `[DAYS, SPREAD]` probability of each step of demand above the lowest of the day.
     """
-    grid = Grid.of(problem.env.topology, (LOWEST,), (HIGHEST,), (LARGEST,))
+    grid = StateSpace.of(problem.env.topology, (LOWEST,), (HIGHEST,), (LARGEST,))
     most = int(lowest_demand(DAYS).max()) + SPREAD
     tables = []
     for low, mass in zip(lowest_demand(DAYS), law):

@@ -25,7 +25,7 @@ from jaxinv.agents.loop import Trainer, Training, select_run, stack_agents, stre
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.rollout import take_instances
 from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.policies.decode import raw_of
@@ -128,7 +128,7 @@ class Trained(NamedTuple):
     test: np.ndarray
 
 
-class Tuned(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search came to.
 
     Attributes:
@@ -158,7 +158,7 @@ class Search:
         self.count, self.seeds = trials, seeds
         self._trainers: dict[Any, Trainer] = {}
 
-    def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> Tuned:
+    def tune(self, method: Method, form: str, problem: Problem, key: jax.Array) -> SearchResult:
         """Draws trials, and runs the best again over seeds; the one with the least mean validation
         is chosen.
         """
@@ -173,7 +173,9 @@ class Search:
         )
         best = int(np.argmin(runs.validation.reshape(-1, self.seeds).mean(1)))
         own = slice(best * self.seeds, (best + 1) * self.seeds)
-        return Tuned(trials, points, int(top[best]), Trained(runs.validation[own], runs.test[own]))
+        return SearchResult(
+            trials, points, int(top[best]), Trained(runs.validation[own], runs.test[own])
+        )
 
     def train(
         self, method: Method, form: str, problem: Problem, points: list[dict[str, float]], keys

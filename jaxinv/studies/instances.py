@@ -15,8 +15,8 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.compare import Contestant
-from jaxinv.evaluation.compare import measure as measure_paths
+from jaxinv.evaluation.held_out import Contestant
+from jaxinv.evaluation.held_out import measure as measure_paths
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune
@@ -47,14 +47,14 @@ PATHS = 4096
 """Paths of a simulation."""
 
 
-class Measured(NamedTuple):
+class Computed(NamedTuple):
     """Our number and its standard error, 0 where it is exact."""
 
     value: float
     error: float = 0.0
 
 
-class Bench:
+class SolvedInstance:
     """One instance and what has been worked out on it, each thing once."""
 
     def __init__(self, instance: Instance):
@@ -92,9 +92,9 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for instance in chosen:
         if quick and instance.slow:
             continue
-        bench = Bench(instance)
+        bench = SolvedInstance(instance)
         for claim, published in instance.published.items():
-            measured = measure(bench, claim)
+            measured = compute(bench, claim)
             if claim.endswith(" return"):  # averages of simulated paths, in print too
                 published = dataclasses.replace(
                     published, error=published.error + 1.96 * return_error(bench)
@@ -102,18 +102,18 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
             yield _row(instance, claim, published, measured)
 
 
-def measure(bench: Bench, claim: str) -> Measured:
+def compute(bench: SolvedInstance, claim: str) -> Computed:
     """Ours of a claim: a name in `MEASURES`, or "gap of RULE, %"."""
     if claim.startswith("gap of "):
         rule = claim.removeprefix("gap of ").removesuffix(", %")
-        return Measured(100 * (MEASURES[rule](bench).value / bench.solved().cost - 1))
+        return Computed(100 * (MEASURES[rule](bench).value / bench.solved().cost - 1))
     if claim not in MEASURES:
         raise UserError(f"the study of instances has no measure called {claim!r}")
     return MEASURES[claim](bench)
 
 
 def _row(
-    instance: Instance, claim: str, published: Published, measured: Measured
+    instance: Instance, claim: str, published: Published, measured: Computed
 ) -> dict[str, Any]:
     spread = 1.96 * measured.error
     difference = abs(measured.value - published.value)
@@ -144,11 +144,11 @@ def _row(
 # ---------------------------------------------------------------------------------------
 
 
-def optimal(bench: Bench) -> Measured:
-    return Measured(bench.solved().cost)
+def optimal(bench: SolvedInstance) -> Computed:
+    return Computed(bench.solved().cost)
 
 
-def capped_base_stock(bench: Bench) -> Measured:
+def capped_base_stock(bench: SolvedInstance) -> Computed:
     """The best level and cap; of two suppliers the fast one is not capped (Veeraraghavan &
     Scheller-Wolf's policy).
     """
@@ -164,11 +164,11 @@ def capped_base_stock(bench: Bench) -> Measured:
     )
 
 
-def dual_index(bench: Bench) -> Measured:
+def dual_index(bench: SolvedInstance) -> Computed:
     return _best(bench, "dual_index", {"level": _levels(bench)})
 
 
-def tailored_base_surge(bench: Bench) -> Measured:
+def tailored_base_surge(bench: SolvedInstance) -> Computed:
     """The constant order is the largest below mean demand; at the mean, stock would have no steady
     state.
     """
@@ -181,7 +181,7 @@ def tailored_base_surge(bench: Bench) -> Measured:
     )
 
 
-def base_stock(bench: Bench) -> Measured:
+def best_base_stock(bench: SolvedInstance) -> Computed:
     """The best level; of two suppliers, the best single-index policy."""
     levels = _levels(bench)
     if bench.env.topology.edges == 1:
@@ -190,43 +190,43 @@ def base_stock(bench: Bench) -> Measured:
     gaps = range(
         2 * _mean(bench)
     )  # a fast level further below the slow one than a period's demand never matters
-    return Measured(min(_down(costs, levels[1, 0] + _mean(bench), [[-gap], [0]]) for gap in gaps))
+    return Computed(min(_down(costs, levels[1, 0] + _mean(bench), [[-gap], [0]]) for gap in gaps))
 
 
-def order_up_to(bench: Bench) -> Measured:
+def order_up_to(bench: SolvedInstance) -> Computed:
     return _best(
         bench, "s_S", {"reorder": _levels(bench) - _lot(bench) // 2, "gap": [[_lot(bench)]]}
     )
 
 
-def lots(bench: Bench) -> Measured:
+def lots(bench: SolvedInstance) -> Computed:
     return _best(
         bench, "r_nQ", {"reorder": _levels(bench) - _lot(bench) // 2, "lot": [[_lot(bench)]]}
     )
 
 
-def optimal_return(bench: Bench) -> Measured:
+def optimal_return(bench: SolvedInstance) -> Computed:
     """Of a year after `WARM_UP` periods that begin with nothing in stock, as in print: where orders
     come every other period, the start is never forgotten."""
     found = bench.solved(DISCOUNT)
     costs = expected_costs(found.mdp, found.orders, WARM_UP + PERIODS)[WARM_UP:]
-    return Measured(-float(DISCOUNT ** np.arange(PERIODS) @ costs))
+    return Computed(-float(DISCOUNT ** np.arange(PERIODS) @ costs))
 
 
-def base_stock_return(bench: Bench) -> Measured:
+def base_stock_return(bench: SolvedInstance) -> Computed:
     """Of the levels up to the largest order, as in print; the cost has one valley, so the search
     goes down into it.
     """
     costs = RuleCosts(bench.env, bench.params, make_rule("base_stock", bench.env.topology))
-    return Measured(-DISCOUNTED * _down(costs, float(np.max(bench.params.max_order)), [[0]]))
+    return Computed(-DISCOUNTED * _down(costs, float(np.max(bench.params.max_order)), [[0]]))
 
 
-def continuous_review(bench: Bench) -> Measured:
+def continuous_review(bench: SolvedInstance) -> Computed:
     found = solve_serial_normal(**bench.instance.options)
-    return Measured(found.average_cost, found.error)
+    return Computed(found.average_cost, found.error)
 
 
-def anchor_and_adjust(bench: Bench) -> Measured:
+def anchor_and_adjust(bench: SolvedInstance) -> Computed:
     """The total cost of one game."""
     env, params = bench.env, bench.params
     rule = AnchorAndAdjust(env.topology, settled=5)
@@ -236,37 +236,39 @@ def anchor_and_adjust(bench: Bench) -> Measured:
     }
     pure = pure_numbers(rule, numbers, env, params)
     weeks = bench.instance.options["horizon"]
-    return Measured(
+    return Computed(
         -float(simulate(env, params, rule, pure, root(0), batch=1, periods=weeks).reward[0])
     )
 
 
-def echelon_base_stock(bench: Bench) -> Measured:
+def echelon_base_stock(bench: SolvedInstance) -> Computed:
     """Levels tuned by simulation, then their cost on fresh paths."""
     key = root(0)
     tuned = tune(bench.problem, make_rule("echelon_base_stock", bench.env.topology), key, TUNING)
     contestant = Contestant("echelon_base_stock", tuned.rule, tuned.params)
     costs = -measure_paths(bench.problem, contestant, key, PATHS).reward
-    return Measured(float(costs.mean()), float(costs.std()) / math.sqrt(len(costs)))
+    return Computed(float(costs.mean()), float(costs.std()) / math.sqrt(len(costs)))
 
 
-def deepstock_expected(bench: Bench) -> Measured:
-    return Measured(deepstock_optimum.expected_cost(bench.problem))
+def deepstock_expected(bench: SolvedInstance) -> Computed:
+    return Computed(deepstock_optimum.expected_cost(bench.problem))
 
 
-def deepstock_tested(bench: Bench, law: np.ndarray = deepstock_optimum.TRUE_LAW) -> Measured:
+def deepstock_tested(
+    bench: SolvedInstance, law: np.ndarray = deepstock_optimum.TRUE_LAW
+) -> Computed:
     costs = deepstock_optimum.costs_on_test_paths(bench.problem, law)
-    return Measured(costs.mean(), costs.std() / math.sqrt(len(costs)))
+    return Computed(costs.mean(), costs.std() / math.sqrt(len(costs)))
 
 
-def deepstock_learned(bench: Bench) -> Measured:
+def deepstock_learned(bench: SolvedInstance) -> Computed:
     return deepstock_tested(bench, deepstock_optimum.empirical_law())
 
 
-MEASURES: dict[str, Callable[[Bench], Measured]] = {
+MEASURES: dict[str, Callable[[SolvedInstance], Computed]] = {
     "optimal": optimal,
     "capped_base_stock": capped_base_stock,
-    "base_stock": base_stock,
+    "base_stock": best_base_stock,
     "dual_index": dual_index,
     "tailored_base_surge": tailored_base_surge,
     "s_S": order_up_to,
@@ -282,7 +284,7 @@ MEASURES: dict[str, Callable[[Bench], Measured]] = {
 }
 
 
-def return_error(bench: Bench) -> float:
+def return_error(bench: SolvedInstance) -> float:
     """Standard error of a return in print, from the spread of simulated years under the same
     policy.
     """
@@ -292,15 +294,15 @@ def return_error(bench: Bench) -> float:
 
 
 def _best(
-    bench: Bench, name: str, *starts: dict[str, Any], free: dict[str, Any] | None = None
-) -> Measured:
+    bench: SolvedInstance, name: str, *starts: dict[str, Any], free: dict[str, Any] | None = None
+) -> Computed:
     """The best of a class, searched from each start."""
     costs = RuleCosts(bench.env, bench.params, make_rule(name, bench.env.topology))
     found: list[BestRule] = [
         best_numbers(costs, {key: np.asarray(value, float) for key, value in start.items()}, free)
         for start in starts
     ]
-    return Measured(min(best.cost for best in found))
+    return Computed(min(best.cost for best in found))
 
 
 def _down(costs: RuleCosts, high: float, gaps: list[list[float]]) -> float:
@@ -316,7 +318,7 @@ def _down(costs: RuleCosts, high: float, gaps: list[list[float]]) -> float:
     return best
 
 
-def _levels(bench: Bench) -> np.ndarray:
+def _levels(bench: SolvedInstance) -> np.ndarray:
     """Levels to start a search from `[E, 1]`: the stock that demand over each lead time is met from
     nine times in ten.
     """
@@ -333,11 +335,11 @@ def _levels(bench: Bench) -> np.ndarray:
     )
 
 
-def _mean(bench: Bench) -> int:
+def _mean(bench: SolvedInstance) -> int:
     return round(float(bench.params.scale[0, 0]))
 
 
-def _lot(bench: Bench) -> int:
+def _lot(bench: SolvedInstance) -> int:
     """The economic order quantity."""
     fixed, holding = float(bench.params.fixed_cost[0, 0]), float(bench.params.holding[0, 0])
     return round(math.sqrt(2 * fixed * _mean(bench) / holding))

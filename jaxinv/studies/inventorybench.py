@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.demand.arrivals import ArrivalLaw
-from jaxinv.demand.exogenous import Exogenous, LeadTimeLaw
+from jaxinv.demand.exogenous import Exogenous, RandomLeadTimesParams
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.unseen import store
 from jaxinv.errors import UserError
@@ -162,7 +162,7 @@ def _played(env, instances):
         max_order=each(np.full(count, np.inf)),
         review_period=np.ones((count, 1), np.float32),
         pack_size=each(np.ones(count)),
-        lead_time_law=LeadTimeLaw(
+        lead_time_law=RandomLeadTimesParams(
             np.cumsum(mass, 1)[:, None, :-1, None].astype(np.float32),
             np.zeros(count, np.float32),
             np.ones(count, np.float32),

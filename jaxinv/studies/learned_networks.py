@@ -21,7 +21,9 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.envs.retail import FAVORITA
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, contestants_of, unavoidable_cost, units_of
+from jaxinv.evaluation.compare import contestants_of, units_of
+from jaxinv.evaluation.held_out import Contestant
+from jaxinv.evaluation.just_in_time import unavoidable_cost
 from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve
@@ -64,7 +66,7 @@ SEEDS, PATHS = 3, 2048
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworksSize:
     """How much is spent."""
 
     quick: bool
@@ -102,7 +104,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for name in names:
         if name not in PARTS:
             raise unknown("part, and no file or folder,", name, PARTS)
-    size = Size(quick)
+    size = NetworksSize(quick)
     for name in names or ([] if files else PARTS):
         yield from PARTS[name](size)
     for file in files:
@@ -110,7 +112,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         yield from favorita_network(size, file)
 
 
-def serial(size: Size) -> Iterator[dict[str, Any]]:
+def serial(size: NetworksSize) -> Iterator[dict[str, Any]]:
     chains = {
         CHAIN.name: (CHAIN_IN_PERIODS, CHAIN_CONSTANT, CHAIN.source),
         "serial, four stages": (
@@ -125,21 +127,21 @@ def serial(size: Size) -> Iterator[dict[str, Any]]:
         )
 
 
-def dual_sourcing(size: Size) -> Iterator[dict[str, Any]]:
+def dual_sourcing(size: NetworksSize) -> Iterator[dict[str, Any]]:
     for instance in instances_of("dual_sourcing")[: 2 if size.quick else None]:
         yield beside_optimum(
             instance.name, instance.problem(), size, DUAL_SOURCING_GAP, instance.source
         )
 
 
-def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
+def one_warehouse(size: NetworksSize) -> Iterator[dict[str, Any]]:
     """Two rows an instance: beside the published learner, and beside the rule tuned here."""
     source = (
         "Kaynov et al. 2024, International Journal of Production Economics 267: 109088, table A.3"
     )
     for number in (1, 9) if size.quick else KAYNOV_PPO:
         problem = preset("one_warehouse_many_stores")(**KAYNOV[number]).build()
-        learned = learn(problem, size.of(SETTING), size.seeds)
+        learned = train_policies(problem, size.of(SETTING), size.seeds)
         tuned = tune(
             problem, rule_for(problem, "echelon_base_stock"), root(RESERVED_SEED), size.tuning
         )
@@ -164,14 +166,14 @@ def one_warehouse(size: Size) -> Iterator[dict[str, Any]]:
         )
 
 
-def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
+def favorita(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     """One store with lost sales; learned on costs per mean demand, which no large series drowns
     out, and judged on money.
     """
     options = dict(FAVORITA, data=file)
     problem = preset("retail")(**options).build()
     shown = preset("retail")(**options | dict(relative_costs=True, min_active=0.3)).build()
-    learned = learn(shown, size.of(RETAIL_SETTING), size.seeds, problem)
+    learned = train_policies(shown, size.of(RETAIL_SETTING), size.seeds, problem)
     names = (
         "newsvendor_quantile",
         "newsvendor_smoothing",
@@ -181,10 +183,10 @@ def favorita(size: Size, file: str) -> Iterator[dict[str, Any]]:
     yield from _profits("favorita, one store", problem, learned, names, size.tuning)
 
 
-def favorita_network(size: Size, file: str) -> Iterator[dict[str, Any]]:
+def favorita_network(size: NetworksSize, file: str) -> Iterator[dict[str, Any]]:
     problem = preset("retail_network")(data=file, published_split=True, life_cycles=False).build()
     setting = replace(RETAIL_SETTING, encoder="none", envs=64, updates=1000)
-    learned = learn(problem, size.of(setting), size.seeds, problem)
+    learned = train_policies(problem, size.of(setting), size.seeds, problem)
     name = "favorita, 3 warehouses and 21 stores"
     names = (
         "dual_index",
@@ -199,7 +201,12 @@ PARTS = {"serial": serial, "dual_sourcing": dual_sourcing, "one_warehouse": one_
 
 
 def beside_optimum(
-    name: str, problem: Problem, size: Size, allowed: float, source: str, constant: float = 0.0
+    name: str,
+    problem: Problem,
+    size: NetworksSize,
+    allowed: float,
+    source: str,
+    constant: float = 0.0,
 ) -> dict[str, Any]:
     """The cost of the learned policy: the optimum and the gap measured beside the optimal policy on
     the same noise.
@@ -209,7 +216,7 @@ def beside_optimum(
       constant: what the published model charges beyond the simulator's, whatever the policy.
     """
     solution = solve(problem.env, problem.first)
-    costs = _costs(problem, learn(problem, size.of(SETTING), size.seeds))
+    costs = _costs(problem, train_policies(problem, size.of(SETTING), size.seeds))
     optimal = _costs(problem, [Contestant("optimal", solution.policy, solution.params)])
     gap = relative_difference(costs, optimal[0])
     ours = Estimate(*(solution.average_cost * (1 + end) + constant for end in gap[:3]), gap.over)
@@ -224,7 +231,7 @@ def beside_optimum(
     )
 
 
-def learn(
+def train_policies(
     problem: Problem, config: DiffSimConfig, seeds: int, judged: Problem | None = None
 ) -> list[Contestant]:
     """The policies of several seeds, trained side by side in one program.

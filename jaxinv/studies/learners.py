@@ -18,10 +18,11 @@ import numpy as np
 from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
+from jaxinv.envs.one_network import on_one_network
 from jaxinv.envs.presets import LostSales
-from jaxinv.envs.problem import Problem, on_one_network
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN
@@ -65,7 +66,7 @@ off.
 LONG_SEEDS = 2
 
 
-class Cell(NamedTuple):
+class LostSalesInstance(NamedTuple):
     """An instance."""
 
     law: str
@@ -90,19 +91,19 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     if list(parts) != ["long"]:
         for learner in [name for name in TARGETS if name in parts] or TARGETS:
             for form in [form for form in FORMS if form in parts] or FORMS:
-                yield from compare(learner, form, quick)
+                yield from learner_rows(learner, form, quick)
     if "long" in parts or not parts:
         yield from long_lead_times(quick)
 
 
-def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
+def learner_rows(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
     """One learner in one form on all instances."""
     seeds, lead_times, shortages = (1, (2,), (9,)) if quick else (SEEDS, LEAD_TIMES, SHORTAGES)
     gaps = []
     for lead_time in lead_times:
         for law in LAWS:
-            cells = [Cell(law, shortage, lead_time) for shortage in shortages]
-            for cell, policies in train(learner, form, cells, seeds):
+            cells = [LostSalesInstance(law, shortage, lead_time) for shortage in shortages]
+            for cell, policies in train_instances(learner, form, cells, seeds):
                 gaps.append([100 * gap for gap in optimality_gaps(cell, policies)])
                 spread = _range(gaps[-1])
                 yield row(f"{learner}, form {form}, {cell}: gap, %", spread)
@@ -117,13 +118,13 @@ def compare(learner: str, form: str, quick: bool) -> Iterator[dict[str, Any]]:
 def long_lead_times(quick: bool) -> Iterator[dict[str, Any]]:
     """Differentiable simulation where states are too many to solve, or nearly."""
     for lead_time in (5,) if quick else (5, 6):
-        cell = Cell("poisson", 4, lead_time)
-        ((_, policies),) = train("diffsim", "base", [cell], LONG_SEEDS)
+        cell = LostSalesInstance("poisson", 4, lead_time)
+        ((_, policies),) = train_instances("diffsim", "base", [cell], LONG_SEEDS)
         gaps = [100 * gap for gap in optimality_gaps(cell, policies)]
         yield _at_most(f"diffsim, {cell}: gap, %", _range(gaps), LONG_GAP)
     for lead_time, printed in {} if quick else BEST_KNOWN.items():
-        cells = [Cell("poisson", shortage, lead_time) for shortage in printed]
-        for cell, policies in train("diffsim", "base", cells, LONG_SEEDS):
+        cells = [LostSalesInstance("poisson", shortage, lead_time) for shortage in printed]
+        for cell, policies in train_instances("diffsim", "base", cells, LONG_SEEDS):
             cost = mean_of(np.stack([costs_in(cell, policy) for policy in policies]))
             best = printed[cell.shortage]
             source = "DynaPlex run logs: deep controlled learning"
@@ -146,9 +147,9 @@ def _at_most(claim: str, ours: Estimate, bound: float | None) -> dict[str, Any]:
     return row(claim, ours, holds=None if bound is None else ours.value <= bound, reference=bound)
 
 
-def train(
-    learner: str, form: str, cells: Sequence[Cell], seeds: int
-) -> Iterator[tuple[Cell, list[Contestant]]]:
+def train_instances(
+    learner: str, form: str, cells: Sequence[LostSalesInstance], seeds: int
+) -> Iterator[tuple[LostSalesInstance, list[Contestant]]]:
     """Instances of one network, each with several seeds, trained in one program: policies
     `[seeds]`.
     """
@@ -174,26 +175,26 @@ def train(
         )
 
 
-def optimality_gaps(cell: Cell, policies: Sequence[Contestant]) -> list[float]:
+def optimality_gaps(cell: LostSalesInstance, policies: Sequence[Contestant]) -> list[float]:
     """Cost of each policy over that of the optimal one on the same noise, minus 1."""
     least = optimal_costs(cell).mean()
     return [float(costs_in(cell, policy).mean() / least - 1) for policy in policies]
 
 
 @cache
-def optimal_costs(cell: Cell) -> np.ndarray:
+def optimal_costs(cell: LostSalesInstance) -> np.ndarray:
     """Of the optimal policy, a period, on each path `[PATHS]`."""
     problem = _problem(cell)
     solution = solve(problem.env, problem.first)
     return costs_in(cell, Contestant("optimal", solution.policy, solution.params))
 
 
-def costs_in(cell: Cell, policy: Contestant) -> np.ndarray:
+def costs_in(cell: LostSalesInstance, policy: Contestant) -> np.ndarray:
     """Of a policy, a period, on each path `[PATHS]` of the test noise."""
     return costs(_problem(cell), policy, root(RESERVED_SEED), PATHS)
 
 
-def _problem(cell: Cell) -> Problem:
+def _problem(cell: LostSalesInstance) -> Problem:
     return LostSales(
         demand=cell.law, lead_time=cell.lead_time, shortage_cost=float(cell.shortage)
     ).build()

@@ -22,9 +22,9 @@ from jaxinv.envs.objectives import factors, objectives_of
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.pareto import (
-    Measured,
+    PathCosts,
     at_preference,
     at_service,
     hypervolume_ratio,
@@ -117,10 +117,10 @@ def run(
         if name not in known:
             raise unknown("part of the study", name, known)
     for name in parts or known:
-        yield from compare(name, known[name], folder)
+        yield from network_rows(name, known[name], folder)
 
 
-def compare(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
+def network_rows(name: str, case: Case, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of one network."""
     problem, key = case.problem(), root(0)
     names = objectives_of(problem.env.topology)
@@ -210,7 +210,7 @@ def charged_by(problem: Problem, shares: np.ndarray) -> Problem:
     return dataclasses.replace(problem, train=train, test=test)
 
 
-def _worst(wanted: np.ndarray, ours: Measured, others: Measured) -> str:
+def _worst(wanted: np.ndarray, ours: PathCosts, others: PathCosts) -> str:
     """The range of the conditioned policy's weighted cost over that of the others."""
     mine, theirs = (np.sum(wanted * points.points, 1) for points in (ours, others))
     percent = 100 * (mine / theirs - 1)

@@ -24,7 +24,8 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, contestants_of, costs, costs_of, measure
+from jaxinv.evaluation.compare import contestants_of
+from jaxinv.evaluation.held_out import Contestant, costs, costs_of, measure
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, relative_difference
 from jaxinv.evaluation.tuning import tune_many
 from jaxinv.exact import solve

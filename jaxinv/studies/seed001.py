@@ -28,7 +28,7 @@ from jaxinv.envs.as_written import DAYS
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.two_warehouses import WAREHOUSES, TwoWarehouses
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.rollout import rollout
 from jaxinv.evaluation.statistics import mean_of, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
@@ -68,7 +68,7 @@ PATHS = 256
 
 
 @dataclass(frozen=True)
-class Size:
+class Seed001Size:
     """How much is spent."""
 
     quick: bool
@@ -102,7 +102,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in PARTS and part not in tabular.PARTS:
             raise unknown("part of the study", part, [*PARTS, *tabular.PARTS])
-    size = Size(quick)
+    size = Seed001Size(quick)
     for part in parts or PARTS:
         if part in PARTS:
             yield from PARTS[part](size)
@@ -111,7 +111,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         yield from tabular.run(quick, own)
 
 
-def as_written(size: Size) -> Iterator[dict[str, Any]]:
+def as_written(size: Seed001Size) -> Iterator[dict[str, Any]]:
     """The rewards that the environment gives for the paper's own actions, by warehouse."""
     problem = TwoWarehouses(mode="literal").build()
     env, params = problem.env, problem.first
@@ -131,7 +131,7 @@ def as_written(size: Size) -> Iterator[dict[str, Any]]:
             )
 
 
-def one_period(size: Size) -> Iterator[dict[str, Any]]:
+def one_period(size: Seed001Size) -> Iterator[dict[str, Any]]:
     for sends, best, least in ((True, 112.0, 41.39), (False, 116.8, 55.99)):
         level, cost = best_level(sends)
         how = "with transfers" if sends else "without transfers"
@@ -193,7 +193,7 @@ def best_level(sends: bool) -> tuple[float, float]:
     return float(levels[found.argmin()]), float(found.min())
 
 
-def forecasts(size: Size) -> Iterator[dict[str, Any]]:
+def forecasts(size: Seed001Size) -> Iterator[dict[str, Any]]:
     for found in TwoWarehouses().forecaster[1]:
         note = f"root mean square {found['rmse']:.2f}, bias {found['bias']:.2f}"
         yield row(
@@ -206,7 +206,7 @@ def forecasts(size: Size) -> Iterator[dict[str, Any]]:
 # Learning
 
 
-def curve(size: Size) -> Iterator[dict[str, Any]]:
+def learning_curves(size: Seed001Size) -> Iterator[dict[str, Any]]:
     """Costs of episodes of 100 days, with what is tried out in them."""
     kinds = {
         "joint": tabular.JOINT,
@@ -236,7 +236,7 @@ def curve(size: Size) -> Iterator[dict[str, Any]]:
     }
 
 
-def cooperation(size: Size) -> Iterator[dict[str, Any]]:
+def cooperation(size: Seed001Size) -> Iterator[dict[str, Any]]:
     """Paired on the same noise; the planner decides everything at once."""
     problem = TwoWarehouses().build()
     planner = learned_costs(problem, size, {})
@@ -258,7 +258,7 @@ def cooperation(size: Size) -> Iterator[dict[str, Any]]:
         yield row(f"{name}, tuned, above the planner: cost, %", change)
 
 
-def learned_costs(problem: Problem, size: Size, setting: dict[str, Any]) -> np.ndarray:
+def learned_costs(problem: Problem, size: Seed001Size, setting: dict[str, Any]) -> np.ndarray:
     """What policies of differentiable simulation cost a day `[seeds, paths]`."""
     config = replace(
         DiffSim.Config.suited("two_warehouses", problem.env.history),
@@ -287,6 +287,6 @@ PARTS = dict(
     as_written=as_written,
     one_period=one_period,
     forecasts=forecasts,
-    curve=curve,
+    curve=learning_curves,
     cooperation=cooperation,
 )

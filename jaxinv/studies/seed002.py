@@ -25,7 +25,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
@@ -37,7 +36,8 @@ from jaxinv.envs.network import COSTS
 from jaxinv.envs.omnichannel import OmniChannel
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, best_of, contestants_of, costs_of, measure
+from jaxinv.evaluation.compare import best_of, contestants_of
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evaluation.rollout import begin
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import mean_of, relative_difference
@@ -96,7 +96,7 @@ FEWER = 5
 
 
 @dataclass(frozen=True)
-class Size:
+class Seed002Size:
     """How much is spent."""
 
     quick: bool
@@ -132,7 +132,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     for part in parts:
         if part not in PARTS:
             raise unknown("part of the study", part, PARTS)
-    size = Size(quick)
+    size = Seed002Size(quick)
     for part in parts or PARTS:
         yield from PARTS[part](size)
 
@@ -140,7 +140,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
 # The paper's curve
 
 
-def curve(size: Size) -> Iterator[dict[str, Any]]:
+def learning_curve(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, setting = world(size), size.of(AGENTS)
     agent, trainer, state = started(setting, size)
     metrics, services, done, length = [], {}, 0, math.gcd(*size.checkpoints)
@@ -150,8 +150,7 @@ def curve(size: Size) -> Iterator[dict[str, Any]]:
             metrics.append(learned["cost"])
         done = episodes
         totals = [
-            measure(problem, each, _key(), PATHS)
-            for each in _policies(agent, state.learner.params, size.seeds)
+            _measured(problem, each) for each in _policies(agent, state.learner.params, size.seeds)
         ]
         services[episodes] = [100 * fill_rate(total) for total in totals]
         printed = PRINTED.get(episodes)
@@ -184,7 +183,7 @@ def stock_of(problem: Problem, agent: Learner, params: Any) -> np.ndarray:
     env, instance = problem.env, problem.first
     periods = problem.warm_up + DAYS_SHOWN
     _, played = record(
-        env, instance, agent.policy, params, begin(env, _key(), instance, 1), periods
+        env, instance, agent.policy, params, begin(env, root(RESERVED_SEED), instance, 1), periods
     )
     stock = np.asarray(played.observation.on_hand[problem.warm_up : -1, ..., 0]).sum(-1)
     scale = np.asarray(instance.scale).sum(-1)
@@ -224,19 +223,16 @@ def save(rows: list[dict[str, Any]], folder: Path) -> None:
 # Beside rules
 
 
-def rules(size: Size) -> Iterator[dict[str, Any]]:
+def rules(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
-    judged = {
-        name: measure(problem, each, _key(), PATHS)
-        for name, each in zip(tuned, contestants_of(tuned))
-    }
+    judged = {name: _measured(problem, each) for name, each in zip(tuned, contestants_of(tuned))}
     for name, total in judged.items():
         yield row(
             f"{name}, tuned: cost",
             mean_of(costs_of(problem, total), ("paths",)),
             note=f"fill rate {fill_rate(total):.1%}",
         )
-    totals = [measure(problem, each, _key(), PATHS) for each in learn(size.of(AGENTS), size)]
+    totals = [_measured(problem, each) for each in train_seeds(size.of(AGENTS), size)]
     cost, service = (
         np.stack([costs_of(problem, total) for total in totals]),
         np.mean([fill_rate(total) for total in totals]),
@@ -256,7 +252,7 @@ def rules(size: Size) -> Iterator[dict[str, Any]]:
 
 
 @cache
-def tuned_rules(size: Size, **instance: Any) -> dict[str, Tuned]:
+def tuned_rules(size: Seed002Size, **instance: Any) -> dict[str, Tuned]:
     """The classical rules, each tuned on noise of its own; `instance` as of `world`."""
     problem = world(size, **instance)
     key = key_of(root(RESERVED_SEED), Role.STUDY)
@@ -266,7 +262,7 @@ def tuned_rules(size: Size, **instance: Any) -> dict[str, Tuned]:
 # What cooperation is worth
 
 
-def coordination(size: Size) -> Iterator[dict[str, Any]]:
+def coordination(size: Seed002Size) -> Iterator[dict[str, Any]]:
     alone = learned_costs(replace(size.of(AGENTS), coordinator="none"), size)
     yield row("agents without coordination: cost", mean_of(alone))
     for name in COORDINATORS:
@@ -281,7 +277,7 @@ def coordination(size: Size) -> Iterator[dict[str, Any]]:
     )
 
 
-def returns(size: Size) -> Iterator[dict[str, Any]]:
+def returns(size: Seed002Size) -> Iterator[dict[str, Any]]:
     for who, setting in (("agents", AGENTS), ("one planner by differentiable simulation", PLANNER)):
         decided, constant = (
             learned_costs(size.of(setting), size, **one) for one in ({}, {"decide_returns": False})
@@ -295,13 +291,13 @@ def returns(size: Size) -> Iterator[dict[str, Any]]:
 # The yardstick
 
 
-def yardstick(size: Size) -> Iterator[dict[str, Any]]:
+def yardstick(size: Seed002Size) -> Iterator[dict[str, Any]]:
     problem, tuned = world(size), tuned_rules(size)
     (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
-    least = bound(problem, OmniChannel(**size.options))
+    least = cost_bound(problem, OmniChannel(**size.options))
     candidates = {
         "one planner by differentiable simulation": learned_costs(size.of(PLANNER), size)[0],
-        f"{rule.name}, tuned": costs_of(problem, measure(problem, rule, _key(), PATHS)),
+        f"{rule.name}, tuned": costs_of(problem, _measured(problem, rule)),
         "agents, mean of proposals": learned_costs(size.of(AGENTS), size),
     }
     for name, cost in candidates.items():
@@ -324,7 +320,7 @@ WEIGHTS = (0.3, 1.0, 3.0, 10.0)
 FRONTIER = "Where lost sales weigh 0.3, 1, 3 and 10 times what they cost"
 
 
-def frontier(size: Size) -> Iterator[dict[str, Any]]:
+def frontier(size: Seed002Size) -> Iterator[dict[str, Any]]:
     for weight in WEIGHTS:
         instance = (
             {} if weight == 1.0 else {"shortage": weight}
@@ -333,11 +329,13 @@ def frontier(size: Size) -> Iterator[dict[str, Any]]:
         (rule,) = contestants_of({best_of(tuned): tuned[best_of(tuned)]})
         points = {
             "best tuned rule": [rule],
-            "one planner by differentiable simulation": learn(size.of(PLANNER), size, **instance),
-            "agents, mean of proposals": learn(size.of(AGENTS), size, **instance),
+            "one planner by differentiable simulation": train_seeds(
+                size.of(PLANNER), size, **instance
+            ),
+            "agents, mean of proposals": train_seeds(size.of(AGENTS), size, **instance),
         }
         for name, policies in points.items():
-            totals = [measure(problem, each, _key(), PATHS) for each in policies]
+            totals = [_measured(problem, each) for each in policies]
             spent = np.stack([spent_of(problem, total) for total in totals])
             service = 100 * np.asarray([fill_rate(total) for total in totals])
             claim = f"lost sales at {weight:g} times their cost, {name}: cost without them"
@@ -354,7 +352,7 @@ def spent_of(problem: Problem, total: Totals) -> np.ndarray:
     return parts / (problem.test_periods - problem.warm_up)
 
 
-def bound(problem: Problem, preset: OmniChannel) -> float:
+def cost_bound(problem: Problem, preset: OmniChannel) -> float:
     """No policy costs less a day in the long run: for each unit of demand the lower of what it
     costs to lose and to serve it.
 
@@ -380,7 +378,7 @@ def bound(problem: Problem, preset: OmniChannel) -> float:
 
 
 @cache
-def world(size: Size, decide_returns: bool = True, shortage: float = 1.0) -> Problem:
+def world(size: Seed002Size, decide_returns: bool = True, shortage: float = 1.0) -> Problem:
     """The instance; a lost sale weighs `shortage` times what it costs."""
     options = dict(decide_returns=decide_returns, weights={"shortage": shortage})
     return OmniChannel(**size.options, **options).build()
@@ -391,7 +389,9 @@ def fill_rate(total: Totals) -> float:
 
 
 @cache
-def learn(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> list[Contestant]:
+def train_seeds(
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
+) -> list[Contestant]:
     """The policy of each seed: the best on noise that none of them learned on, or of a planner the
     last.
 
@@ -406,7 +406,7 @@ def learn(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> li
 
 
 def started(
-    setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
 ) -> tuple[Learner, Trainer, Training]:
     """An agent, and the training of all its seeds before its first update; a planner has one
     seed.
@@ -425,17 +425,23 @@ def _policies(agent: Learner, params: Any, seeds: int) -> list[Contestant]:
     return [Contestant("learned", agent.policy, select_run(params, seed)) for seed in range(seeds)]
 
 
-def learned_costs(setting: DQNConfig | DiffSimConfig, size: Size, **instance: Any) -> np.ndarray:
+def learned_costs(
+    setting: DQNConfig | DiffSimConfig, size: Seed002Size, **instance: Any
+) -> np.ndarray:
     """What learned policies cost a day `[seeds, paths]`; `instance` as of `world`."""
-    return costs_of_all(world(size, **instance), learn(setting, size, **instance), PATHS)
+    return costs_of_all(world(size, **instance), train_seeds(setting, size, **instance), PATHS)
 
 
-def _key() -> jax.Array:
-    """Of the noise that all policies are judged on."""
-    return root(RESERVED_SEED)
+def _measured(problem: Problem, contestant: Contestant) -> Totals:
+    """What a policy does on the noise that all are judged on."""
+    return measure(problem, contestant, root(RESERVED_SEED), PATHS)
 
 
 PARTS = dict(
-    curve=curve, rules=rules, coordination=coordination, returns=returns, yardstick=yardstick,
-    frontier=frontier
-)  # fmt: skip
+    curve=learning_curve,
+    rules=rules,
+    coordination=coordination,
+    returns=returns,
+    yardstick=yardstick,
+    frontier=frontier,
+)

@@ -22,19 +22,20 @@ from jaxinv.agents.loop import Trainer, stack_agents
 from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.tabular import TabularConfig, TabularQ
 from jaxinv.agents.validation import Validation
-from jaxinv.demand.processes import Replay, TableParams, Tabulated, TraceParams
+from jaxinv.demand.processes import TableParams, Tabulated, TraceParams, TraceReplay
 from jaxinv.envs.as_written import DAYS
 from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.two_warehouses import WAREHOUSES, TwoWarehouses
 from jaxinv.errors import unknown
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, paired_difference
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact.enumeration import Enumeration, enumerate_states, visits
 from jaxinv.exact.finite_horizon import backward_induction
-from jaxinv.exact.mdp import Grid, tabulate
+from jaxinv.exact.mdp import tabulate
 from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.policies.rules import rule_for
 from jaxinv.studies.rows import RESERVED_SEED, row
@@ -194,7 +195,7 @@ def two_days(updates: int = 20_000) -> dict[str, Any]:
     """The two days with their demand known, which depletes stock, counted in tens: a table that
     starts at 0, which promises more than any order holds, and so needs no chance to try what may be
     best."""
-    problem = days_of(Replay(locations=2, goes_on=True), _recorded())
+    problem = days_of(TraceReplay(locations=2, goes_on=True), _recorded())
     config = TabularConfig(
         updates=updates, rollout=2, largest_stock=20, largest_order=5, largest_transfer=2,
         schedule="constant",
@@ -251,7 +252,7 @@ def _recorded() -> TraceParams:
     )
 
 
-def least_of_two_days(grid: Grid) -> float:
+def least_of_two_days(grid: StateSpace) -> float:
     """The least cost of both days, by backward induction on the same states and orders."""
     days = []
     for day in DAYS:

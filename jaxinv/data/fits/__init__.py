@@ -12,7 +12,7 @@ from jaxinv.data.fits.freight import SCMS_FREIGHT, TIER_EDGES_KG, Freight, fit_f
 from jaxinv.data.fits.lead_times import (
     PROBABILITIES,
     SCMS_LEAD_TIMES,
-    LeadTimes,
+    FreightLeadTimes,
     LeadTimeSpread,
     fit_lead_times,
 )
@@ -20,7 +20,7 @@ from jaxinv.data.fits.lead_times import (
 __all__ = [
     "HOME", "ONLINE_RETAIL_DEMAND", "PROBABILITIES", "SCMS_FREIGHT", "SCMS_LEAD_TIMES",
     "TIER_EDGES_KG",
-    "VELOCITY_CLASSES", "Demand", "Freight", "LeadTimeSpread", "LeadTimes", "fit_demand",
+    "VELOCITY_CLASSES", "Demand", "Freight", "LeadTimeSpread", "FreightLeadTimes", "fit_demand",
     "fit_freight",
     "fit_lead_times",
 ]  # fmt: skip

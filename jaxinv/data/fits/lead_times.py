@@ -41,7 +41,7 @@ class LeadTimeSpread:
 
 
 @dataclass(frozen=True)
-class LeadTimes:
+class FreightLeadTimes:
     """Lead-time spread by mode, and how much slower the sea is.
 
     Attributes:
@@ -61,7 +61,7 @@ class LeadTimes:
 
 
 # The fit below, of the public file, to three digits.
-SCMS_LEAD_TIMES = LeadTimes(
+SCMS_LEAD_TIMES = FreightLeadTimes(
     air=LeadTimeSpread(
         shipments=2490,
         median_days=95.0,
@@ -96,7 +96,7 @@ SCMS_LEAD_TIMES = LeadTimes(
 )  # fmt: skip
 
 
-def fit_lead_times(path: str | Path) -> LeadTimes:
+def fit_lead_times(path: str | Path) -> FreightLeadTimes:
     """Fits lead-time spread to `scms_delivery_history.csv.gz`.
 
     A lead time runs from "PO Sent to Vendor" to "Delivered to Client" in days; it is positive and
@@ -144,7 +144,7 @@ def fit_lead_times(path: str | Path) -> LeadTimes:
     }
     both = lanes["Air"].add_suffix("_air").join(lanes["Ocean"].add_suffix("_ocean"), how="inner")
     both = both[(both["size_air"] >= 5) & (both["size_ocean"] >= 5)]
-    return LeadTimes(
+    return FreightLeadTimes(
         air=air,
         ocean=ocean,
         ocean_to_air=ocean.median_days / air.median_days,

@@ -14,9 +14,9 @@ from jaxinv.data.cells import plain_money, refuse_either, refuse_unsure
 from jaxinv.data.dates import FORMS, read_dates
 from jaxinv.data.files import read_frame
 from jaxinv.data.numbers import Decimals, find_decimals, looks_numeric, read_numbers
-from jaxinv.data.plan.tables import TABLES, Column, Table
+from jaxinv.data.plan.tables import TABLES, ColumnSpec, TableSpec
 from jaxinv.data.problems import Problems, as_text, is_empty, listed
-from jaxinv.data.words import WEEKDAYS, certain, plain
+from jaxinv.data.words import WEEKDAYS, certain, snake_case
 from jaxinv.errors import UserError
 
 _ANY_DAY = (
@@ -40,7 +40,7 @@ def empty_table(name: str) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def read_table(
+def read_plan_table(
     name: str,
     path: Path,
     shown: str,
@@ -143,7 +143,7 @@ def _understood(
 
 
 def _find(
-    frame: pd.DataFrame, name: str, spec: Table, columns: dict[str, str], problems: Problems
+    frame: pd.DataFrame, name: str, spec: TableSpec, columns: dict[str, str], problems: Problems
 ) -> dict[str, str]:
     """Schema name -> column of the file; unknown columns are told with the nearest name."""
     present = [str(column) for column in frame.columns]
@@ -162,7 +162,7 @@ def _find(
     words = {column: kind.words for column, kind in spec.columns.items()}
     free = [column for column in present if column not in found.values()]
     for column in spec.columns:  # its own name first, so that no synonym takes another's column
-        fits = [] if column in found else [c for c in free if plain(c) == column]
+        fits = [] if column in found else [c for c in free if snake_case(c) == column]
         if fits:
             found[column] = fits[0]
             free.remove(fits[0])
@@ -188,7 +188,7 @@ def _find(
             )
     missing = [column for column in spec.columns if column not in found]
     for column in free:
-        near = difflib.get_close_matches(plain(column), missing, n=1, cutoff=0.75)
+        near = difflib.get_close_matches(snake_case(column), missing, n=1, cutoff=0.75)
         if near:
             problems.add(
                 f"column {column!r} is not known; did you mean {near[0]!r}? Rename it, or give"
@@ -196,9 +196,11 @@ def _find(
                 " name"
             )
         elif spec.others and looks_numeric(as_text(frame[column])):
-            found[plain(column)] = column
+            found[snake_case(column)] = column
         elif (as_text(frame[column]) != "").any():
-            nearest = difflib.get_close_matches(plain(column), spec.columns, n=1, cutoff=0.0)[0]
+            nearest = difflib.get_close_matches(snake_case(column), spec.columns, n=1, cutoff=0.0)[
+                0
+            ]
             problems.notes.append(
                 f"column {column!r} is not known and left out (the nearest is {nearest!r})"
             )
@@ -210,17 +212,17 @@ def _near(word: str, known: list[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"the columns are {listed(known, 20)}"
 
 
-def _spec(spec: Table, column: str) -> Column:
-    return spec.columns.get(column, Column("a covariate", least=-1e15))
+def _spec(spec: TableSpec, column: str) -> ColumnSpec:
+    return spec.columns.get(column, ColumnSpec("a covariate", least=-1e15))
 
 
-def _dtype(kind: Column) -> str:
+def _dtype(kind: ColumnSpec) -> str:
     return {"text": "object", "date": "datetime64[s]", "weekdays": "object", "steps": "object"}.get(
         kind.kind, "float64"
     )
 
 
-def _nothing(kind: Column):
+def _nothing(kind: ColumnSpec):
     return {"text": "", "date": pd.NaT, "weekdays": (), "steps": ()}.get(kind.kind, np.nan)
 
 
@@ -234,7 +236,7 @@ def _numbers(
     cell: pd.Series,
     void: pd.Series,
     label: str,
-    kind: Column,
+    kind: ColumnSpec,
     decimals: Decimals,
     problems: Problems,
 ) -> pd.Series:
@@ -302,8 +304,8 @@ def _weekdays(cell: pd.Series, label: str, problems: Problems) -> pd.Series:
         words = [
             word for word in re.split(r"[\s,;/|+&]+|\band\b|\bund\b|\bet\b|\by\b", text) if word
         ]
-        names = [plain(word) for word in words]
-        if not names or plain(text) in _ANY_DAY:
+        names = [snake_case(word) for word in words]
+        if not names or snake_case(text) in _ANY_DAY:
             read[text] = ()
         else:
             days = [WEEKDAYS.get(name) for name in names]
@@ -337,7 +339,7 @@ def _steps(cell: pd.Series, label: str, decimals: Decimals, problems: Problems) 
     return pd.Series(found, cell.index, object)
 
 
-def _check_keys(table: pd.DataFrame, spec: Table, problems: Problems) -> None:
+def _check_keys(table: pd.DataFrame, spec: TableSpec, problems: Problems) -> None:
     key = [column for column in spec.key if column in table]
     if not key or not len(table):
         return

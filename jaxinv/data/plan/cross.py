@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data.grid import lay_out
-from jaxinv.data.plan.parts import ONE_PLACE, Parts, day, nearest_of
+from jaxinv.data.plan.parts import ONE_PLACE, PlanTables, iso_day, nearest_of
 from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError
-from jaxinv.sheets import plain as text_of
+from jaxinv.sheets import unguarded as text_of
 
 
-def settle_dates(parts: Parts) -> None:
+def settle_dates(parts: PlanTables) -> None:
     """Fills in the date of the plan, the day after the last period of sales where none is given;
     later sales are left out.
     """
@@ -40,8 +40,8 @@ def settle_dates(parts: Parts) -> None:
         )
         if not kept.any():
             parts.general.append(
-                f"as_of {as_of} lies before all sales, which begin on {day(sales['date'].min())};"
-                " give a later date"
+                f"as_of {as_of} lies before all sales, which begin on"
+                f" {iso_day(sales['date'].min())}; give a later date"
             )
             return
         attrs = sales.attrs
@@ -49,13 +49,13 @@ def settle_dates(parts: Parts) -> None:
         sales.attrs = attrs
     elif np.datetime64(as_of) > after:
         parts.notes.append(
-            f"sales end on {day(end)}, and the plan is as of {as_of}: what was sold between is not"
-            " known"
+            f"sales end on {iso_day(end)}, and the plan is as of {as_of}: what was sold between is"
+            " not known"
         )
     parts.settings, parts.step = replace(settings, as_of=as_of), str(frequency)
 
 
-def settle_places(parts: Parts) -> None:
+def settle_places(parts: PlanTables) -> None:
     """Finds all locations, and writes the one location where tables name none."""
     sales, locations = parts["sales"], parts["locations"]
     named = list(locations["location"].unique())
@@ -124,7 +124,7 @@ def settle_places(parts: Parts) -> None:
     parts.places = tuple(places)
 
 
-def unguard(parts: Parts) -> None:
+def unguard(parts: PlanTables) -> None:
     """Names of open orders and receipts as other tables write them: an order list puts an
     apostrophe before what a spreadsheet would take for a formula, and such a list may be read
     back."""
@@ -152,7 +152,7 @@ def unguard(parts: Parts) -> None:
                 parts.frames[table][column] = cells.replace(as_written)
 
 
-def check_names(parts: Parts) -> None:
+def check_skus(parts: PlanTables) -> None:
     """SKUs that only one table knows, and SKUs that are like others."""
     sold, items = parts.skus("sales"), parts["items"]
     known = sold | parts.skus("items")
@@ -228,7 +228,7 @@ def check_names(parts: Parts) -> None:
             )
 
 
-def check_items(parts: Parts) -> None:
+def check_items(parts: PlanTables) -> None:
     """Numbers of items that do not fit each other, or what is sold."""
     items, as_of = parts["items"], parts.as_of
     parts.wrong(
@@ -267,7 +267,7 @@ def check_items(parts: Parts) -> None:
         )
 
 
-def check_min_max(parts: Parts) -> None:
+def check_min_max(parts: PlanTables) -> None:
     """What the shop orders by itself."""
     stock = parts["stock"]
     one = (stock["min_stock"].isna() != stock["max_stock"].isna()).to_numpy()
@@ -278,7 +278,7 @@ def check_min_max(parts: Parts) -> None:
     parts.wrong("stock", "max_stock", below, "is below 'min_stock'", "correct one of the two")
 
 
-def check_orders(parts: Parts) -> None:
+def check_orders(parts: PlanTables) -> None:
     """Dates of stock, orders, receipts and the calendar against the date of the plan."""
     as_of, stock, orders, receipts = (
         parts.as_of,
@@ -288,7 +288,7 @@ def check_orders(parts: Parts) -> None:
     )
     if as_of is None:
         return
-    today = day(as_of)
+    today = iso_day(as_of)
     parts.wrong(
         "stock",
         "date",
@@ -377,7 +377,7 @@ def check_orders(parts: Parts) -> None:
     )
 
 
-def check_money(parts: Parts) -> None:
+def check_currencies(parts: PlanTables) -> None:
     """Currencies without a rate, and money that its cells say is in another currency than the
     plan's, or than other tables'.
     """

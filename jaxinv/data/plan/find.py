@@ -10,7 +10,7 @@ from jaxinv.data.files import check_file, sheets_of
 from jaxinv.data.plan.names import FILE_NAMES
 from jaxinv.data.plan.settings import Given
 from jaxinv.data.plan.tables import TABLES
-from jaxinv.data.words import plain
+from jaxinv.data.words import snake_case
 from jaxinv.errors import UserError
 
 YAML = ("plan.yaml", "plan.yml")
@@ -124,7 +124,7 @@ def _named(found: Files, given: Given, where: str) -> list[str]:
 
 def table_of(name: str) -> str | None:
     """The table that a file or sheet is named like."""
-    text = plain(name)
+    text = snake_case(name)
     for table, words in FILE_NAMES.items():
         if text == table or text in words:
             return table
@@ -161,7 +161,7 @@ def _in_folder(found: Files) -> None:
             )
         else:
             found.paths[table] = file
-            if plain(stem_of(file)) != table:
+            if snake_case(stem_of(file)) != table:
                 found.notes.append(f"{file.name} is read as the table {table}")
     if unread:
         known = ", ".join(("sales", *TABLES))

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data.plan.cells import empty_table
-from jaxinv.data.plan.parts import Parts, nearest_of
+from jaxinv.data.plan.parts import PlanTables, nearest_of
 
 SUPPLIER = "supplier"
 """The source of all where neither lanes nor receipts name one."""
 
 
-def check_lanes(parts: Parts) -> None:
+def check_lanes(parts: PlanTables) -> None:
     """Notes what is wrong with the lanes, and fills in the source of orders where there is only
     one.
     """
@@ -56,7 +56,7 @@ def check_lanes(parts: Parts) -> None:
         parts.wrong("open_orders", "source", stray, "is no lane to that destination", fix)
 
 
-def _without_table(parts: Parts) -> pd.DataFrame:
+def _without_table(parts: PlanTables) -> pd.DataFrame:
     """Lanes where there is no table of them: those that receipts show, else one supplier of every
     location that sells.
     """
@@ -81,7 +81,7 @@ def _without_table(parts: Parts) -> pd.DataFrame:
     return lanes
 
 
-def _check_rows(parts: Parts, lanes: pd.DataFrame) -> None:
+def _check_rows(parts: PlanTables, lanes: pd.DataFrame) -> None:
     places = parts.places
     parts.wrong(
         "lanes",
@@ -141,7 +141,7 @@ def _mistyped(name: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:
+def _check_supply(parts: PlanTables, lanes: pd.DataFrame) -> None:
     """Every location that sells or supplies needs a lane to it, for every SKU that it sells."""
     sales, places = parts["sales"], set(parts.places)
     selling = set(sales["location"].unique()) if "location" in sales else set(parts.places[:1])
@@ -179,7 +179,7 @@ def _check_supply(parts: Parts, lanes: pd.DataFrame) -> None:
             )
 
 
-def _check_circles(parts: Parts, lanes: pd.DataFrame) -> None:
+def _check_circles(parts: PlanTables, lanes: pd.DataFrame) -> None:
     edges = lanes[lanes["source"] != lanes["destination"]]
     every = set(map(tuple, edges.loc[edges["sku"] == "", ["source", "destination"]].to_numpy()))
     circle = _circle(every, parts.places)
@@ -221,7 +221,7 @@ def _circle(edges: set[tuple[str, str]], places: tuple[str, ...]) -> list[str]:
     return []
 
 
-def _fill_source(parts: Parts, table: str) -> None:
+def _fill_source(parts: PlanTables, table: str) -> None:
     """Writes the source of rows that name none, where only one lane leads to their destination."""
     frame, lanes = parts[table], parts["lanes"]
     empty = (frame["source"] == "").to_numpy()

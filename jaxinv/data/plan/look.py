@@ -51,7 +51,7 @@ def look(plan: Plan) -> dict[str, Any]:
             kind: int((classes["kind"] == kind).sum())
             for kind in ("smooth", "erratic", "intermittent", "lumpy", "no sales")
         },
-        "season": season(panel.dates, units.sum(0), panel.frequency),
+        "season": seasonality(panel.dates, units.sum(0), panel.frequency),
         "promotions": _lift(plan, panel, skus, units),
         "promotions_left_out": "promotion" in plan.sales and "promotion" not in panel.covariates,
         "stock_outs": _stock_outs(panel),
@@ -112,7 +112,7 @@ def classify(
     return found
 
 
-def season(dates: np.ndarray, total: np.ndarray, frequency: str) -> dict[str, Any]:
+def seasonality(dates: np.ndarray, total: np.ndarray, frequency: str) -> dict[str, Any]:
     """How demand of all SKUs moves with the weekday and the year.
 
     Returns:

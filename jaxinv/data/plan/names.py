@@ -1,5 +1,5 @@
 """What other software, and other languages, call the files and columns of a plan; written as
-`jaxinv.data.words.plain` makes it.
+`jaxinv.data.words.snake_case` makes it.
 """
 
 

@@ -18,7 +18,7 @@ ONE_PLACE = "shop"
 
 
 @dataclass
-class Parts:
+class PlanTables:
     """All tables of a plan.
 
     Attributes:
@@ -122,5 +122,5 @@ def nearest_of(known: Iterable[str], else_: str) -> Callable[[str], str]:
     return fix
 
 
-def day(value: np.datetime64 | datetime.date | pd.Timestamp) -> str:
+def iso_day(value: np.datetime64 | datetime.date | pd.Timestamp) -> str:
     return str(value)[:10]

@@ -14,13 +14,13 @@ import pandas as pd
 
 from jaxinv.data.files import read_frame
 from jaxinv.data.fingerprint import fingerprint
-from jaxinv.data.plan.cells import empty_table, read_table
+from jaxinv.data.plan.cells import empty_table, read_plan_table
 from jaxinv.data.plan.cross import (
+    check_currencies,
     check_items,
     check_min_max,
-    check_money,
-    check_names,
     check_orders,
+    check_skus,
     settle_dates,
     settle_places,
     unguard,
@@ -28,7 +28,7 @@ from jaxinv.data.plan.cross import (
 from jaxinv.data.plan.defaults import fill_items, fill_lanes, fill_rest
 from jaxinv.data.plan.find import Files, find_files, yaml_of
 from jaxinv.data.plan.lanes import check_lanes
-from jaxinv.data.plan.parts import Parts
+from jaxinv.data.plan.parts import PlanTables
 from jaxinv.data.plan.receipts import LeadTimeLaw, lead_time_laws
 from jaxinv.data.plan.settings import Given, Settings, read_given
 from jaxinv.data.plan.tables import TABLES
@@ -155,13 +155,13 @@ def _error(path: Path, general: list[str], lines: list[tuple[str, str]]) -> User
     )
 
 
-def _read_parts(files: Files, given: Given) -> Parts:
+def _read_parts(files: Files, given: Given) -> PlanTables:
     frames, problems = {}, {}
     frames["sales"], problems["sales"] = _read_sales(files, given)
     for name in TABLES:
         shown = files.shown(name) if name in files.paths else name
         if name in files.paths:
-            frames[name], problems[name] = read_table(
+            frames[name], problems[name] = read_plan_table(
                 name, files.paths[name], shown, given.columns(name), given.of("dates", name),
                 given.of("decimal", name),
                 files.sheets.get(name, "") or given.of("sheets", name),
@@ -171,7 +171,7 @@ def _read_parts(files: Files, given: Given) -> Parts:
                 empty_table(name),
                 Problems(shown, "row", f"table {name}"),
             )
-    return Parts(frames, problems, set(files.paths), given.settings)
+    return PlanTables(frames, problems, set(files.paths), given.settings)
 
 
 def _read_sales(files: Files, given: Given) -> tuple[pd.DataFrame, Problems]:
@@ -203,7 +203,7 @@ def _read_sales(files: Files, given: Given) -> tuple[pd.DataFrame, Problems]:
         return pd.DataFrame(), problems
 
 
-def _cross(parts: Parts) -> None:
+def _cross(parts: PlanTables) -> None:
     """What tables say of each other, as far as they can be read."""
     if not {"date", "sku", "sales"} <= set(parts["sales"]) or not len(parts["sales"]):
         return
@@ -211,15 +211,15 @@ def _cross(parts: Parts) -> None:
         settle_dates(parts)
     unguard(parts)
     settle_places(parts)
-    check_names(parts)
+    check_skus(parts)
     check_items(parts)
     check_lanes(parts)
     check_min_max(parts)
     check_orders(parts)
-    check_money(parts)
+    check_currencies(parts)
 
 
-def _plan(parts: Parts, files: Files, given: Given) -> Plan:
+def _plan(parts: PlanTables, files: Files, given: Given) -> Plan:
     sales = parts["sales"]
     notes = [
         *files.notes,
@@ -289,7 +289,7 @@ def _plan(parts: Parts, files: Files, given: Given) -> Plan:
     )  # fmt: skip
 
 
-def _notes(parts: Parts, name: str) -> list[str]:
+def _notes(parts: PlanTables, name: str) -> list[str]:
     """Notes of a table that the lines on how it was read do not say already."""
     own = parts[name].attrs.get("notes", []) if name == "sales" else []
     stated = parts[name].attrs.get("stated", [])
@@ -309,7 +309,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _missing_stock(parts: Parts) -> int:
+def _missing_stock(parts: PlanTables) -> int:
     """SKUs at locations where they sell, of which stock has no row."""
     sales, stock = parts["sales"], parts["stock"]
     place = sales["location"] if "location" in sales else pd.Series(parts.places[0], sales.index)

@@ -16,7 +16,7 @@ between, "0|100|500".
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnSpec:
     """A column of a table.
 
     Attributes:
@@ -25,7 +25,7 @@ class Column:
       needed: it has to be there and filled.
       least, most: of its numbers; `open_ends` where they may not be reached.
       otherwise: what holds where nothing is given; empty where that is nothing.
-      words: what other software and languages call it, as `jaxinv.data.words.plain` writes it.
+      words: what other software and languages call it, as `jaxinv.data.words.snake_case` writes it.
     """
 
     meaning: str
@@ -39,7 +39,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSpec:
     """A table.
 
     Attributes:
@@ -51,21 +51,25 @@ class Table:
     """
 
     meaning: str
-    columns: dict[str, Column]
+    columns: dict[str, ColumnSpec]
     key: tuple[str, ...] = ()
     others: str = ""
     words: tuple[str, ...] = ()
 
 
 def _table(
-    name: str, meaning: str, columns: dict[str, Column], key: tuple[str, ...] = (), others: str = ""
-) -> Table:
+    name: str,
+    meaning: str,
+    columns: dict[str, ColumnSpec],
+    key: tuple[str, ...] = (),
+    others: str = "",
+) -> TableSpec:
     """A table with what its file and columns are also called."""
     named = {
         column: replace(kind, words=COLUMN_NAMES[name].get(column, ()))
         for column, kind in columns.items()
     }
-    return Table(meaning, named, key, others, FILE_NAMES[name])
+    return TableSpec(meaning, named, key, others, FILE_NAMES[name])
 
 
 _ABOVE = {"least": 0.0, "open_ends": True}
@@ -75,45 +79,45 @@ TABLES = {
         "items",
         "products: one row a SKU",
         {
-            "sku": Column("the product", "text", needed=True),
-            "name": Column("what it is called", "text"),
-            "category": Column("class of products", "text"),
-            "cost": Column(
+            "sku": ColumnSpec("the product", "text", needed=True),
+            "name": ColumnSpec("what it is called", "text"),
+            "category": ColumnSpec("class of products", "text"),
+            "cost": ColumnSpec(
                 "money a unit bought",
                 otherwise="price times (1 - margin); 1 where no price is known",
             ),
-            "price": Column(
+            "price": ColumnSpec(
                 "money a unit sold",
                 otherwise="the last price of the sales; else cost / (1 - margin)",
             ),
-            "holding_rate": Column(
+            "holding_rate": ColumnSpec(
                 "cost of stock, a share of `cost` a year",
                 otherwise="that of the location, else of the settings",
             ),
-            "shortage_cost": Column(
+            "shortage_cost": ColumnSpec(
                 "money a unit that is asked for and not there",
                 otherwise="(price - cost) times shortage_markup",
             ),
-            "service": Column(
+            "service": ColumnSpec(
                 "share of demand to be met from stock (fill rate)",
                 "share",
                 most=1.0,
                 open_ends=True,
                 otherwise="service of the settings, if given",
             ),
-            "pack": Column("units of a pack; orders are whole packs", **_ABOVE, otherwise="1"),
-            "minimum": Column("units of a SKU that an order has at least", otherwise="0"),
-            "volume": Column(
+            "pack": ColumnSpec("units of a pack; orders are whole packs", **_ABOVE, otherwise="1"),
+            "minimum": ColumnSpec("units of a SKU that an order has at least", otherwise="0"),
+            "volume": ColumnSpec(
                 "volume of a unit", **_ABOVE, otherwise="a unit fills 1 of a location's capacity"
             ),
-            "shelf_life": Column(
+            "shelf_life": ColumnSpec(
                 "days from arrival to waste, counted in whole periods",
                 **_ABOVE,
                 otherwise="keeps for ever",
             ),
-            "launch": Column("first day that it is sold", "date", otherwise="sold all along"),
-            "end": Column("last day that it is ordered for", "date", otherwise="goes on"),
-            "like": Column("the SKU whose sales a new one is expected to follow", "text"),
+            "launch": ColumnSpec("first day that it is sold", "date", otherwise="sold all along"),
+            "end": ColumnSpec("last day that it is ordered for", "date", otherwise="goes on"),
+            "like": ColumnSpec("the SKU whose sales a new one is expected to follow", "text"),
         },
         ("sku",),
     ),
@@ -121,14 +125,14 @@ TABLES = {
         "locations",
         "places that hold stock: one row a location",
         {
-            "location": Column("store or warehouse", "text", needed=True),
-            "name": Column("what it is called", "text"),
-            "capacity": Column(
+            "location": ColumnSpec("store or warehouse", "text", needed=True),
+            "name": ColumnSpec("what it is called", "text"),
+            "capacity": ColumnSpec(
                 "units that it holds, or volume where items have one",
                 **_ABOVE,
                 otherwise="no limit",
             ),
-            "holding_rate": Column(
+            "holding_rate": ColumnSpec(
                 "cost of stock, a share of cost a year", otherwise="that of the settings"
             ),
         },
@@ -138,48 +142,52 @@ TABLES = {
         "lanes",
         "who supplies whom: one row a source and destination, or a source, destination and SKU",
         {
-            "source": Column("supplier, or a location", "text", needed=True),
-            "destination": Column("the location that orders", "text", otherwise="the one location"),
-            "sku": Column(
+            "source": ColumnSpec("supplier, or a location", "text", needed=True),
+            "destination": ColumnSpec(
+                "the location that orders", "text", otherwise="the one location"
+            ),
+            "sku": ColumnSpec(
                 "the product, where the row is for one only", "text", otherwise="all products"
             ),
-            "lead_time": Column(
+            "lead_time": ColumnSpec(
                 "days from order to arrival",
                 otherwise="what receipts show, else lead_time of the settings",
             ),
-            "lead_time_spread": Column(
+            "lead_time_spread": ColumnSpec(
                 "standard deviation of the lead time in days",
                 otherwise="what receipts show, else 0",
             ),
-            "order_days": Column(
+            "order_days": ColumnSpec(
                 "weekdays on which orders go out, such as Mon, Thu", "weekdays", otherwise="any day"
             ),
-            "every": Column("weeks between order days", least=1.0, otherwise="1"),
-            "anchor": Column(
+            "every": ColumnSpec("weeks between order days", least=1.0, otherwise="1"),
+            "anchor": ColumnSpec(
                 "one date on which orders go out, where `every` is above 1",
                 "date",
                 otherwise="the week of as_of",
             ),
-            "unit_cost": Column(
+            "unit_cost": ColumnSpec(
                 "money a unit besides the item's cost, such as freight or duty", otherwise="0"
             ),
-            "fixed_cost": Column("money an order", otherwise="0"),
-            "freight_from": Column(
+            "fixed_cost": ColumnSpec("money an order", otherwise="0"),
+            "freight_from": ColumnSpec(
                 "units from which each freight rate holds, such as 0|100|500",
                 "steps",
                 otherwise="no tiers",
             ),
-            "freight_rate": Column(
+            "freight_rate": ColumnSpec(
                 "freight a unit in each tier, such as 0.9|0.6|0.4", "steps", otherwise="no tiers"
             ),
-            "minimum_units": Column(
+            "minimum_units": ColumnSpec(
                 "units that an order has at least, all SKUs together", otherwise="0"
             ),
-            "minimum_money": Column(
+            "minimum_money": ColumnSpec(
                 "money that an order has at least, all SKUs together", otherwise="0"
             ),
-            "limit": Column("units that may be ordered a period", **_ABOVE, otherwise="no limit"),
-            "currency": Column(
+            "limit": ColumnSpec(
+                "units that may be ordered a period", **_ABOVE, otherwise="no limit"
+            ),
+            "currency": ColumnSpec(
                 "currency of the money of this row and of what is bought on it",
                 "text",
                 otherwise="that of the settings",
@@ -191,14 +199,14 @@ TABLES = {
         "stock",
         "what is there today: one row a SKU and location",
         {
-            "sku": Column("the product", "text", needed=True),
-            "location": Column("where", "text", otherwise="the one location"),
-            "stock": Column("units on hand", needed=True),
-            "date": Column("the day it was counted", "date", otherwise="as_of"),
-            "min_stock": Column(
+            "sku": ColumnSpec("the product", "text", needed=True),
+            "location": ColumnSpec("where", "text", otherwise="the one location"),
+            "stock": ColumnSpec("units on hand", needed=True),
+            "date": ColumnSpec("the day it was counted", "date", otherwise="as_of"),
+            "min_stock": ColumnSpec(
                 "units on hand and on order at or below which you order by now", otherwise="unknown"
             ),
-            "max_stock": Column("units that you order up to by now", otherwise="unknown"),
+            "max_stock": ColumnSpec("units that you order up to by now", otherwise="unknown"),
         },
         ("sku", "location"),
     ),
@@ -206,32 +214,32 @@ TABLES = {
         "open_orders",
         "what was ordered and has not arrived: one row an order and SKU",
         {
-            "sku": Column("the product", "text", needed=True),
-            "source": Column(
+            "sku": ColumnSpec("the product", "text", needed=True),
+            "source": ColumnSpec(
                 "where it comes from", "text", otherwise="the one lane to its destination"
             ),
-            "destination": Column("where it goes", "text", otherwise="the one location"),
-            "quantity": Column("units still to come", needed=True, **_ABOVE),
-            "due": Column(
+            "destination": ColumnSpec("where it goes", "text", otherwise="the one location"),
+            "quantity": ColumnSpec("units still to come", needed=True, **_ABOVE),
+            "due": ColumnSpec(
                 "the day it is to arrive", "date", otherwise="ordered plus the lead time"
             ),
-            "ordered": Column("the day it was ordered", "date"),
+            "ordered": ColumnSpec("the day it was ordered", "date"),
         },
     ),
     "calendar": _table(
         "calendar",
         "what is known ahead: one row a date, or a date and SKU or location",
         {
-            "date": Column("the day", "date", needed=True),
-            "sku": Column(
+            "date": ColumnSpec("the day", "date", needed=True),
+            "sku": ColumnSpec(
                 "the product, where the row is for one only", "text", otherwise="all products"
             ),
-            "location": Column(
+            "location": ColumnSpec(
                 "the location, where the row is for one only", "text", otherwise="all locations"
             ),
-            "promotion": Column("0 or 1, or a share"),
-            "price": Column("price on that day"),
-            "holiday": Column("0 or 1"),
+            "promotion": ColumnSpec("0 or 1, or a share"),
+            "price": ColumnSpec("price on that day"),
+            "holiday": ColumnSpec("0 or 1"),
         },
         ("date", "sku", "location"),
         "covariate",
@@ -240,15 +248,15 @@ TABLES = {
         "receipts",
         "what was ordered and came: one row an order and SKU",
         {
-            "sku": Column("the product", "text", needed=True),
-            "source": Column(
+            "sku": ColumnSpec("the product", "text", needed=True),
+            "source": ColumnSpec(
                 "where it came from", "text", otherwise="the one lane to its destination"
             ),
-            "destination": Column("where it went", "text", otherwise="the one location"),
-            "ordered": Column("the day it was ordered", "date", needed=True),
-            "quantity": Column("units ordered", needed=True, **_ABOVE),
-            "received": Column("the day it came; empty: never", "date"),
-            "received_quantity": Column(
+            "destination": ColumnSpec("where it went", "text", otherwise="the one location"),
+            "ordered": ColumnSpec("the day it was ordered", "date", needed=True),
+            "quantity": ColumnSpec("units ordered", needed=True, **_ABOVE),
+            "received": ColumnSpec("the day it came; empty: never", "date"),
+            "received_quantity": ColumnSpec(
                 "units that came", otherwise="all, where there is a day; else none"
             ),
         },

@@ -11,7 +11,7 @@ from jaxinv.data.plan.find import stem_of, table_of
 from jaxinv.errors import UserError
 
 
-def typed(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def parse_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`columns` and `settings` of `read_plan` from texts `key=value`.
 
     Keys may have a dot: `columns.sku=Artikel`, `columns.items.cost=EK`, `rates.USD=0.92`,

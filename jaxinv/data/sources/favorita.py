@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxinv.data.cells import LARGEST
-from jaxinv.data.files import beside, check_file, pick, read_csv
+from jaxinv.data.files import check_file, file_beside, pick, read_csv
 from jaxinv.data.schema import validate
 from jaxinv.data.wide import long_table
 from jaxinv.errors import UserError
@@ -46,7 +46,7 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
         raise UserError(
             f"{path}: not a readable .npz of plain arrays ({error}); fetch it again"
         ) from None
-    weeks_path = beside(path, "weeks.csv")
+    weeks_path = file_beside(path, "weeks.csv")
     if weeks_path is None:
         raise UserError(
             f"{path.parent / 'weeks.csv'}: not there; {path.name} needs its calendar beside it"

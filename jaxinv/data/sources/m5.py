@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxinv.data.files import beside, pick, read_csv
+from jaxinv.data.files import file_beside, pick, read_csv
 from jaxinv.data.schema import validate
 from jaxinv.data.wide import long_table, wide_numbers
 from jaxinv.errors import UserError
@@ -23,7 +23,7 @@ def m5(path: str | Path) -> pd.DataFrame:
     wide = read_csv(path)
     days = [column for column in wide.columns if re.fullmatch(r"d_\d+", column)]
     wide = pick(wide, ["item_id", "dept_id", "store_id", "state_id", *(days or ["d_1"])], path)
-    calendar_path = beside(path, "calendar.csv")
+    calendar_path = file_beside(path, "calendar.csv")
     if calendar_path is None:
         raise UserError(
             f"{path.parent / 'calendar.csv'}: not there; the days d_1, d_2 … of {path.name} need"

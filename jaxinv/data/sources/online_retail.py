@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxinv.data.files import beside, pick, read_csv
+from jaxinv.data.files import file_beside, pick, read_csv
 from jaxinv.data.schema import validate
 from jaxinv.errors import UserError, unknown
 
@@ -54,7 +54,7 @@ def online_retail(path: str | Path, country: str | None = "United Kingdom") -> p
         sales = sales[sales["location"] == country]
     sales = sales[(sales["sales"] > 0) & (sales["sales"] != sales["cancelled_units"])]
     sales = sales.groupby(["sku", "date"], as_index=False)["sales"].sum()[["date", "sku", "sales"]]
-    earlier = beside(path, "uk_2010_daily.csv")
+    earlier = file_beside(path, "uk_2010_daily.csv")
     if country == "United Kingdom" and earlier:
         names = {"date": "date", "sku": "stock_code", "sales": "units"}
         before = validate(pick(read_csv(earlier), names.values(), earlier), str(earlier), names)

@@ -2,7 +2,7 @@
 day.
 """
 
-from jaxinv.demand.deepstock import LEAD_TIME, REVIEW, SPREAD
+from jaxinv.demand.deepstock_paths import LEAD_TIME, REVIEW, SPREAD
 from jaxinv.instances.instance import Instance, Published
 
 DAYS = 31

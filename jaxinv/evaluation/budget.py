@@ -4,11 +4,8 @@ import math
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.demand.processes import Replay
-from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
@@ -45,7 +42,7 @@ WIDTH = 256
 
 
 @dataclass(frozen=True)
-class Plan:
+class TuningBudget:
     """How a budget is spent. An episode is a path of `warm_up + periods`; they are counted by
     instance.
     """
@@ -105,20 +102,20 @@ class Plan:
         return self.generations * self.generation_periods + self.steps * self.step_periods + final
 
 
-def make_plan(
+def divide_budget(
     problem: Problem, rule: Rule, budget: int, method: str, instances: int, shared: bool
-) -> Plan:
+) -> TuningBudget:
     """Spends a budget: enough candidates for the number of parameters first, then more noise for
     each.
     """
-    warm_up, periods = problem.warm_up, counted_periods(problem)
+    warm_up, periods = problem.warm_up, problem.counted_periods
     several = instances > 1
     snap = problem.env.topology.has("packs") and not (several and shared)
     least = 1 if several else 2  # episodes; a single instance runs an even number, see `_costs`
     available = budget / (instances * (warm_up + periods))
     search_share, gradient_share = METHODS[method]
 
-    dimensions = sum(math.prod(shape) for shape in rule.shapes().values())
+    dimensions = rule.dimensions
     generations = SPREAD_AGAIN if method == "gradient" else min(4 + 4 * dimensions, 12)
     population = min(16 + 12 * dimensions, 112)
     affordable = int(search_share * available / least)
@@ -139,7 +136,7 @@ def make_plan(
     finalists = (FINALISTS + 1 + starts) * (2 if snap else 1)
     spent = population * generations * search_episodes + starts * steps * gradient_episodes
     final_episodes = 2 * _whole((available - spent) / finalists / 2, instances, True)
-    plan = Plan(
+    divided = TuningBudget(
         warm_up, periods, instances, shared, population, generations, search_episodes, starts,
         steps,
         gradient_episodes, finalists, final_episodes, snap,
@@ -147,29 +144,10 @@ def make_plan(
     if population < ELITE or final_episodes < 2 or (gradient_share and steps < 10):
         raise UserError(
             f"a budget of {budget:,} simulated periods is too small to tune {rule.name} by"
-            f" {method}: one episode of every instance takes {plan.episode:,}; allow"
-            f" {200 if plan.starts else 60} times that"
+            f" {method}: one episode of every instance takes {divided.episode:,}; allow"
+            f" {200 if divided.starts else 60} times that"
         )
-    return plan
-
-
-def counted_periods(problem: Problem) -> int:
-    """Periods of a training episode that costs are counted for.
-
-    A replayed trace, and an episode that ends for good, last for the training horizon and no
-    longer; other worlds go on for as long as one likes, here for long enough that the warm-up is a
-    small part.
-    """
-    if not (problem.ends or isinstance(problem.env.world.demand, Replay)):
-        return (
-            problem.warm_up * max(3, math.ceil(128 / problem.warm_up)) if problem.warm_up else 128
-        )
-    horizon = int(np.min(problem.train.max_steps_in_episode))
-    if horizon <= problem.warm_up:
-        raise UserError(
-            f"horizon={horizon} leaves no period to count after a warm-up of {problem.warm_up}"
-        )
-    return horizon - problem.warm_up
+    return divided
 
 
 def choose_groups(
@@ -182,7 +160,7 @@ def choose_groups(
     """
     if per_instance:
         return instance_groups(problem.instances, INSTANCES)
-    affordable = budget // (SHARED_EPISODES * (problem.warm_up + counted_periods(problem)))
+    affordable = budget // (SHARED_EPISODES * (problem.warm_up + problem.counted_periods))
     return [
         np.sort(
             jax.random.permutation(key, problem.instances)[
@@ -204,18 +182,6 @@ def instance_groups(count: int, most: int) -> list[np.ndarray]:
         np.minimum(np.arange(start, start + size), count - 1)
         for start in range(0, groups * size, size)
     ]
-
-
-def as_recorded(problem: Problem) -> InstanceParams:
-    """The training instances without augmentation, which is for learners: rules are tuned on what
-    was.
-    """
-    train = problem.train
-    if not isinstance(problem.env.world.demand, Replay):
-        return train
-    return train.replace(
-        demand=train.demand.replace(level_spread=jnp.zeros_like(train.demand.level_spread))
-    )
 
 
 def _at_once(instances: int, episodes: int) -> int:

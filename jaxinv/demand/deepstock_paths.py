@@ -64,10 +64,10 @@ def generate(
       sigmas: `[count]`, in setting 4.
     """
     if setting == 1:
-        return independent(count, days, seed)
+        return independent_paths(count, days, seed)
     if setting == 4:
         return every_second_day(sigmas, days, seed)
-    return autoregressive(count, days, seed)
+    return autoregressive_paths(count, days, seed)
 
 
 def lowest_demand(days: int) -> np.ndarray:
@@ -75,7 +75,7 @@ def lowest_demand(days: int) -> np.ndarray:
     return np.clip(np.random.RandomState(LAW_SEED).normal(10, 4, size=days), 0, 100).astype(int)
 
 
-def independent(count: int, days: int, seed: int = 42) -> Paths:
+def independent_paths(count: int, days: int, seed: int = 42) -> Paths:
     """Setting 1."""
     draw, low = np.random.default_rng(seed), lowest_demand(days)
     demand = np.array(
@@ -85,7 +85,7 @@ def independent(count: int, days: int, seed: int = 42) -> Paths:
     return Paths(demand.reshape(count, days), feature, np.zeros((count, 0)))
 
 
-def autoregressive(count: int, days: int, seed: int = 42) -> Paths:
+def autoregressive_paths(count: int, days: int, seed: int = 42) -> Paths:
     """Settings 2 and 3."""
     draw = np.random.RandomState(seed)
     demand, law = np.empty((count, WARM_UP + days)), np.empty((count, 3))
