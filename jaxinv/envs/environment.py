@@ -13,13 +13,12 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxinv.demand.exogenous import Exogenous, RandomLeadTimesParams, Shapes, World, draw_uniforms
+from jaxinv.demand.exogenous import Exogenous, Shapes, World, draw_uniforms
 from jaxinv.demand.signals import Signal, check_unique_names, columns_of
 from jaxinv.envs import flat, network
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome
-from jaxinv.envs.observation import Facts, Observation
-from jaxinv.envs.shipping import least_order
+from jaxinv.envs.observation import Facts, Observation, facts_of
 from jaxinv.envs.stock import coming_back, receive
 from jaxinv.envs.topology import RELAXABLE, Topology
 from jaxinv.errors import UserError
@@ -256,40 +255,8 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
         return coming_back(self.topology, known, state.sales, params)
 
     def facts(self, params: InstanceParams) -> Facts:
-        underage = params.shortage
-        if self.topology.has("revenue") and not self.topology.backlog:
-            underage = underage + params.price
-        at_stake = underage + params.holding
-        at_stake = jnp.where(at_stake > 0, at_stake, 1.0)
-        delays, spoils = self.topology.order_delays, self.topology.has("shelf_lives")
-        return Facts(
-            lead_time=(
-                params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time
-            ),
-            review_period=(
-                params.review_period if self._reviewed else jnp.ones_like(params.lead_time)
-            ),
-            scale=params.scale,
-            critical_ratio=underage / at_stake,
-            preference=params.preference,
-            shelf_life=params.shelf_life if spoils else None,
-            waste=params.expiry_cost / at_stake if spoils else None,
-            least=least_order(self.topology, params) if spoils else None,
-            lead_times=self._lead_time_law(params),
-            arrives=params.arrival_law.mean() if self.topology.has("arrivals") else None,
-        )
-
-    def _lead_time_law(self, params):
-        """Probabilities of lead times in the normal regime, None where they are quoted or fixed."""
-        if not isinstance(params.lead_time_law, RandomLeadTimesParams):
-            return None
-        reached = params.lead_time_law.cdf[0]  # [L, E]
-        whole = jnp.concatenate([reached, jnp.ones_like(reached[:1])])
-        return jnp.diff(whole, axis=0, prepend=0.0).T
-
-    @property
-    def _reviewed(self) -> bool:
-        return self.topology.has("review") or self.topology.has("calendar")
+        """What a planner knows of an instance."""
+        return facts_of(self.topology, params)
 
     # The gymnax contract
 

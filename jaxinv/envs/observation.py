@@ -1,7 +1,11 @@
 """What a policy may know when it decides. Axes as in `jaxinv.envs.network`."""
 
 import jax
+import jax.numpy as jnp
 from flax import struct
+
+from jaxinv.demand.exogenous import RandomLeadTimesParams
+from jaxinv.envs.shipping import least_order
 
 
 @struct.dataclass
@@ -55,3 +59,37 @@ class Facts:
     # [E, L + 1] probabilities of the lead times of an order, where they are drawn
     lead_times: jax.Array | None = None
     arrives: jax.Array | None = None  # [E] mean share of an order that arrives, with "arrivals"
+
+
+def facts_of(topology, params) -> Facts:
+    """What a planner knows of an instance, from its numbers (`jaxinv.envs.network`)."""
+    underage = params.shortage
+    if topology.has("revenue") and not topology.backlog:
+        underage = underage + params.price
+    at_stake = underage + params.holding
+    at_stake = jnp.where(at_stake > 0, at_stake, 1.0)
+    delays, spoils = topology.order_delays, topology.has("shelf_lives")
+    reviewed = topology.has("review") or topology.has("calendar")
+    return Facts(
+        lead_time=(
+            params.lead_time + jnp.asarray(delays, jnp.float32) if delays else params.lead_time
+        ),
+        review_period=params.review_period if reviewed else jnp.ones_like(params.lead_time),
+        scale=params.scale,
+        critical_ratio=underage / at_stake,
+        preference=params.preference,
+        shelf_life=params.shelf_life if spoils else None,
+        waste=params.expiry_cost / at_stake if spoils else None,
+        least=least_order(topology, params) if spoils else None,
+        lead_times=_lead_times(params),
+        arrives=params.arrival_law.mean() if topology.has("arrivals") else None,
+    )
+
+
+def _lead_times(params):
+    """Probabilities of lead times in the normal regime, None where they are quoted or fixed."""
+    if not isinstance(params.lead_time_law, RandomLeadTimesParams):
+        return None
+    reached = params.lead_time_law.cdf[0]  # [L, E]
+    whole = jnp.concatenate([reached, jnp.ones_like(reached[:1])])
+    return jnp.diff(whole, axis=0, prepend=0.0).T

@@ -50,7 +50,7 @@ class Unseen(Preset):
       seed_of_instances: another number invents other instances.
     """
 
-    history: int = 32
+    history: int = 56
     horizon: int = 50
     tell: tuple[str, ...] = ("left",)
     instances: int = 4096

@@ -28,7 +28,7 @@ from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.policies.decode import RATES, factor
 from jaxinv.policies.learned import Context, LearnedPolicy
 
-WINDOW = 32
+WINDOW = 56
 """Periods of sales that are read at most."""
 
 FADES = (0.5, 0.8, 0.95)
