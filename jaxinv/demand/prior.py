@@ -6,7 +6,9 @@ twice, drifts, wanders, swells for a while or grows; seasons, short and long; no
 or heavy-tailed, persistent or not, and changes in the middle; spikes; sales on some periods alone;
 a launch, a ramp and an end. What the series does from period to period comes from the other
 mechanisms, so the whole is replayed from its key as every world is. `PARTS` names what a series can
-have, each with a probability that is a number of the instance: 0 leaves it out.
+have, each with a probability that is a number of the instance: 0 leaves it out. How restless a
+series is as a whole is drawn too, and moves all of these probabilities together: some series are
+still, and some have most of the parts.
 """
 
 from dataclasses import dataclass
@@ -23,12 +25,12 @@ from jaxinv.demand.processes import DemandProcess
 PARTS = dict(
     jump=0.4, second_jump=0.25, swell=0.2, wandering=0.6, trend=0.3, season=0.4, short_season=0.2,
     change_of_spread=0.2, persistence=0.3, heavy_tail=0.3, spikes=0.15, intermittent=0.15,
-    poisson=0.3, launch=0.6, ramp=0.15, decline=0.05,
+    poisson=0.3, launch=0.5, ramp=0.15, decline=0.05,
 )  # fmt: skip
-"""What a series can have, and the probability of each."""
+"""What a series can have, and the mean probability of each."""
 
 _DRAWS = (
-    "jump_time", "jump_size", "second_jump_time", "second_jump_size", "swell_time", "swell_length",
+    "restlessness", "jump_time", "jump_size", "second_jump_time", "second_jump_size", "swell_time", "swell_length",
     "swell_size", "wandering_step", "trend_growth", "season_size", "season_length", "season_turn",
     "short_season_size", "short_season_length", "short_season_turn", "spread", "spread_time",
     "spread_factor", "persistence_size", "spike_chance", "spike_size", "sale_chance",
@@ -45,7 +47,7 @@ class PriorParams:
     """Numbers of `Prior`."""
 
     level: jax.Array  # [] mean demand a period where the series begins
-    chances: jax.Array  # [len(PARTS)] probability of each part
+    chances: jax.Array  # [len(PARTS)] mean probability of each part
     history: jax.Array  # [] periods that are played before the first decision
     horizon: jax.Array  # [] periods of an episode after them
 
@@ -78,8 +80,9 @@ class Prior(DemandProcess):
         return {"demand": (), "market": (), "promotion": (), "count": ()}
 
     def init(self, uniforms: dict[str, jax.Array], params: PriorParams) -> _Series:
-        has = dict(zip(PARTS, uniforms["start"][: len(PARTS)] < params.chances))
         u = dict(zip(_DRAWS, uniforms["start"][len(PARTS) :]))
+        chances = 2.0 * u["restlessness"] * params.chances
+        has = dict(zip(PARTS, uniforms["start"][: len(PARTS)] < chances))
         end = params.history + params.horizon
 
         def between(name: str, low, high):
@@ -92,7 +95,7 @@ class Prior(DemandProcess):
         def where(name: str, value, without=0.0):
             return jnp.where(has[name], value, without)
 
-        known = u["launch_time"] ** 2  # short histories are as many as long ones, and matter more
+        known = u["launch_time"] ** 3  # short histories are where a policy has most to lose
         launch = where("launch", jnp.floor((1.0 - known) * (params.history + 1.0)))
         decline = where("decline", between("decline_time", params.history, end), jnp.inf)
         drawn = dict(
@@ -118,7 +121,7 @@ class Prior(DemandProcess):
             spread=spread_over("spread", 0.05, 0.8),
             spread_time=between("spread_time", launch, end),
             spread_factor=where("change_of_spread", jnp.exp(between("spread_factor", -1, 1)), 1.0),
-            persistence=where("persistence", between("persistence_size", 0.0, 0.9)),
+            persistence=where("persistence", between("persistence_size", -0.5, 0.9)),
             heavy=has["heavy_tail"],
             spikes=where("spikes", between("spike_chance", 0.01, 0.08)),
             spike=between("spike_size", 1.0, 5.0),
