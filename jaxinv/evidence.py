@@ -120,9 +120,10 @@ def evaluate_contest(
     key = root(seed)
     optimal = optimal_policy(
         problem, optimum
-    )  # first, so that one too large is refused before rules are tuned
+    )  # first, so that what cannot be is refused before rules are tuned
+    ready = ready_of(problem, config.ready)
     rules = rules or tune_rules(problem, config, trained_periods, key)
-    theirs, ready = theirs_of(problem), ready_of(problem, config.ready)
+    theirs = theirs_of(problem)
     contestants = policies + ready + contestants_of(rules) + optimal + theirs
     totals = {one.name: measure(problem, one, key, config.paths) for one in contestants}
     rows = evaluate(

@@ -30,11 +30,12 @@ PARTS = dict(
 """What a series can have, and the mean probability of each."""
 
 _DRAWS = (
-    "restlessness", "jump_time", "jump_size", "second_jump_time", "second_jump_size", "swell_time", "swell_length",
-    "swell_size", "wandering_step", "trend_growth", "season_size", "season_length", "season_turn",
-    "short_season_size", "short_season_length", "short_season_turn", "spread", "spread_time",
-    "spread_factor", "persistence_size", "spike_chance", "spike_size", "sale_chance",
-    "launch_time", "ramp_length", "decline_time", "decline_length",
+    "restlessness", "jump_time", "jump_size", "second_jump_time", "second_jump_size",
+    "swell_time", "swell_length", "swell_size", "wandering_step", "trend_growth", "season_size",
+    "season_length", "season_turn", "short_season_size", "short_season_length",
+    "short_season_turn", "spread", "spread_time", "spread_factor", "persistence_size",
+    "spike_chance", "spike_size", "sale_chance", "launch_time", "ramp_length", "decline_time",
+    "decline_length",
 )  # fmt: skip
 """Numbers that a series draws beside whether it has each part."""
 

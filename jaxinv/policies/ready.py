@@ -86,7 +86,7 @@ def outside(env: InventoryNetwork, instances: InstanceParams) -> str | None:
     longest = facts.lead_time.max() if facts.lead_times is None else facts.lead_times.shape[-1] - 1
     checks = (
         ("lead times of up to {:g} periods", longest, 0, about["longest_lead_time"]),
-        ("critical ratios of {:.3g}", facts.critical_ratio[:, stores], *about["ratios"]),
+        ("critical ratios of {:.6g}", facts.critical_ratio[:, stores], *about["ratios"]),
         ("review periods of {:g}", facts.review_period, 1, about["longest_review"]),
     )
     for text, values, low, high in checks:
