@@ -303,8 +303,8 @@ class Serial(Preset):
                 raise UserError(f"{stages} lead_times but {given} {name}; give one per stage")
         if self.internal_shortage_cost and not self.internal_backlog:
             raise UserError(
-                "internal_shortage_cost needs internal_backlog=true: nothing is owed between stages"
-                " without"
+                "internal_shortage_cost needs internal_backlog=true: there are no backorders"
+                " between stages without"
             )
 
     def build(self) -> Problem:

@@ -105,7 +105,9 @@ NODE = {
     "initial_stock_from_units": Number("initial_low", low=ANY),
     "initial_stock_to_units": Number("initial_high", low=ANY),
 }
-"""Numbers of a node. A shortage costs per unit lost, or per unit and period that is owed."""
+"""Numbers of a node. A shortage costs per unit of lost sales, or per unit and period of
+backorders.
+"""
 
 EDGE = {
     "cost_per_unit": Number("unit_cost", "unit_cost"),

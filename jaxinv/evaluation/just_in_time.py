@@ -25,9 +25,9 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
     Fixed costs, packs, minimum orders, limits and capacities can only add to it. It holds in the
     long run: within an episode a policy may also live on stock bought in the warm-up.
 
-    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by
-    default, where the clairvoyant pays nothing, and a gap relative to nothing is no number), with
-    returns, perishable goods or prices that move, and where profits make it negative.
+    None where the bound is of no use: for a problem without such costs (as `lost_sales` and
+    `backlog` by default, where the bound is 0 and no relative gap exists), with returns, perishable
+    goods or prices that move, and where profits make the bound negative.
     """
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:

@@ -64,7 +64,7 @@ class Decider:
           observation: the vector `[F]` that the environment shows, or an `Observation`, instead of
             the numbers that follow.
           stock: units on hand `[N, K]` (`[N, K, A]` by age where goods age) after what arrives in
-            this period has arrived; below zero is what is owed to customers, where they wait.
+            this period has arrived; below zero it is backorders.
           pipeline: units on their way `[E, K, L - 1]`: entry i was ordered i + 1 periods ago and is
             not here yet. What is left away at the end is 0.
           history: units of demand of the last W periods or more `[W, D, K]` at the places that
