@@ -49,9 +49,9 @@ def test_all_for_one_is_the_reward_of_one_planner(topology):
     [
         ((Role("a", (0,), (0, 1)), Role("b", (1,), (1, 2))), "decided by a and b"),
         ((Role("a", (0,), (0, 1)),), "decided by no role"),
-        ((Role("a", (0,), (0, 1, 2)), Role("b", (1,))), "role b decides nothing"),
+        ((Role("a", (0,), (0, 1, 2)), Role("b", (1,))), "role b has nothing to decide"),
         ((Role("a", (7,), (0, 1, 2)),), "no node 7"),
-        ((Role("a", (0,), (0, 1, 2), (1,)),), "nothing there to decide"),
+        ((Role("a", (0,), (0, 1, 2), (1,)),), "has no decision there"),
         ((Role("a", (0,), (0,)), Role("a", (1,), (1, 2))), "a name of its own"),
         ((), "without an agent"),
     ],

@@ -224,7 +224,7 @@ class FineTuner:
             self.cost(params, network, recent, instance) for params in (state.params, state.acting)
         ]
         verdict = non_inferiority(*costs, margin=0.0, quantile=STRICT)
-        worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
+        worse = ~(verdict.ratio <= 0)  # a cost that is not a number is worse too
         anew = self.init(state.acting)
         better = state.replace(acting=state.params)
         return select(worse, anew, select(verdict.promoted, better, state)), verdict

@@ -189,7 +189,7 @@ class Division:
             )
         if self.levels and not jnp.issubdtype(action.dtype, jnp.integer):
             raise UserError(
-                f"the action of {role.name} says which of its levels by whole numbers, not"
+                f"the action of {role.name} must be whole numbers, one of its levels each, not"
                 f" {action.dtype}"
             )
         if not self.levels:

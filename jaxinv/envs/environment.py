@@ -42,7 +42,7 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
     - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product.
-      What is no number or below
+      What is not a number or below
     0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are
     decided (topology mechanism of that name), an action is a mapping or an `Action` of `orders` and
     `dispositions` `[N, K, 3]`; orders alone will do.

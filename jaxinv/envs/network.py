@@ -146,8 +146,8 @@ class NetworkState:
     """
 
     time: jax.Array  # [] int32
-    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and what keeps for ever stays
-    # in the last
+    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and goods that do not
+    # expire stay in the last
     on_hand: jax.Array
     pipeline: jax.Array  # [E, K, L - 1]; L - 1 here is `Topology.slots`
     due: jax.Array | None = (

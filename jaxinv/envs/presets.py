@@ -389,7 +389,7 @@ def law_of(preset: Preset, *numbers: str) -> Law:
             if field.name in numbers and getattr(preset, field.name) != field.default:
                 raise UserError(
                     f"demand={preset.demand} has its own numbers, and"
-                    f" {field.name}={getattr(preset, field.name)} would say nothing; give one of"
+                    f" {field.name}={getattr(preset, field.name)} would have no effect; give one of"
                     " the two"
                 )
     return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})

@@ -185,8 +185,8 @@ class Roles:
         for role in self.agents:
             if not role.decides and not role.returns:
                 raise UserError(
-                    f"role {role.name} decides nothing; give it edges or returns to decide on, or"
-                    " leave it out"
+                    f"role {role.name} has nothing to decide; give it edges or returns to decide on,"
+                    " or leave it out"
                 )
             if not role.sees:
                 raise UserError(
@@ -230,8 +230,8 @@ class Roles:
                 )
             if names and place not in wanted:
                 raise UserError(
-                    f"{what} {label} is decided by {names[0]}, and this network leaves nothing"
-                    " there to decide"
+                    f"{what} {label} is decided by {names[0]}, and this network has no decision"
+                    " there"
                 )
 
     def owners(self, topology: Topology) -> np.ndarray:

@@ -16,7 +16,7 @@ def receive(topology, stock, arrivals, params):
     if topology.has("shelf_lives"):
         freshest = (
             params.shelf_life[..., None] - 1
-        ) % topology.ages  # the last one of what keeps for ever, whose life is 0
+        ) % topology.ages  # shelf life 0 means none: the last class
         return stock + jnp.where(jnp.arange(topology.ages) == freshest, arrivals[..., None], 0.0)
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 

@@ -325,8 +325,8 @@ def _check(topology: Topology) -> None:
         )
     if topology.has("shelf_lives") and topology.ages == 1:
         raise UserError(
-            "mechanism 'shelf_lives' needs ages of 2 or more, so that what keeps for ever has a"
-            " class of its own"
+            "mechanism 'shelf_lives' needs ages of 2 or more: goods that do not expire have an age"
+            " class of their own"
         )
     if topology.has("freight") != (topology.tiers > 0):
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
@@ -354,8 +354,7 @@ def _check(topology: Topology) -> None:
         for node in topology.storeless:
             if not topology.return_to or topology.return_to[node] in topology.storeless:
                 raise UserError(
-                    f"node {node} holds no stock: its returns need a node that does to go to"
-                    " (return_to)"
+                    f"node {node} holds no stock: send its returns to a node that does (return_to)"
                 )
         if set(topology.return_to) & set(topology.storeless):
             raise UserError(
@@ -380,7 +379,7 @@ def _check_advance(topology: Topology) -> None:
     if not set(topology.storeless) <= set(topology.advance_nodes):
         raise UserError(
             f"storeless {topology.storeless} must be among advance_nodes {topology.advance_nodes}:"
-            " what is shipped to a node without stock is what its customers have ordered"
+            " only orders that customers placed before are shipped to a node without stock"
         )
     if not topology.storeless:
         return

@@ -157,7 +157,7 @@ class TwoWarehouses(Preset):
             )
         if bool(self.capacity) != (self.overflow_cost > 0):
             raise UserError(
-                "capacity and overflow_cost go together: what is above the capacity is only charged"
+                "capacity and overflow_cost go together: stock above the capacity is only charged"
             )
         if self.demand:
             self._check_demand()
@@ -289,7 +289,7 @@ class TwoWarehouses(Preset):
             if field.name in season and getattr(self, field.name) != field.default:
                 raise UserError(
                     f"demand={','.join(self.demand)} has its own numbers, and {field.name} would"
-                    " say nothing; give one of the two"
+                    " have no effect; give one of the two"
                 )
 
     def _check_paper(self):
