@@ -185,7 +185,7 @@ class Roles:
         for role in self.agents:
             if not role.decides and not role.returns:
                 raise UserError(
-                    f"role {role.name} has nothing to decide; give it edges or returns to decide on,"
+                    f"role {role.name} has nothing to decide; give it edges or returns to decide,"
                     " or leave it out"
                 )
             if not role.sees:
