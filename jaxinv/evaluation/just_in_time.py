@@ -11,7 +11,7 @@ from jaxinv.envs.landed import landed_cost
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.evaluation.held_out import SimulationSize, held_out_groups, joined, path_count
+from jaxinv.evaluation.measure import SimulationSize, held_out_groups, join_groups, path_count
 from jaxinv.evaluation.rollout import BATCH
 
 
@@ -44,7 +44,7 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
         _unavoidable(problem.env, SimulationSize.of(problem), instance, world)
         for _, instance, world in held_out_groups(problem, key, paths)
     ]
-    return joined(parts, path_count(problem, paths))
+    return join_groups(parts, path_count(problem, paths))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.observation import Observation
-from jaxinv.envs.roles import Role
+from jaxinv.envs.roles import AgentRole
 from jaxinv.envs.topology import Topology
 from jaxinv.exact.state_space import Box, StateSpace, open_slots, vectors
 from jaxinv.policies.policy import Policy
@@ -35,7 +35,7 @@ class Index:
     """
 
     grid: StateSpace
-    role: Role
+    role: AgentRole
     step: int = 1
     periods: int | None = None
 

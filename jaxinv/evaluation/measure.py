@@ -62,7 +62,7 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
                 problem.env, policy, SimulationSize.of(problem), policy_axis, instance, own, world
             )
         )
-    return joined(parts, path_count(problem, paths))
+    return join_groups(parts, path_count(problem, paths))
 
 
 def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> np.ndarray:
@@ -172,7 +172,7 @@ def own_params(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], tree)
 
 
-def joined(parts: list, paths: int):
+def join_groups(parts: list, paths: int):
     """Groups along the last axis, without what filled up the last one."""
     return jax.tree.map(
         lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts)
