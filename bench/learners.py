@@ -30,7 +30,7 @@ from about import about, heading
 
 from jaxinv.agents.loop import stretch_length
 from jaxinv.agents.registry import AGENTS
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.exact import solve
 from jaxinv.experiment import Experiment
 

@@ -21,13 +21,12 @@ _BEFORE = jax.live_arrays()  # of the caller; what comes with the imports that f
 import numpy as np
 
 from jaxinv import training
-from jaxinv.api_results import Comparison, Fitted, TunedRules
 from jaxinv.choices import check_choices, run_among_rules
 from jaxinv.cli import many_runs
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Evaluation
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import tune
 from jaxinv.evidence import (
     Contest,
@@ -43,6 +42,7 @@ from jaxinv.limits import LARGEST_SEED
 from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rules import rule_for
+from jaxinv.results import Comparison, Fitted, TunedRules
 from jaxinv.runs import Run
 
 _OURS = [array for array in jax.live_arrays() if all(array is not before for before in _BEFORE)]

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.compare import contestants_of
-from jaxinv.evaluation.measure import Contestant, costs_of, measure
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evidence import OWN, Contest, money, rules_of, tune_rules
 from jaxinv.keys import Role, key_of, root

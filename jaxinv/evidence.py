@@ -13,8 +13,8 @@ from jaxinv.cli import table
 from jaxinv.envs.problem import Problem, first_of
 from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import COLUMNS, Evaluation, contestants_of, evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.just_in_time import just_in_time
-from jaxinv.evaluation.measure import Contestant, measure
 from jaxinv.evaluation.pareto import acting_preference, at_preference, at_service
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import Tuned, tune_many

@@ -27,7 +27,7 @@ from jaxinv.envs.one_network import DifferentNetworks, on_one_network
 from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.registry import preset, preset_address
 from jaxinv.errors import UserError, unknown
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.service import served
 from jaxinv.evidence import Contest
 from jaxinv.keys import Role, key_of, keys_of, root

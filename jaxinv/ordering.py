@@ -11,7 +11,7 @@ import numpy as np
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import Evaluation, contestants_of
-from jaxinv.evaluation.measure import Contestant, costs_of
+from jaxinv.evaluation.held_out import Contestant, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
 from jaxinv.evaluation.tuning import Tuned
 from jaxinv.evidence import Contest, evaluate_contests, tune_rules, with_rows

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxinv
-from jaxinv.agents.policy_network import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.ppo import PPOConfig
 from jaxinv.envs import views
 from jaxinv.envs.network import COSTS

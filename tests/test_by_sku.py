@@ -14,7 +14,7 @@ from jaxinv.envs.retail import Retail
 from jaxinv.envs.shared import Shared
 from jaxinv.envs.shop import ordered_by_period
 from jaxinv.evaluation.compare import units_of
-from jaxinv.evaluation.measure import costs_of
+from jaxinv.evaluation.held_out import costs_of
 from jaxinv.evaluation.statistics import Factor, mean_of, means_of_columns
 from jaxinv.evidence import Contest, evaluate_contests, with_rows
 from jaxinv.experiment import EvaluationConfig

@@ -16,10 +16,10 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.shared import Shared
 from jaxinv.errors import UserError
-from jaxinv.evaluation import measure as measuring
+from jaxinv.evaluation import held_out
 from jaxinv.evaluation.compare import best_of, contestants_of, evaluate
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.just_in_time import just_in_time, least_unit_cost
-from jaxinv.evaluation.measure import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, play_world
 from jaxinv.evaluation.simulate import simulate, simulate_in
 from jaxinv.evaluation.statistics import mean_of
@@ -133,7 +133,7 @@ def test_groups_of_instances_give_each_instance_its_own_numbers(monkeypatch):
     levels = jnp.linspace(0.9, 1.3, 7).reshape(1, 1, 7)
     own = Contestant("own", rule_for(problem, "base_stock"), {"level": levels}, BATCH)
     shared = rule(problem, 1.1)
-    monkeypatch.setattr(measuring, "PATHS", 3)
+    monkeypatch.setattr(held_out, "PATHS", 3)
     totals = measure(problem, own, KEY)
     assert totals.reward.shape == (7,) and totals.costs.shape == (len(COSTS), 7)
     np.testing.assert_allclose(totals.demand / 64, np.linspace(2, 8, 7), rtol=0.25)
@@ -244,7 +244,7 @@ def test_series_that_replay_the_same_weeks_are_judged_by_blocks_and_clusters(sal
     assert {row["interval_over"] for row in rows} == {"7 blocks of 6 weeks, 24 items and 5 stores"}
     wide, narrow = (
         rows[1]["cost_interval"],
-        mean_of(measuring.costs_of(problem, totals).mean(0)).interval,
+        mean_of(held_out.costs_of(problem, totals).mean(0)).interval,
     )
     assert np.diff(wide)[0] > 3 * np.diff(narrow)[0]
     alone = evaluate(dataclasses.replace(problem, shared=None), [low, high], KEY, baseline=low.name)

@@ -11,7 +11,7 @@ from jaxinv.demand import deepstock_paths as published
 from jaxinv.envs.deepstock import UNITS, DeepStock
 from jaxinv.envs.presets import DualSourcing, LostSales, Serial
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.policies.feature import FeatureBaseStock
 from jaxinv.studies import deepstock as study
 from jaxinv.studies import deepstock_levels

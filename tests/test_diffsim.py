@@ -15,7 +15,7 @@ from jaxinv.agents.loop import Trainer, check_finite
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import first_of
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.simulate import simulate
 
 TINY = DiffSimConfig(updates=10, envs=8, rollout=6, features=8, heads=2, layers=1, hidden=(8,))

@@ -21,7 +21,7 @@ from jaxinv.envs.problem import first_of
 from jaxinv.envs.registry import preset
 from jaxinv.envs.roles import AgentRole, Roles
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import begin
 from jaxinv.evaluation.trajectories import record
 from jaxinv.exact.clark_scarf import solve_serial

@@ -20,7 +20,7 @@ from jaxinv.ending import choose_policy, chosen_policy, notes_of, told
 from jaxinv.envs.held_out import LEAST_PERIODS, kept_periods
 from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
-from jaxinv.evaluation.measure import Contestant, costs_of, measure
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evidence import Contest
 from jaxinv.experiment import EvaluationConfig, trained_policies
 from jaxinv.policies.rules import make_rule

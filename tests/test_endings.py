@@ -17,7 +17,7 @@ from jaxinv.envs.presets import Backlog, LostSales
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import evaluate
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evidence import best_bound, evaluate_contest
 from jaxinv.exact import solve, solve_problem
 from jaxinv.keys import root

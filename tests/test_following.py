@@ -16,7 +16,7 @@ from jaxinv.envs.presets import Backlog, LostSales, Serial
 from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import contestants_of, evaluate
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import tune_many
 from jaxinv.evidence import rules_of
 from jaxinv.exact import solve_problem

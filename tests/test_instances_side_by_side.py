@@ -14,7 +14,7 @@ from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.envs.one_network import DifferentNetworks, on_one_network
 from jaxinv.envs.presets import Backlog, LostSales, Serial
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.experiment import expand
 from jaxinv.policies.rules import BaseStock
 

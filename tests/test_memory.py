@@ -14,7 +14,7 @@ from jaxinv.adapt.counterfactual import counterfactual, log
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, begin, play_world
 from jaxinv.evaluation.simulate import simulate, simulate_in
 from jaxinv.evaluation.trajectories import record

@@ -23,7 +23,7 @@ from jaxinv.agents.registry import AGENTS
 from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evidence import Contest, check_learned
 from jaxinv.experiment import Experiment
 from jaxinv.nets.critics import SPAN, cubic_splines

@@ -17,7 +17,7 @@ from jaxinv.cli import run_command
 from jaxinv.envs.objectives import factors, prefer, shares
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.pareto import (
     acting_preference,
     at_preference,

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import jaxinv
-from jaxinv.agents.policy_network import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.ppo import PPOConfig
 from jaxinv.demand import quantiles
 from jaxinv.demand.exogenous import Exogenous

@@ -15,7 +15,7 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.envs.shop import own_min_max
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import measure
+from jaxinv.evaluation.held_out import measure
 from jaxinv.evidence import theirs_of
 from jaxinv.keys import root
 from jaxinv.orders.lines import Acting

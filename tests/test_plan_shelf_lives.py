@@ -11,7 +11,7 @@ from scipy import stats
 
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import tune
 from jaxinv.keys import root

@@ -18,7 +18,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import Backlog, DualSourcing, LostSales, Serial
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.policies.decode import FORMS
 
 TINY = PPOConfig(

@@ -28,7 +28,7 @@ from jaxinv.envs.objectives import (
 )
 from jaxinv.envs.presets import LostSales, Perishable
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.pareto import at_preference, measured
 from jaxinv.policies.preference import preference_features, preferred_ratio
 

@@ -13,7 +13,7 @@ from jaxinv.envs.retail import Retail
 from jaxinv.envs.retail_network import RetailNetwork
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import evaluate
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.experiment import Experiment
 from jaxinv.keys import root
 from jaxinv.policies.rules import make_rule

@@ -8,7 +8,7 @@ import pytest
 
 from jaxinv.envs.plan_network import PlanNetwork
 from jaxinv.evaluation.compare import contestants_of
-from jaxinv.evaluation.measure import measure
+from jaxinv.evaluation.held_out import measure
 from jaxinv.evaluation.service import served, to_service, told_service
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.keys import root

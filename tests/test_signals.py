@@ -15,7 +15,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.registry import preset
 from jaxinv.envs.scenarios import open_to_change
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import begin, unroll_world
 from jaxinv.exact.solve import solve_problem
 from jaxinv.policies.rules import applicable_rules, rule_for

@@ -17,7 +17,7 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.two_warehouses import TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.exact.enumeration import enumerate_states, visits
 from jaxinv.exact.of_policy import discounted_costs, orders_in_every_state
 from jaxinv.exact.state_space import network_state

@@ -17,7 +17,7 @@ from jaxinv.agents.registry import AGENTS
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world
 from jaxinv.policies.rules import make_rule
 

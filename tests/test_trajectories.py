@@ -10,7 +10,7 @@ from jaxinv.agents.registry import AGENTS
 from jaxinv.envs.presets import DualSourcing, LostSales
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import BATCH, begin
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.trajectories import Trajectories, record

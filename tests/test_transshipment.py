@@ -10,7 +10,7 @@ from jaxinv.envs.presets import LostSales
 from jaxinv.envs.topology import SUPPLIER, Topology
 from jaxinv.envs.two_warehouses import TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact import solve
 from jaxinv.policies.registry import CLASSICAL, RULES

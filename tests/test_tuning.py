@@ -20,7 +20,7 @@ from jaxinv.envs.retail import Retail
 from jaxinv.errors import UserError
 from jaxinv.evaluation.budget import divide_budget, instance_groups
 from jaxinv.evaluation.compare import evaluate
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.ranges import Ranges, first_ranges
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.tuning import tune, tune_many

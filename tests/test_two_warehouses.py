@@ -27,7 +27,7 @@ from jaxinv.envs.problem import first_of
 from jaxinv.envs.scenarios import under_intervention
 from jaxinv.envs.two_warehouses import AHEAD, WINDOW, TwoWarehouses
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, held_out_groups
+from jaxinv.evaluation.held_out import Contestant, held_out_groups
 from jaxinv.evaluation.monitor import monitor, save_table
 from jaxinv.evaluation.rollout import begin, rollout, unroll_world
 from jaxinv.exact import solve_problem

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
-from jaxinv.agents.policy_network import make_policy
 from jaxinv.nets.critics import SPAN, ActorQ
 
 

@@ -29,8 +29,8 @@ from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
-from jaxinv.agents.policy_network import make_policy
 from jaxinv.errors import UserError, unknown
 from jaxinv.nets.council import COORDINATORS
 from jaxinv.nets.critics import GridQ

@@ -25,7 +25,7 @@ from jaxinv.agents.agent import Worlds, longest_rollout, split_config
 from jaxinv.agents.alignment import Window
 from jaxinv.agents.configuration import LearnerConfig
 from jaxinv.agents.divided import shared_out
-from jaxinv.agents.policy_network import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.landed import stock_value, stock_values
 from jaxinv.envs.network import Action, InstanceParams, NetworkState, Outcome

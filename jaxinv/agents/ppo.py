@@ -43,7 +43,7 @@ from jaxinv.agents.losses import (
     seen_ahead,
     soon,
 )
-from jaxinv.agents.policy_network import make_policy
+from jaxinv.agents.networks import make_policy
 from jaxinv.agents.scales import Scales, along, over
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH

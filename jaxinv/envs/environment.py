@@ -42,10 +42,9 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
     """A supply network as a gymnax environment.
 
     - action: float32 `[E, K]`, requested order quantities, or `[E]` where there is one product.
-      What is not a number or below
-    0 orders nothing, and what is above `params.max_order` is cut to it. Where dispositions are
-    decided (topology mechanism of that name), an action is a mapping or an `Action` of `orders` and
-    `dispositions` `[N, K, 3]`; orders alone will do.
+      What is no number or below 0 orders nothing, and what is above `params.max_order` is cut to
+      it. Where dispositions are decided (topology mechanism of that name), an action is a mapping
+      or an `Action` of `orders` and `dispositions` `[N, K, 3]`; orders alone will do.
     - observation: float32 `[F]`, whose entries `observation_names` names (`jaxinv.envs.flat`).
     - reward: minus the weighted costs of the period.
     - termination: after `params.max_steps_in_episode` periods where it `ends`; elsewhere never, an

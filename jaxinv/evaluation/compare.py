@@ -10,7 +10,7 @@ import numpy as np
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, Periods, costs_of, forecast_error, measure
+from jaxinv.evaluation.held_out import Contestant, Periods, costs_of, forecast_error, measure
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import (
     Estimate,

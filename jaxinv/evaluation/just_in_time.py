@@ -11,7 +11,7 @@ from jaxinv.envs.landed import landed_cost
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.evaluation.measure import SimulationSize, held_out_groups, join_groups, path_count
+from jaxinv.evaluation.held_out import SimulationSize, held_out_groups, join_groups, path_count
 from jaxinv.evaluation.rollout import BATCH
 
 

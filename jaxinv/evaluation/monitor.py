@@ -18,7 +18,7 @@ from jaxinv.demand.forecasted import forecast_name
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import COSTS
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.measure import (
+from jaxinv.evaluation.held_out import (
     Contestant,
     SimulationSize,
     held_out_groups,

@@ -15,7 +15,7 @@ from scipy import special
 from jaxinv.envs.objectives import factors, membership, objective_costs, objectives_of, shares
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, jackknife, left_out, ratio_of_sums
 from jaxinv.policies.preference import AtPreference
 

@@ -21,7 +21,7 @@ from jaxinv.envs.problem import Problem
 from jaxinv.envs.shared import Shared
 from jaxinv.envs.wanted import with_factors
 from jaxinv.evaluation.compare import contestants_of
-from jaxinv.evaluation.measure import measure
+from jaxinv.evaluation.held_out import measure
 from jaxinv.evaluation.rollout import BATCH, take_instances
 from jaxinv.evaluation.tuning import Tuned, rule_for, tune
 from jaxinv.keys import Role, key_of, root

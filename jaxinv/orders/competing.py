@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, paired_difference
 from jaxinv.orders.lines import Acting
 from jaxinv.policies.decider import Decider
@@ -88,7 +88,7 @@ def compete(
     Args:
       problem: whose `test` is held out.
       played: by name what each cost a period there, `[T, S]` where instances share their periods,
-        else `[B]` (`jaxinv.evaluation.measure.costs_of`).
+        else `[B]` (`jaxinv.evaluation.held_out.costs_of`).
       classes: of each instance `[S]`; one for all where not given.
     """
     by_period = problem.shared is not None

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxinv.envs.costs import COSTS
 from jaxinv.envs.problem import Problem
 from jaxinv.evaluation.compare import Evaluation, units_of
-from jaxinv.evaluation.measure import costs_of
+from jaxinv.evaluation.held_out import costs_of
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import Factor, means_of_columns
 from jaxinv.report.words import cost_part, full_name

@@ -12,7 +12,7 @@ import pandas as pd
 from jaxinv.envs.network import Outcome
 from jaxinv.envs.topology import Topology
 from jaxinv.evaluation.compare import Evaluation
-from jaxinv.evaluation.measure import (
+from jaxinv.evaluation.held_out import (
     Contestant,
     SimulationSize,
     costs_of,

@@ -42,7 +42,7 @@ from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.scenarios import SCENARIOS
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, measure
+from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
 from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.studies.rows import row

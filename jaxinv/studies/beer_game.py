@@ -18,7 +18,7 @@ from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.envs.presets import Serial
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, optimality_gap
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve

@@ -27,7 +27,7 @@ from jaxinv.demand.deepstock_paths import SETTINGS
 from jaxinv.envs.deepstock import DeepStock
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune

@@ -25,7 +25,7 @@ from jaxinv.agents.loop import Trainer, Training, select_run, stack_agents, stre
 from jaxinv.agents.ppo import PPO, PPOConfig
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.rollout import take_instances
 from jaxinv.keys import Role, generator, key_of, keys_of, root
 from jaxinv.policies.decode import raw_of

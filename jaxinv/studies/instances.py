@@ -15,8 +15,8 @@ import numpy as np
 
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
-from jaxinv.evaluation.measure import Contestant
-from jaxinv.evaluation.measure import measure as measure_paths
+from jaxinv.evaluation.held_out import Contestant
+from jaxinv.evaluation.held_out import measure as measure_paths
 from jaxinv.evaluation.simulate import simulate
 from jaxinv.evaluation.statistics import Estimate
 from jaxinv.evaluation.tuning import tune

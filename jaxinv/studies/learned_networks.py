@@ -22,8 +22,8 @@ from jaxinv.envs.registry import preset
 from jaxinv.envs.retail import FAVORITA
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import contestants_of, units_of
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.just_in_time import unavoidable_cost
-from jaxinv.evaluation.measure import Contestant
 from jaxinv.evaluation.statistics import Estimate, mean_of, ratio_of_sums, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune
 from jaxinv.exact import solve

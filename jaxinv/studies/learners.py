@@ -22,7 +22,7 @@ from jaxinv.envs.one_network import on_one_network
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of
 from jaxinv.exact import solve
 from jaxinv.instances.lost_sales import BEST_KNOWN

@@ -22,7 +22,7 @@ from jaxinv.envs.objectives import factors, objectives_of
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant
+from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.pareto import (
     PathCosts,
     at_preference,

@@ -28,7 +28,7 @@ from jaxinv.envs.as_written import DAYS
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.two_warehouses import WAREHOUSES, TwoWarehouses
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.rollout import rollout
 from jaxinv.evaluation.statistics import mean_of, relative_difference
 from jaxinv.evaluation.tuning import rule_for, tune

@@ -37,7 +37,7 @@ from jaxinv.envs.omnichannel import OmniChannel
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import unknown
 from jaxinv.evaluation.compare import best_of, contestants_of
-from jaxinv.evaluation.measure import Contestant, costs_of, measure
+from jaxinv.evaluation.held_out import Contestant, costs_of, measure
 from jaxinv.evaluation.rollout import begin
 from jaxinv.evaluation.simulate import Totals
 from jaxinv.evaluation.statistics import mean_of, relative_difference

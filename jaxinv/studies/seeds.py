@@ -8,7 +8,7 @@ from jaxinv.agents.learner import Learner
 from jaxinv.agents.loop import Trainer, select_run, stack_agents
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.problem import Problem
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.keys import Role, keys_of, root
 from jaxinv.studies.rows import RESERVED_SEED
 

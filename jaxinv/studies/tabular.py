@@ -28,7 +28,7 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.problem import Preset, Problem
 from jaxinv.envs.two_warehouses import WAREHOUSES, TwoWarehouses
 from jaxinv.errors import unknown
-from jaxinv.evaluation.measure import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import Estimate, mean_of, optimality_gap, paired_difference
 from jaxinv.evaluation.tuning import tune
 from jaxinv.exact.enumeration import Enumeration, enumerate_states, visits
