@@ -51,18 +51,11 @@ def main(argv: list[str]) -> None:
 def _render(rows, scenarios):
     from rich.console import Group
 
-    from jaxinv.cli import table
+    from jaxinv.reproduce import claims_table
 
-    columns = {
-        "claim": "claim",
-        "paper": "in print",
-        "ours": "ours",
-        "interval": "95%",
-        "verdict": "verdict",
-    }
     held = sum(row["holds"] for row in rows)
     return Group(
-        table(rows, columns, title=f"ablation on a stream with {', '.join(scenarios)}"),
+        claims_table(rows, f"ablation on a stream with {', '.join(scenarios)}", "in print"),
         f"{held} of {len(rows)} claims hold",
     )
 

@@ -136,7 +136,7 @@ def _seed(text: str) -> int:
     return number
 
 
-_seed.__name__ = "int"  # as argparse calls what is no number
+_seed.__name__ = "int"  # as argparse calls what is not a number
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

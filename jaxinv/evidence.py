@@ -113,9 +113,8 @@ def evaluate_contest(
     A `gap` is to the optimal policy on the same noise or, where that is not known, to a lower
     bound.
 
-    The rule that all are compared with is the one that turns out cheapest on the held-out demand,
-    which leans against the learned policy: on real sales the cheapest in training can be far from
-    it later.
+    All are compared with the rule that is cheapest on the held-out demand itself. This favours the
+    rules: on real sales, the rule that was cheapest in training can cost much more later.
     """
     key = root(seed)
     optimal = optimal_policy(

@@ -88,25 +88,32 @@ def main(argv: list[str]) -> None:
     emit(rows, args.json, lambda: _render(what[0], rows))
 
 
-def _render(study, rows):
-    from rich.console import Group
-
+def claims_table(rows, title: str, paper: str, formats=None):
+    """The rows of a study as a table for people; `paper` heads the numbers that ours stand
+    beside.
+    """
     from jaxinv.cli import table
 
     columns = {
         "claim": "claim",
-        "paper": "to compare with",
+        "paper": paper,
         "ours": "ours",
         "interval": "95%",
         "verdict": "verdict",
     }
+    return table(rows, columns, title=title, formats=formats)
+
+
+def _render(study, rows):
+    from rich.console import Group
+
     six = dict.fromkeys(("paper", "ours"), "{:.6g}".format)
     claims = [row["holds"] for row in rows if row["holds"] is not None]
     notes = dict.fromkeys(
         f"{row['claim'].rpartition(': ')[0]}: {row['note']}" for row in rows if row["note"]
     )
     return Group(
-        table(rows, columns, title=study, formats=six),
+        claims_table(rows, study, "to compare with", six),
         *notes,
         f"{sum(claims)} of {len(claims)} claims hold",
     )

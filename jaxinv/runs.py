@@ -22,8 +22,8 @@ before it. What a killed process left under a hidden name is ignored and is remo
 writer.
 
 Who writes in a run holds a lock that the operating system drops when the process ends, however it
-ends. A run that nobody holds and that has no checkpoint is as good as not begun: it can be resumed
-from its first update, and a new run of its name takes its place.
+ends. A run without a checkpoint that no process holds counts as not begun: it can be resumed from
+its first update, and a new run of its name replaces it.
 
 jax and orbax are imported where they are used, so that a mistyped run name is answered at once.
 """

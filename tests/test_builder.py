@@ -223,7 +223,7 @@ def place(**given):
         (place(), dict(instances=0), "at least 1"),
         (way(lead_time_periods=5), dict(longest_lead_time_periods=4), "above longest"),
         ((SUPPLY, STORE, ("node", "m", dict(goodwill_decay_per_period=0.9)), WAY), {},
-        "goodwill moves demand"),
+        "goodwill changes demand"),
         (place(shipping_capacity_units_per_period=0), {}, "must be above 0"),
         (way(limit_units_per_period=0), {}, "must be above 0"),
         (way(limit_units_per_period=5.0), dict(volume_per_unit=2.0), "contradicts volume_per_unit"),

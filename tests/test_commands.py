@@ -384,7 +384,7 @@ def test_training_that_breaks_down_keeps_the_last_good_state(capsys):
 
 CAUSES = {
     "ppo": "It never orders; a smaller learning_rate",
-    "diffsim": "training stands still: every gradient is zero. A smaller learning_rate",
+    "diffsim": "training has stopped learning: every gradient is zero. A smaller learning_rate",
     "dqn": "training diverged: the error of the critic .* A smaller learning_rate",
     "ddpg": "ddpg did not learn: .* It diverged .*; a smaller learning_rate",
     "sac": "training broke down in update 1: .* A smaller learning_rate",

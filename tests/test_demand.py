@@ -400,7 +400,7 @@ def test_a_chain_of_two_regimes_has_its_stationary_share_and_lead_times():
 
 
 def test_stock_under_way_at_reset_all_arrives():
-    """Also where the mean lead time is no whole number."""
+    """Also where the mean lead time is not a whole number."""
     for mass in ((0.0, 0.1, 0.5, 0.4), (0.0, 0.0, 0.5, 0.5), (0.5, 0.5, 0.0, 0.0)):
         env, params = jaxinv.make("lost_sales", lead_time_pmf=mass)
         state = env.start({"stock": jnp.full((1, 1), 0.5)}, params)

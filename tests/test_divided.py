@@ -19,7 +19,7 @@ from jaxinv.envs.one_warehouse import OneWarehouseManyStores
 from jaxinv.envs.presets import BEER_GAME, LostSales, Serial
 from jaxinv.envs.problem import first_of
 from jaxinv.envs.registry import preset
-from jaxinv.envs.roles import Role, Roles
+from jaxinv.envs.roles import AgentRole, Roles
 from jaxinv.errors import UserError
 from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.evaluation.rollout import begin
@@ -77,7 +77,7 @@ def moved(params, by=0.3):
 @pytest.mark.parametrize("name", ["ppo", "dqn", "diffsim"])
 def test_one_role_of_everything_is_one_planner_to_the_bit(name):
     problem = LostSales(lead_time=2).build()
-    everyone = Roles((Role("everyone", (0,), (0,), (), (0,), (0,)),))
+    everyone = Roles((AgentRole("everyone", (0,), (0,), (), (0,), (0,)),))
     ends = []
     for roles, known in (("one", {}), ("mine", {"mine": everyone})):
         agent = AGENTS[name]

@@ -148,7 +148,7 @@ def test_the_validation_is_the_evidence_of_the_choice(few):
 
 @pytest.fixture(scope="module")
 def settled(few):
-    """What `choose` ends with for a policy that orders up to a level, beside constant orders and
+    """What `choose_policy` ends with for a policy that orders up to a level, beside constant orders and
     tuned levels.
     """
     problem = Retail(data=str(few), **SMALL).build()

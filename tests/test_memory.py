@@ -132,7 +132,7 @@ def test_decisions_one_by_one_are_those_of_the_scan():
         order, memory = policy.respond(NUMBERS, observation, memory)
         np.testing.assert_allclose(order, log.orders[day, ..., 0], rtol=1e-5)
     with pytest.raises(
-        UserError, match="Running remembers, and one observation does not tell what; call respond"
+        UserError, match="Running has a memory, which one observation does not hold; call respond"
     ):
         policy(NUMBERS, observation)
 
@@ -207,9 +207,7 @@ def test_what_is_drawn_is_the_same_however_a_world_is_played():
     world = play_world(problem.env, KEY, problem.first, 8, 101)
     other = simulate_in(problem.env, problem.first, policy, numbers, *world, KEY, warm_up=10)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), one, other)
-    with pytest.raises(
-        UserError, match="Varied draws, and nothing was given to draw from; give a key"
-    ):
+    with pytest.raises(UserError, match="Varied draws at random and needs a key; give one"):
         simulate_in(problem.env, problem.first, policy, numbers, *world)
 
 

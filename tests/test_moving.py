@@ -144,6 +144,7 @@ def test_a_law_that_cannot_be_is_named(text, message):
 
 def test_numbers_besides_those_of_the_law_are_refused():
     with pytest.raises(
-        UserError, match=r"demand=poisson\(3\) has its own numbers, and mean=7.0 would say nothing"
+        UserError,
+        match=r"demand=poisson\(3\) has its own numbers, and mean=7.0 would have no effect",
     ):
         preset("lost_sales")(demand="poisson(3)", mean=7.0).build()

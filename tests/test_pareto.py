@@ -167,7 +167,9 @@ def test_a_level_out_of_reach_is_told_with_what_is_in_reach(learned):
 
 def test_mistakes_about_preferences(learned):
     problem, one = learned
-    with pytest.raises(UserError, match="preference.service is what a service level is sought by"):
+    with pytest.raises(
+        UserError, match="a service level is reached by changing preference.service"
+    ):
         at_service(problem, one, 0.9, jax.random.key(0), others={"service": 2})
     rule = Contestant("base_stock", make_rule("base_stock", problem.env.topology), {})
     with pytest.raises(

@@ -257,7 +257,7 @@ def test_currencies_are_counted_in_that_of_the_plan(tmp_path):
 def test_a_plan_that_is_no_plan_is_refused(tmp_path):
     with pytest.raises(UserError, match="network needs data=PLAN"):
         PlanNetwork().build()
-    with pytest.raises(UserError, match="train_until=soon is no date"):
+    with pytest.raises(UserError, match="train_until=soon is not a date"):
         dataclasses.replace(weekly(tmp_path), train_until="soon").build()
 
 

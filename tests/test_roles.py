@@ -6,7 +6,7 @@ import pytest
 
 from jaxinv.envs.costs import COSTS, Places
 from jaxinv.envs.registry import preset
-from jaxinv.envs.roles import Role, Roles
+from jaxinv.envs.roles import AgentRole, Roles
 from jaxinv.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -47,12 +47,12 @@ def test_all_for_one_is_the_reward_of_one_planner(topology):
 @pytest.mark.parametrize(
     "agents, message",
     [
-        ((Role("a", (0,), (0, 1)), Role("b", (1,), (1, 2))), "decided by a and b"),
-        ((Role("a", (0,), (0, 1)),), "decided by no role"),
-        ((Role("a", (0,), (0, 1, 2)), Role("b", (1,))), "role b decides nothing"),
-        ((Role("a", (7,), (0, 1, 2)),), "no node 7"),
-        ((Role("a", (0,), (0, 1, 2), (1,)),), "nothing there to decide"),
-        ((Role("a", (0,), (0,)), Role("a", (1,), (1, 2))), "a name of its own"),
+        ((AgentRole("a", (0,), (0, 1)), AgentRole("b", (1,), (1, 2))), "decided by a and b"),
+        ((AgentRole("a", (0,), (0, 1)),), "decided by no role"),
+        ((AgentRole("a", (0,), (0, 1, 2)), AgentRole("b", (1,))), "role b has nothing to decide"),
+        ((AgentRole("a", (7,), (0, 1, 2)),), "no node 7"),
+        ((AgentRole("a", (0,), (0, 1, 2), (1,)),), "has no decision there"),
+        ((AgentRole("a", (0,), (0,)), AgentRole("a", (1,), (1, 2))), "a name of its own"),
         ((), "without an agent"),
     ],
 )
@@ -69,7 +69,9 @@ def test_roles_in_words(topology):
         topology,
         {"buyer": {"decides": edges[:1]}, "shipper": {"sees": ["warehouse"], "decides": edges[1:]}},
     )
-    assert roles.checked(topology).agents[1] == Role("shipper", (0,), (1, 2), (), (1, 2), (1, 2))
+    assert roles.checked(topology).agents[1] == AgentRole(
+        "shipper", (0,), (1, 2), (), (1, 2), (1, 2)
+    )
     with pytest.raises(UserError, match="did you mean|unknown"):
         Roles.told(topology, {"buyer": {"decides": ["edge 9"]}})
     with pytest.raises(UserError, match="roles"):

@@ -150,7 +150,7 @@ def test_lives_are_told_by_product_and_instance():
     [
         ({}, dict(shelf_life_periods=-1), "node 'n': shelf_life_periods=-1 must be at least 0"),
         ({}, dict(shelf_life_periods=1.5), "shelf_life_periods=.*must be whole periods"),
-        ({}, dict(shelf_life_periods="long"), "'long' is no number"),
+        ({}, dict(shelf_life_periods="long"), "'long' is not a number"),
         ({}, dict(shelf_life_periods=(1, 2, 3)), "shape"),
         (dict(period="week"), dict(shelf_life_days=10), "whole periods"),
         (

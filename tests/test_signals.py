@@ -233,10 +233,7 @@ def test_time_that_nobody_reads_is_refused():
         (("season(week)",), "a season has a number of periods above 1"),
         (
             ("left",),
-            (
-                "tell=left says what is left of episodes of 100 periods, and policies are judged on"
-                " 1000"
-            ),
+            "tell=left shows the periods left of an episode of 100, but a test of 1000 periods",
         ),
     ],
 )

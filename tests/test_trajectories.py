@@ -95,14 +95,17 @@ def test_a_file_gives_the_same_trajectories(tmp_path):
         (dict(reward=None), "has no reward"),
         ({"observation.pipeline": None}, "has no observation.pipeline"),
         (dict(demand=np.array(["many"])), r"demand has shape \(1,\), which does not go with"),
-        (dict(demand=np.full((9, 1, 1, 5), "many")), "demand holds what is no number"),
+        (dict(demand=np.full((9, 1, 1, 5), "many")), "demand holds a value that is not a number"),
         (dict(short=np.float32(1.0)), r"short has shape \(\), which does not go"),
         (dict(reward=np.zeros(9)), r"reward has shape \(9,\) and must be \[T, B\]"),
         (
             dict(orders=np.zeros((8, 1, 1, 5))),
             r"orders has shape \(8, 1, 1, 5\), which does not go with 9 periods of 5",
         ),
-        ({"costs.nodes": np.full((9, 1, 9, 5), np.nan)}, "costs holds what is no number"),
+        (
+            {"costs.nodes": np.full((9, 1, 9, 5), np.nan)},
+            "costs holds a value that is not a number",
+        ),
         (dict(demand=np.array([{}], object)), "no trajectories can be read from it"),
     ],
 )

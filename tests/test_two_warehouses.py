@@ -439,7 +439,7 @@ def test_evaluate_writes_key_figures_of_any_preset(tmp_path, capsys):
         (dict(capacity=(100.0,)), "capacity and overflow_cost go together"),
         (
             dict(demand=("poisson(5)",), amplitude=0.1),
-            "has its own numbers, and amplitude would say nothing",
+            "has its own numbers, and amplitude would have no effect",
         ),
         (dict(demand=("poison(5)",)), "did you mean 'poisson'"),
         (dict(persistence=1.5), "persistence=1.5 is not a probability"),

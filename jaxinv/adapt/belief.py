@@ -1,4 +1,4 @@
-"""What a system takes the world to have become: the first part of equation 10, estimated day by day
+"""The estimate of how the world has changed: the first part of equation 10, updated every day
 (methods D.4).
 
 A detector says that something has changed; from then on the latest days say what. Three things can
@@ -59,7 +59,7 @@ in.
 
 @struct.dataclass
 class Belief:
-    """What a run takes the world to be; exactly the calm one before its first alarm."""
+    """How a run believes the world has changed; not at all before its first alarm."""
 
     heard: jax.Array  # [kinds] day of the first alarm of each kind; inf before it
     level: jax.Array  # [] factor on demand beside the calm world
@@ -89,7 +89,7 @@ class Belief:
 
     @property
     def factor(self) -> jax.Array:
-        """On demand from before the latest step, to be seen as if it had come after."""
+        """The factor that brings demand of before the latest step to the level after it."""
         return self.level / self.before
 
     def follow(
@@ -131,7 +131,7 @@ class Belief:
         return select(jnp.isfinite(late), found.replace(delay=delay, late=late), found)
 
     def differs(self, other: "Belief") -> jax.Array:
-        """Whether a policy made for the other belief is none for this one."""
+        """Whether a policy that was trained for the other belief does not suit this one."""
         level = jnp.abs(jnp.log(self.level / other.level)) > MOVED
         growth = jnp.abs(self.growth - other.growth) > 1e-3
         return (

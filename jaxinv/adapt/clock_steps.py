@@ -223,7 +223,7 @@ class ClockSteps:
         return recent, belief.told(instance, longest)
 
     def retrain(self, state, key, day, calm):
-        """Today's updates in the training worlds under what is believed."""
+        """Today's updates in the training worlds under the believed change."""
         key = key_of(key, Role.RETRAINING, jnp.maximum(state.started, 0.0).astype(jnp.int32))
         beginner = self.agent.init(key_of(key, Role.TRAINING)).replace(params=state.online.acting)
         learner = select(day == state.started, beginner, state.learner)
@@ -234,9 +234,7 @@ class ClockSteps:
         return state.replace(learner=learner)
 
     def prove(self, state, key, calm):
-        """Lets what has been retrained act where fresh worlds under what is believed prove it to be
-        cheaper.
-        """
+        """Lets the retrained policy act if fresh worlds under the change prove it cheaper."""
         policy, retrained = self.agent.policy, state.learner.params
         # looked at every week, as what is fine-tuned is
         better = self._judge_in_fresh_worlds(
@@ -249,8 +247,8 @@ class ClockSteps:
     def _judge_in_fresh_worlds(
         self, state, key, calm, policy, params, margin, quantile=ONE_SIDED
     ) -> Verdict:
-        """The gate for a policy beside the one that acts, on fresh noise under what is believed,
-        orders in whole packs.
+        """The gate for a policy against the acting one, on fresh noise under the believed change,
+        with orders in whole packs.
         """
         agent = self._in_whole_packs(self._in_believed_worlds(state.belief, key, calm))
         contenders = [(policy, params), (agent.policy, state.online.acting)]
@@ -270,8 +268,8 @@ class ClockSteps:
         return self.agent.replace(worlds=worlds.replace(params=params))
 
     def check(self, state, recent, day, instance):
-        """What was fine-tuned acts from now on, or is taken back, or neither: the state, and
-        whether each.
+        """Lets the fine-tuned policy act, or takes it back, or neither: the state, and whether
+        each.
         """
         recent, instance = self._under_belief(state.belief, 1.0, recent, day, instance)
         tuner = self.tuner.replace(agent=self._in_whole_packs(self.tuner.agent))
@@ -282,8 +280,9 @@ class ClockSteps:
         return state.replace(online=online), moved
 
     def teach(self, state, switches, key, calm):
-        """A week's lessons of the student, in fresh worlds under what is believed, and its gate:
-        the state, and the bound of its excess cost."""
+        """A week's lessons of the student in fresh worlds under the believed change, and its gate:
+        the state, and the bound of its excess cost.
+        """
         agent, params = (
             self._in_believed_worlds(state.belief, key_of(key, Role.TEACHING), calm),
             state.online.acting,

@@ -3,21 +3,20 @@ methods D.2 to D.4).
 
 Each day the policy orders, the day comes, and the clocks that a run has switched on do their work:
 
-- short: a step down the gradient on the latest noise, within a trust region; what is learned acts
-  from the week on that proves it;
-- medium: each week a student is taught, and acts from the day on which it passes the gate, both in
-  fresh worlds under what is believed;
-- long: when a detector alarms (`jaxinv.adapt.watch`), the change is estimated, and from then on day
-  by day (equation 10, its first part): what the policy is told of lead times and of demand before
-  the change is what is believed now. Where the belief is another than the one that the policy was
-  made for, the policy is retrained for some weeks in the training worlds under that change, by its
-  own algorithm (the second part), and acts from the week on in which fresh worlds of the kind prove
-  it to be cheaper. Meanwhile the short clock rests.
+- short: one gradient step a day on the latest noise, within a trust region. Once a week the new
+  policy is compared with the acting one, and takes over if it is proven cheaper;
+- medium: each week a student is taught in fresh worlds under the believed change; it acts once it
+  passes the gate there;
+- long: after an alarm of a detector (`jaxinv.adapt.watch`), the change is estimated every day
+  (equation 10, its first part), and the policy sees lead times and past demand corrected by it.
+  Where the estimate differs from the one that the policy was trained for, the policy is retrained
+  for some weeks in the training worlds under that change, by its own algorithm (the second part).
+  It takes over once fresh worlds prove it cheaper. Meanwhile the short clock rests.
 
 Runs lie on leading axes `[C, V]`: C worlds, each met by V runs that differ in policy, switches and
 numbers; their switches are traced, so frozen and adaptive are one program and see the same noise.
-Two rivals are switches too: retraining at fixed intervals, alarm or not, and retraining after
-alarms as if nothing had changed, which tells what more training alone is worth.
+Two rivals are switches too: retraining at fixed intervals, whether there was an alarm or not, and
+retraining after alarms in the unchanged worlds, which measures what more training alone is worth.
 """
 
 import math
@@ -147,9 +146,7 @@ class Clocks(ClockSteps):
         return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), done)
 
     def alarms(self, params: Any, streams: Streams) -> jax.Array:
-        """What the detectors make of C streams in which a policy acts as it is: alarms
-        `[C, T, kinds]`.
-        """
+        """Alarms `[C, T, kinds]` of the detectors on C streams in which a policy acts unchanged."""
 
         def of_stream(world):
             def day(state, day):
@@ -209,7 +206,7 @@ class Clocks(ClockSteps):
         )(state, group.worlds)
 
     def _recent(self, day, group) -> Recent:
-        """The noise of the latest days `[G, ...]`, as far as it has been seen on the evening."""
+        """The noise of the latest days `[G, ...]`, as far as it is known on the evening."""
         expected = group.streams.watch.calm.lead_time
         return jax.vmap(
             lambda world: Recent.before(

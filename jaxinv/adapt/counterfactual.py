@@ -111,7 +111,7 @@ def effects(
 ) -> jax.Array:  # fmt: skip
     """Y(treated) - Y(control) of each episode on the same noise, for Y in `OUTCOMES`: `[3, B]`.
 
-    Their mean estimates tau = E[Y(do x) - Y(do 0)] over whatever states the episodes stand in.
+    Their mean estimates tau = E[Y(do x) - Y(do 0)] over the states of the episodes.
 
     Args:
       treated, control: their days count from the present.
@@ -136,7 +136,7 @@ def outcomes(played: Trajectories) -> jax.Array:
 def branch_futures(episodes: Episodes, key: jax.Array, count: int) -> Episodes:
     """Each episode `count` times in a row with noise of its own from now on: batch `B count`.
 
-    The mean effect over the copies is tau(s), that of the very state an episode stands in.
+    The mean effect over the copies is tau(s), the effect in the state s of the episode.
     """
     states = (episodes.network, episodes.world, episodes.signals)
     network, world, signals = jax.tree.map(lambda leaf: jnp.repeat(leaf, count, BATCH), states)

@@ -171,7 +171,7 @@ def delay(found: np.ndarray, start: int) -> np.ndarray:
     return np.where(after.any(-1), after.argmax(-1).astype(float), np.nan)
 
 
-# What the calm world lets expect
+# Expected values in the calm world
 
 
 def expectation(demand: jax.Array, known: jax.Array) -> jax.Array:

@@ -52,7 +52,7 @@ def non_inferiority(
       margin: 0 where the new one has to be better.
       quantile: of the normal law, for the bound.
       new, old: costs of both on the same paths `[B]`, B at least 2. Where the old policy's costs do
-        not add up to more than zero, or one of them is no number, nothing is promoted.
+        not add up to more than zero, or one of them is not a number, nothing is promoted.
     """
     ratio = new.sum() / old.sum()
     error = jnp.std(new - ratio * old, ddof=1) / (jnp.abs(old.mean()) * jnp.sqrt(old.shape[0]))

@@ -214,7 +214,8 @@ class FineTuner:
     def check(
         self, state: OnlineState, network: NetworkState, recent: Recent, instance: InstanceParams
     ) -> tuple[OnlineState, Verdict]:
-        """Lets what was learned act, or takes it back, or neither where this noise does not tell.
+        """Lets the learned policy act, or takes it back, or neither where the costs do not differ
+        clearly.
 
         Returns:
           The state, and how the policy that learned did beside the one that acts.
@@ -223,7 +224,7 @@ class FineTuner:
             self.cost(params, network, recent, instance) for params in (state.params, state.acting)
         ]
         verdict = non_inferiority(*costs, margin=0.0, quantile=STRICT)
-        worse = ~(verdict.ratio <= 0)  # a cost that is no number is worse too
+        worse = ~(verdict.ratio <= 0)  # a cost that is not a number is worse too
         anew = self.init(state.acting)
         better = state.replace(acting=state.params)
         return select(worse, anew, select(verdict.promoted, better, state)), verdict
@@ -349,7 +350,7 @@ def simulate_recent(
 
 
 def standing(network: NetworkState) -> Episodes:
-    """Episodes of which there is nothing but stock: their noise is given."""
+    """Episodes that hold stock alone: their noise is given."""
     return Episodes(None, None, network, None, None)
 
 

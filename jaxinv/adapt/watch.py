@@ -1,14 +1,14 @@
-"""What is watched for a change of the world, and what the calm world lets expect of it (methods
-D.4).
+"""What the detectors of change watch, and its expected values in the unchanged ("calm") world
+(methods D.4).
 
 Four things are watched, each by a detector of its own:
 
 - demand: an index of all series, 1 in the calm world whatever the calendar says;
-- supplies, transfers: orders that came from suppliers and from other nodes, less what the law of
-  lead times expects of those that are under way; apart, for a supplier who is out shows little
-  among all that goes between nodes;
-- calendar: promotions and prices are announced, so no forecast is wrong because of them, and yet no
-  world was learned in which there are so many.
+- supplies, transfers: orders that arrived from suppliers and from other nodes, less the number that
+  the law of lead times expects of the pipeline. The two are watched apart: a supplier's delay would
+  hardly show among the many transfers;
+- calendar: promotions and prices are announced, so they cause no forecast errors; but so many of
+  them did not occur in the worlds that were learned in.
 
 Detectors see what a planner sees: demand after its day, announcements before it, and of lead times
 nothing but the orders that were placed and the day on which they came.
@@ -54,7 +54,7 @@ twice as long to notice.
 
 @struct.dataclass
 class Calm:
-    """What the world as it was learned lets expect."""
+    """Expected values in the calm world, in which the policy was learned."""
 
     weight: (
         jax.Array

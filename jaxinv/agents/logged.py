@@ -35,7 +35,7 @@ def as_decided(
     steps = (log.reward.shape[0] - window.lead) // window.review
     _check(policy, worlds, window, steps, log)
     topology, review = worlds.env.topology, window.review
-    # What is shipped stands for the order, unless what is not is owed or still on its way.
+    # The shipment is learned from as the order, unless the rest of the order is shipped later.
     at_once = not topology.internal_backlog and not topology.order_delays
     orders = log.executed if at_once and log.executed is not None else log.orders
 

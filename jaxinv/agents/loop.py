@@ -250,8 +250,8 @@ def check_moving(metrics: dict[str, np.ndarray]) -> None:
     """
     if not np.any(metrics["gradient_norm"], axis=0).all():
         raise UserError(
-            "training stands still: every gradient is zero. A smaller learning_rate, another seed"
-            " or form=base usually helps, as do costs that depend on orders"
+            "training has stopped learning: every gradient is zero. A smaller learning_rate,"
+            " another seed or form=base usually helps, as do costs that depend on orders"
         )
 
 

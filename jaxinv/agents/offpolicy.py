@@ -1,13 +1,13 @@
-"""What learners from a replay buffer share: they play, remember, and descend their loss on what
-they gather.
+"""What all learners from a replay buffer share: simulate, store, and descend a loss on stored
+steps.
 
 One update plays T periods in all environments, puts each decision and what followed into the
 `ReplayBuffer`, and takes some gradient steps. Each gathers steps, drawn uniformly, and learns from
 them. With a log nothing is played: steps are gathered from what is in it (`jaxinv.agents.logged`),
 and learned from in the same way. After each step the target parameters move towards the learned
-ones. Actor, critics and temperature are one tree with one optimiser: a loss says by `stop_gradient`
-what it does not move. An algorithm is a network, a way to vary decisions (`choose`), and that loss;
-to learn from a log it also says which decision an order stands for (`chosen`).
+ones. Actor, critics and temperature are one tree with one optimiser; a loss excludes parameters by
+`stop_gradient`. An algorithm is a network, a way to explore (`choose`), and that loss; to learn
+from a log it also maps an order to the decision that gives it (`chosen`).
 
 Rewards are centred on their average and scaled to unit spread, so that values do not carry the
 level of cost; episodes are cut off rather than ended, so every transition bootstraps but those
@@ -170,9 +170,7 @@ class OffPolicy(Learner):
         raise NotImplementedError
 
     def chosen(self, raw: jax.Array) -> Any:
-        """What `choose` would keep of raw outputs of the decode that stand for somebody else's
-        orders.
-        """
+        """The decision, as `choose` stores it, of raw outputs that give logged orders."""
         raise NotImplementedError
 
     def loss(

@@ -6,13 +6,13 @@ transition (seed 001, section 4.4).
 
 (Watkins & Dayan 1992.) `learners=joint` is one table over the orders of all edges. With
 `independent` every role of the network (`jaxinv.envs.roles`) has a table over its own orders, and
-takes the others for a part of its world: it is told of its own nodes or of all, and rewarded with
-its own costs, the team's, or a mix. A request that is cut, for want of stock or room, is learned
-from as what it was asked as: what is made of it is a part of the transition.
+treats the others as a part of its environment: it sees its own nodes or all of them, and its reward
+is its own costs, the team's, or a mix. A request that is cut, by stock or capacity, is learned from
+as it was requested; the cut is a part of the transition.
 
-Costs of every period add up to a level that all values share, and which says nothing of what to do;
-while it is still learned, orders that were tried less look better than they are. So an estimate of
-the usual reward is taken off every reward and follows the errors of the table (reward centring,
+All values share a level, the average cost, which does not matter for decisions; while it is still
+being learned, orders that were tried less look better than they are. So an estimate of the average
+reward is subtracted from every reward and follows the errors of the table (reward centring,
 Naik, Wan, Tomar & Sutton 2024; with discount=1 differential Q-learning for the average cost, Wan,
 Naik & Sutton 2021). With `centring=0`, and where episodes end, Q-learning is what is written above.
 

@@ -85,7 +85,7 @@ def read_dates(texts: list[str], counts: np.ndarray | None = None, given: str = 
     parts = [_WITH_TIME.fullmatch(text) for text in texts]
     parts = [
         (found[1], found[2]) if found else ("", None) for found in parts
-    ]  # a text of several lines is no date
+    ]  # a text of several lines is not a date
     known = {day: _match(day) for day in {day for day, _ in parts}}
     times = {time: _TIME.fullmatch(time) for time in {time for _, time in parts if time}}
     found = [known[day] if time is None or times[time] else None for day, time in parts]

@@ -49,8 +49,8 @@ def fill(
       groups: numbers of the group of each series `[S]`, from the widest kind of group to the
         narrowest.
       zero: whether gaps that no plan fills are zero instead.
-      sparse: whether rows tell of sales. What then neither follows a plan nor stays the same for
-        each series would tell of sales too, by its gaps or by the dates of its changes.
+      sparse: whether rows exist for periods with sales only. A covariate that follows no plan and
+        changes within a series would then reveal sales, by its gaps or by the dates of its changes.
 
     Returns:
       The values, float32; None for a covariate whose gaps tell of sales.

@@ -1,9 +1,8 @@
-"""Numbers as people and shops write them: which mark parts decimals in a file, and what its cells
-then mean.
+"""Numbers as people and shops write them: the decimal mark of a file, and the values of its cells.
 
-A file has one decimal mark. It is found from all cells that can be read in one way only (`3,5`,
-`1.234,50`, `1,234,567`), or is given. Cells that neither tell nor follow from others (`1,000`) are
-left to the caller to refuse.
+A file has one decimal mark. It is given, or found from the cells that can be read in one way only
+(`3,5`, `1.234,50`, `1,234,567`). Cells that stay ambiguous (`1,000`) are left to the caller to
+refuse.
 """
 
 import re

@@ -22,8 +22,8 @@ SCALE_FLOOR = 1e-2
 """Units a period; the least scale of a series."""
 
 LEAST_SILENCE = 8
-"""Periods without a sale, and a quarter of those that train, after which a series is
-discontinued.
+"""A series counts as discontinued after this many periods without a sale, if they are also a
+quarter of the training periods.
 """
 
 

@@ -41,7 +41,7 @@ def wide_numbers(cells: pd.DataFrame, path: Path) -> np.ndarray:
             for r, c in bad[:5]
         )
         raise UserError(
-            f"{path}: sales that are no number of at least 0 in {len(bad)} cells: {places}; write"
+            f"{path}: sales that are not numbers of at least 0 in {len(bad)} cells: {places}; write"
             " units sold"
         )
     return numbers

@@ -143,31 +143,17 @@ def season(state: CausalState, params: CausalParams) -> jax.Array:
     return jnp.sin(2 * jnp.pi * state.day / params.period)
 
 
-def causal_params(
-    mean: float, dispersion: float, amplitude: float, period: float, promotions: tuple[float,
-    float],
-    promotion_effect: float, elasticity: float, price: tuple[float, float], shock: tuple[float,
-    float],
-) -> CausalParams:  # fmt: skip
-    """Parameters with a given long-run mean.
+def with_mean(law: CausalParams, mean: float) -> CausalParams:
+    """The law with the intercept that gives a long-run mean: its other numbers as float32.
 
     Args:
+      law: its intercept is not read.
       mean: units a day, over all seasons, promotions, prices and shocks.
-      promotions: kappa_0 and kappa_1. price: what it has of the season, and its deviation. shock:
-        deviation, persistence.
     """
-    angle = 2 * np.pi * np.arange(int(period)) / period
-    likely = 1 / (1 + np.exp(-promotions[0] - promotions[1] * np.sin(angle)))
-    level = np.exp((amplitude + elasticity * price[0]) * np.sin(angle)) * (
-        1 + likely * np.expm1(promotion_effect)
+    sine = np.sin(2 * np.pi * np.arange(int(law.period)) / law.period)
+    likely = 1 / (1 + np.exp(-law.promotion_intercept - law.promotion_season * sine))
+    level = np.exp((law.amplitude + law.elasticity * law.price_season) * sine) * (
+        1 + likely * np.expm1(law.promotion_effect)
     )
-    level = level.mean() * np.exp((elasticity * price[1]) ** 2 / 2)
-    numbers = dict(
-        intercept=np.log(mean / level), amplitude=amplitude, period=period,
-        promotion_intercept=promotions[0],
-        promotion_season=promotions[1], promotion_effect=promotion_effect, elasticity=elasticity,
-        price_season=price[0],
-        price_deviation=price[1], shock_deviation=shock[0], shock_persistence=shock[1],
-        dispersion=dispersion, shock=NATURE,
-    )  # fmt: skip
-    return CausalParams(**{name: np.float32(value) for name, value in numbers.items()})
+    level = level.mean() * np.exp((law.elasticity * law.price_deviation) ** 2 / 2)
+    return jax.tree.map(np.float32, law.replace(intercept=np.log(mean / level)))

@@ -185,13 +185,20 @@ class Law:
         return processes.Tabulated(**size), processes.TableParams(cdf)
 
     def _moving(self, size, full, before):
+        own = NUMBERS[self.name]
         moves = {
-            number: getattr(self, number) if number in NUMBERS[self.name] else STILL[number]
+            number: full(getattr(self, number) if number in own else STILL[number])
             for number in _MOVES
         }
-        amplitude, period, trend, shock, start, stop = (full(moves[number]) for number in _MOVES)
         params = MovingParams(
-            full(self.mean), trend, amplitude, period, shock, start, stop, np.float32(before)
+            base=full(self.mean),
+            trend=moves["trend"],
+            amplitude=moves["amplitude"],
+            period=moves["period"],
+            shock=moves["shock"],
+            start=moves["shock_start"],
+            stop=moves["shock_stop"],
+            before=np.float32(before),
         )
         if self.name in NORMAL_MOVES:
             return Moving(**size, noise_law="normal"), params.replace(spread=full(self.deviation))

@@ -7,7 +7,7 @@ The paper rewards a warehouse with
 
 Its arithmetic is not that of its own formula (`DAYS`). Demand does not deplete its stock, to
 replenish counts as a reduction of cost, and the terms of its second day are neither the transfers
-nor what stock changes by. `Literal` plays all of that as it stands; `PaperReward` is the same
+nor changes of stock. `Literal` follows the print exactly; `PaperReward` is the same
 formula in a network whose demand is served from stock.
 """
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from jaxinv.demand.causal import LARGEST, CausalDemand, causal_params
+from jaxinv.demand.causal import LARGEST, CausalDemand, CausalParams, with_mean
 from jaxinv.demand.exogenous import RandomLeadTimesParams
 from jaxinv.envs.presets import SingleStore
 from jaxinv.envs.problem import mass_function, not_negative, positive, probability
@@ -111,12 +111,21 @@ class CausalStore(SingleStore):
             )
 
     def _causal_params(self):
-        return causal_params(
-            self.mean, self.dispersion, self.amplitude, self.period, (self.promotion_intercept,
-            self.promotion_season),
-            self.promotion_effect, self.elasticity, (self.price_season, self.price_deviation),
-            (self.shock_deviation, self.persistence),
-        )  # fmt: skip
+        law = CausalParams(
+            intercept=0.0,
+            amplitude=self.amplitude,
+            period=self.period,
+            promotion_intercept=self.promotion_intercept,
+            promotion_season=self.promotion_season,
+            promotion_effect=self.promotion_effect,
+            elasticity=self.elasticity,
+            price_season=self.price_season,
+            price_deviation=self.price_deviation,
+            shock_deviation=self.shock_deviation,
+            shock_persistence=self.persistence,
+            dispersion=self.dispersion,
+        )
+        return with_mean(law, self.mean)
 
     def demand_process(self):
         return CausalDemand(), self._causal_params(), self.mean

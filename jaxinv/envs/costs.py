@@ -25,10 +25,10 @@ COSTS = (
 
 @struct.dataclass
 class Places:
-    """The parts of the costs of a period by where they arise. All nodes and edges together are the
-    cost vector.
+    """The cost parts of a period by the node or edge where they arise; their sum is the cost
+    vector.
 
-    Who pays for an edge is a question of roles: its buyer does in `at_nodes`.
+    `at_nodes` charges the costs of an edge to its buyer, the node it leads to.
     """
 
     nodes: jax.Array  # [N, len(COSTS)]
@@ -42,7 +42,7 @@ class Places:
 
 
 class Flows(NamedTuple):
-    """What costs are charged on: the units that moved, and stood, in a period."""
+    """The units that moved, and were held, in a period: what costs are charged on."""
 
     ordered: jax.Array  # [E, K] units shipped, which are paid for
     in_transit: jax.Array  # [E, K] pipeline at the end of the period

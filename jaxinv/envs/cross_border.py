@@ -61,8 +61,8 @@ class CrossBorder(Preset):
     door is what forwarders quote.
 
     A freight tariff has the fitted tiers as shares of the value shipped, per SKU: a week's demand
-    of the market counts as the median consignment of the fit, as if the whole range were shipped
-    alike. A week's demand then costs 9.1% of its value by air (a day's, 12.9%) and 3.7% by sea.
+    of the market counts as the median consignment of the fit, with all SKUs shipped in the same
+    way. A week's demand then costs 9.1% of its value by air (a day's, 12.9%) and 3.7% by sea.
 
     Attributes:
       velocity: SKUs that are "fast", "medium" or "slow" sellers, or "mixed", 20/30/50%.

@@ -19,7 +19,7 @@ from jaxinv.envs import flat
 from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.environment import EnvState, InventoryNetwork
 from jaxinv.envs.network import Action, InstanceParams
-from jaxinv.envs.roles import Role, Roles
+from jaxinv.envs.roles import AgentRole, Roles
 from jaxinv.errors import UserError, unknown
 
 MOST_COMBINATIONS = 1024
@@ -172,7 +172,7 @@ class Division:
         return Action(orders, _in_order(fates, [role.returns for role in self.roles.agents]))
 
     def _read(
-        self, agent: int, role: Role, action: jax.Array, params
+        self, agent: int, role: AgentRole, action: jax.Array, params
     ) -> tuple[jax.Array, jax.Array]:
         """What an agent's action orders `[edges, K]`, and what it does with returns
         `[nodes, K, 3]`.
@@ -189,7 +189,7 @@ class Division:
             )
         if self.levels and not jnp.issubdtype(action.dtype, jnp.integer):
             raise UserError(
-                f"the action of {role.name} says which of its levels by whole numbers, not"
+                f"the action of {role.name} must be whole numbers, one of its levels each, not"
                 f" {action.dtype}"
             )
         if not self.levels:

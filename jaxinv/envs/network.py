@@ -33,8 +33,8 @@ class InstanceParams(EnvParams):
 
     max_steps_in_episode: int = 100
     holding: jax.Array | None = None  # [N, K] money per unit on hand at the end of a period
-    # [N, K] money per unit short (lost sales), or per unit and period owed to customers (backlog)
-    # and to other nodes
+    # [N, K] money per unit of lost sales, or per unit and period of backorders, internal ones
+    # included
     shortage: jax.Array | None = None
     weights: jax.Array | None = None  # [len(COSTS)] weight of each cost part in the reward
     preference: jax.Array | None = (
@@ -117,15 +117,15 @@ class InstanceParams(EnvParams):
 
 @struct.dataclass
 class Action:
-    """What is decided in a period where a topology opens more than orders to decisions; an array
-    alone is orders.
+    """The decisions of a period where a topology leaves more than orders to decide; an array alone
+    is orders.
     """
 
     orders: (
         jax.Array
-    )  # [E, K] requested quantities; what cannot be is cut (`jaxinv.envs.shipping.ship`)
-    # [N, K, 3] shares of what comes back that are restocked, forwarded and liquidated, with
-    # mechanism "dispositions"; what is below 0 counts as 0, and the rest is scaled to the sum 1
+    )  # [E, K] requested quantities; infeasible parts are cut (`jaxinv.envs.shipping.ship`)
+    # [N, K, 3] shares of returns to restock, to forward and to liquidate, with
+    # mechanism "dispositions"; negative shares count as 0, and all are scaled to the sum 1
     dispositions: jax.Array | None = None
 
     @classmethod
@@ -146,8 +146,8 @@ class NetworkState:
     """
 
     time: jax.Array  # [] int32
-    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and what keeps for ever stays
-    # in the last
+    # [N, K], or [N, K, A] where goods age; age class 0 expires first, and goods that do not
+    # expire stay in the last
     on_hand: jax.Array
     pipeline: jax.Array  # [E, K, L - 1]; L - 1 here is `Topology.slots`
     due: jax.Array | None = (
@@ -158,14 +158,14 @@ class NetworkState:
     )
     backorder: jax.Array | None = None  # [N, K], with backlog
     owed: jax.Array | None = (
-        None  # [E, K] units that the source of an edge still has to ship, with internal backlog
+        None  # [E, K] internal backorders: units that the source still has to ship
     )
     orders: jax.Array | None = (
         None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     )
     sales: jax.Array | None = None  # [N, K, R] units sold 1 .. R periods ago, with returns
     goodwill: jax.Array | None = (
-        None  # [N, K] factor on demand, with that mechanism; 1 where nobody asks for anything
+        None  # [N, K] factor on demand, with that mechanism; 1 at nodes without demand
     )
     booked: jax.Array | None = (
         None  # [N, K] what customers of `advance_nodes` ordered for this period; 0 at other nodes
@@ -180,7 +180,7 @@ class Outcome:
     costs: jax.Array  # [len(COSTS)]
     ordered: (
         jax.Array
-    )  # [E, K] what was really shipped, after post-processing and rationing; it is what is paid for
+    )  # [E, K] units shipped, after post-processing and rationing; these are paid for
     demand: jax.Array  # [N, K] new demand
     sold: jax.Array  # [N, K] units handed over, backorders included
     short: jax.Array  # [N, K] new demand not served at once
@@ -206,8 +206,8 @@ def transition(
     Args:
       topology: the static shape.
       state: stock after this period's arrivals.
-      action: `[E, K]` requested order quantities, of which what cannot be is cut (see `ship`), or
-        an `Action`.
+      action: `[E, K]` requested order quantities, whose infeasible part is cut (see `ship`), or an
+        `Action`.
       exogenous: demand, and lead times, prices, shares of arrival and order days where the topology
         leaves them open.
       params: the numbers of the instance.

@@ -22,7 +22,7 @@ class Observation:
     signals: jax.Array | None = (
         None  # [W, S] demand and covariates, latest last; None inside an encoded rollout
     )
-    owed: jax.Array | None = None  # [E, K] what the source of an edge owes, with internal backlog
+    owed: jax.Array | None = None  # [E, K] internal backorders at the source of each edge
     orders: jax.Array | None = (
         None  # [E, K, M] orders placed 1 .. M periods ago, where orders travel or are remembered
     )
@@ -33,7 +33,7 @@ class Observation:
         None  # [N, K] factor on the demand that signals tell of, where service moves it
     )
     booked: jax.Array | None = (
-        None  # [N, K] what customers ordered for this period, where some order ahead
+        None  # [N, K] customer orders for this period, where customers order ahead
     )
 
 

@@ -182,8 +182,8 @@ class OmniChannel(Preset):
             raise UserError(f"base_demand={self.base_demand} must be above 0")
         if self.returns == "lagged" and self.return_days[0] < 1:
             raise UserError(
-                f"return_days={self.return_days}: what is sold on a day can come back on the next,"
-                " 1, or later"
+                f"return_days={self.return_days}: returns come one day after the sale at the"
+                " earliest; begin with 1 or more"
             )
         shares = self.category_shares
         if shares and (len(shares) != len(self.return_rates) or abs(sum(shares) - 1) > 1e-6):

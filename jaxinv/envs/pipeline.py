@@ -9,7 +9,7 @@ import numpy as np
 
 
 def due_at_once(topology, order, exogenous):
-    """What is due in the period it is shipped in `[E, K]`: shipments with lead time 0."""
+    """Shipments that are due in the period they are shipped in `[E, K]`: those of lead time 0."""
     if topology.random_lead_time:
         return order * (exogenous.lead_time == 0)[:, None]
     if 0 not in topology.lead_times:
@@ -18,10 +18,10 @@ def due_at_once(topology, order, exogenous):
 
 
 def arrived(topology, due, share):
-    """What arrives of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]`
+    """Units that arrive of shipments that are due `[E, K, ...]`, given the share of each `[E, ...]`
     (None: all of them).
 
-    Goods that are ordered in packs arrive in whole units; the gradient passes as if they did not.
+    Goods that are ordered in packs arrive in whole units; the gradient ignores this rounding.
     """
     if not topology.has("arrivals"):
         return due
@@ -61,8 +61,8 @@ def advance(topology, state, shipped, exogenous):
 
 
 def _due(topology, underway, lead):
-    """What of the orders `[E, K, L]` is due `[E, K]`, and what of all but the oldest is not
-    `[E, K, L - 1]`.
+    """Splits the pipeline `[E, K, L]` into the units that are due `[E, K]` and those still on their
+    way `[E, K, L - 1]`, all but the oldest slot.
     """
     # lead times of the orders that are due, the latest order first: at the start of the next period
     # it is 1 period old

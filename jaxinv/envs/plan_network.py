@@ -225,7 +225,7 @@ class PlanNetwork(RecordedSales):
             until = np.datetime64(self.train_until, "D")
         except ValueError:
             raise UserError(
-                f"train_until={self.train_until} is no date; write YYYY-MM-DD"
+                f"train_until={self.train_until} is not a date; write YYYY-MM-DD"
             ) from None
         return panel.split_by_time(int((panel.dates < until).sum()))
 

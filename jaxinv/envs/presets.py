@@ -90,18 +90,7 @@ class SingleStore(Preset):
 
     def demand_process(self):
         """The process of demand, its parameters, and its mean a period."""
-        law = law_of(
-            self,
-            "mean",
-            "deviation",
-            "dispersion",
-            "persistence",
-            "amplitude",
-            "period",
-            "low",
-            "high",
-            "variation",
-        )
+        law = law_of(self)
         return *law.process(before=self.history), law.average
 
     def lead_time_law(self) -> tuple[RandomLeadTimesParams | None, float]:
@@ -240,7 +229,7 @@ class DualSourcing(Preset):
             )
 
     def build(self) -> Problem:
-        law = law_of(self, "mean", "low", "high")
+        law = law_of(self)
         net = Network(backlog=True, whole_units=self.integer_orders)
         net.node(
             "store", demand=True, typical_demand_units_per_period=law.average,
@@ -303,8 +292,8 @@ class Serial(Preset):
                 raise UserError(f"{stages} lead_times but {given} {name}; give one per stage")
         if self.internal_shortage_cost and not self.internal_backlog:
             raise UserError(
-                "internal_shortage_cost needs internal_backlog=true: nothing is owed between stages"
-                " without"
+                "internal_shortage_cost needs internal_backlog=true: there are no backorders"
+                " between stages without"
             )
 
     def build(self) -> Problem:
@@ -339,7 +328,7 @@ class Serial(Preset):
 
     @property
     def law(self) -> Law:
-        return law_of(self, "mean", "deviation")
+        return law_of(self)
 
     def demand_process(self):
         """The process of customer demand and its parameters."""
@@ -377,22 +366,24 @@ four have arrived. Demand steps from 4 to 8 in the fifth of 36 weeks.
 """
 
 
-def law_of(preset: Preset, *numbers: str) -> Law:
-    """The demand law of a preset: by name with these of its options, or written with numbers of its
-    own.
+def law_of(preset: Preset) -> Law:
+    """The demand law of a preset: by name with the numbers of a `Law` that are options of the
+    preset, or written with numbers of its own.
 
     Raises:
       UserError: where it has numbers of its own, and an option is given besides.
     """
+    known = {field.name for field in fields(Law)} - {"name"}
+    options = [field for field in fields(preset) if field.name in known]
     if "(" in preset.demand:
-        for field in fields(preset):
-            if field.name in numbers and getattr(preset, field.name) != field.default:
+        for field in options:
+            if getattr(preset, field.name) != field.default:
                 raise UserError(
                     f"demand={preset.demand} has its own numbers, and"
-                    f" {field.name}={getattr(preset, field.name)} would say nothing; give one of"
+                    f" {field.name}={getattr(preset, field.name)} would have no effect; give one of"
                     " the two"
                 )
-    return Law.of(preset.demand, **{name: getattr(preset, name) for name in numbers})
+    return Law.of(preset.demand, **{field.name: getattr(preset, field.name) for field in options})
 
 
 def fixed_regime(cdf: np.ndarray) -> RandomLeadTimesParams:

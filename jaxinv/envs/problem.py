@@ -113,9 +113,9 @@ class Problem:
         clock = self.env.world.clock
         if clock and clock.horizon and clock.horizon != self.test_periods:
             raise UserError(
-                f"tell=left says what is left of episodes of {clock.horizon} periods, and policies"
-                f" are judged on {self.test_periods} that go on; leave it out, or give the preset"
-                " an end (lost_sales: ends=true)"
+                f"tell=left shows the periods left of an episode of {clock.horizon}, but a test of"
+                f" {self.test_periods} periods has no such end; leave it out, or let episodes end"
+                " (lost_sales: ends=true)"
             )
         for what, params, periods in (
             ("training", self.train, self.horizon),

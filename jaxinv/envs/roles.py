@@ -19,7 +19,7 @@ INFORMATION = ("own", "shared")
 
 
 @dataclass(frozen=True)
-class Role:
+class AgentRole:
     """One agent of a network. Nodes and edges are numbers, in rising order.
 
     Attributes:
@@ -46,14 +46,14 @@ class Roles:
       agents: in the order of their axis everywhere, G of them.
     """
 
-    agents: tuple[Role, ...]
+    agents: tuple[AgentRole, ...]
 
     @classmethod
     def one(cls, topology: Topology) -> "Roles":
         """A single agent, which sees, decides and pays for everything."""
         nodes, edges = tuple(range(topology.nodes)), tuple(range(topology.edges))
         returns = nodes if topology.has("dispositions") else ()
-        return cls((Role("planner", nodes, edges, returns, nodes, edges),))
+        return cls((AgentRole("planner", nodes, edges, returns, nodes, edges),))
 
     @classmethod
     def by_node(cls, topology: Topology) -> "Roles":
@@ -64,7 +64,7 @@ class Roles:
         for node in range(topology.nodes):
             into = tuple(edge for edge, end in enumerate(topology.destinations) if end == node)
             returns = (node,) if topology.has("dispositions") else ()
-            agents.append(Role(names[node], (node,), into, returns, (node,), into))
+            agents.append(AgentRole(names[node], (node,), into, returns, (node,), into))
         return cls(tuple(agents))
 
     @classmethod
@@ -102,7 +102,7 @@ class Roles:
                 if place not in nodes and place not in edges:
                     raise unknown(f"place that role {name} pays for", place, [*nodes, *edges])
             roles.append(
-                Role(
+                AgentRole(
                     name,
                     numbers(spec.get("sees", nodes), nodes, f"node of role {name}"),
                     decides,
@@ -185,8 +185,8 @@ class Roles:
         for role in self.agents:
             if not role.decides and not role.returns:
                 raise UserError(
-                    f"role {role.name} decides nothing; give it edges or returns to decide on, or"
-                    " leave it out"
+                    f"role {role.name} has nothing to decide; give it edges or returns to decide,"
+                    " or leave it out"
                 )
             if not role.sees:
                 raise UserError(
@@ -230,8 +230,8 @@ class Roles:
                 )
             if names and place not in wanted:
                 raise UserError(
-                    f"{what} {label} is decided by {names[0]}, and this network leaves nothing"
-                    " there to decide"
+                    f"{what} {label} is decided by {names[0]}, and this network has no decision"
+                    " there"
                 )
 
     def owners(self, topology: Topology) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""How orders become shipments: what is asked for, what limits allow, and how a node shares what it
-lacks.
+"""How orders become shipments: rounding, limits, and how a node rations stock that falls short.
 
 Axes as in `jaxinv.envs.network`.
 """
@@ -16,15 +15,15 @@ def ship(topology, state, action, params):
     """Turns requests into orders, and orders into shipments that are taken from the source nodes.
 
     Requests are held to the review calendar, rounded to packs, and raised to the minimum order or
-    dropped. They reach their source at once or after the order delay; what is owed comes on top.
-    What is shipped is cut to what customers wait for at a node without stock, to the edge limit,
-    the budget and the shipping capacity of its source, and rationed where it needs more than the
-    stock of its source. What a source node cuts it owes, with internal backlog; what a supplier
-    cuts is gone.
+    dropped. They reach their source at once or after the order delay; internal backorders of the
+    edge are added there. The sum is cut, in this order: to the open orders of customers (at a node
+    without stock), to the edge limit, to the budget, and to the shipping capacity of its source.
+    Last, the source rations its stock. With internal backlog, what a source node cuts becomes an
+    internal backorder; what a supplier cuts is lost.
 
     Returns:
-      Shipped `[E, K]`, stock left at the nodes, what nodes owe `[E, K]`, and the orders placed so
-      far `[E, K, M]`.
+      Shipped `[E, K]`, stock left at the nodes, internal backorders `[E, K]`, and the orders placed
+      so far `[E, K, M]`.
     """
     order = jnp.maximum(action, 0.0)
     if topology.has("review"):
@@ -68,15 +67,13 @@ def ship(topology, state, action, params):
 
 
 def waiting(state):
-    """What customers who order ahead have ordered and not got `[N, K]`, in a state or an
-    observation.
-    """
+    """Open orders of customers who order ahead `[N, K]`, in a state or an observation."""
     return state.booked if state.backorder is None else state.booked + state.backorder
 
 
 def taken(topology, shipped, params):
-    """What is taken from the source for what is shipped `[E, K]`: more, where processing loses a
-    part of it.
+    """Units taken from the source for a shipment `[E, K]`: more than are shipped where processing
+    loses a part.
     """
     return (
         shipped / params.processing_yield[:, None] if topology.has("processing_yield") else shipped
@@ -98,7 +95,7 @@ def _send_orders(topology, order, earlier):
 
 
 def _owed(topology, asked, shipped):
-    """What source nodes still have to ship `[E, K]`; None where they cut instead."""
+    """Internal backorders `[E, K]`; None where a source cuts orders for good."""
     if not topology.internal_backlog:
         return None
     internal = jnp.asarray(~topology.from_supplier)[:, None]
@@ -106,7 +103,7 @@ def _owed(topology, asked, shipped):
 
 
 def _round_to_packs(topology, order, params, rounding):
-    """Whole packs; the gradient passes as if nothing was rounded (straight-through)."""
+    """Orders in whole packs; the gradient ignores the rounding (straight-through)."""
     if not topology.has("packs"):
         return order
     rounded = params.pack_size * rounding(order / params.pack_size)
@@ -114,7 +111,9 @@ def _round_to_packs(topology, order, params, rounding):
 
 
 def least_order(topology, params):
-    """What an order is at least `[E, K]`: a pack, or the minimum; 0 where it may be anything."""
+    """The smallest order `[E, K]`: a pack or the minimum order, whichever is larger; 0 without
+    both.
+    """
     least = jnp.zeros((topology.edges, topology.products))
     if topology.has("packs"):
         least = jnp.maximum(least, params.pack_size)
@@ -136,8 +135,8 @@ def _cut(limit, wanted):
 
 
 def _to_customers(topology, wanted, order):
-    """The factor `[E, K]`, at most 1, that brings what is sent to nodes without stock down to what
-    is wanted there `[N, K]`.
+    """The factor `[E, K]`, at most 1, that cuts shipments to nodes without stock to the open orders
+    of their customers `[N, K]`.
     """
     bare = topology.among(topology.storeless)
     return topology.at_destination(jnp.where(bare, _cut(wanted, topology.into_nodes(order)), 1.0))
@@ -152,7 +151,7 @@ def _of_stock(topology, stock, order, params):
 
 
 def _ration(topology, stock, order):
-    """Shares what a source node has `[N, K]`, stock or capacity, among its outgoing edges
+    """Rations the stock or capacity of each source node `[N, K]` among its outgoing edges
     `[E, K]`.
     """
     from_supplier = jnp.asarray(topology.from_supplier)[:, None]
@@ -175,8 +174,8 @@ def _ration(topology, stock, order):
 
 
 def _last_packs(topology, stock, order, allowed, params):
-    """One more pack `[E, K]`, out of what rounding left at a source, for the edges that lack most
-    of what they may get.
+    """One more pack `[E, K]` for the edges with the largest cut, from the stock that rounding left
+    at their source.
     """
     gap, pack = allowed - order, params.pack_size
     wants = gap >= pack * (1.0 - ROUNDING)

@@ -12,13 +12,11 @@ from jaxinv.errors import UserError
 
 
 def receive(topology, stock, arrivals, params):
-    """Adds arrivals `[N, K]`; where goods age they are of the freshest class that there is of
-    them.
-    """
+    """Adds arrivals `[N, K]`; where goods age, to the freshest age class of each product."""
     if topology.has("shelf_lives"):
         freshest = (
             params.shelf_life[..., None] - 1
-        ) % topology.ages  # the last one of what keeps for ever, whose life is 0
+        ) % topology.ages  # shelf life 0 means none: the last class
         return stock + jnp.where(jnp.arange(topology.ages) == freshest, arrivals[..., None], 0.0)
     return stock.at[..., -1].add(arrivals) if topology.ages > 1 else stock + arrivals
 
@@ -27,8 +25,8 @@ def receive(topology, stock, arrivals, params):
 
 
 def book(topology, demand, booked):
-    """Demand to serve in this period `[N, K]`, and what is booked for the next (None: nobody orders
-    ahead), where some of what is asked for now is for the next period."""
+    """Demand to serve in this period `[N, K]`, and customer orders for the next period (None where
+    no customers order ahead)."""
     if not topology.advance_nodes:
         return demand, None
     ahead = topology.among(topology.advance_nodes)
@@ -36,8 +34,8 @@ def book(topology, demand, booked):
 
 
 def handed_over(topology, stock, demand, backorder):
-    """Stock with what nodes without any were sent made all that their customers wait for, where it
-    is but for rounding.
+    """Stock, where a delivery to a node without stock equals the open orders of its customers up to
+    rounding: there it is set to exactly these orders.
     """
     if not topology.storeless:
         return stock
@@ -47,7 +45,7 @@ def handed_over(topology, stock, demand, backorder):
 
 
 def serve(topology, stock, demand, backorder):
-    """Serves demand, and what is owed, from stock.
+    """Serves demand and backorders from stock.
 
     Returns:
       Stock left, units sold `[N, K]`, new demand not served `[N, K]`, and the new backorders (None:
@@ -72,9 +70,7 @@ def serve(topology, stock, demand, backorder):
 
 
 def goodwill_after(topology, goodwill, demand, waiting, params):
-    """Goodwill `[N, K]` after a period in which so much of demand, or of what was owed before,
-    waits or is lost.
-    """
+    """Goodwill `[N, K]` after a period in which `waiting` units were lost or backordered."""
     if not topology.has("goodwill"):
         return None
     enough = (
@@ -94,8 +90,8 @@ def goodwill_after(topology, goodwill, demand, waiting, params):
 
 
 def take_back(topology, stock, demand, sold, sales, dispositions, params):
-    """Past sales (or a share of demand) come back and are restocked, sent on, or liquidated: as
-    `dispositions` `[N, K, 3]` decide, or by the shares of the instance.
+    """Returns of past sales (or a share of demand) are restocked, forwarded or liquidated: by the
+    decided `dispositions` `[N, K, 3]`, or by the shares of the instance.
 
     Returns:
       Stock, the new sales record, returned `[N, K]` and liquidated `[N, K]` units.
@@ -138,8 +134,8 @@ def take_back(topology, stock, demand, sold, sales, dispositions, params):
 
 
 def coming_back(topology, demand, sales, params):
-    """Units `[N, K]` that come back in a period, of past sales `[N, K, R]` or of its own demand
-    `[N, K]`.
+    """Returned units of a period `[N, K]`: a share of past sales `[N, K, R]`, or of the demand of
+    the period `[N, K]`.
     """
     if topology.returns_of == "demand":
         return params.return_share[..., 0] * demand
@@ -150,9 +146,9 @@ def coming_back(topology, demand, sales, params):
 
 
 def feasible(topology, dispositions, restock, forward):
-    """The shares `[N, K]` that are restocked and forwarded, of dispositions as they were asked for:
-    not below 0 (nor no number), none forwarded where that leads nowhere, the sum 1. Where nothing
-    is left of them, the instance's own.
+    """The feasible shares `[N, K]` of returns to restock and to forward. Requested shares below 0,
+    or NaN, count as 0, as does forwarding where there is no node to forward to; the three are
+    scaled to the sum 1. Where all are 0, the shares of the instance hold.
     """
     wanted = jnp.where(dispositions > 0, dispositions, 0.0)
     if not topology.return_to:
@@ -167,7 +163,9 @@ def feasible(topology, dispositions, restock, forward):
 
 
 def age(topology, stock, params):
-    """Goods grow one period older; the oldest class expires. What keeps for ever does neither."""
+    """Goods grow one period older and the oldest class expires; products without a shelf life do
+    not age.
+    """
     if topology.ages == 1:
         return stock, jnp.zeros_like(stock)
     older, expired = (

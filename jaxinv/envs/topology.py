@@ -80,9 +80,9 @@ class Topology:
       advance_nodes: those of them whose customers order a period before they are served (advance
         demand information): what they ask for in a period is known when its orders are decided. At
         reset nobody has ordered yet.
-      storeless: those of the advance nodes that hold no stock, such as an online channel. What is
-        shipped to one in a period is there at once, and never more than what its customers wait
-        for.
+      storeless: those of the advance nodes that hold no stock, such as an online channel. A
+        shipment to one arrives in the same period, and is never larger than the open orders of its
+        customers.
       lateral: edges that move stock sideways (transshipment); they do not count for echelons.
       backlog: unmet demand waits (True) or is lost (False).
       internal_backlog: what a source node cannot ship waits there and is shipped later (True) or is
@@ -91,8 +91,8 @@ class Topology:
         where none does.
       order_memory: how many past orders of each edge the state keeps, M; at least the longest order
         delay.
-      ages: number of age classes A; 1 where nothing perishes. Goods are A periods old-proof on
-        receipt, or as many as they say themselves, with mechanism "shelf_lives".
+      ages: number of age classes A; 1 where nothing perishes. On receipt goods last A periods, or
+        their own shelf life with mechanism "shelf_lives".
       issuing: which ages serve demand first, "oldest" or "freshest".
       return_lags: longest lag, in periods, after which a sold unit may come back; 0 without
         returns.
@@ -253,7 +253,7 @@ def take_rows(rows: jax.Array, index: tuple[int, ...]) -> jax.Array:
 
 
 def _check(topology: Topology) -> None:
-    """Refuses a topology that means nothing, naming the field and the fix."""
+    """Refuses a topology that contradicts itself; the message names the field and the fix."""
     nodes, edges = topology.nodes, topology.edges
     if nodes < 1 or topology.products < 1 or topology.ages < 1:
         raise UserError("a network needs at least one node, one product and one age class")
@@ -325,8 +325,8 @@ def _check(topology: Topology) -> None:
         )
     if topology.has("shelf_lives") and topology.ages == 1:
         raise UserError(
-            "mechanism 'shelf_lives' needs ages of 2 or more, so that what keeps for ever has a"
-            " class of its own"
+            "mechanism 'shelf_lives' needs ages of 2 or more: goods that do not expire have an age"
+            " class of their own"
         )
     if topology.has("freight") != (topology.tiers > 0):
         raise UserError("mechanism 'freight' and tiers of 1 or more go together")
@@ -354,8 +354,7 @@ def _check(topology: Topology) -> None:
         for node in topology.storeless:
             if not topology.return_to or topology.return_to[node] in topology.storeless:
                 raise UserError(
-                    f"node {node} holds no stock: its returns need a node that does to go to"
-                    " (return_to)"
+                    f"node {node} holds no stock: send its returns to a node that does (return_to)"
                 )
         if set(topology.return_to) & set(topology.storeless):
             raise UserError(
@@ -364,7 +363,9 @@ def _check(topology: Topology) -> None:
 
 
 def _check_advance(topology: Topology) -> None:
-    """Refuses customers that order ahead, or nodes without stock, where they mean nothing."""
+    """Refuses customers that order ahead, or nodes without stock, where the network cannot have
+    them.
+    """
     for name in ("advance_nodes", "storeless"):
         if sorted(set(getattr(topology, name))) != list(getattr(topology, name)):
             raise UserError(
@@ -378,7 +379,7 @@ def _check_advance(topology: Topology) -> None:
     if not set(topology.storeless) <= set(topology.advance_nodes):
         raise UserError(
             f"storeless {topology.storeless} must be among advance_nodes {topology.advance_nodes}:"
-            " what is shipped to a node without stock is what its customers have ordered"
+            " only orders that customers placed before are shipped to a node without stock"
         )
     if not topology.storeless:
         return

@@ -44,8 +44,8 @@ class TwoWarehouses(Preset):
     In the morning of a day both decide what they buy and what they send, and see their stock, what
     is on its way, the demand of the day before and forecasts of this day and the next,
     `forecast 1 day ahead[A]` and so on. Then demand comes and is served. What is sent is cut to the
-    stock of the morning, as everywhere. Transfers both ways on one day are carried out as they are
-    asked for: they only cost, so whoever learns or optimises leaves them out.
+    stock of the morning, as everywhere. Transfers both ways on one day are carried out as
+    requested; they only add cost, so a good policy avoids them.
 
     By default demand has a weekly season, which peaks on other days in A than in B, and deviations
     that last for some days. Forecasts are those of a regression on two weeks, fitted to two years
@@ -63,7 +63,7 @@ class TwoWarehouses(Preset):
         (`jaxinv.envs.as_written`).
       reward: "costs", in money, or "paper": the fill rate, the reduction of inventory cost and
         transport, with `weights.revenue=1 weights.holding=0.5 weights.transport=0.2` where not
-        given. It is no money, and knows neither shortage costs nor capacity.
+        given. It is not in money, and has no shortage costs and no capacity.
       initial_stock: units on hand in the first morning. What is on its way from the supplier is
         then a day's mean demand for each day of the lead time.
       lead_time: days from the supplier.
@@ -157,7 +157,7 @@ class TwoWarehouses(Preset):
             )
         if bool(self.capacity) != (self.overflow_cost > 0):
             raise UserError(
-                "capacity and overflow_cost go together: what is above the capacity is only charged"
+                "capacity and overflow_cost go together: stock above the capacity is only charged"
             )
         if self.demand:
             self._check_demand()
@@ -289,7 +289,7 @@ class TwoWarehouses(Preset):
             if field.name in season and getattr(self, field.name) != field.default:
                 raise UserError(
                     f"demand={','.join(self.demand)} has its own numbers, and {field.name} would"
-                    " say nothing; give one of the two"
+                    " have no effect; give one of the two"
                 )
 
     def _check_paper(self):

@@ -1,6 +1,4 @@
-"""Inventory positions read off an observation, and what an order covers: what rules and networks
-steer by.
-"""
+"""Inventory positions and coverages of an observation, which rules and networks decide by."""
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +15,8 @@ def on_hand(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def net_inventory(topology: Topology, observation: Observation) -> jax.Array:
-    """On hand minus backorders, what customers have ordered ahead, and what is owed to other nodes
-    `[N, K]`.
+    """On-hand minus backorders `[N, K]`: those of customers, orders that customers placed ahead,
+    and internal backorders of other nodes.
     """
     stock = on_hand(topology, observation)
     if observation.backorder is not None:
@@ -45,8 +43,8 @@ def end_position(topology: Topology, observation: Observation) -> jax.Array:
 
 
 def on_order(topology: Topology, observation: Observation) -> jax.Array:
-    """Units outstanding on each edge `[E, K]`: under way, owed by the source, or ordered and not
-    yet known to it.
+    """Units on order on each edge `[E, K]`: in transit, backordered at the source, or ordered and
+    not yet received by it.
     """
     outstanding = in_transit(observation)
     if observation.owed is not None:
@@ -138,8 +136,8 @@ def _without_spoiling(topology, observation, position):
     """Positions `[E, K]` without what is likely to spoil before an order on the edge is there,
     where goods have shelf lives of their own.
 
-    What will be gone serves nobody: a rule that counted it would order too little now, and too much
-    once it is gone (Broekmeulen & van Donselaar 2009).
+    Units that will expire serve no demand: a rule that counted them would order too little now, and
+    too much after they have expired (Broekmeulen & van Donselaar 2009).
     """
     if not topology.has("shelf_lives"):
         return position
@@ -219,8 +217,8 @@ def coverage(facts: Facts) -> jax.Array:
 
 
 def echelon_coverage(topology: Topology, facts: Facts) -> jax.Array:
-    """Periods that an order has to cover for the echelon of its node `[E]`: the longest way down
-    comes on top.
+    """Periods that an order has to cover for the echelon of its node `[E]`: its own coverage plus
+    the longest lead time downstream.
     """
     down = [
         source != SUPPLIER and edge not in topology.lateral

@@ -2,7 +2,7 @@
 
 An instance is an SKU on the whole network where locations supply each other, and else an SKU at one
 location. All instances share a topology: an edge is a lane between two locations, or the n-th
-supplier of a location, whoever that is for an SKU. Where an SKU has no such lane, its edge never
+supplier of a location, which may differ between SKUs. Where an SKU has no such lane, its edge never
 takes orders.
 """
 

@@ -47,12 +47,12 @@ class Number:
         """The value as numbers.
 
         Raises:
-          UserError: it is no number, or out of bounds.
+          UserError: it is not a number, or out of bounds.
         """
         try:
             numbers = np.asarray(value, float)
         except (TypeError, ValueError):
-            raise UserError(f"{where}: {name}={value!r} is no number") from None
+            raise UserError(f"{where}: {name}={value!r} is not a number") from None
         if not np.all(np.isfinite(numbers)):
             raise UserError(
                 f"{where}: {name}={value} must be finite; leave it out where there is none"
@@ -105,7 +105,9 @@ NODE = {
     "initial_stock_from_units": Number("initial_low", low=ANY),
     "initial_stock_to_units": Number("initial_high", low=ANY),
 }
-"""Numbers of a node. A shortage costs per unit lost, or per unit and period that is owed."""
+"""Numbers of a node. A shortage costs per unit of lost sales, or per unit and period of
+backorders.
+"""
 
 EDGE = {
     "cost_per_unit": Number("unit_cost", "unit_cost"),
@@ -150,7 +152,7 @@ def in_own_units(
       period: what a period is called. volumes: whether products have volumes.
 
     Raises:
-      UserError: a quantity in two units, one that is no whole number of periods, or units where
+      UserError: a quantity in two units, one that is not a whole number of periods, or units where
         there are volumes.
     """
     found: dict[str, Any] = {}
@@ -221,21 +223,23 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
         )
     if ("storage_volume" in spec) != ("overflow_cost_per_volume_period" in spec):
         raise UserError(
-            f"{where}: a storage limit and its overflow cost go together; what is above the limit"
+            f"{where}: a storage limit and its overflow cost go together: stock above the limit"
             " is only charged"
         )
     life = spec.get("shelf_life_periods", 0)
     if np.any(life != np.round(life)):
         raise UserError(
-            f"{where}: shelf_life_periods={life} must be whole periods; 0 for what keeps for ever"
+            f"{where}: shelf_life_periods={life} must be whole periods; 0 for goods that do not"
+            " expire"
         )
     if spec.get("demand") is None and any(name.startswith("goodwill") for name in spec):
         raise UserError(
-            f"{where}: goodwill moves demand, and the node has none; give it demand, or no goodwill"
+            f"{where}: goodwill changes demand, and the node has no demand; give it demand, or no"
+            " goodwill"
         )
     if spec.get("demand") is None and spec.get("orders_ahead"):
         raise UserError(
-            f"{where}: orders_ahead is about customers, and the node has none; give it demand, or"
+            f"{where}: orders_ahead is about customers, and the node has no demand; give it one, or"
             " leave it out"
         )
     if not spec.get("holds_stock", True):
@@ -243,8 +247,8 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
     here, on = spec.get("restocked_share", 0.0), spec.get("forwarded_share", 0.0)
     if np.any(np.asarray(here) + np.asarray(on) > 1 + 1e-9):
         raise UserError(
-            f"{where}: restocked_share and forwarded_share sum to more than 1; what is left of 1 is"
-            " liquidated"
+            f"{where}: restocked_share and forwarded_share sum to more than 1; the rest of the"
+            " returns, up to 1, is liquidated"
         )
     if "initial_stock_units" in spec and (
         "initial_stock_from_units" in spec or "initial_stock_to_units" in spec
@@ -267,8 +271,8 @@ def check_node(where: str, spec: Mapping[str, Any]) -> None:
 def _check_without_stock(where: str, spec: Mapping[str, Any]) -> None:
     if not spec.get("orders_ahead"):
         raise UserError(
-            f"{where}: holds_stock=False needs orders_ahead=True: what is shipped there is what"
-            " customers have ordered"
+            f"{where}: holds_stock=False needs orders_ahead=True: only orders that customers placed"
+            " before are shipped there"
         )
     for name in spec:
         if name.startswith(

@@ -73,9 +73,8 @@ def contestants_of(tuned: Mapping[str, Tuned]) -> list[Contestant]:
 def best_of(tuned: Mapping[str, Tuned]) -> str:
     """Name of the rule with the lowest cost in training: the one that others are compared with.
 
-    Where demand moves between training and test this can be a rule that fits the past and fails
-    later; a claim to beat the best rule is then better made against all of them (`evaluate`,
-    `baseline`).
+    Where demand changes between training and test, this rule may be a poor one later. Compare with
+    all rules then (`baseline` of `evaluate`).
     """
     return min(tuned, key=lambda name: tuned[name].cost)
 
@@ -101,8 +100,8 @@ def evaluate(
     Args:
       baseline: the contestant that all are compared with, such as the rule that was cheapest in
         training (`best_of`). Of several names, such as those of all rules, it is the cheapest on
-        this very noise: that gives the rules the luck of the draw, and so leans against whoever is
-        to beat the best of them. None for no comparison.
+        this same noise. That choice favours the rules, so a policy that beats the best of them is
+        judged conservatively. None for no comparison.
       reference: the name of the contestant that is optimal, whose cost on the same paths gaps are
         measured by; or the optimal average cost or a bound, one number or one for each path `[B]`
         (`just_in_time`).

@@ -62,7 +62,7 @@ def measure(problem: Problem, contestant: Contestant, key: jax.Array, paths: int
                 problem.env, policy, SimulationSize.of(problem), policy_axis, instance, own, world
             )
         )
-    return joined(parts, path_count(problem, paths))
+    return join_groups(parts, path_count(problem, paths))
 
 
 def costs(problem: Problem, contestant: Contestant, key: jax.Array, paths: int = 512) -> np.ndarray:
@@ -129,6 +129,22 @@ class SimulationSize(NamedTuple):
             problem.shared is not None,
         )
 
+    def simulate(
+        self, env: InventoryNetwork, policy: Policy, policy_axis, instance, params, world, keep=None
+    ) -> Totals:
+        """`simulate_in` at this size, in a world of `held_out_groups`."""
+        return simulate_in(
+            env,
+            instance,
+            policy,
+            params,
+            *world,
+            warm_up=self.warm_up,
+            axis=self.axis,
+            policy_axis=policy_axis,
+            keep=keep,
+        )
+
 
 def held_out_groups(
     problem: Problem, key: jax.Array, paths: int
@@ -156,7 +172,7 @@ def own_params(tree: Any, index: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., index], tree)
 
 
-def joined(parts: list, paths: int):
+def join_groups(parts: list, paths: int):
     """Groups along the last axis, without what filled up the last one."""
     return jax.tree.map(
         lambda *leaves: np.concatenate(leaves, BATCH)[..., :paths], *jax.device_get(parts)
@@ -173,17 +189,8 @@ def _simulate(
     params,
     world,
 ) -> Totals:
-    return simulate_in(
-        env,
-        instance,
-        policy,
-        params,
-        *world,
-        warm_up=size.warm_up,
-        axis=size.axis,
-        policy_axis=policy_axis,
-        keep=_each_period if size.by_period else None,
-    )
+    keep = _each_period if size.by_period else None
+    return size.simulate(env, policy, policy_axis, instance, params, world, keep)
 
 
 def _each_period(outcome):

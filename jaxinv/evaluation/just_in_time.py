@@ -11,7 +11,7 @@ from jaxinv.envs.landed import landed_cost
 from jaxinv.envs.network import COSTS, InstanceParams
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.evaluation.held_out import SimulationSize, held_out_groups, joined, path_count
+from jaxinv.evaluation.held_out import SimulationSize, held_out_groups, join_groups, path_count
 from jaxinv.evaluation.rollout import BATCH
 
 
@@ -25,9 +25,9 @@ def just_in_time(problem: Problem, key: jax.Array, paths: int = 512) -> np.ndarr
     Fixed costs, packs, minimum orders, limits and capacities can only add to it. It holds in the
     long run: within an episode a policy may also live on stock bought in the warm-up.
 
-    None where it says nothing: for a problem without such costs (as `lost_sales` and `backlog` by
-    default, where the clairvoyant pays nothing, and a gap relative to nothing is no number), with
-    returns, perishable goods or prices that move, and where profits make it negative.
+    None where the bound is of no use: for a problem without such costs (as `lost_sales` and
+    `backlog` by default, where the bound is 0 and no relative gap exists), with returns, perishable
+    goods or prices that move, and where profits make the bound negative.
     """
     topology = problem.env.topology
     if topology.return_lags or topology.ages > 1:
@@ -44,7 +44,7 @@ def unavoidable_cost(problem: Problem, key: jax.Array, paths: int = 512) -> np.n
         _unavoidable(problem.env, SimulationSize.of(problem), instance, world)
         for _, instance, world in held_out_groups(problem, key, paths)
     ]
-    return joined(parts, path_count(problem, paths))
+    return join_groups(parts, path_count(problem, paths))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -26,7 +26,7 @@ from jaxinv.evaluation.held_out import (
     path_count,
 )
 from jaxinv.evaluation.rollout import BATCH
-from jaxinv.evaluation.simulate import chunks_of, lengthen, simulate_in, stretch
+from jaxinv.evaluation.simulate import chunks_of, lengthen, stretch
 from jaxinv.policies.policy import Policy
 from jaxinv.whole import write_text
 
@@ -191,17 +191,7 @@ def _sums(
             "transfers": outcome.ordered.sum(-1) @ lateral,
         }  # fmt: skip
 
-    kept = simulate_in(
-        env,
-        instance,
-        policy,
-        params,
-        *world,
-        warm_up=size.warm_up,
-        axis=size.axis,
-        policy_axis=policy_axis,
-        keep=keep,
-    ).by_period
+    kept = size.simulate(env, policy, policy_axis, instance, params, world, keep).by_period
     weights = instance.weights[:, None] if size.axis is None else instance.weights
     kept["parts"] = kept["parts"] * weights
     errors = _forecast_errors(env, policy, size, policy_axis, instance, params, world[1])

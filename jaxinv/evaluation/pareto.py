@@ -116,7 +116,7 @@ def at_service(
         raise UserError(f"service={level:g} must be a fill rate between 0 and 1, such as 0.95")
     if "service" in (others or {}):
         raise UserError(
-            "preference.service is what a service level is sought by; give one of the two"
+            "a service level is reached by changing preference.service; give one of the two"
         )
     names = objectives_of(contestant.policy.topology)
     rest = shares(contestant.policy.topology, {**(others or {}), "service": 0.0})
@@ -174,7 +174,7 @@ def measured(
 def lattice(objectives: int, divisions: int) -> np.ndarray:
     """Preferences `[P, G]` evenly inside the simplex: share i of G is (k_i + 1/2) / (divisions +
     G/2), k a composition of `divisions` (Das & Dennis 1998, drawn in from the border, where an
-    objective counts for nothing).
+    objective has no weight).
     """
     counts = [
         counts for counts in np.ndindex(*[divisions + 1] * objectives) if sum(counts) == divisions

@@ -103,9 +103,7 @@ def _keys(policy, key, period, periods, batch):
     if not policy.draws:
         return None
     if key is None:
-        raise UserError(
-            f"{type(policy).__name__} draws, and nothing was given to draw from; give a key"
-        )
+        raise UserError(f"{type(policy).__name__} draws at random and needs a key; give one")
 
     def of_period(period):
         key_then = key_of(key, Role.DECISIONS, period)

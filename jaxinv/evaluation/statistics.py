@@ -1,12 +1,12 @@
 """Intervals of simulated costs: means, ratios, paired differences and optimality gaps.
 
-An interval is as good as what it takes for independent. Values are therefore given with their
-*factors*: the paths, seeds, series, stores or blocks of weeks that several values have in common.
-Values of one unit of any factor may depend on each other, and all others do not. One path after
-another, each with noise of its own, is the one factor `paths`; seeds that see the same paths are
-two crossed factors; series that replay the same weeks share these, in blocks, for stock carries
-from one week to the next. Policies are compared on the same noise, so what is taken apart is the
-pair.
+An interval is right only if the values that it takes as independent are so. Values are therefore
+given with their *factors*: the paths, seeds, series, stores or blocks of weeks that several values
+have in common. Values of one unit of any factor may depend on each other, and all others do not.
+One path after another, each with noise of its own, is the one factor `paths`; seeds that see the
+same paths are two crossed factors; series that replay the same weeks share these, in blocks, for
+stock carries from one week to the next. Policies are compared on the same noise, so what is taken
+apart is the pair.
 
 All intervals are made alike, in four steps:
 

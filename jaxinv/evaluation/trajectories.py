@@ -205,7 +205,7 @@ _APART = ("instance", "signals")
 
 
 def _check_sizes(path, found: Trajectories):
-    """Refuses parts of different lengths or numbers of episodes, and what is no number."""
+    """Refuses parts of different lengths or numbers of episodes, and what is not a number."""
     if found.reward.ndim != 2:
         raise UserError(
             f"{path}: reward has shape {found.reward.shape} and must be [T, B]; record them again"
@@ -221,7 +221,9 @@ def _check_sizes(path, found: Trajectories):
                     f" periods of {batch} episodes; record them again"
                 )
             if leaf.dtype.kind not in "biuf" or not np.all(np.isfinite(leaf)):
-                raise UserError(f"{path}: {name} holds what is no number; record them again")
+                raise UserError(
+                    f"{path}: {name} holds a value that is not a number; record them again"
+                )
 
 
 def record(

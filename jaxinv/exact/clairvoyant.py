@@ -1,9 +1,9 @@
 """Lower bounds on what a store costs on one path of demand, from knowing the path in advance.
 
-Pure functions of one path, for `jax.vmap`. Who knows demand brings stock in just when it is asked
-for; what is left to pay is what the start forces on him before an order can arrive, and ordering
-itself, where lots are a trade-off: the dynamic lot-sizing problem of Wagner & Whitin (1958), with
-backlog (Zangwill 1966) or lost sales.
+Pure functions of one path, for `jax.vmap`. A planner who knows demand lets stock arrive just when
+it is needed. Two costs remain: those of the initial stock before a first order can arrive, and
+those of ordering, a trade-off of lot sizes: the dynamic lot-sizing problem of Wagner & Whitin
+(1958), with backlog (Zangwill 1966) or lost sales.
 """
 
 from functools import partial

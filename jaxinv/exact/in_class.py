@@ -10,10 +10,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs.environment import InventoryNetwork
@@ -21,8 +18,9 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.exact.enumeration import MEMORY, RARE, WIDENINGS, check_size, visits
 from jaxinv.exact.extent import first_grid
 from jaxinv.exact.mdp import covered, tabulate
+from jaxinv.exact.of_policy import orders_in_every_state
 from jaxinv.exact.solve import pure_numbers
-from jaxinv.exact.state_space import StateSpace, network_state
+from jaxinv.exact.state_space import StateSpace
 from jaxinv.policies.rules import Rule
 
 Numbers = Mapping[str, np.ndarray]
@@ -90,17 +88,10 @@ class RuleCosts:
     def _orders(self, numbers) -> np.ndarray:
         """What the rule orders in every state `[X, R, E * K]`."""
         pure = pure_numbers(self.rule, numbers, self.env, self.params)
-        return np.asarray(_act(self.env, self.rule, self.grid, self.params, pure), int)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _act(env, rule, grid, params, pure):
-    def single(stock, pipeline):
-        observation = env.view(network_state(env.topology, stock, pipeline), params)
-        return jnp.round(rule.act(pure, observation, None)).reshape(-1)
-
-    stocks, pipelines = jnp.asarray(grid.stock.points()), jnp.asarray(grid.pipeline.points())
-    return jax.vmap(jax.vmap(single, (None, 0)), (0, None))(stocks, pipelines)
+        orders = orders_in_every_state(
+            self.env, self.rule, self.grid, self.params, pure, executed=False
+        )
+        return np.asarray(orders, int)
 
 
 def best_numbers(costs: RuleCosts, start: Numbers, free: Numbers | None = None) -> BestRule:

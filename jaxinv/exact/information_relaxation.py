@@ -1,7 +1,7 @@
 """A lower bound on lost sales from a clairvoyant who pays for what he knows (Brown, Smith & Sun
 2010).
 
-Who knows demand in advance pays nothing, which says nothing. So charge him a penalty that is zero
+Who knows demand in advance pays nothing, a bound without use. So charge him a penalty that is zero
 on average for anyone who does not know it: in every period, what he expected less what he got, of
 this period's cost and of a value V of the stock x' at the start of the next one. His cost of a
 period at stock x with arrivals a to come is then

@@ -1,21 +1,21 @@
 """A network in whole units as a finite Markov decision process, tabulated from the network's own
 transition.
 
-A state is what stands in the nodes and what is on its way. In the networks covered here the two do
-not meet before the end of a period, so one period is three smaller steps, and the transition splits
-in the same way:
+A state is on-hand stock and pipeline. In the networks covered here the pipeline reaches the stock
+only at the end of a period, so one period is three smaller steps, and the transition splits in the
+same way:
 
     decide   orders are taken from stock     (stock, order) -> stock on offer
     serve    demand takes from it            stock on offer, demand -> stock left
-    move     what is on its way advances     (pipeline, order) -> arrivals, next pipeline
+    move     the pipeline advances           (pipeline, order) -> arrivals, next pipeline
 
-Where only a share of what is due arrives, which nobody knows before, it is drawn when it is due:
-the arrivals of a pipeline and an order are then one of several. The next state is (stock left +
-arrivals, next pipeline), and the cost is a part of serving and a part of moving. So three small
-tables, each filled by calling `env.transition` on states where the other parts are empty, stand for
-one table over all states, orders and demands; that the parts add up to the whole is checked against
-the transition itself on a sample. Nothing of the dynamics is written a second time, and a Bellman
-sweep is one product of matrices.
+Where only a random share of what is due arrives, the share is drawn when it is due, and a pipeline
+and an order have several possible arrivals. The next state is (stock left + arrivals, next
+pipeline), and the cost is the sum of a part of serving and a part of moving. So three small tables
+replace one table over all states, orders and demands. Each is filled by calling `env.transition` on
+states where the other parts are empty, and a sample checks that the parts add up to the whole
+transition. The dynamics are not written a second time, and a Bellman sweep is one product of
+matrices.
 
 Axes: X stock vectors, R pipelines, A orders, W demands, Y stocks that demand can leave, F arrivals,
 S shares that arrive.

@@ -5,7 +5,7 @@ Charge every unit in the system h_0 and a store what it costs more, as Clark and
 sent to store i in period t, up to position y_i, then costs G_i(y_i) in period t + L_i, the mean of
 (h_i - h_0)(y_i - D_i) + (b_i + h_i)(D_i - y_i)^+ with D_i its demand of L_i + 1 periods. The
 positions may not fall below what stores have and may not add up to more than the system has at or
-below the warehouse. Drop the first, as if stores could send stock back and forth for nothing:
+below the warehouse. Drop the first constraint, which lets stores exchange stock at no cost:
 
     R(x) = min sum_i G_i(y_i)  over  sum_i y_i <= x,
     bound = min_y E[ h_0 (y - D_0) + R(y - U_0) ],

@@ -62,7 +62,7 @@ RETURNS = {
 }
 
 PRINTED = 0.5
-"""Returns are printed in whole units; their standard error over 10,000 paths comes on top
+"""Returns are printed in whole units; their standard error over 10,000 paths is added
 (`studies.instances`).
 """
 

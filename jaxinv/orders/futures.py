@@ -144,7 +144,7 @@ class Futures:
 
     def _expected(self, series, known, origin):
         """What was expected after `origin` `[n]` of series `[n, D]`: `[n, D, H]`; `known` is all of
-        `averages` of these."""
+        `smoothed_levels` of these."""
         fore, ahead = self.forecaster, np.arange(1, self.horizon + 1)
         then = known[np.arange(len(origin)), :, origin]  # [n, D, F]
         level = fore.levels(series.ravel(), then.reshape(-1, then.shape[-1])).reshape(

@@ -66,18 +66,18 @@ class Acting:
 
 @dataclass(frozen=True, eq=False)
 class Lines:
-    """What is ordered, and what it stands on.
+    """Order lines, and the numbers they rest on.
 
     Attributes:
-      asked: what the policy asks for.
-      quantity: what of it is ordered: whole packs, minimum orders, limits and the stock of sources
-        seen to.
-      target: the position that the order aims at; with no order, what the policy would aim at if
-        that is lower than the position, else the position.
-      usual: what later orders aim at; where goods spoil, the target on a day that begins with stock
-        for the demand until an order is there, else that of today.
-      position: `target - asked`, on hand and on order at the end of the edge and all that it
-        supplies, less what is owed and what will have spoiled before an order could be there.
+      asked: quantity that the policy asks for.
+      quantity: quantity that is ordered, after whole packs, minimum orders, limits and the stock of
+        sources.
+      target: inventory position that the order aims at. Without an order: the level of the policy
+        where that is below the position, else the position.
+      usual: target of later orders. For perishable goods, the target on a day that begins with
+        stock for the demand over the lead time; else the target of today.
+      position: inventory position `target - asked`: on-hand and on-order of the echelon that the
+        edge leads to, minus backorders and units that expire before an order could arrive.
       on_hand, on_order: at the destination of each edge, and on all edges to it.
       pack: units of a pack, 1 where there are none.
       lead, review: periods from order to arrival, as quoted, and until the edge may order next `[S,

@@ -109,17 +109,17 @@ def _units(number: float) -> str:
 def counterfactuals(
     today: Today, acting: Acting, lines: Lines, judged: LineRisks
 ) -> dict[str, np.ndarray]:
-    """What would be ordered otherwise `[S, E, K]`, by asking the policy again.
+    """What the policy would order in other situations `[S, E, K]`.
 
-    - without_promotion: as if none was announced for the coming period; left out where none ever
-      is.
-    - longer_lead_time: `LONGER_DAYS` more on every edge; of a rule whose forecast does not reach so
-      far, the forecast of here.
-    - average_last_week: as if demand of the last week had been that of the window that the policy
+    - without_promotion: no promotion is announced for the coming period; left out where there never
+      is one.
+    - longer_lead_time: lead times are `LONGER_DAYS` longer on every edge; a rule whose forecast
+      does not reach so far takes the forecast of this module.
+    - average_last_week: demand of the last week equals the mean of the window that the policy
       reads.
-    - more_service: with shortage costs that ask for a service level `MORE_SERVICE` higher; a rule
-      that has levels of its own and reads no costs is answered for by the forecast: its target goes
-      up as that quantile of demand over the cover does.
+    - more_service: shortage costs ask for a service level `MORE_SERVICE` higher. The target of a
+      rule that reads no costs is raised by the forecast: as that quantile of demand over the
+      coverage rises.
     """
     found = {}
     columns = _promotions(today)

@@ -86,7 +86,7 @@ class Today:
 
 
 def today_of(preset: PlanNetwork, shop: PlanWorld, problem: Problem) -> Today:
-    """Where the shop of a plan stands at the end of its sales.
+    """The state of a plan's shop at the end of its sales: stock, pipeline and history.
 
     Args:
       preset: the options that the problem was built with.

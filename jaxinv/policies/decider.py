@@ -64,7 +64,7 @@ class Decider:
           observation: the vector `[F]` that the environment shows, or an `Observation`, instead of
             the numbers that follow.
           stock: units on hand `[N, K]` (`[N, K, A]` by age where goods age) after what arrives in
-            this period has arrived; below zero is what is owed to customers, where they wait.
+            this period has arrived; below zero it is backorders.
           pipeline: units on their way `[E, K, L - 1]`: entry i was ordered i + 1 periods ago and is
             not here yet. What is left away at the end is 0.
           history: units of demand of the last W periods or more `[W, D, K]` at the places that
@@ -157,7 +157,8 @@ def _own_numbers(
     stock = _shaped("stock", stock, shape, f"units on hand of {topology.nodes} nodes")
     if not topology.backlog and np.any(stock < 0):
         raise UserError(
-            f"stock={stock.min():g}: stock cannot be below 0 where what is not served is lost"
+            f"stock={stock.min():g}: stock cannot be below 0 with lost sales, where there are no"
+            " backorders"
         )
     slots = (topology.edges, products, topology.slots)
     pipeline = _padded("pipeline", pipeline, slots)
@@ -196,7 +197,7 @@ def _numbers(name: str, values: Any, what: str) -> np.ndarray:
     except (TypeError, ValueError):
         raise UserError(f"{name} must be numbers: {what}") from None
     if not np.all(np.isfinite(found)):
-        raise UserError(f"{name} has an entry that is no finite number")
+        raise UserError(f"{name} has an entry that is not a finite number")
     return found
 
 
@@ -217,7 +218,8 @@ def _padded(name: str, values: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not shape[-1]:
         if values is not None and np.any(_numbers(name, values, what)):
             raise UserError(
-                f"{name}: here every order arrives in the period after, and nothing is on its way"
+                f"{name}: every order of this network arrives in the next period, so the pipeline"
+                " is empty"
             )
         return np.zeros(shape, np.float32)
     found = np.atleast_1d(_numbers(name, values, f"{what} {list(shape)}, zeros where nothing is"))

@@ -129,7 +129,7 @@ class Follows(Rule):
 
     def over_coverage(self, variance: jax.Array, facts: Facts) -> jax.Array:
         """Standard deviation `[T, E, K]` over the coverage from the variance of one period
-        `[T, D, K]`, as if demand of places and periods were independent."""
+        `[T, D, K]`, with demand of places and periods taken as independent."""
         return jnp.sqrt(self.along_edges(variance) + 1e-6) * jnp.sqrt(self.coverage(facts))[:, None]
 
 

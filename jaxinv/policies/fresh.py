@@ -1,17 +1,18 @@
-"""How rules order what spoils: no further than it pays.
+"""How rules order perishable goods: up to a bound, beyond which a unit is more likely to be wasted
+than to avoid a shortage.
 
-A level that is shared by goods that spoil and goods that keep is wrong for one of them: stock of
-what keeps costs little, and of what spoils it is lost. So where goods have shelf lives of their own
-a rule orders what spoils up to a bound at most, which follows from the costs of each of them. One
-unit more avoids a shortage if demand over the coverage of an order uses it up, and is wasted if
-demand until the order spoils does not:
+One level for perishable and durable goods is wrong for one of them: stock of durable goods costs
+little, and stock of perishable goods expires. So where products have shelf lives of their own, the
+orders of a rule are bounded, product by product, by its costs. One more unit avoids a shortage if
+demand over the coverage of an order exceeds the stock before it, and is wasted if demand until the
+order expires does not reach it:
 
     P(coverage < bound) + waste * P(until it spoils < bound) = critical ratio,
 
 `waste` being what a unit wasted costs, in what a unit short and a unit held cost together. That is
-the newsvendor, with waste as well where goods last a period or two. Where an order costs something
-however small it is, what it brings may be for later, and only what would spoil is too much. What a
-unit costs to buy is not looked at: it is paid in any case, or part of what a unit wasted costs.
+the newsvendor, with waste as well where goods last a period or two. Where an order has a fixed cost
+or a minimum, it may cover later periods too, and only waste bounds it. The purchase cost of a unit
+plays no part: it is paid in any case, or is part of the cost of waste.
 """
 
 from dataclasses import dataclass
@@ -51,10 +52,10 @@ def kept_fresh(rule: type[Rule]) -> type[Rule]:
 
 
 def _most(rule: Rule, params, observation: Observation, context) -> jax.Array:
-    """Orders `[E, K]` that a rule may place of each, infinite of what keeps for ever.
+    """The largest orders `[E, K]` of a rule; infinite for goods that do not expire.
 
-    The least that can be ordered is not cut off where it pays: by all of it that is sold within its
-    life, beside what is wasted.
+    The smallest possible order is still allowed where its sales within the shelf life are worth
+    more than its waste.
     """
     topology, facts = rule.topology, observation.instance
     life, waste, ratio = (

@@ -1,15 +1,15 @@
-"""How policies serve a channel that holds no stock: the central stock first, then those who sell
-themselves, each what it can spare.
+"""How policies serve a channel that holds no stock: from central stock first, then from nodes with
+customers of their own.
 
-Customers of such a channel have ordered before they are served (`Topology.storeless`), so what to
-ship is known, and by whom is the question. Nodes without customers of their own come first, then
-nodes with, then suppliers, each group in the order in which the edges of the network are told: tell
-the nearest first. Each gets what those before it leave, so that a parcel, which costs something
-however small it is, leaves only where it is needed.
+Customers of such a channel order before they are served (`Topology.storeless`), so the quantity to
+ship is known; the decision is which node ships it. Nodes without customers of their own ship first,
+then nodes with customers, then suppliers; within each group in the order of the edges of the
+network, so list the nearest first. Each ships only what the nodes before it could not, because
+every parcel has a fixed cost.
 
-By a rule, a node with customers of its own holds back what they ask for in some periods, a number
-that is tuned with those of the rule, and what other edges draw on a node comes after. A network
-says of each edge what share of the bookings it offers to ship (`jaxinv.policies.decode`).
+Under a rule, a node with customers of its own holds back their demand of some periods, a number
+that is tuned with those of the rule; its other outgoing edges are served last. A learned network
+gives for each edge the share of the open orders that it offers to ship (`jaxinv.policies.decode`).
 """
 
 import math

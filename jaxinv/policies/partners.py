@@ -46,8 +46,8 @@ class Partners:
         rule = rule_for(problem, name)
         if rule.remembers or rule.draws:
             raise UserError(
-                f"partners={name}: the rule remembers or draws, and partners decide by what they"
-                " see; give another"
+                f"partners={name}: the rule has a memory or draws at random, and partners decide by"
+                " their observation alone; give another"
             )
         for number in given:
             if number not in rule.ranges:
@@ -112,6 +112,6 @@ def _read(text: str) -> tuple[str, dict[str, tuple[float, ...]]]:
         return call.func.id, {name: tuple(map(float, values)) for name, values in given.items()}
     except (SyntaxError, ValueError, TypeError, AttributeError):
         raise UserError(
-            f"partners={text} is no rule with its numbers, such as base_stock(level=[8, 8, 0, 0]):"
-            " names, =, and numbers or lists of them"
+            f"partners={text} is not a rule with its numbers, such as base_stock(level=[8, 8, 0,"
+            " 0]): names, =, and numbers or lists of them"
         ) from None

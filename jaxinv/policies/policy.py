@@ -96,13 +96,11 @@ class Policy:
         """
         if self.remembers:
             raise UserError(
-                f"{type(self).__name__} remembers, and one observation does not tell what; call"
-                " respond with its memory"
+                f"{type(self).__name__} has a memory, which one observation does not hold; call"
+                " respond with it"
             )
         if self.draws and key is None:
-            raise UserError(
-                f"{type(self).__name__} draws, and nothing was given to draw from; give a key"
-            )
+            raise UserError(f"{type(self).__name__} draws at random and needs a key; give one")
         return self.respond(params, observation, None, key)[0]
 
     def respond(

@@ -51,7 +51,7 @@ class Rule(Policy):
       scalars: parameters that are one number `[]`; all others are arrays `[E, K]`.
       levels: parameters that are multiples of the typical demand over the coverage of an order.
       quantities: parameters that are multiples of the typical demand of one review period.
-      jumps: whether orders jump in the parameters, so that a derivative says nothing.
+      jumps: whether orders jump in the parameters, so that a derivative is of no use.
     """
 
     name: ClassVar[str]

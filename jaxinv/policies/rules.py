@@ -192,8 +192,8 @@ class AnchorAndAdjust(Rule):
 
         order = (expected + adjustment * (level - stock - supply_line * outstanding))^+
 
-    where stock is net of what is owed; `level`, `adjustment`, `supply_line` and `smoothing` are
-    Sterman's S', alpha_S, beta and theta. A stage expects the orders it received, smoothed
+    where stock is on-hand minus backorders; `level`, `adjustment`, `supply_line` and `smoothing`
+    are Sterman's S', alpha_S, beta and theta. A stage expects the orders it received, smoothed
     exponentially over the window of history; what lies before counts as the typical demand.
     Smoothing 0 always expects the typical demand, 1 the order received last. Sterman's players
     decide before this period's arrivals, which here are in stock already: with `supply_line` below

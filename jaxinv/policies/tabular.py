@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxinv.envs import views
 from jaxinv.envs.observation import Observation
-from jaxinv.envs.roles import Role
+from jaxinv.envs.roles import AgentRole
 from jaxinv.envs.topology import Topology
 from jaxinv.exact.state_space import Box, StateSpace, open_slots, vectors
 from jaxinv.policies.policy import Policy
@@ -23,19 +23,19 @@ class Index:
     """How the table of one agent is numbered: a row for each state that it can tell apart, a column
     for each of its orders.
 
-    A state is what stands in the nodes that the agent sees, what is on its way to or from them, and
-    the period where episodes end. Stock and orders are counted in steps; what lies beyond the
-    bounds counts as the nearest.
+    A state is the on-hand stock of the nodes that the agent sees, the pipelines to and from them,
+    and the period where episodes end. Stock and orders are counted in steps; values beyond the
+    bounds count as the nearest bound.
 
     Attributes:
       grid: bounds of the whole network, in units.
       role: what the agent sees and decides.
       step: units of a step.
-      periods: of an episode that ends; None where time says nothing.
+      periods: of an episode that ends; None where states have no period.
     """
 
     grid: StateSpace
-    role: Role
+    role: AgentRole
     step: int = 1
     periods: int | None = None
 

@@ -25,7 +25,7 @@ class Transshipment(EchelonBaseStock):
     `hold` of that edge. A location shares among several that are short, and one that is short among
     several that can spare, in proportion to what each could have by itself. All other edges are
     then ordered on up to their `level`, transfers counted. The `hold` of an edge that is not
-    lateral says nothing. Levels are multiples of demand over the coverage of an order at its end,
+    lateral has no meaning. Levels are multiples of demand over the coverage of an order at its end,
     `hold` over as long at its beginning.
     """
 

@@ -60,7 +60,7 @@ def _of_evidence(evidence: Evidence) -> list[str]:
         f" {evidence.span}{f' ({evidence.dates})' if evidence.dates else ''} of demand from which"
         " no policy learned and on which no rule was tuned; all of them met the same demand."
         + (
-            f" They began {counted(about['warm_up'], period)} earlier, which count for nothing."
+            f" They began {counted(about['warm_up'], period)} earlier; these do not count."
             if about.get("warm_up")
             else ""
         )
@@ -76,14 +76,13 @@ def _of_evidence(evidence: Evidence) -> list[str]:
     rules = sum(row["kind"] == "rule" for row in evidence.rows)
     if rules > 1 and evidence.best is not None and evidence.best is not acts:
         said.append(
-            f"The best rule is the one of {rules} tuned rules that turned out cheapest in these"
-            f" very {period}s. Nobody could have known that before, so the comparison leans against"
-            " the policy."
+            f"The best rule is the one of {rules} tuned rules that was cheapest in these same"
+            f" {period}s. Nobody could know that before, so the comparison favours the rule."
         )
     elif evidence.best is acts and rules > 1:
         said.append(
-            f"The rule is the cheapest of {rules} in these very {period}s, so what it costs here is"
-            " a little too good to be true later."
+            f"The rule was chosen as the cheapest of {rules} in these same {period}s, so expect it"
+            " to cost a little more later."
         )
     year = about.get("periods_per_year")
     if (
@@ -97,10 +96,9 @@ def _of_evidence(evidence: Evidence) -> list[str]:
             " not tested."
         )
     said.append(
-        "This is what would have happened, in a simulation. Demand of the future may be other than"
-        " that of the past."
+        "All of this is a simulation on past demand. Future demand may differ from it."
         if evidence.dates
-        else "Demand is drawn from a model, and what holds in it need not hold in a shop."
+        else "Demand is drawn from a model; results in a shop may differ."
     )
     said += _of_choice(evidence)
     for row in evidence.rows:
@@ -115,8 +113,8 @@ def _of_evidence(evidence: Evidence) -> list[str]:
     if any(row["policy"] == OWN_ORDERS for row in evidence.rows):
         said.append(
             "Your own orders are played as they were placed, on demand as it is estimated, from the"
-            " stock that there was. Whoever placed them would have ordered otherwise had other"
-            " goods been on the shelf."
+            " stock that there was. With other stock on the shelf, you would have ordered other"
+            " quantities."
         )
     labels = {row.get("instance", "") for row in evidence.document["evaluation"]}
     if len(labels) > 1:

@@ -12,7 +12,7 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 def absent(value: Any) -> bool:
-    """Whether there is no number."""
+    """Whether a number is missing."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 

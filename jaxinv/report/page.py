@@ -158,7 +158,7 @@ def _few(lines: list[str]) -> list[str]:
 
 
 def _settings(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Options of the instance as they stand in its configuration, but what is not said."""
+    """Options of the instance as in its configuration, without empty ones."""
     said = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
     return [
         (name, Path(value).name if name == "data" else str(value)) for name, value in said.items()

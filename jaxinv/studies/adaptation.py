@@ -2,7 +2,7 @@
 monthly retraining and an oracle.
 
 A policy is trained in the world as it was and sent into every scenario of the suite, on the same
-noise: frozen, with its three clocks, retrained after the same alarms as if nothing had changed
+noise: frozen, with its three clocks, retrained after the same alarms in the unchanged worlds
 (what more training alone is worth), and retrained every 30 days. Beside them goes an oracle: the
 same policy retrained for as long as an alarm has it retrained, but before the stream begins and in
 the very scenario. All of that `REPLICATES` times, from the training and the calibration of the

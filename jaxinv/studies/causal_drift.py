@@ -1,4 +1,4 @@
-"""How soon each scenario is noticed, with detectors that alarm for nothing at most once in two
+"""How soon each scenario is noticed, with detectors that give a false alarm at most once in two
 years.
 """
 

@@ -206,7 +206,7 @@ def forecasts(size: Seed001Size) -> Iterator[dict[str, Any]]:
 # Learning
 
 
-def learning_curves(size: Seed001Size) -> Iterator[dict[str, Any]]:
+def q_learning_curves(size: Seed001Size) -> Iterator[dict[str, Any]]:
     """Costs of episodes of 100 days, with what is tried out in them."""
     kinds = {
         "joint": tabular.JOINT,
@@ -287,6 +287,6 @@ PARTS = dict(
     as_written=as_written,
     one_period=one_period,
     forecasts=forecasts,
-    curve=learning_curves,
+    curve=q_learning_curves,
     cooperation=cooperation,
 )

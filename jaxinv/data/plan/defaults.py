@@ -1,4 +1,4 @@
-"""What holds where a plan says nothing, and the sentences that say so: one place for the numbers
+"""The defaults of what a plan leaves open, and the sentences that say so: one place for the numbers
 and for the words.
 """
 

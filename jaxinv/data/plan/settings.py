@@ -32,16 +32,16 @@ class Settings:
     Attributes:
       as_of: the first day that is decided; the day after the last sale's period where it is not
         given.
-      frequency: "day", "week", "month" or several of them; "" for what whoever decides finds right.
+      frequency: "day", "week", "month" or several of them; "" to choose it from the sales.
       currency: of all money that names none; "" for money without a name.
       rates: money of `currency` for one unit of another, by the other's name.
       service: the fill rate to be met: None, one for all, or by category or SKU (a SKU's own goes
         first, then `items.service`).
       budget: money that the orders of one date may cost together; None for no limit.
       returns: negative sales: "refuse", "net" or "separate".
-      lead_time: days, for lanes of which neither the table nor receipts say it.
+      lead_time: days, for lanes whose lead time is in neither the table nor the receipts.
       holding_rate: cost of stock, a share of cost a year, where neither the item nor its location
-        says it.
+        has one.
       margin: share of the price that is not cost, where only one of the two is known.
       shortage_markup: what a unit short costs, in lost margins (price - cost), where no shortage
         cost is given.

@@ -18,7 +18,7 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[dict[str, Any], dict[str,
     `service.Tea=0.98`, `dates.sales=dmy`.
 
     Raises:
-      UserError: a value that is no YAML.
+      UserError: a value that is not YAML.
     """
     columns: dict[str, Any] = {}
     settings: dict[str, Any] = {}

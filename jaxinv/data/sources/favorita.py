@@ -62,8 +62,8 @@ def favorita_weekly_21_stores(path: str | Path) -> pd.DataFrame:
     if not (np.abs(sales) <= LARGEST).all():
         item, store, week = np.argwhere(~(np.abs(sales) <= LARGEST))[0]
         raise UserError(
-            f"{path}: 'weekly_sales' is no number below {LARGEST:g} at item {item}, store {store},"
-            f" week {week}; fetch it again"
+            f"{path}: 'weekly_sales' is not a number below {LARGEST:g} at item {item},"
+            f" store {store}, week {week}; fetch it again"
         )
     items, stores, _ = sales.shape
     item, store = np.divmod(np.arange(items * stores), stores)

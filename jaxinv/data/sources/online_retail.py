@@ -81,8 +81,8 @@ def _sum_invoices(lines: pd.DataFrame, path: Path) -> pd.DataFrame:
     bad = lines.index[~lines["InvoiceDate"].str.fullmatch(r"\d{4}-\d{2}-\d{2}(?:[T ].*)?")]
     if len(bad):
         raise UserError(
-            f"{path}: column 'InvoiceDate' is no date in line {bad[0]} ({len(bad)} lines; first: "
-            f"{lines.loc[bad[0], 'InvoiceDate']!r}); write YYYY-MM-DD"
+            f"{path}: column 'InvoiceDate' is not a date in line {bad[0]} ({len(bad)} lines; first:"
+            f" {lines.loc[bad[0], 'InvoiceDate']!r}); write YYYY-MM-DD"
         )
     code = lines["StockCode"].str.upper()
     cancelled = lines["InvoiceNo"].str.upper().str.startswith("C")

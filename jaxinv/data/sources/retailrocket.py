@@ -29,7 +29,7 @@ def retailrocket_partial(path: str | Path) -> pd.DataFrame:
     bad = frame.index[~seconds.between(0, 4e9)]
     if len(bad):
         raise UserError(
-            f"{path}: column 'timestamp' is no time in seconds since 1970 in line {bad[0]}"
+            f"{path}: column 'timestamp' is not a time in seconds since 1970 in line {bad[0]}"
             f" ({len(bad)} lines)"
         )
     dates = pd.to_datetime(seconds // 86400, unit="D").astype("datetime64[s]")
