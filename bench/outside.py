@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ INSTANCE = dict(lead_time=2, shortage_cost=9)
 PATHS = 1024
 DISCOUNT = 0.95
 SB3_STEPS, SB3_ENVS = 100_000, 8
-REJAX_STEPS, REJAX_ENVS = 1_000_000, 64
+REJAX_STEPS, REJAX_ENVS = 5_000_000, 64
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,11 @@ def main() -> None:
     )
     args = arguments.parse_args()
     facts = about()
-    facts["versions"] |= {name: version(name) for name in ("stable-baselines3", "torch", "rejax")}
+    try:
+        others = {name: version(name) for name in ("stable-baselines3", "torch", "rejax")}
+    except PackageNotFoundError as error:
+        raise SystemExit(f"{error.name} is not installed; pip install 'jaxinv[outside]'") from None
+    facts["versions"] |= others
     print(heading(facts))
     problem = jaxinv.preset("lost_sales")(**INSTANCE).build()
     solution = solve(problem.env, problem.first)

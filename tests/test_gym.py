@@ -235,6 +235,15 @@ def test_several_orders_and_dispositions():
     assert combined.action_space.n == 9
 
 
+def test_parameters_may_be_left_out_in_a_program_of_the_callers():
+    """Even where they have not been asked for before: they are kept, and are not of its trace."""
+    env, params = jaxinv.make_gymnax("lost_sales", scaled=True, **STORE)
+    _, inside = jax.jit(env.reset)(jax.random.key(0))
+    _, outside = env.reset(jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, inside, outside)
+    jax.tree.map(np.testing.assert_array_equal, env.default_params, params)
+
+
 def test_one_done_is_either_end():
     env, params = jaxinv.make_gymnax("lost_sales", one_done=True, **STORE)
     _, state = env.reset(jax.random.key(0), params)
