@@ -82,7 +82,7 @@ class Division:
         everything = tuple(range(len(flat.names(env, params))))
         shown = flat.changing(env, params) if scaled else everything
         seen = tuple(
-            tuple(entry for entry in flat.seen(env, params, role.sees) if entry in set(shown))
+            tuple(sorted(set(shown).intersection(flat.seen(env, params, role.sees))))
             for role in roles.agents
         )
         return cls(env.within(env.ends), roles, scaled=scaled, seen=seen, shown=shown, **options)
