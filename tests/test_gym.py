@@ -143,7 +143,7 @@ def test_seeds():
     assert (one.reset()[0] != other.reset()[0]).any()  # drawn, as gymnasium asks
     many = jaxinv.make_gymnasium("lost_sales", 2, **STORE)
     assert len({tuple(row) for row in many.reset()[0]}) == 2
-    np.testing.assert_array_equal(many.reset(seed=4)[0][1], one.reset(seed=5)[0])
+    np.testing.assert_array_equal(many.reset(seed=4)[0][1], one.reset(seed=np.int64(5))[0])
     largest = 2**32 - 1
     np.testing.assert_array_equal(many.reset(seed=[0, largest])[0][1], one.reset(seed=largest)[0])
     with pytest.raises(UserError, match="seed=-1 must be"):
@@ -273,6 +273,8 @@ def test_the_forms_are_told_apart():
     [
         ("lost_sale", {}, "unknown preset 'lost_sale'; did you mean 'lost_sales'"),
         ("lost_sales", dict(led_time=2), "unknown option of lost_sales 'led_time'; did you mean"),
+        ("lost_sales", dict(scale=True), "'scale'; did you mean 'scaled'"),
+        ("lost_sales", dict(num_env=3), "'num_env'; did you mean 'num_envs'"),
         ("lost_sales", dict(num_envs=0), "num_envs=0 must be a whole number above 0"),
         ("lost_sales", dict(num_envs=2.0), "num_envs=2.0 must be a whole number above 0"),
         ("lost_sales", dict(levels=1), "levels=1: give how many, at least 2"),
@@ -286,6 +288,17 @@ def test_the_forms_are_told_apart():
 def test_mistakes_are_named(name, options, said):
     with pytest.raises(UserError, match=said):
         jaxinv.make_gymnasium(name, **options)
+
+
+def test_actions_of_another_shape_are_named():
+    single = jaxinv.make_gymnasium("lost_sales", scaled=True, **STORE)
+    many = jaxinv.make_gymnasium("lost_sales", 3, scaled=True, **STORE)
+    single.reset(seed=0), many.reset(seed=0)
+    with pytest.raises(UserError, match=r"is an array of shape \(1,\), not \(2,\)"):
+        single.step(np.zeros(2))
+    with pytest.raises(UserError, match=r"of 3 environments are arrays \(3, ...\), not \(2, 1\)"):
+        many.step([[0.0], [0.0]])
+    assert many.step([[0.0], [0.5], [1.0]])[1].shape == (3,)
 
 
 @pytest.mark.parametrize("num_envs", [None, 2])

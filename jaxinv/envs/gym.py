@@ -9,7 +9,7 @@
     observations, rewards, terminations, truncations, infos = many.step(many.action_space.sample())
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,8 @@ from gymnax.environments import spaces
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.multi_agent import MultiDiscrete
 from jaxinv.envs.network import InstanceParams
-from jaxinv.envs.single_agent import SingleAgentNetwork, make_gymnax
+from jaxinv.envs.registry import check_options
+from jaxinv.envs.single_agent import FORMS, SingleAgentNetwork, make_gymnax
 from jaxinv.errors import UserError
 from jaxinv.keys import root
 from jaxinv.limits import LARGEST_SEED, check_seed
@@ -67,6 +68,7 @@ def make_gymnasium(
         raise UserError(f"num_envs={num_envs} must be a whole number above 0, or None for one")
     if "one_done" in options:
         raise UserError("one_done is for jaxinv.make_gymnax; gymnasium tells both ends apart")
+    check_options(name, options, ("num_envs", *FORMS))
     env, params = make_gymnax(name, scaled=scaled, levels=levels, largest=largest, **options)
     return GymEnv(env, params) if num_envs is None else VectorGymEnv(env, int(num_envs), params)
 
@@ -165,9 +167,18 @@ class VectorGymEnv(gymnasium.vector.VectorEnv):
         return np.asarray(observations), {}
 
     def step(self, actions):
-        """Raises UserError before the first reset."""
+        """Raises UserError before the first reset, and for actions that are not one for each
+        environment.
+        """
         if self._state is None:
             raise UserError("no episode is under way; call reset first")
+        actions = actions if isinstance(actions, Mapping) else np.asarray(actions)
+        for part in jax.tree.leaves(actions):
+            if np.shape(part)[:1] != (self.num_envs,):
+                raise UserError(
+                    f"actions of {self.num_envs} environments are arrays ({self.num_envs}, ...), not"
+                    f" {np.shape(part)}"
+                )
         self._keys, observations, self._state, *outcome = _period_of_all(
             self.env, self._keys, self._state, actions, self.params
         )
@@ -195,9 +206,11 @@ def gym_space(space: spaces.Space) -> gymnasium.Space:
 
 
 def _checked(seed: int | None) -> int | None:
-    if seed is not None:
-        check_seed(seed)
-    return seed
+    """A seed as gymnasium takes it: one of Python's numbers."""
+    if seed is None:
+        return None
+    check_seed(seed)
+    return int(seed)
 
 
 def _infos(info: dict[str, Any], last: np.ndarray, over: np.ndarray) -> dict[str, Any]:

@@ -18,9 +18,12 @@ from jaxinv.envs.division import Division
 from jaxinv.envs.environment import EnvState, InventoryNetwork
 from jaxinv.envs.multi_agent import MultiDiscrete, action_forms
 from jaxinv.envs.network import Action, InstanceParams
-from jaxinv.envs.registry import make
+from jaxinv.envs.registry import check_options, make
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError
+
+FORMS = ("scaled", "levels", "largest", "one_done")
+"""Options that say what a learner sees and gives."""
 
 
 def make_gymnax(
@@ -51,6 +54,7 @@ def make_gymnax(
     Raises:
       UserError: for a name or an option that does not exist, or a value that cannot be.
     """
+    check_options(name, options, FORMS)
     forms = action_forms(levels, scaled, largest)
     env, params = make(name, **options)
     if not (scaled or forms["levels"] or one_done):
