@@ -176,8 +176,8 @@ class VectorGymEnv(gymnasium.vector.VectorEnv):
         for part in jax.tree.leaves(actions):
             if np.shape(part)[:1] != (self.num_envs,):
                 raise UserError(
-                    f"actions of {self.num_envs} environments are arrays ({self.num_envs}, ...), not"
-                    f" {np.shape(part)}"
+                    f"actions of {self.num_envs} environments are arrays ({self.num_envs}, ...),"
+                    f" not {np.shape(part)}"
                 )
         self._keys, observations, self._state, *outcome = _period_of_all(
             self.env, self._keys, self._state, actions, self.params
