@@ -11,12 +11,14 @@ from jaxinv.errors import UserError
 __version__ = "0.1.0"
 __all__ = [
     "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make",
-    "make_multi_agent",
+    "make_gymnasium", "make_gymnax", "make_multi_agent",
     "preset", "register", "register_preset", "tuned",
 ]  # fmt: skip
 
 _HOMES = {
     "Network": "jaxinv.envs.builder",
+    "make_gymnasium": "jaxinv.envs.gym",
+    "make_gymnax": "jaxinv.envs.single_agent",
     "make_multi_agent": "jaxinv.envs.multi_agent",
     **dict.fromkeys(("compare", "fit", "load_run", "tuned"), "jaxinv.api"),
 }

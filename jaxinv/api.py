@@ -38,7 +38,7 @@ from jaxinv.evidence import (
 )
 from jaxinv.experiment import Experiment, trained_policies
 from jaxinv.keys import root
-from jaxinv.limits import LARGEST_SEED
+from jaxinv.limits import check_seed
 from jaxinv.policies.decider import Decider
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rules import rule_for
@@ -294,12 +294,6 @@ def one_thread() -> None:
             " os.environ['NPROC'] = '1' before jax is used"
         )
     many_runs()
-
-
-def check_seed(seed: int) -> None:
-    """Refuses what the commands do not take as `--seed`."""
-    if not isinstance(seed, int) or not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"seed={seed} must be a whole number of 0 .. {LARGEST_SEED}")
 
 
 def _contestants(fitted: Fitted) -> list[Contestant]:

@@ -101,7 +101,7 @@ class _Notes(logging.Handler):
 def parser(
     command: str, description: str, *, arguments: str, examples: Sequence[str] = ()
 ) -> argparse.ArgumentParser:
-    """The parser of `python -m jaxinv.<command>`, to which a command adds its own flags.
+    """The parser of `jaxinv COMMAND`, to which a command adds its own flags.
 
     It has `--json`, `--seed` and, as the list `arguments`, everything that is no flag; flags and
     arguments may be mixed in any order. A mistake raises UserError; a mistyped flag is told with
@@ -109,9 +109,9 @@ def parser(
 
     Args:
       arguments: how the arguments are written, such as "[CONFIG] [key=value ...]".
-      examples: what follows `python -m jaxinv.<command>` in examples at the end of the help.
+      examples: what follows the command in examples at the end of the help.
     """
-    program = f"python -m jaxinv.{command}"
+    program = called(command)
     lines = [f"  {program} {example}".rstrip() for example in examples]
     made = _Parser(
         prog=program,
@@ -127,6 +127,15 @@ def parser(
         "--json", action="store_true", help="print one JSON document and nothing else"
     )
     return made
+
+
+def called(command: str) -> str:
+    """A command as it has to be typed: `jaxinv train` by those who have come through the console
+    script, `python -m jaxinv.train` by all others, who may have none on their path.
+    """
+    return (
+        f"jaxinv {command}" if Path(sys.argv[0]).stem == "jaxinv" else f"python -m jaxinv.{command}"
+    )
 
 
 def _seed(text: str) -> int:

@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ def _check(name: str, value: Any) -> None:
 def _short(value: int) -> str:
     text = str(value)
     return text if len(text) <= 24 else f"{text[:6]}... ({len(text)} digits)"
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what no random key can be made of."""
+    if not isinstance(seed, Integral) or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed={seed} must be a whole number of 0 .. {LARGEST_SEED}")
 
 
 def check_memory(needed: float, what: str, lower: str) -> None:

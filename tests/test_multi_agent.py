@@ -162,6 +162,31 @@ def test_levels_are_multiples_of_typical_demand():
     )
 
 
+def test_scaled_agents_see_units_of_typical_demand_and_order_by_numbers_of_one():
+    options = dict(horizon=3)
+    env, params, plain = made("serial", options)
+    _, _, multi = made("serial", options, scaled=True, largest=2)
+    key = jax.random.key(0)
+    (whole, state), (seen, _) = plain.reset(key), multi.reset(key)
+    typical = np.asarray(params.scale)[:, 0]
+    units = typical * np.asarray(env.facts(params).lead_time + 1.0)
+    for node, agent in enumerate(multi.agents):
+        names = multi.observation_names(agent)
+        assert not [name for name in names if name.startswith(("holding", "lead_time", "scale"))]
+        for name, value in zip(names, seen[agent]):
+            unit = units[node] if name.startswith("on_hand") else typical[node]
+            expected = whole[agent][plain.observation_names(agent).index(name)] / unit
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
+        space = multi.action_space(agent)
+        assert (float(space.low[0]), float(space.high[0])) == (-1.0, 1.0)
+        assert bool(multi.observation_space(agent).contains(seen[agent]))
+    orders = dict(zip(multi.agents, jnp.asarray([[-1.0], [0.0], [1.0], [5.0]])))
+    np.testing.assert_allclose(
+        multi.division.join(orders, params)[:, 0], typical * [0.0, 1.0, 2.0, 2.0], rtol=1e-6
+    )
+    assert multi.get_world_state(state).shape == (multi.world_state_size,)
+
+
 def test_several_orders_are_combined_into_one_choice_the_last_counting_fastest():
     _, params, multi = made("two_warehouses", {}, roles="warehouses", levels=(0.0, 1.0, 2.0))
     assert multi.action_names("A") == ("order[supplier-A]", "order[A-B]")

@@ -20,6 +20,7 @@ from jaxinv.envs.autoreset import fresh_where
 from jaxinv.envs.environment import EnvState, InventoryNetwork
 from jaxinv.envs.network import Action, InstanceParams
 from jaxinv.envs.roles import AgentRole, Roles
+from jaxinv.envs.shipping import least_order
 from jaxinv.errors import UserError, unknown
 
 MOST_COMBINATIONS = 1024
@@ -40,7 +41,8 @@ class Division:
     An agent's action is a vector: the quantity of each order of each product `[edges * K]`, then,
     where it decides on returns, the three shares of each node and product `[nodes * K * 3]`. With
     `levels`, each order is a choice among so many quantities, and what comes back of a product has
-    one of three fates; see `choices`.
+    one of three fates; see `choices`. Where it is `scaled`, every number of an action is one of
+    -1..1, which stands for the lowest to the highest.
 
     Attributes:
       env: the network, which is passed its parameters (`InventoryNetwork.within`).
@@ -49,7 +51,10 @@ class Division:
       levels: what an order may be, in multiples of the typical demand between two reviews at the
         end of its edge; empty: any quantity.
       pad: observations and actions of all agents are as long as the longest.
+      scaled: the largest order of scaled actions, in such multiples. Observations are scaled too
+        (`flat.units`), without what never changes. 0: neither is.
       seen: entries of the flat observation that each agent sees.
+      shown: those that anybody may see.
     """
 
     env: InventoryNetwork
@@ -57,19 +62,30 @@ class Division:
     share: float = 1.0
     levels: tuple[float, ...] = ()
     pad: bool = False
-    seen: tuple[tuple[int, ...], ...] = field(
-        default=(), compare=False, repr=False
-    )  # follows from the rest
+    scaled: float = 0.0
+    # What follows from the rest:
+    seen: tuple[tuple[int, ...], ...] = field(default=(), compare=False, repr=False)
+    shown: tuple[int, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of(
-        cls, env: InventoryNetwork, params: InstanceParams, roles: Roles, **options: Any
+        cls,
+        env: InventoryNetwork,
+        params: InstanceParams,
+        roles: Roles,
+        scaled: float = 0.0,
+        **options: Any,
     ) -> "Division":
         """The division of an environment: what each role sees is read off the names of the
         observation's entries.
         """
-        seen = tuple(flat.known_entries(env, params, role.sees) for role in roles.agents)
-        return cls(env.within(env.ends), roles, seen=seen, **options)
+        everything = tuple(range(len(flat.names(env, params))))
+        shown = flat.changing(env, params) if scaled else everything
+        seen = tuple(
+            tuple(sorted(set(shown).intersection(flat.known_entries(env, params, role.sees))))
+            for role in roles.agents
+        )
+        return cls(env.within(env.ends), roles, scaled=scaled, seen=seen, shown=shown, **options)
 
     # Playing
 
@@ -77,17 +93,18 @@ class Division:
     def reset(self, key: jax.Array, params: InstanceParams) -> tuple[ByAgent, EnvState]:
         """A fresh episode: what each agent sees, and the state."""
         vector, state = self.env.reset_env(key, params)
-        return self.deal(vector), state
+        return self.deal(vector, params), state
 
     @partial(jax.jit, static_argnames="self")
     def observe(self, state: EnvState, params: InstanceParams) -> ByAgent:
         """What each agent sees of a state."""
-        return self.deal(self.world(state, params))
+        return self.deal(self.env.observe(None, state, None, params), params)
 
     @partial(jax.jit, static_argnames="self")
     def world(self, state: EnvState, params: InstanceParams) -> jax.Array:
-        """The flat observation `[F]` of the whole network."""
-        return self.env.observe(None, state, None, params)
+        """The flat observation of the whole network, of all that is `shown`."""
+        vector = self._in_units(self.env.observe(None, state, None, params), params)
+        return vector[np.asarray(self.shown, int)]
 
     @partial(jax.jit, static_argnames="self")
     def play(self, key, state, actions, params):
@@ -128,16 +145,19 @@ class Division:
 
     # Observations
 
-    def deal(self, vector: jax.Array) -> ByAgent:
+    def deal(self, vector: jax.Array, params: InstanceParams) -> ByAgent:
         """The entries of the flat observation `[F]` that each agent sees, with zeros behind them
         where they are padded.
         """
         longest = max(map(len, self.seen)) if self.pad else 0
-        found = {}
+        vector, found = self._in_units(vector, params), {}
         for name, entries in zip(self.roles.names, self.seen):
             own = vector[np.asarray(entries, int)]
             found[name] = jnp.pad(own, (0, max(longest - len(entries), 0)))
         return found
+
+    def _in_units(self, vector: jax.Array, params: InstanceParams) -> jax.Array:
+        return vector / flat.units(self.env, params) if self.scaled else vector
 
     # Actions
 
@@ -196,7 +216,11 @@ class Division:
             orders, fates = jnp.split(
                 action.reshape(-1)[: len(self.action_names[agent])], [len(role.decides) * products]
             )
-            return orders.reshape(-1, products), fates.reshape(-1, products, len(FATES))
+            orders, fates = orders.reshape(-1, products), fates.reshape(-1, products, len(FATES))
+            if not self.scaled:
+                return orders, fates
+            most = self.scaled * self._typical(params)[np.asarray(role.decides, int)]
+            return _share(orders) * most, _share(fates)
         orders, fates = jnp.split(
             self._digits(agent, action, counts), [len(role.decides) * products]
         )
@@ -214,9 +238,13 @@ class Division:
         return jnp.clip(action.reshape(-1)[: len(counts)].astype(int), 0, np.asarray(counts) - 1)
 
     def _typical(self, params: InstanceParams) -> jax.Array:
-        """Typical demand between two reviews at the end of each edge `[E, K]`."""
-        facts = self.env.facts(params)
-        return self.env.topology.at_destination(facts.scale) * facts.review_period[:, None]
+        """Typical demand between two reviews at the end of each edge `[E, K]`; as much more as it
+        takes for the largest order to be one that can be placed at all.
+        """
+        topology, facts = self.env.topology, self.env.facts(params)
+        typical = topology.at_destination(facts.scale) * facts.review_period[:, None]
+        largest = self.levels[-1] if self.levels else self.scaled
+        return jnp.maximum(typical, least_order(topology, params) / largest)
 
     @cached_property
     def counts(self) -> tuple[tuple[int, ...], ...]:
@@ -286,6 +314,10 @@ class Division:
         """Without levels, the lowest and the highest action of each agent; what fills it up is
         0.
         """
+        if self.scaled:
+            shapes = zip(self.action_names, self.shapes)
+            high = [np.float32(np.arange(shape[0]) < len(names)) for names, shape in shapes]
+            return [(-own, own) for own in high]
         found, most = [], np.asarray(params.max_order)
         for role, names, shape in zip(self.roles.agents, self.action_names, self.shapes):
             orders = most[np.asarray(role.decides, int)].reshape(-1)
@@ -305,6 +337,11 @@ class Division:
         filled = own + (1,) * (len(self.choices[agent]) - len(own))
         mask = np.arange(max(self.choices[agent])) < np.asarray(filled)[:, None]
         return mask[0] if self.combined else mask
+
+
+def _share(action: jax.Array) -> jax.Array:
+    """Numbers of -1..1 as shares of 0..1; what is beyond is cut, and what is no number is 0."""
+    return jnp.nan_to_num(jnp.clip((action.astype(jnp.float32) + 1.0) / 2.0, 0.0, 1.0))
 
 
 def _in_order(rows: list[jax.Array], places: list[tuple[int, ...]]) -> jax.Array:

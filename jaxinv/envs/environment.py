@@ -113,9 +113,10 @@ class InventoryNetwork(environment.Environment[EnvState, InstanceParams]):
 
     @cached_property
     def default_params(self) -> InstanceParams:
-        return jax.tree.map(
-            lambda leaf: leaf if isinstance(leaf, int) else jax.device_put(leaf), self._params
-        )
+        with jax.ensure_compile_time_eval():  # they are kept, and may be first asked for in a trace
+            return jax.tree.map(
+                lambda leaf: leaf if isinstance(leaf, int) else jax.device_put(leaf), self._params
+            )
 
     def within(self, ends: bool) -> "InventoryNetwork":
         """The same network as part of a problem, which passes parameters itself: its own do not

@@ -122,6 +122,53 @@ def known_entries(
     return tuple(np.flatnonzero(np.concatenate([part.reshape(-1) for part in known])).tolist())
 
 
+def changing(env: Any, params: network.InstanceParams) -> tuple[int, ...]:
+    """The entries of the vector that change while an instance is played: stock, what is on its way,
+    the time to the next review, and signals. The rest says what the instance is.
+    """
+    shapes = _shapes(env, params)
+    moves = [
+        np.full(values.size, part in STOCK or part in ("until_review", "signals"))
+        for part, values in shapes.items()
+    ]
+    return tuple(np.flatnonzero(np.concatenate(moves)).tolist())
+
+
+def units(env: Any, params: network.InstanceParams) -> jax.Array:
+    """What the entries of the vector have to be divided by `[F]` to be of about unit size.
+
+    Stock at a node is counted in what typical demand uses over the longest coverage (lead time and
+    review) of its orders; each order on its way, in typical demand between two reviews at its end;
+    demand in typical demand; the time to a review in the time between two. What has no size of that
+    kind, covariates and the facts of the instance among it, stays as it is, and so does what has a
+    typical demand of 0.
+    """
+    topology, facts = env.topology, env.facts(params)
+    coverage = (
+        jnp.ones(topology.nodes)
+        .at[np.asarray(topology.destinations)]
+        .max(facts.lead_time + facts.review_period)
+    )
+    usual = {
+        "node": facts.scale * coverage[:, None],
+        "edge": topology.at_destination(facts.scale) * facts.review_period[:, None],
+    }
+    demand = facts.scale[np.asarray(topology.demand_nodes)].reshape(-1)
+    found = []
+    for part, values in _shapes(env, params).items():
+        unit = jnp.ones(values.shape)
+        if part in STOCK and part != "goodwill":  # which is a factor
+            own = usual[STOCK[part][0]]
+            unit = own.reshape(*own.shape, *(1,) * (len(values.shape) - own.ndim)) * unit
+        elif part == "until_review":
+            unit = facts.review_period * unit
+        elif part == "signals":
+            unit = unit.at[:, : demand.size].multiply(demand)
+        found.append(unit.reshape(-1))
+    found = jnp.concatenate(found)
+    return jnp.where(found > 0, found, 1.0)
+
+
 def unflatten(env: Any, vector: Any, params: network.InstanceParams) -> Any:
     """The observation that a vector `[F]` of the environment shows; its facts are those of
     `params`.

@@ -29,7 +29,9 @@ from jaxinv.errors import UserError, unknown
 APIS = ("jaxmarl", "pettingzoo")
 
 LARGEST = 3.0
-"""Multiple of typical demand that the largest of a number of levels orders."""
+"""Multiple of typical demand that the largest order is, of a number of levels or of those that are
+scaled.
+"""
 
 
 def make_multi_agent(
@@ -39,6 +41,8 @@ def make_multi_agent(
     *,
     share: float = 1.0,
     levels: int | Sequence[float] | None = None,
+    scaled: bool = False,
+    largest: float | None = None,
     pad: bool = False,
     **options: Any,
 ) -> Any:
@@ -54,8 +58,12 @@ def make_multi_agent(
         knows; roles in words, see `Roles.told`; or `Roles`.
       api: "jaxmarl", for `MultiAgentNetwork`, or "pettingzoo", for a `ParallelEnv`.
       share: of the team's reward in that of each agent: 1, the mean over all agents, to 0, its own.
-      levels: so many choices for each order, from nothing to `LARGEST` times the typical demand
+      levels: so many choices for each order, from nothing to `largest` times the typical demand
         between two reviews; or these multiples, rising. Left out, orders are quantities.
+      scaled: observations are of about unit size (`jaxinv.envs.flat.units`) and without what never
+        changes, and orders that are quantities are numbers of -1..1, from nothing to `largest`
+        times the typical demand between two reviews.
+      largest: `LARGEST` where not given.
       pad: observations and actions of all agents are as long as the longest, for learners that
         share their parameters: the rest of an observation is 0, and of an action it is ignored.
       **options: the preset's own.
@@ -70,7 +78,7 @@ def make_multi_agent(
         raise UserError(
             f"share={share} must lie in 0..1: 0 is each agent's own reward, 1 the mean of all"
         )
-    multiples = _multiples(levels)
+    forms = action_forms(levels, scaled, largest)
     built = problem(name, **options)
     env, params = alone(name, built)
     if isinstance(roles, Roles):
@@ -81,16 +89,44 @@ def make_multi_agent(
         roles = Roles.named(roles, env.topology, built.roles)
     else:
         raise UserError(f"roles={roles!r}: give a name such as 'nodes', roles in words, or Roles")
-    division = Division.of(env, params, roles, share=float(share), levels=multiples, pad=bool(pad))
+    division = Division.of(env, params, roles, share=float(share), pad=bool(pad), **forms)
     return _form(api)(division, params)
 
 
-def _multiples(levels: int | Sequence[float] | None) -> tuple[float, ...]:
+def action_forms(
+    levels: int | Sequence[float] | None, scaled: bool, largest: float | None
+) -> dict[str, Any]:
+    """The fields `levels` and `scaled` of a `Division`.
+
+    Raises:
+      UserError: for a value that cannot be, or that nothing would come of.
+    """
+    counted = isinstance(levels, (int, np.integer)) and not isinstance(levels, bool)
+    if not isinstance(scaled, (bool, np.bool_)):
+        raise UserError(f"scaled={scaled} must be True or False")
+    if largest is not None and not (counted or scaled and levels is None):
+        raise UserError(
+            f"largest={largest} is the largest order of scaled=True, or of a number of levels; give"
+            " one of them"
+        )
+    largest = LARGEST if largest is None else largest
+    known = isinstance(largest, (int, float)) and not isinstance(largest, bool)
+    if not known or not 0 < largest < np.inf:
+        raise UserError(f"largest={largest} must be a multiple of typical demand above 0")
+    return dict(
+        levels=_multiples(levels, counted, largest), scaled=float(largest) if scaled else 0.0
+    )
+
+
+def _multiples(
+    levels: int | Sequence[float] | None, counted: bool, largest: float
+) -> tuple[float, ...]:
     if levels is None:
         return ()
-    one = isinstance(levels, (int, np.integer)) and not isinstance(levels, bool)
     try:
-        found = np.linspace(0.0, LARGEST, max(int(levels), 0)) if one else np.asarray(levels, float)
+        found = (
+            np.linspace(0.0, largest, max(int(levels), 0)) if counted else np.asarray(levels, float)
+        )
     except (TypeError, ValueError):
         found = np.zeros(0)
     if (
@@ -221,8 +257,8 @@ class MultiAgentNetwork:
 
     @property
     def world_state_size(self) -> int:
-        """Entries of `get_world_state`, F."""
-        return len(self.division.env.observation_names(self.params))
+        """Entries of `get_world_state`."""
+        return len(self.division.shown)
 
     @property
     def agent_classes(self) -> dict[str, list[str]]:
@@ -242,7 +278,7 @@ class MultiAgentNetwork:
 
     def _observation_spaces(self) -> dict[str, Any]:
         whole = self.division.env.observation_space(self.params)
-        low, high = self.division.deal(whole.low), self.division.deal(whole.high)
+        low, high = (self.division.deal(bound, self.params) for bound in (whole.low, whole.high))
         return {
             name: self.spaces.Box(low[name], high[name], low[name].shape) for name in self.agents
         }

@@ -9,6 +9,7 @@ import numpy as np
 from pettingzoo import ParallelEnv
 
 from jaxinv.envs.division import Division
+from jaxinv.envs.gym import gym_space
 from jaxinv.envs.multi_agent import MultiAgentNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.errors import UserError
@@ -29,12 +30,10 @@ class ParallelNetwork(ParallelEnv):
         self.render_mode = None
         self.possible_agents = list(self.network.agents)
         self.agents: list[str] = []
-        self.observation_spaces = {
-            name: _box(of) for name, of in self.network.observation_spaces.items()
-        }
-        self.action_spaces = {
-            name: self._actions(agent) for agent, name in enumerate(self.possible_agents)
-        }
+        self.observation_spaces, self.action_spaces = (
+            {name: gym_space(space) for name, space in own.items()}
+            for own in (self.network.observation_spaces, self.network.action_spaces)
+        )
         self._key, self._state = root(0), None
 
     def reset(
@@ -84,23 +83,6 @@ class ParallelNetwork(ParallelEnv):
 
     def action_space(self, agent: str) -> gymnasium.Space:
         return self.action_spaces[agent]
-
-    def _actions(self, agent: int) -> gymnasium.Space:
-        division, own = (
-            self.network.division,
-            self.network.action_spaces[self.possible_agents[agent]],
-        )
-        if not division.levels:
-            return _box(own)
-        if division.combined:
-            return gymnasium.spaces.Discrete(own.n)
-        return gymnasium.spaces.MultiDiscrete(division.choices[agent])
-
-
-def _box(space: Any) -> gymnasium.spaces.Box:
-    return gymnasium.spaces.Box(
-        np.asarray(space.low), np.asarray(space.high), space.shape, np.float32
-    )
 
 
 @partial(jax.jit, static_argnames="division")

@@ -7,6 +7,7 @@ once.
 import dataclasses
 import importlib.util
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from jaxinv.errors import UserError, unknown
@@ -89,12 +90,20 @@ def problem(name: str, **options: Any) -> "Problem":
     """The problem of a preset: an environment and instances. Arguments and errors are those of
     `make`.
     """
-    kind = preset(name)
-    known = [field.name for field in dataclasses.fields(kind)]
+    check_options(name, options)
+    return preset(name)(**options).build()
+
+
+def check_options(name: str, options: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Refuses options that a preset has not.
+
+    Args:
+      others: what could have been meant too, of the function that takes them.
+    """
+    known = [field.name for field in dataclasses.fields(preset(name))]
     for option in options:
         if option not in known:
-            raise unknown(f"option of {name}", option, known)
-    return kind(**options).build()
+            raise unknown(f"option of {name}", option, [*known, *others])
 
 
 def alone(name: str, problem: "Problem") -> "tuple[InventoryNetwork, InstanceParams]":
