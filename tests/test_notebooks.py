@@ -45,10 +45,7 @@ def test_a_notebook_installs_nothing_where_jaxinv_is_and_looks_for_a_gpu(name):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-        for name in NOTEBOOKS
-    ],
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NOTEBOOKS],
 )
 def test_a_notebook_runs_and_shows_a_picture(name, tmp_path):
     nbclient = pytest.importorskip(
