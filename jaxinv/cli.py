@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import LARGEST_SEED
+from jaxinv.packages import check_jax
 
 _SPARSE_SECONDS = 10.0  # between progress lines where no bar can be drawn
 _ABSENT = "–"
@@ -58,6 +59,7 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         try:
+            check_jax()
             main(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()  # here, where a reader that has gone is quiet

@@ -24,7 +24,17 @@ ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
 COMMANDS = {"train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"}
 BESIDE_COMMANDS = {"api", "choices", "ending", "experiment", "evidence", "ordering", "training"}
 """What several commands share; theirs alone."""
-FOR_ANYONE = {"errors", "config", "yaml_file", "limits", "keys", "outside", "whole", "sheets"}
+FOR_ANYONE = {
+    "errors",
+    "config",
+    "yaml_file",
+    "limits",
+    "keys",
+    "outside",
+    "whole",
+    "sheets",
+    "packages",
+}
 FOR_THE_OUTSIDE = {"runs", "checkpoint", "cli"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports
 on a run.
