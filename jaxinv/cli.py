@@ -28,7 +28,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -311,7 +311,7 @@ def progress(
     done: int = 0,
     quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Shows how far a long piece of work is: call `advance(steps)` on what this gives, after each
     chunk.
 
@@ -333,7 +333,7 @@ def progress(
 
 
 @contextlib.contextmanager
-def _bar(total: int, label: str, done: int) -> Iterator[Callable[[Progress], None]]:
+def _bar(total: int, label: str, done: int) -> Generator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bars
@@ -386,7 +386,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible() -> Generator[Interruption]:
     """Turns the first Ctrl-C, or a SIGTERM, into a flag that a loop polls; the second stops at
     once.
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from importlib import metadata
 
 from jaxinv.errors import UserError
@@ -12,7 +12,7 @@ OLDEST_JAX = "0.10"
 
 
 @contextlib.contextmanager
-def extra(name: str, what: str, otherwise: str = "") -> Iterator[None]:
+def extra(name: str, what: str, otherwise: str = "") -> Generator[None]:
     """Around an import that an extra of the package brings.
 
         with extra("excel", f"{path}: Excel", "save the sheet as CSV"):

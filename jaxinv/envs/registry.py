@@ -7,7 +7,7 @@ once.
 import dataclasses
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jaxinv.errors import UserError, unknown
 from jaxinv.outside import Known, address, named
@@ -41,7 +41,7 @@ def preset(name: str) -> "type[Preset]":
     Raises:
       UserError: where there is none.
     """
-    return named("preset", name, PRESETS, "jaxinv.envs.problem:Preset")
+    return cast("type[Preset]", named("preset", name, PRESETS, "jaxinv.envs.problem:Preset"))
 
 
 def preset_address(name: str) -> str:
