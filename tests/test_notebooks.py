@@ -1,5 +1,6 @@
 """Notebooks run from top to bottom as they are, and are committed without outputs."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,22 @@ LONGEST = 600
 
 def read(name):
     return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def nbclient():
+    """The package, where a kernel can be started."""
+    for module in ("nbclient", "ipykernel"):
+        pytest.importorskip(module, reason=f"{module} is not installed: pip install 'jaxinv[test]'")
+    from jupyter_client.manager import start_new_kernel
+
+    try:
+        manager, client = start_new_kernel(startup_timeout=120)
+    except (OSError, RuntimeError) as error:
+        pytest.skip(f"no Jupyter kernel can be started here: {error}")
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    return importlib.import_module("nbclient")
 
 
 def test_there_are_notebooks():
@@ -47,23 +64,13 @@ def test_a_notebook_installs_nothing_where_jaxinv_is_and_looks_for_a_gpu(name):
     "name",
     [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NOTEBOOKS],
 )
-def test_a_notebook_runs_and_shows_a_picture(name, tmp_path):
-    nbclient = pytest.importorskip(
-        "nbclient", reason="nbclient is not installed: pip install 'jaxinv[test]'"
-    )
-    pytest.importorskip(
-        "ipykernel", reason="ipykernel is not installed: pip install 'jaxinv[test]'"
-    )
+def test_a_notebook_runs_and_shows_a_picture(name, tmp_path, nbclient):
     notebook = read(name)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    client = nbclient.NotebookClient(notebook, timeout=LONGEST, resources=resources)
-    try:
-        client.execute()
-    except (OSError, RuntimeError) as error:  # a cell that fails is a CellExecutionError
-        if isinstance(error, nbclient.exceptions.CellExecutionError):
-            raise
-        pytest.skip(f"no kernel can be started here: {error}")
+    nbclient.NotebookClient(
+        notebook, timeout=LONGEST, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
     last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
     assert any("image/png" in out.get("data", {}) for out in last.outputs)
-    assert not [out.text for out in outputs if out.get("name") == "stderr"]
+    said = "".join(out.text for out in outputs if out.get("name") == "stderr")
+    assert "Warning" not in said and "Error" not in said, said
