@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jax
 
+import jaxinv
+
 
 def without_folder(argument: str) -> str:
     """An argument as it may be published: of a path of this machine the last part alone."""
@@ -39,8 +41,8 @@ def about() -> dict:
         cores=os.cpu_count(),
         NPROC=os.environ.get("NPROC", "all"),
         load=os.getloadavg(),
-        versions={name: version(name) for name in ("jax", "flax", "numpy", "gymnax", "jaxinv")}
-        | {"python": platform.python_version()},
+        versions={name: version(name) for name in ("jax", "flax", "numpy", "gymnax")}
+        | {"jaxinv": jaxinv.__version__, "python": platform.python_version()},
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from jaxinv.envs.registry import PRESETS, make, preset, register, register_preset
 from jaxinv.errors import UserError
 
-__version__ = "0.1.0"
 __all__ = [
     "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make",
     "make_gymnasium", "make_gymnax", "make_multi_agent",
@@ -30,10 +29,22 @@ def __getattr__(name: str) -> Any:
     """What takes jax with it is imported when it is first asked for."""
     if name == "exact":
         return importlib.import_module("jaxinv.exact")
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _version() -> str:
+    """That of the installed package; of a checkout that is not installed nothing is known."""
+    from importlib import metadata
+
+    try:
+        return metadata.version("jaxinv")
+    except metadata.PackageNotFoundError:
+        return "0+unknown"

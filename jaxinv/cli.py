@@ -27,12 +27,13 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxinv.errors import UserError, unknown
 from jaxinv.limits import LARGEST_SEED
+from jaxinv.packages import check_jax
 
 _ABSENT = "–"
 
@@ -56,6 +57,7 @@ def run_command(main: Callable[[list[str]], None], argv: Sequence[str] | None = 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         try:
+            check_jax()
             main(list(sys.argv[1:] if argv is None else argv))
         finally:
             sys.stdout.flush()  # here, where a reader that has gone is quiet
@@ -282,7 +284,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interruption]:
+def interruptible() -> Generator[Interruption]:
     """Turns the first Ctrl-C, or a SIGTERM, into a flag that a loop polls; the second stops at
     once.
 

@@ -15,10 +15,10 @@ class Known(UserDict):
     Values are given as classes, as `module:Class`, or as functions that give the class.
     """
 
-    def __getitem__(self, name: str) -> type:
-        found = self.data[name]
+    def __getitem__(self, key: str) -> type:
+        found = self.data[key]
         if not isinstance(found, type):
-            found = self.data[name] = _imported(found) if isinstance(found, str) else found()
+            found = self.data[key] = _imported(found) if isinstance(found, str) else found()
         return found
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 
 from jaxinv.cli import note, printable
 
@@ -54,7 +54,7 @@ def progress(
     done: int = 0,
     quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Progress]:
+) -> Generator[Progress]:
     """Shows how far a long piece of work is: call `advance(steps)` on what this gives, after each
     chunk.
 
@@ -76,7 +76,7 @@ def progress(
 
 
 @contextlib.contextmanager
-def _bar(total: int, label: str, done: int) -> Iterator[Callable[[Progress], None]]:
+def _bar(total: int, label: str, done: int) -> Generator[Callable[[Progress], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bars

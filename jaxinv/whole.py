@@ -4,13 +4,13 @@ the new one.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
+def writing(path: Path) -> Generator[BinaryIO]:
     """A file to write in, which takes the place of `path` once all of it is on disk.
 
     Raises:

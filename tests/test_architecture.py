@@ -46,6 +46,7 @@ FOR_ANYONE = {
     "outside",
     "whole",
     "sheets",
+    "packages",
 }
 FOR_THE_OUTSIDE = {"runs", "metrics_file", "checkpoint", "cli", "progress"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports

@@ -6,6 +6,7 @@ import html
 import json
 import re
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
 from jaxinv.report import __main__ as report
 from jaxinv.report import pictures
-from jaxinv.report.drawing import svg
+from jaxinv.report.drawing import save, svg
 from jaxinv.report.findings import find
 from jaxinv.report.numbers import number, percent, rough, signed, signed_percent, whole, written_day
 from jaxinv.report.page import MOST_BYTES, render_page, write_report
@@ -409,6 +410,19 @@ def test_what_acts():
 )  # fmt: skip
 def test_numbers_as_people_write_them(written, told):
     assert written == told
+
+
+def test_pictures_leave_matplotlib_as_the_caller_has_it(tmp_path):
+    """A notebook shows its own pictures, in its own style, after a training drew those of a run."""
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")
+    style = dict(matplotlib.rcParams)
+    figure = pictures.learning({"mine": ([1, 2], [3.0, 2.0])})
+    assert figure.axes[0].spines["top"].get_visible() is False
+    save(figure, tmp_path / "one.png")
+    svg(figure, "one", "learning")
+    assert dict(matplotlib.rcParams) == style and matplotlib.get_backend() == "svg"
+    matplotlib.use(before)
 
 
 def test_pictures_are_figures_and_say_what_they_show():

@@ -15,6 +15,7 @@ import pandas as pd
 from jaxinv.data.text_table import Text, check_width, decode, parse_csv
 from jaxinv.data.workbook import is_workbook, read_workbook, sheets
 from jaxinv.errors import UserError
+from jaxinv.packages import extra
 
 MOST_COLUMNS = 1000
 """Columns of a long table; one with more has a column for each date or SKU."""
@@ -149,12 +150,8 @@ def is_parquet(path: Path) -> bool:
 def _read_parquet(path: Path) -> pd.DataFrame:
     """The columns as they are; the index, named "row", counts from 1."""
     data = _read_bytes(path)
-    try:
+    with extra("parquet", f"{path}: parquet", "save it as CSV"):
         import pyarrow  # noqa: F401
-    except ImportError:
-        raise UserError(
-            f"{path}: parquet needs pyarrow; pip install 'jaxinv[parquet]', or save it as CSV"
-        ) from None
     try:
         frame = pd.read_parquet(io.BytesIO(data), engine="pyarrow")
     except (OSError, ValueError) as error:  # pyarrow's own errors derive from these

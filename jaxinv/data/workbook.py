@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxinv.data.text_table import header_names
 from jaxinv.errors import UserError
+from jaxinv.packages import extra
 
 
 def is_workbook(data: bytes) -> bool:
@@ -36,12 +37,8 @@ def read_workbook(data: bytes, path: Path, sheet: str = "") -> pd.DataFrame:
     Raises:
       UserError: openpyxl is not there, the workbook cannot be read, or has no such sheet.
     """
-    try:
+    with extra("excel", f"{path}: Excel", "save the sheet as CSV"):
         import openpyxl
-    except ImportError:
-        raise UserError(
-            f"{path}: Excel needs openpyxl; pip install 'jaxinv[excel]', or save the sheet as CSV"
-        ) from None
     try:
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         names = [page.title for page in book.worksheets]

@@ -25,6 +25,7 @@ from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.registry import alone, problem
 from jaxinv.envs.roles import Roles
 from jaxinv.errors import UserError, unknown
+from jaxinv.packages import extra
 
 APIS = ("jaxmarl", "pettingzoo")
 
@@ -146,12 +147,8 @@ def _multiples(
 def _form(api: str) -> Any:
     """What an environment of an API is made with."""
     if api == "pettingzoo":
-        try:
+        with extra("marl", "api=pettingzoo"):
             from jaxinv.envs.parallel import ParallelNetwork
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"api=pettingzoo needs {error.name}; pip install 'jaxinv[marl]'"
-            ) from error
         return ParallelNetwork
     try:
         from jaxinv.envs.jaxmarl import JaxMARLNetwork

@@ -8,7 +8,7 @@ import dataclasses
 import importlib.util
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jaxinv.errors import UserError, unknown
 from jaxinv.outside import Known, address, named
@@ -43,7 +43,7 @@ def preset(name: str) -> "type[Preset]":
     Raises:
       UserError: where there is none.
     """
-    return named("preset", name, PRESETS, "jaxinv.envs.problem:Preset")
+    return cast("type[Preset]", named("preset", name, PRESETS, "jaxinv.envs.problem:Preset"))
 
 
 def preset_address(name: str) -> str:

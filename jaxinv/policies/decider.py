@@ -2,7 +2,7 @@
 and sales."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -116,7 +116,7 @@ def _decide(
     env: InventoryNetwork, policy: Policy, params, instance, state, signals, returns
 ) -> jax.Array:
     orders = Action.of(
-        policy(params, env.view(state, instance, signals).replace(returns=returns))
+        policy(params, replace(env.view(state, instance, signals), returns=returns))
     ).orders
     if (
         env.topology.order_memory or env.topology.internal_backlog

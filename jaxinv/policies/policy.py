@@ -49,7 +49,7 @@ class Policy:
         """
         raise TypeError(f"{type(self).__name__} does not forecast")
 
-    def encode(self, params: Any, signals: jax.Array, facts: Facts) -> Any:
+    def encode(self, params: Any, signals: jax.Array | None, facts: Facts) -> Any:
         """Contexts `[W' , ...]` for signals `[W', S]`; None for policies that need none."""
         return None
 

@@ -3,8 +3,12 @@
 import html
 import io
 import re
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 LEARNED, RULE, THEIRS, SHORT, FORECAST = "#1f6f8b", "#b8b8b8", "#c98a1b", "#b4373c", "#6a5aa8"
 """Colours: of what a report is about, of rules, of what a shop did itself, of what was not served,
@@ -37,21 +41,36 @@ STYLE = {
 }
 
 
-def pyplot_for_files() -> Any:
-    """matplotlib for files; imported where a picture is drawn, for that takes a second."""
-    import matplotlib
+def in_our_style(draw: Callable[..., T]) -> Callable[..., T]:
+    """A function that draws or writes a picture, with matplotlib in the style of this package until
+    it returns. matplotlib is imported then, for that takes a second.
+    """
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    @wraps(draw)
+    def drawn(*args: Any, **options: Any) -> T:
+        from matplotlib import rc_context
 
-    pyplot.rcParams.update(STYLE)
-    return pyplot
+        with rc_context(STYLE):
+            return draw(*args, **options)
+
+    return drawn
+
+
+def subplots(*grid: int, figsize: tuple[float, float], **options: Any) -> tuple[Any, Any]:
+    """A figure with tight margins and its axes, as matplotlib's function of that name, for files.
+
+    It goes past pyplot, whose backend is the caller's: a notebook shows its pictures after a
+    training as before.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=figsize, layout="constrained")
+    return figure, figure.subplots(*grid, **options)
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Writes a figure as a picture, and is done with it."""
+    """Writes a figure as a picture."""
     figure.savefig(path, dpi=120)
-    pyplot_for_files().close(figure)
 
 
 _NUMBER = re.compile(r"(?<![#\w.])-?\d+\.\d{2,}")
@@ -62,23 +81,17 @@ def _shorter(number: re.Match) -> str:
     return f"{float(number[0]):.1f}".removesuffix(".0")
 
 
+@in_our_style
 def svg(figure: Any, name: str, says: str) -> str:
-    """A figure as an `<svg>` for a page, and is done with it. The same figure gives the same text.
+    """A figure as an `<svg>` for a page. The same figure gives the same text.
 
     Args:
       name: that no other picture of the page has: letters and digits.
       says: what the picture shows, for those who cannot see it.
     """
-    from matplotlib import rc_context
-
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "jaxinv"}):
-        figure.savefig(
-            buffer,
-            format="svg",
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
-    pyplot_for_files().close(figure)
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    figure.savefig(buffer, format="svg", metadata=metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)

@@ -11,19 +11,17 @@ import numpy as np
 from jaxinv.evaluation.monitor import Monitored
 from jaxinv.exact.enumeration import Enumeration
 from jaxinv.exact.policy_table import order_map
-from jaxinv.report.drawing import LEARNED, RULE, pyplot_for_files, save_figure
+from jaxinv.report.drawing import LEARNED, RULE, in_our_style, save_figure, subplots
 from jaxinv.runs import Run
 
 
+@in_our_style
 def save_result(run: Run, document: dict[str, Any]) -> None:
     """Draws `result.png` in the run folder: the cost while learning, and every policy's cost on
     held-out demand.
     """
-    pyplot = pyplot_for_files()
     rows = document["evaluation"]
-    figure, (left, right) = pyplot.subplots(
-        1, 2, figsize=(11, 0.32 * len(rows) + 2.4), constrained_layout=True
-    )
+    figure, (left, right) = subplots(1, 2, figsize=(11, 0.32 * len(rows) + 2.4))
     for label, (updates, costs) in learning_curves(run.metrics_path).items():
         left.plot(updates, costs, color=LEARNED, alpha=0.9, linewidth=1.5, label=label)
     left.set_xlabel("update")
@@ -85,11 +83,11 @@ def learning_curves(path: Path) -> dict[str, tuple[list[int], list[float]]]:
     return curves
 
 
+@in_our_style
 def save_policy(path: Path, name: str, solution: Enumeration) -> None:
     """Draws the mean order of an optimal policy by stock and units on their way."""
-    pyplot = pyplot_for_files()
     levels, amounts, orders = order_map(solution)
-    figure, axes = pyplot.subplots(figsize=(7, 4.6), constrained_layout=True)
+    figure, axes = subplots(figsize=(7, 4.6))
     if len(amounts) == 1:  # nothing is ever on its way when a decision is made
         axes.step(levels, orders[:, 0], where="mid", color=LEARNED)
         axes.set_ylabel("order")
@@ -103,6 +101,7 @@ def save_policy(path: Path, name: str, solution: Enumeration) -> None:
     save_figure(figure, path)
 
 
+@in_our_style
 def save_fronts(
     path: Path, objectives: Sequence[str], fronts: Mapping[str, np.ndarray], title: str
 ) -> None:
@@ -112,11 +111,8 @@ def save_fronts(
       objectives: G names of the axes.
       fronts: for each label, points `[P, G]`; the first is drawn in colour.
     """
-    pyplot = pyplot_for_files()
     pairs = list(itertools.combinations(range(len(objectives)), 2))
-    figure, axes = pyplot.subplots(
-        1, len(pairs), figsize=(5.2 * len(pairs), 4.4), constrained_layout=True, squeeze=False
-    )
+    figure, axes = subplots(1, len(pairs), figsize=(5.2 * len(pairs), 4.4), squeeze=False)
     looks = [
         {"color": LEARNED, "marker": "o"},
         {"color": "#8a8a8a", "marker": "x"},
@@ -141,6 +137,7 @@ def save_fronts(
     save_figure(figure, path)
 
 
+@in_our_style
 def save_best_so_far(
     path: Path, curves: dict[tuple[int, str, str], list[tuple[float, float, float]]]
 ) -> None:
@@ -151,16 +148,14 @@ def save_best_so_far(
       curves: by (setting, method, form): gap in %, and its lower and upper end, after 1, 2, …
         trials.
     """
-    pyplot = pyplot_for_files()
     settings, methods = (list(dict.fromkeys(of[place] for of in curves)) for place in (0, 1))
     size = (3.2 * len(methods) + 0.4, 2.5 * len(settings) + 0.6)
-    figure, panels = pyplot.subplots(
+    figure, panels = subplots(
         len(settings),
         len(methods),
         figsize=size,
         squeeze=False,
         sharex=True,
-        constrained_layout=True,
     )
     for (setting, method, form), curve in curves.items():
         panel = panels[settings.index(setting), methods.index(method)]
@@ -193,6 +188,7 @@ MOST_MONITORED = 5
 """Policies in one picture; more cannot be told apart."""
 
 
+@in_our_style
 def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title: str) -> None:
     """Draws the key figures of policies by period, a panel each, over the season up to each period.
 
@@ -201,15 +197,14 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
         drawn.
       season: periods that each point is a mean over.
     """
-    pyplot = pyplot_for_files()
     shown = monitored[:MOST_MONITORED]
     names = [name for name in MONITORED if any(one.row[name] is not None for one in shown)]
     size = (8.6, 1.75 * len(names) + 0.7)
-    figure, panels = pyplot.subplots(
-        len(names), 1, figsize=size, sharex=True, squeeze=False, constrained_layout=True
-    )
+    figure, panels = subplots(len(names), 1, figsize=size, sharex=True, squeeze=False)
     panels = panels[:, 0]
-    greys = pyplot.get_cmap("Dark2")(np.linspace(0, 1, 8))[1:]
+    from matplotlib import colormaps
+
+    greys = colormaps["Dark2"](np.linspace(0, 1, 8))[1:]
     for name, panel in zip(names, panels):
         for number, one in enumerate(shown):
             if one.row[name] is None:
@@ -249,6 +244,7 @@ def save_monitor(path: Path, monitored: Sequence[Monitored], season: int, title:
     save_figure(figure, path)
 
 
+@in_our_style
 def save_learning(
     path: Path,
     costs: Sequence[Sequence[float]],
@@ -262,8 +258,7 @@ def save_learning(
         so many episodes.
       printed: the same in print.
     """
-    pyplot = pyplot_for_files()
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10.4, 4.2), constrained_layout=True)
+    figure, (left, right) = subplots(1, 2, figsize=(10.4, 4.2))
     costs = np.asarray(costs)
     left.plot(costs, color="#c8c8c8", linewidth=0.6)
     width = max(len(costs) // 50, 1)
@@ -294,6 +289,7 @@ def save_learning(
     save_figure(figure, path)
 
 
+@in_our_style
 def save_stock_maps(
     path: Path, maps: Mapping[str, Sequence[Sequence[float]]], names: Sequence[str]
 ) -> None:
@@ -303,12 +299,10 @@ def save_stock_maps(
       maps: for each label the stock of each node on each day, in days of its mean demand
         `[days][nodes]`. names: of the nodes.
     """
-    pyplot = pyplot_for_files()
-    figure, axes = pyplot.subplots(
+    figure, axes = subplots(
         1,
         len(maps),
         figsize=(5.4 * len(maps), 3.8),
-        constrained_layout=True,
         squeeze=False,
         sharey=True,
     )
@@ -325,14 +319,14 @@ def save_stock_maps(
     save_figure(figure, path)
 
 
+@in_our_style
 def save_curves(
     path: Path, curves: Mapping[str, Sequence[float]], least: float, across: str, up: str
 ) -> None:
     """Draws curves by name, smoothed over a fiftieth of their length, above a line at the least
     that is possible.
     """
-    pyplot = pyplot_for_files()
-    figure, axes = pyplot.subplots(figsize=(6.4, 4.2), constrained_layout=True)
+    figure, axes = subplots(figsize=(6.4, 4.2))
     for name, values in curves.items():
         width = max(len(values) // 50, 1)
         smooth = np.convolve(values, np.ones(width) / width, "valid")

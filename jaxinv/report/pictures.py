@@ -6,13 +6,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxinv.report.drawing import FORECAST, INK, LEARNED, RULE, SHORT, THEIRS, pyplot_for_files
+from jaxinv.report.drawing import (
+    FORECAST,
+    INK,
+    LEARNED,
+    RULE,
+    SHORT,
+    THEIRS,
+    in_our_style,
+    subplots,
+)
 from jaxinv.report.numbers import whole
 
 MOST_NAMED = 8
 """Dots that a picture names; of the others the table beside it tells."""
 
 
+@in_our_style
 def cost_and_service(points: Sequence[Mapping[str, Any]], unit: str) -> Any:
     """What policies and rules cost against how well they serve.
 
@@ -22,8 +32,7 @@ def cost_and_service(points: Sequence[Mapping[str, Any]], unit: str) -> Any:
         in their order.
       unit: of the cost.
     """
-    pyplot = pyplot_for_files()
-    figure, axes = pyplot.subplots(figsize=(6.2, 4.3), constrained_layout=True)
+    figure, axes = subplots(figsize=(6.2, 4.3))
     colours = {"acts": LEARNED, "policy": "#7fb0c1", "theirs": THEIRS, "optimum": INK}
     for place, point in reversed(list(enumerate(points, 1))):
         colour = colours.get(point["kind"], "#9aa5b1")
@@ -59,6 +68,7 @@ def cost_and_service(points: Sequence[Mapping[str, Any]], unit: str) -> Any:
     return figure
 
 
+@in_our_style
 def history(periods: Mapping[str, pd.DataFrame]) -> Any:
     """Demand, stock and orders of one SKU.
 
@@ -66,9 +76,8 @@ def history(periods: Mapping[str, pd.DataFrame]) -> Any:
       periods: for each label a table of `jaxinv.report.worst.worst` for the SKU; the first is what
         the report is about.
     """
-    pyplot = pyplot_for_files()
-    figure, (upper, lower) = pyplot.subplots(
-        2, 1, figsize=(4.9, 3.3), height_ratios=(1.05, 1), sharex=True, constrained_layout=True
+    figure, (upper, lower) = subplots(
+        2, 1, figsize=(4.9, 3.3), height_ratios=(1.05, 1), sharex=True
     )
     first = next(iter(periods.values()))
     dates = first["period"]
@@ -145,10 +154,10 @@ def history(periods: Mapping[str, pd.DataFrame]) -> Any:
     return figure
 
 
+@in_our_style
 def learning(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Any:
     """The cost in training of every run by update."""
-    pyplot = pyplot_for_files()
-    figure, axes = pyplot.subplots(figsize=(6.2, 2.8), constrained_layout=True)
+    figure, axes = subplots(figsize=(6.2, 2.8))
     for label, (updates, costs) in curves.items():
         axes.plot(
             updates,
