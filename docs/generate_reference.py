@@ -19,7 +19,7 @@ COMMANDS = (
 )  # fmt: skip
 """Modules of `jaxinv` with a `main`."""
 
-SALES = '''import numpy as np
+SALES = """import numpy as np
 import pandas as pd
 
 rng = np.random.default_rng(0)
@@ -32,7 +32,7 @@ sales = pd.DataFrame(
     columns=["date", "sku", "location", "sales"],
 )
 sales.to_csv("sales.csv", index=False)
-'''
+"""
 """A shop's sales, for examples of presets that read a file."""
 
 FILE_OPTIONS = {

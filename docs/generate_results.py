@@ -2,8 +2,8 @@
 
 A hook of mkdocs (`mkdocs.yml`). In a page, `{{ rows("pareto") }}` stands for the rows of
 bench/results/pareto.json as a table, `{{ value("pareto", "CLAIM") }}` for one number with its
-interval, `{{ made("pareto") }}` for how the file was made; the functions of `NAMES` can be used. So no number of a
-study is typed by hand, and one that is no longer there ends the build.
+interval, `{{ made("pareto") }}` for how the file was made; `NAMES` holds all that can be called. So
+no number of a study is typed by hand, and one that is no longer there ends the build.
 """
 
 import json
@@ -178,8 +178,7 @@ def against_best_rule(file: str, policy: str) -> str:
     """The paired difference of a policy from the best tuned rule, in per cent."""
     row = next(row for row in _read(file) if row["policy"] == policy)
     return (
-        f"{_percent(row['relative_difference'])}% "
-        f"{_percents(row['relative_difference_interval'])}"
+        f"{_percent(row['relative_difference'])}% {_percents(row['relative_difference_interval'])}"
     )
 
 

@@ -6,6 +6,7 @@ commands are still read by their own parsers.
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 _BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>\w+)[^\n]*\n(?P<text>.*?)\n(?P=indent)```$",
+    r"^(?P<indent> *)```(?P<language>\w+)(?P<title>[^\n]*)\n(?P<text>.*?)\n(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
 
@@ -27,17 +28,17 @@ class Snippet:
 
     Attributes:
       reason: why it is not run; empty where it is.
+      file: the name that a reader saves it by, as its title says; empty for none.
     """
 
     language: str
     text: str
     reason: str = ""
+    file: str = ""
 
     @property
     def commands(self) -> list[list[str]]:
         """Its lines as words, without the shell's own (`$`, comments, and what is no command)."""
-        import shlex
-
         lines = self.text.replace("\\\n", " ").splitlines()
         if self.language == "console":
             lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
@@ -47,7 +48,12 @@ class Snippet:
 def snippets(text: str) -> list[Snippet]:
     """The fenced blocks of a page, in order."""
     return [
-        Snippet(match["language"], match["text"], (match["reason"] or "").strip())
+        Snippet(
+            match["language"],
+            match["text"],
+            (match["reason"] or "").strip(),
+            "".join(re.findall(r'title="([^"]+)"', match["title"])),
+        )
         for match in _BLOCK.finditer(text)
     ]
 

@@ -3,7 +3,6 @@ the code and from bench/results leaves nothing out.
 """
 
 import importlib
-import json
 import re
 import shutil
 import subprocess
@@ -17,7 +16,9 @@ import jaxinv
 from jaxinv import cli
 from jaxinv.agents.registry import AGENTS
 from jaxinv.envs.registry import PRESETS
+from jaxinv.experiment import expand
 from jaxinv.policies.registry import RULES
+from jaxinv.reproduce import STUDIES
 
 sys.path.insert(0, str(ROOT / "docs"))
 import generate_reference
@@ -48,9 +49,14 @@ def folder(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(PRESETS, "data", dict(PRESETS.data))
+    monkeypatch.setattr(AGENTS, "data", dict(AGENTS.data))
+    monkeypatch.setattr(RULES, "data", dict(RULES.data))
     monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 60_000)
     monkeypatch.setattr("jaxinv.evidence.default_rules", lambda problem: ["base_stock"])
-    return tmp_path
+    yield tmp_path
+    for name in {path.stem for path in tmp_path.glob("*.py")}:
+        sys.modules.pop(name, None)
 
 
 @pytest.mark.parametrize("page", [page for page, text in WRITTEN.items() if "```" in text])
@@ -73,6 +79,8 @@ def play(blocks: list[Snippet], monkeypatch, capsys, page: str) -> None:
     names: dict[str, object] = {"__name__": "snippet"}
     for block in blocks:
         assert block.language in LANGUAGES, f"{page}: a block of {block.language}"
+        if block.file:
+            Path(block.file).write_text(block.text, encoding="utf-8")
         if block.language == "python" and not block.reason:
             exec(compile(block.text, page, "exec"), names)  # noqa: S102
         if block.language in ("sh", "console"):
@@ -81,9 +89,7 @@ def play(blocks: list[Snippet], monkeypatch, capsys, page: str) -> None:
 
 
 def run(words: list[str], block: Snippet, monkeypatch, capsys) -> None:
-    """A command of a block: ours in this process, or its arguments alone read where it is not
-    run.
-    """
+    """A command of a block, in this process; of one that is not run the arguments are read."""
     main = main_of(words)
     if main is None:
         assert block.reason, f"{' '.join(words)}: no command of jaxinv; say why it is not run"
@@ -115,30 +121,106 @@ def main_of(words: list[str]):
 
 
 def _parsed(parser, args):
+    """Reads arguments as a command does, and then its names and keys, where they do not hang on a
+    reader's files.
+    """
     read, rest = parser.parse_known_intermixed_args(args, None)
     assert not rest, f"no such option: {rest}"
-    positional, overrides = cli.split_arguments(read.arguments)
-    check_keys(parser.prog.rpartition(".")[2], read, positional, overrides)
+    words, keys = cli.split_arguments(read.arguments)
+    check_names(parser.prog.rpartition(".")[2], read, words, keys)
     raise Parsed
 
 
-def check_keys(command, args, positional, overrides):
-    """The names that a command is given, where they do not hang on a reader's files."""
+def check_names(command: str, args, words: list[str], keys: list[str]) -> None:
+    env = getattr(args, "env", None)
     if command == "reproduce":
-        importlib.import_module(f"jaxinv.studies.{positional[0]}")
-        return
-    if command == "tune":
-        rule, env = positional
-        assert rule in RULES
-    else:
-        env = getattr(args, "env", None) or (positional[0] if command == "solve" else None)
-    if command in ("train", "tune", "solve", "ablate"):
-        files = [Path(one) for one in positional if one.startswith("configs/")]
-        if command == "train" and positional and not files:
-            return  # a plan of the reader's own
-        from jaxinv.experiment import expand
+        assert words[0] in (*STUDIES, "STUDY")
+    elif command in ("tune", "solve"):
+        *rules, env = words
+        assert set(rules) <= set(RULES)
+    if command in ("train", "tune", "solve") and not (env and ":" in env):
+        files = [Path(word) for word in words if word.startswith("configs/")]
+        plan = command == "train" and words and not files
+        if not plan:
+            own = [f"env={env}"] if env else []
+            expand(files[0] if files else None, [*keys, *own], getattr(args, "sweep", []))
 
-        if env and ":" in env:
-            return  # a class of the reader's own
-        own = [f"env={env}"] if env else []
-        expand(files[0] if files else None, [*overrides, *own], getattr(args, "sweep", None) or [])
+
+# --- nothing is left out --------------------------------------------------------------------------
+
+
+def test_every_preset_learner_and_rule_has_its_entry(generated):
+    table = generated["reference/presets/index.md"]
+    assert [name for name in PRESETS if f"[`{name}`]({name}.md)" not in table] == []
+    learners, rules = generated["reference/learners.md"], generated["reference/rules.md"]
+    assert [name for name in AGENTS if f"\n## {name}\n" not in learners] == []
+    assert [name for name in RULES if not re.search(rf"## {name}\n|`{name}`[,.]", rules)] == []
+
+
+@pytest.mark.parametrize("kind", [*PRESETS, *AGENTS])
+def test_every_option_is_told(kind):
+    options = PRESETS[kind] if kind in PRESETS else AGENTS[kind].Config
+    told = generate_reference.descriptions(options)
+    assert sorted(generate_reference._options(options).keys() - told.keys()) == []
+
+
+def test_every_public_name_has_an_example():
+    page = WRITTEN["docs/reference/python.md"]
+    for name in jaxinv.__all__:
+        heading = page.index(f"\n## {name}\n")
+        part = page[heading : page.find("\n## ", heading + 1)]
+        assert "```python" in part and name in part, name
+
+
+def test_every_file_of_results_is_on_a_page():
+    asked = "\n".join(
+        generate_results.filled(text)
+        for page, text in WRITTEN.items()
+        if page.startswith("docs/results/")
+    )
+    files = generate_results.files()
+    assert files and [name for name in files if f"`bench/results/{name}.json`" not in asked] == []
+
+
+def test_a_claim_that_is_gone_ends_the_build():
+    with pytest.raises(KeyError, match="0 claims 'no such claim'"):
+        generate_results.filled('{{ value("pareto", "no such claim") }}')
+    with pytest.raises(KeyError, match="nowhere: no such file of results"):
+        generate_results.filled('{{ rows("nowhere") }}')
+
+
+def test_a_number_of_a_page_is_that_of_the_file():
+    rows = generate_results.claims("pareto")
+    low, high = rows[0]["interval"]
+    told = generate_results.filled(f'{{{{ value("pareto", "{rows[0]["claim"]}", 6) }}}}')
+    assert told == f"{rows[0]['ours']:.6g} [{low:.6g}, {high:.6g}]"
+
+
+def test_the_figure_of_the_period_is_as_it_is_drawn():
+    sys.path.insert(0, str(ROOT / "docs" / "concepts"))
+    import draw_period
+
+    drawn = (ROOT / "docs" / "concepts" / "period.svg").read_text(encoding="utf-8")
+    assert drawn == draw_period.svg()
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for place in re.findall(r"\]\((?!https?:)([^)#]+)", WRITTEN["README.md"]):
+        assert (ROOT / place).exists(), place
+
+
+# --- the site -------------------------------------------------------------------------------------
+
+
+def test_the_site_is_built_without_a_warning_and_asks_for_nothing_from_elsewhere(tmp_path):
+    pytest.importorskip("material", reason="pip install 'jaxinv[docs]'")
+    pytest.importorskip("mkdocstrings_handlers.python", reason="pip install 'jaxinv[docs]'")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", tmp_path / "site"],
+        cwd=ROOT, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        assert not re.search(r'<(script|img|link rel="stylesheet")[^>]+(src|href)="https?:', html)
+        assert "{{" not in re.sub(r"<(code|pre|script).*?</\1>", "", html, flags=re.S), page

@@ -1,87 +1,107 @@
 """Draws period.svg, the order of events in a period: `python docs/concepts/draw_period.py`."""
 
 from pathlib import Path
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-EVENTS = (
-    ("observe", "stock after arrivals,\nwhat is on its way,\npast demand"),
-    ("1 order", "review days, packs,\nminimum order"),
-    ("2 ship", "limits and budgets;\na short source\nrations its stock"),
-    ("3 receive", "shipments with\nlead time 0"),
-    ("4 demand", "served from stock;\nthe rest is lost\nor waits (backlog)"),
-    ("5 returns", "restocked, sent on\nor liquidated"),
-    ("6 age", "goods past their\nshelf life expire"),
-    ("7 pay", "holding, shortage,\nordering, freight, …"),
-    ("next period", "what is due arrives;\ntime + 1"),
+
+class Event(NamedTuple):
+    """A box: its heading, its lines, and what comes into it from outside."""
+
+    name: str
+    lines: tuple[str, ...]
+    comes_in: str = ""
+
+
+ROWS = (
+    (
+        Event("policy observes", ("stock after arrivals,", "what is on its way,", "past demand")),
+        Event("1  order", ("review days, packs,", "minimum order"), "the action"),
+        Event("2  ship", ("limits and budgets;", "a source that is short", "shares its stock")),
+        Event("3  receive", ("shipments with", "lead time 0"), "lead times, losses"),
+    ),
+    (
+        Event("4  demand", ("served from stock;", "the rest is lost,", "or waits"), "demand"),
+        Event("5  returns", ("restocked, sent on", "or liquidated")),
+        Event(
+            "6  pay and age", ("holding, shortage,", "freight, …; goods past", "their life expire")
+        ),
+        Event("next period", ("what is due arrives,", "time goes on by one"), "lead times, losses"),
+    ),
 )
-WIDTH, HEIGHT, GAP, TOP, MARGIN = 132, 112, 14, 96, 16
-INK, SOFT, FILL, ACCENT = "#1f2933", "#52606d", "#e0f2f1", "#ffccbc"
+WIDTH, HEIGHT, GAP, MARGIN, ABOVE, BETWEEN = 190, 104, 26, 24, 78, 84
+INK, SOFT, FILL, NOISE, ACTION = "#1f2933", "#52606d", "#e0f2f1", "#ffccbc", "#ffe8a3"
 
 
 def svg() -> str:
     """The picture as text."""
-    across = 2 * MARGIN + len(EVENTS) * (WIDTH + GAP) - GAP
-    high = TOP + HEIGHT + 96
+    across = 2 * MARGIN + 4 * WIDTH + 3 * GAP
+    tops = [ABOVE + row * (HEIGHT + BETWEEN) for row in range(len(ROWS))]
+    high = tops[-1] + HEIGHT + 74
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {across} {high}" role="img"'
         ' font-family="Helvetica, Arial, sans-serif">',
         "<title>The order of events in a period</title>",
-        f'<rect width="{across}" height="{high}" rx="8" fill="#ffffff"/>',
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8"'
-        f' markerHeight="8" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{SOFT}"/></marker></defs>',
+        f' markerHeight="8" orient="auto"><path d="M0 0 L8 4 L0 8 z" fill="{SOFT}"/></marker>'
+        "</defs>",
+        f'<rect width="{across}" height="{high}" rx="8" fill="#ffffff"/>',
     ]
-    for number, (name, says) in enumerate(EVENTS):
-        left = MARGIN + number * (WIDTH + GAP)
-        edge = number in (0, len(EVENTS) - 1)
-        parts.append(
-            f'<rect x="{left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" rx="6"'
-            f' fill="{"#f5f7fa" if edge else FILL}" stroke="{SOFT}"/>'
-        )
-        parts.append(_text(left + WIDTH / 2, TOP + 26, name, 15, bold=True))
-        for line, words in enumerate(says.split("\n")):
-            parts.append(_text(left + WIDTH / 2, TOP + 52 + 17 * line, words, 12))
-        if number:
-            middle = TOP + HEIGHT / 2
-            parts.append(_arrow(left - GAP, middle, left - 1, middle))
-    for number, words in ((1, "the policy decides"), (3, "lead times, shares that arrive"),
-                          (4, "demand")):  # fmt: skip
-        centre = MARGIN + number * (WIDTH + GAP) + WIDTH / 2
-        own = number == 1
-        parts.append(
-            f'<rect x="{centre - 96}" y="20" width="192" height="34" rx="17"'
-            f' fill="{"#fff3c4" if own else ACCENT}"/>'
-        ) if number != 4 else parts.append(
-            f'<rect x="{centre + 8}" y="20" width="84" height="34" rx="17" fill="{ACCENT}"/>'
-        )
-        parts.append(_text(centre + (50 if number == 4 else 0), 42, words, 13))
-        parts.append(_arrow(centre + (50 if number == 4 else 0), 54, centre, TOP - 1))
-    below = TOP + HEIGHT + 30
-    first, last = MARGIN + WIDTH / 2, across - MARGIN - WIDTH / 2
-    parts.append(
-        f'<path d="M{last} {TOP + HEIGHT} V{below} H{first} V{TOP + HEIGHT + 2}" fill="none"'
-        f' stroke="{SOFT}" stroke-width="1.5" marker-end="url(#head)"/>'
-    )
-    parts.append(_text(across / 2, below + 22, "the state of the network is all that is carried on", 13))
-    parts.append(
-        _text(across / 2, below + 44, "red: noise that is drawn before and does not depend on the"
-              " policy; yellow: the action", 12)  # fmt: skip
-    )
+    for row, top in zip(ROWS, tops):
+        for place, event in enumerate(row):
+            parts += _event(event, MARGIN + place * (WIDTH + GAP), top)
+            if place:
+                left = MARGIN + place * (WIDTH + GAP)
+                parts.append(_arrow(f"M{left - GAP} {top + HEIGHT / 2} H{left - 1}"))
+    right, left = across - MARGIN - WIDTH / 2, MARGIN + WIDTH / 2
+    turn = tops[0] + HEIGHT + 22
+    parts.append(_arrow(f"M{right} {tops[0] + HEIGHT} V{turn} H14 V{tops[1] + 52} H{MARGIN - 1}"))
+    under = tops[-1] + HEIGHT + 20
+    parts.append(_arrow(f"M{right} {under - 20} V{under} H6 V{tops[0] + 52} H{MARGIN - 1}"))
+    parts.append(_text(across / 2, under + 20, "only the state of the network is carried on", 14))
+    parts.append(_dot(left + 12, under + 36, NOISE))
+    parts.append(_text(left + 180, under + 43, "noise, drawn whatever the policy does", 14))
+    parts.append(_dot(left + 392, under + 36, ACTION))
+    parts.append(_text(left + 490, under + 43, "what the policy decides", 14))
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _text(x: float, y: float, words: str, size: int, bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
+def _event(event: Event, left: float, top: float) -> list[str]:
+    middle = left + WIDTH / 2
+    fill = FILL if event.name[0].isdigit() else "#f5f7fa"
+    parts = [
+        f'<rect x="{left}" y="{top}" width="{WIDTH}" height="{HEIGHT}" rx="6" fill="{fill}"'
+        f' stroke="{SOFT}"/>',
+        _text(middle, top + 26, event.name, 17, INK, "bold"),
+        *(_text(middle, top + 50 + 19 * line, words, 15)
+          for line, words in enumerate(event.lines)),
+    ]  # fmt: skip
+    if event.comes_in:
+        colour = ACTION if event.comes_in == "the action" else NOISE
+        parts += [
+            f'<rect x="{middle - 76}" y="{top - 56}" width="152" height="30" rx="15"'
+            f' fill="{colour}"/>',
+            _text(middle, top - 36, event.comes_in, 15, INK),
+            _arrow(f"M{middle} {top - 26} V{top - 1}"),
+        ]
+    return parts
+
+
+def _text(x, y, words: str, size: int, colour: str = SOFT, weight: str = "normal") -> str:
     return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="middle"'
-        f' fill="{INK if bold else SOFT}"{weight}>{escape(words)}</text>'
+        f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="middle" fill="{colour}"'
+        f' font-weight="{weight}">{escape(words)}</text>'
     )
 
 
-def _arrow(x: float, y: float, to_x: float, to_y: float) -> str:
+def _arrow(path: str) -> str:
     return (
-        f'<path d="M{x:g} {y:g} L{to_x:g} {to_y:g}" stroke="{SOFT}" stroke-width="1.5"'
-        ' marker-end="url(#head)"/>'
+        f'<path d="{path}" fill="none" stroke="{SOFT}" stroke-width="1.5" marker-end="url(#head)"/>'
     )
+
+
+def _dot(x: float, y: float, colour: str) -> str:
+    return f'<circle cx="{x}" cy="{y + 2}" r="8" fill="{colour}"/>'
 
 
 if __name__ == "__main__":
