@@ -144,9 +144,9 @@ def preset_page(name: str) -> str:
             "Train a policy on it, or tune a rule:",
             "<!-- not run: trainings and tunings of full length take minutes -->\n"
             f"```sh\npython -m jaxinv.train --env {name}{words}\n"
-            f"python -m jaxinv.tune base_stock {name}{words}\n```",
+            f"python -m jaxinv.tune {_first_rule(name)} {name}{words}\n```",
             "## Options",
-            _options_table(kind, _options(kind)),
+            _options_table(kind, _own_first(kind)),
         )
     )
 
@@ -165,22 +165,36 @@ def _network(name: str) -> str:
 
     problem = _problem(name)
     topology = problem.env.topology
-    edges = [text.replace("-", " → ", 1) for text in _edges(topology)]
     own = [rule for rule in applicable_rules(problem) if not rule.endswith(_forecasts())]
     rows = [
         ("nodes that hold stock", ", ".join(topology.node_names)),
-        ("edges that can be ordered on", ", ".join(edges)),
+        ("edges that can be ordered on", ", ".join(_edges(topology))),
         ("parts of the cost", ", ".join(charged_costs(topology))),
         ("instances", f"{problem.instances:,}"),
         ("rules that apply", ", ".join(f"[`{rule}`](../rules.md#{rule.lower()})" for rule in own)),
     ]
-    return "With its default options:\n\n" + _table(("", ""), rows)
+    return _table(("the network", "with its default options"), rows)
+
+
+def _first_rule(preset: str) -> str:
+    from jaxinv.policies.rules import applicable_rules
+
+    return "base_stock" if preset in FILE_OPTIONS else applicable_rules(_problem(preset))[0]
 
 
 def _edges(topology) -> list[str]:
+    """Each edge by its ends, and its own name where the ends do not tell it."""
     from jaxinv.envs import flat
+    from jaxinv.envs.topology import SUPPLIER
 
-    return flat.labels(topology, "edge")
+    names, found = topology.node_names, []
+    for label, source, end in zip(
+        flat.labels(topology, "edge"), topology.sources, topology.destinations
+    ):
+        begin = "supplier" if source == SUPPLIER else names[source]
+        own = label.startswith("edge ") or label == f"{begin}-{names[end]}"
+        found.append(f"{begin} → {names[end]}" + ("" if own else f" ({label})"))
+    return found
 
 
 def _forecasts() -> tuple[str, ...]:
@@ -376,6 +390,14 @@ def _summary(kind: type) -> str:
 
 def _options(kind: type) -> dict[str, dataclasses.Field]:
     return {field.name: field for field in dataclasses.fields(kind)}
+
+
+def _own_first(preset: type) -> dict[str, dataclasses.Field]:
+    """The options of a preset, those that all presets have last."""
+    from jaxinv.envs.problem import Preset
+
+    shared = _options(Preset)
+    return dict(sorted(_options(preset).items(), key=lambda option: option[0] in shared))
 
 
 def _own(kind: type, base: type) -> dict[str, dataclasses.Field]:

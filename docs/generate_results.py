@@ -137,7 +137,7 @@ def _over(file: str) -> str:
     over = dict.fromkeys(row.get("interval_over") or "" for row in with_interval)
     named = [text for text in over if text]
     if not named:
-        return "Intervals are at 95%; what each is over is said above."
+        return "What its intervals are over is said above; the file does not hold it."
     some = "" if len(named) == len(over) else ", where the row says so"
     return f"Intervals are at 95%, over {'; or over '.join(named)}{some}."
 

@@ -60,8 +60,8 @@ def svg() -> str:
     parts.append(_arrow(f"M{right} {under - 20} V{under} H6 V{tops[0] + 52} H{MARGIN - 1}"))
     parts.append(_text(across / 2, under + 20, "only the state of the network is carried on", 14))
     parts.append(_dot(left + 12, under + 36, NOISE))
-    parts.append(_text(left + 180, under + 43, "noise, drawn whatever the policy does", 14))
-    parts.append(_dot(left + 392, under + 36, ACTION))
+    parts.append(_text(left + 156, under + 43, "noise, drawn whatever the policy does", 14))
+    parts.append(_dot(left + 390, under + 36, ACTION))
     parts.append(_text(left + 490, under + 43, "what the policy decides", 14))
     return "\n".join([*parts, "</svg>", ""])
 
