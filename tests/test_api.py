@@ -4,10 +4,8 @@ one's own numbers.
 
 import json
 import os
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -83,17 +81,6 @@ def test_tuned_is_the_command(capsys):
     # whole packs: the level less what there is and comes
     order = found.policies["base_stock"].order(stock=1, pipeline=[2])
     assert order.tolist() == [[round(level - 3)]]
-
-
-def test_the_lines_of_the_readme_run(tmp_path, monkeypatch):
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    (block,) = re.findall(r"```python\n(import jaxinv\n\nrun = .*?)```", text, re.S)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 60_000)
-    monkeypatch.setattr("jaxinv.evidence.default_rules", lambda problem: ["base_stock"])
-    scope = {}
-    exec(block, scope)
-    assert scope["run"].table.loc["optimal", "cost"] <= scope["run"].table["cost"].min() + 1e-6
 
 
 # Orders for one's own numbers

@@ -1,13 +1,11 @@
 """Networks told in words: what is made of them, and what is refused before anything compiles."""
 
-import ast
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from slopes import slopes_of_levels
+from snippets import python_block
 
 import jaxinv
 from jaxinv.demand.laws import Law
@@ -279,23 +277,14 @@ def test_every_number_of_an_instance_can_be_told():
     assert set(VOLUMES.values()) <= NODE.keys() | EDGE.keys()
 
 
-# A preset from outside, as the README has it
+# A preset from outside, as the guide has it
 
 
-def readme_preset() -> str:
-    """The preset in the README, up to its end."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    start = text.index("class DepotAndShops")
-    start = text.rindex("```python\n", 0, start) + len("```python\n")
-    return text[start : text.index("```", start)]
-
-
-def test_the_preset_of_the_readme_is_found_built_and_played_like_any_other():
-    source = readme_preset()
-    assert len(source.splitlines()) <= 32
-    ast.parse(source)
+def test_the_preset_of_the_guide_is_found_built_and_played_like_any_other():
+    source = python_block("docs/guides/own_network.md", "class DepotAndShops")
+    assert len(source.splitlines()) <= 36
     names = {}
-    exec(compile(source, "README", "exec"), names)  # noqa: S102
+    exec(compile(source, "own_network.md", "exec"), names)  # noqa: S102
     kind = names["DepotAndShops"]
     problem = kind(lead_time=1).build()
     assert isinstance(problem, Problem) and problem.env.topology.node_names == (

@@ -1,6 +1,4 @@
-"""What users bring from outside: a preset and an agent of their own, by README's recipes, in every
-command.
-"""
+"""What users bring from outside: a preset and an agent of their own, in every command."""
 
 import json
 import subprocess

@@ -293,9 +293,7 @@ def test_every_rule_is_a_pure_function_of_its_shapes(name):
 
 
 def test_a_rule_of_ones_own_is_tuned_like_the_others(monkeypatch):
-    """README: a `Rule` with its `name`, `ranges` and `act`, and its name in `RULES`; nothing
-    else.
-    """
+    """A `Rule` with its `name`, `ranges` and `act`, and its name in `RULES`; nothing else."""
 
     class Square(Rule):
         """Order up to the square of a number: base-stock in other words."""

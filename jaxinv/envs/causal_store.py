@@ -37,6 +37,7 @@ class CausalStore(SingleStore):
       disruption_probability: a day, that he is disrupted; disruption_days: mean length;
         disruption_delay: days that orders placed meanwhile take longer.
       room: days by which lead times can exceed the longest of these under an intervention.
+      deviation, low, high, variation: not read here, as the law has numbers of its own.
       holding_cost, shortage_cost, fixed_cost, unit_cost: see `SingleStore`.
     """
 

@@ -52,6 +52,7 @@ class DeepStock(Preset):
         many as published. In setting 4 each is a SKU with a sigma of its own; those of validation
         are the same SKUs again.
       testing: trajectories to judge on; in setting 4 for each SKU.
+      holding_cost, shortage_cost: money per unit and day on hand, and owed to customers.
       horizon: T, days.
       instance_seed: of the trajectories; 42 gives the published ones.
     """

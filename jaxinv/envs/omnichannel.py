@@ -80,7 +80,8 @@ class OmniChannel(Preset):
         run: what is lost on a day as a share of mean demand. The constant in it is left out. The
         cost part "shortage" then counts units.
       service_weight, inventory_weight, returns_weight, transport_weight: alpha, beta, gamma of
-      equation 8, and one for transport.
+        equation 8, and one for transport.
+      instance_seed: of the numbers of stores.
     """
 
     history: int = 14

@@ -40,6 +40,7 @@ class OneWarehouseManyStores(Preset):
         included; what is under way is then one period's mean demand in each period of the lead
         time. Such an instance is a game of `horizon` periods, whose costs count from the first.
         Empty: drawn at random.
+      instance_seed: of what is drawn.
     """
 
     stores: int = 10

@@ -34,9 +34,10 @@ class SingleStore(Preset):
         does not arrive.
       ends: after its horizon an episode is over for good, as a season is: what is left is worth
         nothing, and policies are judged on whole episodes. Otherwise the store goes on for ever.
-      demand: law, see `jaxinv.demand.laws.Law`; mean, deviation, dispersion, … are its numbers. Or
-        a law with numbers of its own, such as "moving_poisson(5, trend=0.01)"; so has every preset
-        that draws its demand from a law.
+      demand: law, see `jaxinv.demand.laws.Law`, or a law with numbers of its own, such as
+        "moving_poisson(5, trend=0.01)"; so has every preset that draws its demand from a law.
+      mean, deviation, dispersion, persistence, amplitude, period, low, high, variation: numbers of
+        the law, of which each law reads its own (`jaxinv.demand.laws.NUMBERS`).
     """
 
     lead_time: int = 4
@@ -203,6 +204,12 @@ class DualSourcing(Preset):
     Scheller-Wolf 2008).
 
     The defaults are the instances of Gijsbrechts et al. 2022, figure 9: demand uniform on 0 .. 4.
+
+    Attributes:
+      regular_lead_time, expedited_lead_time: periods; the fast supplier's is the shorter.
+      regular_cost, expedited_cost: money per unit bought from the slow and from the fast supplier.
+      holding_cost, shortage_cost: money per unit and period on hand, and owed to customers.
+      demand: law, see `jaxinv.demand.laws.Law`. mean, low, high: its numbers.
     """
 
     regular_lead_time: int = 2
@@ -258,8 +265,10 @@ class Serial(Preset):
       transit_holding: units in transit to a stage cost what they cost at the stage they left, so
         that the classical echelon accounting holds.
       shortage_cost: money per unit and period owed to customers.
-      internal_backlog: what a stage cannot ship to the next it owes, at `internal_shortage_cost`
-        per unit and period; otherwise the order is cut to what is there.
+      internal_backlog: what a stage cannot ship to the next it owes; otherwise the order is cut to
+        what is there.
+      internal_shortage_cost: money per unit and period that a stage owes to the next.
+      demand: law, see `jaxinv.demand.laws.Law`. deviation: its standard deviation.
       demand_path: demand of each period, the last one going on and the first one before; empty:
         drawn from `demand`.
       mean: typical demand; also what is under way to each stage, a period, at reset.

@@ -54,8 +54,8 @@ class Retail(SalesFile):
     Attributes:
       lead_time: periods; null for those of the file's column `lead_time`, or 3 without one. Where
         the column's change within a series, each of its orders takes one of them at random, as
-        often as they stand in training. `lead_time_spread` adds 0 .. spread periods, another number
-        for each series.
+        often as they stand in training.
+      lead_time_spread: adds 0 .. spread periods to that, another number for each series.
       lead_time_law: "fixed", or "air" or "ocean": then every order takes a random time with mean
         `lead_time` and the spread fitted to real shipments by that mode (see
         `jaxinv.envs.cross_border`), at most 2.5 times the mean.
