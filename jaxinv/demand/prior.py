@@ -23,9 +23,9 @@ from jaxinv.demand.exogenous import Shapes
 from jaxinv.demand.processes import DemandProcess
 
 PARTS = dict(
-    jump=0.4, second_jump=0.25, swell=0.2, wandering=0.6, trend=0.3, season=0.4, short_season=0.2,
-    change_of_spread=0.2, persistence=0.3, heavy_tail=0.3, spikes=0.15, intermittent=0.15,
-    poisson=0.3, launch=0.5, ramp=0.15, decline=0.05,
+    jump=0.4, second_jump=0.2, swell=0.15, wandering=0.45, trend=0.3, season=0.3, short_season=0.1,
+    change_of_spread=0.15, persistence=0.2, heavy_tail=0.2, spikes=0.08, intermittent=0.1,
+    poisson=0.3, launch=0.5, ramp=0.08, decline=0.04,
 )  # fmt: skip
 """What a series can have, and the mean probability of each."""
 

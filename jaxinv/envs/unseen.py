@@ -41,9 +41,10 @@ class Unseen(Preset):
     Attributes:
       instances: to learn on, and as many others to be judged on.
       levels: ends of mean demand a period where a series begins, even in the logarithm.
-      ratios: ends of the critical ratio, underage / (underage + holding), even; and of a third of
-        the instances the last of them goes on to `highest_ratio`, even in the logarithm of what is
-        left to 1.
+      ratios: ends of the critical ratio, underage / (underage + holding), of two thirds of the
+        instances.
+      highest_ratio: of the others it lies between the last of these and this, even in the logarithm
+        of what is left to 1.
       longest_lead_time: periods.
       without: parts of `jaxinv.demand.prior.PARTS`, or of "random", "lost" (lead times), "reviews"
         and "packs", that are left out.
