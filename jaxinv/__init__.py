@@ -11,7 +11,7 @@ from jaxinv.errors import UserError
 __all__ = [
     "Network", "PRESETS", "UserError", "compare", "exact", "fit", "load_run", "make",
     "make_gymnasium", "make_gymnax", "make_multi_agent",
-    "preset", "register", "register_preset", "tuned",
+    "preset", "ready_policy", "register", "register_preset", "tuned",
 ]  # fmt: skip
 
 _HOMES = {
@@ -19,6 +19,7 @@ _HOMES = {
     "make_gymnasium": "jaxinv.envs.gym",
     "make_gymnax": "jaxinv.envs.single_agent",
     "make_multi_agent": "jaxinv.envs.multi_agent",
+    "ready_policy": "jaxinv.policies.ready",
     **dict.fromkeys(("compare", "fit", "load_run", "tuned"), "jaxinv.api"),
 }
 
