@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from jaxinv.envs.shipping import ROUNDING
 from jaxinv.envs.topology import Topology
 
 COSTS = (
@@ -88,7 +89,8 @@ def charge(topology: Topology, params: Any, flows: Flows) -> list[Charge]:
         on_edges("duty", params.duty * flows.ordered)
     if topology.return_lags:
         at_nodes("returns", params.return_cost * flows.returned)
-        at_nodes("returns", params.return_fixed_cost * (flows.returned.sum(-1) > 0))
+        # less than a millionth of a unit is what float32 left of a sale of nothing
+        at_nodes("returns", params.return_fixed_cost * (flows.returned.sum(-1) > ROUNDING))
         at_nodes("returns", -(params.liquidation_value * flows.liquidated))
     if topology.ages > 1:
         at_nodes("expiry", params.expiry_cost * flows.expired)
