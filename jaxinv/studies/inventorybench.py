@@ -88,7 +88,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
     kinds = np.array([one.kind for one in instances])
 
     def told(name, mine, reference):
-        found = mean_of(scores[mine], "instances")
+        found = mean_of(scores[mine], ("instances",))
         holds = None if reference is None else found.low > reference
         what = f"inventorybench, {name} ({mine.sum()} instances): mean score of the ready policy"
         source = "" if reference is None else "best published entry, over all 1320 instances"

@@ -74,7 +74,7 @@ def lost_sales(quick: bool) -> Iterator[dict[str, Any]]:
                 gaps.append(_gap(problem))
                 name = f"{READY}, {law}, p={shortage}, L={lead_time}"
                 yield row(f"{name}: above the optimum, %", gaps[-1])
-    found = mean_of([gap.value for gap in gaps], "instances")
+    found = mean_of([gap.value for gap in gaps], ("instances",))
     what = f"{READY}, {len(gaps)} lost-sales instances: mean above the optimum, %"
     yield row(what, found, holds=found.value <= MEAN_GAP, reference=MEAN_GAP)
 
