@@ -139,9 +139,9 @@ def units(env: Any, params: network.InstanceParams) -> jax.Array:
 
     Stock at a node is counted in what typical demand uses over the longest coverage (lead time and
     review) of its orders; each order on its way, in typical demand between two reviews at its end;
-    demand in typical demand; the time to a review in the time between two. What has no size of that
-    kind, covariates and the facts of the instance among it, stays as it is, and so does what has a
-    typical demand of 0.
+    demand, and a forecast of it, in typical demand; the time to a review in the time between two.
+    What has no size of that kind, other covariates and the facts of the instance among it, stays as
+    it is, and so does what has a typical demand of 0.
     """
     topology, facts = env.topology, env.facts(params)
     coverage = (
@@ -154,6 +154,12 @@ def units(env: Any, params: network.InstanceParams) -> jax.Array:
         "edge": topology.at_destination(facts.scale) * facts.review_period[:, None],
     }
     demand = facts.scale[np.asarray(topology.demand_nodes)].reshape(-1)
+    places = labels(topology, "node")
+    told = [
+        facts.scale[places.index(signal.owner)].mean() if signal.unit == "units" else 1.0
+        for signal in env.signals[demand.size :]
+    ]
+    signals = jnp.concatenate([demand, jnp.asarray(told, jnp.float32)])
     found = []
     for part, values in _shapes(env, params).items():
         unit = jnp.ones(values.shape)
@@ -163,7 +169,7 @@ def units(env: Any, params: network.InstanceParams) -> jax.Array:
         elif part == "until_review":
             unit = facts.review_period * unit
         elif part == "signals":
-            unit = unit.at[:, : demand.size].multiply(demand)
+            unit = signals * unit
         found.append(unit.reshape(-1))
     found = jnp.concatenate(found)
     return jnp.where(found > 0, found, 1.0)
