@@ -23,7 +23,7 @@ SALES = """import numpy as np
 import pandas as pd
 
 rng = np.random.default_rng(0)
-days = pd.date_range("2023-01-02", periods=360)
+days = pd.date_range("2023-01-02", periods=800)
 sales = pd.DataFrame(
     [(day, sku, location, rng.poisson(mean))
      for location in ("north", "south")
