@@ -126,7 +126,9 @@ def _multiples(
         return ()
     try:
         found = (
-            np.linspace(0.0, largest, max(int(levels), 0)) if counted else np.asarray(levels, float)
+            np.linspace(0.0, largest, max(int(np.asarray(levels)), 0))
+            if counted
+            else np.asarray(levels, float)
         )
     except (TypeError, ValueError):
         found = np.zeros(0)
