@@ -2,9 +2,9 @@
 
 What it is shown has no scale: demand of the window as ratios to its own smoothed level and in units
 of its own noise, stock and outstanding orders in periods of that level, and the facts of the
-instance (cost ratio, law of lead times, review, time left). Periods before the first sale of the window are masked, so a history may
-have any length; the instance's typical demand counts for a part of a period, and is the level where
-there is no history.
+instance (cost ratio, law of lead times, review, time left). Periods before the first sale of the
+window are masked, so a history may have any length; the instance's typical demand counts for a part
+of a period, and is the level where there is no history.
 
 Orders fill up to `coverage * level * s(o_1 + noise o_2)`, less what is on hand and what is expected
 to arrive: an order that is still outstanding after a periods arrives with probability
