@@ -55,7 +55,7 @@ def test_gymnasium_takes_every_preset(name, form, tmp_path):
         assert np.abs(many.action_space.sample()).max() <= 1
         names = env.observation_names()
         stock = [entry for entry, of in enumerate(names) if not of.startswith("known")]
-        assert 0 < np.abs(observations[:, stock]).max() < 40  # unscaled it is hundreds in most
+        assert 0 < np.abs(observations[:, stock]).max() < 40
 
 
 @pytest.mark.filterwarnings("error")
