@@ -31,7 +31,7 @@ import jaxinv
 from jaxinv.agents.loop import stretch_length
 from jaxinv.envs import flat
 from jaxinv.envs.single_agent import SingleAgentNetwork
-from jaxinv.evaluation.compare import Contestant, costs
+from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.evaluation.statistics import optimality_gap
 from jaxinv.exact import solve
 from jaxinv.experiment import Experiment
