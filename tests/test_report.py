@@ -18,7 +18,7 @@ from jaxinv.errors import UserError
 from jaxinv.policies.registry import RULES
 from jaxinv.report import __main__ as report
 from jaxinv.report import pictures
-from jaxinv.report.drawing import save, svg
+from jaxinv.report.drawing import save_figure, svg
 from jaxinv.report.findings import find
 from jaxinv.report.numbers import number, percent, rough, signed, signed_percent, whole, written_day
 from jaxinv.report.page import MOST_BYTES, render_page, write_report
@@ -419,7 +419,7 @@ def test_pictures_leave_matplotlib_as_the_caller_has_it(tmp_path):
     style = dict(matplotlib.rcParams)
     figure = pictures.learning({"mine": ([1, 2], [3.0, 2.0])})
     assert figure.axes[0].spines["top"].get_visible() is False
-    save(figure, tmp_path / "one.png")
+    save_figure(figure, tmp_path / "one.png")
     svg(figure, "one", "learning")
     assert dict(matplotlib.rcParams) == style and matplotlib.get_backend() == "svg"
     matplotlib.use(before)
