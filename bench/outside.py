@@ -9,7 +9,7 @@ Stable-Baselines3's PPO trains on `jaxinv.make_gymnasium`, as it comes; rejax's 
 and `diffsim` are ours. Observations and orders of the first two are scaled. All train on demand
 drawn by their own seeds; every policy, by its mode, is then played on the same held-out demand as
 the optimal policy, so gaps are of pairs. Intervals are over training seeds and paths, crossed.
-PureJaxRL is left out: it is no package that one could install. It reads the same five values.
+PureJaxRL is left out: it is no package that one could install.
 """
 
 import argparse
