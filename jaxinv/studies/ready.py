@@ -23,7 +23,7 @@ from jaxinv.agents.validation import Validation
 from jaxinv.envs.presets import LostSales
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.retail import Retail
-from jaxinv.errors import unknown
+from jaxinv.errors import UserError, unknown
 from jaxinv.evaluation.compare import contestants_of
 from jaxinv.evaluation.held_out import Contestant, costs, costs_of, measure
 from jaxinv.evaluation.statistics import Estimate, blocks, mean_of, relative_difference
@@ -43,6 +43,9 @@ WORSE = 2.0
 """Per cent that the ready policy may be dearer than the best rule tuned on the sales themselves."""
 
 TUNE_PERIODS = 4_000_000
+
+HISTORIES = (WINDOW, 26, 13, 8)
+"""Periods of sales that policies see at most; the longest that a data set can give."""
 
 UPDATES, ENVIRONMENTS = 400, 256
 """Of a training on sales, refined or from nothing."""
@@ -88,10 +91,14 @@ def _gap(problem: Problem) -> Estimate:
     return Estimate(*(100 * value for value in gap[:3]), gap.over)
 
 
-def on_sales(file: str, quick: bool) -> Iterator[dict[str, Any]]:
-    """One set of sales: the ready policy beside what was fitted to it."""
-    problem = Retail(data=file, history=WINDOW).build()
-    name, key = Path(file).name.split(".")[0], root(RESERVED_SEED)
+def on_sales(file: str, quick: bool, name: str = "") -> Iterator[dict[str, Any]]:
+    """One set of sales: the ready policy beside what was fitted to it.
+
+    Args:
+      name: what rows call it; that of the file where not given.
+    """
+    problem = _problem(file)
+    name, key = name or Path(file).name.split(".")[0], root(RESERVED_SEED)
     why = outside(problem.env, problem.test)
     if why:
         yield row(f"{name}: {why}", np.nan)
@@ -133,6 +140,16 @@ def on_sales(file: str, quick: bool) -> Iterator[dict[str, Any]]:
         yield against("refined", READY, 0.0)
         yield against("from nothing", best)
         yield against("from nothing", READY)
+
+
+def _problem(file: str) -> Problem:
+    """Sales with as long a history as their training periods leave room for."""
+    for history in HISTORIES[:-1]:
+        try:
+            return Retail(data=file, history=history).build()
+        except UserError:
+            continue
+    return Retail(data=file, history=HISTORIES[-1]).build()
 
 
 def _trained(problem: Problem, init: str):
