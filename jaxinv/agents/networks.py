@@ -11,7 +11,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
-from jaxinv.policies.relative import OUTPUTS, RelativePolicy, refusal
+from jaxinv.policies.relative import RelativePolicy, refusal
 
 
 def make_policy(
@@ -80,7 +80,7 @@ def _relative(env, config, network, decode, options) -> RelativePolicy:
             f" {why or 'signals= names some'}; give another encoder"
         )
     module = network(
-        outputs=OUTPUTS, series=1, encoder=None, hidden=tuple(config.hidden),
+        outputs=1, series=1, encoder=None, hidden=tuple(config.hidden),
         activation=config.activation, **options,
     )  # fmt: skip
     clock = env.world.clock

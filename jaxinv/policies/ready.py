@@ -20,7 +20,7 @@ from jaxinv.envs.observation import Facts
 from jaxinv.errors import UserError
 from jaxinv.nets.actor_critic import Actor
 from jaxinv.policies.decode import Decode
-from jaxinv.policies.relative import OUTPUTS, WINDOW, RelativePolicy, refusal
+from jaxinv.policies.relative import WINDOW, RelativePolicy, refusal
 
 READY = "ready"
 """What its rows are called."""
@@ -47,7 +47,7 @@ def ready_policy(env: InventoryNetwork, weights: str | Path = WEIGHTS) -> Ready:
     if why:
         raise UserError(f"the ready policy orders for stores with one supplier each, and {why}")
     about, params = load(weights)
-    network = Actor(OUTPUTS, 1, None, tuple(about["hidden"]), about["activation"])
+    network = Actor(1, 1, None, tuple(about["hidden"]), about["activation"])
     clock = env.world.clock
     policy = RelativePolicy(
         env.topology, network, Decode(env.topology), env.history,

@@ -1,13 +1,13 @@
 """A learned policy that reads a series in units of itself, so that one network orders for any.
 
-What it is shown has no scale: demand of the window as ratios to its own smoothed level and in units
-of its own noise, stock and outstanding orders in periods of that level, and the facts of the
-instance (cost ratio, law of lead times, review, time left). Periods before the first sale of the
-window are masked, so a history may have any length; the instance's typical demand counts for a part
-of a period, and is the level where there is no history.
+What it is shown has no scale: demand of the window as ratios to its own smoothed level, stock and
+outstanding orders in periods of that level, and the facts of the instance (cost ratio, law of lead
+times, review, time left). Periods before the first sale of the window are masked, so a history may
+have any length; the instance's typical demand counts for a part of a period, and is the level where
+there is no history.
 
-Orders fill up to `coverage * level * s(o_1 + noise o_2)`, less what is on hand and what is expected
-to arrive: an order that is still outstanding after a periods arrives with probability
+Orders fill up to `coverage * level * s(o)`, less what is on hand and what is expected to arrive: an
+order that is still outstanding after a periods arrives with probability
 
     q P(L > a) / (q P(L > a) + 1 - q)
 
@@ -36,12 +36,6 @@ FADES = (0.5, 0.8, 0.95)
 
 GUESS = 0.5
 """Periods of sales that the instance's typical demand counts for where a level is smoothed."""
-
-NOISE = 0.3
-"""Noise of a series as a share of its level, where it is told as little."""
-
-OUTPUTS = 2
-"""Raw outputs of an order: for its level, and for what noise adds to it."""
 
 LONGEST = 14
 """Lead times, and ages of outstanding orders, that are seen one by one; longer ones together."""
@@ -100,8 +94,9 @@ class RelativePolicy(LearnedPolicy):
     def orders(self, raw: jax.Array, observation: Observation, context: Context) -> jax.Array:
         topology, facts = self.topology, observation.instance
         shape = (topology.edges, topology.products)
-        level = context.recent * factor(raw[:, 0] + context.state[:, 0] * raw[:, 1])
-        target = level.reshape(shape) * views.coverage(facts)[:, None]
+        target = (context.recent * factor(raw[:, 0])).reshape(shape) * views.coverage(facts)[
+            :, None
+        ]
         held = topology.at_destination(views.net_inventory(topology, observation))
         expected = (observation.pipeline * _odds(observation)[:, None]).sum(-1)
         return jnp.maximum(target - held - expected, 0.0)
@@ -146,29 +141,17 @@ def _read(demand: jax.Array, guess: jax.Array, length: int) -> tuple[jax.Array, 
     mean = _smoothed(windows, seen, 1.0, guess)
     unit = jnp.maximum(levels[1], 0.2 * mean)
     ratio, sold = windows / unit[:, None], seen.sum(-1)
-    both = seen[:, 1:] * seen[:, :-1]
-    steps = (ratio[:, 1:] - ratio[:, :-1]) ** 2 / 2.0  # whose mean does not see where a level moves
-    noise = jnp.sqrt(((steps * both).sum(-1) + GUESS * NOISE**2) / (both.sum(-1) + GUESS))
-    noise = jnp.clip(noise, 0.03, 1.5)
     spread = jnp.sqrt(_mean((ratio - 1.0) ** 2, seen))
-    moved = jnp.stack([*levels, mean, guess * jnp.ones_like(mean)], -1) / unit[:, None]
     numbers = [
-        noise,
-        jnp.log(noise),
-        jnp.log(jnp.minimum(spread, 4.0) + 0.03),
+        *(jnp.log(level / unit + 0.02) for level in (*levels, mean, guess)),
+        jnp.minimum(spread, 4.0),
         1.0 - _mean((windows > 0).astype(jnp.float32), seen),
         sold / WINDOW,
         jnp.minimum(sold, 6.0) / 6.0,
         1.0 / jnp.sqrt(1.0 + unit),
     ]
-    parts = [
-        jnp.stack(numbers, -1),
-        jnp.log(moved + 0.02),
-        jnp.clip((moved - 1.0) / noise[:, None], -4.0, 4.0),
-        jnp.log((ratio + 0.1) / 1.1) * seen,
-        jnp.clip((ratio - 1.0) / noise[:, None], -4.0, 4.0) * seen,
-    ]
-    return jnp.concatenate(parts, -1), unit
+    shape = jnp.log((ratio + 0.1) / 1.1) * seen
+    return jnp.concatenate([shape, jnp.stack(numbers, -1)], -1), unit
 
 
 def _stock(pipeline, held, ratio, unit, law, odds, review, phase) -> jax.Array:
