@@ -124,7 +124,8 @@ def recommend(
         watch=judged.append,
     )
     played = {name: costs_of(problem, total) for name, total in judged[0].totals.items()}
-    contestants = [*learned, *ready_of(problem, None), *contestants_of(rules)]
+    ready = [] if policy else ready_of(problem, experiment.config.evaluation.ready)
+    contestants = [*learned, *ready, *contestants_of(rules)]
     outcome = compete(
         problem,
         {one.name: played[one.name] for one in contestants},

@@ -534,7 +534,7 @@ class Reference:
                 at["overflow"][node] += numbers["overflow_cost"][node] * (
                     load - numbers["capacity"][node]
                 )
-            if net.return_lags and returned[node].sum() > 0:
+            if net.return_lags and returned[node].sum() > 1e-6:  # less is rounding
                 at["returns"][node] += numbers["return_fixed_cost"][node]
         for edge in range(net.edges):
             for k in range(net.products):

@@ -242,7 +242,7 @@ def place(**given):
         (way(processing_yield=1.5), {}, "0..1"),
         (way(cost_per_unit=-1.0), {}, "at least 0"),
         (way(cost_per_unit=float("nan")), {}, "finite"),
-        (way(cost_per_unit="cheap"), {}, "no number"),
+        (way(cost_per_unit="cheap"), {}, "is not a number"),
         (way(cost_per_unit=(1.0, 2.0)), {}, "shape"),
         (way(cost_per_unt=1.0), {}, "cost_per_unit"),
         (place(holding_cost_per_unit=1.0), {}, "holding_cost_per_unit_period"),

@@ -321,7 +321,9 @@ def test_in_python_and_in_the_run(sales, tmp_path, monkeypatch):
         **options,
     )
     table = fitted.by_sku
-    assert set(table["policy"]) == {"diffsim", "base_stock"} and set(table["sku"]) == set(NAMES)
+    assert set(table["policy"]) == {"diffsim", "ready", "base_stock"} and set(table["sku"]) == set(
+        NAMES
+    )
     means = table.groupby("policy")["cost"].mean()
     np.testing.assert_allclose(means[fitted.table.index], fitted.table["cost"], rtol=1e-4)
     for name in ("by_sku.csv", "worst.csv", "report.html"):

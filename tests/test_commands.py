@@ -199,7 +199,7 @@ def test_training_on_a_table_of_sales(capsys, tmp_path):
          "layers=1", "updates=2", *SIZES, "--json", "--name", "shop"]
     )  # fmt: skip
     rows = {row["policy"]: row for row in document_of(capsys)["evaluation"]}
-    assert list(rows) == ["ppo", "base_stock", "base_stock per instance"]
+    assert list(rows) == ["ppo", "ready", "base_stock", "base_stock per instance"]
     assert all(row["cost"] > 0 and 0 < row["fill_rate"] <= 1 for row in rows.values())
     evaluate.main(["shop", "base_stock", "--json"])
     again = {row["policy"]: row for row in document_of(capsys)}

@@ -461,7 +461,10 @@ def test_partners_order_by_their_rule_and_the_learner_does_not(text, rule, numbe
             dict(learns=("store 0",), partners="base_stock(level=[1, 2])"),
             "has 2 values; give 1 or 3",
         ),
-        (dict(learns=("store 0",), partners="base_stock(level=9"), "is no rule with its numbers"),
+        (
+            dict(learns=("store 0",), partners="base_stock(level=9"),
+            "is not a rule with its numbers",
+        ),
         (dict(name="ppo", pathwise=True, team_share=0.5), "descends the cost of the team"),
         (dict(name="ddpg", team_share=0.5), "give team_share=1"),
         (dict(allocation="softmax"), "takes one role that sees it"),

