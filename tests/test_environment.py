@@ -117,6 +117,7 @@ def test_equal_environments_share_programs_and_keep_their_own_parameters(name, m
         twin.world,
         twin.default_params.replace(weights=3.0 * twin.default_params.weights),
         twin.history,
+        ends=twin.ends,
     )
     assert env is not twin and env == twin != dearer and len({env, twin, dearer}) == 2
     assert env.within(False) == dearer.within(False) and dearer.within(False).alone() == dearer
