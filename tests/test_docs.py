@@ -176,7 +176,7 @@ def test_every_file_of_results_is_on_a_page():
     asked = "\n".join(
         generate_results.filled(text)
         for page, text in WRITTEN.items()
-        if page.startswith("docs/results/")
+        if page.startswith("docs/") and "{{" in text
     )
     files = generate_results.files()
     assert files and [name for name in files if f"`bench/results/{name}.json`" not in asked] == []
