@@ -23,7 +23,7 @@ def store_items(file: Path) -> pd.DataFrame:
 
 
 def orange_juice(file: Path) -> pd.DataFrame:
-    """Units in thousands of ounces, by store and brand."""
+    """By store and brand; a unit is 64 ounces."""
     table = pd.read_csv(file)
     begins = pd.Timestamp("1989-09-14") + pd.to_timedelta(7 * table["week"], unit="D")
     units = (table["units"] / 64).round()

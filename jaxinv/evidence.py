@@ -173,11 +173,13 @@ def ready_of(problem: Problem, asked: bool | None) -> list[Contestant]:
     recorded = problem.preparation is not None or problem.shop is not None
     if asked is False or (asked is None and not recorded):
         return []
-    if asked is None and (refusal(problem.env.topology) or outside(problem.env, problem.test)):
+    if asked is None and refusal(problem.env.topology):
         return []
-    if why := outside(problem.env, problem.test):
+    ready = ready_policy(problem.env)
+    why = outside(problem.env, problem.test)
+    if why and asked:
         raise UserError(f"the ready policy is no help here: there are {why}")
-    return [Contestant(READY, *ready_policy(problem.env))]
+    return [] if why else [Contestant(READY, *ready)]
 
 
 def with_wanted_points(

@@ -182,6 +182,7 @@ def test_scores_are_those_of_the_contract_played_by_hand(file, path, lead):
         (dict(lead_time=[4] * 3), "12 periods of demand and 3 of lead times"),
         (dict(train=[1.0]), "1 known periods, not 5"),
         (dict(path="synthetic/other/p"), "its path names none of lead_time_0"),
+        (dict(p="dear"), "holds what is no number"),
     ],
 )
 def test_instances_that_are_none_are_named(file, changed, message):
@@ -196,6 +197,8 @@ def test_files_that_are_none_are_named(file, tmp_path):
         inventorybench.read(file(short))
     with pytest.raises(UserError, match="does not exist"):
         inventorybench.read(tmp_path / "nothing.json")
+    with pytest.raises(UserError, match="instance 0 is 3, and not a mapping of path"):
+        inventorybench.read(file(3))
     (tmp_path / "text.json").write_text("no instances")
     with pytest.raises(UserError, match="is no JSON of instances"):
         inventorybench.read(tmp_path / "text.json")

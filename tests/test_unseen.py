@@ -9,9 +9,10 @@ import pytest
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer
+from jaxinv.agents.ppo import PPOConfig
 from jaxinv.demand.prior import PARTS, Prior, PriorParams
 from jaxinv.envs.observation import Facts
-from jaxinv.envs.presets import LostSales, Serial
+from jaxinv.envs.presets import Backlog, LostSales, Serial
 from jaxinv.envs.unseen import Unseen
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH, batch_last, play_world
@@ -169,6 +170,22 @@ def test_networks_that_it_cannot_decide_for_are_refused():
     config = DiffSimConfig(updates=1, envs=2, rollout=4, encoder="relative", hidden=(4,))
     with pytest.raises(UserError, match="encoder=relative .* some of its nodes supply others"):
         DiffSim.create(Serial().build(), config)
+
+
+def test_environments_weigh_alike_on_one_instance_too():
+    config = DiffSimConfig(updates=1, envs=4, rollout=6, encoder="none", hidden=(4,), alike=True)
+    agent = DiffSim.create(LostSales().build(), config)
+    state, metrics = Trainer(agent).advance(Trainer(agent).init(jax.random.key(0)), 1)
+    assert np.isfinite(metrics["gradient_norm"]).all() and metrics["gradient_norm"].min() > 0
+
+
+def test_settings_that_mean_nothing_together_are_refused():
+    with pytest.raises(UserError, match="encoder=relative is trained by agent=diffsim"):
+        PPOConfig(encoder="relative")
+    with pytest.raises(UserError, match="alike=true is for one planner"):
+        DiffSimConfig(alike=True, roles="nodes")
+    with pytest.raises(UserError, match="alike=true counts .* and here customers wait"):
+        DiffSim.create(Backlog().build(), DiffSimConfig(alike=True, encoder="none"))
 
 
 def test_it_learns_on_the_invented_world():

@@ -84,6 +84,10 @@ class LearnerConfig:
     penalty_weight: float = traced(0.1)
     penalty_decay: float = traced(0.99)
 
+    relative: ClassVar[bool] = False
+    """Whether the algorithm can train the policy of encoder=relative, which decides order by
+    order.
+    """
     aligned_rewards: ClassVar[bool | None] = False
     """Whether rewards stand beside the orders they are for (`jaxinv.agents.alignment`): an option
     of learners from rewards.
@@ -124,6 +128,8 @@ class LearnerConfig:
                 raise UserError(f"{name}={getattr(self, name)} must be at least 1")
         if self.activation not in ACTIVATIONS:
             raise unknown("activation", self.activation, ACTIVATIONS)
+        if self.encoder == "relative" and not self.relative:
+            raise UserError("encoder=relative is trained by agent=diffsim; give that, or another")
         if self.init not in ("fresh", READY):
             raise unknown("init", self.init, ("fresh", READY))
         if self.init == READY and self.encoder != "relative":

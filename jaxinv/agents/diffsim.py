@@ -31,7 +31,11 @@ from flax import struct
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
 from jaxinv.agents.scales import over
-from jaxinv.evaluation.rollout import BATCH, Episodes
+from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.observation import underage_cost
+from jaxinv.errors import UserError
+from jaxinv.evaluation.rollout import Episodes
+from jaxinv.policies.learned import LearnedPolicy
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class DiffSimConfig(LearnerConfig):
     rounding: float = traced(0.5)
     alike: bool = False
 
+    relative: ClassVar = True
     shares: ClassVar = ("rounding",)
     penalties: ClassVar = ("actor",)
     stock_only: ClassVar = dict(
@@ -74,6 +79,11 @@ class DiffSimConfig(LearnerConfig):
         ),
     }
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.alike and self.roles != "one":
+            raise UserError("alike=true is for one planner; leave it or roles out")
+
 
 @struct.dataclass
 class DiffSim(Learner):
@@ -81,6 +91,16 @@ class DiffSim(Learner):
 
     Config: ClassVar = DiffSimConfig
     settles: ClassVar = True
+
+    @classmethod
+    def make_policy(cls, env: InventoryNetwork, config: Any) -> LearnedPolicy:
+        """See `Learner`."""
+        if config.alike and env.topology.backlog:
+            raise UserError(
+                "alike=true counts costs as a share of what lost sales would cost, and here"
+                " customers wait; leave it out"
+            )
+        return super().make_policy(env, config)
 
     def update(self, state: LearnerState) -> tuple[LearnerState, dict[str, jax.Array]]:
         """One rollout and one step down its gradient."""
@@ -136,7 +156,8 @@ class DiffSim(Learner):
         update: jax.Array | int = 0,
     ) -> tuple[jax.Array, tuple[Episodes, jax.Array]]:
         """The mean cost a period in units of its spread over periods, so that no learning rate
-        depends on the currency, and the penalty of an actor that strays from its teacher.
+        depends on the currency (or with `alike` as a share), and the penalty of an actor that
+        strays from its teacher.
 
         Returns:
           The loss `[]`, or of each agent `[G]`, and the episodes after the rollout and the mean
@@ -150,26 +171,25 @@ class DiffSim(Learner):
         played = self.mode_play(
             params, episodes.network, trace, contexts, instance, disturbance, teacher
         )
-        if self.config.alike:
-            loss = self._share(played.reward, trace, instance).mean()
-            return loss, (after.replace(network=played.network), played.cost)
-        cost = -played.reward.mean(over(played.reward))
-        spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
         worth = self.worth if self.roles is None else self.worth_by_agent
-        left = self.worlds.follows(after) * worth(played.network, instance).mean(0)
-        loss = (cost - left / self.worlds.periods) / spread + self.actor_penalty(
-            played.advice, update
-        )
+        left = self.worlds.follows(after) * worth(played.network, instance)
+        if self.config.alike:
+            loss = self._share(-played.reward.sum(0) - left, trace, instance).mean()
+        else:
+            cost = -played.reward.mean(over(played.reward))
+            spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
+            loss = (cost - left.mean(0) / self.worlds.periods) / spread
+        loss = loss + self.actor_penalty(played.advice, update)
         return loss, (after.replace(network=played.network), played.cost)
 
-    def _share(self, reward, trace, instance):
-        """Costs of each environment as a share of what it would cost to serve nobody `[B]`."""
-        facts = jax.vmap(self.worlds.env.facts, in_axes=self.worlds.axis, out_axes=BATCH)(instance)
-        ratio = facts.critical_ratio[np.asarray(self.worlds.env.topology.demand_nodes)]
-        holding = instance.holding[np.asarray(self.worlds.env.topology.demand_nodes)]
-        underage = holding * ratio / jnp.maximum(1.0 - ratio, 1e-6)  # [D, K, B]
+    def _share(self, cost, trace, instance):
+        """Costs `[B]` of a rollout as a share of what it would cost to serve nobody in it."""
+        topology = self.worlds.env.topology
+        underage = underage_cost(topology, instance)[np.asarray(topology.demand_nodes)]
+        if self.worlds.axis is None:
+            underage = underage[..., None]
         nobody = (trace.exogenous.demand * underage).sum((0, 1, 2))
-        share = -reward.sum(0) / jnp.maximum(nobody, underage.max((0, 1)))
+        share = cost / jnp.maximum(nobody, underage.max((0, 1)))
         return jnp.where(share < 1.0, share, 0.9 + 0.1 * share)
 
     def _disturbance(self, key, instance):

@@ -11,7 +11,7 @@ from jaxinv.nets.actor_critic import Actor
 from jaxinv.nets.encoder import make_encoder
 from jaxinv.policies.decode import Decode
 from jaxinv.policies.learned import LearnedPolicy
-from jaxinv.policies.relative import RelativePolicy, refusal
+from jaxinv.policies.relative import RelativePolicy, refusal, relative_policy
 
 
 def make_policy(
@@ -34,7 +34,7 @@ def make_policy(
             " shows one period; give history=8 or more, or form=none or form=base"
         )
     if config.encoder == "relative":
-        return _relative(env, config, network, decode, options)
+        return _relative(env, config)
     encoder, series = None, env.world.demand.locations * env.world.demand.products
     columns = env.columns(*config.signals) if config.signals else tuple(range(len(env.signals)))
     if config.encoder != "none":
@@ -71,7 +71,7 @@ def make_policy(
     )  # fmt: skip
 
 
-def _relative(env, config, network, decode, options) -> RelativePolicy:
+def _relative(env, config) -> RelativePolicy:
     """The policy that reads a series in units of itself."""
     why = refusal(env.topology)
     if why or config.signals:
@@ -79,11 +79,4 @@ def _relative(env, config, network, decode, options) -> RelativePolicy:
             "encoder=relative reads all sales of stores with one supplier each, and"
             f" {why or 'signals= names some'}; give another encoder"
         )
-    module = network(
-        outputs=1, series=1, encoder=None, hidden=tuple(config.hidden),
-        activation=config.activation, **options,
-    )  # fmt: skip
-    clock = env.world.clock
-    return RelativePolicy(
-        env.topology, module, decode, env.history, horizon=clock.horizon if clock else 0
-    )
+    return relative_policy(env, config.hidden, config.activation)

@@ -63,9 +63,7 @@ class Facts:
 
 def facts_of(topology, params) -> Facts:
     """What a planner knows of an instance, from its numbers (`jaxinv.envs.network`)."""
-    underage = params.shortage
-    if topology.has("revenue") and not topology.backlog:
-        underage = underage + params.price
+    underage = underage_cost(topology, params)
     at_stake = underage + params.holding
     at_stake = jnp.where(at_stake > 0, at_stake, 1.0)
     delays, spoils = topology.order_delays, topology.has("shelf_lives")
@@ -84,6 +82,13 @@ def facts_of(topology, params) -> Facts:
         lead_times=_lead_times(params),
         arrives=params.arrival_law.mean() if topology.has("arrivals") else None,
     )
+
+
+def underage_cost(topology, params) -> jax.Array:
+    """What a unit short costs `[N, K]`, the price of a lost sale included."""
+    if topology.has("revenue") and not topology.backlog:
+        return params.shortage + params.price
+    return params.shortage
 
 
 def _lead_times(params):

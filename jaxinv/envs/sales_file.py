@@ -42,7 +42,7 @@ class SalesFile(RecordedSales):
 
     def build(self) -> Problem:
         if not self.data:
-            raise UserError(f"{self.needs}; see the README for its columns")
+            raise UserError(f"{self.needs}; see docs/guides/own_sales.md for its columns")
         table = self.read()
         panel = Panel.from_table(table, self.frequency or None)
         split = self._split(panel)

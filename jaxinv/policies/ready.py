@@ -6,6 +6,7 @@ ships with the package, so that any shop's sales are ordered for without a train
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +19,7 @@ from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.network import InstanceParams
 from jaxinv.envs.observation import Facts
 from jaxinv.errors import UserError
-from jaxinv.nets.actor_critic import Actor
-from jaxinv.policies.decode import Decode
-from jaxinv.policies.relative import WINDOW, RelativePolicy, refusal
+from jaxinv.policies.relative import WINDOW, RelativePolicy, refusal, relative_policy
 
 READY = "ready"
 """What its rows are called."""
@@ -47,12 +46,7 @@ def ready_policy(env: InventoryNetwork, weights: str | Path = WEIGHTS) -> Ready:
     if why:
         raise UserError(f"the ready policy orders for stores with one supplier each, and {why}")
     about, params = load(weights)
-    network = Actor(1, 1, None, tuple(about["hidden"]), about["activation"])
-    clock = env.world.clock
-    policy = RelativePolicy(
-        env.topology, network, Decode(env.topology), env.history,
-        horizon=clock.horizon if clock else 0,
-    )  # fmt: skip
+    policy = relative_policy(env, about["hidden"], about["activation"])
     return Ready(policy, params)
 
 
@@ -110,6 +104,7 @@ def save(path: str | Path, params: Any, about: dict[str, Any]) -> None:
         )
 
 
+@cache
 def load(path: str | Path = WEIGHTS) -> tuple[dict[str, Any], Any]:
     """What is known of weights, and the parameters.
 

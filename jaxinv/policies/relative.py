@@ -14,6 +14,7 @@ order that is still outstanding after a periods arrives with probability
 for a lead time L and a share q of orders that come at all.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,9 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.envs import views
+from jaxinv.envs.environment import InventoryNetwork
 from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.topology import SUPPLIER, Topology
-from jaxinv.policies.decode import RATES, factor
+from jaxinv.nets.actor_critic import Actor
+from jaxinv.policies.decode import RATES, Decode, factor
 from jaxinv.policies.learned import Context, LearnedPolicy
 
 WINDOW = 56
@@ -94,9 +97,8 @@ class RelativePolicy(LearnedPolicy):
     def orders(self, raw: jax.Array, observation: Observation, context: Context) -> jax.Array:
         topology, facts = self.topology, observation.instance
         shape = (topology.edges, topology.products)
-        target = (context.recent * factor(raw[:, 0])).reshape(shape) * views.coverage(facts)[
-            :, None
-        ]
+        level = (context.recent * factor(raw[:, 0])).reshape(shape)
+        target = level * views.coverage(facts)[:, None]
         held = topology.at_destination(views.net_inventory(topology, observation))
         expected = (observation.pipeline * _odds(observation)[:, None]).sum(-1)
         return jnp.maximum(target - held - expected, 0.0)
@@ -118,12 +120,23 @@ class RelativePolicy(LearnedPolicy):
         return signals[:, -1] * self.horizon
 
 
+def relative_policy(
+    env: InventoryNetwork, hidden: Sequence[int], activation: str
+) -> RelativePolicy:
+    """The policy for a network of stores with one supplier each (`refusal`), with perceptrons of
+    these widths.
+    """
+    clock = env.world.clock
+    network = Actor(1, 1, None, tuple(hidden), activation)
+    horizon = clock.horizon if clock else 0
+    return RelativePolicy(env.topology, network, Decode(env.topology), env.history, horizon=horizon)
+
+
 def refusal(topology: Topology) -> str | None:
     """Why a network is none that such a policy can decide for; None where it is."""
-    supplied = [end for end, source in zip(topology.destinations, topology.sources)]
     if any(source != SUPPLIER for source in topology.sources):
         return "some of its nodes supply others"
-    if sorted(supplied) != sorted(topology.demand_nodes) or len(set(supplied)) < len(supplied):
+    if sorted(topology.destinations) != sorted(topology.demand_nodes):
         return "not every store has one supplier"
     if topology.has("dispositions") or topology.storeless or topology.ages > 1:
         return "its goods spoil, or come back, or are sold from elsewhere"

@@ -1,13 +1,12 @@
 """InventoryBench: 1320 public instances of a single store, and what policies score on them.
 
-    python -m jaxinv.reproduce inventorybench FILE_OR_FOLDER
+    python -m jaxinv.reproduce inventorybench FILE
 
-A file is a list of instances as JSON (also `.json.gz`); a folder is the benchmark's own, with a
-`train.csv` and a `test.csv` for each instance. The contract is the benchmark's: stock 0 and nothing
-on order at the start; a period orders whole units, receives what is due, serves demand and loses
-the rest; it earns `p` a unit sold and pays `h` a unit left. The score of an instance is what is
-earned as a share of `p` times all demand, at least 0; that of a set is the mean. Realised lead
-times are not seen before arrival, and orders may never come.
+The file is a list of instances as JSON (also `.json.gz`). The contract is the benchmark's: stock 0
+and nothing on order at the start; a period orders whole units, receives what is due, serves demand
+and loses the rest; it earns `p` a unit sold and pays `h` a unit left. The score of an instance is
+what is earned as a share of `p` times all demand, at least 0; that of a set is the mean. Realised
+lead times are not seen before arrival, and orders may never come.
 """
 
 import gzip
@@ -80,7 +79,7 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
       parts: the file.
     """
     if len(parts) != 1:
-        raise UserError("name the file of InventoryBench: reproduce inventorybench FILE_OR_FOLDER")
+        raise UserError("name the file of InventoryBench: reproduce inventorybench FILE")
     instances = read(parts[0])
     instances = instances[:: 10 if quick else 1]
     scores = of_all(instances)
@@ -214,14 +213,14 @@ def _play(policy, env, numbers, params, start, exogenous, signals):
 
 
 def read(path: str | Path) -> list[Instance]:
-    """Instances of a file or of the benchmark's own folder.
+    """Instances of a file.
 
     Raises:
       UserError: a file that is none, an instance that lacks something, or of another length.
     """
     path = Path(path)
     if not path.exists():
-        raise UserError(f"{path} does not exist; give the file or folder of InventoryBench")
+        raise UserError(f"{path} does not exist; give the file of InventoryBench")
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt") as file:
@@ -236,6 +235,8 @@ def read(path: str | Path) -> list[Instance]:
 def _instance(file, number, one) -> Instance:
     what = f"{file}: instance {number}"
     wanted = ("path", "train", "demand", "lead_time", "p", "h")
+    if not isinstance(one, dict):
+        raise UserError(f"{what} is {one!r}, and not a mapping of {', '.join(wanted)}")
     missing = [name for name in wanted if name not in one]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")
@@ -249,6 +250,9 @@ def _instance(file, number, one) -> Instance:
         )
     if not any(f"/{name}/" in f"/{one['path']}/" for name in LAWS):
         raise UserError(f"{what}: its path names none of {', '.join(LAWS)}")
-    lead = np.array([np.nan if value is None else value for value in one["lead_time"]], float)
-    demand = np.array([*one["train"], *one["demand"]], float)
-    return Instance(one["path"], demand, lead, float(one["p"]), float(one["h"]))
+    try:
+        lead = np.array([np.nan if value is None else value for value in one["lead_time"]], float)
+        demand = np.array([*one["train"], *one["demand"]], float)
+        return Instance(one["path"], demand, lead, float(one["p"]), float(one["h"]))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} holds what is no number ({error})") from None
