@@ -26,16 +26,36 @@ TRANSFORMER = dict(
     envs=64, rollout=128, epochs=2, minibatches=4, features=64, heads=4, layers=2, forecast=7
 )
 VARIANTS = {
-    "MLP on lost_sales": ("lost_sales", {}, dict(
-        envs=1024, rollout=32, epochs=4, minibatches=4, encoder="none", forecast=0, hidden=(32, 32),
-        pathwise=False)),
-    "Transformer, encode once": ("backlog", dict(demand="seasonal", history=28), dict(TRANSFORMER,
-    pathwise=False)),
-    "Transformer, window by window": ("backlog", dict(demand="seasonal", history=28), dict(
-        TRANSFORMER, pathwise=False, window_by_window=True)),
-    "Transformer, encode once, with pathwise loss": ("backlog", dict(demand="seasonal", history=28),
-    TRANSFORMER),
-}  # fmt: skip
+    "MLP on lost_sales": (
+        "lost_sales",
+        {},
+        dict(
+            envs=1024,
+            rollout=32,
+            epochs=4,
+            minibatches=4,
+            encoder="none",
+            forecast=0,
+            hidden=(32, 32),
+            pathwise=False,
+        ),
+    ),
+    "Transformer, encode once": (
+        "backlog",
+        dict(demand="seasonal", history=28),
+        dict(TRANSFORMER, pathwise=False),
+    ),
+    "Transformer, window by window": (
+        "backlog",
+        dict(demand="seasonal", history=28),
+        dict(TRANSFORMER, pathwise=False, window_by_window=True),
+    ),
+    "Transformer, encode once, with pathwise loss": (
+        "backlog",
+        dict(demand="seasonal", history=28),
+        TRANSFORMER,
+    ),
+}
 
 
 def main() -> None:

@@ -67,11 +67,16 @@ class Recommended(NamedTuple):
 
 
 def recommend(
-    plan: str | Path, overrides: Sequence[str] = (), *, policy: str = "", run: Run | None = None,
+    plan: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    policy: str = "",
+    run: Run | None = None,
     runs: str | Path = "runs",
-    date: datetime.date | None = None, seed: int = 0, say: Callable[[str],
-    None] = lambda text: None,
-) -> Recommended:  # fmt: skip
+    date: datetime.date | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Recommended:
     """The order list of a plan.
 
     Args:

@@ -118,12 +118,15 @@ def today_of_network(
     state = NetworkState(
         time=np.zeros(size, np.int32),
         on_hand=np.asarray(stock, np.float32)[..., None],
-        pipeline=np.zeros(slots, np.float32) if pipeline is None else np.asarray(pipeline,
-        np.float32).reshape(slots),
-        due=np.broadcast_to(np.asarray(params.lead_time)[..., None], (size, topology.edges,
-        topology.slots)).copy()
-        if topology.random_lead_time else None,
-    )  # fmt: skip
+        pipeline=np.zeros(slots, np.float32)
+        if pipeline is None
+        else np.asarray(pipeline, np.float32).reshape(slots),
+        due=np.broadcast_to(
+            np.asarray(params.lead_time)[..., None], (size, topology.edges, topology.slots)
+        ).copy()
+        if topology.random_lead_time
+        else None,
+    )
     rows = filled[:, -history:].reshape(size, history, -1)
     if columns:
         rows = np.concatenate([rows, known[:, periods - history + 1 : periods + 1]], -1).astype(

@@ -4,9 +4,13 @@ import jaxinv
 
 # node: stock at the start, holding cost, and of factories their capacity and operating cost
 BASE = {
-    1: (100, 0.030), 2: (110, 0.020), 3: (80, 0.015), 4: (400, 0.012, 90, 0.010), 5: (350, 0.013,
-    90, 0.015), 6: (380, 0.011, 80, 0.012)
-}  # fmt: skip
+    1: (100, 0.030),
+    2: (110, 0.020),
+    3: (80, 0.015),
+    4: (400, 0.012, 90, 0.010),
+    5: (350, 0.013, 90, 0.015),
+    6: (380, 0.011, 80, 0.012),
+}
 BASE_EDGES = {  # lead time, price, holding cost on the way
     (2, 1): (5, 1.500, 0.010),
     (3, 1): (3, 1.600, 0.015),

@@ -72,18 +72,28 @@ def by_sku(series: int, policies: tuple[str, ...] = ("diffsim", "s_S")) -> pd.Da
     draw, tables = np.random.default_rng(0), []
     for policy in policies:
         difference = draw.normal(-0.8, 2.0, series) * (policy == "diffsim")
-        tables.append(pd.DataFrame({
-            "sku": names(series), "policy": policy, "name": policy, "cost": draw.gamma(4.0, 2.5,
-            series), "difference": difference,
-            "difference_low": difference - 1.0, "difference_high": difference + 1.0,
-            "fill_rate": draw.uniform(0.7, 1.0, series),
-            "stock": draw.gamma(4.0, 5.0, series), "stock_value": draw.gamma(4.0, 75.0, series),
-            "turnover": draw.uniform(2, 20, series),
-            "demand": draw.gamma(3.0, 4.0, series), "ordered": draw.gamma(3.0, 4.0, series),
-            "orders": draw.uniform(0.2, 1.0, series),
-            "cost of holding stock": draw.gamma(4.0, 1.5, series),
-            "cost of demand not served": draw.gamma(4.0, 1.0, series),
-        }))  # fmt: skip
+        tables.append(
+            pd.DataFrame(
+                {
+                    "sku": names(series),
+                    "policy": policy,
+                    "name": policy,
+                    "cost": draw.gamma(4.0, 2.5, series),
+                    "difference": difference,
+                    "difference_low": difference - 1.0,
+                    "difference_high": difference + 1.0,
+                    "fill_rate": draw.uniform(0.7, 1.0, series),
+                    "stock": draw.gamma(4.0, 5.0, series),
+                    "stock_value": draw.gamma(4.0, 75.0, series),
+                    "turnover": draw.uniform(2, 20, series),
+                    "demand": draw.gamma(3.0, 4.0, series),
+                    "ordered": draw.gamma(3.0, 4.0, series),
+                    "orders": draw.uniform(0.2, 1.0, series),
+                    "cost of holding stock": draw.gamma(4.0, 1.5, series),
+                    "cost of demand not served": draw.gamma(4.0, 1.0, series),
+                }
+            )
+        )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -97,32 +107,51 @@ def worst(skus: list[str], periods: int = PERIODS) -> pd.DataFrame:
         demand = draw.poisson(9.0, periods)
         for policy in ("diffsim", "s_S"):
             forecast = np.full(periods, 9.0 if policy == "s_S" else np.nan)
-            tables.append(pd.DataFrame({
-                "sku": sku, "policy": policy, "period": dates.strftime("%Y-%m-%d"),
-                "stock": draw.poisson(12.0, periods),
-                "ordered": draw.poisson(9.0, periods), "demand": demand, "short": draw.binomial(2,
-                0.1, periods),
-                "forecast": forecast, "forecast_low": 0.6 * forecast,
-                "forecast_high": 1.5 * forecast,
-            }))  # fmt: skip
+            tables.append(
+                pd.DataFrame(
+                    {
+                        "sku": sku,
+                        "policy": policy,
+                        "period": dates.strftime("%Y-%m-%d"),
+                        "stock": draw.poisson(12.0, periods),
+                        "ordered": draw.poisson(9.0, periods),
+                        "demand": demand,
+                        "short": draw.binomial(2, 0.1, periods),
+                        "forecast": forecast,
+                        "forecast_low": 0.6 * forecast,
+                        "forecast_high": 1.5 * forecast,
+                    }
+                )
+            )
     return pd.concat(tables, ignore_index=True)
 
 
 def orders(lines: int) -> pd.DataFrame:
     draw = np.random.default_rng(2)
     packs = draw.integers(1, 9, lines)
-    return pd.DataFrame({
-        "sku": names(lines), "name": "", "source": draw.choice(["Nordic Supply", "=SUM(A1)",
-        "East"], lines), "destination": "shop",
-        "order_date": "2024-11-04", "quantity": 12 * packs, "packs": packs, "unit_cost": 2.5,
-        "cost": 30.0 * packs, "currency": "EUR",
-        "arrival_early": "2024-11-11", "arrival_likely": "2024-11-13", "arrival_late": "2024-11-18",
-        "on_hand": draw.integers(0, 40, lines),
-        "on_order": draw.integers(0, 24, lines), "risk_with": 0.04,
-        "risk_without": draw.uniform(0.05, 0.9, lines).round(3),
-        "days_of_cover": draw.integers(2, 20, lines),
-        "reason": "net 102, needs 139 until 18 Nov, pack 12: order 36",
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "sku": names(lines),
+            "name": "",
+            "source": draw.choice(["Nordic Supply", "=SUM(A1)", "East"], lines),
+            "destination": "shop",
+            "order_date": "2024-11-04",
+            "quantity": 12 * packs,
+            "packs": packs,
+            "unit_cost": 2.5,
+            "cost": 30.0 * packs,
+            "currency": "EUR",
+            "arrival_early": "2024-11-11",
+            "arrival_likely": "2024-11-13",
+            "arrival_late": "2024-11-18",
+            "on_hand": draw.integers(0, 40, lines),
+            "on_order": draw.integers(0, 24, lines),
+            "risk_with": 0.04,
+            "risk_without": draw.uniform(0.05, 0.9, lines).round(3),
+            "days_of_cover": draw.integers(2, 20, lines),
+            "reason": "net 102, needs 139 until 18 Nov, pack 12: order 36",
+        }
+    )
 
 
 def exceptions() -> pd.DataFrame:

@@ -194,12 +194,19 @@ def test_a_position_counts_what_is_lost_until_it_is_overdue_and_no_longer():
     never = ArrivalLaw.of({0: {0.0: 1.0}, 1: {0.0: 1.0}}, 2)
     nothing = jnp.zeros((2, 1))
     params = InstanceParams(
-        holding=nothing, shortage=nothing, weights=jnp.ones(len(COSTS)), scale=jnp.ones((2, 1)),
+        holding=nothing,
+        shortage=nothing,
+        weights=jnp.ones(len(COSTS)),
+        scale=jnp.ones((2, 1)),
         lead_time=jnp.ones(2),
-        initial_low=nothing, initial_high=nothing, initial_pipeline=nothing, max_order=jnp.full((2,
-        1), 9.0),
-        lead_time_law=law, arrival_law=never, demand=TableParams(jnp.ones((1, 1, 1))),
-    )  # fmt: skip
+        initial_low=nothing,
+        initial_high=nothing,
+        initial_pipeline=nothing,
+        max_order=jnp.full((2, 1), 9.0),
+        lead_time_law=law,
+        arrival_law=never,
+        demand=TableParams(jnp.ones((1, 1, 1))),
+    )
     env = InventoryNetwork(net, World(Tabulated(), process, arrival=Arrivals(2)), params)
     state, world = env.start({"stock": jnp.zeros((2, 1))}, params), (None, jnp.int32(0))
     seen, lost = [], []

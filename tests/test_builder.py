@@ -199,9 +199,19 @@ def place(**given):
         ((STORE,), {}, "without supply: no way leads from a supplier to n"),
         ((), {}, "without supply"),
         ((SUPPLY, STORE, WAY, ("node", "m", {})), {}, "no way leads from a supplier to m"),
-        ((SUPPLY, STORE, ("node", "a", {}), ("node", "b", {}), WAY, ("edge", "a", "b",
-        dict(lead_time_periods=1)),
-          ("edge", "b", "a", dict(lead_time_periods=1))), {}, "to a, b"),
+        (
+            (
+                SUPPLY,
+                STORE,
+                ("node", "a", {}),
+                ("node", "b", {}),
+                WAY,
+                ("edge", "a", "b", dict(lead_time_periods=1)),
+                ("edge", "b", "a", dict(lead_time_periods=1)),
+            ),
+            {},
+            "to a, b",
+        ),
         ((SUPPLY, ("supplier", "t", {}), STORE, WAY), {}, "supplier 't' supplies nothing"),
         ((SUPPLY, ("node", "n", {}), WAY), {}, "without demand"),
         ((SUPPLY, STORE, WAY, WAY), {}, "told twice"),
@@ -209,8 +219,11 @@ def place(**given):
         ((SUPPLY, ("node", "s", {}), WAY), {}, "name 's' is taken"),
         ((SUPPLY, SUPPLY), {}, "name 's' is taken"),
         ((SUPPLY, STORE, ("edge", "s", "nn", dict(lead_time_periods=1))), {}, "'nn'.*'n'"),
-        ((SUPPLY, STORE, ("edge", "n", "s", dict(lead_time_periods=1))), {},
-        "supplier takes nothing in"),
+        (
+            (SUPPLY, STORE, ("edge", "n", "s", dict(lead_time_periods=1))),
+            {},
+            "supplier takes nothing in",
+        ),
         ((SUPPLY, STORE, ("edge", "n", "n", dict(lead_time_periods=1))), {}, "itself"),
         (place(storage_units=0.0), {}, "storage_volume=0.0 must be above 0"),
         (place(storage_units=5.0), {}, "go together"),
@@ -220,8 +233,11 @@ def place(**given):
         (place(), dict(budget_per_period=5.0), "cost_per_unit"),
         (place(), dict(instances=0), "at least 1"),
         (way(lead_time_periods=5), dict(longest_lead_time_periods=4), "above longest"),
-        ((SUPPLY, STORE, ("node", "m", dict(goodwill_decay_per_period=0.9)), WAY), {},
-        "goodwill changes demand"),
+        (
+            (SUPPLY, STORE, ("node", "m", dict(goodwill_decay_per_period=0.9)), WAY),
+            {},
+            "goodwill changes demand",
+        ),
         (place(shipping_capacity_units_per_period=0), {}, "must be above 0"),
         (way(limit_units_per_period=0), {}, "must be above 0"),
         (way(limit_units_per_period=5.0), dict(volume_per_unit=2.0), "contradicts volume_per_unit"),
@@ -249,18 +265,26 @@ def place(**given):
         (place(goodwill_decay_per_period=1.5), {}, "0..1"),
         (place(return_shares=(0.5, 0.6)), {}, "at most 1"),
         (place(return_shares=(0.5,), returns_to="m"), {}, "'m'"),
-        (place(initial_stock_units=1.0, initial_stock_from_units=0.0, initial_stock_to_units=2.0),
-        {}, "contradicts"),
+        (
+            place(
+                initial_stock_units=1.0, initial_stock_from_units=0.0, initial_stock_to_units=2.0
+            ),
+            {},
+            "contradicts",
+        ),
         (place(demand="poison(5)"), {}, "poisson"),
         (place(demand=True), {}, "demand=True"),
         (place(demand=("poisson(5)", "poisson(6)")), {}, "2 laws"),
-        (place(holding_cost_per_unit_period={"tea": 1.0}), dict(products=("tea", "coffee")),
-        "products are tea, coffee"),
+        (
+            place(holding_cost_per_unit_period={"tea": 1.0}),
+            dict(products=("tea", "coffee")),
+            "products are tea, coffee",
+        ),
         (place(), dict(products=("tea", "tea")), "name of its own"),
         (way(freight_from_units=(1.0,), freight_rate_per_unit=(2.0,)), {}, "begin with 0"),
         (way(freight_cost_per_shipment=2.0), {}, "freight_from_units"),
     ],
-)  # fmt: skip
+)
 def test_a_network_that_means_nothing_is_named(tell, network, message):
     with pytest.raises(UserError, match=message):
         built(*tell, **network)

@@ -35,10 +35,18 @@ def sales(tmp_path_factory):
     draw, path = np.random.default_rng(0), tmp_path_factory.mktemp("shop") / "sales.csv"
     dates = pd.date_range("2022-01-03", periods=120, freq="7D")
     tables = [
-        pd.DataFrame({"date": dates, "sku": sku, "location": store,
-        "sales": draw.poisson(4 + 3 * number, 120), "price": 2.0 + number})
-        for number, sku in enumerate(NAMES) for store in ("north", "south")
-    ]  # fmt: skip
+        pd.DataFrame(
+            {
+                "date": dates,
+                "sku": sku,
+                "location": store,
+                "sales": draw.poisson(4 + 3 * number, 120),
+                "price": 2.0 + number,
+            }
+        )
+        for number, sku in enumerate(NAMES)
+        for store in ("north", "south")
+    ]
     pd.concat(tables).to_csv(path, index=False)
     return str(path)
 
@@ -230,14 +238,26 @@ def test_series_with_noise_of_their_own_have_no_intervals(judged):
 
 def test_what_a_shop_ordered_is_found_by_period_edge_and_series():
     starts = np.datetime64("2024-01-01") + 7 * np.arange(4)
-    receipts = pd.DataFrame({
-        "sku": ["a", "a", "b", "b", "a", "c", "a", "b"], "source": ["x", "x", "x", "y", "x", "x",
-        "z", "x"],
-        "destination": ["s", "s", "s", "s", "t", "s", "s", "s"], "quantity": [1.0, 2.0, 4.0, 8.0,
-        16.0, 32.0, 64.0, np.nan],
-        "ordered": pd.to_datetime(["2024-01-01", "2024-01-07", "2024-01-08", "2024-01-21",
-        "2024-01-10", "2024-01-01", "2024-01-01", "2024-01-02"]),
-    })  # fmt: skip
+    receipts = pd.DataFrame(
+        {
+            "sku": ["a", "a", "b", "b", "a", "c", "a", "b"],
+            "source": ["x", "x", "x", "y", "x", "x", "z", "x"],
+            "destination": ["s", "s", "s", "s", "t", "s", "s", "s"],
+            "quantity": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, np.nan],
+            "ordered": pd.to_datetime(
+                [
+                    "2024-01-01",
+                    "2024-01-07",
+                    "2024-01-08",
+                    "2024-01-21",
+                    "2024-01-10",
+                    "2024-01-01",
+                    "2024-01-01",
+                    "2024-01-02",
+                ]
+            ),
+        }
+    )
     found = ordered_by_period(
         receipts,
         starts,

@@ -95,10 +95,14 @@ def sparse(promotion: np.ndarray, **columns) -> pd.DataFrame:
     row, day = np.nonzero(sold)
     dates = pd.date_range("2024-01-01", periods=promotion.shape[1])
     return pd.DataFrame(
-        {"date": dates[day], "sku": [f"s{i // 2}" for i in row],
-        "location": [f"l{i % 2}" for i in row], "sales": sold[row, day],
-         "promotion": promotion[row, day]}
-    )  # fmt: skip
+        {
+            "date": dates[day],
+            "sku": [f"s{i // 2}" for i in row],
+            "location": [f"l{i % 2}" for i in row],
+            "sales": sold[row, day],
+            "promotion": promotion[row, day],
+        }
+    )
 
 
 @pytest.mark.parametrize("of", ["location", "sku"])

@@ -535,10 +535,14 @@ def test_no_policy_beats_the_clairvoyant_on_any_path(preset, fixed):
         jax.vmap(lambda demand, start: path_bound(env, params, demand, start), in_axes=BATCH)
     )(trace, episodes.network)
     totals = simulate(
-        env, params, rule, {"reorder": jnp.full((1, 1), 15 / unit), "gap": jnp.full((1, 1),
-        8 / unit)}, key,
-        batch=paths, periods=periods,
-    )  # fmt: skip
+        env,
+        params,
+        rule,
+        {"reorder": jnp.full((1, 1), 15 / unit), "gap": jnp.full((1, 1), 8 / unit)},
+        key,
+        batch=paths,
+        periods=periods,
+    )
     cost = -np.asarray(totals.reward)
     assert np.all(bound <= cost + 1e-3)
     assert np.all(

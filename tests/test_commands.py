@@ -194,10 +194,24 @@ def test_training_on_a_table_of_sales(capsys, tmp_path):
     )
     table.to_csv(tmp_path / "sales.csv", index=False)
     train.main(
-        ["--env", "retail", "data=sales.csv", "frequency=day", "lead_time=2", "history=7",
-        "validation=0", "features=8", "heads=2",
-         "layers=1", "updates=2", *SIZES, "--json", "--name", "shop"]
-    )  # fmt: skip
+        [
+            "--env",
+            "retail",
+            "data=sales.csv",
+            "frequency=day",
+            "lead_time=2",
+            "history=7",
+            "validation=0",
+            "features=8",
+            "heads=2",
+            "layers=1",
+            "updates=2",
+            *SIZES,
+            "--json",
+            "--name",
+            "shop",
+        ]
+    )
     rows = {row["policy"]: row for row in document_of(capsys)["evaluation"]}
     assert list(rows) == ["ppo", "ready", "base_stock", "base_stock per instance"]
     assert all(row["cost"] > 0 and 0 < row["fill_rate"] <= 1 for row in rows.values())

@@ -390,11 +390,19 @@ def test_cost_is_a_constant_less_profit():
     for level in (1.0, 3.0):
         rule = make_rule("echelon_base_stock", env.topology)
         end, kept, _ = rollout(
-            env, batched, lambda p, o, c, rule=rule, level=level: (rule.act(p, o, c), None),
-            {"level": jnp.full((5, 1), level)}, episodes.network, trace.exogenous, axis=BATCH,
-            record=lambda o, outcome, note: (outcome.costs, outcome.sold[:, 0], outcome.ordered[0,
-            0]),
-        )  # fmt: skip
+            env,
+            batched,
+            lambda p, o, c, rule=rule, level=level: (rule.act(p, o, c), None),
+            {"level": jnp.full((5, 1), level)},
+            episodes.network,
+            trace.exogenous,
+            axis=BATCH,
+            record=lambda o, outcome, note: (
+                outcome.costs,
+                outcome.sold[:, 0],
+                outcome.ordered[0, 0],
+            ),
+        )
         costs, sold, bought = (np.asarray(x, float).sum(0) for x in kept)
         left = np.asarray(end.on_hand.sum((0, 1)) + end.pipeline.sum((0, 1, 2)), float)
         holding, transport, duty = (

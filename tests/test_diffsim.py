@@ -145,10 +145,17 @@ def test_whole_orders_come_within_half_a_percent_of_the_lost_sales_optimum(form)
 
 def test_normal_backlog_comes_within_half_a_percent_of_the_newsvendor():
     cost, error = trained(
-        Backlog(lead_time=1, shortage_cost=9.0, demand="normal", mean=5.0, deviation=1.0,
-        integer_orders=False),
-        updates=150, envs=128,
-    )  # fmt: skip
+        Backlog(
+            lead_time=1,
+            shortage_cost=9.0,
+            demand="normal",
+            mean=5.0,
+            deviation=1.0,
+            integer_orders=False,
+        ),
+        updates=150,
+        envs=128,
+    )
     law = stats.norm(10.0, np.sqrt(2.0))
     level = law.ppf(0.9)
     optimum = (level - law.mean()) + 10 * (

@@ -120,17 +120,39 @@ class Enumerated:
         ("lost_sales", dict(lead_time=0, fixed_cost=2.0, **UNIFORM), [0], [6], [3]),
         ("backlog", dict(lead_time=3, unit_cost=1.5, **UNIFORM), [-4], [6], [2]),
         ("dual_sourcing", dict(regular_lead_time=2, integer_orders=True), [-6], [9], [3, 3]),
-        ("dual_sourcing", dict(expedited_lead_time=1, regular_lead_time=3, integer_orders=True),
-        [-6], [11], [2, 3]),
-        ("perishable", dict(issuing="freshest", max_order=3.0, mean=2.0, shelf_life=3, lead_time=1),
-        [0] * 3, [3] * 3, [3]),
-        ("perishable", dict(issuing="oldest", max_order=3.0, mean=2.0, lead_time=2), [0, 0], [3, 3],
-        [3]),
-        ("serial", dict(lead_times=(2, 1), holding_costs=(0.5, 1.0), demand="uniform",
-        integer_orders=True), [0, -6], [5, 6], [2, 2]),
+        (
+            "dual_sourcing",
+            dict(expedited_lead_time=1, regular_lead_time=3, integer_orders=True),
+            [-6],
+            [11],
+            [2, 3],
+        ),
+        (
+            "perishable",
+            dict(issuing="freshest", max_order=3.0, mean=2.0, shelf_life=3, lead_time=1),
+            [0] * 3,
+            [3] * 3,
+            [3],
+        ),
+        (
+            "perishable",
+            dict(issuing="oldest", max_order=3.0, mean=2.0, lead_time=2),
+            [0, 0],
+            [3, 3],
+            [3],
+        ),
+        (
+            "serial",
+            dict(
+                lead_times=(2, 1), holding_costs=(0.5, 1.0), demand="uniform", integer_orders=True
+            ),
+            [0, -6],
+            [5, 6],
+            [2, 2],
+        ),
         ("one_warehouse_many_stores", WAREHOUSE, [0, 0, 0], [4, 3, 3], [2, 2, 2]),
     ],
-)  # fmt: skip
+)
 def test_a_sweep_over_the_tables_is_the_transition_played_out(name, options, low, high, orders):
     env, params = jaxinv.make(name, **options)
     grid = StateSpace.of(env.topology, low, high, orders)
@@ -330,17 +352,29 @@ def test_a_policy_as_people_read_it():
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("lost_sales", dict(lead_time=12),
-        r"[\d,]+ states x \d+ orders need about .* GB, of 6.0 GB allowed. A shorter lead time, a smaller mean"),
+        (
+            "lost_sales",
+            dict(lead_time=12),
+            r"[\d,]+ states x \d+ orders need about .* GB, of 6.0 GB allowed. A shorter lead time, a smaller mean",
+        ),
         ("lost_sales", dict(lead_time_pmf=(0.5, 0.5)), "does not cover lead times that are random"),
-        ("lost_sales", dict(lead_time=1, integer_orders=False),
-        "does not cover divisible orders .set integer_orders=true"),
-        ("lost_sales", dict(lead_time=1, demand="normal"),
-        "Normal demand has no finite list of values"),
-        ("serial", dict(order_delays=(0, 1, 1, 1), integer_orders=True),
-        "does not cover orders that travel or are owed"),
+        (
+            "lost_sales",
+            dict(lead_time=1, integer_orders=False),
+            "does not cover divisible orders .set integer_orders=true",
+        ),
+        (
+            "lost_sales",
+            dict(lead_time=1, demand="normal"),
+            "Normal demand has no finite list of values",
+        ),
+        (
+            "serial",
+            dict(order_delays=(0, 1, 1, 1), integer_orders=True),
+            "does not cover orders that travel or are owed",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_solved_is_refused(name, options, message):
     with pytest.raises(UserError, match=message):
         solve(*jaxinv.make(name, **options))

@@ -243,16 +243,17 @@ def test_sheets_of_a_workbook_are_written(small, tmp_path):
 @pytest.mark.parametrize(
     "arguments, told",
     [
-        ((), "give the files of a shop"), (("{}/nowhere.csv",), "no such file"), (("{}",
-        "sevice=0.9"), "did you mean 'service'?"),
-        (("{}", "columns.sku=Artikl"), "did you mean 'Artikel'?"), (("{}/sales.csv", "{}"),
-        "give one folder or plan alone"),
-        (("{}/items.csv", "{}/stock.csv"), "no file of sales among"), (("{}",
-        "columns.itms.cost=a"), "no table 'itms'"),
-        (("{}", "--forse"), "did you mean '--force'"), (("{}", "service=2"),
-        "service is a number between 0 and 1"),
+        ((), "give the files of a shop"),
+        (("{}/nowhere.csv",), "no such file"),
+        (("{}", "sevice=0.9"), "did you mean 'service'?"),
+        (("{}", "columns.sku=Artikl"), "did you mean 'Artikel'?"),
+        (("{}/sales.csv", "{}"), "give one folder or plan alone"),
+        (("{}/items.csv", "{}/stock.csv"), "no file of sales among"),
+        (("{}", "columns.itms.cost=a"), "no table 'itms'"),
+        (("{}", "--forse"), "did you mean '--force'"),
+        (("{}", "service=2"), "service is a number between 0 and 1"),
     ],
-)  # fmt: skip
+)
 def test_mistakes(small, tmp_path, capsys, arguments, told, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as caught:

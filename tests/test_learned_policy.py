@@ -96,12 +96,16 @@ def test_encode_once_decides_as_window_by_window(encoder):
         )
         contexts = jax.tree.map(lambda leaf: leaf[env.history - 1 :], encode(trace.signals))
         _, made, _ = rollout(
-            env, instance, lambda params, observation, context: (policy.act(params, observation,
-            context), None),
-            params, episodes.network, trace.exogenous, contexts,
-            signals=trace.signals if policy.wants_window else None, record=lambda seen, outcome,
-            note: outcome.ordered,
-        )  # fmt: skip
+            env,
+            instance,
+            lambda params, observation, context: (policy.act(params, observation, context), None),
+            params,
+            episodes.network,
+            trace.exogenous,
+            contexts,
+            signals=trace.signals if policy.wants_window else None,
+            record=lambda seen, outcome, note: outcome.ordered,
+        )
         return made
 
     once = orders(False)

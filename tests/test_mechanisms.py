@@ -27,20 +27,33 @@ def column(*values):
 # Dispositions: a store whose returns go back to its shelf, on to an outlet, or to a dealer
 
 RETURNS = Topology(
-    nodes=2, sources=(SUPPLIER, SUPPLIER), destinations=(0, 1), demand_nodes=(0, 1), lead_times=(1,
-    1), return_lags=1,
-    return_to=(1, 1), mechanisms=frozenset({"dispositions"}),
-)  # fmt: skip
+    nodes=2,
+    sources=(SUPPLIER, SUPPLIER),
+    destinations=(0, 1),
+    demand_nodes=(0, 1),
+    lead_times=(1, 1),
+    return_lags=1,
+    return_to=(1, 1),
+    mechanisms=frozenset({"dispositions"}),
+)
 NUMBERS = InstanceParams(
-    holding=jnp.ones((2, 1)), shortage=jnp.ones((2, 1)), weights=jnp.ones(len(COSTS)),
+    holding=jnp.ones((2, 1)),
+    shortage=jnp.ones((2, 1)),
+    weights=jnp.ones(len(COSTS)),
     return_share=jnp.ones((2, 1, 1)),
-    restock_share=column(0.5, 0.5), forward_share=column(0.25, 0.25), return_cost=column(1.0, 1.0),
-    return_fixed_cost=jnp.asarray([3.0, 3.0]), liquidation_value=column(2.0, 2.0),
+    restock_share=column(0.5, 0.5),
+    forward_share=column(0.25, 0.25),
+    return_cost=column(1.0, 1.0),
+    return_fixed_cost=jnp.asarray([3.0, 3.0]),
+    liquidation_value=column(2.0, 2.0),
     scale=jnp.ones((2, 1)),
-    initial_low=jnp.zeros((2, 1)), initial_high=jnp.zeros((2, 1)), initial_pipeline=jnp.zeros((2,
-    1)),
-    lead_time=jnp.ones(2), max_order=column(9.0, 9.0), demand=TableParams(jnp.full((1, 2, 1), 1.0)),
-)  # fmt: skip
+    initial_low=jnp.zeros((2, 1)),
+    initial_high=jnp.zeros((2, 1)),
+    initial_pipeline=jnp.zeros((2, 1)),
+    lead_time=jnp.ones(2),
+    max_order=column(9.0, 9.0),
+    demand=TableParams(jnp.full((1, 2, 1), 1.0)),
+)
 
 
 def after_returns(dispositions, topology=RETURNS):
@@ -201,10 +214,13 @@ def test_of_what_is_taken_a_share_is_shipped_and_the_rest_is_lost():
 def test_with_orders_first_arrivals_serve_demand_and_are_shipped_a_period_later():
     def chain(mechanisms, slots):
         net = Topology(
-            nodes=2, sources=(SUPPLIER, 0), destinations=(0, 1), demand_nodes=(1,), lead_times=(1,
-            0),
+            nodes=2,
+            sources=(SUPPLIER, 0),
+            destinations=(0, 1),
+            demand_nodes=(1,),
+            lead_times=(1, 0),
             mechanisms=frozenset(mechanisms),
-        )  # fmt: skip
+        )
         assert net.slots == slots
         nothing = jnp.zeros((2, 1))
         params = InstanceParams(holding=nothing, shortage=nothing, weights=jnp.ones(len(COSTS)))

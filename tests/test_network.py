@@ -451,10 +451,13 @@ def test_rationing_leaves_no_dust_that_pays_a_fixed_cost():
     order of its own.
     """
     net = Topology(
-        nodes=4, sources=(0, 0, 0), destinations=(1, 2, 3), demand_nodes=(1, 2, 3), lead_times=(1,
-        1, 1),
+        nodes=4,
+        sources=(0, 0, 0),
+        destinations=(1, 2, 3),
+        demand_nodes=(1, 2, 3),
+        lead_times=(1, 1, 1),
         mechanisms=frozenset({"fixed_cost"}),
-    )  # fmt: skip
+    )
     params = InstanceParams(
         holding=jnp.zeros((4, 1)),
         shortage=jnp.zeros((4, 1)),

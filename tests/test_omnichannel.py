@@ -558,10 +558,18 @@ def test_a_channel_with_an_integer_world_ships_whole_units_and_never_more_than_i
     _, trace = unroll_world(env, episodes, params, 10)
     act = lambda _, observation, __: (jnp.full((4, 1), 3.0), None)  # noqa: E731
     _, (booked, ordered, short), _ = rollout(
-        env, params, act, None, episodes.network, trace.exogenous,
-        record=lambda observation, outcome, _: (observation.booked[2], outcome.ordered,
-        outcome.short[2]),
-    )  # fmt: skip
+        env,
+        params,
+        act,
+        None,
+        episodes.network,
+        trace.exogenous,
+        record=lambda observation, outcome, _: (
+            observation.booked[2],
+            outcome.ordered,
+            outcome.short[2],
+        ),
+    )
     sent = ordered[:, 2:].sum(1)
     assert np.all(ordered == np.round(ordered)) and np.all(sent <= booked) and np.any(sent > 0)
     np.testing.assert_array_equal(sent + short, booked)

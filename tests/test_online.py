@@ -353,10 +353,15 @@ def test_with_all_clocks_off_a_run_is_the_plain_policy(quick_compilation):
     assert same(jax.tree.map(lambda leaf: leaf[0, 0], state.online.acting), params)
     assert not np.any(diary.kl[0, 0]) and not np.any(diary.promoted[0, 0])
     _, reward, _ = rollout(
-        problem.env, instance, lambda params, observation, _: (agent.policy(params, observation),
-        None), params, network,
-        world.exogenous, axis=BATCH, signals=world.signals,
-    )  # fmt: skip
+        problem.env,
+        instance,
+        lambda params, observation, _: (agent.policy(params, observation), None),
+        params,
+        network,
+        world.exogenous,
+        axis=BATCH,
+        signals=world.signals,
+    )
     np.testing.assert_allclose(diary.cost[0, 0], -reward[DAYS:], rtol=2e-4, atol=1e-4)
 
 

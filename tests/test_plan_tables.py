@@ -17,16 +17,21 @@ from jaxinv.errors import UserError
 
 DAYS = pd.date_range("2024-01-01", periods=60)
 GOOD = {
-    "sales": "date,sku,sales,location,price\n" + "".join(f"{d:%Y-%m-%d},{s},{n % 5},{p},9\n" for n,
-    d in enumerate(DAYS) for s in ("007", "b") for p in "xy"),
+    "sales": "date,sku,sales,location,price\n"
+    + "".join(
+        f"{d:%Y-%m-%d},{s},{n % 5},{p},9\n"
+        for n, d in enumerate(DAYS)
+        for s in ("007", "b")
+        for p in "xy"
+    ),
     "items": "sku,name,category,cost,price,pack,like\n007,Tea,hot,2,5,6,\nb,Oil,cold,3,4,1,\nnew,Tea 2,hot,2,5,6,007\n",
     "locations": "location,capacity\nw,\nx,100\ny,50\n",
-    "lanes": "source,destination,lead_time,order_days,currency,freight_from,freight_rate\nACME,w,5,\"Mon, Thu\",,0|100,2|1\nw,x,1,,,,\nw,y,2,,,,\n",
+    "lanes": 'source,destination,lead_time,order_days,currency,freight_from,freight_rate\nACME,w,5,"Mon, Thu",,0|100,2|1\nw,x,1,,,,\nw,y,2,,,,\n',
     "stock": "sku,location,stock,date\n007,x,10,2024-03-01\n007,w,30,2024-03-01\nb,y,1,2024-03-01\n",
     "open_orders": "sku,source,destination,quantity,due,ordered\n007,ACME,w,12,2024-03-05,2024-02-28\n",
     "calendar": "date,sku,location,promotion\n2024-03-04,007,,1\n",
     "receipts": "sku,source,destination,ordered,quantity,received,received_quantity\n007,ACME,w,2024-01-01,10,2024-01-06,10\n",
-}  # fmt: skip
+}
 
 
 def folder(path: Path, **tables) -> Path:
@@ -208,69 +213,154 @@ def test_bad_items(tmp_path, table, text, message):
 
 
 BAD = [
-    ("items", "sku,cost\n007,1\n007,2\n",
-    "items.csv: sku '007' is in lines 2, 3 (2 such rows in all); keep one row"),
-    ("items", "sku,service\n007,97\n",
-    "items.csv: column 'service' is no share between 0 and 1 in line 2 (first: '97'); write 0.97 or 97%"),
+    (
+        "items",
+        "sku,cost\n007,1\n007,2\n",
+        "items.csv: sku '007' is in lines 2, 3 (2 such rows in all); keep one row",
+    ),
+    (
+        "items",
+        "sku,service\n007,97\n",
+        "items.csv: column 'service' is no share between 0 and 1 in line 2 (first: '97'); write 0.97 or 97%",
+    ),
     ("items", "sku,service\n007,1\n", "column 'service' is no share between 0 and 1"),
-    ("items", "sku,pakc\n007,6\n",
-    "items.csv: column 'pakc' is not known; did you mean 'pack'? Rename it, or give columns.items.pack='pakc'"),
-    ("items", "name\nTea\n",
-    "items.csv: column 'sku' (the product) is missing; the columns are name"),
-    ("items", "sku,launch,end\n007,2024-05-01,2024-04-01\n",
-    "items.csv: column 'end' lies before its launch in line 2"),
-    ("items", "sku,end\n007,01/02/2024\n",
-    "items.csv: column 'end' can be read with the day or the month first in line 2 (first: '01/02/2024'); give dates=dmy"),
-    ("lanes", "source,destination\nACME,w\nw,x\nw,y\nx,w\n",
-    "lanes.csv: lanes go in a circle, w -> x -> w, in lines 3, 5; take out one of them"),
-    ("lanes", "source,destination\nACME,w\nw,x\n",
-    "lanes.csv: location 'y' sells and no lane leads to it; add a row with destination 'y'"),
-    ("lanes", "source,destination\nw,x\nw,y\n",
-    "lanes.csv: location 'w' supplies others and no lane leads to it"),
-    ("lanes", "source,destination,sku\nACME,w,\nw,x,\nw,y,b\n",
-    "lanes.csv: 1 SKUs sold at 'y' have no lane to it (007); add rows for them"),
-    ("lanes", "source,destination\nACME,w\nw,x\nw,y\nw,zz\n",
-    "lanes.csv: column 'destination' is no location in line 5 (first: 'zz')"),
-    ("lanes", "source,destination,order_days\nACME,w,Mon+Fry\nw,x,\nw,y,\n",
-    "lanes.csv: column 'order_days' is no list of weekdays in line 2 (first: 'Mon+Fry')"),
-    ("lanes", "source,destination,freight_from,freight_rate\nACME,w,0|10,1\nw,x,,\nw,y,,\n",
-    "lanes.csv: column 'freight_from' has not as many numbers as freight_rate in line 2"),
-    ("lanes", "source,destination,currency\nACME,w,USD\nw,x,\nw,y,\n",
-    "lanes.csv: column 'currency' has no rate in line 2 (first: 'USD'); give its rate, such as rates: {USD: 0.9}"),
-    ("lanes", "source,destination\nACME,Lager\nLagre,x\nLager,y\n",
-    "lanes.csv: column 'source' is nearly the name of a location in line 3 (first: 'Lagre'); did you mean 'Lager'?"),
-    ("lanes", "source,destination,limit,minimum_units\nACME,w,5,10\nw,x,,\nw,y,,\n",
-    "lanes.csv: column 'limit' is below the minimum of an order in line 2"),
-    ("lanes", "source,destination,every\nACME,w,0.5\nw,x,\nw,y,\n",
-    "lanes.csv: column 'every' is not at least 1 in line 2"),
-    ("stock", "sku,location,stock,date\n007,x,10,2024-03-02\n",
-    "stock.csv: column 'date' lies after the date of the plan, 2024-03-01 in line 2 (first: '2024-03-02'); give as_of"),
-    ("stock", "sku,location,stock\n007,xx,10\n",
-    "stock.csv: column 'location' is no location in line 2 (first: 'xx')"),
-    ("stock", "sku,location,stock\n007,x,1\n007,x,2\n",
-    "stock.csv: sku '007', location 'x' is in lines 2, 3 (2 such rows in all); keep one row, or add them up"),
+    (
+        "items",
+        "sku,pakc\n007,6\n",
+        "items.csv: column 'pakc' is not known; did you mean 'pack'? Rename it, or give columns.items.pack='pakc'",
+    ),
+    (
+        "items",
+        "name\nTea\n",
+        "items.csv: column 'sku' (the product) is missing; the columns are name",
+    ),
+    (
+        "items",
+        "sku,launch,end\n007,2024-05-01,2024-04-01\n",
+        "items.csv: column 'end' lies before its launch in line 2",
+    ),
+    (
+        "items",
+        "sku,end\n007,01/02/2024\n",
+        "items.csv: column 'end' can be read with the day or the month first in line 2 (first: '01/02/2024'); give dates=dmy",
+    ),
+    (
+        "lanes",
+        "source,destination\nACME,w\nw,x\nw,y\nx,w\n",
+        "lanes.csv: lanes go in a circle, w -> x -> w, in lines 3, 5; take out one of them",
+    ),
+    (
+        "lanes",
+        "source,destination\nACME,w\nw,x\n",
+        "lanes.csv: location 'y' sells and no lane leads to it; add a row with destination 'y'",
+    ),
+    (
+        "lanes",
+        "source,destination\nw,x\nw,y\n",
+        "lanes.csv: location 'w' supplies others and no lane leads to it",
+    ),
+    (
+        "lanes",
+        "source,destination,sku\nACME,w,\nw,x,\nw,y,b\n",
+        "lanes.csv: 1 SKUs sold at 'y' have no lane to it (007); add rows for them",
+    ),
+    (
+        "lanes",
+        "source,destination\nACME,w\nw,x\nw,y\nw,zz\n",
+        "lanes.csv: column 'destination' is no location in line 5 (first: 'zz')",
+    ),
+    (
+        "lanes",
+        "source,destination,order_days\nACME,w,Mon+Fry\nw,x,\nw,y,\n",
+        "lanes.csv: column 'order_days' is no list of weekdays in line 2 (first: 'Mon+Fry')",
+    ),
+    (
+        "lanes",
+        "source,destination,freight_from,freight_rate\nACME,w,0|10,1\nw,x,,\nw,y,,\n",
+        "lanes.csv: column 'freight_from' has not as many numbers as freight_rate in line 2",
+    ),
+    (
+        "lanes",
+        "source,destination,currency\nACME,w,USD\nw,x,\nw,y,\n",
+        "lanes.csv: column 'currency' has no rate in line 2 (first: 'USD'); give its rate, such as rates: {USD: 0.9}",
+    ),
+    (
+        "lanes",
+        "source,destination\nACME,Lager\nLagre,x\nLager,y\n",
+        "lanes.csv: column 'source' is nearly the name of a location in line 3 (first: 'Lagre'); did you mean 'Lager'?",
+    ),
+    (
+        "lanes",
+        "source,destination,limit,minimum_units\nACME,w,5,10\nw,x,,\nw,y,,\n",
+        "lanes.csv: column 'limit' is below the minimum of an order in line 2",
+    ),
+    (
+        "lanes",
+        "source,destination,every\nACME,w,0.5\nw,x,\nw,y,\n",
+        "lanes.csv: column 'every' is not at least 1 in line 2",
+    ),
+    (
+        "stock",
+        "sku,location,stock,date\n007,x,10,2024-03-02\n",
+        "stock.csv: column 'date' lies after the date of the plan, 2024-03-01 in line 2 (first: '2024-03-02'); give as_of",
+    ),
+    (
+        "stock",
+        "sku,location,stock\n007,xx,10\n",
+        "stock.csv: column 'location' is no location in line 2 (first: 'xx')",
+    ),
+    (
+        "stock",
+        "sku,location,stock\n007,x,1\n007,x,2\n",
+        "stock.csv: sku '007', location 'x' is in lines 2, 3 (2 such rows in all); keep one row, or add them up",
+    ),
     ("stock", "sku,location,stock\n007,,1\n", "stock.csv: column 'location' is empty in line 2"),
-    ("open_orders", "sku,source,destination,quantity\n007,ACM,w,1\n",
-    "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACM'); did you mean 'ACME'?"),
-    ("open_orders", "sku,source,destination,quantity\n007,ACME,x,1\n",
-    "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACME'); 'ACME' supplies 'w'; add the lane"),
-    ("open_orders", "sku,source,destination,quantity\n007,ACME,Paris,1\n",
-    "open_orders.csv: column 'destination' is no location in line 2 (first: 'Paris')"),
-    ("open_orders", "sku,source,destination,quantity\n007,ACME,w,0\n",
-    "open_orders.csv: column 'quantity' is not above 0 in line 2"),
-    ("open_orders",
-    "sku,source,destination,quantity,due,ordered\n007,ACME,w,1,2024-02-01,2024-02-02\n",
-    "open_orders.csv: column 'due' lies before the day it was ordered in line 2"),
-    ("calendar", "date,sku,promotion\n2024-03-04,008,1\n",
-    "calendar.csv: column 'sku' is in no other table in line 2 (first: '008')"),
-    ("receipts",
-    "sku,source,destination,ordered,quantity,received\n007,ACME,w,2024-01-05,1,2024-01-04\n",
-    "receipts.csv: column 'received' lies before the day it was ordered in line 2"),
-    ("locations", "location,capacity\nw,-1\nx,\ny,\n",
-    "locations.csv: column 'capacity' is not above 0 in line 2"),
-    ("sales", GOOD["sales"].replace(",x,9", ",X,9", 1),
-    "sales.csv: column 'location' is not in the table of locations in line 2 (first: 'X'); did you mean 'x'?"),
-]  # fmt: skip
+    (
+        "open_orders",
+        "sku,source,destination,quantity\n007,ACM,w,1\n",
+        "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACM'); did you mean 'ACME'?",
+    ),
+    (
+        "open_orders",
+        "sku,source,destination,quantity\n007,ACME,x,1\n",
+        "open_orders.csv: column 'source' is no lane to that destination in line 2 (first: 'ACME'); 'ACME' supplies 'w'; add the lane",
+    ),
+    (
+        "open_orders",
+        "sku,source,destination,quantity\n007,ACME,Paris,1\n",
+        "open_orders.csv: column 'destination' is no location in line 2 (first: 'Paris')",
+    ),
+    (
+        "open_orders",
+        "sku,source,destination,quantity\n007,ACME,w,0\n",
+        "open_orders.csv: column 'quantity' is not above 0 in line 2",
+    ),
+    (
+        "open_orders",
+        "sku,source,destination,quantity,due,ordered\n007,ACME,w,1,2024-02-01,2024-02-02\n",
+        "open_orders.csv: column 'due' lies before the day it was ordered in line 2",
+    ),
+    (
+        "calendar",
+        "date,sku,promotion\n2024-03-04,008,1\n",
+        "calendar.csv: column 'sku' is in no other table in line 2 (first: '008')",
+    ),
+    (
+        "receipts",
+        "sku,source,destination,ordered,quantity,received\n007,ACME,w,2024-01-05,1,2024-01-04\n",
+        "receipts.csv: column 'received' lies before the day it was ordered in line 2",
+    ),
+    (
+        "locations",
+        "location,capacity\nw,-1\nx,\ny,\n",
+        "locations.csv: column 'capacity' is not above 0 in line 2",
+    ),
+    (
+        "sales",
+        GOOD["sales"].replace(",x,9", ",X,9", 1),
+        "sales.csv: column 'location' is not in the table of locations in line 2 (first: 'X'); did you mean 'x'?",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -315,24 +405,48 @@ def test_all_problems_of_all_files_at_once(tmp_path):
 
 
 ODD = [
-    ("stock", GOOD["stock"] + "ghost,x,4,2024-03-01\n",
-    "stock.csv: column 'sku' is in stock but not in sales in line 5 (first: 'ghost'); kept"),
-    ("stock", GOOD["stock"].replace("y,1,2024-03-01", "y,1,2024-02-27"),
-    "stock.csv: column 'date' lies before the date of the plan, 2024-03-01 in line 4"),
-    ("open_orders", GOOD["open_orders"].replace("2024-03-05", "2024-02-29"),
-    "open_orders.csv: column 'due' is overdue on 2024-03-01 in line 2 (first: '2024-02-29'); kept"),
-    ("calendar", "date,sku,promotion\n2024-02-04,007,1\n",
-    "calendar.csv: column 'promotion' lies before 2024-03-01 in line 2"),
-    ("items", GOOD["items"].replace("5,6,\n", "5,9999,\n"),
-    "items.csv: column 'pack' is more than a year's demand in line 2 (first: '9999'); kept"),
-    ("items", GOOD["items"] + "lone,Cup,hot,1,2,1,\n",
-    "items.csv: column 'sku' has no sales in line 5 (first: 'lone')"),
+    (
+        "stock",
+        GOOD["stock"] + "ghost,x,4,2024-03-01\n",
+        "stock.csv: column 'sku' is in stock but not in sales in line 5 (first: 'ghost'); kept",
+    ),
+    (
+        "stock",
+        GOOD["stock"].replace("y,1,2024-03-01", "y,1,2024-02-27"),
+        "stock.csv: column 'date' lies before the date of the plan, 2024-03-01 in line 4",
+    ),
+    (
+        "open_orders",
+        GOOD["open_orders"].replace("2024-03-05", "2024-02-29"),
+        "open_orders.csv: column 'due' is overdue on 2024-03-01 in line 2 (first: '2024-02-29'); kept",
+    ),
+    (
+        "calendar",
+        "date,sku,promotion\n2024-02-04,007,1\n",
+        "calendar.csv: column 'promotion' lies before 2024-03-01 in line 2",
+    ),
+    (
+        "items",
+        GOOD["items"].replace("5,6,\n", "5,9999,\n"),
+        "items.csv: column 'pack' is more than a year's demand in line 2 (first: '9999'); kept",
+    ),
+    (
+        "items",
+        GOOD["items"] + "lone,Cup,hot,1,2,1,\n",
+        "items.csv: column 'sku' has no sales in line 5 (first: 'lone')",
+    ),
     ("items", "sku,cost,price\n007,6,5\n", "items.csv: column 'cost' is above the price in line 2"),
-    ("items", "sku,colour\n007,red\n",
-    "items.csv: column 'colour' is not known and left out (the nearest is"),
-    ("receipts",
-    "sku,source,destination,ordered,quantity,received,received_quantity\n007,ACME,w,2024-01-01,10,2024-01-06,12\n", "receipts.csv: column 'received_quantity' is more than was ordered"),
-]  # fmt: skip
+    (
+        "items",
+        "sku,colour\n007,red\n",
+        "items.csv: column 'colour' is not known and left out (the nearest is",
+    ),
+    (
+        "receipts",
+        "sku,source,destination,ordered,quantity,received,received_quantity\n007,ACME,w,2024-01-01,10,2024-01-06,12\n",
+        "receipts.csv: column 'received_quantity' is more than was ordered",
+    ),
+]
 
 
 @pytest.mark.parametrize("table, text, note", ODD)
@@ -448,24 +562,31 @@ def test_a_yaml_names_tables_and_settings(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("sales: sale.csv", "no file"), ("sales: sale.csv", "did you mean 'sales.csv'?"),
+        ("sales: sale.csv", "no file"),
+        ("sales: sale.csv", "did you mean 'sales.csv'?"),
         ("items: items.csv", "no sales; add a line"),
-        ("sales: sales.csv\nsevice: 0.9",
-        "plan.yaml: line 2: unknown key 'sevice'; did you mean 'service'?"),
-        ("sales: sales.csv\nservice: 97",
-        "line 2: service is a number between 0 and 1 (97% is 0.97), not 97"),
+        (
+            "sales: sales.csv\nsevice: 0.9",
+            "plan.yaml: line 2: unknown key 'sevice'; did you mean 'service'?",
+        ),
+        (
+            "sales: sales.csv\nservice: 97",
+            "line 2: service is a number between 0 and 1 (97% is 0.97), not 97",
+        ),
         ("sales: sales.csv\nservice: {cold: 2}", "service is a share between 0 and 1"),
-        ("sales: sales.csv\nitems: items.csv\nservice: {hott: 0.9}",
-        "service: 'hott' is no category and no SKU; did you mean 'hot'?"),
+        (
+            "sales: sales.csv\nitems: items.csv\nservice: {hott: 0.9}",
+            "service: 'hott' is no category and no SKU; did you mean 'hot'?",
+        ),
         ("sales: sales.csv\nas_of: soon", "line 2: as_of is a date such as 2025-03-31, not 'soon'"),
         ("sales: sales.csv\nfrequency: dayly", "unknown frequency 'dayly'; did you mean 'day'?"),
         ("sales: sales.csv\nreturns: keep", "returns is one of refuse, net, separate, not 'keep'"),
-        ("sales: sales.csv\nrates: {USD: -1}", "rates are money"), ("sales: sales.csv\ndates: dym",
-        "dates is one of ymd, dmy, mdy"),
+        ("sales: sales.csv\nrates: {USD: -1}", "rates are money"),
+        ("sales: sales.csv\ndates: dym", "dates is one of ymd, dmy, mdy"),
         ("sales: sales.csv\ncolumns: {sku: x}", "columns are given by table"),
         ("sales: sales.csv\nbudget: no", "budget is a number"),
     ],
-)  # fmt: skip
+)
 def test_bad_yaml(tmp_path, text, message):
     (folder(tmp_path) / "plan.yaml").write_text(text + "\n")
     assert any(message in line for line in told(tmp_path)[1:]), told(tmp_path)

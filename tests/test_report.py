@@ -398,16 +398,24 @@ def test_what_acts():
 @pytest.mark.parametrize(
     "written, told",
     [
-        (number(12_432.4), "12,430"), (number(1_234.4, "EUR"), "1,234\xa0EUR"), (number(86.44),
-        "86.4"), (number(0.3124), "0.312"),
-        (number(-3.0), "\N{MINUS SIGN}3.00"), (number(-0.0001), "0.000"), (number(None), "–"),
+        (number(12_432.4), "12,430"),
+        (number(1_234.4, "EUR"), "1,234\xa0EUR"),
+        (number(86.44), "86.4"),
+        (number(0.3124), "0.312"),
+        (number(-3.0), "\N{MINUS SIGN}3.00"),
+        (number(-0.0001), "0.000"),
+        (number(None), "–"),
         (number(float("nan")), "–"),
-        (whole(12_345.0), "12,345"), (whole(0.5), "0.5"), (rough(987_654), "988,000"),
-        (signed(12.0), "+12.0"), (percent(0.9634), "96.3%"),
-        (signed_percent(0.0001), "0.0%"), (written_day("2025-03-03"), "3\xa0Mar\xa02025"), (written_day("soon"),
-        "soon"),
+        (whole(12_345.0), "12,345"),
+        (whole(0.5), "0.5"),
+        (rough(987_654), "988,000"),
+        (signed(12.0), "+12.0"),
+        (percent(0.9634), "96.3%"),
+        (signed_percent(0.0001), "0.0%"),
+        (written_day("2025-03-03"), "3\xa0Mar\xa02025"),
+        (written_day("soon"), "soon"),
     ],
-)  # fmt: skip
+)
 def test_numbers_as_people_write_them(written, told):
     assert written == told
 

@@ -195,10 +195,13 @@ def study(
 
 
 def teach(
-    distiller: Distiller, key: jax.Array, teacher_params: Any, lesson_of: Callable[[jax.Array],
-    Lesson],
-    observation: Observation, lessons: int,
-) -> tuple[StudentState, dict[str, jax.Array]]:  # fmt: skip
+    distiller: Distiller,
+    key: jax.Array,
+    teacher_params: Any,
+    lesson_of: Callable[[jax.Array], Lesson],
+    observation: Observation,
+    lessons: int,
+) -> tuple[StudentState, dict[str, jax.Array]]:
     """A student after so many lessons, its learning rate falling to 0 along a cosine, and the
     losses of the last; maps over distillers' numbers and keys.
 

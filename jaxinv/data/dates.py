@@ -36,12 +36,19 @@ _READ = {
 }
 # The first letters of months in English, German, French, Spanish and Italian, without accents.
 _MONTHS = (
-    ("jan", "ene", "gen"), ("feb", "fev"), ("mar", "maer", "mrz"), ("apr", "avr", "abr"), ("may",
-    "mai", "mag"),
-    ("jun", "juin", "giu"), ("jul", "juil", "lug"), ("aug", "aou", "ago"), ("sep", "set"), ("oct",
-    "okt", "ott"),
-    ("nov",), ("dec", "dez", "dic"),
-)  # fmt: skip
+    ("jan", "ene", "gen"),
+    ("feb", "fev"),
+    ("mar", "maer", "mrz"),
+    ("apr", "avr", "abr"),
+    ("may", "mai", "mag"),
+    ("jun", "juin", "giu"),
+    ("jul", "juil", "lug"),
+    ("aug", "aou", "ago"),
+    ("sep", "set"),
+    ("oct", "okt", "ott"),
+    ("nov",),
+    ("dec", "dez", "dic"),
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,10 +70,11 @@ class CausalDemand(DemandProcess):
     """
 
     told = (
-        Signal("season sine", owner=CALENDAR), Signal("season cosine", owner=CALENDAR),
-        Signal("promotion", "1 where one runs", 0), Signal("price",
-        "log of the share of the list price", 0),
-    )  # fmt: skip
+        Signal("season sine", owner=CALENDAR),
+        Signal("season cosine", owner=CALENDAR),
+        Signal("promotion", "1 where one runs", 0),
+        Signal("price", "log of the share of the list price", 0),
+    )
     start_noise = {"start": (4,)}
     moves = frozenset({"demand", "promotion", "price", "shock"})
     scales = True
@@ -101,10 +102,13 @@ class CausalDemand(DemandProcess):
         shock = keep * state.shock + innovation
         felt = jnp.where(jnp.isnan(params.shock), shock, params.shock)
         level = jnp.exp(
-            params.intercept + params.amplitude * season(state,
-            params) + params.promotion_effect * state.promotion
-            + params.elasticity * jnp.log(state.price) + felt - 0.5 * deviation**2
-        )  # fmt: skip
+            params.intercept
+            + params.amplitude * season(state, params)
+            + params.promotion_effect * state.promotion
+            + params.elasticity * jnp.log(state.price)
+            + felt
+            - 0.5 * deviation**2
+        )
         demand = quantiles.negative_binomial(uniforms["demand"], level, params.dispersion, LARGEST)
         tomorrow = state.replace(
             day=jnp.where(state.day + 1.0 >= params.period, 0.0, state.day + 1.0), shock=shock

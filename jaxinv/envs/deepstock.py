@@ -151,11 +151,13 @@ class DeepStock(Preset):
         net = Network(instances=count, backlog=True, whole_units=self.integer_orders)
         net.supplier("supplier")
         net.node(
-            "store", demand=True, typical_demand_units_per_period=scale,
+            "store",
+            demand=True,
+            typical_demand_units_per_period=scale,
             holding_cost_per_unit_period=self.holding_cost,
-            shortage_cost_per_unit=self.shortage_cost, initial_stock_units=-paths.demand[:,
-            :REVIEW].sum(1),
-        )  # fmt: skip
+            shortage_cost_per_unit=self.shortage_cost,
+            initial_stock_units=-paths.demand[:, :REVIEW].sum(1),
+        )
         net.edge(
             "supplier", "store", lead_time_periods=LEAD_TIME, review_periods=REVIEW,
             largest_order_units=LARGEST_ORDER,

@@ -292,10 +292,16 @@ class OmniChannel(Preset):
             horizon=self.horizon, history=self.history, tell=self.tell, weights=self.reward_weights
         )
         return net.problem(
-            told, demand=(process, demand), name="omnichannel", test_periods=500, warm_up=100,
-            roles={"functions": self._functions(topology),
-            "stores": self._store_by_store(topology)},
-        )  # fmt: skip
+            told,
+            demand=(process, demand),
+            name="omnichannel",
+            test_periods=500,
+            warm_up=100,
+            roles={
+                "functions": self._functions(topology),
+                "stores": self._store_by_store(topology),
+            },
+        )
 
     @property
     def reward_weights(self) -> dict[str, float]:

@@ -227,11 +227,14 @@ class PlanWorld:
                 else {}
             )
             net.node(
-                name, typical_demand_units_per_period=scale[:, node],
+                name,
+                typical_demand_units_per_period=scale[:, node],
                 holding_cost_per_unit_period=self.costs["holding"][:, node],
-                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:,
-                node], **sells, **spoils,
-            )  # fmt: skip
+                initial_stock_from_units=0.3 * cover[:, node],
+                initial_stock_to_units=1.3 * cover[:, node],
+                **sells,
+                **spoils,
+            )
         if None in ways.sources:
             net.supplier("suppliers")
         share = 1.0 / np.maximum(
@@ -249,19 +252,27 @@ class PlanWorld:
             node = ways.nodes.index(end)
             there = ways.there[:, edge]
             net.edge(
-                start or "suppliers", end, name=_edge_name(ways, edge),
+                start or "suppliers",
+                end,
+                name=_edge_name(ways, edge),
                 lead_time_periods=lead.mean[:, edge],
                 cost_per_unit=bought[:, edge] if bought[:, edge].any() else None,
                 cost_per_order=_any(ordered[:, edge]),
                 **(packs if start is None else {}),
                 order_cycle=None if self.cycles is None else self.cycles[edge],
-                initial_pipeline_units_per_period=np.where(there, scale[:, node] * share[:, node],
-                0.0),
+                initial_pipeline_units_per_period=np.where(
+                    there, scale[:, node] * share[:, node], 0.0
+                ),
                 largest_order_units=4 * scale[:, node] * (lead.mean[:, edge] + 1) + 1,
-                **({} if tiers is None else dict(
-                    freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge],
-                    freight_rate_per_unit=(tiers[1] * rate[..., None])[:, edge])),
-            )  # fmt: skip
+                **(
+                    {}
+                    if tiers is None
+                    else dict(
+                        freight_from_units=(tiers[0] / ways.lines[..., None])[:, edge],
+                        freight_rate_per_unit=(tiers[1] * rate[..., None])[:, edge],
+                    )
+                ),
+            )
         return net
 
     def _bought(self) -> tuple[np.ndarray, np.ndarray]:

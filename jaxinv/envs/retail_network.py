@@ -176,11 +176,13 @@ class RetailNetwork(SalesFile):
                 else {}
             )
             net.node(
-                name, typical_demand_units_per_period=scale[:, node],
+                name,
+                typical_demand_units_per_period=scale[:, node],
                 holding_cost_per_unit_period=holding[node],
-                initial_stock_from_units=0.3 * cover[:, node], initial_stock_to_units=1.3 * cover[:,
-                node], **sells,
-            )  # fmt: skip
+                initial_stock_from_units=0.3 * cover[:, node],
+                initial_stock_to_units=1.3 * cover[:, node],
+                **sells,
+            )
         source = "supplier of the warehouses"
         net.supplier(source)
         for edge, end in enumerate(ends):

@@ -90,12 +90,15 @@ def ordered_by_period(
       None where no line is of one of these series, edges and periods.
     """
     count, (instances, edges) = len(starts) - 1, sources.shape
-    ways = pd.DataFrame({
-        "sku": np.repeat(np.asarray(skus, object), edges), "source": sources.ravel(),
-        "destination": destinations.ravel(),
-        "instance": np.repeat(np.arange(instances), edges), "edge": np.tile(np.arange(edges),
-        instances),
-    })  # fmt: skip
+    ways = pd.DataFrame(
+        {
+            "sku": np.repeat(np.asarray(skus, object), edges),
+            "source": sources.ravel(),
+            "destination": destinations.ravel(),
+            "instance": np.repeat(np.arange(instances), edges),
+            "edge": np.tile(np.arange(edges), instances),
+        }
+    )
     period = (
         np.searchsorted(starts, receipts["ordered"].to_numpy("datetime64[s]"), side="right") - 1
     )

@@ -299,31 +299,50 @@ def _table(
     likely = arrives(np.ceil(lines.lead[s, e] - 1e-4))
     table = pd.DataFrame(
         {
-            "sku": sku, "name": names, "source": np.asarray(today.sources)[s, e],
+            "sku": sku,
+            "name": names,
+            "source": np.asarray(today.sources)[s, e],
             "destination": np.asarray(today.destinations)[s, e],
-            "order_date": str(date), "quantity": quantity, "packs": quantity / pack,
+            "order_date": str(date),
+            "quantity": quantity,
+            "packs": quantity / pack,
             "unit_cost": price[s, e],
-            "cost": quantity * price[s, e], "currency": currency[s, e],
-            "arrival_early": arrives(lines.early[s, e]), "arrival_likely": likely,
-            "arrival_late": arrives(lines.late[s, e]), "due": likely, "on_hand": lines.on_hand[at],
+            "cost": quantity * price[s, e],
+            "currency": currency[s, e],
+            "arrival_early": arrives(lines.early[s, e]),
+            "arrival_likely": likely,
+            "arrival_late": arrives(lines.late[s, e]),
+            "due": likely,
+            "on_hand": lines.on_hand[at],
             "on_order": lines.on_order[at],
-            "net_position": lines.position[at], "cover_days": cover_days,
-            "forecast": judged.forecast[at], "forecast_low": judged.low[at],
-            "forecast_high": judged.high[at], "target": lines.target[at],
+            "net_position": lines.position[at],
+            "cover_days": cover_days,
+            "forecast": judged.forecast[at],
+            "forecast_low": judged.low[at],
+            "forecast_high": judged.high[at],
+            "target": lines.target[at],
             "risk_with": judged.risk_with[at],
-            "risk_without": judged.risk_without[at], "days_of_cover": np.where(rate > 0,
-            position / np.maximum(rate, 1e-9), np.nan),
-            "rule": rule_names[s], "rule_quantity": beside[at],
+            "risk_without": judged.risk_without[at],
+            "days_of_cover": np.where(rate > 0, position / np.maximum(rate, 1e-9), np.nan),
+            "rule": rule_names[s],
+            "rule_quantity": beside[at],
             **{f"cost_{name}": judged.cost(name)[at] for name in CASES},
             **{f"term_{name}": values[at] for name, values in terms.table.items()},
         }
-    )  # fmt: skip
+    )
     table["reason"] = [
-        sentence(lines.position[spot], lines.target[spot], judged.mean[spot], end,
-        lines.asked[spot], lines.pack[spot], lines.quantity[spot],
-                 settled.why.get(spot, ""))
+        sentence(
+            lines.position[spot],
+            lines.target[spot],
+            judged.mean[spot],
+            end,
+            lines.asked[spot],
+            lines.pack[spot],
+            lines.quantity[spot],
+            settled.why.get(spot, ""),
+        )
         for spot, end in zip(map(tuple, place.tolist()), until)
-    ]  # fmt: skip
+    ]
     table["_line"] = list(map(tuple, place.tolist()))
     assert [name for name in table if name != "_line"] == list(COLUMNS)
     return table.sort_values(["source", "destination", "sku"], kind="stable").reset_index(drop=True)

@@ -134,17 +134,19 @@ class RoleSight(Sight):
 
     def position(self, observation):
         return as_steered(
-            self._edges[0], self._steers_echelon, lambda: views.edge_position(self.topology,
-            observation),
+            self._edges[0],
+            self._steers_echelon,
+            lambda: views.edge_position(self.topology, observation),
             lambda: views.own_position(self.topology, observation),
-        )  # fmt: skip
+        )
 
     def coverage(self, facts):
         cover = as_steered(
-            self._edges[0], self._steers_echelon, lambda: views.echelon_coverage(self.topology,
-            facts),
+            self._edges[0],
+            self._steers_echelon,
+            lambda: views.echelon_coverage(self.topology, facts),
             lambda: views.coverage(facts),
-        )  # fmt: skip
+        )
         return cover, jnp.max(cover)
 
     def features(self, parts):

@@ -305,26 +305,31 @@ class Evidence:
             interval = interval and [
                 end if absent(end) else min(max(end, low), high) for end in interval
             ]
-            lines.append({
-                "name": self.name(row), "kind": "acts" if row is self.acts else row["kind"],
-                "value": write(value),
-                "interval": between(interval,
-                percent if write is percent else rough) if interval else "",
-                "width": 0 if absent(value) else 100 * max(value, 0) / most,
-            })  # fmt: skip
+            lines.append(
+                {
+                    "name": self.name(row),
+                    "kind": "acts" if row is self.acts else row["kind"],
+                    "value": write(value),
+                    "interval": between(interval, percent if write is percent else rough)
+                    if interval
+                    else "",
+                    "width": 0 if absent(value) else 100 * max(value, 0) / most,
+                }
+            )
         return {"title": title, "says": says, "lines": lines}
 
     def policies(self) -> Table:
         """A row a policy and rule, the cheapest first, numbered as in the picture."""
         columns = [
-            Column("No."), Column("Policy or rule", False), Column(self.cost_title,
-            says=f"over {self.span}, all together"),
-            Column("95% interval", says="of the cost by itself"), Column("Against the best rule",
-            says="difference on the same demand"),
-            Column("Fill rate", says="share of demand served at once"), Column("Stock",
-            says=f"mean, {self.stock_unit}"),
+            Column("No."),
+            Column("Policy or rule", False),
+            Column(self.cost_title, says=f"over {self.span}, all together"),
+            Column("95% interval", says="of the cost by itself"),
+            Column("Against the best rule", says="difference on the same demand"),
+            Column("Fill rate", says="share of demand served at once"),
+            Column("Stock", says=f"mean, {self.stock_unit}"),
             Column("Turns a year", says="units sold a year over units in stock"),
-        ]  # fmt: skip
+        ]
         rows = []
         for place, row in enumerate(self.ranked, 1):
             share, interval = (

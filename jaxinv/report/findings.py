@@ -96,11 +96,17 @@ def find(folder: str | Path) -> Findings:
         )
         raise UserError(f"{folder}: there is nothing to report on: {why}")
     return Findings(
-        folder, document, _table(evidence / by_sku.FILE, by_sku.TEXT), _table(evidence / worst.FILE,
-        worst.TEXT), orders, exceptions,
-        about, _curves(evidence / "metrics.csv"), _dropped(evidence / "dropped.csv"),
+        folder,
+        document,
+        _table(evidence / by_sku.FILE, by_sku.TEXT),
+        _table(evidence / worst.FILE, worst.TEXT),
+        orders,
+        exceptions,
+        about,
+        _curves(evidence / "metrics.csv"),
+        _dropped(evidence / "dropped.csv"),
         _settings(evidence / "config.yaml"),
-    )  # fmt: skip
+    )
 
 
 def _document(folder: Path) -> dict[str, Any] | None:

@@ -75,17 +75,32 @@ def _context(findings: Findings) -> dict[str, Any]:
         "title": _title(findings, evidence),
         "subtitle": _subtitle(findings, evidence),
         "evidence": evidence,
-        "policies": None, "parts": None, "scatter": None, "sku_tables": [], "worst": [],
+        "policies": None,
+        "parts": None,
+        "scatter": None,
+        "sku_tables": [],
+        "worst": [],
         "learning": None,
-        "orders": None, "exceptions": None,
+        "orders": None,
+        "exceptions": None,
         "assumptions": _few(caveats.assumptions(findings, evidence)),
         "caveats": _few(caveats.caveats(findings, evidence)),
         "settings": _settings(findings.settings),
         "made_of": findings.document.get("run", "") if findings.document else "",
-        "files": [name for name in ("summary.json", "evaluation.json", "by_sku.csv", "worst.csv",
-        "orders.csv", "exceptions.csv", "dropped.csv")
-                  if (findings.folder / name).exists()],
-    }  # fmt: skip
+        "files": [
+            name
+            for name in (
+                "summary.json",
+                "evaluation.json",
+                "by_sku.csv",
+                "worst.csv",
+                "orders.csv",
+                "exceptions.csv",
+                "dropped.csv",
+            )
+            if (findings.folder / name).exists()
+        ],
+    }
     if evidence:
         context |= _evidence(findings, evidence)
     if findings.orders is not None:
@@ -102,13 +117,15 @@ def _context(findings: Findings) -> dict[str, Any]:
 def _evidence(findings: Findings, evidence: Evidence) -> dict[str, Any]:
     points = [
         {
-            "name": evidence.name(row), "kind": "acts" if row is evidence.acts else row["kind"],
+            "name": evidence.name(row),
+            "kind": "acts" if row is evidence.acts else row["kind"],
             "fill_rate": 100 * row["fill_rate"],
-            "cost": evidence.cost(row), **dict(zip(("low", "high"),
-            evidence.cost_interval(row) or (None, None))),
+            "cost": evidence.cost(row),
+            **dict(zip(("low", "high"), evidence.cost_interval(row) or (None, None))),
         }
-        for row in evidence.ranked if row.get("fill_rate") is not None
-    ]  # fmt: skip
+        for row in evidence.ranked
+        if row.get("fill_rate") is not None
+    ]
     unit = evidence.cost_title
     found: dict[str, Any] = {"policies": evidence.policies(), "parts": evidence.parts()}
     if len(points) > 1 and len(points) == len(evidence.ranked):

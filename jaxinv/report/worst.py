@@ -61,11 +61,16 @@ def worst(judged: Evaluation, acts: str) -> pd.DataFrame:
         )
         periods = _played(judged, one, ranked)
         frames += [
-            pd.DataFrame({**{key: column[series] for key, column in names.items()}, "policy": name,
-            "period": _dates(judged),
-                          **{key: amounts[:, place] for key, amounts in periods.items()}})
+            pd.DataFrame(
+                {
+                    **{key: column[series] for key, column in names.items()},
+                    "policy": name,
+                    "period": _dates(judged),
+                    **{key: amounts[:, place] for key, amounts in periods.items()},
+                }
+            )
             for place, series in enumerate(ranked)
-        ]  # fmt: skip
+        ]
     return pd.concat(frames, ignore_index=True)
 
 

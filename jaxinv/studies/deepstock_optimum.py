@@ -71,9 +71,11 @@ def costs_on_test_paths(problem: Problem, law: np.ndarray, seed: int = 0) -> np.
     )
     start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, TEST)), empty)
     _, reward, _ = rollout(
-        env, params, lambda orders, observation, _: (found.policy.act(orders, observation, None),
-        None),
-        jnp.asarray(found.params), start, Exogenous(jnp.asarray(demand[:, None, None, :],
-        jnp.float32)),
-    )  # fmt: skip
+        env,
+        params,
+        lambda orders, observation, _: (found.policy.act(orders, observation, None), None),
+        jnp.asarray(found.params),
+        start,
+        Exogenous(jnp.asarray(demand[:, None, None, :], jnp.float32)),
+    )
     return -np.asarray(reward)[COUNTED_FROM:].mean(0)

@@ -80,15 +80,24 @@ METHODS = (
     Method(
         "DS",
         DiffSim,
-        DiffSimConfig(updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32),
-        max_grad_norm=5.0),
+        DiffSimConfig(
+            updates=1000, envs=10, rollout=29, encoder="known", hidden=(32, 32), max_grad_norm=5.0
+        ),
         {"learning_rate": Range(4e-4, 1e-1), "final_learning_rate": Range(1e-5, 1e-3), **BIAS},
     ),
     Method(
         "DDPG",
         DDPG,
-        DDPGConfig(updates=200, envs=10, hidden=(32, 32), capacity=28000, batch=128, steps=10,
-        critics=1, **REVIEWS),
+        DDPGConfig(
+            updates=200,
+            envs=10,
+            hidden=(32, 32),
+            capacity=28000,
+            batch=128,
+            steps=10,
+            critics=1,
+            **REVIEWS,
+        ),
         {
             "learning_rate": Range(3e-4, 9e-3),
             "final_learning_rate": Range(6e-5, 3e-4),
@@ -102,8 +111,14 @@ METHODS = (
         "PPO",
         PPO,
         PPOConfig(
-            updates=100, envs=64, hidden=(32, 32), epochs=5, minibatches=4, forecast=0,
-            pathwise=False, max_grad_norm=0.5,
+            updates=100,
+            envs=64,
+            hidden=(32, 32),
+            epochs=5,
+            minibatches=4,
+            forecast=0,
+            pathwise=False,
+            max_grad_norm=0.5,
             **REVIEWS,
         ),
         {
@@ -116,7 +131,7 @@ METHODS = (
             **BIAS,
         },
     ),
-)  # fmt: skip
+)
 
 METHOD_NAMES = tuple(method.name for method in METHODS)
 

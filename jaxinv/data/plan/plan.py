@@ -244,10 +244,15 @@ def _plan(parts: PlanTables, files: Files, given: Given) -> Plan:
     locations = locations.reindex(list(parts.places))
     locations["name"] = locations["name"].fillna("")
     frames = {
-        "sales": sales, "items": items, "locations": locations,
-        **{name: parts[name].reset_index(drop=True) for name in TABLES if name not in ("items",
-        "locations")},
-    }  # fmt: skip
+        "sales": sales,
+        "items": items,
+        "locations": locations,
+        **{
+            name: parts[name].reset_index(drop=True)
+            for name in TABLES
+            if name not in ("items", "locations")
+        },
+    }
     for frame in frames.values():
         frame.attrs = {}
     settings = parts.settings
@@ -280,13 +285,18 @@ def _plan(parts: PlanTables, files: Files, given: Given) -> Plan:
         rows = _plain(frame.reset_index() if keyed else frame)
         whole.update(f"{name} {fingerprint(rows)}".encode())
     return Plan(
-        **frames, settings=settings, notes=tuple(notes), assumptions=tuple(assumptions),
+        **frames,
+        settings=settings,
+        notes=tuple(notes),
+        assumptions=tuple(assumptions),
         fingerprint=whole.hexdigest(),
-        read=tuple(read), files=dict(files.paths), reading={**given.reading,
-        **({"columns": named} if named else {}), **sheets},
-        given_keys=tuple(key for key,
-        value in vars(given.settings).items() if value != getattr(Settings(), key)),
-    )  # fmt: skip
+        read=tuple(read),
+        files=dict(files.paths),
+        reading={**given.reading, **({"columns": named} if named else {}), **sheets},
+        given_keys=tuple(
+            key for key, value in vars(given.settings).items() if value != getattr(Settings(), key)
+        ),
+    )
 
 
 def _notes(parts: PlanTables, name: str) -> list[str]:

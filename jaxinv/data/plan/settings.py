@@ -244,11 +244,14 @@ def _setting(key: str, value: Any) -> tuple[Any, str]:
             ),
         )
     least, most, open_ends = {
-        "service": (0, 1, True), "margin": (0, 1, True), "train": (0, 1, True), "budget": (0, 1e15,
-        True),
-        "lead_time": (0, 3650, False), "holding_rate": (0, 100, False), "shortage_markup": (0, 1e6,
-        True),
-    }[key]  # fmt: skip
+        "service": (0, 1, True),
+        "margin": (0, 1, True),
+        "train": (0, 1, True),
+        "budget": (0, 1e15, True),
+        "lead_time": (0, 3650, False),
+        "holding_rate": (0, 100, False),
+        "shortage_markup": (0, 1e6, True),
+    }[key]
     fine = _number(value) and (least < value < most if open_ends else least <= value <= most)
     hint = " (97% is 0.97)" if key == "service" else ""
     return (float(value) if fine else value), (
