@@ -107,7 +107,8 @@ def test_a_training_may_begin_with_it_and_ends_with_what_costs_less(sales):
         hidden=tuple(about["hidden"]), activation=about["activation"], learning_rate=0.05,
     )  # fmt: skip
     agent = DiffSim.create(problem, config)
-    state = agent.init(jax.random.key(0))
+    ready.load.cache_clear()  # so that they are first asked for within a compiled program
+    state = jax.jit(agent.init)(jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, state.params, params)
     validation = Validation.of(problem, root(1), settles=agent.settles)
     trained = Trainer(agent, validation=validation).train(jax.random.key(0), 2)

@@ -106,7 +106,8 @@ def save(path: str | Path, params: Any, about: dict[str, Any]) -> None:
 
 @cache
 def load(path: str | Path = WEIGHTS) -> tuple[dict[str, Any], Any]:
-    """What is known of weights, and the parameters.
+    """What is known of weights, and the parameters: arrays of the host, for they are kept, and may
+    be first asked for in a trace.
 
     Raises:
       UserError: a file that is none, that is damaged, or that is of another version.
@@ -125,10 +126,7 @@ def load(path: str | Path = WEIGHTS) -> tuple[dict[str, Any], Any]:
             f"{path} was trained to read {about.get('window')} periods, and this version reads"
             f" {WINDOW}; install the package again"
         )
-    params = flax.traverse_util.unflatten_dict(
-        {name: jnp.asarray(array) for name, array in arrays.items()}, sep="/"
-    )
-    return about, params
+    return about, flax.traverse_util.unflatten_dict(arrays, sep="/")
 
 
 def _sum(text: str, arrays: dict[str, np.ndarray]) -> str:
