@@ -55,6 +55,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     wanted = {
         *package.rglob("*.py"),
         *(package / "report" / "templates").iterdir(),
+        package / "policies" / "ready.npz",
         package / "py.typed",
     }
     assert shipped == {path.relative_to(ROOT).as_posix() for path in wanted}
