@@ -1,6 +1,7 @@
 """`python -m jaxinv.ablate`: every ablation of D3S-CI as one vmapped program."""
 
 from jaxinv.cli import (
+    add_devices,
     emit,
     enable_compilation_cache,
     many_runs,
@@ -28,16 +29,19 @@ def main(argv: list[str]) -> None:
         ),
     )
     made.add_argument("--quick", action="store_true", help="the same code at a size of minutes")
+    add_devices(made)
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if what:
         raise UserError(f"ablate takes key=value alone, not {what[0]}")
     many_runs()
 
+    from jaxinv.placement import use_devices
     from jaxinv.studies import ablation
     from jaxinv.studies.rows import timed
 
     enable_compilation_cache()
+    use_devices(args.devices)
     config = ablation.configure([f"seed={args.seed}", *overrides], args.quick)
     runs = len(ablation.VARIANTS) * config.seeds
     if not args.json:

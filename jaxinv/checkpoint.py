@@ -71,13 +71,15 @@ def _disk_errors() -> Iterator[None]:
 
 def read_tree(folder: Path, template: Any) -> Any:
     import jax
+    import jax.numpy as jnp
     import numpy as np
     import orbax.checkpoint as ocp
+
+    from jaxinv.placement import everywhere
 
     listing = json.loads((folder / "listing.json").read_text(encoding="utf-8"))
     wanted = _leaves(template)
     _check_fit(folder, listing["leaves"], {name: _kind(leaf) for name, leaf in wanted.items()})
-    device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
 
     def target(leaf):
         if isinstance(leaf, np.ndarray | np.generic):
@@ -87,7 +89,7 @@ def read_tree(folder: Path, template: Any) -> Any:
             leaf = (
                 jax.random.key_data(leaf) if concrete else jax.eval_shape(jax.random.key_data, leaf)
             )
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or device)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere())
 
     targets = {name: target(leaf) for name, leaf in wanted.items()}
     stored = {name: array for name, array in targets.items() if math.prod(array.shape)}
@@ -97,7 +99,7 @@ def read_tree(folder: Path, template: Any) -> Any:
 
     def leaf(name):
         empty = targets[name]
-        array = found[name] if name in found else jax.device_put(np.zeros(empty.shape, empty.dtype))
+        array = found[name] if name in found else jnp.zeros(empty.shape, empty.dtype)
         implementation = listing["keys"].get(name)
         return jax.random.wrap_key_data(array, impl=implementation) if implementation else array
 

@@ -131,6 +131,17 @@ def parser(
     return made
 
 
+def add_devices(made: argparse.ArgumentParser) -> None:
+    """Gives a command the flag `--devices`, for `placement.use_devices`."""
+    made.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="share the environments out over this many devices (default 1)",
+    )
+
+
 def called(command: str) -> str:
     """A command as it has to be typed: `jaxinv train` by those who have come through the console
     script, `python -m jaxinv.train` by all others, who may have none on their path.

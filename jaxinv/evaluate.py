@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxinv.choices import BESIDE, check_choices, of_plan, run_among_rules
 from jaxinv.cli import (
+    add_devices,
     emit,
     enable_compilation_cache,
     note,
@@ -61,6 +62,7 @@ def main(argv: list[str]) -> None:
         help="writes report.html, by_sku.csv and evaluation.json there (default: that of --monitor,"
         " or evaluated/ in the first run)",
     )
+    add_devices(made)
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     preference, overrides = _preference(overrides)
@@ -91,8 +93,10 @@ def main(argv: list[str]) -> None:
     from jaxinv.ending import notes_of
     from jaxinv.evidence import evidence_table, tuning_notes, verdict, with_rows
     from jaxinv.experiment import Experiment, trained_policies
+    from jaxinv.placement import use_devices
 
     enable_compilation_cache()
+    use_devices(args.devices)
     trained = [trained_policies(run, later) for run in runs]
     experiment = trained[0][0] if trained else Experiment.load(None, overrides)
     endings = [

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from jaxinv.cli import (
+    add_devices,
     emit,
     enable_compilation_cache,
     many_runs,
@@ -52,6 +53,7 @@ def main(argv: list[str]) -> None:
         metavar="FOLDER",
         help="folder of a study's pictures and tables (default: runs/STUDY)",
     )
+    add_devices(made)
     args = made.parse_args(argv)
     what, overrides = split_arguments(args.arguments)
     if overrides:
@@ -63,6 +65,7 @@ def main(argv: list[str]) -> None:
 
     import importlib
 
+    from jaxinv.placement import use_devices
     from jaxinv.studies.rows import timed
 
     many_runs()
@@ -72,6 +75,7 @@ def main(argv: list[str]) -> None:
             f"the study {what[0]} has no pictures or tables of its own; leave out --out"
         )
     enable_compilation_cache()
+    use_devices(args.devices)
     rows = []
     for row in timed(study.run(quick=args.quick, parts=what[1:])):
         rows.append(row)

@@ -7,6 +7,7 @@ from typing import Any
 
 from jaxinv.choices import check_choices, of_plan
 from jaxinv.cli import (
+    add_devices,
     emit,
     enable_compilation_cache,
     many_runs,
@@ -48,6 +49,7 @@ def main(argv: list[str]) -> None:
         help="train once for each value",
     )
     made.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    add_devices(made)
     args = made.parse_args(argv)
     files, overrides = split_arguments(args.arguments)
     if len(files) > 1:
@@ -69,8 +71,10 @@ def main(argv: list[str]) -> None:
         run = Run.open(args.resume, args.runs)
 
         from jaxinv import training
+        from jaxinv.placement import use_devices
 
         enable_compilation_cache()
+        use_devices(args.devices)
         documents = [training.resume(run, args.json, many_runs)]
     else:
         overrides += [f"seed={args.seed}"] if args.seed is not None else []
@@ -81,8 +85,10 @@ def main(argv: list[str]) -> None:
 
         from jaxinv import training
         from jaxinv.experiment import expand
+        from jaxinv.placement import use_devices
 
         enable_compilation_cache()
+        use_devices(args.devices)
         experiments = expand(file, overrides, args.sweep)
         documents = training.train_in_new_runs(
             experiments, args.name, args.runs, args.json, many_runs

@@ -88,6 +88,7 @@ def train(
     done = 0
     if resume and run.updates():
         done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
+        state = trainer.place(state)
         if done > config.learner.updates:
             raise UserError(
                 f"run {run.name!r} has done {done} updates, more than"

@@ -47,6 +47,7 @@ FOR_ANYONE = {
     "whole",
     "sheets",
     "packages",
+    "placement",
 }
 FOR_THE_OUTSIDE = {"runs", "metrics_file", "checkpoint", "cli", "progress"}
 """Run folders and the command line: for commands, for the loop that runs any agent, and for reports

@@ -15,6 +15,7 @@ from jaxinv.agents.agent import Agent
 from jaxinv.agents.validation import Best, Validation
 from jaxinv.errors import UserError
 from jaxinv.limits import check_memory
+from jaxinv.placement import check_divides, shardings
 
 
 @struct.dataclass
@@ -62,6 +63,7 @@ class Trainer:
             validation,
             worlds_axis,
         )
+        check_divides(agent.config.envs, "envs")
         self._compiled: dict[int, Any] = {}
         self._init = jax.jit(self.begin)
 
@@ -76,12 +78,16 @@ class Trainer:
     def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
         learner = self._init(self.agent, key)
-        if self.validation is None:
-            return Training(learner)
-        best = Best.first(learner.params, self.runs)
-        if getattr(self.agent, "begins_ready", False):
+        best = None
+        if self.validation is not None:
+            best = Best.first(learner.params, self.runs)
+        if best is not None and getattr(self.agent, "begins_ready", False):
             best = jax.jit(self._map(_judged))(self.agent, best, self.validation)
-        return Training(learner, best)
+        return self.place(Training(learner, best))
+
+    def place(self, state: Training) -> Training:
+        """The state as it lies over devices (`jaxinv.placement`), wherever it lay before."""
+        return jax.device_put(state, shardings(state))
 
     def check_memory(self, key: jax.Array) -> None:
         """Refuses a training whose state cannot fit into memory, before anything is made.
@@ -150,7 +156,10 @@ class Trainer:
                 metrics["validation_cost"] = jnp.broadcast_to(cost, metrics["cost"].shape)
                 return Training(learner, state.best.follow(learner.params, cost)), metrics
 
-            stretch = jax.jit(self._map(of_one))
+            lying = shardings(state)
+            stretch = jax.jit(
+                self._map(of_one), out_shardings=None if lying is None else (lying, None)
+            )
             compiled = stretch.lower(self.agent, state, self.validation).compile()
             sizes = compiled.memory_analysis()
             if sizes is not None:

@@ -20,6 +20,7 @@ from jaxinv.envs.network import InstanceParams, NetworkState, Outcome
 from jaxinv.envs.observation import Observation
 from jaxinv.envs.problem import first_of
 from jaxinv.errors import UserError
+from jaxinv.placement import place
 
 BATCH = -1
 """The axis of the environments."""
@@ -69,7 +70,7 @@ def instances_at(instances: Any, index: jax.Array, apart: bool = False) -> tuple
     """
     if len(jax.tree.leaves(instances)[0]) == 1 and not apart:
         return first_of(instances), None
-    return batch_last(take_instances(instances, index)), BATCH
+    return place(batch_last(take_instances(instances, index))), BATCH
 
 
 def begin(
@@ -118,7 +119,7 @@ def _reset(env, key, params, batch, axis) -> Episodes:
         uniforms, params
     )
     blank = jnp.zeros((env.history, env.world.signals, batch))
-    return Episodes(key, jnp.int32(0), network, world, blank)
+    return place(Episodes(key, jnp.int32(0), network, world, blank))
 
 
 def unroll_world(
@@ -283,10 +284,10 @@ def _check_memory(before, after):
         }
 
     one, other = shapes(before), shapes(after)
-    for place in [*one, *other]:
-        if one.get(place) != other.get(place):
+    for part in [*one, *other]:
+        if one.get(part) != other.get(part):
             raise UserError(
-                f"a policy's memory{place} is {one.get(place, 'nothing')} before a decision and"
-                f" {other.get(place, 'nothing')} after it; let start and step give arrays of the"
+                f"a policy's memory{part} is {one.get(part, 'nothing')} before a decision and"
+                f" {other.get(part, 'nothing')} after it; let start and step give arrays of the"
                 " same shapes and types"
             )
