@@ -24,7 +24,7 @@ from jaxinv import training
 from jaxinv.choices import BESIDE, check_choices, run_among_rules
 from jaxinv.cli import many_runs
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.compare import Evaluation
 from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import tune
@@ -99,8 +99,7 @@ def load_run(name: str | Path, runs: str | Path = "runs", data: str | Path = "")
     run = Run.open(name, runs)
     if not run.summary_path.exists():
         raise UserError(
-            f"run {run.name!r} is not finished; go on with: python -m jaxinv.train --resume"
-            f" {run.name}"
+            f"run {run.name!r} is not finished; go on with: {called('train')} --resume {run.name}"
         )
     rows = json.loads(run.summary_path.read_text(encoding="utf-8"))["evaluation"]
     experiment, found = trained_policies(run, str(data))

@@ -31,7 +31,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import UserError, called, unknown
 from jaxinv.limits import LARGEST_SEED
 from jaxinv.packages import check_jax
 
@@ -139,15 +139,6 @@ def add_devices(made: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="share the environments out over this many devices (default 1)",
-    )
-
-
-def called(command: str) -> str:
-    """A command as it has to be typed: `jaxinv train` by those who have come through the console
-    script, `python -m jaxinv.train` by all others, who may have none on their path.
-    """
-    return (
-        f"jaxinv {command}" if Path(sys.argv[0]).stem == "jaxinv" else f"python -m jaxinv.{command}"
     )
 
 

@@ -5,7 +5,9 @@ Commands catch `UserError`, print its text and end with exit code 2; library cal
 """
 
 import difflib
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 MANY, FEW = 16, 5
 """Names that are not all listed where none is near, and how many of them are then named."""
@@ -35,3 +37,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     else:
         hint = f"known: {', '.join(known)}"
     return UserError(f"unknown {kind} {name!r}; {hint}")
+
+
+def called(command: str) -> str:
+    """A command as it has to be typed: `jaxinv train` by those who have come through the console
+    script, `python -m jaxinv.train` by all others, who may have none on their path.
+    """
+    return (
+        f"jaxinv {command}" if Path(sys.argv[0]).stem == "jaxinv" else f"python -m jaxinv.{command}"
+    )

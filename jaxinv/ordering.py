@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.compare import Evaluation, contestants_of
 from jaxinv.evaluation.held_out import Contestant, costs_of
 from jaxinv.evaluation.service import TO_SERVICE, to_service, told_service
@@ -94,7 +94,7 @@ def recommend(
         if experiment.config.env != "network":
             raise UserError(
                 f"run {run.name!r} is of env={experiment.config.env}, and orders need one of a"
-                f" plan: python -m jaxinv.train {plan}"
+                f" plan: {called('train')} {plan}"
             )
         learned = learned[:1]
     else:

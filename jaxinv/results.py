@@ -12,7 +12,7 @@ import pandas as pd
 from jaxinv.ending import told
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.compare import Evaluation
 from jaxinv.evaluation.tuning import Tuned
 from jaxinv.evidence import verdict
@@ -83,8 +83,7 @@ class Fitted(Comparison):
         path = self.run.path / BY_SKU
         if not path.exists():
             raise UserError(
-                f"{path}: no such file; make it with: python -m jaxinv.train --resume"
-                f" {self.run.name}"
+                f"{path}: no such file; make it with: {called('train')} --resume {self.run.name}"
             )
         return read_table(path, TEXT)
 

@@ -12,7 +12,7 @@ import jax
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
 from jaxinv.cli import Interrupted, interruptible, note
 from jaxinv.ending import choose_policy
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.compare import Evaluation
 from jaxinv.evidence import check_learned, check_rules, evaluate_contests, with_rows
 from jaxinv.experiment import Experiment
@@ -197,7 +197,7 @@ def _fit(experiment, run, state, done: int, quiet: bool):
 
 def _resume_command(run) -> str:
     where = "" if str(run.path.parent) == "runs" else f" --runs {run.path.parent}"
-    return f"python -m jaxinv.train --resume {run.name}{where}"
+    return f"{called('train')} --resume {run.name}{where}"
 
 
 def _log(experiment, run, done, metrics) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxinv.envs.observation import Facts, Observation
 from jaxinv.envs.problem import Problem
 from jaxinv.envs.topology import Topology
-from jaxinv.errors import UserError, unknown
+from jaxinv.errors import UserError, called, unknown
 from jaxinv.policies.registry import RULES
 from jaxinv.policies.rule import Rule, quantity_unit
 from jaxinv.policies.rules import rule_for
@@ -55,7 +55,7 @@ class Partners:
         missing = [number for number in rule.ranges if number not in given]
         if missing:
             raise UserError(
-                f"partners={text} lacks {', '.join(missing)} of {name}; `python -m jaxinv.tune"
+                f"partners={text} lacks {', '.join(missing)} of {name}; `{called('tune')}"
                 f" {name}` finds numbers for a preset"
             )
         edges = problem.env.topology.edges
