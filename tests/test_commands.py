@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cases import case
+from marks import slow_but
 
 from jaxinv import evaluate, train, training, tune
 from jaxinv.agents.loop import Trainer
@@ -226,10 +227,7 @@ AGENT_SIZES = {"ppo": ["minibatches=2", "epochs=1"], "diffsim": []} | dict.fromk
 PLAYED = [size for size in SIZES if not size.startswith(("minibatches", "epochs"))]
 
 
-@pytest.mark.parametrize(
-    "agent",
-    ["diffsim", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ddpg", "dqn", "sac"))],
-)
+@pytest.mark.parametrize("agent", slow_but(["diffsim"], ["diffsim", "ddpg", "dqn", "sac"]))
 def test_seeds_and_a_sweep_of_every_agent_resume_to_the_same_result(capsys, monkeypatch, agent):
     """With a penalty that has something to carry on, where there is one."""
     penalty = [] if agent == "diffsim" else ["penalty=potential"]
@@ -405,14 +403,7 @@ CAUSES = {
 }
 
 
-@pytest.mark.parametrize(
-    "agent",
-    [
-        "diffsim",
-        "dqn",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("ppo", "ddpg", "sac")),
-    ],
-)
+@pytest.mark.parametrize("agent", slow_but(["diffsim"], CAUSES))
 def test_every_agent_that_runs_away_names_the_cause_and_the_setting(capsys, agent):
     said = mistake(
         capsys, train, "--env", "lost_sales", "lead_time=1", f"agent={agent}", "updates=60",

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but
 
 from jaxinv.agents.dqn import DQN, DQNConfig
 from jaxinv.agents.loop import Trainer
@@ -73,14 +74,7 @@ def test_an_allocator_confines_owners_to_a_range():
     assert within(jnp.int32(3), jnp.asarray(preferring(9))).tolist() == [8]
 
 
-ALIKE = {"owner", "weighted"}
-"""They go the way of `mean`."""
-
-
-@pytest.mark.parametrize(
-    "coordinator",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ALIKE)) for name in COORDINATORS],
-)
+@pytest.mark.parametrize("coordinator", slow_but(["learned"], COORDINATORS))
 def test_what_is_executed_is_what_is_stored_and_chosen(coordinator):
     problem = preset("one_warehouse_many_stores")(stores=2).build()
     agent = DQN.create(problem, DQNConfig(**TINY, coordinator=coordinator))

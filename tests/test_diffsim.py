@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but
 from scipy import stats
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
@@ -132,7 +133,7 @@ def trained(preset, **options):
     return cost.mean(), cost.std() / np.sqrt(cost.size)
 
 
-@pytest.mark.parametrize("form", ["none", "base"])
+@pytest.mark.parametrize("form", slow_but(["base"], ["none", "base"]))
 def test_whole_orders_come_within_half_a_percent_of_the_lost_sales_optimum(form):
     """inventory.md table 1.1: Poisson(5), lead time 1, penalty 19 costs 6.67574 a period at best,
     in whole orders.
@@ -143,6 +144,7 @@ def test_whole_orders_come_within_half_a_percent_of_the_lost_sales_optimum(form)
     assert 6.67574 - 3 * error < cost < 1.005 * 6.67574 + 2 * error
 
 
+@pytest.mark.slow
 def test_normal_backlog_comes_within_half_a_percent_of_the_newsvendor():
     cost, error = trained(
         Backlog(

@@ -352,6 +352,7 @@ def test_the_target_of_an_order_is_of_its_own_agent():
 # --- a policy like any other ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_agents_apart_find_the_optimum_of_a_chain():
     """Each stage has a network of its own and decides its own order, on shared information: the
     optimum is Clark and Scarf's. (On its own stock alone a stage hears of demand a period late,
@@ -379,6 +380,7 @@ def test_agents_apart_find_the_optimum_of_a_chain():
     assert -3 * error < gap < 0.02 + 2 * error
 
 
+@pytest.mark.slow
 def test_a_run_is_saved_and_judged_again(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxinv.evidence.LEAST_PERIODS", 100_000)

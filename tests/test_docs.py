@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from marks import slow_but
 from snippets import LANGUAGES, ROOT, Snippet, pages, snippets
 
 import jaxinv
@@ -59,12 +60,18 @@ def folder(tmp_path, monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize("page", [page for page, text in WRITTEN.items() if "```" in text])
+FIRST_PAGES = ("README.md", "docs/tutorials/planner.md", "docs/tutorials/operations_research.md")
+"""Pages that a newcomer reads first: their snippets run every time."""
+
+
+@pytest.mark.parametrize(
+    "page", slow_but(FIRST_PAGES, [page for page, text in WRITTEN.items() if "```" in text])
+)
 def test_every_snippet_of_a_page_runs(page, folder, monkeypatch, capsys):
     play(snippets(WRITTEN[page]), monkeypatch, capsys, page)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", slow_but(["lost_sales", "serial"], PRESETS))
 def test_the_example_of_a_preset_runs(preset, folder, monkeypatch, capsys, generated):
     play(snippets(generated[f"reference/presets/{preset}.md"]), monkeypatch, capsys, preset)
 

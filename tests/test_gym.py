@@ -9,6 +9,7 @@ import pytest
 from cases import case
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from marks import slow_but
 
 import jaxinv
 from jaxinv.errors import UserError
@@ -22,6 +23,9 @@ STORES = dict(
     warehouse_lead_time=2,
 )
 FROM_A_FILE = {"retail": {}, "retail_network": STORES, "network": {}}
+LARGE = {"causal_store", "cross_border", "omnichannel", "one_warehouse_many_stores", "unseen"}
+"""Presets whose programs take long to compile."""
+
 FORMS = [{}, dict(scaled=True), dict(scaled=True, levels=(0.0, 1.0, 2.0))]
 STORE = dict(lead_time=2, horizon=3)
 
@@ -38,7 +42,7 @@ def options_of(name, folder):
 
 @pytest.mark.filterwarnings("ignore")  # an action space of units is not -1..1, says the check
 @pytest.mark.parametrize("form", FORMS[:2], ids=["in units", "scaled"])
-@pytest.mark.parametrize("name", jaxinv.PRESETS)
+@pytest.mark.parametrize("name", slow_but(set(jaxinv.PRESETS) - LARGE, jaxinv.PRESETS))
 def test_gymnasium_takes_every_preset(name, form, tmp_path):
     options = options_of(name, tmp_path)
     env = jaxinv.make_gymnasium(name, **form, **options)

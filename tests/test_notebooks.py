@@ -11,8 +11,7 @@ nbformat = pytest.importorskip(
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-QUICK = {"quick_start"}
-"""Those of the default suite; the others take half a minute or more each, and are `slow`."""
+"""They take half a minute or more each to run, which is `slow`."""
 
 LONGEST = 600
 """Seconds that a cell may take on a busy machine."""
@@ -38,10 +37,6 @@ def nbclient():
     return importlib.import_module("nbclient")
 
 
-def test_there_are_notebooks():
-    assert set(NOTEBOOKS) > QUICK
-
-
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_committed_without_outputs(name):
     notebook = read(name)
@@ -60,10 +55,8 @@ def test_a_notebook_installs_nothing_where_jaxinv_is_and_looks_for_a_gpu(name):
     assert install and "GPU found" in rest and "%" not in rest
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NOTEBOOKS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs_and_shows_a_picture(name, tmp_path, nbclient):
     notebook = read(name)
     nbclient.NotebookClient(

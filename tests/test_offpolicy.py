@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but
 
 from jaxinv.agents.actor_q import DDPGConfig, SACConfig, quantile_huber
 from jaxinv.agents.dqn import DQNConfig
@@ -120,6 +121,7 @@ def test_every_one_fits_a_network_with_several_orders(name):
     assert before == after
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_equal_single_runs(quick_compilation):
     agents = [agent_of("sac", encoder="none", learning_rate=rate) for rate in (1e-3, 1e-2)]
     keys = jax.random.split(jax.random.key(5), 2)
@@ -213,7 +215,7 @@ def test_raw_outputs_of_an_actor_stay_in_their_span(quick_compilation):
 # --- learning -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BUFFERED)
+@pytest.mark.parametrize("name", slow_but(["ddpg"], BUFFERED))
 def test_each_comes_near_the_lost_sales_optimum(name):
     """inventory.md table 1.1: Poisson(5), lead time 1, penalty 9 costs 5.43822 a period at best, in
     whole orders.

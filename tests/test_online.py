@@ -88,7 +88,8 @@ def same(left, right):
     )
 
 
-@pytest.mark.parametrize("gradient", ["pathwise", pytest.param("both", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("gradient", ["pathwise", "both"])
 def test_no_step_leaves_the_trust_region(quick_compilation, gradient):
     tuner, recent, states, found = tuned(gradient, 0.01)
     *_, network, _, instance = setting()
@@ -232,6 +233,7 @@ def test_nothing_is_believed_before_an_alarm_and_then_what_the_days_tell():
     assert same(follow(planned, no, day=100.0), planned)  # until the next time
 
 
+@pytest.mark.slow
 def test_each_change_is_heard_by_its_own_detector(quick_compilation):
     names, start = ("none", "demand_step", "lead_time", "promotion_burst", "outage"), 63
     problem = CrossBorder(

@@ -280,6 +280,7 @@ def test_ppo_comes_within_one_percent_of_the_lost_sales_optimum():
     assert 4.04071 - 3 * error < cost < 1.01 * 4.04071 + 2 * error
 
 
+@pytest.mark.slow
 def test_ppo_with_the_pathwise_loss_recovers_the_newsvendor_level():
     preset = Backlog(
         lead_time=1,

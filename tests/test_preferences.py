@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but
 
 from jaxinv.agents.actor_q import DDPG, DDPGConfig
 from jaxinv.agents.agent import Worlds
@@ -155,7 +156,7 @@ def test_an_objective_that_counts_for_nothing_is_no_infinity(store):
         assert np.isfinite(preferred_ratio(facts)).all()
 
 
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", slow_but(["ppo", "diffsim"], AGENTS))
 def test_a_policy_learns_from_preferences_and_acts_at_any(store, name):
     algorithm, config = AGENTS[name]
     agent = algorithm.create(store, config)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from marks import slow_but
 
 from jaxinv.agents.loop import Trainer
 from jaxinv.agents.registry import AGENTS
@@ -159,7 +160,7 @@ def test_raw_outputs_for_an_order_order_it(form, network):
         np.testing.assert_allclose(ours, now[1], atol=2e-4)
 
 
-@pytest.mark.parametrize("name", ["ddpg", "dqn"])
+@pytest.mark.parametrize("name", slow_but(["dqn"], ["ddpg", "dqn"]))
 def test_a_log_of_a_learners_own_play_is_that_play(name):
     """Its network would have seen the very same, and chosen the very same decisions where they
     order anything.
@@ -196,7 +197,7 @@ def test_a_log_of_a_learners_own_play_is_that_play(name):
     np.testing.assert_array_equal(items.signals[:, :-1, 1:], items.signals[:, 1:, :-1])
 
 
-@pytest.mark.parametrize("name", ["ddpg", "sac", "dqn"])
+@pytest.mark.parametrize("name", slow_but(["dqn"], ["ddpg", "sac", "dqn"]))
 def test_a_learner_learns_from_a_log_alone(name):
     """Stores run by levels anywhere between half and twice the coverage; the optimum is 5.43822
     (inventory.md, table 1.1).
