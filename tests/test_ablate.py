@@ -18,8 +18,6 @@ from jaxinv.studies.ablation import (
     VARIANTS,
     _rows,
     configure,
-    f1_score,
-    flagged_ahead,
 )
 
 TINY = dict(
@@ -100,12 +98,6 @@ def test_switches_are_not_learned_and_switched_off_parts_stand_still(quick_compi
     before = state.params["params"]["actor"], state.params["params"]["encoder"]["whole"]
     assert all(jax.tree.leaves(jax.tree.map(jnp.array_equal, still, before)))
     assert after.params["params"]["level"] != state.params["params"]["level"]
-
-
-def test_f1_and_coming_by_hand():
-    flag = np.array([[0], [0], [1], [0]], bool)
-    np.testing.assert_array_equal(flagged_ahead(flag, 2)[:, 0], [False, True, True, False])
-    assert f1_score(np.array([1, 1, 0], bool), np.array([1, 0, 1], bool)) == pytest.approx(0.5)
 
 
 def test_the_paper_has_every_variant_and_says_that_each_module_helps():

@@ -14,6 +14,7 @@ AGENTS: Known = Known(
     ddpg="jaxinv.agents.actor_q:DDPG",
     sac="jaxinv.agents.actor_q:SAC",
     tabular_q="jaxinv.agents.tabular:TabularQ",
+    fdim="jaxinv.agents.fdim:FDIM",
 )
 
 

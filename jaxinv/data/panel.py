@@ -17,6 +17,11 @@ from jaxinv.data.schema import series_keys
 from jaxinv.errors import UserError, unknown
 from jaxinv.keys import Role, generator
 
+BEFORE = "_before"
+"""Ends the name of what is known of the period before: over a week, only that of its first day is
+known when the week begins.
+"""
+
 LASTING = ("price", "lead_time")  # what holds until it is changed, whether something is sold or not
 
 
@@ -80,7 +85,8 @@ class Panel:
         - A covariate that all series share on each date, or those of a location, category or SKU,
           is a plan: a gap takes its value of that date. Else `promotion` is zero where unknown, and
           others keep their last known value (see `jaxinv.data.fill`): never a value from later.
-          Over a week, covariates are averaged. Where rows exist for periods with sales only, what
+          Over a week, covariates are averaged (of those that end in `_before`, the first is
+          taken). Where rows exist for periods with sales only, what
           is no plan is left out and named, for its gaps would tell of sales; price and lead time
           stay, as they last.
         - `stock` is that of the week's first day; it is not filled. Lead times in days become whole
@@ -144,7 +150,10 @@ class Panel:
         ]
         given = {name: spread(name, np.nan) for name in others if table[name].notna().any()}
         covariates, left_out = _covariates(given, series, rows_tell_of_sales(own, filled))
-        covariates = {name: grid.mean(values) for name, values in covariates.items()}
+        covariates = {
+            name: grid.first(values) if name.endswith(BEFORE) else grid.mean(values)
+            for name, values in covariates.items()
+        }
         quoted = {name: _mean_known(grid, given[name]) for name in LASTING if name in given}
         if "lead_time" in quoted and grid.starts is not None:
             quoted["lead_time"] = np.ceil(quoted["lead_time"] / np.diff(grid.starts).mean()).astype(

@@ -15,8 +15,8 @@ from jaxinv.data.schema import Reading, validate
 from jaxinv.data.sources.favorita import favorita_weekly_21_stores
 from jaxinv.data.sources.m5 import m5
 from jaxinv.data.sources.online_retail import RAW_INVOICES, online_retail
-from jaxinv.data.sources.retail_store_inventory import retail_store_inventory
-from jaxinv.data.sources.retailrocket import retailrocket_partial
+from jaxinv.data.sources.retail_store_inventory import refuse_forecast, retail_store_inventory
+from jaxinv.data.sources.retailrocket import retailrocket_behaviour, retailrocket_partial
 from jaxinv.data.text_table import header
 from jaxinv.errors import UserError, unknown
 
@@ -38,13 +38,7 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
       UserError: for a file that cannot be read, an unknown reader or option, or with all problems
         of the table.
     """
-    if reader is not None and reader not in READERS:
-        raise unknown("reader", reader, READERS)
-    path = Path(path).expanduser()
-    if path.is_dir():
-        reader, path = _known_file(path, reader)
-    elif reader is None:
-        reader = recognise(path)
+    reader, path = source_of(path, reader)
     read = READERS[reader].read
     known = [name for name in inspect.signature(read).parameters if name != "path"]
     for name in options:
@@ -58,6 +52,20 @@ def load(path: str | Path, reader: str | None = None, **options) -> pd.DataFrame
     if not len(sales):
         raise UserError(f"{path}: no sales in it; give a file with a row for each date and SKU")
     return sales
+
+
+def source_of(path: str | Path, reader: str | None = None) -> tuple[str, Path]:
+    """The reader of a file, and the file itself where a directory of one source is given.
+
+    Raises:
+      UserError: no such file or reader, or a directory without the known file of one source.
+    """
+    if reader is not None and reader not in READERS:
+        raise unknown("reader", reader, READERS)
+    path = Path(path).expanduser()
+    if path.is_dir():
+        return _known_file(path, reader)
+    return reader or recognise(path), path
 
 
 def table(
@@ -80,8 +88,11 @@ def table(
       dates, decimal, returns, lines, sheet: as `jaxinv.data.schema.Reading` says.
     """
     path = Path(path)
+    frame = read_frame(path, sheet)
+    if any(names <= set(frame.columns) for names in READERS["retail_store_inventory"].columns):
+        refuse_forecast(path, [*(columns or {}).values(), *known_ahead])
     reading = Reading(dates, decimal, returns, lines, sheet=sheet)
-    return validate(read_frame(path, sheet), str(path), columns, known_ahead, reading)
+    return validate(frame, str(path), columns, known_ahead, reading)
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,11 @@ READERS: dict[str, Reader] = {
             _signature("date", "view", "addtocart", "transaction"),
             _signature("timestamp", "user", "item", "event"),
         ),
+    ),
+    "retailrocket_behaviour": Reader(
+        retailrocket_behaviour,
+        ("events.csv",),
+        (_signature("timestamp", "visitorid", "event", "itemid"),),
     ),
     "table": Reader(table, (), ()),
 }

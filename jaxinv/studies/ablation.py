@@ -25,12 +25,12 @@ from jaxinv.adapt.clock_steps import ClocksConfig
 from jaxinv.adapt.clocks import ADAPTIVE, NEVER, TOTALS, Clocks, Diary
 from jaxinv.adapt.streams import StreamConfig, Streams, changeable, one_after_another
 from jaxinv.agents.loop import Trainer, stack_agents
-from jaxinv.agents.losses import soon
 from jaxinv.agents.switched import SwitchedConfig, SwitchedPPO
 from jaxinv.config import resolve
 from jaxinv.envs.cross_border import CrossBorder
 from jaxinv.envs.network import COSTS
 from jaxinv.errors import UserError
+from jaxinv.evaluation.five_metrics import f1_score, stockout_ahead
 from jaxinv.evaluation.statistics import Estimate, each_of, relative_difference
 from jaxinv.keys import Role, key_of, keys_of, root
 from jaxinv.studies.rows import row
@@ -235,28 +235,13 @@ def measures(diary: Diary, config: AblationConfig) -> dict[str, dict[str, np.nda
             "f1": np.array(
                 [
                     f1_score(
-                        risk[seed] > 0, flagged_ahead(short[seed] > 0, config.learner.forecast)
+                        risk[seed] > 0, stockout_ahead(short[seed], config.learner.forecast)[0]
                     )
                     for seed in range(config.seeds)
                 ]
             ),
         }
     return found
-
-
-def flagged_ahead(flag: np.ndarray, horizon: int) -> np.ndarray:
-    """Whether a flag `[T, B]` is up on a day or in the `horizon` - 1 days after it; past the end it
-    is down.
-    """
-    return np.asarray(soon(jnp.asarray(flag.T, jnp.float32), horizon)).T > 0
-
-
-def f1_score(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """2 TP / (2 TP + FP + FN), seed 000 equation 17; 0 where nothing is predicted and nothing
-    happens.
-    """
-    right = np.sum(predicted & actual)
-    return float(2 * right / max(np.sum(predicted) + np.sum(actual), 1))
 
 
 def _rows(found: dict[str, dict[str, np.ndarray]]) -> Iterator[dict[str, Any]]:

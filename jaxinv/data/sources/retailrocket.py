@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from jaxinv.data.files import pick, read_csv
 from jaxinv.data.schema import validate
 from jaxinv.errors import UserError
+
+COUNTED = ("view", "addtocart", "transaction")
+"""Kinds of events."""
 
 
 def retailrocket_partial(path: str | Path) -> pd.DataFrame:
@@ -41,3 +45,57 @@ def retailrocket_partial(path: str | Path) -> pd.DataFrame:
         .rename("sales")
         .reset_index()[["date", "sku", "sales"]]
     )
+
+
+def retailrocket_behaviour(path: str | Path) -> pd.DataFrame:
+    """Purchases of the whole site a day (UTC), with the views and carts of the day before, which
+    are known when a day begins: `views_before`, `carts_before`, as log(1 + count).
+
+    From the original `events.csv` (times in milliseconds), or from `daily_totals.csv`. The first
+    day has no day before and is left out. The published file is not in the order of its times; sums
+    by day do not depend on it, and a note says how many rows stand before an earlier one.
+
+    Raises:
+      UserError: columns are missing, or times are no milliseconds since 1970.
+    """
+    path = Path(path)
+    frame, notes = read_csv(path), []
+    if {"date", *COUNTED} <= set(frame.columns):
+        days = pick(frame, ["date", *COUNTED], path)
+        counts = days[list(COUNTED)].apply(pd.to_numeric, errors="coerce")
+        counts.index = pd.to_datetime(days["date"], errors="coerce")
+        bad = days.index[counts.isna().any(axis=1).to_numpy() | counts.index.isna()]
+        if len(bad):
+            raise UserError(f"{path}: no date and three counts in line {bad[0]} ({len(bad)} lines)")
+    else:
+        frame = pick(frame, ["timestamp", "visitorid", "event", "itemid"], path)
+        time = pd.to_numeric(frame["timestamp"], errors="coerce")
+        bad = frame.index[~time.between(1e11, 4e12)]
+        if len(bad):
+            raise UserError(
+                f"{path}: column 'timestamp' is not a time in milliseconds since 1970 in line"
+                f" {bad[0]} ({len(bad)} lines; first: {frame.loc[bad[0], 'timestamp']!r})"
+            )
+        late = int((time.diff() < 0).sum())
+        if late:
+            notes.append(
+                f"{late} of {len(frame)} events stand before an earlier one: sorted by time"
+            )
+        day = pd.to_datetime(time // 86_400_000, unit="D")
+        counts = pd.crosstab(day, frame["event"]).reindex(columns=list(COUNTED), fill_value=0)
+    counts = counts.sort_index().asfreq("D", fill_value=0)
+    before = np.log1p(counts[["view", "addtocart"]].shift(1)).iloc[1:]
+    table = pd.DataFrame(
+        {
+            "date": before.index.strftime("%Y-%m-%d"),
+            "sku": "all",
+            "sales": counts["transaction"].iloc[1:].astype(str).to_numpy(),
+            "views_before": before["view"].map("{:.6f}".format).to_numpy(),
+            "carts_before": before["addtocart"].map("{:.6f}".format).to_numpy(),
+        }
+    )
+    names = {name: name for name in table.columns}
+    ahead = ["views_before", "carts_before"]
+    sales = validate(table, str(path), names, known_ahead=ahead)
+    sales.attrs["notes"] = [*sales.attrs.get("notes", ()), *notes]
+    return sales
