@@ -28,8 +28,10 @@ STUDIES = (
     "beer_game",
     "ready",
     "inventorybench",
+    "fdim",
+    *(f"d3sci-table{number}" for number in range(2, 7)),
 )
-"""Modules of `jaxinv.studies`."""
+"""Modules of `jaxinv.studies`, some with a first part: d3sci-table2 is the part table2 of d3sci."""
 
 
 def main(argv: list[str]) -> None:
@@ -44,6 +46,7 @@ def main(argv: list[str]) -> None:
             "instances lost_sales dual_sourcing",
             "instances --quick",
             "learners diffsim base",
+            "d3sci-table2 events.csv retail_store_inventory.csv --quick",
             "learners --quick",
         ),
     )
@@ -69,7 +72,10 @@ def main(argv: list[str]) -> None:
     from jaxinv.studies.rows import timed
 
     many_runs()
-    study = importlib.import_module(f"jaxinv.studies.{what[0]}")
+    module, _, part = what[0].partition("-")
+    study = importlib.import_module(f"jaxinv.studies.{module}")
+    parts = [*filter(None, [part]), *what[1:]]
+    kept = {"folder": Path(args.out)} if args.out and hasattr(study, "resumes") else {}
     if args.out and not hasattr(study, "save"):
         raise UserError(
             f"the study {what[0]} has no pictures or tables of its own; leave out --out"
@@ -77,7 +83,7 @@ def main(argv: list[str]) -> None:
     enable_compilation_cache()
     use_devices(args.devices)
     rows = []
-    for row in timed(study.run(quick=args.quick, parts=what[1:])):
+    for row in timed(study.run(quick=args.quick, parts=parts, **kept)):
         rows.append(row)
         where = "in print" if row["source"] else "to compare with"
         printed = "" if row["paper"] is None else f"{row['paper']:.6g} {where}, "

@@ -72,7 +72,8 @@ def watch(
     Returns:
       reward; on_hand (end of period), short, ordered: units; forecast: of the period, in units;
       own_score, reference_score: of a stock-out within L + P periods, less the threshold that is
-      best in training, on own trajectories and on those of the reference policy.
+      best in training, on own trajectories and on those of the reference policy; threshold of the
+      own ones `[S]`.
     """
     found = [_watch_one(problem, one, reference) for one in policies]
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
@@ -117,7 +118,8 @@ def _watch_one(problem, one, reference):
         "own_score": score(knows[1]) - cut,
         "reference_score": score(knows[3]) - cut_there,
     }
-    return {name: np.asarray(values[counted], np.float32) for name, values in found.items()}
+    kept = {name: np.asarray(values[counted], np.float32) for name, values in found.items()}
+    return {**kept, "threshold": np.float32(cut)}
 
 
 def _forecast(before: Knowledge, now: Knowledge, demand) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The data sets of the tables of seed 000 as stores to order for, and how large a study of them is.
+"""The data sets of the tables of seed 000 as stores to order for, and how large a study is.
 
-No set has lead times, costs or the effect of an order in it (methods D.1, row 18), so a simulator is
-unavoidable: every series is a store with one supplier and lost sales (`jaxinv.envs.retail`). Holding
-the mean demand for a period costs 1, losing it 4. Equation 13 counts units ordered too: at a unit
-cost c, and a stockout at p + c, since what is sold was ordered, so that the two agree on what is
-better but for goods that are left.
+No set has lead times, costs or the effect of an order in it (methods D.1, row 18), so a simulator
+is unavoidable: every series is a store with one supplier and lost sales (`jaxinv.envs.retail`).
+Holding the mean demand for a period costs 1, losing it 4. Equation 13 counts units ordered too: at
+a unit cost c, and a stock-out at p + c, since what is sold was ordered, so that the two agree on
+what is better but for goods that are left.
 """
 
 from collections.abc import Mapping
