@@ -666,6 +666,65 @@ def test_retailrocket():
     assert items["sales"].sum() == 9_551 and items["sku"].nunique() == 6_860
 
 
+EVENTS = """timestamp,visitorid,event,itemid,transactionid
+1433221332117,1,view,9,
+1433332332117,2,view,8,
+1433332332118,2,addtocart,8,
+1433332332119,2,transaction,8,1
+1433224214164,1,view,9,
+1433419000000,3,transaction,7,2
+"""
+
+
+def test_retailrocket_behaviour_is_known_a_day_later(tmp_path):
+    table = load(write(tmp_path, EVENTS, "events.csv"))  # 2, 3 and 4 June 2015
+    assert table["date"].dt.strftime("%m-%d").tolist() == ["06-03", "06-04"]
+    assert table["sales"].tolist() == [1, 1]
+    np.testing.assert_allclose(table["views_before"], np.log1p([2, 1]), atol=1e-6)
+    np.testing.assert_allclose(table["carts_before"], np.log1p([0, 1]), atol=1e-6)
+    # the published file is out of order too: it is read, and one message says so
+    notes = [note for note in table.attrs["notes"] if "stand before an earlier one" in note]
+    assert notes == ["1 of 6 events stand before an earlier one: sorted by time"]
+    assert set(Panel.from_table(table, "day").covariates) == {"views_before", "carts_before"}
+    whole = load(shared("retailrocket_partial/daily_totals.csv"), "retailrocket_behaviour")
+    assert len(whole) == 138 and whole["views_before"].iloc[0] > 9
+
+
+def test_what_was_known_before_a_week_is_that_of_its_first_day():
+    days = pd.date_range("2024-01-01", periods=28)  # a Monday
+    table = pd.DataFrame({"date": days, "sku": "a", "sales": 1.0, "views_before": np.arange(28.0)})
+    panel = Panel.from_table(table, "week")
+    assert panel.covariates["views_before"][0].tolist() == [0, 7, 14, 21]
+
+
+def test_events_that_cannot_be_read(tmp_path):
+    wrong = EVENTS.replace("timestamp,visitorid,event,itemid", "timestamp,visitorid,kind,itemid")
+    message = refusal(write(tmp_path, wrong, "events.csv"), reader="retailrocket_behaviour")
+    assert "event" in message and "\n" not in message
+    seconds = EVENTS.replace("1433221332117", "1433221332")
+    message = refusal(write(tmp_path, seconds, "events.csv"))
+    assert "not a time in milliseconds since 1970 in line" in message and "'1433221332'" in message
+    other = EVENTS.replace(",transaction,", ",sold,")
+    assert "no sales in it" in refusal(write(tmp_path, other, "events.csv"))
+
+
+def test_the_forecast_of_retail_store_inventory_is_refused(tmp_path):
+    names = "Date,Store ID,Product ID,Category,Region,Inventory Level,Units Sold,Units Ordered"
+    names += ",Demand Forecast,Price,Discount,Weather Condition,Holiday/Promotion"
+    names += ",Competitor Pricing,Seasonality"
+    rows = "2022-01-01,S001,P0001,Toys,North,90,12,5,13.1,20,0,Rainy,0,21,Autumn\n"
+    path = write(tmp_path, f"{names}\n{rows}")
+    for options in (
+        dict(columns={"forecast": "Demand Forecast"}),
+        dict(known_ahead=["demand_forecast"]),
+        dict(known_ahead=["Demand Forecast"], reader="table"),
+    ):
+        message = refusal(path, **options)
+        assert "is refused" in message and "tells the outcome" in message and str(path) in message
+    assert "give reader=table" in refusal(path, known_ahead=["Weather Condition"])
+    assert "forecast" not in "".join(load(path).columns).lower()
+
+
 # Panels
 # -----------------------------------------------------------------------------------------------------
 

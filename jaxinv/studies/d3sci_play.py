@@ -90,9 +90,9 @@ def truth(problem: Problem, reference: tuple[Trajectories, Trajectories]) -> Arr
     }
     training = np.asarray(problem.unaugmented.demand.demand)
     return {
-        "demand": _units(reference[1].demand)[counted],
+        "demand": units(reference[1].demand)[counted],
         "training": training.reshape(*training.shape[:2], -1).sum(-1).T,
-        "reference_short": _units(reference[1].short)[counted],
+        "reference_short": units(reference[1].short)[counted],
         **per_unit,
     }
 
@@ -102,18 +102,18 @@ def _watch_one(problem, one, reference):
     counted = slice(problem.warm_up, None)
     trained, tested = Stage(problem).play(one)
     knows = [knowledge(env, one.policy, one.params, seen) for seen in (trained, tested, *reference)]
-    forecast = _forecast(knows[0], knows[1], _units(trained.demand))
-    label, known = stockout_ahead(_units(trained.short), horizon)
+    forecast = _forecast(knows[0], knows[1], units(trained.demand))
+    label, known = stockout_ahead(units(trained.short), horizon)
     score = _scorer(knows[0], label, known)
-    at_reference, known_there = stockout_ahead(_units(reference[0].short), horizon)
+    at_reference, known_there = stockout_ahead(units(reference[0].short), horizon)
     cut = best_threshold(score(knows[0])[known], label[known])
     cut_there = best_threshold(score(knows[2])[known_there], at_reference[known_there])
-    demand, short = _units(tested.demand), _units(tested.short)
+    demand, short = units(tested.demand), units(tested.short)
     found = {
         "reward": np.asarray(tested.reward),
-        "on_hand": _units(tested.on_hand) - (demand - short),
+        "on_hand": units(tested.on_hand) - (demand - short),
         "short": short,
-        "ordered": _units(tested.executed),
+        "ordered": units(tested.executed),
         "forecast": forecast,
         "own_score": score(knows[1]) - cut,
         "reference_score": score(knows[3]) - cut_there,
@@ -139,7 +139,7 @@ def _scorer(before: Knowledge, label, known):
     return lambda knows: probe(knows.features)
 
 
-def _units(values) -> np.ndarray:
+def units(values) -> np.ndarray:
     """`[T, ..., B]` summed over places and products: `[T, B]`."""
     values = np.asarray(values)
     return values.reshape(values.shape[0], -1, values.shape[-1]).sum(1)

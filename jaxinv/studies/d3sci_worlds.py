@@ -42,7 +42,7 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(seeds=2, trials=1, series=12, shorter=8, envs=16, tune_periods=200_000)
+QUICK = Size(seeds=3, trials=1, series=12, shorter=4, envs=16, tune_periods=200_000)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,157 @@
+"""Forecasting by parties that keep their columns apart: FDIM."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.scipy.special import ndtri
+
+from jaxinv.agents.fdim import FDIM, FDIMConfig
+from jaxinv.envs.presets import LostSales
+from jaxinv.errors import UserError
+from jaxinv.nets.federated import HOLDER
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+PROBLEM = LostSales(demand="seasonal", lead_time=2, history=4, shortage_cost=9.0).build()
+TWO = ("shop:demand", "town:season sine+season cosine")
+
+
+def agent(**options):
+    small = dict(
+        encoder="last", features=3, hidden=(4,), envs=4, rollout=6, forecast=3, parties=TWO
+    )
+    return FDIM.create(PROBLEM, FDIMConfig(**{**small, **options}))
+
+
+@pytest.fixture(scope="module")
+def begun():
+    """An agent, its first state, and a lesson of its worlds."""
+    made = agent()
+    state = jax.jit(made.init)(jax.random.key(0))
+    _, trace, signals = made.worlds.play_ahead(
+        state.episodes, made.worlds.instance_params(state.index, state.episodes.key)
+    )
+    instance = made.worlds.instance_params(state.index, state.episodes.key)
+    return made, state, made.lesson(signals, trace, instance)
+
+
+def test_federated_gradients_are_the_centralised_ones_without_noise(begun):
+    made, state, lesson = begun
+    key = jax.random.key(1)
+    loss, ours = made.federated_gradient(state.params, lesson, key)
+    central, theirs = jax.value_and_grad(made.central_loss)(state.params, lesson)
+    assert loss == pytest.approx(float(central), rel=1e-6)
+    assert set(ours["params"]) == {"shop", "town", HOLDER}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours, theirs)
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(ours["params"]["town"]))
+    noisy = made.replace(numbers=made.numbers | {"noise": jnp.float32(0.5)})
+    _, other = noisy.federated_gradient(state.params, lesson, key)
+    assert not np.allclose(other["params"][HOLDER]["MLP_0"]["Dense_0"]["kernel"],
+                           ours["params"][HOLDER]["MLP_0"]["Dense_0"]["kernel"])  # fmt: skip
+
+
+def test_a_party_sees_its_own_columns_alone(begun):
+    made, state, lesson = begun
+    (_, own), (_, others) = made.federation.parties
+    changed = lesson.tokens.at[..., np.asarray(others)].add(1.0)
+    weights = state.params["params"]["shop"]
+    before, after = (
+        made.federation.send("shop", weights, tokens[..., np.asarray(own)])
+        for tokens in (lesson.tokens, changed)
+    )
+    np.testing.assert_array_equal(before, after)
+    assert np.abs(before).max() <= 1.0
+    whole = [made.federation.apply(state.params, tokens)[1] for tokens in (lesson.tokens, changed)]
+    assert not np.allclose(*whole)
+
+
+def test_fedavg_of_one_client_is_plain_training():
+    plain, single = agent(), agent(clients=1)
+    state = jax.jit(plain.init)(jax.random.key(0))
+    states = [state, state]
+    for _ in range(2):
+        states = [
+            jax.jit(one.update)(now)[0] for one, now in zip((plain, single), states, strict=True)
+        ]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        states[0].params, states[1].params,
+    )  # fmt: skip
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), states[0].params, state.params)
+    assert max(map(float, jax.tree.leaves(moved))) > 1e-4
+
+
+def test_fedavg_weighs_clients_by_what_they_have(begun):
+    made, state, lesson = begun
+    both = agent(clients=2, local_steps=1)
+    index = jnp.array([0, 1, 0, 0])  # three environments of the first client, one of the second
+    (params, _), _, _ = both._round(state.params, state.optimiser, lesson, index, jnp.int32(0))
+    arrived = []
+    for client in (0, 1):
+        share = (index == client) / jnp.sum(index == client)
+        grads = jax.grad(both.central_loss)(state.params, lesson.replace(share=share))
+        arrived.append(both.descend(state.params, state.optimiser, grads, jnp.int32(0))[0])
+    wanted = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, *arrived)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+                 params, wanted)  # fmt: skip
+
+
+def test_orders_go_up_to_the_newsvendors_level(begun):
+    made, state, _ = begun
+    policy = made.policy
+    instance = PROBLEM.first
+    network = jax.tree.map(lambda leaf: leaf[..., 0], state.episodes.network)
+    window = state.episodes.signals[..., 0]
+    seen = PROBLEM.env.view(network, instance, window)
+    context = policy.context(state.params, seen, None)
+    quantiles = np.asarray(context.forecast[:, 0]) * float(context.recent[0, 0])  # [J, Q]
+    z = ndtri(0.9) / ndtri(0.9)  # b / (b + h) = 9 / 10, the upper quantile itself
+    level = quantiles[:3, 1].sum() + z * np.sqrt(((quantiles[:3, 2] - quantiles[:3, 1]) ** 2).sum())
+    assert float(policy.levels(seen, context)[0, 0]) == pytest.approx(level, rel=1e-5)
+    position = float(network.on_hand.sum() + network.pipeline.sum())
+    order = float(policy(state.params, seen)[0, 0])
+    assert order == pytest.approx(max(level - position, 0.0), rel=1e-5, abs=1e-4)
+    shorter = agent(forecast=2).policy  # the last period that is foreseen is taken again
+    cut = replace_forecast(context, 2)
+    twice = quantiles[[0, 1, 1]]
+    level = twice[:, 1].sum() + np.sqrt(((twice[:, 2] - twice[:, 1]) ** 2).sum())
+    assert float(shorter.levels(seen, cut)[0, 0]) == pytest.approx(level, rel=1e-5)
+
+
+def replace_forecast(context, periods):
+    return context.replace(forecast=context.forecast[:periods])
+
+
+@pytest.mark.parametrize(
+    ("parties", "says"),
+    [
+        (("shop:demand", "town:"), "'town' owns no column"),
+        (("shop:demand", "town"), "'town' owns no column"),
+        (("shop:demand", "town:seasons"), "did you mean"),
+        (("shop:demand", "town:demand"), r"shop and town both own demand\[store\]"),
+        (("town:season sine",), "nobody owns demand"),
+        (("shop:demand", "shop:season sine"), "'shop' is taken"),
+    ],
+)
+def test_parties_that_cannot_be_are_refused_by_name(parties, says):
+    with pytest.raises(UserError, match=says):
+        agent(parties=parties)
+
+
+def test_options_that_would_do_nothing_are_refused():
+    for option, says in (
+        (dict(form="both"), "form is of learners"),
+        (dict(signals=("demand",)), "signals is of learners"),
+        (dict(encoder="none"), "encoder=none"),
+        (dict(local_steps=3), "are of clients"),
+    ):
+        with pytest.raises(UserError, match=says):
+            FDIMConfig(**option)
+
+
+def test_without_parties_named_each_owner_has_its_own():
+    made = FDIM.create(PROBLEM, replace(FDIMConfig(), envs=2, rollout=4))
+    assert made.federation.parties == (("retailer", (0,)), ("public", (1, 2)))
