@@ -78,7 +78,7 @@ def near() -> list[dict]:
         + f"{'end':>10}{'seconds':>9}"
     )
     rows = []
-    for learner in [name for name in AGENTS if name != "tabular_q"]:  # a table has no form
+    for learner in [name for name in AGENTS if name not in ("tabular_q", "fdim")]:  # no form
         for form in ("base", "none"):
             row = approach(learner, form)
             rows.append(row)

@@ -113,7 +113,8 @@ def test_no_learner_is_shown_the_weeks_that_its_policies_are_chosen_on(name, few
     problem = Retail(data=str(few), **SMALL).build()
     kind = AGENTS[name]
     agent = kind.create(
-        problem, kind.Config.suited("retail", 4) if name == "ppo" else kind.Config(encoder="none")
+        problem,
+        kind.Config.suited("retail", 4) if name in ("ppo", "fdim") else kind.Config(encoder="none"),
     )
     seen = np.asarray(agent.worlds.params.demand.demand)
     assert seen.shape[1] == 56 and seen.mean() < 9

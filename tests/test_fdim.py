@@ -1,6 +1,7 @@
 """Forecasting by parties that keep their columns apart: FDIM."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 from jax.scipy.special import ndtri
 
 from jaxinv.agents.fdim import FDIM, FDIMConfig
+from jaxinv.agents.federated import central_loss, federated_gradient
 from jaxinv.envs.presets import LostSales
 from jaxinv.errors import UserError
 from jaxinv.nets.federated import HOLDER
@@ -41,14 +43,15 @@ def begun():
 def test_federated_gradients_are_the_centralised_ones_without_noise(begun):
     made, state, lesson = begun
     key = jax.random.key(1)
-    loss, ours = made.federated_gradient(state.params, lesson, key)
-    central, theirs = jax.value_and_grad(made.central_loss)(state.params, lesson)
+    loss, ours = federated_gradient(made.federation, state.params, lesson, key, 0.0)
+    central, theirs = jax.value_and_grad(partial(central_loss, made.federation))(
+        state.params, lesson
+    )
     assert loss == pytest.approx(float(central), rel=1e-6)
     assert set(ours["params"]) == {"shop", "town", HOLDER}
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), ours, theirs)
     assert all(np.any(leaf) for leaf in jax.tree.leaves(ours["params"]["town"]))
-    noisy = made.replace(numbers=made.numbers | {"noise": jnp.float32(0.5)})
-    _, other = noisy.federated_gradient(state.params, lesson, key)
+    _, other = federated_gradient(made.federation, state.params, lesson, key, 0.5)
     assert not np.allclose(other["params"][HOLDER]["MLP_0"]["Dense_0"]["kernel"],
                            ours["params"][HOLDER]["MLP_0"]["Dense_0"]["kernel"])  # fmt: skip
 
@@ -59,7 +62,7 @@ def test_a_party_sees_its_own_columns_alone(begun):
     changed = lesson.tokens.at[..., np.asarray(others)].add(1.0)
     weights = state.params["params"]["shop"]
     before, after = (
-        made.federation.send("shop", weights, tokens[..., np.asarray(own)])
+        made.federation.send(weights, tokens[..., np.asarray(own)])
         for tokens in (lesson.tokens, changed)
     )
     np.testing.assert_array_equal(before, after)
@@ -86,13 +89,17 @@ def test_fedavg_of_one_client_is_plain_training():
 
 def test_fedavg_weighs_clients_by_what_they_have(begun):
     made, state, lesson = begun
-    both = agent(clients=2, local_steps=1)
+    with pytest.raises(UserError, match="clients=2 are more than the 1 series"):
+        agent(clients=2)
+    both = made.replace(config=replace(made.config, clients=2))
     index = jnp.array([0, 1, 0, 0])  # three environments of the first client, one of the second
     (params, _), _, _ = both._round(state.params, state.optimiser, lesson, index, jnp.int32(0))
     arrived = []
     for client in (0, 1):
         share = (index == client) / jnp.sum(index == client)
-        grads = jax.grad(both.central_loss)(state.params, lesson.replace(share=share))
+        grads = jax.grad(partial(central_loss, made.federation))(
+            state.params, lesson.replace(share=share)
+        )
         arrived.append(both.descend(state.params, state.optimiser, grads, jnp.int32(0))[0])
     wanted = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, *arrived)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),

@@ -99,7 +99,7 @@ def test_instances_that_are_all_trained_on_need_no_validation():
 @pytest.mark.parametrize("name", AGENTS)
 def test_on_endless_demand_only_learners_that_wander_are_validated(name):
     experiment = Experiment.load(overrides=["env=lost_sales", f"agent={name}"])
-    assert (experiment.trainer.validation is None) == (name in ("diffsim", "tabular_q"))
+    assert (experiment.trainer.validation is None) == (name in ("diffsim", "tabular_q", "fdim"))
 
 
 def test_held_out_series_are_a_validation_for_every_learner(retail):

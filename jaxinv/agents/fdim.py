@@ -7,8 +7,8 @@ holder, who alone knows demand, makes quantiles of all of them (methods C.4):
 
     h^k = f(x^k; w_k),   y = g([h^1 .. h^K]; w_0),   L = mean of the pinball losses of y
 
-Nothing but h^k goes to the label holder and nothing but dL/dh^k comes back: `federated_gradient` is
-that exchange and no more. Noise on h^k, which are within -1 .. 1, hides what they tell. Orders go
+Nothing but h^k goes to the label holder and nothing but dL/dh^k comes back
+(`jaxinv.agents.federated`). Noise on h^k, which are within -1 .. 1, hides what they tell. Orders go
 up to the median over the periods that they cover, and a safety for the critical ratio:
 
     S = sum_j y.5_j + z(b / (b + h)) / z(.9) (sum_j (y.9_j - y.5_j)^2)^(1/2),   order (S - IP)^+
@@ -18,22 +18,23 @@ own (FedAvg, McMahan et al. 2017): w <- sum_k (n_k / n) w_k after every round.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 
 from jaxinv.agents.agent import traced
+from jaxinv.agents.federated import Lesson, central_loss, federated_gradient
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.agents.losses import by_environment, flat, pinball
+from jaxinv.agents.losses import by_environment, flat
 from jaxinv.envs.environment import InventoryNetwork
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.playing import play
 from jaxinv.evaluation.rollout import BATCH
-from jaxinv.nets.federated import HOLDER, Federation
+from jaxinv.nets.federated import Federation
 from jaxinv.policies.federated import FederatedPolicy, shared_among
 
 
@@ -88,21 +89,26 @@ class FDIMConfig(LearnerConfig):
 
 
 @struct.dataclass
-class Lesson:
-    """What a rollout teaches, environments first."""
-
-    tokens: jax.Array  # [B, W + T, C] of all parties
-    demand: jax.Array  # [B, T, D * K]
-    recent: jax.Array  # [B, T, D * K] the unit of forecasts
-    share: jax.Array  # [B] weight of each environment in the loss, 1 in sum
-
-
-@struct.dataclass
 class FDIM(Learner):
     """FDIM as an `Agent`."""
 
     Config: ClassVar = FDIMConfig
     settles: ClassVar = True
+
+    @classmethod
+    def create(cls, problem: Problem, config: FDIMConfig) -> Self:
+        """See `Learner`.
+
+        Raises:
+          UserError: more clients than series.
+        """
+        made = super().create(problem, config)
+        if config.clients > made.worlds.instances:
+            raise UserError(
+                f"clients={config.clients} are more than the {made.worlds.instances} series that"
+                " are learned on; give fewer"
+            )
+        return made
 
     @classmethod
     def make_policy(cls, env: InventoryNetwork, config: Any) -> FederatedPolicy:
@@ -129,7 +135,10 @@ class FDIM(Learner):
         if self.config.clients:
             (params, optimiser), loss, length = self._round(*now, lesson, index, state.update)
         else:
-            loss, grads = self.federated_gradient(state.params, lesson, noise_key)
+            noise = self.numbers["noise"]
+            loss, grads = federated_gradient(
+                self.federation, state.params, lesson, noise_key, noise
+            )
             params, optimiser = self.descend(*now, grads, state.update)
             length = optax.tree.norm(grads)
         network, _, reward, _ = play(
@@ -156,47 +165,6 @@ class FDIM(Learner):
             jnp.full(batch, 1.0 / batch),
         )
 
-    def federated_gradient(
-        self, params: Any, lesson: Lesson, key: jax.Array
-    ) -> tuple[jax.Array, Any]:
-        """The loss and its gradient as the parties find it: of `lesson.tokens` each sees its own
-        columns, of the other parts the label holder alone sees anything.
-        """
-        sent, backward = {}, {}
-        for name, columns in self.federation.parties:
-            own = lesson.tokens[..., np.asarray(columns)]
-            weights = params["params"][name]
-            sent[name], backward[name] = jax.vjp(
-                lambda weights, name=name, own=own: self.federation.send(name, weights, own),
-                weights,
-            )
-        for number, name in enumerate(sent):
-            drawn = jax.random.normal(jax.random.fold_in(key, number), sent[name].shape)
-            sent[name] = sent[name] + self.numbers["noise"] * drawn
-        # here the label holder works: it has what was sent, and its own labels and weights
-        held = params["params"][HOLDER]
-        loss, (own, replies) = jax.value_and_grad(self._holders_loss, (0, 1))(held, sent, lesson)
-        grads = {name: backward[name](replies[name])[0] for name in sent}
-        return loss, {"params": {**grads, HOLDER: own}}
-
-    def central_loss(self, params: Any, lesson: Lesson) -> jax.Array:
-        """The loss of one who has all columns and labels."""
-        sent = {
-            name: self.federation.send(
-                name, params["params"][name], lesson.tokens[..., np.asarray(columns)]
-            )
-            for name, columns in self.federation.parties
-        }
-        return self._holders_loss(params["params"][HOLDER], sent, lesson)
-
-    def _holders_loss(self, held, sent, lesson):
-        history = self.policy.history
-        forecast = self.federation.answer(held, sent)[:, history - 1 : -1]
-        losses = jax.vmap(lambda *own: pinball(*(part[None] for part in own)))(
-            forecast, lesson.demand, lesson.recent
-        )
-        return jnp.sum(lesson.share * losses)
-
     def _round(self, params, optimiser, lesson, index, update):
         """A round of FedAvg: each client steps on the environments of its own series, and what they
         arrive at is averaged by how many these are, their optimisers too."""
@@ -206,9 +174,10 @@ class FDIM(Learner):
 
         def of_client(share):
             own = lesson.replace(share=share)
+            gradient = jax.value_and_grad(lambda params: central_loss(self.federation, params, own))
 
             def step(carry, _):
-                loss, grads = jax.value_and_grad(self.central_loss)(carry[0], own)
+                loss, grads = gradient(carry[0])
                 return self.descend(*carry, grads, update), (loss, optax.tree.norm(grads))
 
             return jax.lax.scan(step, (params, optimiser), length=self.config.local_steps)

@@ -72,7 +72,7 @@ class Federation:
         weights[HOLDER] = self.holder.init(key, sent)["params"]
         return {"params": weights}
 
-    def send(self, name: str, weights: Any, own: jax.Array, rows: int | None = None) -> jax.Array:
+    def send(self, weights: Any, own: jax.Array, rows: int | None = None) -> jax.Array:
         """What a party sends `[..., T, H]` of its own columns `[..., T, C]`."""
         return self.party.apply({"params": weights}, own, rows)
 
@@ -86,7 +86,7 @@ class Federation:
         """All that is sent `[..., T, K * H]`, and the quantiles."""
         weights = params["params"]
         sent = {
-            name: self.send(name, weights[name], tokens[..., np.asarray(columns)], rows)
+            name: self.send(weights[name], tokens[..., np.asarray(columns)], rows)
             for name, columns in self.parties
         }
         together = jnp.concatenate([sent[name] for name, _ in self.parties], -1)

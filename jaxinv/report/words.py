@@ -98,7 +98,7 @@ FOLLOWING: Mapping[str, tuple[str, str]] = {
 
 LEARNED: Mapping[str, str] = {
     "diffsim": "differentiable simulation", "ppo": "PPO", "ddpg": "DDPG", "sac": "SAC",
-    "dqn": "DQN", "tabular_q": "Q-learning",
+    "dqn": "DQN", "tabular_q": "Q-learning", "fdim": "a federated forecast",
 }  # fmt: skip
 
 OTHERS: Mapping[str, tuple[str, str]] = {
