@@ -28,12 +28,16 @@ def test_forecast_errors_in_all_units():
 
 def test_total_cost_of_equation_13_and_its_extension():
     ordered = np.array([[1.0, 0.0], [0.0, 2.0], [0.0, 0.0]])
-    found = five.total_cost(
+    costs = five.period_costs(
         ON_HAND, SHORT, ordered, holding=np.array([1.0, 2.0]), shortage=4.0, unit_cost=0.5
     )
+    np.testing.assert_allclose(costs[1], [4.0, 1.0])
+    found = five.total_cost(costs)
     np.testing.assert_allclose(found, [3 + 4 * 3 + 0.5, 2 * 5 + 0.5 * 2])
-    parts = np.array([[[3.0], [1.0]], [[1.0], [1.0]]])  # [T, P, B]
-    np.testing.assert_allclose(five.extended_cost(parts, np.array([1.0, 10.0])), [24.0])
+    charged = ON_HAND + 4.0 * SHORT
+    freight = np.array([[0.5, 0.0], [0.0, 0.0], [1.0, 0.0]])
+    more = five.extended_cost(np.array([15.5, 11.0]), -charged - freight, charged)
+    np.testing.assert_allclose(more, [17.0, 11.0])
 
 
 def test_turnover_as_printed_and_by_year():

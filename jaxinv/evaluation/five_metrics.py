@@ -61,26 +61,32 @@ def forecast_errors(
     return ForecastErrors(float(error.mean()), relative(spread), wape, relative(naive))
 
 
-def total_cost(
+def period_costs(
     on_hand: np.ndarray, short: np.ndarray, ordered: np.ndarray, *, holding, shortage, unit_cost
 ) -> np.ndarray:
-    """sum_t (h I_t + p S_t + c O_t) of each series `[B]` (equation 13).
+    """h I_t + p S_t + c O_t of each period and series `[..., T, B]`, a term of equation 13.
 
     Args:
       on_hand: units at the end of each period; short: units not served; ordered: units.
       holding, shortage, unit_cost: h, p and c in money per unit (and period), `[]` or `[B]`.
     """
-    return np.sum(holding * on_hand + shortage * short + unit_cost * ordered, 0)
+    return holding * on_hand + shortage * short + unit_cost * ordered
 
 
-def extended_cost(parts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """All weighted cost parts of each series `[B]`: transport, duty, fixed costs and what else the
-    reward has and equation 13 leaves out (D.1, row 17).
+def total_cost(costs: np.ndarray) -> np.ndarray:
+    """sum_t (h I_t + p S_t + c O_t) of each series `[B]` (equation 13), from `period_costs`."""
+    return np.asarray(costs, float).sum(0)
+
+
+def extended_cost(total: np.ndarray, reward: np.ndarray, charged: np.ndarray) -> np.ndarray:
+    """Equation 13 with all that the reward charges and it leaves out, such as transport and duty
+    (D.1, row 17): `[B]`.
 
     Args:
-      parts: `[T, P, B]`; weights: `[P]`.
+      total: `[B]` of `total_cost`.
+      reward: `[T, B]`; charged: `[T, B]` what of its costs equation 13 has too.
     """
-    return np.tensordot(np.asarray(weights, float), parts.sum(0), 1)
+    return total + np.sum(-np.asarray(reward, float) - charged, 0)
 
 
 class Turnover(NamedTuple):

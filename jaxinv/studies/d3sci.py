@@ -125,6 +125,7 @@ def comparison(
     least = clairvoyant(ground)
     for name in names:
         score = normalised_score(float(ground.costs(found[name]).mean()), base, least)
+        score = score if np.isfinite(score) else None
         yield from _values(ground, data.title, name, found[name], printed.get(name), notes[name],
                            {"score": score})  # fmt: skip
     note = "from knowing demand: every unit is bought just in time; a lower bound"

@@ -48,8 +48,9 @@ class Ground(NamedTuple):
         """Equation 13 in every period `[S, T, B]`."""
         holding = self.truth["holding"]
         unit = UNIT_COST * holding
+        played = (found[name] for name in ("on_hand", "short", "ordered"))
         shortage = self.truth["shortage"] + unit
-        return holding * found["on_hand"] + shortage * found["short"] + unit * found["ordered"]
+        return five.period_costs(*played, holding=holding, shortage=shortage, unit_cost=unit)
 
     def errors(self, found: Arrays) -> np.ndarray:
         """Absolute errors of the forecast in z-units `[S, T, B]`."""
@@ -84,7 +85,9 @@ def measured(ground: Ground, found: Arrays) -> dict[str, Estimate]:
 
 
 def in_all_units(ground: Ground, found: Arrays) -> dict[str, Any]:
-    """The same and their kin, as means over the seeds, for the table of a study."""
+    """The same and their kin, as means over the seeds, for the table of a study; None for what is
+    no number, such as the area under a curve of what never happened.
+    """
     truth, problem = ground.truth, ground.problem
     rows = []
     for seed in range(len(found["reward"])):
@@ -93,9 +96,13 @@ def in_all_units(ground: Ground, found: Arrays) -> dict[str, Any]:
         turns = five.turnover(
             truth["demand"], one["short"], one["on_hand"], problem.periods_per_year
         )
+        charged = truth["holding"] * one["on_hand"] + truth["shortage"] * one["short"]
+        total = five.total_cost(ground.costs(one))
+        extended = five.extended_cost(total, one["reward"], charged)
         row = {
             "reward": float(five.cumulative_reward(one["reward"]).mean()),
-            "extended_cost": float(-one["reward"].mean()),
+            "total_cost": float(total.mean() / len(truth["demand"])),
+            "extended_cost": float(extended.mean() / len(truth["demand"])),
             **errors._asdict(),
             **{f"turnover_{name}": value for name, value in turns._asdict().items()},
             "fill_rate": 1 - float(one["short"].sum() / max(truth["demand"].sum(), 1e-9)),
@@ -106,7 +113,7 @@ def in_all_units(ground: Ground, found: Arrays) -> dict[str, Any]:
             for row, told in zip(rows, ground.f1(found, where)):
                 row |= {f"{where}_{name}": value for name, value in told._asdict().items()}
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    return {"total_cost": float(ground.costs(found).mean()), **mean}
+    return {name: value if np.isfinite(value) else None for name, value in mean.items()}
 
 
 def change(ground: Ground, measure: str, ours: Arrays, theirs: Arrays, level: float) -> Estimate:

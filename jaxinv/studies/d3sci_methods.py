@@ -9,6 +9,7 @@ import time
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxinv.agents.loop import Trainer, stack_agents
@@ -83,11 +84,14 @@ def ordering(problem: Problem, name: str, size: Size) -> Ordering:
 def _config(kind, name, problem, size):
     """What suits the learner, at the size of the study; heads look as far as orders cover."""
     config = kind.Config.suited("retail", problem.env.history)
-    options = dict(SETTINGS.get(name, (name, {}))[1])
-    if "forecast" in {field.name for field in fields(config)}:
-        options["forecast"] = ahead(problem)
-    updates, envs = max(config.updates // size.shorter, 1), min(config.envs, size.envs)
-    return replace(config, updates=updates, envs=envs, **options)
+    wanted = {
+        "updates": max(config.updates // size.shorter, 1),
+        "envs": min(config.envs, size.envs),
+        "forecast": ahead(problem),
+    }
+    known = {field.name for field in fields(config)}
+    options = {option: value for option, value in wanted.items() if option in known}
+    return replace(config, **options, **SETTINGS.get(name, (name, {}))[1])
 
 
 def _best_rate(kind, config, problem, validation, trials):
@@ -100,5 +104,5 @@ def _best_rate(kind, config, problem, validation, trials):
     agents = [kind.create(problem, one) for one in tried]
     trainer = Trainer(stack_agents(agents, 1), len(tried), validation)
     keys = keys_of(root(RESERVED_SEED), Role.SEARCH_TRIALS, 1)
-    state = trainer.train(np.repeat(keys, len(tried)), config.updates)
+    state = trainer.train(jnp.tile(keys, len(tried)), config.updates)
     return tried[int(np.argmin(np.asarray(state.best.cost)))]

@@ -27,7 +27,7 @@ class Size:
     Attributes:
       seeds: trainings of each method, side by side in one program.
       trials: learning rates that each learner is tried with, the same number for all.
-      series: most series of a data set; 0 for all.
+      series: most series of a data set.
       shorter: a training has the updates that suit the learner, divided by this.
       envs: most environments of a training.
       tune_periods: simulated periods that each classical rule is tuned with.
@@ -35,7 +35,7 @@ class Size:
 
     seeds: int = 10
     trials: int = 8
-    series: int = 0
+    series: int = 512
     shorter: int = 1
     envs: int = 128
     tune_periods: int = 4_000_000
