@@ -31,7 +31,7 @@ from jaxinv.report.drawing import RULE as GREY
 from jaxinv.studies import d3sci_methods as methods
 from jaxinv.studies.ablation import PUBLISHED as ABLATIONS
 from jaxinv.studies.cells import Arrays, Cells
-from jaxinv.studies.d3sci_ablation import VARIANTS, ablated
+from jaxinv.studies.d3sci_ablation import VARIANTS, ablated, setting
 from jaxinv.studies.d3sci_measures import MEASURES, UNITS, Ground, change, in_all_units, measured
 from jaxinv.studies.d3sci_play import Stage, truth, watch
 from jaxinv.studies.d3sci_worlds import FULL, QUICK, UNIT_COST, DataSet, Size, data_set
@@ -118,7 +118,11 @@ def comparison(
             kept = watch(data.problem, who.policies, reference)
             return {**kept, "seconds": np.array(who.seconds), "note": np.array(who.note)}
 
-        cell = cells.cell(f"{data.title} {name}", _about(data, size, name), made)
+        cell = cells.cell(
+            f"{data.title} {name}",
+            _about(data, size, methods.setting(data.problem, name, size)),
+            made,
+        )
         found[name] = {key: cell[key] for key in cell if key not in ("seconds", "note")}
         notes[name] = f"{cell['note']}; {float(cell['seconds']):.0f} s".removeprefix("; ")
     base = float(ground.costs(found[methods.RULE]).mean()) if methods.RULE in found else np.nan
@@ -142,7 +146,7 @@ def ablation(
     reference = Stage(data.problem).reference()
     ground = Ground(data.problem, truth(data.problem, reference))
     cell = cells.cell(
-        f"{data.title} ablation", _about(data, size, "ablation"),
+        f"{data.title} ablation", _about(data, size, repr(setting(data.problem, size))),
         lambda: ablated(data.problem, size, reference),
     )  # fmt: skip
     found = {
@@ -172,14 +176,15 @@ def clairvoyant(ground: Ground) -> float:
     return float(bound.mean() / len(ground.truth["demand"]))
 
 
-def _about(data: DataSet, size: Size, what: str) -> dict[str, Any]:
+def _about(data: DataSet, size: Size, setting: str) -> dict[str, Any]:
     """All that a cell depends on."""
     options = {key: value for key, value in data.options.items() if key != "data"}
-    setting = [str(part) for part in methods.SETTINGS.get(what, ())]
     return {
-        "sales": data.problem.fingerprint, "options": options, "size": asdict(size),
+        "sales": data.problem.fingerprint,
+        "options": options,
+        "size": asdict(size),
         "setting": setting,
-    }  # fmt: skip
+    }
 
 
 def _claim(title: str, name: str, measure: str) -> str:

@@ -41,11 +41,7 @@ PLAYED = ("reward", "on_hand", "short", "ordered", "forecast", "own_score")
 def ablated(problem: Problem, size: Size, reference: tuple[Trajectories, Trajectories]) -> Arrays:
     """What every variant did and knew, `VARIANT|NAME` for each name of `PLAYED`: `[S, T, B]`."""
     trained = list(dict.fromkeys((one.state, one.core) for one in VARIANTS.values()))
-    config = SwitchedConfig.suited("retail", problem.env.history)
-    config = replace(
-        config, forecast=ahead(problem), updates=max(config.updates // size.shorter, 1),
-        envs=min(config.envs, size.envs),
-    )  # fmt: skip
+    config = setting(problem, size)
     agents = [
         SwitchedPPO.create(problem, replace(config, state=float(state), core=float(core)))
         for state, core in trained
@@ -64,6 +60,15 @@ def ablated(problem: Problem, size: Size, reference: tuple[Trajectories, Traject
         found = adaptive if variant.adaptive else frozen
         kept |= {f"{name}|{part}": found[part][first : first + size.seeds] for part in PLAYED}
     return kept
+
+
+def setting(problem: Problem, size: Size) -> SwitchedConfig:
+    """Of the trainings."""
+    config = SwitchedConfig.suited("retail", problem.env.history)
+    return replace(
+        config, forecast=ahead(problem), updates=max(config.updates // size.shorter, 1),
+        envs=min(config.envs, size.envs),
+    )  # fmt: skip
 
 
 def adapted(problem: Problem, agent: SwitchedPPO, params: Any, threshold: np.ndarray) -> Arrays:

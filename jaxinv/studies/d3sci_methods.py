@@ -21,8 +21,8 @@ from jaxinv.evaluation.compare import best_of, contestants_of
 from jaxinv.evaluation.held_out import Contestant
 from jaxinv.evaluation.tuning import tune_many
 from jaxinv.keys import Role, key_of, keys_of, root
-from jaxinv.policies.ready import READY, ready_policy
-from jaxinv.policies.rules import default_rules
+from jaxinv.policies.ready import READY, load, ready_policy
+from jaxinv.policies.rules import applicable_rules, default_rules
 from jaxinv.studies.d3sci_worlds import Size
 from jaxinv.studies.rows import RESERVED_SEED
 from jaxinv.studies.seeds import trained
@@ -79,6 +79,16 @@ def ordering(problem: Problem, name: str, size: Size) -> Ordering:
     policies = trained(name, agent, config.updates, size.seeds, validation)
     note = f"{config.updates} updates, learning rate {config.learning_rate:.3g}"
     return Ordering(policies, time.monotonic() - began, note)
+
+
+def setting(problem: Problem, name: str, size: Size) -> str:
+    """What a method is made with, in words: another setting is another cell."""
+    if name == READY:
+        return str(load()[0])
+    if name == RULE:
+        return ", ".join(applicable_rules(problem))
+    kind = learner(SETTINGS.get(name, (name, {}))[0])
+    return repr(_config(kind, name, problem, size))
 
 
 def _config(kind, name, problem, size):
