@@ -32,7 +32,7 @@ D3SCI, RULE, CLAIRVOYANT = "d3sci", "rule", "clairvoyant"
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {D3SCI: ("ppo", dict(action_values=True))}
 """Agent and options of methods that are no agent by name."""
 
-DEFAULT = (D3SCI, "fdim", "dqn", "diffsim", READY, RULE)
+DEFAULT = (D3SCI, "fdim", "diffsim", READY, RULE, "dqn")
 
 RATES = (1.0, 0.3, 3.0, 0.1, 10.0, 0.5, 2.0, 0.2)
 """Factors on the learning rate that suits a learner, in the order that they are tried in."""
