@@ -705,7 +705,8 @@ def test_events_that_cannot_be_read(tmp_path):
     message = refusal(write(tmp_path, seconds, "events.csv"))
     assert "not a time in milliseconds since 1970 in line" in message and "'1433221332'" in message
     other = EVENTS.replace(",transaction,", ",sold,")
-    assert "no sales in it" in refusal(write(tmp_path, other, "events.csv"))
+    message = refusal(write(tmp_path, other, "events.csv"))
+    assert "column 'event' is 'sold' in line" in message and "(2 lines)" in message
 
 
 def test_the_forecast_of_retail_store_inventory_is_refused(tmp_path):

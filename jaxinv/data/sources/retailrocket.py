@@ -56,7 +56,7 @@ def retailrocket_behaviour(path: str | Path) -> pd.DataFrame:
     by day do not depend on it, and a note says how many rows stand before an earlier one.
 
     Raises:
-      UserError: columns are missing, or times are no milliseconds since 1970.
+      UserError: columns are missing, times are no milliseconds since 1970, or an event is unknown.
     """
     path = Path(path)
     frame, notes = read_csv(path), []
@@ -75,6 +75,12 @@ def retailrocket_behaviour(path: str | Path) -> pd.DataFrame:
             raise UserError(
                 f"{path}: column 'timestamp' is not a time in milliseconds since 1970 in line"
                 f" {bad[0]} ({len(bad)} lines; first: {frame.loc[bad[0], 'timestamp']!r})"
+            )
+        bad = frame.index[~frame["event"].isin(COUNTED)]
+        if len(bad):
+            raise UserError(
+                f"{path}: column 'event' is {frame.loc[bad[0], 'event']!r} in line {bad[0]}"
+                f" ({len(bad)} lines); known: {', '.join(COUNTED)}"
             )
         late = int((time.diff() < 0).sum())
         if late:
