@@ -137,9 +137,10 @@ def test_a_study_goes_on_where_it_was_interrupted(shop, watched, tmp_path, monke
         list(d3sci.run(True, parts, tmp_path))
     rows = list(d3sci.run(True, parts, tmp_path))
     assert asked == ["rule", "ready", "ready", "d3sci"]
-    assert len(rows) == 3 * len(MEASURES) + 1 + 2 * len(MEASURES)
+    assert len(rows) == 3 * len(MEASURES) + 1 + 3 + 2 * len(MEASURES)
     assert rows[0]["claim"] == "shop, rule: total cost" and rows[0]["interval"]
-    assert rows[0]["units"]["score"] == 0.0
+    scores = [one["ours"] for one in rows if one["claim"].endswith("normalised score")]
+    assert scores[0] == 0.0 and max(scores) < 1.0
     claim = next(one for one in rows if one["claim"] == "shop: d3sci against rule, total cost, %")
     assert claim["verdict"] in ("better", "worse", "no difference") and claim["holds"] is None
     d3sci.save(rows, tmp_path / "out")

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from jaxinv.cli import note
 from jaxinv.errors import UserError
 from jaxinv.whole import writing
 
@@ -57,7 +56,6 @@ class Cells:
                 f"{path}: cannot be written ({error.strerror}); give --out a folder that can"
             ) from None
         self.made += 1
-        note(f"{name}: finished")
         return arrays
 
 

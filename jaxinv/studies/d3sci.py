@@ -108,7 +108,7 @@ def comparison(
     data: DataSet, names: Sequence[str], size: Size, cells: Cells
 ) -> Iterator[dict[str, Any]]:
     """Table 2 on one data set."""
-    reference, found, notes = Stage(data.problem).reference(), {}, {}
+    reference, found = Stage(data.problem).reference(), {}
     ground = Ground(data.problem, truth(data.problem, reference))
     printed = PUBLISHED.get(data.title, {})
     for name in names:
@@ -118,22 +118,20 @@ def comparison(
             kept = watch(data.problem, who.policies, reference)
             return {**kept, "seconds": np.array(who.seconds), "note": np.array(who.note)}
 
-        cell = cells.cell(
-            f"{data.title} {name}",
-            _about(data, size, methods.setting(data.problem, name, size)),
-            made,
-        )
+        about = _about(data, size, methods.setting(data.problem, name, size))
+        cell = cells.cell(f"{data.title} {name}", about, made)
         found[name] = {key: cell[key] for key in cell if key not in ("seconds", "note")}
-        notes[name] = f"{cell['note']}; {float(cell['seconds']):.0f} s".removeprefix("; ")
-    base = float(ground.costs(found[methods.RULE]).mean()) if methods.RULE in found else np.nan
+        note = f"{cell['note']}; {float(cell['seconds']):.0f} s".removeprefix("; ")
+        yield from _values(ground, data.title, name, found[name], printed.get(name), note)
     least = clairvoyant(ground)
-    for name in names:
-        score = normalised_score(float(ground.costs(found[name]).mean()), base, least)
-        score = score if np.isfinite(score) else None
-        yield from _values(ground, data.title, name, found[name], printed.get(name), notes[name],
-                           {"score": score})  # fmt: skip
     note = "from knowing demand: every unit is bought just in time; a lower bound"
     yield row(_claim(data.title, methods.CLAIRVOYANT, "total cost"), least, note=note)
+    if methods.RULE in found:
+        costs = {name: float(ground.costs(one).mean()) for name, one in found.items()}
+        for name in names:
+            score = normalised_score(costs[name], costs[methods.RULE], least)
+            note = "0 for the best tuned rule, 1 for the clairvoyant"
+            yield row(_claim(data.title, name, "normalised score"), score, note=note)
     if methods.D3SCI in found:
         rivals = [name for name in names if name != methods.D3SCI]
         yield from _claims(ground, data.title, methods.D3SCI, rivals, found, printed)
@@ -155,7 +153,7 @@ def ablation(
     }
     printed = ABLATIONS[data.title]
     for name in found:
-        yield from _values(ground, data.title, name, found[name], printed[name], "", {})
+        yield from _values(ground, data.title, name, found[name], printed[name], "")
     yield from _claims(ground, data.title, "D3S-CI", variants, found, printed)
 
 
@@ -191,9 +189,9 @@ def _claim(title: str, name: str, measure: str) -> str:
     return f"{title}, {name}: {measure}"
 
 
-def _values(ground, title, name, found, printed, note, more):
+def _values(ground, title, name, found, printed, note):
     """A row for each measure; the first has all units with it (`save`)."""
-    everything = {"data": title, "method": name, **in_all_units(ground, found), **more}
+    everything = {"data": title, "method": name, **in_all_units(ground, found)}
     for number, (measure, value) in enumerate(measured(ground, found).items()):
         yield {
             **row(
