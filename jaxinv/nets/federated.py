@@ -13,7 +13,7 @@ import numpy as np
 from jaxinv.nets.actor_critic import QUANTILES
 from jaxinv.nets.mlp import MLP
 
-HOLDER = "label holder"
+HOLDER = "label_holder"
 """Whose weights make quantiles of what parties send."""
 
 Parties = tuple[tuple[str, tuple[int, ...]], ...]
