@@ -1,6 +1,7 @@
 """The tables of seed 000: cells that a study resumes from, and what is taken of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from jaxinv.studies.ablation import PUBLISHED as ABLATIONS
 from jaxinv.studies.ablation import VARIANTS
 from jaxinv.studies.cells import Cells
 from jaxinv.studies.d3sci_measures import MEASURES
-from jaxinv.studies.d3sci_methods import Ordering
+from jaxinv.studies.d3sci_methods import Ordering, ordering
 from jaxinv.studies.d3sci_play import Stage, truth, watch
 from jaxinv.studies.d3sci_worlds import QUICK, UNIT_COST, data_set
 from jaxinv.studies.rows import RESERVED_SEED
@@ -123,7 +124,7 @@ def test_a_study_goes_on_where_it_was_interrupted(shop, watched, tmp_path, monke
     path, _ = shop
     asked = []
 
-    def ordering(problem, name, size):
+    def instead(problem, name, size):
         asked.append(name)
         if name == "ready" and len(asked) == 2:
             raise KeyboardInterrupt
@@ -131,7 +132,7 @@ def test_a_study_goes_on_where_it_was_interrupted(shop, watched, tmp_path, monke
         policy = watched[0]._replace(name=name, params={"level": jnp.full((1, 1), level)})
         return Ordering([policy], 0.0, "")
 
-    monkeypatch.setattr(d3sci.methods, "ordering", ordering)
+    monkeypatch.setattr(d3sci.methods, "ordering", instead)
     parts = ["table2", "rule", "ready", "d3sci", str(path)]
     with pytest.raises(KeyboardInterrupt):
         list(d3sci.run(True, parts, tmp_path))
@@ -189,3 +190,25 @@ def test_what_cannot_be_run_is_refused(shop, tmp_path):
 def test_a_quick_study_is_smaller_in_every_way():
     assert replace(QUICK, seeds=10) != QUICK and QUICK.seeds < d3sci.FULL.seeds
     assert d3sci.FULL.seeds >= 10 and QUICK.tune_periods < d3sci.FULL.tune_periods
+
+
+@pytest.mark.slow
+def test_the_quick_study_on_what_is_public_of_retailrocket(tmp_path):
+    data = Path(__file__).parents[2] / "shared/data/retailrocket_partial"
+    if not data.exists():
+        pytest.skip("needs ../shared/data/retailrocket_partial beside the repository")
+    parts = ["table2", "d3sci", "fdim", "rule", "ready", str(data)]
+    rows = list(d3sci.run(True, parts, tmp_path))
+    printed = [one for one in rows if one["paper"] is not None]
+    assert {one["holds"] for one in printed} <= {None, True, False} and len(printed) == 15
+    for table in ("table3", "table5"):
+        rows = list(d3sci.run(True, [table, str(data)], tmp_path))
+        assert all(one["interval"] for one in rows if "against" in one["claim"])
+    assert len(list((tmp_path / "cells").iterdir())) == 5  # of tables 3 and 5 one together
+
+
+@pytest.mark.slow
+def test_the_rate_of_a_learner_is_the_best_of_its_trials(shop):
+    problem, name = shop[1].problem, "fdim"
+    tried = ordering(problem, name, replace(QUICK, trials=2, shorter=100, seeds=1))
+    assert tried.note.endswith(("learning rate 0.003", "learning rate 0.0009"))
