@@ -33,7 +33,7 @@ from jaxinv.studies.ablation import PUBLISHED as ABLATIONS
 from jaxinv.studies.cells import Arrays, Cells
 from jaxinv.studies.d3sci_ablation import VARIANTS, ablated, setting
 from jaxinv.studies.d3sci_measures import MEASURES, UNITS, Ground, change, in_all_units, measured
-from jaxinv.studies.d3sci_play import Stage, truth, watch
+from jaxinv.studies.d3sci_play import LEVEL, Stage, truth, watch
 from jaxinv.studies.d3sci_worlds import FULL, QUICK, UNIT_COST, DataSet, Size, data_set
 from jaxinv.studies.rows import row
 
@@ -182,6 +182,7 @@ def _about(data: DataSet, size: Size, setting: str) -> dict[str, Any]:
         "options": options,
         "size": asdict(size),
         "setting": setting,
+        "reference": LEVEL,
     }
 
 
