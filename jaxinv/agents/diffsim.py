@@ -37,6 +37,11 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import Episodes
 from jaxinv.policies.learned import LearnedPolicy
 
+LEAST_SHARE = 0.03
+"""Added to the share of which `alike` takes the logarithm: where next to nothing is lost, a per
+cent of it need not count.
+"""
+
 
 @dataclass(frozen=True)
 class DiffSimConfig(LearnerConfig):
@@ -45,9 +50,9 @@ class DiffSimConfig(LearnerConfig):
     Attributes:
       rounding: where orders come in packs, they are disturbed by uniform noise of up to this share
         of a pack either way.
-      alike: the costs of each environment count as a share of what it would cost to serve nobody
-        there, so that instances of any size and money weigh the same; of what is beyond that, a
-        tenth counts.
+      alike: of the costs of each environment the logarithm counts, as a share of what it would
+        cost to serve nobody there (`LEAST_SHARE`), so that a per cent weighs the same whatever the
+        size, the money and the difficulty of an instance.
     """
 
     updates: int = 400
@@ -174,7 +179,7 @@ class DiffSim(Learner):
         worth = self.worth if self.roles is None else self.worth_by_agent
         left = self.worlds.follows(after) * worth(played.network, instance)
         if self.config.alike:
-            loss = self._share(-played.reward.sum(0) - left, trace, instance).mean()
+            loss = self._log_share(-played.reward.sum(0) - left, trace, instance).mean()
         else:
             cost = -played.reward.mean(over(played.reward))
             spread = jax.lax.stop_gradient(played.reward).std(over(played.reward)) + 1e-6
@@ -182,15 +187,17 @@ class DiffSim(Learner):
         loss = loss + self.actor_penalty(played.advice, update)
         return loss, (after.replace(network=played.network), played.cost)
 
-    def _share(self, cost, trace, instance):
-        """Costs `[B]` of a rollout as a share of what it would cost to serve nobody in it."""
+    def _log_share(self, cost, trace, instance):
+        """Logarithms of costs `[B]` of a rollout, as shares of what it would cost to serve nobody
+        in it.
+        """
         topology = self.worlds.env.topology
         underage = underage_cost(topology, instance)[np.asarray(topology.demand_nodes)]
         if self.worlds.axis is None:
             underage = underage[..., None]
         nobody = (trace.exogenous.demand * underage).sum((0, 1, 2))
         share = cost / jnp.maximum(nobody, underage.max((0, 1)))
-        return jnp.where(share < 1.0, share, 0.9 + 0.1 * share)
+        return jnp.log(jnp.maximum(share, 0.0) + LEAST_SHARE)
 
     def _disturbance(self, key, instance):
         """What rounding may do to orders `[T, E, K, B]`; None where they are not rounded."""

@@ -1,10 +1,10 @@
 """A learned policy that reads a series in units of itself, so that one network orders for any.
 
-What it is shown has no scale: demand of the window as ratios to its own smoothed level, stock and
-outstanding orders in periods of that level, and the facts of the instance (cost ratio, law of lead
-times, review, time left). Periods before the first sale of the window are masked, so a history may
-have any length; the instance's typical demand counts for a part of a period, and is the level where
-there is no history.
+What it is shown has no scale: demand of the window as ratios to its own smoothed level, what sold
+there in as many periods as an order has to last, stock and outstanding orders in periods of that
+level, and the facts of the instance (cost ratio, law of lead times, review, time left). Periods
+before the first sale of the window are masked, so a history may have any length; the instance's
+typical demand counts for a part of a period, and is the level where there is no history.
 
 Orders fill up to `coverage * level * s(o)`, less what is on hand and what is expected to arrive: an
 order that is still outstanding after a periods arrives with probability
@@ -43,6 +43,9 @@ GUESS = 0.5
 LONGEST = 14
 """Lead times, and ages of outstanding orders, that are seen one by one; longer ones together."""
 
+MULTIPLES = (0.7, 1.0, 1.4)
+"""Of that quantile; how many stretches sold less tells how far their law is from a normal one."""
+
 FAR, NEAR = 24.0, 4.0
 """Periods before the end of an episode from which on it is seen, and seen sharply."""
 
@@ -69,7 +72,11 @@ class RelativePolicy(LearnedPolicy):
         demand = self._at_stores(self._by_product(signals))  # [P, T]
         guess = self._at_stores(facts.scale[np.asarray(self.topology.demand_nodes)])
         length = min(self.history, WINDOW)
-        read, unit = jax.vmap(partial(_read, length=length), out_axes=1)(demand, guess)  # [T, P, …]
+        ratio = self._of_pairs(self.topology.at_destination(facts.critical_ratio))
+        cover = self._of_pairs(views.coverage(facts)[:, None])
+        read, unit = jax.vmap(partial(_read, length=length), out_axes=1)(
+            demand, guess, cover, ratio
+        )  # [T, P, …]
         left = self._left(signals)[:, None, None] / np.array([FAR, NEAR])
         left = jnp.broadcast_to(jnp.minimum(left, 1.0), (*unit.shape, 2))
         rates = unit.reshape(-1, self.topology.edges, self.topology.products, 1)
@@ -113,6 +120,11 @@ class RelativePolicy(LearnedPolicy):
         stores = [self.topology.demand_nodes.index(end) for end in self.topology.destinations]
         return by_store[np.asarray(stores)].reshape(-1, *by_store.shape[2:])
 
+    def _of_pairs(self, by_edge):
+        """Values `[P]` of pairs, from those of edges and products `[E, K]` or of edges `[E, 1]`."""
+        shape = (self.topology.edges, self.topology.products)
+        return jnp.broadcast_to(by_edge, shape).reshape(-1)
+
     def _left(self, signals):
         """Periods that are left of the episode `[T]`; many where it does not end."""
         if not self.horizon:
@@ -143,7 +155,9 @@ def refusal(topology: Topology) -> str | None:
     return None
 
 
-def _read(demand: jax.Array, guess: jax.Array, length: int) -> tuple[jax.Array, jax.Array]:
+def _read(
+    demand: jax.Array, guess: jax.Array, cover: jax.Array, ratio: jax.Array, length: int
+) -> tuple[jax.Array, jax.Array]:
     """What a network reads of one series `[T]` in every period `[T, F]`, and the level that is its
     unit `[T]`.
     """
@@ -153,9 +167,10 @@ def _read(demand: jax.Array, guess: jax.Array, length: int) -> tuple[jax.Array, 
     levels = [_smoothed(windows, seen, fade, guess) for fade in FADES]
     mean = _smoothed(windows, seen, 1.0, guess)
     unit = jnp.maximum(levels[1], 0.2 * mean)
-    ratio, sold = windows / unit[:, None], seen.sum(-1)
-    spread = jnp.sqrt(_mean((ratio - 1.0) ** 2, seen))
+    relative, sold = windows / unit[:, None], seen.sum(-1)
+    spread = jnp.sqrt(_mean((relative - 1.0) ** 2, seen))
     numbers = [
+        *_of_cover(windows, seen, unit, cover, ratio),
         *(jnp.log(level / unit + 0.02) for level in (*levels, mean, guess)),
         jnp.minimum(spread, 4.0),
         1.0 - _mean((windows > 0).astype(jnp.float32), seen),
@@ -163,8 +178,32 @@ def _read(demand: jax.Array, guess: jax.Array, length: int) -> tuple[jax.Array, 
         jnp.minimum(sold, 6.0) / 6.0,
         1.0 / jnp.sqrt(1.0 + unit),
     ]
-    shape = jnp.log((ratio + 0.1) / 1.1) * seen
+    shape = jnp.log((relative + 0.1) / 1.1) * seen
     return jnp.concatenate([shape, jnp.stack(numbers, -1)], -1), unit
+
+
+def _of_cover(windows, seen, unit, cover, ratio) -> list[jax.Array]:
+    """What sells in the periods that an order has to last, by all such stretches of the window: the
+    quantile at the critical ratio of a normal law with their moments, as the logarithm of its ratio
+    to the level `[T]`, and the shares of stretches that sold less than some multiples of it. All 0
+    where there are fewer than two stretches.
+    """
+    periods = jnp.clip(jnp.round(cover), 1, WINDOW // 2).astype(jnp.int32)
+    before = np.arange(WINDOW) - periods + 1  # the place of the first period of each stretch
+    first = jnp.maximum(before, 0)
+    totals = jnp.concatenate([jnp.zeros((len(windows), 1)), jnp.cumsum(windows, -1)], -1)
+    sums = totals[:, 1:] - jnp.take(totals, first, axis=-1)
+    whole = (before >= 0) * jnp.take(seen, first, axis=-1)
+    mean = _mean(sums, whole)
+    deviation = jnp.sqrt(_mean((sums - mean[:, None]) ** 2, whole))
+    z = jax.scipy.special.ndtri(jnp.clip(ratio, 1e-3, 1.0 - 1e-3))
+    quantile = jnp.maximum(mean + z * deviation, 0.0)
+    told = [jnp.log(quantile / (unit * periods) + 0.02)]
+    told += [
+        _mean((sums <= multiple * quantile[:, None]).astype(jnp.float32), whole)
+        for multiple in MULTIPLES
+    ]
+    return [jnp.where(whole.sum(-1) >= 2.0, number, 0.0) for number in told]
 
 
 def _stock(pipeline, held, ratio, unit, law, odds, review, phase) -> jax.Array:
