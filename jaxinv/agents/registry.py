@@ -14,6 +14,8 @@ AGENTS: Known = Known(
     ddpg="jaxinv.agents.actor_q:DDPG",
     sac="jaxinv.agents.actor_q:SAC",
     tabular_q="jaxinv.agents.tabular:TabularQ",
+    gmrl="jaxinv.agents.gmrl:GMRL",
+    srdqn="jaxinv.agents.srdqn:SRDQN",
 )
 
 
