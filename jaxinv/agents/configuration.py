@@ -22,8 +22,8 @@ class LearnerConfig:
         rollout: at most those of an episode where it ends for good or its demand is recorded, for
         nothing is invented after an end.
       encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "stack" (the
-        window as it is), "known" (covariates alone), "relative" (sales in units of themselves, `jaxinv.policies.relative`),
-        or "none": stock alone.
+        window as it is), "known" (covariates alone), "relative" (sales in units of themselves,
+        `jaxinv.policies.relative`), or "none": stock alone.
       init: what the network begins as: "fresh"; "ready", the policy that ships
         (`jaxinv.policies.ready`), for encoder=relative, and the training then ends with what costs
         less on what it was not shown, that policy or what it became; or the name of a run, whose

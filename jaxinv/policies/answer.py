@@ -15,7 +15,7 @@ from jaxinv.policies.grid import GridDecode
 
 @dataclass(frozen=True)
 class AnswerDecode(GridDecode):
-    """Orders what was asked for last, and a step x more or less (Oroojlooyjadid et al. 2022, SRDQN):
+    """Orders what was asked for last, and a step x more or less (Oroojlooyjadid et al. 2022):
 
         order = (d + x)^+,    x = (g - c) * typical demand,    g on the grid 0 .. 2c
 
@@ -56,12 +56,13 @@ class AnswerDecode(GridDecode):
 
     @cached_property
     def _told(self) -> np.ndarray:
-        """Whether the orders that reach the end of each edge are all that it is asked for, and
-        remembered `[E]`.
+        """Whether orders that reach the end of each edge are all that it is asked for, and who
+        decides it knows them `[E]`.
         """
         topology, ends = self.topology, np.asarray(self.topology.destinations)
         supplies = np.isin(ends, topology.sources) & ~np.isin(ends, topology.demand_nodes)
-        return supplies & (views.remembered(topology) > 0)
+        sees = True if self.roles is None else self._sees_end
+        return supplies & sees & (views.remembered(topology) > 0)
 
     @cached_property
     def _share(self) -> np.ndarray:

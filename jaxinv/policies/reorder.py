@@ -13,14 +13,15 @@ from jaxinv.policies.policy import fill_to
 
 @dataclass(frozen=True)
 class ReorderDecode(Decode):
-    """Reads two numbers of each order. With raw outputs o and u, f the rate of demand, and s(.) of
-    `Decode`,
+    """Reads two levels of each order, of which the lower is s and the higher S. With raw outputs o
+    and u, f the rate of demand, and s(.) of `Decode`,
 
-        s = coverage * f * s(o),    S = s + review * f * s(u),
+        s = coverage * f * s(min(o, u)),    S = coverage * f * s(max(o, u)),
         order = S - IP where IP <= s, else 0
 
-    so that s <= S whatever the outputs are. IP is the inventory *position*: with stock on hand in
-    its place a node orders again what is already on its way.
+    so that s <= S whatever the outputs are, and base-stock is where they meet: that is what an
+    untrained network does. IP is the inventory *position*: with stock on hand in its place a node
+    orders again what is already on its way.
     """
 
     def __post_init__(self):
@@ -33,25 +34,27 @@ class ReorderDecode(Decode):
 
     @property
     def per_order(self) -> int:
-        """Those of the reorder point and of the gap."""
+        """Those of two levels."""
         return 2
 
     def reorder_point(
         self, raw: jax.Array, observation: Observation, rates: jax.Array
     ) -> jax.Array:
         """s `[E, K]`, in units."""
-        rate = self._factors(raw)[..., 0] * self._weighable(rates)[..., 0]
-        return rate * self._coverage(observation.instance)[:, None]
+        return self._levels(raw, observation, rates).min(-1)
 
     def target(self, raw, observation, rates):
-        gap = self._factors(raw)[..., 1] * self._weighable(rates)[..., 0]
-        review = observation.instance.review_period[:, None]
-        return self.reorder_point(raw, observation, rates) + gap * review
+        return self._levels(raw, observation, rates).max(-1)
 
     def raw_for(self, order, observation, rates):
-        """Those with s = S, minus infinity being the raw output of no gap."""
-        reorder = super().raw_for(order, observation, rates)
-        return jnp.stack([reorder, jnp.full_like(reorder, -jnp.inf)], -1).reshape(-1)
+        """Those with s = S."""
+        return jnp.repeat(super().raw_for(order, observation, rates), self.per_order)
+
+    def _levels(self, raw, observation, rates):
+        """`[E, K, 2]`."""
+        return self._factors(raw) * (
+            self._weighable(rates) * self._coverage(observation.instance)[:, None, None]
+        )
 
     def _fill(self, raw, observation, rates):
         position = self._position(observation)
