@@ -26,7 +26,7 @@ GAME = Serial(
         **BEER_GAME,
         "demand_path": (),
         "initial_stock": (),
-        "demand": "uniform(0, 8)",
+        "demand": "poisson",
         "horizon": 12,
         "history": 2,
     }

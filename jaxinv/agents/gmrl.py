@@ -34,7 +34,7 @@ class GMRLConfig(PPOConfig):
 
     Attributes:
       convolutions: widths of the graph convolutions of the critic.
-      value_noise: standard deviation of the noise on values, in units of the spread of returns.
+      value_noise: standard deviation of the noise on values, in units of their own.
     """
 
     pathwise: bool = False
@@ -93,7 +93,7 @@ class GMRL(PPO):
         played, last = super().play(params, key, *world)
         raw, values, best = played.kept
         noise = jax.random.normal(jax.random.fold_in(key, 1), values.shape)
-        values += self.numbers["value_noise"] * noise
+        values += self.numbers["value_noise"] * values.std() * noise
         return played.replace(kept=[raw, values, best]), last
 
 
@@ -101,21 +101,13 @@ def adjacency(topology: Topology, roles: Roles) -> np.ndarray:
     """Whether goods go from where one agent orders for to where another does, either way
     `[G, G]`.
     """
-    ends = np.asarray(
-        [
-            [
-                node in role.returns or node in _ends(topology, role)
-                for node in range(topology.nodes)
-            ]
-            for role in roles.agents
-        ]
-    )
-    shipped = np.zeros((topology.nodes, topology.nodes), bool)
-    for source, destination in zip(topology.sources, topology.destinations):
+    stands = np.zeros((len(roles), topology.nodes), bool)
+    for agent, role in enumerate(roles.agents):
+        stands[agent, [*role.returns, *(topology.destinations[edge] for edge in role.decides)]] = (
+            True
+        )
+    linked = np.zeros((topology.nodes, topology.nodes), bool)
+    for source, end in zip(topology.sources, topology.destinations):
         if source != SUPPLIER:
-            shipped[source, destination] = shipped[destination, source] = True
-    return (ends @ shipped @ ends.T) & ~np.eye(len(roles), dtype=bool)
-
-
-def _ends(topology, role):
-    return {topology.destinations[edge] for edge in role.decides}
+            linked[source, end] = linked[end, source] = True
+    return (stands @ linked @ stands.T) & ~np.eye(len(roles), dtype=bool)

@@ -18,7 +18,6 @@ from jaxinv.agents.learner import LearnerConfig
 from jaxinv.agents.srdqn import SRDQN, SRDQNConfig
 from jaxinv.envs.one_warehouse import KAYNOV
 from jaxinv.envs.presets import LostSales
-from jaxinv.envs.problem import Problem
 from jaxinv.envs.registry import preset
 from jaxinv.errors import unknown
 from jaxinv.evaluation.held_out import Contestant
