@@ -148,7 +148,7 @@ def test_noise_is_on_values_alone():
     np.testing.assert_array_equal(noisy.reward, plain.reward)
     noise = noisy.kept[1] - plain.kept[1]
     assert noise.shape == (6, 3, 256) and np.std(noise) == pytest.approx(
-        0.2 * np.std(plain.kept[1]), rel=0.1
+        0.2 * float(np.std(plain.kept[1])), rel=0.1
     )
 
 
@@ -180,7 +180,7 @@ def test_what_makes_no_sense_is_refused(options, message):
         agent_of(**options)
 
 
-@pytest.mark.parametrize("name", ["serial", "two_warehouses", "omnichannel", "cross_border"])
+@pytest.mark.parametrize("name", ["two_warehouses", "omnichannel", "cross_border"])
 def test_it_is_made_for_every_network(name):
     options = dict(stores=2) if name == "omnichannel" else {}
     agent = agent_of(preset(name)(**options))

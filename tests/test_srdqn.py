@@ -15,6 +15,8 @@ from jaxinv.agents.transfer import taken_over, with_layers
 from jaxinv.envs.presets import BEER_GAME, DualSourcing, LostSales, Serial
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
+from jaxinv.experiment import Experiment
+from jaxinv.runs import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -164,17 +166,24 @@ def test_layers_of_another_network_are_refused():
 
 TINY = (
     "--env lost_sales lead_time=1 agent=srdqn updates=2 envs=4 rollout=6 capacity=48 batch=8 steps=1"
-    " hidden=8 evaluation.rules=base_stock evaluation.tune_periods=6000 evaluation.paths=8 --json"
+    " hidden=8 evaluation.rules=base_stock evaluation.tune_periods=60000 evaluation.paths=8"
 ).split()
 
 
-def test_the_command_takes_over_a_run(capsys, monkeypatch, tmp_path):
+def test_a_training_takes_over_a_run(capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("jaxinv.evidence.HOPELESS", 1e9)  # two updates teach nothing
-    train.main([*TINY, "--name", "first"])
-    capsys.readouterr()
-    train.main([*TINY, "--name", "second", "init=first", "init_layers=1"])
+    train.main([*TINY, "--name", "first", "--json"])
     assert json.loads(capsys.readouterr().out)["agent"] == "srdqn"
+    overrides = ["env=lost_sales", *TINY[2:]]
+    donor = Experiment.of_run(Run.open("first")).restored(Run.open("first")).params
+    begun = Experiment.load(None, [*overrides, "init=first", "init_layers=1", "seed=5"])
+    params = begun.begin("runs").params["params"]
+    for part, name in (("value", "Dense_0"), ("weights", "Dense_0")):
+        jax.tree.map(np.testing.assert_array_equal, params[part][name], donor["params"][part][name])
+    assert np.any(
+        params["value"]["Dense_1"]["kernel"] != donor["params"]["value"]["Dense_1"]["kernel"]
+    )
     for override, message in (
         ("init=frist", "unknown run in runs 'frist'; did you mean 'first'"),
         ("init_layers=1", "init_layers=1 are first layers"),
