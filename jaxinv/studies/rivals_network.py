@@ -29,10 +29,11 @@ from jaxinv.studies.rows import row
 from jaxinv.studies.seeds import costs_of_all, trained
 
 ON_GAME = SRDQNConfig(
-    updates=800, envs=16, rollout=64, encoder="none", hidden=(64, 64), batch=128, steps=16,
-    discount=0.95, actions=5, largest=2.0, knots=2,
+    updates=600, envs=32, rollout=50, capacity=128_000, batch=256, steps=16, encoder="none",
+    hidden=(64, 64), discount=0.9, learning_rate=3e-3, exploration=0.1, reach=1.0, feedback=3.0,
+    actions=5, largest=2.0, knots=2,
 )  # fmt: skip
-"""Of SRDQN at one place of the beer game: steps of -2 to 2 units, as in print."""
+"""Of SRDQN on the beer game: steps of -2 to 2 units, as in print, and a feedback of N - 1."""
 
 ON_STORE = SRDQNConfig(
     updates=1250, envs=32, rollout=8, encoder="none", hidden=(32, 32), batch=128, discount=0.95
@@ -113,7 +114,7 @@ def beer_game(size: RivalsSize) -> Iterator[dict[str, Any]]:
     for name, given in (("fresh", {}), ("first layers of the retailer's", dict(donor=donor))):
         found = _at("wholesaler", partners, size, 5, **given)
         yield row(f"a fifth of the training, {name}: % above the optimum", _above(_on_game(found)))
-    four = SRDQN.create(game.game(), size.of(replace(ON_GAME, feedback=len(game.STAGES) - 1.0)))
+    four = SRDQN.create(game.game(), size.of(ON_GAME))
     found = trained("srdqn", four, four.config.updates, size.seeds)
     yield row("SRDQN at all four places: % above the optimum", _above(_on_game(found)))
 
