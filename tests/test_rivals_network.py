@@ -7,8 +7,10 @@ from jaxinv.studies import rivals_network
 
 
 def test_an_unknown_part_is_named():
-    with pytest.raises(UserError, match="unknown part 'beer_gmae'; did you mean 'beer_game'"):
-        next(rivals_network.run(parts=["beer_gmae"]))
+    with pytest.raises(
+        UserError, match="unknown part 'one_warehose'; did you mean 'one_warehouse'"
+    ):
+        next(rivals_network.run(parts=["one_warehose"]))
 
 
 @pytest.mark.slow

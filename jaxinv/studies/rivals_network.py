@@ -1,14 +1,16 @@
 """Two rivals of seed 000 on networks, each as strong as its own literature: SRDQN on the beer game,
 and graph multi-agent PPO (GMRL) on one warehouse with stores; both on one store with lost sales.
 
-Parts: `beer_game`, where SRDQN learns at each of the four places among partners who order by the
-base-stock levels in print, at all four at once, and with layers taken over from another place;
-`one_warehouse`, beside the published PPO; `lost_sales`, beside the optimum. Figures are over seeds
-that no setting was chosen with; a note counts the settings that were tried before.
+Parts: of the beer game `bounds`, the four places by name, where SRDQN learns among partners who
+order by the base-stock levels in print, `transfer`, where it takes over a layer of another place,
+and `all_learn`; `one_warehouse`, beside the published PPO; `lost_sales`, beside the optimum.
+Figures are over seeds that no setting was chosen with; a note counts the settings that were tried
+before.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,27 +97,30 @@ def run(quick: bool = False, parts: Sequence[str] = ()) -> Iterator[dict[str, An
         yield from PARTS[part](RivalsSize(quick))
 
 
-def beer_game(size: RivalsSize) -> Iterator[dict[str, Any]]:
-    partners, learned = game.base_stock_at(game.PRINTED), {}
+def bounds(size: RivalsSize) -> Iterator[dict[str, Any]]:
     yield row("optimal cost a week", game.optimum(), note="Clark & Scarf")
+    base_stock = _above(game.cost_by_rule(game.base_stock_at(game.PRINTED)))
+    yield row("base-stock at all places: % above the optimum", base_stock, source=game.SOURCE)
+
+
+def place(stage: str, size: RivalsSize) -> Iterator[dict[str, Any]]:
+    gap = _above(_on_game(_at(stage, size)))
     yield row(
-        "base-stock at all places: % above the optimum",
-        _above(game.cost_by_rule(partners)),
-        source=game.SOURCE,
-    )
-    for stage in game.STAGES:
-        learned[stage] = _at(stage, partners, size)
-        gap = _above(_on_game(learned[stage]))
-        yield row(
-            f"SRDQN as the {stage}: % above the optimum", gap, holds=gap.high <= GAME_GAP,
-            reference=GAME_GAP, note=_tried("beer_game"), source=game.SOURCE,
-        )  # fmt: skip
-    donor = learned["retailer"][0].params
-    for name, given in (("fresh", {}), ("first layers of the retailer's", dict(donor=donor))):
-        found = _at("wholesaler", partners, size, 5, **given)
-        yield row(f"a fifth of the training, {name}: % above the optimum", _above(_on_game(found)))
-    four = SRDQN.create(game.game(), size.of(ON_GAME))
-    found = trained("srdqn", four, four.config.updates, size.seeds)
+        f"SRDQN as the {stage}: % above the optimum", gap, holds=gap.high <= GAME_GAP,
+        reference=GAME_GAP, note=_tried("beer_game"), source=game.SOURCE,
+    )  # fmt: skip
+
+
+def transfer(size: RivalsSize) -> Iterator[dict[str, Any]]:
+    donor = _at("retailer", size)[0].params
+    for name, given in (("fresh", None), ("first layers of the retailer's", donor)):
+        gap = _above(_on_game(_at("wholesaler", size, 5, given)))
+        yield row(f"wholesaler, a fifth of the training, {name}: % above the optimum", gap)
+
+
+def all_learn(size: RivalsSize) -> Iterator[dict[str, Any]]:
+    agent = SRDQN.create(game.game(), size.of(ON_GAME))
+    found = trained("srdqn", agent, agent.config.updates, size.seeds)
     yield row("SRDQN at all four places: % above the optimum", _above(_on_game(found)))
 
 
@@ -148,16 +153,21 @@ def lost_sales(size: RivalsSize) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
 
 
-PARTS = {"beer_game": beer_game, "one_warehouse": one_warehouse, "lost_sales": lost_sales}
+PARTS = {
+    "bounds": bounds,
+    **{stage: partial(place, stage) for stage in game.STAGES},
+    "transfer": transfer,
+    "all_learn": all_learn,
+    "one_warehouse": one_warehouse,
+    "lost_sales": lost_sales,
+}
 
 
-def _at(
-    stage: str, partners: str, size: RivalsSize, less: int = 1, donor: Any = None
-) -> list[Contestant]:
+def _at(stage: str, size: RivalsSize, less: int = 1, donor: Any = None) -> list[Contestant]:
     """SRDQN at one place among partners, with some times less training, of all seeds; begun with
-    the first layer of a donor, where there is one.
+    the first layers of a donor, where there is one.
     """
-    learns = (f"stage {game.STAGES.index(stage)}",)
+    learns, partners = (f"stage {game.STAGES.index(stage)}",), game.base_stock_at(game.PRINTED)
     setting = size.of(replace(ON_GAME, learns=learns, partners=partners))
     agent = SRDQN.create(game.game(), replace(setting, updates=setting.updates // less))
     return trained(stage, agent, agent.config.updates, size.seeds, donor=donor, layers=1)
