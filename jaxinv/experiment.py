@@ -248,8 +248,8 @@ class Experiment:
         Raises:
           UserError: no such run.
         """
-        init = self.config.learner.init
-        return Run.open(init, runs) if self.config.learner.takes_over else None
+        learner = self.config.learner
+        return Run.open(learner.init, runs) if learner.takes_over else None
 
     def begin(self, runs: str | Path) -> Training:
         """The state before the first update, with what it takes over of a run in a folder."""
@@ -258,7 +258,7 @@ class Experiment:
             return state
         theirs = Experiment.of_run(donor)
         learned = select_run(theirs.restored(donor), None if theirs.runs is None else 0).params
-        return taken_over(state, learned, self.config.learner.init_layers)
+        return self.trainer.place(taken_over(state, learned, self.config.learner.init_layers))
 
     def restored(self, run: Run) -> Training:
         """The newest state of a saved run that this is the experiment of."""

@@ -30,7 +30,7 @@ def trained(
     trainer = Trainer(stack_agents([agent], seeds), seeds, validation)
     state = trainer.init(keys_of(root(RESERVED_SEED), Role.TRAINING, seeds))
     if donor is not None:
-        state = taken_over(state, donor, layers)
+        state = trainer.place(taken_over(state, donor, layers))
     params = trainer.go_on(state, updates).params
     return [
         Contestant(f"{name} seed {seed}", agent.policy, select_run(params, seed))
