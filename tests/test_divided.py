@@ -121,7 +121,6 @@ NODE_PARTS = ("on_hand", "backorder", "returns", "goodwill", "booked")
         ("diffsim", "beer game", dict(encoder="last")),
         ("ppo", "warehouses", dict(encoder="last")),
         ("dqn", "omnichannel", dict(encoder="last")),
-        ("gmrl", "stores", {}),
         ("srdqn", "beer game", dict(encoder="stack")),
     ],
 )
