@@ -245,7 +245,7 @@ def learners_page() -> str:
         "## Options of every learner",
         _options_table(LearnerConfig, _options(LearnerConfig)),
         "## Options of learners from a replay buffer",
-        "`dqn`, `ddpg` and `sac` also take:",
+        "`dqn`, `srdqn`, `ddpg` and `sac` also take:",
         _options_table(OffPolicyConfig, _own(OffPolicyConfig, LearnerConfig)),
     ]
     shared = {LearnerConfig, OffPolicyConfig}

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxinv.agents.agent import traced_fields
-from jaxinv.agents.loop import Trainer, select_run, stack_agents, stack_runs
+from jaxinv.agents.loop import Trainer, Training, select_run, stack_agents, stack_runs
 from jaxinv.agents.registry import AGENTS, learner, learner_address
+from jaxinv.agents.transfer import taken_over
 from jaxinv.agents.validation import Validation
 from jaxinv.choices import chosen_agent, chosen_env
 from jaxinv.config import parse_sweep, resolve, to_yaml
@@ -241,6 +242,28 @@ class Experiment:
     def _own_worlds(self) -> bool:
         return any(problem is not self.problems[0] for problem in self.problems)
 
+    def donor(self, runs: str | Path) -> Run | None:
+        """The run, of those in a folder, whose network the training takes over; None for none.
+
+        Raises:
+          UserError: no such run.
+        """
+        learner = self.config.learner
+        return Run.open(learner.init, runs) if learner.takes_over else None
+
+    def begin(self, runs: str | Path) -> Training:
+        """The state before the first update, with what it takes over of a run in a folder."""
+        state, donor = self.trainer.init(self.keys), self.donor(runs)
+        if donor is None:
+            return state
+        theirs = Experiment.of_run(donor)
+        learned = select_run(theirs.restored(donor), None if theirs.runs is None else 0).params
+        return self.trainer.place(taken_over(state, learned, self.config.learner.init_layers))
+
+    def restored(self, run: Run) -> Training:
+        """The newest state of a saved run that this is the experiment of."""
+        return run.restore(jax.eval_shape(self.trainer.init, self.keys))[1]
+
     def contestants(self, state: Any, name: str) -> list[Contestant]:
         """The learned policy of every run."""
         return [
@@ -309,8 +332,7 @@ def trained_policies(run: Run, later: str = "") -> tuple[Experiment, list[Contes
     chosen among them and the rules (`jaxinv.ending`). `later` as in `Experiment.of_run`."""
     experiment = Experiment.of_run(run, later)
     experiment.check_data(run)
-    _, state = run.restore(jax.eval_shape(experiment.trainer.init, experiment.keys))
-    ending = run.ending()
+    state, ending = experiment.restored(run), run.ending()
     if ending is None:
         return experiment, experiment.contestants(state, run.name)
     learned = experiment.contestants(state, experiment.config.agent)

@@ -26,6 +26,7 @@ STUDIES = (
     "seed001",
     "seed002",
     "beer_game",
+    "rivals_network",
     "ready",
     "inventorybench",
     "fdim",

@@ -42,7 +42,7 @@ def train_in_new_runs(
         guard()
     for experiment in experiments:
         # every mistake is found before the first run folder is made
-        _ = experiment.trainer
+        _ = experiment.trainer, experiment.donor(folder)
         check_rules(experiment.problem, experiment.config.evaluation)
     documents = []
     for number, experiment in enumerate(experiments, 1):
@@ -96,7 +96,7 @@ def train(
                 f" {done}"
             )
     else:
-        state = trainer.init(experiment.keys)
+        state = experiment.begin(run.path.parent)
     if resume:
         run.rewind(done)
     if done < config.learner.updates:

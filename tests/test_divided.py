@@ -33,9 +33,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 SIZES = dict(
     updates=10, envs=4, rollout=3, features=8, heads=2, layers=1, hidden=(8,), encoder="none"
 )
-OWN = {"ppo": dict(minibatches=2, epochs=1), "diffsim": {}} | dict.fromkeys(
-    ("dqn", "ddpg", "sac"), dict(capacity=48, batch=16, steps=2)
-)
+OWN = {"diffsim": {}} | {
+    **dict.fromkeys(("ppo", "gmrl"), dict(minibatches=2, epochs=1)),
+    **dict.fromkeys(("dqn", "srdqn", "ddpg", "sac"), dict(capacity=48, batch=16, steps=2)),
+}
 STORES = OneWarehouseManyStores(stores=2, history=4, horizon=12)
 GAME = Serial(
     **{
@@ -120,6 +121,7 @@ NODE_PARTS = ("on_hand", "backorder", "returns", "goodwill", "booked")
         ("diffsim", "beer game", dict(encoder="last")),
         ("ppo", "warehouses", dict(encoder="last")),
         ("dqn", "omnichannel", dict(encoder="last")),
+        ("srdqn", "beer game", dict(encoder="stack")),
     ],
 )
 def test_no_order_depends_on_what_its_agent_does_not_see(name, where, options):
@@ -177,10 +179,13 @@ def changes_of(observation, env, sees):
     for edge, (source, end) in enumerate(zip(topology.sources, topology.destinations)):
         parts = {part: other(part, edge) for part in ("pipeline", "owed")}
         yield observation.replace(**parts), sees[:, source] | sees[:, end]
-        if (
-            observation.orders is not None
-        ):  # on their way to the source, which does not know of them yet
-            yield observation.replace(orders=other("orders", edge)), sees[:, end]
+        if observation.orders is not None:
+            # on their way to the source, which does not know of them yet; then known to both
+            delay, orders = topology.order_delays[edge], other("orders", edge)
+            there = np.arange(topology.order_memory) >= delay
+            for late, knows in ((there, sees[:, source] | sees[:, end]), (~there, sees[:, end])):
+                mixed = jnp.where(late, orders, observation.orders)
+                yield observation.replace(orders=mixed), knows
 
 
 def first_observation(agent):

@@ -20,6 +20,7 @@ ENCODERS = [
     ("gru", dict(layers=2, window=8)),
     ("eq3", dict(window=6)),
     ("last", dict()),
+    ("stack", dict(window=5)),
 ]
 
 
@@ -56,7 +57,7 @@ def test_state_depends_on_its_memory_and_nothing_else(kind, sizes):
     np.testing.assert_array_equal(depends, (lag >= 0) & (lag < encoder.memory))
 
 
-@pytest.mark.parametrize("kind", ["transformer", "gru", "eq3", "last"])
+@pytest.mark.parametrize("kind", ["transformer", "gru", "eq3", "last", "stack"])
 @pytest.mark.parametrize("rows", [1, 5])
 def test_the_latest_rows_alone_are_the_same(kind, rows):
     encoder, encode, params, signals = build(kind, dict(window=8, layers=1))

@@ -21,12 +21,15 @@ class LearnerConfig:
       updates, envs, rollout: length of training, environments side by side, and periods of one
         rollout: at most those of an episode where it ends for good or its demand is recorded, for
         nothing is invented after an end.
-      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "known"
-        (covariates alone), "relative" (sales in units of themselves, `jaxinv.policies.relative`),
-        or "none": stock alone.
-      init: what the network begins as: "fresh", or "ready", the policy that ships
-        (`jaxinv.policies.ready`), for encoder=relative. The training then ends with what costs less
-        on what it was not shown, that policy or what it became.
+      encoder: "transformer", "gru", "eq3" (the literal equations of seed 000), "last", "stack" (the
+        window as it is), "known" (covariates alone), "relative" (sales in units of themselves,
+        `jaxinv.policies.relative`), or "none": stock alone.
+      init: what the network begins as: "fresh"; "ready", the policy that ships
+        (`jaxinv.policies.ready`), for encoder=relative, and the training then ends with what costs
+        less on what it was not shown, that policy or what it became; or the name of a run, whose
+        network it takes over.
+      init_layers: how many first layers of each perceptron it takes over, encoders included, while
+        the rest is fresh (`jaxinv.agents.transfer`); None for all of the network.
       signals: names of what the encoder reads, such as "demand" and "promotion", or "@" and an
         owner ("@calendar"); empty for all that is known (`InventoryNetwork.signals`).
       features, heads, layers: of the encoder; it looks back over the history of the environment.
@@ -61,6 +64,7 @@ class LearnerConfig:
     rollout: int = 90
     encoder: str = "transformer"
     init: str = "fresh"
+    init_layers: int | None = None
     signals: tuple[str, ...] = ()
     features: int = 32
     heads: int = 4
@@ -121,6 +125,11 @@ class LearnerConfig:
             return cls(**cls.suits.get(env, {}))
         return cls(**cls.stock_only | ({"encoder": "last"} if env in cls.foretold else {}))
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether it begins with what a run has learned."""
+        return self.init not in ("fresh", READY)
+
     def __post_init__(self):
         check_numbers(self)
         for name in self.counts:
@@ -130,8 +139,11 @@ class LearnerConfig:
             raise unknown("activation", self.activation, ACTIVATIONS)
         if self.encoder == "relative" and not self.relative:
             raise UserError("encoder=relative is trained by agent=diffsim; give that, or another")
-        if self.init not in ("fresh", READY):
-            raise unknown("init", self.init, ("fresh", READY))
+        if self.init_layers is not None and (self.init_layers < 1 or not self.takes_over):
+            raise UserError(
+                f"init_layers={self.init_layers} are first layers, at least 1, that init=RUN takes"
+                " over; give the name of a run, or leave it out"
+            )
         if self.init == READY and self.encoder != "relative":
             raise UserError("init=ready goes on with a policy of encoder=relative; give that too")
         if any(width < 1 for width in self.hidden):

@@ -138,7 +138,11 @@ class Trainer:
         Raises:
           UserError: if it breaks down.
         """
-        state, length = self.init(key), stretch_length(updates)
+        return self.go_on(self.init(key), updates)
+
+    def go_on(self, state: Training, updates: int) -> Training:
+        """The same from a state that is there."""
+        length = stretch_length(updates)
         for done in range(0, updates, length):
             state, metrics = self.advance(state, length)
             check_finite(metrics, done)

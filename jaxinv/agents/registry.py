@@ -15,6 +15,8 @@ AGENTS: Known = Known(
     sac="jaxinv.agents.actor_q:SAC",
     tabular_q="jaxinv.agents.tabular:TabularQ",
     fdim="jaxinv.agents.fdim:FDIM",
+    gmrl="jaxinv.agents.gmrl:GMRL",
+    srdqn="jaxinv.agents.srdqn:SRDQN",
 )
 
 

@@ -100,6 +100,7 @@ class TabularConfig:
     envs: ClassVar[int] = 1
     """A table learns from one environment, period by period."""
     preferences: ClassVar[bool] = False
+    takes_over: ClassVar[bool] = False
 
     @classmethod
     def suited(cls, env: str, history: int) -> Self:

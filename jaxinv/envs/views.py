@@ -62,6 +62,24 @@ def travelling(topology: Topology, observation: Observation) -> jax.Array:
     )
 
 
+def remembered(topology: Topology) -> int:
+    """Periods M whose orders are known to have reached their sources."""
+    return topology.order_memory - max(topology.order_delays, default=0)
+
+
+def received(topology: Topology, observation: Observation) -> jax.Array:
+    """Orders that reached each node in each of the last M periods, the latest first `[N, K, M]`."""
+    delays, periods = topology.order_delays or (0,) * topology.edges, remembered(topology)
+    return topology.out_of_nodes(
+        jnp.stack(
+            [
+                observation.orders[edge, :, delay : delay + periods]
+                for edge, delay in enumerate(delays)
+            ]
+        )
+    )
+
+
 def in_transit(observation: Observation) -> jax.Array:
     """Units that were shipped and have not arrived on each edge `[E, K]`.
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxinv.nets.actor_critic import Decision
+from jaxinv.nets.actor_critic import Decision, head_input
 from jaxinv.nets.critics import ensemble
 
 
@@ -20,6 +20,7 @@ class Divided(nn.Module):
       columns: of the signals, those that each agent reads; -1 reads zero. All have as many.
       places: where among the outputs of all agents, one agent after another, each joint output is.
       shared: all agents have the same parameters; else each its own, with a leading axis `[G]`.
+      judge: a critic of what all of them see together `[..., G, F]`, in the place of their own.
     """
 
     agent: nn.Module
@@ -27,6 +28,7 @@ class Divided(nn.Module):
     columns: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
     shared: bool = False
+    judge: nn.Module | None = None
 
     @property
     def horizon(self) -> int:
@@ -64,10 +66,13 @@ class Divided(nn.Module):
         told = self._each(
             lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock)
         )
+        value = None if told.value is None else jnp.moveaxis(told.value, 0, -1)
+        if self.judge is not None:
+            value = jnp.broadcast_to(self.judge(head_input(state, stock))[..., None], value.shape)
         return Decision(
             mean=self._joint(told.mean),
             log_deviation=None if told.log_deviation is None else self._joint(told.log_deviation),
-            value=None if told.value is None else jnp.moveaxis(told.value, 0, -1),
+            value=value,
             stockout=None if told.stockout is None else jnp.moveaxis(told.stockout, 0, -1),
             q=(
                 None

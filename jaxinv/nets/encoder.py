@@ -31,8 +31,8 @@ def make_encoder(
 
     Args:
       kind: "transformer", "gru" (recurrent), "eq3" (seed 000 to the letter), "last" (no state
-        representation: the ablation) or "known" (the covariates of the coming period as they are,
-        and no demand).
+        representation: the ablation), "stack" (the tokens of the window as they are) or "known"
+        (the covariates of the coming period as they are, and no demand).
       features: width of the state.
       heads: attention heads of the transformer; eq3 has one, gru and last none.
       layers: layers of the transformer, or cells of the gru on top of each other; eq3 has one, last
@@ -60,7 +60,9 @@ def make_encoder(
         return LastEncoder(features, dtype)
     if kind == "known":
         return KnownEncoder(series)
-    raise unknown("encoder", kind, ("transformer", "gru", "eq3", "last", "known"))
+    if kind == "stack":
+        return StackEncoder(window)
+    raise unknown("encoder", kind, ("transformer", "gru", "eq3", "last", "stack", "known"))
 
 
 class TransformerEncoder(nn.Module):
@@ -216,6 +218,30 @@ class LastEncoder(nn.Module):
         """
         hidden = nn.gelu(nn.Dense(self.features, dtype=self.dtype)(_latest(signals, rows)))
         return _Refine(self.features, self.dtype)(hidden)
+
+
+class StackEncoder(nn.Module):
+    """The tokens of the window as they are, the latest first: the stacked frames of deep Q-learning
+    (Mnih et al. 2015). Before the first token of a trace there are zeros.
+
+    Attributes:
+      window: tokens that a state holds, its own included.
+    """
+
+    window: int = 28
+
+    @property
+    def memory(self) -> int:
+        return self.window
+
+    def __call__(self, signals: jax.Array, rows: int | None = None) -> jax.Array:
+        """Signals `[..., T, C]`, standardised, to states `[..., T, window * C]`, or those of the
+        latest `rows`.
+        """
+        before = [(0, 0)] * (signals.ndim - 2) + [(self.window - 1, 0), (0, 0)]
+        padded, periods = jnp.pad(signals, before), signals.shape[-2]
+        starts = range(self.window - 1, -1, -1)
+        return _latest(jnp.concatenate([padded[..., s : s + periods, :] for s in starts], -1), rows)
 
 
 class KnownEncoder(nn.Module):

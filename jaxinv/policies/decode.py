@@ -194,14 +194,18 @@ class Decode:
         """What the form orders `[E, K]`."""
         if self.form in ("none", "coeff"):
             return self._rate(raw, rates) * observation.instance.review_period[:, None]
-        target = self.target(raw, observation, rates)
-        orders = fill_to(
-            self.topology, observation, target, self._position(observation), self._together
-        )
+        orders = self._fill(raw, observation, rates)
         if self.roles is None or self._sees_end.all():
             return orders
         by_rate = self._rate(raw, rates) * observation.instance.review_period[:, None]
         return jnp.where(self._sees_end[:, None], orders, by_rate)
+
+    def _fill(self, raw, observation, rates):
+        """Orders `[E, K]` up to the target."""
+        target = self.target(raw, observation, rates)
+        return fill_to(
+            self.topology, observation, target, self._position(observation), self._together
+        )
 
     def _dispositions(self, raw: jax.Array) -> jax.Array:
         """Shares `[..., 3]` of raw outputs `[..., per_disposition]`."""

@@ -158,16 +158,7 @@ def convene(
         coordinator=coordinator,
         owners=decode.owners[::levels], levels=levels, owner_weight=owner_weight,
     )  # fmt: skip
-    return CouncilPolicy(
-        topology,
-        network,
-        decode,
-        policy.history,
-        policy.window_by_window,
-        policy.preferences,
-        policy.columns,
-        roles,
-    )
+    return CouncilPolicy(**_as(policy, network=network, decode=decode), roles=roles)
 
 
 def _as(policy: LearnedPolicy, **changed: Any) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class LearnedPolicy(Policy):
         same decisions, slower.
       preferences: whether it sees the preference among objectives.
       columns: of the signals that its encoder reads; None for all.
+      answers: it decides by what was asked for last: the near past is one period, and it sees the
+        orders that came in, where the network remembers them.
     """
 
     network: nn.Module
@@ -58,6 +60,7 @@ class LearnedPolicy(Policy):
     window_by_window: bool = False
     preferences: bool = False
     columns: tuple[int, ...] | None = None
+    answers: bool = False
 
     @property
     def wants_window(self) -> bool:
@@ -184,6 +187,9 @@ class LearnedPolicy(Policy):
             parts.append((EDGES, sight.edges(observation.owed) / edge_unit))
         if topology.order_delays:  # its source does not know of such an order yet
             parts.append((ENDS, sight.edges(views.travelling(topology, observation)) / edge_unit))
+        if self.answers and topology.internal and views.remembered(topology) > 0:
+            came = sight.nodes(views.received(topology, observation))
+            parts.append((NODES, came / rate[..., None]))
         if observation.booked is not None:
             parts.append((NODES, sight.nodes(observation.booked) / unit))
         if observation.goodwill is not None:
@@ -211,7 +217,7 @@ class LearnedPolicy(Policy):
             if self.history > 1
             else typical + 0.0 * demand
         )
-        near = _trailing_mean(demand, max(self.history // 4, 1))
+        near = _trailing_mean(demand, 1 if self.answers else max(self.history // 4, 1))
         near, far = self.sight.known(near, typical), self.sight.known(far, typical)
         ahead = far
         if forecast is not None:

@@ -243,14 +243,8 @@ class AnchorAndAdjust(Rule):
         before = (1.0 - params["smoothing"]) ** self.history
         expected = context + before * network.at_destination(facts.scale)
         if network.internal:
-            delays = network.order_delays or (0,) * network.edges
-            received = jnp.stack(
-                [
-                    observation.orders[edge, :, delay : delay + self.history]
-                    for edge, delay in enumerate(delays)
-                ]
-            )  # [E, K, W], at the source of each edge
-            received = network.at_destination(network.out_of_nodes(received))
+            received = views.received(network, observation)[..., : self.history]
+            received = network.at_destination(received)
             expected += jnp.einsum(
                 "wek,ekw->ek", self._weights(params), received, precision="highest"
             )
