@@ -19,6 +19,7 @@ class AnnouncedParams:
     noise: jax.Array  # [] factor on what Poisson demand differs from its mean by
     unit: jax.Array  # [] that the mean is told in
     before: jax.Array  # [] periods that are played before the first decision
+    facts: jax.Array  # [F] numbers of the instance that are told beside the mean
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,21 @@ class Announced(DemandProcess):
 
     Attributes:
       ahead: H, periods whose mean is told, the coming one included.
+      facts: names of what else is told of the instance.
     """
 
     ahead: int = 1
+    facts: tuple[str, ...] = ()
 
     @property
     def told(self) -> tuple[Signal, ...]:
-        return tuple(
+        means = (
             Signal(f"mean {period} ahead", "units", place)
             for period in range(self.ahead)
             for place in range(self.locations)
             for _ in range(self.products)
         )
+        return (*means, *map(Signal, self.facts))
 
     @property
     def noise(self):
@@ -58,4 +62,5 @@ class Announced(DemandProcess):
     def known(self, time, params: AnnouncedParams):
         nothing = jnp.zeros((self.ahead, *params.mean.shape[1:]))
         padded = jnp.concatenate([params.mean, nothing])
-        return (jax.lax.dynamic_slice_in_dim(padded, time, self.ahead) / params.unit).reshape(-1)
+        coming = jax.lax.dynamic_slice_in_dim(padded, time, self.ahead) / params.unit
+        return jnp.concatenate([coming.reshape(-1), params.facts])

@@ -86,6 +86,8 @@ def facts_of(topology, params) -> Facts:
 
 def underage_cost(topology, params) -> jax.Array:
     """What a unit short costs `[N, K]`, the price of a lost sale included."""
+    if topology.has("revenue") and topology.has("waiting"):
+        return params.shortage + (1.0 - params.waiting_share) * params.price
     if topology.has("revenue") and not topology.backlog:
         return params.shortage + params.price
     return params.shortage

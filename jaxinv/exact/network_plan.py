@@ -23,6 +23,7 @@ KNOWN = {
     "orders_first",
     "processing_yield",
     "goodwill",
+    "waiting",
 }
 """Mechanisms that the programme has; goodwill is held as the path has it."""
 
@@ -59,6 +60,7 @@ def best_plan(topology: Topology, params: InstanceParams, demand: np.ndarray) ->
         else np.ones(edges)
     )
     first = np.asarray(params.initial_low)[:, 0]
+    waits = float(params.waiting_share[shop, 0]) if topology.has("waiting") else 1.0
     # columns: shipped [T, E], stock left [T, N], sold [T], unserved [T]
     ship = np.arange(periods * edges).reshape(periods, edges)
     left = periods * edges + np.arange(periods * nodes).reshape(periods, nodes)
@@ -88,20 +90,17 @@ def best_plan(topology: Topology, params: InstanceParams, demand: np.ndarray) ->
         balance[row, sold[t]] = balance[row, unserved[t]] = 1.0
         stock[row] = demand[t]
         if t and topology.backlog:
-            balance[row, unserved[t - 1]] = -1.0
+            balance[row, unserved[t - 1]] = -waits
     cost = np.zeros(columns)
     cost[left] = np.asarray(params.holding)[:, 0]
     cost[unserved] = float(params.shortage[shop, 0])
     cost[sold] = -float(params.price[shop, 0])
     on_the_way = np.minimum(np.asarray(lead), periods - np.arange(periods)[:, None])  # [T, E]
     cost[ship] = (
-        np.asarray(params.unit_cost)[:, 0]
-        + np.asarray(params.transit_holding)[:, 0] * on_the_way
+        np.asarray(params.unit_cost)[:, 0] + np.asarray(params.transit_holding)[:, 0] * on_the_way
     )
     rows = np.flatnonzero(np.isfinite(most) & (limits.tocsr().count_nonzero(axis=1) > 0))
-    found = linprog(
-        cost, limits.tocsr()[rows], most[rows], balance.tocsr(), stock, method="highs"
-    )
+    found = linprog(cost, limits.tocsr()[rows], most[rows], balance.tocsr(), stock, method="highs")
     if not found.success:
         raise UserError(f"the programme of the best plan was not solved: {found.message}")
     return Plan(-float(found.fun), found.x[ship])

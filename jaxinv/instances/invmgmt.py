@@ -41,12 +41,13 @@ PRICE, SHORTAGE = 2.0, 0.1
 def invmgmt(
     network: str = "base",
     backlog: bool = True,
-    goodwill: bool = False,
+    goodwill: Any = False,
     factory_yield: float = 1.0,
     shared: bool = True,
     demand: Any = "poisson(20)",
     typical: float = 20.0,
     tolerance: float = 0.0,
+    waits: Any = None,
     instances: int | None = None,
 ) -> Network:
     """One of the two networks.
@@ -55,13 +56,14 @@ def invmgmt(
 
     Args:
       network: a name in `NETWORKS`.
-      goodwill: customers come back by how they are served.
+      goodwill: whether customers come back by how they are served; of several instances 1 or 0.
       factory_yield: units made of a unit of raw material.
       shared: a factory's edges share its capacity, or each has as much of its own (or-gym).
       demand: its law, or True where the process is given to `problem`.
       typical: mean demand a period.
       tolerance: share of demand unserved at which goodwill falls in full; 0: the least shortage is
         enough, as theirs has it.
+      waits: share of backorders that wait, of each instance; None: all of them.
       instances: see `Network`.
     """
     nodes, edges = NETWORKS[network]
@@ -77,14 +79,16 @@ def invmgmt(
                 price_per_unit=PRICE,
                 typical_demand_units_per_period=typical,
             )
-        if name == 1 and goodwill:
+        if name == 1 and goodwill is not False:
             given |= dict(
-                goodwill_growth_per_period=1.01,
-                goodwill_decay_per_period=0.9,
+                goodwill_growth_per_period=1.0 + 0.01 * goodwill,
+                goodwill_decay_per_period=1.0 - 0.1 * goodwill,
                 goodwill_tolerance_share=tolerance,
                 goodwill_lowest=0.2,
                 goodwill_highest=2.0,
             )
+        if name == 1:
+            given |= dict(waiting_share=waits)
         if factory and shared:
             given |= dict(shipping_capacity_units_per_period=factory[0])
         net.node(f"{name}", **given)

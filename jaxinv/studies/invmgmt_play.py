@@ -31,7 +31,9 @@ class Played(NamedTuple):
     goodwill: np.ndarray
 
 
-def translated(topology: Topology, seen: jax.Array) -> tuple[NetworkState, jax.Array]:
+def translated(
+    topology: Topology, params: InstanceParams, seen: jax.Array
+) -> tuple[NetworkState, jax.Array]:
     """Our state from what theirs tells `[...]`, and the demand of the period before `[D, K]`.
 
     They tell: last demand, what is unserved, stock by node, what is on its way by edge and the
@@ -44,19 +46,15 @@ def translated(topology: Topology, seen: jax.Array) -> tuple[NetworkState, jax.A
         slots = seen[place : place + periods][::-1]
         pipeline.append(jnp.pad(slots, (0, topology.slots - periods)))
         place += periods
-    served = jnp.where(unserved > 0, 0.9, 1.01)
-    moved = jnp.clip(goodwill * served, 0.2, 2.0)
-    own = jnp.where(topology.among(topology.demand_nodes), jnp.where(time > 0, moved, 1.0), 1.0)
+    factor = jnp.where(unserved > 0, params.goodwill_decay, params.goodwill_growth)
+    moved = jnp.clip(goodwill * factor, params.goodwill_low, params.goodwill_high)
+    shop = topology.among(topology.demand_nodes)
     state = NetworkState(
         time=time.astype(jnp.int32),
         on_hand=seen[2 : 2 + nodes, None],
         pipeline=jnp.stack(pipeline)[:, None],
-        backorder=(
-            unserved * topology.among(topology.demand_nodes).astype(np.float32)
-            if topology.backlog
-            else None
-        ),
-        goodwill=own if topology.has("goodwill") else None,
+        backorder=jnp.where(shop, unserved * params.waiting_share, 0.0),
+        goodwill=jnp.where(shop & (time > 0), moved, 1.0),
     )
     return state, demand[:, None]
 
@@ -68,7 +66,7 @@ def decide(
     """Orders `[S, E]` for what their environment tells `[S, ...]`."""
 
     def one(seen):
-        state, demand = translated(env.topology, seen)
+        state, demand = translated(env.topology, params, seen)
         signals = env.world.observe((state.time, None), demand, params)
         return policy(numbers, env.view(state, params, signals[None]))[:, 0]
 

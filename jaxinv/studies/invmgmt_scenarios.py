@@ -6,9 +6,11 @@ sales of one item, without noise. An episode is 30 periods, and what is left aft
 nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxinv.demand.announced import Announced, AnnouncedParams
@@ -79,7 +81,7 @@ class Scenario:
 
     def theirs(self) -> Any:
         """The environment of gym-invmgmt."""
-        with extra("gym-invmgmt", "bench"):
+        with extra("bench", "the study gym_invmgmt"):
             from gym_invmgmt.core_env import CoreEnv
 
         law = dict(base_mu=MEAN, use_goodwill=self.goodwill)
@@ -94,33 +96,69 @@ class Scenario:
             backlog=self.backlog,
         )
 
-    def ours(self, tolerance: float = 0.0, ahead: int = PERIODS) -> Problem:
-        """The same in our world, to learn in.
-
-        Args:
-          tolerance: share of demand unserved at which goodwill falls in full. Theirs is 0, a jump
-            that no gradient sees.
-          ahead: periods whose mean demand is told.
-        """
-        mean = self.mean[:, None, None].astype(np.float32)
+    @property
+    def law(self) -> "Law":
+        """Its law of demand."""
         noise = 0.0 if self.window else 1.0
-        numbers = AnnouncedParams(mean, np.float32(noise), np.float32(MEAN), np.float32(1.0))
-        net = invmgmt(
-            self.network,
-            self.backlog,
-            self.goodwill,
-            demand=True,
-            typical=MEAN,
-            tolerance=tolerance,
-        )
-        return net.problem(
-            Preset(horizon=PERIODS, history=1, integer_orders=False),
-            demand=(Announced(1, 1, ahead=ahead), numbers),
-            name=f"gym_invmgmt {self.network}",
-            test_periods=PERIODS,
-            warm_up=0,
-            ends=True,
-        )
+        return Law(self.mean, noise, float(self.goodwill), float(self.backlog))
+
+    def ours(self, tolerance: float = 0.0) -> Problem:
+        """The same in our world, see `world`."""
+        return world(self.network, [self.law], tolerance)
+
+
+class Law(NamedTuple):
+    """A law of demand.
+
+    Attributes:
+      mean: `[T]` at a goodwill of 1.
+      noise: factor on what Poisson demand differs from its mean by.
+      goodwill: 1 where customers come back by how they are served, else 0.
+      waits: 1 where unserved demand waits, 0 where it is lost.
+    """
+
+    mean: np.ndarray
+    noise: float
+    goodwill: float
+    waits: float
+
+
+def world(network: str, laws: Sequence[Law], tolerance: float = 0.0) -> Problem:
+    """A network of theirs in our world, to learn in: an instance for each law.
+
+    Policies are told the mean of demand until the end, and which kind of customers there are; of
+    demand itself they know what has been.
+
+    Args:
+      tolerance: share of demand unserved at which goodwill falls in full. Theirs is 0, a jump that
+        no gradient sees.
+    """
+    many = len(laws) > 1
+    mean, noise, goodwill, waits = (
+        np.stack(each).astype(np.float32) for each in zip(*laws, strict=True)
+    )
+    same = np.ones(len(laws), np.float32)
+    facts = np.stack([goodwill, waits], -1)
+    numbers = AnnouncedParams(mean[..., None, None], noise, MEAN * same, same, facts)
+    if not many:
+        numbers, goodwill, waits = jax.tree.map(lambda leaf: leaf[0], (numbers, goodwill, waits))
+    net = invmgmt(
+        network,
+        goodwill=goodwill,
+        demand=True,
+        typical=MEAN,
+        tolerance=tolerance,
+        waits=waits,
+        instances=len(laws) if many else None,
+    )
+    return net.problem(
+        Preset(horizon=PERIODS, history=1, integer_orders=False),
+        demand=(Announced(1, 1, ahead=PERIODS, facts=("goodwill", "waiting")), numbers),
+        name=f"gym_invmgmt {network}",
+        test_periods=PERIODS,
+        warm_up=0,
+        ends=True,
+    )
 
 
 def mean_of(*effects: str, slope=0.05, amplitude=0.5, shock=15, factor=2.0) -> np.ndarray:
