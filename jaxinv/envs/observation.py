@@ -59,6 +59,7 @@ class Facts:
     # [E, L + 1] probabilities of the lead times of an order, where they are drawn
     lead_times: jax.Array | None = None
     arrives: jax.Array | None = None  # [E] mean share of an order that arrives, with "arrivals"
+    most_shipped: jax.Array | None = None  # [N, K] a period, with "shipping_capacity"
 
 
 def facts_of(topology, params) -> Facts:
@@ -81,6 +82,11 @@ def facts_of(topology, params) -> Facts:
         least=least_order(topology, params) if spoils else None,
         lead_times=_lead_times(params),
         arrives=params.arrival_law.mean() if topology.has("arrivals") else None,
+        most_shipped=(
+            params.shipping_capacity[:, None] / params.volume
+            if topology.has("shipping_capacity")
+            else None
+        ),
     )
 
 
