@@ -26,6 +26,7 @@ from jaxinv.studies.invmgmt_release import BLIND, INFORMED, ORACLE, Release
 from jaxinv.studies.invmgmt_scenarios import NETWORKS, SEEDS, Scenario, scenarios
 from jaxinv.studies.invmgmt_training import (
     GENERALIST,
+    GOODWILL_RATE,
     LAWS,
     SPECIALIST,
     TOLERANCE,
@@ -94,7 +95,7 @@ def _players(chosen, quick) -> Iterator[tuple[str, Iterator[tuple[Scenario, Cell
         return Cells(FOLDER, vars(config) | {"tolerance": TOLERANCE} | more)
 
     config = shorter(SPECIALIST)
-    yield "specialists", specialists(chosen, kept(config), config)
+    yield "specialists", specialists(chosen, kept(config, goodwill_rate=GOODWILL_RATE), config)
     config = shorter(GENERALIST)
     cells = kept(config, laws=LAWS)
 

@@ -24,17 +24,25 @@ from jaxinv.studies.rows import RESERVED_SEED
 from jaxinv.whole import write_text
 
 SPECIALIST = DiffSimConfig(
-    updates=1000,
+    updates=300,
     envs=64,
     rollout=PERIODS,
     encoder="known",
-    hidden=(128, 128),
+    hidden=(64, 64),
     form="none",
+    allocation="softmax",
     learning_rate=5e-3,
 )
-GENERALIST = dataclasses.replace(SPECIALIST, updates=3000, envs=128, learning_rate=3e-3)
+GENERALIST = dataclasses.replace(
+    SPECIALIST, updates=800, envs=128, hidden=(128, 128), learning_rate=2e-3
+)
 
-TOLERANCE = 0.1
+GOODWILL_RATE = 1e-3
+"""Learning rate where customers have goodwill: at a faster one a policy ends in the first weeks that
+it tries, out of which no small step leads.
+"""
+
+TOLERANCE = 2.0
 """Share of demand unserved at which goodwill falls in full while a policy is trained."""
 
 LAWS = 1024
@@ -82,7 +90,9 @@ def specialists(
         name = f"specialist_{file_name(scenario.alone)}"
         cell = cells.find(name)
         if cell is None:
-            agent = DiffSim.create(scenario.ours(TOLERANCE), config)
+            rate = GOODWILL_RATE if scenario.goodwill else config.learning_rate
+            own = dataclasses.replace(config, learning_rate=rate)
+            agent = DiffSim.create(scenario.ours(TOLERANCE), own)
             first = trainers.setdefault(scenario.network, Trainer(agent))
             params, seconds = _trained(first.on(agent, None), config)
             cell = played(scenario, agent, params, seconds)
