@@ -208,11 +208,13 @@ def test_a_finished_cell_is_not_trained_again(tmp_path, monkeypatch):
 
     def training(trainer, config):
         trained.append(config)
-        return None, 1.0
+        return len(trained), 1.0
 
     monkeypatch.setattr(invmgmt_training, "_trained", training)
     monkeypatch.setattr(
-        invmgmt_training, "played", lambda *given: Cell(np.arange(10.0), given[-1], 0.1)
+        invmgmt_training,
+        "played",
+        lambda scenario, agent, number, seconds: Cell(number * np.ones(10), -number, seconds, 0.1),
     )
     every = [Scenario("A_Core", "serial", "trend+seasonal"), Scenario("C_MARL", "serial", "trend+seasonal", marl=True)]  # fmt: skip
 
@@ -220,17 +222,18 @@ def test_a_finished_cell_is_not_trained_again(tmp_path, monkeypatch):
         found = invmgmt_training.specialists(every, Cells(tmp_path, setting))
         return [cell.profit.tolist() for _, cell in found]
 
-    assert profits(updates=3) == [list(range(10))] * 2 and len(trained) == 1  # the twin is the same
-    assert profits(updates=3) == [list(range(10))] * 2 and len(trained) == 1
+    tries = len(invmgmt_training.TRIALS)
+    for _ in range(2):  # the twin is the same, and the first try was rehearsed best
+        assert profits(updates=3) == [[1.0] * 10] * 2 and len(trained) == tries
     profits(updates=4)
-    assert len(trained) == 2  # another setting is another cell
-    (file,) = tmp_path.glob("*.json")
+    assert len(trained) == 2 * tries  # another setting is another cell
+    file = sorted(tmp_path.glob("*.json"))[0]
     file.write_text(file.read_text()[:20])
     profits(updates=4)
-    assert len(trained) == 3  # as is one that was not written whole
-    list(invmgmt_training.generalist("serial", every, Cells(tmp_path, {})))
-    list(invmgmt_training.generalist("serial", every, Cells(tmp_path, {})))
-    assert len(trained) == 4  # one policy for all
+    assert len(trained) == 2 * tries + 1  # as is one that was not written whole
+    for _ in range(2):
+        list(invmgmt_training.generalist("serial", every, Cells(tmp_path, {})))
+    assert len(trained) == 2 * tries + 2  # one policy for all
 
 
 def test_laws_are_drawn_around_the_published_ones():
