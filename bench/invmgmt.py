@@ -11,19 +11,15 @@ import os
 os.environ.setdefault("NPROC", "1")
 
 import argparse
-import sys
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from about import about, heading
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from outside_networks import invmgmt
-
 from jaxinv.evaluation.rollout import play_world, rollout
+from jaxinv.instances.invmgmt import invmgmt
 
 PERIODS = 100
 

@@ -31,6 +31,7 @@ STUDIES = (
     "inventorybench",
     "fdim",
     *(f"d3sci-table{number}" for number in range(2, 7)),
+    "gym_invmgmt",
 )
 """Modules of `jaxinv.studies`, some with a first part: d3sci-table2 is the part table2 of d3sci."""
 

@@ -181,6 +181,8 @@ class Reference:
                     shelf[:-1] = shelf[1:].copy()
                     shelf[-1] = 0.0
             at["expiry"] = (numbers["expiry_cost"] * expired).sum(1)
+        if net.has("waiting"):
+            stock.owed = stock.owed * numbers["waiting_share"]
         stock.time += 1
         if not net.has("orders_first"):
             lost = lost + self.receive(stock, stock.time)

@@ -56,6 +56,17 @@ def test_shares_follow_demand_and_the_keep_logit():
     assert float(shared(LARGEST_LOGIT).sum()) == pytest.approx(40.0)
 
 
+def test_shares_are_of_what_a_node_can_ship():
+    seen = observation(40.0)
+    most = jnp.full((TOPOLOGY.nodes, 1), 30.0)
+    limited = seen.replace(instance=seen.instance.replace(most_shipped=most))
+    raw = jax.random.normal(jax.random.key(0), (TOPOLOGY.edges, 1, 1))
+    np.testing.assert_allclose(
+        share_out(TOPOLOGY, limited, raw, rates()),
+        share_out(TOPOLOGY, observation(30.0), raw, rates()),
+    )
+
+
 def test_the_gradient_of_shares_equals_finite_differences():
     raw, way = (jax.random.normal(jax.random.key(seed), (TOPOLOGY.edges, 1, 1)) for seed in (1, 2))
     weights = jnp.arange(TOPOLOGY.edges, dtype=jnp.float32)[:, None]

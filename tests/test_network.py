@@ -67,6 +67,8 @@ def topologies(draw, most_nodes=4, channel=False):
     mechanisms = {name for name in sorted(MECHANISMS) if draw(st.booleans())}
     mechanisms |= {"unit_cost"} if "budget" in mechanisms else set()
     mechanisms -= set() if ages > 1 else {"shelf_lives"}
+    backlog = draw(st.booleans())
+    mechanisms -= set() if backlog else {"waiting"}
     return_lags = draw(st.sampled_from([1, 0, 1, 3, 0]))
     mechanisms |= {"resaleable"} if draw(st.sampled_from([True, True, False])) else set()
     mechanisms -= set() if return_lags else {"dispositions", "resaleable"}
@@ -106,7 +108,7 @@ def topologies(draw, most_nodes=4, channel=False):
         products=draw(st.integers(1, 2)),
         lead_times=lead_times,
         max_lead_time=draw(st.integers(1, 4)) if leads == "random" else 0,
-        backlog=draw(st.booleans()),
+        backlog=backlog,
         internal_backlog=draw(st.sampled_from([True, True, False])) and internal,
         order_delays=order_delays,
         order_memory=draw(st.sampled_from([0, 0, 3])),
@@ -165,6 +167,7 @@ class Episode:
             "goodwill_tolerance": random.choice([0.0, 0.5, 2.0], per_node),
             "goodwill_low": eighths(0, 1, *per_node),
             "goodwill_high": 1.0 + eighths(0, 1, *per_node),
+            "waiting_share": eighths(0, 1, *per_node),
         }
         if net.tiers:
             numbers["freight_breaks"][:, 0] = 0.0

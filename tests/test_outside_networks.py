@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from outside_networks import invmgmt
 from recorded.record_invmgmt import INVMGMT, orders_and_demand
 from recorded.record_invmgmt import invmgmt as played_by_invmgmt
 
 from jaxinv.demand.exogenous import Exogenous
+from jaxinv.instances.invmgmt import invmgmt
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 RECORDED = Path(__file__).parent / "recorded"

@@ -19,7 +19,16 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.envs.costs import COSTS, Flows, Places, by_place, charge, totals
 from jaxinv.envs.pipeline import advance, arrived, due_at_once
 from jaxinv.envs.shipping import ship, taken
-from jaxinv.envs.stock import age, book, goodwill_after, handed_over, receive, serve, take_back
+from jaxinv.envs.stock import (
+    age,
+    book,
+    goodwill_after,
+    handed_over,
+    receive,
+    serve,
+    take_back,
+    wait,
+)
 from jaxinv.envs.topology import Topology
 
 
@@ -98,6 +107,7 @@ class InstanceParams(EnvParams):
     goodwill_tolerance: jax.Array | None = None  # [N, K] share of demand
     goodwill_low: jax.Array | None = None  # [N, K] bounds of the level
     goodwill_high: jax.Array | None = None  # [N, K]
+    waiting_share: jax.Array | None = None  # [N, K] share of backorders that wait on
     return_share: jax.Array | None = (
         None  # [N, K, R] share of a unit sold r+1 periods ago that comes back now
     )
@@ -275,7 +285,7 @@ def transition(
         pipeline=pipeline,
         due=due,
         arriving=arriving,
-        backorder=backorder,
+        backorder=wait(topology, backorder, params),
         owed=owed,
         orders=orders,
         sales=sales,

@@ -59,6 +59,7 @@ class Facts:
     # [E, L + 1] probabilities of the lead times of an order, where they are drawn
     lead_times: jax.Array | None = None
     arrives: jax.Array | None = None  # [E] mean share of an order that arrives, with "arrivals"
+    most_shipped: jax.Array | None = None  # [N, K] a period, with "shipping_capacity"
 
 
 def facts_of(topology, params) -> Facts:
@@ -81,11 +82,18 @@ def facts_of(topology, params) -> Facts:
         least=least_order(topology, params) if spoils else None,
         lead_times=_lead_times(params),
         arrives=params.arrival_law.mean() if topology.has("arrivals") else None,
+        most_shipped=(
+            params.shipping_capacity[:, None] / params.volume
+            if topology.has("shipping_capacity")
+            else None
+        ),
     )
 
 
 def underage_cost(topology, params) -> jax.Array:
     """What a unit short costs `[N, K]`, the price of a lost sale included."""
+    if topology.has("revenue") and topology.has("waiting"):
+        return params.shortage + (1.0 - params.waiting_share) * params.price
     if topology.has("revenue") and not topology.backlog:
         return params.shortage + params.price
     return params.shortage

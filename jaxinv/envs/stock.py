@@ -69,6 +69,13 @@ def serve(topology, stock, demand, backorder):
     return left, sold, jnp.minimum(owed, demand), owed
 
 
+def wait(topology, backorder, params):
+    """Backorders `[N, K]` of the next period, when those who do not wait have left; None: lost
+    sales.
+    """
+    return backorder * params.waiting_share if topology.has("waiting") else backorder
+
+
 def goodwill_after(topology, goodwill, demand, waiting, params):
     """Goodwill `[N, K]` after a period in which `waiting` units were lost or backordered."""
     if not topology.has("goodwill"):

@@ -44,6 +44,7 @@ MECHANISMS = {
         " processing"
     ),
     "goodwill": "demand is multiplied by a level that service moves",
+    "waiting": "of what is not served only a share waits for the next period, the rest is lost",
     "arrivals": "only a share of what is shipped arrives, and which is known when it is due",
     "loss_cost": "units that are lost on an edge cost",
     "dispositions": (
@@ -339,6 +340,10 @@ def _check(topology: Topology) -> None:
         raise UserError(
             "mechanism 'resaleable' is a share of returns; give return_lags of 1 or more, or leave"
             " it out"
+        )
+    if topology.has("waiting") and not topology.backlog:
+        raise UserError(
+            "mechanism 'waiting' is a share of backorders; give backlog=True, or leave it out"
         )
     if topology.returns_of not in RETURNS_OF:
         raise unknown("returns_of", topology.returns_of, RETURNS_OF)

@@ -92,6 +92,7 @@ NODE = {
     "liquidation_value_per_unit": Number(
         "liquidation_value", low=ANY
     ),  # below 0 what is written off
+    "waiting_share": Number("waiting_share", "waiting", 1.0, high=1.0),
     "resaleable_share": Number("resaleable_share", "resaleable", 1.0, high=1.0),
     "restocked_share": Number("restock_share", high=1.0),
     "forwarded_share": Number("forward_share", high=1.0),
@@ -106,7 +107,7 @@ NODE = {
     "initial_stock_to_units": Number("initial_high", low=ANY),
 }
 """Numbers of a node. A shortage costs per unit of lost sales, or per unit and period of
-backorders.
+backorders, once for those of which only a share waits on.
 """
 
 EDGE = {

@@ -221,10 +221,8 @@ def covered(env: InventoryNetwork, what: str = "the exact solver") -> None:
         reason = "orders that travel or are owed between nodes"
     elif topology.has("review") or topology.has("calendar"):
         reason = "a review calendar"
-    elif (
-        topology.has("orders_first") or topology.has("goodwill") or topology.has("processing_yield")
-    ):
-        reason = "arrivals after orders, goodwill, or losses in processing"
+    elif any(map(topology.has, ("orders_first", "goodwill", "processing_yield", "waiting"))):
+        reason = "arrivals after orders, goodwill, losses in processing, or customers who may wait"
     elif topology.has("arrivals") and 0 in topology.lead_times:
         reason = "lead times of 0 where a part of what is shipped does not arrive"
     elif not topology.has("packs"):

@@ -9,7 +9,8 @@ than there is:
 
 a softmax over the edges of a node and a constant logit for what it keeps (HDPO, Alvo et al.
 2306.11246; methods B.4 item 7). With raw outputs o of 0 half of the stock goes, in proportion to
-demand.
+demand. Where a node ships a limited volume a period, that is shared out in the
+place of a larger stock, so that no logit is without effect.
 """
 
 import jax
@@ -55,7 +56,7 @@ def share_out(
     """What each edge ships of the stock of its source `[E, K]`, zero for edges from suppliers.
 
     Less what the source owes already, which is shipped first, the sum over the edges of a node
-    never exceeds its stock.
+    never exceeds its stock, nor what a node can ship in a period.
 
     Args:
       raw: `[E, K, R]` raw outputs, one for each rate.
@@ -68,4 +69,6 @@ def share_out(
     stock = observation.on_hand
     if observation.owed is not None:
         stock = jnp.maximum(stock - topology.out_of_nodes(observation.owed), 0.0)
+    if observation.instance.most_shipped is not None:
+        stock = jnp.minimum(stock, observation.instance.most_shipped)
     return topology.at_source(stock) * weights / kept
