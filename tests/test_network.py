@@ -430,7 +430,12 @@ def test_units_are_conserved_and_none_ships_what_it_lacks(net, seed):
     np.testing.assert_allclose(received, left, rtol=1e-5)
 
     demand, sold = over_network(outcomes.demand), over_network(outcomes.sold)
-    if net.backlog:
+    if net.has("waiting"):  # of those who are owed, only a share comes again
+        waits = np.stack([episode.numbers["waiting_share"] for episode in every])[:, None]
+        owed = states.backorder.astype(float)
+        asked = owed[:, :-1] + outcomes.demand.astype(float) - outcomes.sold.astype(float)
+        np.testing.assert_allclose(owed[:, 1:], waits * asked, rtol=1e-5, atol=1e-3)
+    elif net.backlog:
         owed = states.backorder.astype(float).sum(2)
         np.testing.assert_allclose(owed[:, 0] + demand, sold + owed[:, -1], rtol=1e-5)
     else:
