@@ -14,6 +14,9 @@ AGENTS: Known = Known(
     ddpg="jaxinv.agents.actor_q:DDPG",
     sac="jaxinv.agents.actor_q:SAC",
     tabular_q="jaxinv.agents.tabular:TabularQ",
+    bc="jaxinv.agents.cloning:BC",
+    cql="jaxinv.agents.cql:CQL",
+    mcq="jaxinv.agents.mcq:MCQ",
 )
 
 
