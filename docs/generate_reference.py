@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any
 
 COMMANDS = (
-    "train", "evaluate", "solve", "tune", "reproduce", "ablate", "inspect", "recommend", "report",
+    "train", "evaluate", "solve", "tune", "log", "reproduce", "ablate", "inspect", "recommend",
+    "report",
 )  # fmt: skip
 """Modules of `jaxinv` with a `main`."""
 

@@ -57,7 +57,8 @@ def check_penalty(config: Any) -> None:
         raise unknown("penalty", penalty, PENALTIES)
     if penalty != "none" and not config.penalties:
         raise UserError(
-            f"penalty={penalty} needs worlds to play in, and this agent has a log alone; leave it out"
+            f"penalty={penalty} needs worlds to play in, and this agent has a log alone; leave it"
+            " out"
         )
     if penalty not in ("none", *config.penalties):
         why = (

@@ -6,8 +6,8 @@ On the grid a log's order is the level nearest to it, and the network maximises
 
 over branches b of one order each; it then orders by the likeliest level. With `continuous=true`
 orders are not cut to a grid: the network says factors (`jaxinv.policies.decode`) and descends the
-squared distance from the log's. (Pomerleau 1989.) The policy of those who kept the log is the least that a
-learner has to give back, and the best that a learner can give back of an expert's log.
+squared distance from the log's. (Pomerleau 1989.) The policy of those who kept the log is the least
+that a learner has to give back, and the best that one can give back of an expert's log.
 """
 
 from dataclasses import dataclass
