@@ -14,8 +14,9 @@ from jaxinv.policies.registry import RULES
 def main(argv: list[str]) -> None:
     made = parser(
         "log",
-        "Plays a policy in the training worlds of a preset and writes what it saw, ordered and paid."
-        " The policy is random, medium, mixed or expert, a rule, which is tuned first, or a run.",
+        "Plays a policy in the training worlds of a preset and writes what it saw, ordered and"
+        " paid. The policy is random, medium, mixed or expert, a rule, which is tuned first, or a"
+        " run.",
         arguments="PRESET|PLAN policy=NAME [key=value ...]",
         examples=(
             "lost_sales policy=medium shortage_cost=9 lead_time=2 --out medium.npz",

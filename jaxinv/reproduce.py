@@ -27,6 +27,7 @@ STUDIES = (
     "seed002",
     "beer_game",
     "ready",
+    "offline",
     "inventorybench",
 )
 """Modules of `jaxinv.studies`."""

@@ -17,6 +17,7 @@ AGENTS: Known = Known(
     bc="jaxinv.agents.cloning:BC",
     cql="jaxinv.agents.cql:CQL",
     mcq="jaxinv.agents.mcq:MCQ",
+    decision_transformer="jaxinv.agents.decision_transformer:DecisionTransformer",
 )
 
 

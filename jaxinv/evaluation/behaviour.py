@@ -20,7 +20,14 @@ import numpy as np
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.compare import contestants_of
-from jaxinv.evaluation.held_out import Contestant, own_params
+from jaxinv.evaluation.held_out import (
+    Contestant,
+    SimulationSize,
+    held_out_groups,
+    join_groups,
+    own_params,
+    path_count,
+)
 from jaxinv.evaluation.rollout import BATCH, begin, instances_at
 from jaxinv.evaluation.trajectories import Trajectories, record
 from jaxinv.evaluation.tuning import tune, tune_many
@@ -167,20 +174,45 @@ def play_log(
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, BATCH), *played)
 
 
+def behaviour_costs(
+    problem: Problem, parts: Sequence[Part], key: jax.Array, paths: int
+) -> np.ndarray:
+    """What the policies of a log cost a period on each path `[B]` of the held-out noise, paired with
+    `costs` of any other; each path is one part's, by its share.
+    """
+    ends = np.cumsum([part.share for part in parts])
+    costs, size = [], SimulationSize.of(problem)
+    for number, part in enumerate(parts):
+        found = []
+        for index, instance, world in held_out_groups(problem, key, paths):
+            params, axis = _params(part, key_of(key, Role.LOG, number), index)
+            policy = part.contestant.policy
+            found.append(size.simulate(problem.env, policy, axis, instance, params, world))
+        total = join_groups(found, path_count(problem, paths))
+        costs.append(-total.reward / (problem.test_periods - problem.warm_up))
+    place = (np.arange(costs[0].shape[-1]) + 0.5) / costs[0].shape[-1]
+    return np.choose(np.searchsorted(ends, place).clip(max=len(parts) - 1), costs)
+
+
+def _params(part: Part, key: jax.Array, index: np.ndarray) -> tuple[Any, int | None]:
+    """Numbers of who plays episodes of these instances, and their axis."""
+    _, policy, params, axis = part.contestant
+    params = params if axis is None else own_params(params, index)
+    if not part.spread:
+        return params, axis
+    key = key_of(key, Role.TRIALS)
+    share = jax.random.uniform(key, index.shape, jnp.float32, LOWEST, HIGHEST)
+    return _scaled(policy, params, axis, share), BATCH
+
+
 def _play(problem, part, baseline, key, index, periods):
     """One part, whose episodes have these numbers among all."""
     shown = np.setdiff1d(np.arange(problem.instances), problem.held_out)
     index = shown[index % len(shown)]
     instance, axis = instances_at(problem.unaugmented, index)
     episodes = begin(problem.env, key, instance, len(index), axis)
-    _, policy, params, policy_axis = part.contestant
-    if policy_axis is not None:
-        params = own_params(params, index)
-    if part.spread:
-        share = jax.random.uniform(
-            key_of(key, Role.TRIALS), (len(index),), jnp.float32, LOWEST, HIGHEST
-        )
-        params, policy_axis = _scaled(policy, params, policy_axis, share), BATCH
+    params, policy_axis = _params(part, key, index)
+    policy = part.contestant.policy
     options = dict(axis=axis, policy_axis=policy_axis)
     log = record(problem.env, instance, policy, params, episodes, periods, **options)[1]
     return log.replace(
