@@ -18,8 +18,9 @@ but for the likeliest level, and then what was never ordered ties with what was.
 The published mu is a variational autoencoder of continuous actions; on a grid mu is a softmax that
 is fitted to the log beside the critics, which can be any distribution there, so nothing would be
 won by sampling one through a latent variable. For the same reason the actor needs no network: the
-softmax is the policy that soft actor-critic climbs to. Nothing is cut off at 0, as the published code does with y': rewards here
-are costs, and y' is mostly below 0 (methods C.3).
+softmax is the policy that soft actor-critic climbs to. Nothing is cut off
+at 0, as the published code does with y': rewards here are costs, and y' is mostly below 0 (methods
+C.3).
 """
 
 from dataclasses import dataclass

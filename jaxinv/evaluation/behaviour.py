@@ -177,8 +177,8 @@ def play_log(
 def behaviour_costs(
     problem: Problem, parts: Sequence[Part], key: jax.Array, paths: int
 ) -> np.ndarray:
-    """What the policies of a log cost a period on each path `[B]` of the held-out noise, paired with
-    `costs` of any other; each path is one part's, by its share.
+    """What the policies of a log cost a period on each path `[B]` of the held-out noise, paired
+    with `costs` of any other; each path is one part's, by its share.
     """
     ends = np.cumsum([part.share for part in parts])
     costs, size = [], SimulationSize.of(problem)
