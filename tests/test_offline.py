@@ -30,17 +30,17 @@ SEQUENCE = dict(updates=3, steps=4, batch=4, features=8, layers=2, context=4, ah
 
 
 @cache
-def logged(preset=STORE, episodes=16, periods=20):
-    problem = preset.build()
-    name = "dual_index" if isinstance(preset, DualSourcing) else "base_stock"
+def logged(suppliers=1, episodes=16, periods=20):
+    problem = STORE.build() if suppliers == 1 else DualSourcing().build()
+    name = "base_stock" if suppliers == 1 else "dual_index"
     rule = make_rule(name, problem.env.topology)
     numbers = {key: jnp.full(shape, 1.4) for key, shape in rule.shapes().items()}
     own = Contestant(name, rule, numbers)
     return problem, play_log(problem, [Part(1.0, own, True)], own, root(0), episodes, periods)
 
 
-def agent_of(name, preset=STORE, log=None, **options):
-    problem, own = logged(preset)
+def agent_of(name, suppliers=1, log=None, **options):
+    problem, own = logged(suppliers)
     sizes = SEQUENCE if name == "decision_transformer" else GRID
     kind = AGENTS[name]
     return kind.create(
@@ -174,12 +174,10 @@ def test_a_file_is_checked_when_the_agent_is_made(tmp_path):
 
 @pytest.mark.parametrize("name", ["bc", "cql", "mcq", "decision_transformer"])
 def test_two_suppliers_are_two_orders(name):
-    agent = agent_of(name, DualSourcing())
+    agent = agent_of(name, suppliers=2)
     state, metrics = Trainer(agent).advance(Trainer(agent).init(jax.random.key(0)), 3)
     assert all(np.all(np.isfinite(values)) for values in metrics.values())
-    found = costs(
-        logged(DualSourcing())[0], Contestant(name, agent.policy, state.params), root(1), 4
-    )
+    found = costs(logged(2)[0], Contestant(name, agent.policy, state.params), root(1), 4)
     assert np.all(np.isfinite(found))
 
 

@@ -103,7 +103,6 @@ class DecisionTransformer(Learner):
     """The Decision Transformer as an `Agent`."""
 
     Config: ClassVar = DecisionTransformerConfig
-    needs_log: ClassVar = True
 
     episodes: Episodes | None = None
 

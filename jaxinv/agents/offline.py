@@ -30,7 +30,6 @@ class OfflineLearner(GridLearner):
     """The stem of algorithms that learn from a log alone; each is a loss."""
 
     settles: ClassVar = True
-    needs_log: ClassVar = True
 
     @classmethod
     def create(cls, problem: Problem, config: OfflineConfig, log: Trajectories | None = None):

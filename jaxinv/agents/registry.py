@@ -20,6 +20,9 @@ AGENTS: Known = Known(
     decision_transformer="jaxinv.agents.decision_transformer:DecisionTransformer",
 )
 
+OFFLINE = ("bc", "cql", "mcq", "decision_transformer")
+"""Those that learn from a log alone and never play."""
+
 
 def learner(name: str) -> "type[Learner]":
     """The class of a learner, by its name in `AGENTS` or by its address `module:Class`.
