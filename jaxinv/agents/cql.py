@@ -35,7 +35,7 @@ class CQLConfig(OfflineConfig):
     """
 
     critics: int = 2
-    conservatism: float = traced(0.3)
+    conservatism: float = traced(0.1)
 
     counts: ClassVar = (*OfflineConfig.counts, "critics")
 
