@@ -20,6 +20,7 @@ from jaxinv.evaluation.rollout import begin
 from jaxinv.evaluation.trajectories import record
 from jaxinv.keys import root
 from jaxinv.policies.rules import make_rule
+from jaxinv.studies import offline
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -145,6 +146,8 @@ def test_nothing_is_learned_from_nothing(name):
         ("decision_transformer", dict(condition="luck"), "unknown condition 'luck'"),
         ("decision_transformer", dict(condition="advantage", ahead=21), "ahead=21 is longer than"),
         ("decision_transformer", dict(encoder="gru"), "reads with a Transformer"),
+        ("decision_transformer", dict(preferences=True), "preferences=true: a Decision"),
+        ("decision_transformer", dict(window_by_window=True), "window_by_window=true: a Decision"),
         ("bc", dict(actions=1), "leaves nothing to choose"),
     ],
 )
@@ -192,3 +195,15 @@ def test_a_clone_costs_what_the_policy_of_the_log_costs(options):
     clone = Contestant("clone", agent.policy, Trainer(agent).train(root(0), 100).params)
     ours, theirs = (costs(problem, one, root(1), 64).mean() for one in (clone, own))
     assert abs(ours / theirs - 1) < 0.02
+
+
+@pytest.mark.slow
+def test_the_study_says_what_is_made_of_a_log():
+    rows = list(offline.run(quick=True, parts=["lost_sales", "medium", "bc", "cql"]))
+    assert len(rows) == 5 and all(np.isfinite(row["ours"]) for row in rows)
+    behaviour, clone, _, conservative, _ = (row["ours"] for row in rows)
+    assert behaviour > 10 and conservative < clone and conservative < 0
+    with pytest.raises(
+        UserError, match="unknown part, and no file, 'medum'; did you mean 'medium'"
+    ):
+        next(offline.run(parts=["medum"]))

@@ -81,6 +81,12 @@ class DecisionTransformerConfig(LearnerConfig):
                 f"encoder={self.encoder}: a Decision Transformer reads with a Transformer; leave"
                 " it out"
             )
+        for name in ("preferences", "window_by_window"):
+            if getattr(self, name):
+                raise UserError(
+                    f"{name}=true: a Decision Transformer is told a return that is wanted and reads"
+                    " its own steps; leave it out"
+                )
         if self.largest == 0:
             raise UserError("largest=0 leaves nothing to order; give 3 or so")
 

@@ -124,12 +124,15 @@ class Trajectories:
 
     @classmethod
     def load(cls, path: str | Path) -> "Trajectories":
-        """Trajectories that `save` wrote.
+        """Trajectories that `save` wrote, or those of a log (`jaxinv.evaluation.logs`).
 
         Raises:
           UserError: no such file, another schema, or parts that do not belong together.
         """
-        return cls.of_arrays(path, read_arrays(path))
+        arrays = read_arrays(path)
+        return cls.of_arrays(
+            path, {name: arrays[name] for name in arrays if name not in ("about", "checksum")}
+        )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `save` writes, by name."""
