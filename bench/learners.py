@@ -29,7 +29,7 @@ import numpy as np
 from about import about, heading
 
 from jaxinv.agents.loop import stretch_length
-from jaxinv.agents.registry import AGENTS
+from jaxinv.agents.registry import AGENTS, OFFLINE
 from jaxinv.evaluation.held_out import Contestant, measure
 from jaxinv.exact import solve
 from jaxinv.experiment import Experiment
@@ -78,7 +78,8 @@ def near() -> list[dict]:
         + f"{'end':>10}{'seconds':>9}"
     )
     rows = []
-    for learner in [name for name in AGENTS if name not in ("tabular_q", "fdim")]:  # no form
+    # neither tables nor a forecast have a form
+    for learner in [name for name in AGENTS if name not in ("tabular_q", "fdim", *OFFLINE)]:
         for form in ("base", "none"):
             row = approach(learner, form)
             rows.append(row)

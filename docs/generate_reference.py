@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any
 
 COMMANDS = (
-    "train", "evaluate", "solve", "tune", "reproduce", "ablate", "inspect", "recommend", "report",
+    "train", "evaluate", "solve", "tune", "log", "reproduce", "ablate", "inspect", "recommend",
+    "report",
 )  # fmt: skip
 """Modules of `jaxinv` with a `main`."""
 
@@ -226,7 +227,7 @@ def _word(value: Any) -> str:
 def learners_page() -> str:
     from jaxinv.agents.configuration import LearnerConfig
     from jaxinv.agents.offpolicy import OffPolicyConfig
-    from jaxinv.agents.registry import AGENTS
+    from jaxinv.agents.registry import AGENTS, OFFLINE
 
     parts = [
         "# Learners",
@@ -245,7 +246,7 @@ def learners_page() -> str:
         "## Options of every learner",
         _options_table(LearnerConfig, _options(LearnerConfig)),
         "## Options of learners from a replay buffer",
-        "`dqn`, `srdqn`, `ddpg` and `sac` also take:",
+        "`dqn`, `srdqn`, `ddpg` and `sac`, and from a log alone `bc`, `cql` and `mcq`, also take:",
         _options_table(OffPolicyConfig, _own(OffPolicyConfig, LearnerConfig)),
     ]
     shared = {LearnerConfig, OffPolicyConfig}
@@ -256,7 +257,9 @@ def learners_page() -> str:
             f"## {name}",
             _prose(kind),
             "<!-- not run: trainings of full length take minutes -->\n"
-            f"```sh\npython -m jaxinv.train agent={name} --env {_home(name)}\n```",
+            f"```sh\npython -m jaxinv.train agent={name} --env {_home(name)}"
+            + (" log=log.npz" if name in OFFLINE else "")
+            + "\n```",
             _options_table(config, _own(config, base) if base else _options(config)),
             _settings(config),
         ]

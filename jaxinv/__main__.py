@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "jaxinv.report.__main__",
     "solve": "jaxinv.solve",
     "tune": "jaxinv.tune",
+    "log": "jaxinv.log",
     "reproduce": "jaxinv.reproduce",
     "ablate": "jaxinv.ablate",
 }

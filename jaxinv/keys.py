@@ -45,6 +45,7 @@ class Role(Enum):
     CENSORED = "demand in periods without stock"
     TRIALS = "hyper-parameters that are drawn"
     CHECK = "samples that something is checked on"
+    LOG = "the worlds and decisions of a log; by part"
     FUTURES = "demand to come, that orders are judged on; by instances"
 
     @property

@@ -28,6 +28,7 @@ STUDIES = (
     "beer_game",
     "rivals_network",
     "ready",
+    "offline",
     "inventorybench",
     "fdim",
     *(f"d3sci-table{number}" for number in range(2, 7)),

@@ -22,7 +22,7 @@ all of them.
 
 ROOMS = {room: level for level, layer in enumerate(LAYERS) for room in layer}
 COMMANDS = {
-    *("train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect"),
+    *("train", "evaluate", "solve", "tune", "recommend", "reproduce", "ablate", "inspect", "log"),
     "__main__",
 }
 BESIDE_COMMANDS = {

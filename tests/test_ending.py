@@ -14,7 +14,7 @@ from cases import case
 
 from jaxinv import evaluate as evaluate_command
 from jaxinv import train as train_command
-from jaxinv.agents.registry import AGENTS
+from jaxinv.agents.registry import AGENTS, OFFLINE
 from jaxinv.agents.validation import Validation
 from jaxinv.ending import choose_policy, chosen_policy, notes_of, told
 from jaxinv.envs.held_out import LEAST_PERIODS, kept_periods
@@ -104,7 +104,7 @@ def test_how_many_periods_are_held_out(periods, begins, warm_up, share, kept):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in AGENTS if name != "tabular_q"]
+    "name", [name for name in AGENTS if name not in ("tabular_q", *OFFLINE)]
 )  # no table holds several series
 def test_no_learner_is_shown_the_weeks_that_its_policies_are_chosen_on(name, few):
     """What is held out could be anything: a learner's worlds hold none of it, and its validation is

@@ -13,7 +13,7 @@ from cases import case
 
 import jaxinv
 from jaxinv.agents.agent import Worlds
-from jaxinv.agents.registry import AGENTS
+from jaxinv.agents.registry import AGENTS, OFFLINE
 from jaxinv.agents.validation import Validation
 from jaxinv.envs.registry import preset
 from jaxinv.errors import UserError
@@ -57,7 +57,7 @@ def rises_by_one(demand):
 @pytest.mark.parametrize("horizon", [40, 25])
 @pytest.mark.parametrize("name", OPTIONS)
 @pytest.mark.parametrize(
-    "agent", [name for name in AGENTS if name != "tabular_q"]
+    "agent", [name for name in AGENTS if name not in ("tabular_q", *OFFLINE)]
 )  # no table holds a recorded trace
 def test_no_training_runs_past_the_end(ramp, name, agent, horizon):
     """With the settings that suit the preset, and where episodes are shorter than their rollout."""

@@ -55,6 +55,11 @@ def check_penalty(config: Any) -> None:
     penalty = config.penalty
     if penalty not in PENALTIES:
         raise unknown("penalty", penalty, PENALTIES)
+    if penalty != "none" and not config.penalties:
+        raise UserError(
+            f"penalty={penalty} needs worlds to play in, and this agent has a log alone; leave it"
+            " out"
+        )
     if penalty not in ("none", *config.penalties):
         why = (
             "is added to the loss of an actor, and this agent has no actor"

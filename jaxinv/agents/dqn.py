@@ -24,29 +24,22 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from jaxinv.agents.advice import ON_REWARDS
 from jaxinv.agents.agent import traced
-from jaxinv.agents.networks import make_policy
-from jaxinv.agents.offpolicy import OffPolicy, OffPolicyConfig, squared_error
+from jaxinv.agents.level_grid import GridConfig, GridLearner, at_level
+from jaxinv.agents.offpolicy import squared_error
 from jaxinv.errors import UserError, unknown
 from jaxinv.nets.council import COORDINATORS
-from jaxinv.nets.critics import GridQ
-from jaxinv.policies.decode import factor
-from jaxinv.policies.grid import GridDecode
 from jaxinv.policies.owners import with_agent_axis
 
 
 @dataclass(frozen=True)
-class DQNConfig(OffPolicyConfig):
-    """Hyper-parameters beside those of every learner from a buffer (`OffPolicyConfig`).
+class DQNConfig(GridConfig):
+    """Hyper-parameters beside those of every learner on a grid (`GridConfig`).
 
     Attributes:
-      actions: levels of the grid of each order.
-      largest: the largest level; the smallest is 0.
-      knots: pieces of the spline that the values of the levels lie on.
       coordinator: how one decision is made of what agents propose who each value all of it, see
         `jaxinv.nets.council.COORDINATORS`; "none" where each agent values what is its own alone.
       owner_weight: of the owner of an order with coordinator=weighted.
@@ -56,27 +49,18 @@ class DQNConfig(OffPolicyConfig):
         near, from half the grid.
     """
 
-    actions: int = 76
-    largest: float = 3.0
-    knots: int = 25
     coordinator: str = "none"
     owner_weight: float = 0.8
     exploration: float = traced(0.3)
     reach: float = traced(2.0)
     exploring: float = traced(0.3)
 
-    counts: ClassVar = (*OffPolicyConfig.counts, "knots")
-    shares: ClassVar = (*OffPolicyConfig.shares, "owner_weight", "exploration", "exploring")
+    shares: ClassVar = (*GridConfig.shares, "owner_weight", "exploration", "exploring")
     penalties: ClassVar = ON_REWARDS
-    stock_only: ClassVar = {**OffPolicyConfig.stock_only, "updates": 2500}
+    stock_only: ClassVar = {**GridConfig.stock_only, "updates": 2500}
 
     def __post_init__(self):
         super().__post_init__()
-        if self.actions < 2 or self.largest == 0:
-            raise UserError(
-                f"a grid of actions={self.actions} up to largest={self.largest} leaves nothing to"
-                " choose"
-            )
         if self.coordinator not in ("none", *COORDINATORS):
             raise unknown("coordinator", self.coordinator, ("none", *COORDINATORS))
         if self.coordinator != "none" and self.roles == "one":
@@ -92,16 +76,10 @@ class DQNConfig(OffPolicyConfig):
 
 
 @struct.dataclass
-class DQN(OffPolicy):
+class DQN(GridLearner):
     """DQN as an `Agent`."""
 
     Config: ClassVar = DQNConfig
-
-    @classmethod
-    def make_policy(cls, env, config):
-        levels = tuple(float(level) for level in np.linspace(0.0, config.largest, config.actions))
-        decode = GridDecode(env.topology, config.form, config.allocation, levels)
-        return make_policy(env, config, GridQ, decode, levels=config.actions, knots=config.knots)
 
     def noise(self, key, update):
         """Whether an order is varied, and by how many levels: `[T, branches, B]` each."""
@@ -121,24 +99,20 @@ class DQN(OffPolicy):
 
     def choose(self, decision, noise):
         varied, distance = noise
-        best = self._branches(decision.mean).argmax(-1)
+        best = self.branches(decision.mean).argmax(-1)
         near = jnp.clip(best + jnp.round(distance).astype(best.dtype), 0, self.config.actions - 1)
         index = jnp.where(varied, near, best)
         return self.policy.decode.one_hot(index), index
-
-    def chosen(self, raw):
-        levels = jnp.asarray(self.policy.decode.levels)
-        return jnp.abs(jnp.minimum(factor(raw), levels[-1])[..., None] - levels).argmin(-1)
 
     def loss(self, params, target, seen, key):
         best = self._values(params, seen.next_state, seen.next_stock).argmax(-1)
         after = self._values(target, seen.target_state, seen.next_stock)
         owners = self.policy.owners.every(self.config.actions)
-        value = owners.mean(_take(after, best))
+        value = owners.mean(at_level(after, best))
         wanted = jax.lax.stop_gradient(
             seen.reward + self.numbers["discount"] * with_agent_axis(seen.follows, value) * value
         )
-        q = _take(
+        q = at_level(
             self._values(params, seen.state, seen.stock),
             with_agent_axis(seen.action, after[..., 0]),
         )
@@ -150,12 +124,4 @@ class DQN(OffPolicy):
         `[n, agents, branches, G]`.
         """
         decision = self.apply(params, "decide", state, stock)
-        return self._branches(decision.mean) if decision.q is None else decision.q
-
-    def _branches(self, values):
-        """Values `[..., outputs]` by branch and level `[..., branches, G]`."""
-        return values.reshape(*values.shape[:-1], -1, self.config.actions)
-
-
-def _take(values, index):
-    return jnp.take_along_axis(values, index[..., None], -1)[..., 0]
+        return self.branches(decision.mean) if decision.q is None else decision.q

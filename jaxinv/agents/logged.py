@@ -13,10 +13,21 @@ import jax.numpy as jnp
 
 from jaxinv.agents.agent import Worlds
 from jaxinv.agents.alignment import Window
+from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
+from jaxinv.evaluation.logs import read_log
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.policies.learned import LearnedPolicy
+
+
+def log_of(problem: Problem, path: str) -> Trajectories | None:
+    """The log of a file for a problem; None for no file.
+
+    Raises:
+      UserError: for a log that does not fit the problem, or cannot be read.
+    """
+    return read_log(path, problem.learned_on).trajectories if path else None
 
 
 def as_decided(

@@ -30,9 +30,10 @@ from flax import struct
 from jaxinv.agents.advice import ON_REWARDS, squared_distance
 from jaxinv.agents.agent import traced
 from jaxinv.agents.learner import Learner, LearnerConfig, LearnerState
-from jaxinv.agents.logged import as_decided
+from jaxinv.agents.logged import as_decided, log_of
 from jaxinv.agents.replay import ReplayBuffer
 from jaxinv.agents.scales import Scales
+from jaxinv.data.fingerprint import absolute
 from jaxinv.envs.problem import Problem
 from jaxinv.errors import UserError
 from jaxinv.evaluation.rollout import BATCH
@@ -51,6 +52,8 @@ class OffPolicyConfig(LearnerConfig):
       target_rate: share of the way that the target parameters move at each step.
       aligned_rewards: see `jaxinv.agents.alignment`; None for wherever they make sense and no
         penalty is on.
+      log: file of a log that is all there is to learn from (`jaxinv.evaluation.logs`); empty to
+        play.
     """
 
     updates: int = 1000
@@ -63,6 +66,7 @@ class OffPolicyConfig(LearnerConfig):
     discount: float = traced(0.98)
     target_rate: float = traced(0.01)
     aligned_rewards: bool | None = None
+    log: str = ""
 
     counts: ClassVar = (*LearnerConfig.counts, "capacity", "batch", "steps")
     shares: ClassVar = ("discount", "target_rate")
@@ -84,6 +88,7 @@ class OffPolicyConfig(LearnerConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        object.__setattr__(self, "log", absolute(self.log))
         if self.capacity % (self.envs * self.rollout):
             raise UserError(
                 f"capacity={self.capacity} must be a multiple of envs * rollout ="
@@ -141,9 +146,10 @@ class OffPolicy(Learner):
 
         Args:
           log: what it learns from alone, in worlds like the problem's
-            (`jaxinv.evaluation.trajectories`).
+            (`jaxinv.evaluation.trajectories`); None for that of the configuration, if any.
         """
         agent = super().create(problem, config)
+        log = log_of(problem, config.log) if log is None else log
         if log is None:
             return agent
         if agent.roles is not None:

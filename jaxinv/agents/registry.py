@@ -17,7 +17,14 @@ AGENTS: Known = Known(
     fdim="jaxinv.agents.fdim:FDIM",
     gmrl="jaxinv.agents.gmrl:GMRL",
     srdqn="jaxinv.agents.srdqn:SRDQN",
+    bc="jaxinv.agents.cloning:BC",
+    cql="jaxinv.agents.cql:CQL",
+    mcq="jaxinv.agents.mcq:MCQ",
+    decision_transformer="jaxinv.agents.decision_transformer:DecisionTransformer",
 )
+
+OFFLINE = ("bc", "cql", "mcq", "decision_transformer")
+"""Those that learn from a log alone and never play."""
 
 
 def learner(name: str) -> "type[Learner]":

@@ -73,7 +73,7 @@ def play(
 
     return rollout_with_memory(
         env, params, step, policy_params, network, memory, trace.exogenous,
-        (contexts, _keys(policy, key, period, periods, batch), orders), axis=axis,
+        (contexts, _keys(policy, key, period, periods, batch), orders), hear=policy.hear, axis=axis,
         policy_axis=policy_axis,
         signals=trace.signals if policy.wants_window else None, record=record, total=total,
     )  # fmt: skip

@@ -222,6 +222,7 @@ def rollout_with_memory(
     exogenous: Exogenous,
     inputs: Any,
     *,
+    hear: Callable[[Any, Any, jax.Array], Any] = lambda policy_params, memory, reward: memory,
     axis: int | None,
     policy_axis: Any,
     signals: jax.Array | None,
@@ -230,6 +231,9 @@ def rollout_with_memory(
 ) -> tuple[NetworkState, Any, Any, Any]:
     """`rollout` of decisions that remember: `memory` `[..., B]` goes into the first one, and what
     the last one leaves comes out behind the final stock.
+
+    Args:
+      hear: what becomes of the memory once the reward of the period is known (`Policy.hear`).
 
     Raises:
       UserError: for a memory that does not come out of a decision as it went in.
@@ -241,7 +245,7 @@ def rollout_with_memory(
         state, outcome = env.transition(state, action, exogenous, params)
         return (
             state,
-            memory,
+            hear(policy_params, memory, outcome.reward),
             record(observation, outcome, note),
             total(observation, outcome) if total else None,
         )

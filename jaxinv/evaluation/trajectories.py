@@ -6,6 +6,7 @@ makes those of any policy, `save` and `load` keep them in a file of plain arrays
 """
 
 import zipfile
+import zlib
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -72,6 +73,9 @@ class Trajectories:
     )
     demand: jax.Array | None = None  # [T, N, K, B]
     short: jax.Array | None = None  # [T, N, K, B] demand that was not served at once
+    baseline: jax.Array | None = (
+        None  # [T, B] reward of a tuned rule in the very same worlds, in a log
+    )
 
     # what a network made of it
     team: jax.Array | None = None  # [T, B] reward of the whole network, where `reward` is by agent
@@ -116,45 +120,44 @@ class Trajectories:
         Raises:
           UserError: for a file that cannot be written.
         """
-        path, parts = Path(path), {}
+        write_arrays(Path(path), self.arrays())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Trajectories":
+        """Trajectories that `save` wrote, or those of a log (`jaxinv.evaluation.logs`).
+
+        Raises:
+          UserError: no such file, another schema, or parts that do not belong together.
+        """
+        arrays = read_arrays(path)
+        return cls.of_arrays(
+            path, {name: arrays[name] for name in arrays if name not in ("about", "checksum")}
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `save` writes, by name."""
+        parts = {}
         for name in SAVED:
             part = getattr(self, name)
             if name in NESTED and part is not None:
                 parts |= {f"{name}.{key}": value for key, value in vars(part).items()}
             else:
                 parts[name] = part
-        arrays = {name: np.asarray(part) for name, part in parts.items() if part is not None}
-        try:
-            with writing(path) as file:
-                np.savez_compressed(file, schema=SCHEMA, **arrays)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); give a file in a folder that is"
-                " there"
-            ) from None
+        found = {name: np.asarray(part) for name, part in parts.items() if part is not None}
+        return {"schema": np.asarray(SCHEMA), **found}
 
     @classmethod
-    def load(cls, path: str | Path) -> "Trajectories":
-        """Trajectories that `save` wrote.
-
-        Raises:
-          UserError: no such file, another schema, or parts that do not belong together.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path}: no trajectories can be read from it ({error}); "
-                "give a file that save wrote"
-            ) from None
-        schema = arrays.pop("schema", np.array("none")).item()
+    def of_arrays(cls, path: str | Path, arrays: dict[str, np.ndarray]) -> "Trajectories":
+        """The inverse of `arrays`; `path` is what a mistake is named with."""
+        schema = arrays.get("schema", np.array("none")).item()
         if schema != SCHEMA:
             raise UserError(
                 f"{path}: trajectories of schema {schema}, and this version reads schema {SCHEMA}; "
                 "record them again"
             )
-        found = {name: array for name, array in arrays.items() if "." not in name}
+        found = {
+            name: array for name, array in arrays.items() if "." not in name and name != "schema"
+        }
         for name, kind in NESTED.items():
             own = {
                 key.partition(".")[2]: array
@@ -170,10 +173,40 @@ class Trajectories:
         return jax.tree.map(jnp.asarray, loaded)
 
 
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes a `.npz`, whole or not at all.
+
+    Raises:
+      UserError: for a file that cannot be written.
+    """
+    try:
+        with writing(path) as file:
+            np.savez_compressed(file, **arrays)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); give a file in a folder that is there"
+        ) from None
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of a `.npz`, none of which is an object.
+
+    Raises:
+      UserError: no such file, or one that is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{path}: no trajectories can be read from it ({error}); give a file that save wrote"
+        ) from None
+
+
 SAVED = (
     "reward", "follows", "signals", "observation", "facts", "orders", "dispositions", "executed",
     "log_prob",
-    "costs", "demand", "short",
+    "costs", "demand", "short", "baseline",
 )  # fmt: skip
 NESTED = {"observation": Observation, "facts": Facts, "costs": Places}
 """Parts of a file that are structs of their own."""
@@ -219,6 +252,11 @@ def _check_sizes(path, found: Trajectories):
                 raise UserError(
                     f"{path}: {name} has shape {leaf.shape}, which does not go with {periods}"
                     f" periods of {batch} episodes; record them again"
+                )
+            if name == "log_prob" and np.any(leaf == -np.inf):
+                raise UserError(
+                    f"{path}: log_prob holds a behaviour probability of 0, and what has that is"
+                    " never decided; record them again"
                 )
             if leaf.dtype.kind not in "biuf" or not np.all(np.isfinite(leaf)):
                 raise UserError(

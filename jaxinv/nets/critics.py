@@ -115,3 +115,58 @@ def cubic_splines(knots: int, levels: int) -> np.ndarray:
     distance = np.abs(np.linspace(0.0, knots, levels) - middles[:, None])
     near, far = 2 / 3 - distance**2 + distance**3 / 2, (2 - distance) ** 3 / 6
     return np.where(distance < 1, near, np.maximum(far, 0.0)).astype(np.float32)
+
+
+class GridQs(Actor):
+    """Several `GridQ` behind one encoder, of which the lowest value of each level decides; and,
+    where wanted, one network more that says what others chose.
+
+    Attributes:
+      levels, knots: see `GridQ`.
+      critics: how many there are, each with parameters of its own.
+      imitates: whether there is a head of what others chose.
+    """
+
+    levels: int = 2
+    knots: int = 1
+    critics: int = 2
+    imitates: bool = False
+
+    def setup(self):
+        options = dict(
+            outputs=self.outputs, series=self.series, encoder=None, hidden=self.hidden,
+            activation=self.activation, levels=self.levels, knots=self.knots,
+        )  # fmt: skip
+        several = nn.vmap(
+            GridQ,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=None,
+            axis_size=self.critics,
+            methods=["decide"],
+        )
+        self.q = several(**options)
+        if self.imitates:
+            self.others = GridQ(**options)
+
+    def __call__(self, signals, stock):
+        states, _ = self.encode(signals)
+        state = None if states is None else states[..., -1, :]
+        if self.imitates:
+            self.imitate(state, stock)
+        return self.decide(state, stock)
+
+    def decide(self, state, stock):
+        values = self.judge(state, stock).min(0)
+        return Decision(values.reshape(*values.shape[:-2], -1))
+
+    def judge(self, state: jax.Array | None, stock: jax.Array) -> jax.Array:
+        """What each critic says of each level: `[critics, ..., branches, levels]`."""
+        return self._by_level(self.q.decide(state, stock).mean)
+
+    def imitate(self, state: jax.Array | None, stock: jax.Array) -> jax.Array:
+        """Logits of the level that others chose `[..., branches, levels]`."""
+        return self._by_level(self.others.decide(state, stock).mean)
+
+    def _by_level(self, values):
+        return values.reshape(*values.shape[:-1], -1, self.levels)

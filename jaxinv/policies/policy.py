@@ -88,6 +88,10 @@ class Policy:
         """Log of the probability, or of its density, of what `step` draws with this key `[]`."""
         raise TypeError(f"{type(self).__name__} draws nothing")
 
+    def hear(self, params: Any, memory: Any, reward: jax.Array) -> Any:
+        """What is remembered once the reward `[]` of the period that was decided is known."""
+        return memory
+
     def __call__(
         self, params: Any, observation: Observation, key: jax.Array | None = None
     ) -> jax.Array:
