@@ -99,6 +99,7 @@ FOLLOWING: Mapping[str, tuple[str, str]] = {
 LEARNED: Mapping[str, str] = {
     "diffsim": "differentiable simulation", "ppo": "PPO", "ddpg": "DDPG", "sac": "SAC",
     "dqn": "DQN", "tabular_q": "Q-learning", "fdim": "a federated forecast",
+    "gmrl": "graph multi-agent PPO", "srdqn": "shaped-reward DQN",
     "bc": "behaviour cloning", "cql": "conservative Q-learning",
     "mcq": "mildly conservative Q-learning", "decision_transformer": "Decision Transformer",
 }  # fmt: skip
