@@ -315,7 +315,7 @@ def test_every_learner_keeps_every_shape(name, where, options):
     before, after = jax.eval_shape(shapes, jax.random.key(0))
     assert before == after
     axes = {leaf.shape[:1] for leaf in jax.tree.leaves(before.params["params"]["agent"])}
-    assert axes == {(len(agent.roles),)} or options.get("parameters") == "shared"
+    assert axes == {(len(agent.roles),)} or agent.config.parameters == "shared"
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_it_trains_all_of_its_network(kind):
     check_finite(metrics, 0)
     moved = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), before.params, after.params)
     assert all(jax.tree.leaves(moved)), moved
-    assert ("judge" in before.params["params"]) == (agent.roles is not None)
+    assert ("team_critic" in before.params["params"]) == (agent.roles is not None)
 
 
 @pytest.mark.parametrize(

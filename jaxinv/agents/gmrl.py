@@ -76,10 +76,10 @@ class GMRL(PPO):
         if agent.roles is None:
             return agent
         graph = normalised(adjacency(agent.worlds.env.topology, agent.roles))
-        judge = GraphCritic(
+        critic = GraphCritic(
             tuple(map(tuple, graph.tolist())), config.convolutions, config.hidden, config.activation
         )
-        network = agent.policy.network.clone(judge=judge)
+        network = agent.policy.network.clone(team_critic=critic)
         return agent.replace(policy=replace(agent.policy, network=network))
 
     @classmethod

@@ -20,7 +20,7 @@ class Divided(nn.Module):
       columns: of the signals, those that each agent reads; -1 reads zero. All have as many.
       places: where among the outputs of all agents, one agent after another, each joint output is.
       shared: all agents have the same parameters; else each its own, with a leading axis `[G]`.
-      judge: a critic of what all of them see together `[..., G, F]`, in the place of their own.
+      team_critic: of what all of them see together `[..., G, F]`, in the place of their own.
     """
 
     agent: nn.Module
@@ -28,7 +28,7 @@ class Divided(nn.Module):
     columns: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
     shared: bool = False
-    judge: nn.Module | None = None
+    team_critic: nn.Module | None = None
 
     @property
     def horizon(self) -> int:
@@ -67,8 +67,9 @@ class Divided(nn.Module):
             lambda agent, *inputs: agent.decide(*inputs), agents_first(state), agents_first(stock)
         )
         value = None if told.value is None else jnp.moveaxis(told.value, 0, -1)
-        if self.judge is not None:
-            value = jnp.broadcast_to(self.judge(head_input(state, stock))[..., None], value.shape)
+        if self.team_critic is not None:
+            whole = self.team_critic(head_input(state, stock))[..., None]
+            value = jnp.broadcast_to(whole, value.shape)
         return Decision(
             mean=self._joint(told.mean),
             log_deviation=None if told.log_deviation is None else self._joint(told.log_deviation),
