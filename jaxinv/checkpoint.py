@@ -89,7 +89,7 @@ def read_tree(folder: Path, template: Any) -> Any:
             leaf = (
                 jax.random.key_data(leaf) if concrete else jax.eval_shape(jax.random.key_data, leaf)
             )
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=everywhere())
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding or everywhere())
 
     targets = {name: target(leaf) for name, leaf in wanted.items()}
     stored = {name: array for name, array in targets.items() if math.prod(array.shape)}

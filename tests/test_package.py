@@ -137,4 +137,6 @@ def test_extras_that_messages_name_are_there():
         for word in path.read_text().splitlines()
         if word.strip().startswith("with extra(") and path.name != "packages.py"
     }
-    assert named == {"excel", "marl", "parquet"} and named <= set(PROJECT["optional-dependencies"])
+    assert named == {"bench", "excel", "marl", "parquet"} and named <= set(
+        PROJECT["optional-dependencies"]
+    )

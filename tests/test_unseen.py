@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer
@@ -117,10 +118,24 @@ def test_parts_that_there_are_not_and_ratios_that_mean_nothing_are_refused():
 # What the policy reads
 
 
-def read(demand, guess=10.0, length=relative.WINDOW):
-    return jax.tree.map(
-        np.asarray, relative._read(jnp.asarray(demand, jnp.float32), jnp.float32(guess), length)
+def read(demand, guess=10.0, length=relative.WINDOW, cover=3.0, ratio=0.9):
+    demand, guess, cover, ratio = (
+        jnp.asarray(value, jnp.float32) for value in (demand, guess, cover, ratio)
     )
+    return jax.tree.map(np.asarray, relative._read(demand, guess, cover, ratio, length))
+
+
+def test_what_sells_while_an_order_lasts_is_that_of_numpy():
+    """The first four numbers that are read: a normal quantile of sums of three periods, and the
+    shares of sums below multiples of it."""
+    demand = np.random.default_rng(1).poisson(20, 40).astype(float)
+    told, unit = read(np.concatenate([np.zeros(20), demand]), 20.0)
+    sums = np.convolve(demand, np.ones(3), "valid")[-(relative.WINDOW - 2) :]
+    quantile = sums.mean() + stats.norm.ppf(0.9) * sums.std()
+    wanted = [np.log(quantile / (3 * unit[-1]) + 0.02)]
+    wanted += [np.mean(sums <= multiple * quantile) for multiple in relative.MULTIPLES]
+    np.testing.assert_allclose(told[-1, relative.WINDOW :][:4], wanted, rtol=1e-4)
+    np.testing.assert_array_equal(told[21, relative.WINDOW :][:4], 0.0)  # no stretch is whole yet
 
 
 def test_a_series_is_read_in_units_of_itself():

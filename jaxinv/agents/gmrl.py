@@ -90,9 +90,10 @@ class GMRL(PPO):
         return replace(policy, decode=decode, network=network)
 
     def play(self, params, key, *world):
+        key, noise_key = jax.random.split(key)
         played, last = super().play(params, key, *world)
         raw, values, best = played.kept
-        noise = jax.random.normal(jax.random.fold_in(key, 1), values.shape)
+        noise = jax.random.normal(noise_key, values.shape)
         values += self.numbers["value_noise"] * values.std() * noise
         return played.replace(kept=[raw, values, best]), last
 
