@@ -12,9 +12,10 @@ from jaxinv.demand.exogenous import Exogenous
 from jaxinv.errors import UserError
 from jaxinv.exact.network_plan import best_plan
 from jaxinv.studies import gym_invmgmt, invmgmt_release, invmgmt_training
+from jaxinv.studies.cells import Cells
 from jaxinv.studies.invmgmt_play import play_orders, profit_in_ours, translated
 from jaxinv.studies.invmgmt_scenarios import PERIODS, SEEDS, Scenario, mean_of, scenarios
-from jaxinv.studies.invmgmt_training import Cell, Cells
+from jaxinv.studies.invmgmt_training import Cell
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 WINDOW = tuple(np.linspace(0.0, 40.0, PERIODS))
@@ -227,8 +228,8 @@ def test_a_finished_cell_is_not_trained_again(tmp_path, monkeypatch):
         assert profits(updates=3) == [[1.0] * 10] * 2 and len(trained) == tries
     profits(updates=4)
     assert len(trained) == 2 * tries  # another setting is another cell
-    file = sorted(tmp_path.glob("*.json"))[0]
-    file.write_text(file.read_text()[:20])
+    file = max((tmp_path / "cells").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    file.write_bytes(file.read_bytes()[:20])
     profits(updates=4)
     assert len(trained) == 2 * tries + 1  # as is one that was not written whole
     for _ in range(2):

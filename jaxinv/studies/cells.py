@@ -24,22 +24,24 @@ class Cells:
     """The cells of a study in a folder.
 
     Attributes:
+      setting: what all cells depend on, as JSON can hold it.
       made, taken: how many were computed and how many were there already.
     """
 
-    def __init__(self, folder: Path):
-        self.folder, self.made, self.taken = folder / "cells", 0, 0
+    def __init__(self, folder: Path, setting: Mapping[str, Any] | None = None):
+        self.folder, self.setting = folder / "cells", setting or {}
+        self.made, self.taken = 0, 0
 
     def cell(self, name: str, about: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
         """What `make` gives, or what it gave before with the same name and settings.
 
         Args:
-          about: all that the cell depends on, as JSON can hold it.
+          about: all else that the cell depends on.
 
         Raises:
           UserError: the folder cannot be written.
         """
-        text = json.dumps({"name": name, **about}, sort_keys=True, default=str)
+        text = json.dumps({"name": name, **self.setting, **about}, sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()[:12]
         path = self.folder / f"{_slug(name)}-{digest}.npz"
         found = _read(path)

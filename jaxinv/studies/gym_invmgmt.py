@@ -22,6 +22,7 @@ from jaxinv.errors import UserError
 from jaxinv.evaluation.statistics import Estimate, mean_of, relative_difference
 from jaxinv.exact.network_plan import best_plan
 from jaxinv.studies import invmgmt_release as published
+from jaxinv.studies.cells import Cells
 from jaxinv.studies.invmgmt_play import play_orders
 from jaxinv.studies.invmgmt_release import BLIND, INFORMED, ORACLE, Release
 from jaxinv.studies.invmgmt_scenarios import NETWORKS, SEEDS, Scenario, scenarios
@@ -31,8 +32,6 @@ from jaxinv.studies.invmgmt_training import (
     SPECIALIST,
     TOLERANCE,
     Cell,
-    Cells,
-    file_name,
     generalist,
     specialists,
 )
@@ -117,16 +116,15 @@ def _oracle(release: Release, chosen: list[Scenario]) -> Iterator[dict[str, Any]
     """Our programme beside their oracle, on the demand of the seeds, and its plan in their
     environment.
     """
-    cells, off = Cells(FOLDER, {}), {}
+    cells, off = Cells(FOLDER), {}
     for scenario in chosen:
         if scenario.goodwill or scenario.alone in off:
             continue
-        name = f"oracle_{file_name(scenario.alone)}"
-        cell = cells.find(name)
-        if cell is None:
-            cell = Cell(np.stack(_bound(scenario)), 0.0, 0.0, 0.0)
-            cells.keep(name, cell)
-        bound, there = cell.profit
+
+        def made(scenario=scenario):
+            return dict(profit=np.stack(_bound(scenario)))
+
+        bound, there = cells.cell(f"oracle {scenario.alone.key}", {}, made)["profit"]
         theirs = release.profits[ORACLE, scenario.key]
         off[scenario.alone] = max(np.abs(bound - theirs).max(), np.abs(bound - there).max())
     if off:

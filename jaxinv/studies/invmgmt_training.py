@@ -5,11 +5,10 @@ drawn anew from its law in every episode.
 """
 
 import dataclasses
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import jax
@@ -19,10 +18,10 @@ from jaxinv.agents.diffsim import DiffSim, DiffSimConfig
 from jaxinv.agents.loop import Trainer
 from jaxinv.evaluation.held_out import Contestant, costs
 from jaxinv.keys import Role, generator, key_of, root
+from jaxinv.studies.cells import Cells
 from jaxinv.studies.invmgmt_play import play
 from jaxinv.studies.invmgmt_scenarios import MEAN, PERIODS, SEEDS, Law, Scenario, mean_of, world
 from jaxinv.studies.rows import RESERVED_SEED
-from jaxinv.whole import write_text
 
 SPECIALIST = DiffSimConfig(
     updates=300,
@@ -70,28 +69,10 @@ class Cell:
     episode_seconds: float
 
 
-class Cells:
-    """Finished cells on disk, so that a study that was stopped trains none of them again."""
-
-    def __init__(self, folder: Path, setting: dict[str, Any]):
-        self.folder, self.setting = folder, json.loads(json.dumps(setting))
-
-    def find(self, name: str) -> Cell | None:
-        """The cell of that name, if it is there with the same setting."""
-        try:
-            kept = json.loads((self.folder / f"{name}.json").read_text())
-            if kept["setting"] != self.setting:
-                return None
-            return Cell(np.asarray(kept["profit"], float), kept["rehearsed"], *kept["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def keep(self, name: str, cell: Cell) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        seconds = [cell.training_seconds, cell.episode_seconds]
-        kept = dict(setting=self.setting, profit=cell.profit.tolist(), seconds=seconds)
-        kept |= dict(rehearsed=cell.rehearsed)
-        write_text(self.folder / f"{name}.json", json.dumps(kept))
+def kept(cells: Cells, name: str, make: Callable[[], Cell]) -> Cell:
+    """What `make` gives, or what it gave before (`jaxinv.studies.cells`)."""
+    found = cells.cell(name, {}, lambda: vars(make()))
+    return Cell(found.pop("profit"), **{part: float(value) for part, value in found.items()})
 
 
 def specialists(
@@ -102,15 +83,15 @@ def specialists(
     for scenario in scenarios:
         tried = []
         for rate, tolerance in TRIALS:
-            name = f"specialist_{file_name(scenario.alone)}_{rate:g}_{tolerance:g}"
-            cell = cells.find(name)
-            if cell is None:
+
+            def made(scenario=scenario, rate=rate, tolerance=tolerance):
                 own = dataclasses.replace(config, learning_rate=rate)
                 agent = DiffSim.create(scenario.ours(tolerance), own)
                 first = trainers.setdefault(scenario.network, Trainer(agent))
-                cell = played(scenario, agent, *_trained(first.on(agent, None), config))
-                cells.keep(name, cell)
-            tried.append(cell)
+                return played(scenario, agent, *_trained(first.on(agent, None), config))
+
+            name = f"specialist {scenario.alone.key} {rate:g} {tolerance:g}"
+            tried.append(kept(cells, name, made))
         best = max(tried, key=lambda cell: cell.rehearsed)
         seconds = sum(cell.training_seconds for cell in tried)
         yield scenario, dataclasses.replace(best, training_seconds=seconds)
@@ -120,15 +101,18 @@ def generalist(
     network: str, scenarios: Sequence[Scenario], cells: Cells, config: DiffSimConfig = GENERALIST
 ) -> Iterator[tuple[Scenario, Cell]]:
     """One policy for all scenarios of a network, trained once on laws that are drawn."""
-    names = [f"generalist_{file_name(scenario.alone)}" for scenario in scenarios]
-    found = [cells.find(name) for name in names]
-    if any(cell is None for cell in found):
+
+    @cache
+    def trained():
         agent = DiffSim.create(world(network, drawn_laws(LAWS), TOLERANCE), config)
-        params, seconds = _trained(Trainer(agent), config)
-        found = [played(scenario, agent, params, seconds) for scenario in scenarios]
-        for name, cell in zip(names, found):
-            cells.keep(name, cell)
-    yield from zip(scenarios, found)
+        return agent, *_trained(Trainer(agent), config)
+
+    for scenario in scenarios:
+
+        def made(scenario=scenario):
+            return played(scenario, *trained())
+
+        yield scenario, kept(cells, f"generalist {scenario.alone.key}", made)
 
 
 def played(scenario: Scenario, agent: DiffSim, params: Any, seconds: float) -> Cell:
@@ -174,7 +158,3 @@ def _drawn_law(draw: np.random.Generator) -> Law:
         bumpy = level[:PERIODS] * draw.lognormal(0.0, 0.4, PERIODS)
         mean, noise = MEAN * bumpy / bumpy.mean(), 0.0
     return Law(mean, noise, float(draw.random() < 0.5), float(draw.random() < 0.5))
-
-
-def file_name(scenario: Scenario) -> str:
-    return scenario.key.strip("|").replace("|", "_").replace(":", "-")
