@@ -104,9 +104,7 @@ class DDPG(ActorQLearner):
     def loss(self, params, target, seen, key):
         raw = self.apply(target, "decide", seen.target_state, seen.next_stock).mean
         after = self.apply(target, "judge", seen.target_state, seen.next_stock, raw)[..., 0].min(0)
-        wanted = jax.lax.stop_gradient(
-            self.by_all(seen.reward) + self.numbers["discount"] * seen.follows * after
-        )
+        wanted = self.bootstrapped(seen, after)
         q = self.apply(params, "judge", seen.state, seen.stock, seen.action)[..., 0]
         critic = squared_error(q, wanted[None])
         state = jax.lax.stop_gradient(seen.state)
@@ -142,10 +140,7 @@ class SAC(ActorQLearner):
             target, "judge", seen.target_state, seen.next_stock, raw
         )  # [critics, n, quantiles]
         after = jnp.sort(after, -1).min(0) - together(weight * log_prob)[:, None]
-        wanted = jax.lax.stop_gradient(
-            self.by_all(seen.reward)[:, None]
-            + self.numbers["discount"] * seen.follows[:, None] * after
-        )
+        wanted = self.bootstrapped(seen, after)
         told = self.apply(params, "judge", seen.state, seen.stock, seen.action)
         critic = (
             quantile_huber(told, wanted)

@@ -12,7 +12,7 @@ continuous the sum is estimated from samples; on a grid it is a sum.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -53,9 +53,7 @@ class CQL(OfflineLearner):
 
     def loss(self, params, target, seen, key):
         after = self.apply(target, "judge", seen.target_state, seen.next_stock).min(0).max(-1)
-        wanted = jax.lax.stop_gradient(
-            seen.reward + self.numbers["discount"] * seen.follows * after.mean(-1)
-        )
+        wanted = self.bootstrapped(seen, after.mean(-1))
         values = self.apply(params, "judge", seen.state, seen.stock)  # [critics, n, branches, G]
         told = at_level(values, seen.action[None])
         error = squared_error(told, wanted[:, None])
@@ -64,7 +62,7 @@ class CQL(OfflineLearner):
         return loss, {"value_loss": error, "value": told.mean(), "conservative_gap": too_high}
 
 
-def conservative_gap(values: jax.Array, told: jax.Array) -> Any:
+def conservative_gap(values: jax.Array, told: jax.Array) -> jax.Array:
     """How far the soft maximum of values `[..., G]` lies above the value of what was chosen
     `[...]`.
     """

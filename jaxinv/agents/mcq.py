@@ -82,10 +82,7 @@ class MCQ(OfflineLearner):
 
     def loss(self, params, target, seen, key):
         after = self.apply(target, "judge", seen.target_state, seen.next_stock).min(0)
-        after = (self.policy_of(after) * after).sum(-1).mean(-1)
-        wanted = jax.lax.stop_gradient(
-            seen.reward + self.numbers["discount"] * seen.follows * after
-        )
+        wanted = self.bootstrapped(seen, (self.policy_of(after) * after).sum(-1).mean(-1))
         values = self.apply(params, "judge", seen.state, seen.stock)  # [critics, n, branches, G]
         inside = squared_error(at_level(values, seen.action[None]), wanted[:, None])
 

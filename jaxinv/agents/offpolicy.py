@@ -185,6 +185,17 @@ class OffPolicy(Learner):
         """The loss on a batch, and its metrics."""
         raise NotImplementedError
 
+    def bootstrapped(self, seen: Seen, after: jax.Array) -> jax.Array:
+        """What steps `[n, ...]` are worth together: their rewards, and what comes `after` them
+        `[n, ...]`, discounted. No gradient passes.
+        """
+
+        def along(values):
+            return values.reshape(len(values), *(1,) * (after.ndim - 1))
+
+        later = self.numbers["discount"] * along(seen.follows) * after
+        return jax.lax.stop_gradient(along(self.by_all(seen.reward)) + later)
+
     def apply(self, params: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """A method of the network."""
         return self.policy.network.apply(params, *inputs, method=method, **options)

@@ -2,6 +2,8 @@
 actions.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -67,14 +69,20 @@ class ActorQ(Actor):
 
 def ensemble(network: ActorQ) -> nn.Module:
     """The critics of a network: what is judged `[..., C]` to `[critics, ..., quantiles]`."""
-    critics = nn.vmap(
-        MLP,
+    critics = _side_by_side(MLP, network.critics)
+    return critics(network.hidden, network.quantiles, network.activation)
+
+
+def _side_by_side(kind: type[nn.Module], count: int, **options: Any) -> type[nn.Module]:
+    """Several networks of a kind, with parameters of their own, that all read the same."""
+    return nn.vmap(
+        kind,
         variable_axes={"params": 0},
         split_rngs={"params": True},
         in_axes=None,
-        axis_size=network.critics,
+        axis_size=count,
+        **options,
     )
-    return critics(network.hidden, network.quantiles, network.activation)
 
 
 class GridQ(Actor):
@@ -137,15 +145,7 @@ class GridQs(Actor):
             outputs=self.outputs, series=self.series, encoder=None, hidden=self.hidden,
             activation=self.activation, levels=self.levels, knots=self.knots,
         )  # fmt: skip
-        several = nn.vmap(
-            GridQ,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=None,
-            axis_size=self.critics,
-            methods=["decide"],
-        )
-        self.q = several(**options)
+        self.q = _side_by_side(GridQ, self.critics, methods=["decide"])(**options)
         if self.imitates:
             self.others = GridQ(**options)
 
