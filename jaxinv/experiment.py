@@ -257,12 +257,16 @@ class Experiment:
         if donor is None:
             return state
         theirs = Experiment.of_run(donor)
-        learned = select_run(theirs.restored(donor), None if theirs.runs is None else 0).params
+        _, their_state = theirs.restored(donor)
+        learned = select_run(their_state, None if theirs.runs is None else 0).params
         return self.trainer.place(taken_over(state, learned, self.config.learner.init_layers))
 
-    def restored(self, run: Run) -> Training:
-        """The newest state of a saved run that this is the experiment of."""
-        return run.restore(jax.eval_shape(self.trainer.init, self.keys))[1]
+    def restored(self, run: Run) -> tuple[int, Training]:
+        """How many updates a saved run has done that this is the experiment of, and its newest
+        state.
+        """
+        done, state = run.restore(jax.eval_shape(self.trainer.init, self.keys))
+        return done, self.trainer.place(state)
 
     def contestants(self, state: Any, name: str) -> list[Contestant]:
         """The learned policy of every run."""
@@ -332,7 +336,7 @@ def trained_policies(run: Run, later: str = "") -> tuple[Experiment, list[Contes
     chosen among them and the rules (`jaxinv.ending`). `later` as in `Experiment.of_run`."""
     experiment = Experiment.of_run(run, later)
     experiment.check_data(run)
-    state, ending = experiment.restored(run), run.ending()
+    (_, state), ending = experiment.restored(run), run.ending()
     if ending is None:
         return experiment, experiment.contestants(state, run.name)
     learned = experiment.contestants(state, experiment.config.agent)

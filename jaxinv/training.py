@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from jaxinv.agents.loop import check_critics, check_finite, check_moving, stretch_length
 from jaxinv.cli import Interrupted, interruptible, note
 from jaxinv.ending import choose_policy
@@ -77,7 +75,7 @@ def train(
     `train --json`.
     """
     started = time.monotonic()
-    config, trainer, agent = experiment.config, experiment.trainer, experiment.agent
+    config, agent = experiment.config, experiment.agent
     if resume:
         experiment.check_data(run)
     experiment.remember_data(run)
@@ -87,8 +85,7 @@ def train(
         _say(quiet, text)
     done = 0
     if resume and run.updates():
-        done, state = run.restore(jax.eval_shape(trainer.init, experiment.keys))
-        state = trainer.place(state)
+        done, state = experiment.restored(run)
         if done > config.learner.updates:
             raise UserError(
                 f"run {run.name!r} has done {done} updates, more than"

@@ -176,7 +176,7 @@ def test_a_training_takes_over_a_run(capsys, monkeypatch, tmp_path):
     train.main([*TINY, "--name", "first", "--json"])
     assert json.loads(capsys.readouterr().out)["agent"] == "srdqn"
     overrides = ["env=lost_sales", *TINY[2:]]
-    donor = Experiment.of_run(Run.open("first")).restored(Run.open("first")).params
+    donor = Experiment.of_run(Run.open("first")).restored(Run.open("first"))[1].params
     begun = Experiment.load(None, [*overrides, "init=first", "init_layers=1", "seed=5"])
     params = begun.begin("runs").params["params"]
     for part, name in (("value", "Dense_0"), ("weights", "Dense_0")):

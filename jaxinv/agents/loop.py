@@ -78,12 +78,15 @@ class Trainer:
     def init(self, key: jax.Array) -> Training:
         """The state before the first update; `key` is one, or `[runs]` of them."""
         learner = self._init(self.agent, key)
-        best = None
-        if self.validation is not None:
-            best = Best.first(learner.params, self.runs)
-        if best is not None and getattr(self.agent, "begins_ready", False):
-            best = jax.jit(self._map(_judged))(self.agent, best, self.validation)
-        return self.place(Training(learner, best))
+        return self.place(Training(learner, self._first_best(learner.params)))
+
+    def _first_best(self, params):
+        if self.validation is None:
+            return None
+        best = Best.first(params, self.runs)
+        if not getattr(self.agent, "begins_ready", False):
+            return best
+        return jax.jit(self._map(_judged))(self.agent, best, self.validation)
 
     def place(self, state: Training) -> Training:
         """The state as it lies over devices (`jaxinv.placement`), wherever it lay before."""
