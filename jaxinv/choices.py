@@ -65,12 +65,15 @@ def check_choices(
     check_name("agent", chosen_agent(file, overrides), AGENTS)
 
 
-def run_among_rules(name: str | Path, folder: str | Path) -> Run:
+def run_among_rules(name: str | Path, folder: str | Path, beside: Iterable[str] = BESIDE) -> Run:
     """The run of a name that is no rule.
 
+    Args:
+      beside: what else could have been meant.
+
     Raises:
-      UserError: where it is no run either, with the nearest names of both.
+      UserError: where it is no run either, with the nearest of all names.
     """
     if Run.place(name, folder) is None:
-        raise unknown("run or rule", str(name), [*RULES, *BESIDE, *Run.names(folder)])
+        raise unknown("run or rule", str(name), [*RULES, *beside, *Run.names(folder)])
     return Run.open(name, folder)

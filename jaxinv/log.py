@@ -55,7 +55,7 @@ def main(argv: list[str]) -> None:
     from jaxinv.experiment import Experiment
 
     (name,) = policies
-    run = None if name in (*BEHAVIOURS, *RULES) else run_among_rules(name, args.runs)
+    run = None if name in (*BEHAVIOURS, *RULES) else run_among_rules(name, args.runs, BEHAVIOURS)
     enable_compilation_cache()
     experiment = Experiment.load(None, overrides)
     for text in experiment.problem.notes:

@@ -194,6 +194,7 @@ def test_the_command_writes_a_log_and_prints_what_is_in_it(tmp_path, capsys):
         (["lost_sales", "policy=medium", "--out", "nowhere/log.npz"], "there is no such folder"),
         (["lost_sale", "policy=medium", "--out", "log.npz"], "did you mean 'lost_sales'"),
         (["lost_sales", "policy=base_stok", "--out", "log.npz"], "did you mean 'base_stock'"),
+        (["lost_sales", "policy=mediun", "--out", "log.npz"], "did you mean 'medium'"),
         (["lost_sales", "policy=medium", "lead_tim=2", "--out", "log.npz"], "lead_time"),
     ],
 )

@@ -13,7 +13,7 @@ from flax import struct
 from jaxinv.agents.learner import Learner
 from jaxinv.agents.level_grid import GridConfig, GridLearner
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.trajectories import Trajectories
 
 
@@ -46,6 +46,6 @@ def check_given(kind: type[Learner], path: str, log: Trajectories | None) -> Non
     if not path and log is None:
         name = kind.__name__
         raise UserError(
-            f"{name} learns from a log alone; write one, as in `python -m jaxinv.log lost_sales"
+            f"{name} learns from a log alone; write one, as in `{called('log')} lost_sales"
             " policy=medium --out log.npz`, and give log=log.npz"
         )

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.rollout import BATCH
 from jaxinv.evaluation.trajectories import Trajectories
 from jaxinv.policies.sequence import SequencePolicy
@@ -46,7 +46,7 @@ def episodes_of(policy: SequencePolicy, told: Trajectories, config: Any) -> Epis
         if told.baseline is None:
             raise UserError(
                 "condition=advantage compares with a rule on the same noise, and this log has no"
-                " baseline; write it with python -m jaxinv.log, or give condition=return"
+                f" baseline; write it with {called('log')}, or give condition=return"
             )
         if periods < config.ahead:
             raise UserError(

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxinv.envs import flat
 from jaxinv.envs.problem import Problem
-from jaxinv.errors import UserError
+from jaxinv.errors import UserError, called
 from jaxinv.evaluation.trajectories import Trajectories, read_arrays, write_arrays
 
 CLOSE = 1e-4
@@ -62,7 +62,7 @@ def read_log(path: str | Path, problem: Problem | None = None) -> Log:
     if not checksum or "about" not in arrays:
         raise UserError(
             f"{path}: this file has no checksum or does not say what it is of; write a log with"
-            " python -m jaxinv.log"
+            f" {called('log')}"
         )
     if _checksum(arrays) != checksum:
         raise UserError(
